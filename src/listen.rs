@@ -1,0 +1,22 @@
+//! The seam between the tailnet and the proxy: something that yields streams whose peer is known.
+
+use std::future::Future;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::peer::Peer;
+
+/// A source of connections. The tailnet listener is one; tests hand in in-memory streams, so the
+/// binary needs no development back door.
+pub trait Listen: Send {
+    /// The byte stream of one connection.
+    type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Waits for the next connection and says who is speaking. A connection whose peer cannot be
+    /// told is never yielded (failing closed).
+    ///
+    /// # Errors
+    /// An error means that the listener itself has ended; no later call can succeed.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
+}

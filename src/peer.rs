@@ -1,0 +1,36 @@
+//! Who is at the other end of a connection, as the tailnet says.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The tailnet's answer to "who is speaking", fixed for the life of one connection.
+///
+/// A peer is either a user's device (`user` is set, `tags` is empty) or a tagged device, which
+/// acts as its tags and has no user.
+/// Source: Tailscale documentation, "Tags": a tagged device loses its user identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The peer's tailnet address and source port.
+    pub addr: SocketAddr,
+    /// The node's MagicDNS name without the final dot, for example `laptop.example.ts.net`.
+    pub node: String,
+    /// The node's stable id: the same for the life of the node, whatever it is renamed to.
+    pub stable_id: String,
+    /// Login name of the owner, for example `anna@example.com`; `None` for a tagged device.
+    pub user: Option<String>,
+    /// Tags such as `tag:ai-client`; empty for a user's device.
+    pub tags: Vec<String>,
+    /// Operating system as the node reports it (`macOS`, `linux`, …); empty when unknown.
+    pub os: String,
+}
+
+impl fmt::Display for Peer {
+    /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let principal = match &self.user {
+            Some(user) => user.clone(),
+            None => self.tags.join(","),
+        };
+        write!(f, "{} ({principal}, {})", self.node, self.addr)
+    }
+}
