@@ -1,0 +1,178 @@
+//! Builds the tailnet node (vendor/libtailscale, Go) as a C archive for the target and binds its
+//! header. Cargo reruns this only when the Go module changes, so a Rust-only change never
+//! rebuilds Go.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    #[cfg(feature = "tailnet")]
+    if let Err(fault) = tailnet::build() {
+        println!("cargo::error={fault}");
+    }
+}
+
+#[cfg(feature = "tailnet")]
+mod tailnet {
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::{env, fs};
+
+    const WITHOUT: &str = "or build without the node: --no-default-features";
+
+    type Fault = String;
+
+    pub(super) fn build() -> Result<(), Fault> {
+        let module = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("vendor/libtailscale");
+        let out = PathBuf::from(var("OUT_DIR")?);
+        watch(&module)?;
+        bind(&module.join("tailscale.h"), &out.join("tailscale.rs"))?;
+        archive(&module, &out.join("libtailscale.a"))?;
+        link(&out)
+    }
+
+    /// Every file that goes into the archive, tests excepted.
+    fn watch(folder: &Path) -> Result<(), Fault> {
+        let read = |e: std::io::Error| format!("{}: {e}", folder.display());
+        for entry in fs::read_dir(folder).map_err(read)? {
+            let path = entry.map_err(read)?.path();
+            if path.is_dir() {
+                if !path.ends_with("testdata") {
+                    watch(&path)?;
+                }
+            } else if !path.to_string_lossy().ends_with("_test.go") {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(header: &Path, to: &Path) -> Result<(), Fault> {
+        clang_sys::load().map_err(|_| {
+            format!(
+                "libclang is missing, bindgen needs it: Debian and Ubuntu: sudo apt-get install libclang-dev; \
+                 macOS: xcode-select --install; elsewhere set LIBCLANG_PATH ({WITHOUT})"
+            )
+        })?;
+        bindgen::Builder::default()
+            .header(header.to_string_lossy())
+            .allowlist_item("(tailscale|TAILSCALE)_.*")
+            .default_enum_style(bindgen::EnumVariation::ModuleConsts)
+            .generate_comments(false)
+            .generate()
+            .and_then(|bindings| {
+                bindings.write_to_file(to).map_err(|e| bindgen::BindgenError::ClangDiagnostic(e.to_string()))
+            })
+            .map_err(|e| format!("bindgen on {}: {e}", header.display()))
+    }
+
+    fn archive(module: &Path, to: &Path) -> Result<(), Fault> {
+        println!("cargo::rerun-if-env-changed=CC");
+        let tags =
+            fs::read_to_string(module.join("build-tags.txt")).map_err(|e| format!("build-tags.txt: {e}"))?;
+        let tags: Vec<&str> =
+            tags.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+        let (os, arch) = (go_os()?, go_arch()?);
+        let mut go = Command::new("go");
+        go.current_dir(module)
+            .args([
+                "build",
+                "-buildmode=c-archive",
+                "-trimpath",
+                "-mod=readonly",
+                "-ldflags",
+                "-s -w",
+                "-tags",
+            ])
+            .arg(tags.join(","))
+            .arg("-o")
+            .arg(to)
+            .arg(".")
+            .envs([("CGO_ENABLED", "1"), ("GOOS", os), ("GOARCH", arch), ("GOFLAGS", "")]);
+        if os == "darwin" && env::consts::OS == "macos" {
+            // Apple's compiler builds for either architecture, but only when told.
+            let arch = if arch == "amd64" { "x86_64" } else { arch };
+            go.envs([("CGO_CFLAGS", format!("-arch {arch}")), ("CGO_LDFLAGS", format!("-arch {arch}"))]);
+        }
+        let output = go.output().map_err(|e| {
+            format!("go can't be run ({e}): install Go {} or newer from https://go.dev/dl and put it in PATH ({WITHOUT})", wanted(module))
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(explain(module, String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
+    /// Turns what go said into one line with the way out.
+    fn explain(module: &Path, said: &str) -> Fault {
+        let one_line = said.lines().last().unwrap_or("go build failed and said nothing");
+        let has = |needles: &[&str]| needles.iter().any(|n| said.contains(n));
+        if has(&["requires go >=", "go.mod requires go"]) {
+            return format!(
+                "Go is too old: install {} or newer from https://go.dev/dl ({WITHOUT}): {one_line}",
+                wanted(module)
+            );
+        }
+        if has(&[
+            "dial tcp",
+            "no such host",
+            "i/o timeout",
+            "TLS handshake",
+            "connection refused",
+            "module lookup disabled",
+            "GOPROXY",
+        ]) {
+            return format!(
+                "Go modules can't be downloaded: check the network and `go env GOPROXY`, or run `go mod download` in \
+                 vendor/libtailscale on a connected machine ({WITHOUT}): {one_line}"
+            );
+        }
+        if has(&["C compiler", "exec: \"gcc\"", "exec: \"cc\"", "exec: \"clang\""]) {
+            return format!(
+                "a C compiler is missing, cgo needs it: Debian and Ubuntu: sudo apt-get install gcc libc6-dev; macOS: xcode-select --install: {one_line}"
+            );
+        }
+        format!("go build in vendor/libtailscale failed: {}", said.replace('\n', " | "))
+    }
+
+    /// The Go version that the module asks for.
+    fn wanted(module: &Path) -> String {
+        let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
+        text.lines().find_map(|l| l.strip_prefix("go ")).unwrap_or("1.26").to_owned()
+    }
+
+    fn link(out: &Path) -> Result<(), Fault> {
+        println!("cargo::rustc-link-search=native={}", out.display());
+        println!("cargo::rustc-link-lib=static=tailscale");
+        if go_os()? == "darwin" {
+            for framework in ["CoreFoundation", "IOKit", "Security", "SystemConfiguration"] {
+                println!("cargo::rustc-link-lib=framework={framework}");
+            }
+            println!("cargo::rustc-link-lib=resolv");
+        }
+        Ok(())
+    }
+
+    fn go_os() -> Result<&'static str, Fault> {
+        match var("CARGO_CFG_TARGET_OS")?.as_str() {
+            "macos" => Ok("darwin"),
+            "linux" => Ok("linux"),
+            "freebsd" => Ok("freebsd"),
+            other => Err(format!(
+                "target system {other} is not supported: use macos, linux or freebsd ({WITHOUT})"
+            )),
+        }
+    }
+
+    fn go_arch() -> Result<&'static str, Fault> {
+        match var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+            "x86_64" => Ok("amd64"),
+            "aarch64" => Ok("arm64"),
+            "arm" => Ok("arm"),
+            "riscv64" => Ok("riscv64"),
+            other => Err(format!("target architecture {other} is not supported ({WITHOUT})")),
+        }
+    }
+
+    fn var(name: &str) -> Result<String, Fault> {
+        env::var(name).map_err(|e| format!("{name}: {e}"))
+    }
+}

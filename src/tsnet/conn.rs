@@ -1,0 +1,98 @@
+//! One connection in the tailnet.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+use super::{Error, ffi};
+
+/// A byte stream to a peer. Dropping it ends it in order: the peer gets what was written and then
+/// the end. [`abort`](Conn::abort) breaks it instead.
+#[derive(Debug)]
+pub struct Conn {
+    // Fields drop in this order: the library must see the end before it forgets the connection.
+    stream: UnixStream,
+    claim: Claim,
+    local: SocketAddr,
+}
+
+impl Conn {
+    pub(super) fn new(fd: OwnedFd, id: u64, local: &str) -> Result<Self, Error> {
+        let claim = Claim { id };
+        let local = local.parse().map_err(|e| Error::Other(format!("our address {local:?}: {e}")))?;
+        let stream = UnixStream::from_std(StdStream::from(fd))
+            .map_err(|e| Error::Other(format!("connection: {e}")))?;
+        Ok(Conn { stream, claim, local })
+    }
+
+    /// Our tailnet address and port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Breaks the connection: the peer sees a reset and can't take a part for the whole.
+    pub fn abort(self) {
+        // Before the stream closes: its end must not overtake the reset.
+        ffi::conn_release(self.claim.id, true);
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let wanted = buf.remaining() > 0;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if wanted && buf.filled().len() == before && ffi::conn_was_reset(self.claim.id) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The library's memory of the connection, released when dropped.
+#[derive(Debug)]
+struct Claim {
+    id: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        ffi::conn_release(self.id, false);
+    }
+}

@@ -1,0 +1,127 @@
+//! What happens to the node, and the library's log.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::UnixStream;
+
+use super::Error;
+use super::node::Status;
+
+/// A change in the node's life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The node is a working member of the tailnet.
+    Running,
+    /// The node is connecting to the tailnet.
+    Starting,
+    /// The node has been turned off.
+    Stopped,
+    /// The node is not, or no longer, logged in; its key may have expired.
+    NeedsLogin,
+    /// An admin must approve the device.
+    NeedsApproval,
+    /// Where somebody can log the node in.
+    LoginUrl(String),
+    /// When the node key expires, as RFC 3339; `None`: never.
+    KeyExpiry(Option<String>),
+    /// All health warnings now in force, sorted; none: healthy.
+    Health(Vec<String>),
+    /// The name and addresses that the tailnet has assigned.
+    Assigned {
+        /// MagicDNS name without the final dot.
+        dns_name: String,
+        /// Tailnet addresses.
+        addresses: Vec<IpAddr>,
+    },
+}
+
+/// The stream of a node's [`Event`]s, the present situation first.
+pub struct Events {
+    lines: Lines<BufReader<UnixStream>>,
+}
+
+impl Events {
+    pub(super) fn new(fd: OwnedFd) -> Result<Self, Error> {
+        let stream =
+            UnixStream::from_std(StdStream::from(fd)).map_err(|e| Error::Other(format!("events: {e}")))?;
+        Ok(Events { lines: BufReader::new(stream).lines() })
+    }
+
+    /// The next event; `None` once the node is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        while let Ok(Some(line)) = self.lines.next_line().await {
+            match parse(&line) {
+                Some(event) => return Some(event),
+                None => tracing::debug!(line, "event of the tailnet node without a meaning here"),
+            }
+        }
+        None
+    }
+}
+
+fn parse(line: &str) -> Option<Event> {
+    #[derive(Deserialize)]
+    #[serde(tag = "type", rename_all = "lowercase")]
+    enum Wire {
+        State { state: String },
+        Login { login_url: String },
+        Key { key_expiry: Option<String> },
+        Health { warnings: Vec<String> },
+        Name { status: Status },
+    }
+    Some(match serde_json::from_str(line).ok()? {
+        Wire::State { state } => match state.as_str() {
+            "Running" => Event::Running,
+            "Starting" => Event::Starting,
+            "Stopped" => Event::Stopped,
+            "NeedsLogin" => Event::NeedsLogin,
+            "NeedsMachineAuth" => Event::NeedsApproval,
+            _ => return None,
+        },
+        Wire::Login { login_url } => Event::LoginUrl(login_url),
+        Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
+        Wire::Health { warnings } => Event::Health(warnings),
+        Wire::Name { status } => Event::Assigned { dns_name: status.dns_name, addresses: status.addresses },
+    })
+}
+
+/// One line of the library's log as a tracing event. Tailscale marks verbose lines with `[v1]`,
+/// `[v2]`; even its ordinary ones are for debugging.
+pub(super) fn log(line: &str) {
+    let line = line.trim_end();
+    if line.contains("[v1]") || line.contains("[v2]") {
+        tracing::trace!(target: "tsnet", "{line}");
+    } else {
+        tracing::debug!(target: "tsnet", "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_understood() {
+        for (line, event) in [
+            (r#"{"type":"state","state":"Running","warnings":null}"#, Event::Running),
+            (
+                r#"{"type":"login","login_url":"https://c/a/1","warnings":null}"#,
+                Event::LoginUrl("https://c/a/1".into()),
+            ),
+            (r#"{"type":"key","warnings":null}"#, Event::KeyExpiry(None)),
+            (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
+            (
+                r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]},"warnings":null}"#,
+                Event::Assigned { dns_name: "n.t".into(), addresses: vec!["100.64.0.1".parse().unwrap()] },
+            ),
+        ] {
+            assert_eq!(parse(line), Some(event), "{line}");
+        }
+        assert_eq!(parse("{"), None);
+    }
+}

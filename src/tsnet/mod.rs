@@ -1,0 +1,17 @@
+//! A tailnet node inside this process: the safe async interface to libtailscale.
+//!
+//! [`Builder`] → [`Node`] → [`Node::up`] → [`Node::listen`] → [`Listener`] → ([`Conn`], peer).
+//! Addresses and listeners exist in the tailnet only; the operating system sees none of them.
+
+mod conn;
+mod error;
+mod event;
+mod ffi;
+mod listener;
+mod node;
+
+pub use conn::Conn;
+pub use error::Error;
+pub use event::{Event, Events};
+pub use listener::Listener;
+pub use node::{Builder, Node, Status};

@@ -1,0 +1,373 @@
+// The C interface of package node: handles, strings and error codes. Every
+// decision is in package node; tailscale.h is the documentation.
+package main
+
+// #include <stdint.h>
+// #include <stdlib.h>
+// #include "tailscale.h"
+// void ts_call_log(void *callback, void *context, const char *line, size_t len);
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"remote-ollama-proxy/libtailscale/node"
+)
+
+func main() {}
+
+type handle struct {
+	*node.Node
+	mu      sync.Mutex
+	lastErr error
+}
+
+var (
+	handles   sync.Map // C.int → *handle
+	handleNew = make(chan C.int)
+)
+
+func init() {
+	go func() {
+		for h := C.int(1); ; h++ {
+			handleNew <- h
+		}
+	}()
+}
+
+func lookup(sd C.int) *handle {
+	if h, ok := handles.Load(sd); ok {
+		return h.(*handle)
+	}
+	return nil
+}
+
+// try runs f on a node and keeps its error. A panic of Go's must not unwind
+// into C; it becomes an error like any other.
+func try(sd C.int, f func(*handle) error) (code C.int) {
+	h := lookup(sd)
+	if h == nil {
+		return C.int(syscall.EBADF)
+	}
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("internal fault: %v", p)
+			}
+		}()
+		return f(h)
+	}()
+	if err == nil {
+		return 0
+	}
+	h.mu.Lock()
+	h.lastErr = err
+	h.mu.Unlock()
+	return -1
+}
+
+// put writes s and a NUL into a C buffer.
+func put(buf *C.char, size C.size_t, s string) C.int {
+	if buf == nil || size == 0 {
+		return C.int(syscall.ERANGE)
+	}
+	out := unsafe.Slice((*byte)(unsafe.Pointer(buf)), int(size))
+	n := copy(out[:len(out)-1], s)
+	out[n] = 0
+	if n < len(s) {
+		return C.int(syscall.ERANGE)
+	}
+	return 0
+}
+
+// putFrom runs f on a node and writes what it returns into a C buffer.
+func putFrom(sd C.int, buf *C.char, size C.size_t, f func(*handle) (string, error)) C.int {
+	var s string
+	code := try(sd, func(h *handle) (err error) { s, err = f(h); return })
+	if code != 0 {
+		return code
+	}
+	return put(buf, size, s)
+}
+
+//export nodeNew
+func nodeNew() C.int {
+	sd := <-handleNew
+	handles.Store(sd, &handle{Node: node.New()})
+	return sd
+}
+
+//export nodeStart
+func nodeStart(sd C.int) C.int { return try(sd, func(h *handle) error { return h.Start() }) }
+
+//export nodeUp
+func nodeUp(sd C.int, timeoutMS C.int64_t) C.int {
+	return try(sd, func(h *handle) error {
+		ctx := context.Background()
+		if timeoutMS >= 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(timeoutMS)*time.Millisecond)
+			defer cancel()
+		}
+		_, err := h.Up(ctx)
+		return err
+	})
+}
+
+//export nodeCancelUp
+func nodeCancelUp(sd C.int) C.int { return try(sd, func(h *handle) error { h.CancelUp(); return nil }) }
+
+//export nodeClose
+func nodeClose(sd C.int) C.int {
+	code := try(sd, func(h *handle) error { return h.Close() })
+	handles.Delete(sd)
+	return code
+}
+
+//export nodeSet
+func nodeSet(sd C.int, option C.char, value *C.char) C.int {
+	s := C.GoString(value)
+	return try(sd, func(h *handle) error {
+		return h.Configure(func(c *node.Config) {
+			switch option {
+			case 'd':
+				c.Dir = s
+			case 'h':
+				c.Hostname = s
+			case 'k':
+				c.AuthKey = s
+			case 's':
+				c.ClientSecret = s
+			case 'c':
+				c.ControlURL = s
+			case 't':
+				c.Tags = strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+			}
+		})
+	})
+}
+
+//export nodeSetFlag
+func nodeSetFlag(sd C.int, option C.char, value C.int) C.int {
+	return try(sd, func(h *handle) error {
+		return h.Configure(func(c *node.Config) {
+			switch option {
+			case 'e':
+				c.Ephemeral = value != 0
+			case 'p':
+				c.PortMapping = value != 0
+			}
+		})
+	})
+}
+
+//export nodeSetLogFD
+func nodeSetLogFD(sd, fd C.int) C.int {
+	return try(sd, func(h *handle) error {
+		return h.Configure(func(c *node.Config) {
+			if fd < 0 {
+				c.Logf = nil
+				return
+			}
+			c.Logf = func(format string, args ...any) {
+				syscall.Write(int(fd), []byte(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")+"\n"))
+			}
+		})
+	})
+}
+
+//export nodeSetLogCallback
+func nodeSetLogCallback(sd C.int, callback, ctx unsafe.Pointer) C.int {
+	return try(sd, func(h *handle) error {
+		return h.Configure(func(c *node.Config) {
+			c.Logf = nil
+			if callback == nil {
+				return
+			}
+			c.Logf = func(format string, args ...any) {
+				line := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+				C.ts_call_log(callback, ctx, (*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
+			}
+		})
+	})
+}
+
+//export nodeIPs
+func nodeIPs(sd C.int, buf *C.char, size C.size_t) C.int {
+	return putFrom(sd, buf, size, func(h *handle) (string, error) {
+		var ips []string
+		for _, ip := range h.Addresses() {
+			ips = append(ips, ip.String())
+		}
+		return strings.Join(ips, ","), nil
+	})
+}
+
+//export nodeStatus
+func nodeStatus(sd C.int, buf *C.char, size C.size_t) C.int {
+	return putFrom(sd, buf, size, func(h *handle) (string, error) {
+		status, err := h.Status(context.Background())
+		if err != nil {
+			return "", err
+		}
+		b, err := json.Marshal(status)
+		return string(b), err
+	})
+}
+
+//export nodeError
+func nodeError(sd C.int, buf *C.char, size C.size_t) C.int {
+	h := lookup(sd)
+	if h == nil {
+		put(buf, size, "")
+		return C.int(syscall.EBADF)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lastErr == nil {
+		return put(buf, size, "")
+	}
+	return put(buf, size, h.lastErr.Error())
+}
+
+//export nodeErrorKind
+func nodeErrorKind(sd C.int) C.int {
+	h := lookup(sd)
+	if h == nil {
+		return C.int(node.KindClosed)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return C.int(node.KindOf(h.lastErr))
+}
+
+//export nodeLoginURL
+func nodeLoginURL(sd C.int, buf *C.char, size C.size_t) C.int {
+	return putFrom(sd, buf, size, func(h *handle) (string, error) { return h.LoginURL(), nil })
+}
+
+//export nodeWhoIs
+func nodeWhoIs(sd C.int, addr *C.char, buf *C.char, size C.size_t) C.int {
+	s := C.GoString(addr)
+	return putFrom(sd, buf, size, func(h *handle) (string, error) {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			ip, err := netip.ParseAddr(s)
+			if err != nil {
+				return "", fmt.Errorf("address %q: want \"ip\" or \"ip:port\"", s)
+			}
+			ap = netip.AddrPortFrom(ip, 0)
+		}
+		id, err := h.WhoIs(context.Background(), ap)
+		if err != nil {
+			return "", err
+		}
+		b, err := json.Marshal(id)
+		return string(b), err
+	})
+}
+
+//export nodeCheckAccess
+func nodeCheckAccess(sd C.int, src, dst *C.char) C.int {
+	from, to := C.GoString(src), C.GoString(dst)
+	allowed := C.int(0)
+	code := try(sd, func(h *handle) error {
+		ip, err := netip.ParseAddr(from)
+		if err != nil {
+			return fmt.Errorf("source address %q: want \"ip\"", from)
+		}
+		ap, err := netip.ParseAddrPort(to)
+		if err != nil {
+			return fmt.Errorf("destination address %q: want \"ip:port\"", to)
+		}
+		ok, err := h.CheckAccess(ip, ap)
+		if ok {
+			allowed = 1
+		}
+		return err
+	})
+	if code != 0 {
+		return -1
+	}
+	return allowed
+}
+
+//export nodeEvents
+func nodeEvents(sd C.int, fdOut *C.int) C.int {
+	return try(sd, func(h *handle) error {
+		fd, err := h.Events()
+		*fdOut = C.int(fd)
+		return err
+	})
+}
+
+//export nodeListen
+func nodeListen(sd C.int, network, addr *C.char, fdOut *C.int) C.int {
+	net, at := C.GoString(network), C.GoString(addr)
+	return try(sd, func(h *handle) error {
+		fd, err := h.Listen(net, at)
+		*fdOut = C.int(fd)
+		return err
+	})
+}
+
+//export nodeDial
+func nodeDial(sd C.int, network, addr *C.char, fdOut *C.int, idOut *C.uint64_t, remote, local *C.char) C.int {
+	net, to := C.GoString(network), C.GoString(addr)
+	return try(sd, func(h *handle) error {
+		conn, fd, err := h.Dial(net, to)
+		if err != nil {
+			return err
+		}
+		*fdOut, *idOut = C.int(fd), C.uint64_t(conn.ID)
+		putAddrs(conn, remote, local)
+		return nil
+	})
+}
+
+//export connClaim
+func connClaim(id C.uint64_t, remote, local, identity *C.char) C.int {
+	conn := node.Claim(uint64(id))
+	if conn == nil {
+		return -1
+	}
+	putAddrs(conn, remote, local)
+	return put(identity, C.TAILSCALE_IDENTITY_MAX, string(conn.Identity))
+}
+
+func putAddrs(conn *node.Conn, remote, local *C.char) {
+	put(remote, C.TAILSCALE_ADDR_MAX, conn.Remote.String())
+	put(local, C.TAILSCALE_ADDR_MAX, conn.Local.String())
+}
+
+//export connPlain
+func connPlain(id C.uint64_t, fd C.int) { node.ClaimPlain(uint64(id), int(fd)) }
+
+//export connRemote
+func connRemote(fd C.int, buf *C.char, size C.size_t) C.int {
+	addr, ok := node.RemoteOf(int(fd))
+	if !ok {
+		return C.int(syscall.EBADF)
+	}
+	return put(buf, size, addr.Addr().String())
+}
+
+//export connWasReset
+func connWasReset(id C.uint64_t) C.int {
+	if node.WasReset(uint64(id)) {
+		return 1
+	}
+	return 0
+}
+
+//export connRelease
+func connRelease(id C.uint64_t, abort C.int) { node.Release(uint64(id), abort != 0) }
+

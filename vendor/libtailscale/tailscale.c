@@ -1,0 +1,133 @@
+/* The C interface: what needs no Go is done here, the rest is passed on. */
+#include "tailscale.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "_cgo_export.h"
+
+/* Go's prototypes know no const. */
+#define MUT(s) ((char *)(s))
+
+tailscale tailscale_new(void) { return nodeNew(); }
+int tailscale_start(tailscale sd) { return nodeStart(sd); }
+int tailscale_up(tailscale sd) { return nodeUp(sd, -1); }
+int tailscale_up_within(tailscale sd, int64_t timeout_ms) { return nodeUp(sd, timeout_ms < 0 ? 0 : timeout_ms); }
+int tailscale_cancel_up(tailscale sd) { return nodeCancelUp(sd); }
+int tailscale_close(tailscale sd) { return nodeClose(sd); }
+
+int tailscale_set_dir(tailscale sd, const char *dir) { return nodeSet(sd, 'd', MUT(dir)); }
+int tailscale_set_hostname(tailscale sd, const char *hostname) { return nodeSet(sd, 'h', MUT(hostname)); }
+int tailscale_set_authkey(tailscale sd, const char *authkey) { return nodeSet(sd, 'k', MUT(authkey)); }
+int tailscale_set_client_secret(tailscale sd, const char *secret) { return nodeSet(sd, 's', MUT(secret)); }
+int tailscale_set_control_url(tailscale sd, const char *control_url) { return nodeSet(sd, 'c', MUT(control_url)); }
+int tailscale_set_tags(tailscale sd, const char *tags) { return nodeSet(sd, 't', MUT(tags)); }
+int tailscale_set_ephemeral(tailscale sd, int ephemeral) { return nodeSetFlag(sd, 'e', ephemeral); }
+int tailscale_set_port_mapping(tailscale sd, int enabled) { return nodeSetFlag(sd, 'p', enabled); }
+int tailscale_set_logfd(tailscale sd, int fd) { return nodeSetLogFD(sd, fd); }
+int tailscale_set_log_callback(tailscale sd, tailscale_log_fn callback, void *context) {
+	return nodeSetLogCallback(sd, (void *)callback, context);
+}
+void ts_call_log(void *callback, void *context, const char *line, size_t len) {
+	((tailscale_log_fn)callback)(context, line, len);
+}
+
+int tailscale_getips(tailscale sd, char *buf, size_t buflen) { return nodeIPs(sd, buf, buflen); }
+int tailscale_status(tailscale sd, char *buf, size_t buflen) { return nodeStatus(sd, buf, buflen); }
+int tailscale_errmsg(tailscale sd, char *buf, size_t buflen) { return nodeError(sd, buf, buflen); }
+int tailscale_errkind(tailscale sd) { return nodeErrorKind(sd); }
+int tailscale_login_url(tailscale sd, char *buf, size_t buflen) { return nodeLoginURL(sd, buf, buflen); }
+int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen) { return nodeWhoIs(sd, MUT(addr), buf, buflen); }
+int tailscale_check_access(tailscale sd, const char *src, const char *dst) { return nodeCheckAccess(sd, MUT(src), MUT(dst)); }
+int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
+
+static int make_blocking(int fd) {
+	int flags = fcntl(fd, F_GETFL);
+	return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+int tailscale_listen(tailscale sd, const char *network, const char *addr, tailscale_listener *listener_out) {
+	int err = nodeListen(sd, MUT(network), MUT(addr), listener_out);
+	return err ? err : make_blocking(*listener_out);
+}
+
+/* Receives one connection: its descriptor and its id. 0, EAGAIN or EBADF. */
+static int receive(tailscale_listener listener, int *fd, uint64_t *id) {
+	unsigned char text[8];
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} ctl;
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof text};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf};
+	int flags = 0;
+#ifdef MSG_CMSG_CLOEXEC
+	flags = MSG_CMSG_CLOEXEC;
+#endif
+	ssize_t n;
+	do {
+		n = recvmsg(listener, &msg, flags);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? EAGAIN : EBADF;
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	if (n != (ssize_t)sizeof text || c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return EBADF;
+	memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	fcntl(*fd, F_SETFD, FD_CLOEXEC); /* for systems without MSG_CMSG_CLOEXEC */
+	*id = 0;
+	for (int i = 7; i >= 0; i--)
+		*id = *id << 8 | text[i];
+	return 0;
+}
+
+int tailscale_accept_peer(tailscale_listener listener, struct tailscale_accepted *out) {
+	for (;;) {
+		int err = receive(listener, &out->fd, &out->id);
+		if (err)
+			return err;
+		if (connClaim(out->id, out->remote, out->local, out->identity) == 0)
+			return 0;
+		close(out->fd); /* the peer broke it while it waited */
+	}
+}
+
+int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out) {
+	out->identity[0] = 0;
+	return nodeDial(sd, MUT(network), MUT(addr), &out->fd, &out->id, out->remote, out->local);
+}
+
+int tailscale_accept(tailscale_listener listener, tailscale_conn *conn_out) {
+	uint64_t id;
+	int err = receive(listener, conn_out, &id);
+	if (err == EAGAIN) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (err)
+		return err;
+	connPlain(id, *conn_out);
+	return make_blocking(*conn_out);
+}
+
+int tailscale_dial(tailscale sd, const char *network, const char *addr, tailscale_conn *conn_out) {
+	struct tailscale_accepted out;
+	int err = tailscale_dial_peer(sd, network, addr, &out);
+	if (err)
+		return err;
+	*conn_out = out.fd;
+	tailscale_conn_release(out.id, 0);
+	return make_blocking(out.fd);
+}
+
+int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, char *buf, size_t buflen) {
+	(void)listener;
+	return connRemote(conn, buf, buflen);
+}
+
+int tailscale_conn_was_reset(uint64_t id) { return connWasReset(id); }
+void tailscale_conn_release(uint64_t id, int abort) { connRelease(id, abort); }

@@ -1,0 +1,172 @@
+/*
+ * A tailnet node inside a C program: its addresses, listeners and connections
+ * exist in the tailnet only. Nothing here opens a listener of the operating
+ * system.
+ *
+ * Where upstream's libtailscale offers the same thing, name, signature and
+ * contract are the same, so that programs written for it link and work.
+ * tailscale_loopback and tailscale_enable_funnel_to_localhost_plaintext_http1
+ * are left out on purpose: both need an OS listener.
+ *
+ * Unless said otherwise a function returns 0, or -1 on failure with the reason
+ * in tailscale_errmsg and tailscale_errkind; strings are NUL-terminated UTF-8;
+ * any function may be called from any thread.
+ */
+#ifndef TAILSCALE_H
+#define TAILSCALE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A node. */
+typedef int tailscale;
+
+/* A connection: a stream socket for read, write, shutdown and close. */
+typedef int tailscale_conn;
+
+/* A listener: a descriptor that polls readable while a connection waits.
+ * close() ends it; connections not yet accepted are reset. */
+typedef int tailscale_listener;
+
+/* ---- What upstream has too ---- */
+
+/* A new node; nothing happens on the network before start, up, listen or dial. */
+extern tailscale tailscale_new(void);
+
+/* Starts the node without waiting for the tailnet. */
+extern int tailscale_start(tailscale sd);
+
+/* Starts the node and waits until it is up. Ends early with a reason
+ * (tailscale_errkind) when waiting can't help; see also tailscale_up_within. */
+extern int tailscale_up(tailscale sd);
+
+/* Stops the node and ends its connections. EBADF: sd is no node. */
+extern int tailscale_close(tailscale sd);
+
+/* Options; they must be set before the node starts. */
+extern int tailscale_set_dir(tailscale sd, const char *dir);
+extern int tailscale_set_hostname(tailscale sd, const char *hostname);
+extern int tailscale_set_authkey(tailscale sd, const char *authkey);
+extern int tailscale_set_control_url(tailscale sd, const char *control_url);
+extern int tailscale_set_ephemeral(tailscale sd, int ephemeral);
+
+/* The log goes to fd, which stays the caller's; -1 (the default) discards it. */
+extern int tailscale_set_logfd(tailscale sd, int fd);
+
+/* Writes the node's addresses, separated by commas. EBADF, ERANGE. */
+extern int tailscale_getips(tailscale sd, char *buf, size_t buflen);
+
+/* Connects to addr, "name:port" or "ip:port", over network "tcp", "tcp4" or
+ * "tcp6" within 30 seconds. The connection is blocking and close-on-exec. */
+extern int tailscale_dial(tailscale sd, const char *network, const char *addr, tailscale_conn *conn_out);
+
+/* Listens on addr, ":port" or "ip:port" with an address of the node. The
+ * listener is blocking and close-on-exec. At most 1024 connections wait. */
+extern int tailscale_listen(tailscale sd, const char *network, const char *addr, tailscale_listener *listener_out);
+
+/* Waits for a connection, which is blocking and close-on-exec. EBADF: the
+ * listener has ended. -1 with errno EAGAIN: none waits and the listener was
+ * made non-blocking. */
+extern int tailscale_accept(tailscale_listener listener, tailscale_conn *conn_out);
+
+/* Writes the tailnet address of the peer of an open connection that
+ * tailscale_accept returned. EBADF, ERANGE. */
+extern int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, char *buf, size_t buflen);
+
+/* Writes the last error of sd. EBADF, ERANGE (buf then holds its beginning). */
+extern int tailscale_errmsg(tailscale sd, char *buf, size_t buflen);
+
+/* ---- What upstream lacks ---- */
+
+/* What kind of failure the last error of a node is. */
+enum tailscale_error {
+	TAILSCALE_ERR_NONE = 0,
+	TAILSCALE_ERR_OTHER = 1,
+	TAILSCALE_ERR_CLOSED = 2,   /* the node was closed meanwhile */
+	TAILSCALE_ERR_CANCELED = 3, /* tailscale_cancel_up was called */
+	TAILSCALE_ERR_KEY = 4,      /* the control server does not accept the auth key */
+	TAILSCALE_ERR_EXPIRED = 5,  /* the auth key or the node key has expired */
+	TAILSCALE_ERR_LOGIN = 6,    /* login needed: tailscale_login_url says where */
+	TAILSCALE_ERR_APPROVAL = 7, /* an admin must approve the device */
+	TAILSCALE_ERR_CONTROL = 8,  /* the control server can't be reached */
+	TAILSCALE_ERR_LOGGING = 9,  /* the tailnet requires log upload, which is left out */
+	TAILSCALE_ERR_STATE = 10    /* the state folder can't be used */
+};
+extern int tailscale_errkind(tailscale sd);
+
+/* More options; they must be set before the node starts. */
+/* Tags to advertise, separated by commas: "tag:ai-server". */
+extern int tailscale_set_tags(tailscale sd, const char *tags);
+/* OAuth client secret from which an auth key is made; needs tags. */
+extern int tailscale_set_client_secret(tailscale sd, const char *secret);
+/* Whether to ask the router for a port (UPnP, NAT-PMP, PCP); off by default. */
+extern int tailscale_set_port_mapping(tailscale sd, int enabled);
+/* Every line of the log goes to callback, from any thread; the line is valid
+ * during the call only and is not NUL-terminated. The callback must not call
+ * back into this library, unwind or block. It replaces tailscale_set_logfd. */
+typedef void (*tailscale_log_fn)(void *context, const char *line, size_t len);
+extern int tailscale_set_log_callback(tailscale sd, tailscale_log_fn callback, void *context);
+
+/* As tailscale_up, for at most timeout_ms milliseconds. */
+extern int tailscale_up_within(tailscale sd, int64_t timeout_ms);
+/* Makes tailscale_up and tailscale_up_within return; the node stays usable. */
+extern int tailscale_cancel_up(tailscale sd);
+/* Where somebody can log the node in; empty when no login is needed. EBADF, ERANGE. */
+extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
+/* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...]}. EBADF, ERANGE. */
+extern int tailscale_status(tailscale sd, char *buf, size_t buflen);
+
+/* Sizes of the buffers below, the final NUL included. */
+#define TAILSCALE_ADDR_MAX 64
+#define TAILSCALE_IDENTITY_MAX 16385
+
+/* A connection together with who is speaking. */
+struct tailscale_accepted {
+	tailscale_conn fd;               /* non-blocking, close-on-exec */
+	uint64_t id;                     /* for tailscale_conn_*; never reused */
+	char remote[TAILSCALE_ADDR_MAX]; /* the peer's "ip:port" in the tailnet */
+	char local[TAILSCALE_ADDR_MAX];  /* ours */
+	/* JSON: {"node", "stable_id", "user" or "tags", "os", "addresses"} */
+	char identity[TAILSCALE_IDENTITY_MAX];
+};
+
+/* Accepts a connection with its identity in one call. A connection whose peer
+ * can't be told never comes out. EBADF: the listener has ended. EAGAIN: none
+ * waits and the listener was made non-blocking. Each connection must be
+ * released once its descriptor is closed. */
+extern int tailscale_accept_peer(tailscale_listener listener, struct tailscale_accepted *out);
+/* As tailscale_dial, with a non-blocking descriptor; identity stays empty. */
+extern int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out);
+
+/* 1 if the connection was broken (reset) rather than ended, else 0. Ask when
+ * read returns 0: a socketpair can't carry a reset everywhere. */
+extern int tailscale_conn_was_reset(uint64_t id);
+/* Forgets a connection whose descriptor is closed. With abort, the peer sees a
+ * reset; otherwise it gets what was written and then the end. */
+extern void tailscale_conn_release(uint64_t id, int abort);
+
+/* Writes the identity (JSON, as above) behind "ip:port" or "ip". EBADF, ERANGE. */
+extern int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen);
+/* Whether the tailnet policy, as it stands now, lets the address src ("ip")
+ * connect to dst ("ip:port", ours): 1 or 0. */
+extern int tailscale_check_access(tailscale sd, const char *src, const char *dst);
+
+/* A non-blocking descriptor with one JSON object per line for every change of
+ * state, the present one first; close() ends it. "type" is one of
+ *   state   "state": NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
+ *   login   "login_url"
+ *   name    "status": {"dns_name", "addresses"}
+ *   key     "key_expiry": RFC 3339; absent when the key never expires
+ *   health  "warnings": [...]: all that are now in force
+ */
+extern int tailscale_events(tailscale sd, int *fd_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
