@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use serde::Deserialize;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::ffi::AcceptSlot;
@@ -21,9 +22,10 @@ pub struct Listener {
 
 impl Listener {
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Error> {
-        let other = |e: io::Error| Error::Other(format!("listener: {e}"));
-        rustix::io::ioctl_fionbio(&fd, true).map_err(|e| other(e.into()))?;
-        Ok(Listener { fd: AsyncFd::register(fd).map_err(other)?, slot: AcceptSlot::new() })
+        let fault = |e: io::Error| Error::Other(format!("listener: {e}"));
+        rustix::io::ioctl_fionbio(&fd, true).map_err(|e| fault(e.into()))?;
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(fault)?;
+        Ok(Listener { fd, slot: AcceptSlot::new() })
     }
 
     /// Waits for a connection whose peer the tailnet knows; any other never comes out.

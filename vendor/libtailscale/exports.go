@@ -370,4 +370,3 @@ func connWasReset(id C.uint64_t) C.int {
 
 //export connRelease
 func connRelease(id C.uint64_t, abort C.int) { node.Release(uint64(id), abort != 0) }
-

@@ -134,4 +134,3 @@ func loginTrouble(state *health.State) string {
 	}
 	return ""
 }
-

@@ -1,0 +1,170 @@
+package node
+
+import (
+	"context"
+	"io"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"tailscale.com/tailcfg"
+	"tailscale.com/tstest/integration"
+	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/logger"
+)
+
+// A tailnet on loopback: control server, relay and STUN, real WireGuard.
+type tailnet struct {
+	*testcontrol.Server
+	url string
+}
+
+func newTailnet(t *testing.T) *tailnet {
+	t.Helper()
+	control := &testcontrol.Server{
+		DERPMap:        integration.RunDERPAndSTUN(t, logger.Discard, "127.0.0.1"),
+		MagicDNSDomain: "tailnet.test",
+		DNSConfig:      &tailcfg.DNSConfig{Proxied: true, Domains: []string{"tailnet.test"}},
+		Logf:           logger.Discard,
+		AllOnline:      true,
+	}
+	control.HTTPTestServer = httptest.NewUnstartedServer(control)
+	control.HTTPTestServer.Start()
+	t.Cleanup(control.HTTPTestServer.Close)
+	return &tailnet{control, control.HTTPTestServer.URL}
+}
+
+// node makes a node of this tailnet that has not started.
+func (tn *tailnet) node(t *testing.T, hostname string, change ...func(*Config)) *Node {
+	t.Helper()
+	n := New()
+	dir := t.TempDir()
+	must(t, n.Configure(func(c *Config) {
+		c.Dir, c.Hostname, c.ControlURL = dir, hostname, tn.url
+		if testing.Verbose() && os.Getenv("NODE_LOG") != "" {
+			c.Logf = t.Logf
+		}
+		for _, f := range change {
+			f(c)
+		}
+	}))
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+func (tn *tailnet) upNode(t *testing.T, hostname string, change ...func(*Config)) *Node {
+	t.Helper()
+	n := tn.node(t, hostname, change...)
+	_, err := n.Up(deadline(t))
+	must(t, err)
+	return n
+}
+
+// pair returns a listener on one node and the node and address to dial it from.
+type pair struct {
+	t        *testing.T
+	server   *Node
+	client   *Node
+	listener *os.File
+	addr     string
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	tn := newTailnet(t)
+	server, client := tn.upNode(t, "server"), tn.upNode(t, "client")
+	fd, err := server.Listen("tcp", ":4711")
+	must(t, err)
+	p := &pair{t, server, client, os.NewFile(uintptr(fd), "listener"), netip.AddrPortFrom(server.Addresses()[0], 4711).String()}
+	t.Cleanup(func() { p.listener.Close() })
+	// The nodes learn of each other a moment after they are up.
+	near, far := p.connect()
+	near.close()
+	far.close()
+	return p
+}
+
+// end is one end of a connection as the host program sees it.
+type end struct {
+	*os.File
+	conn *Conn
+}
+
+func (e end) close()            { e.Close(); Release(e.conn.ID, false) }
+func (e end) abort()            { Release(e.conn.ID, true); e.Close() }
+func (e end) closeWrite() error { return closeWrite(e.File) }
+
+// read reads to the end and reports a reset as the error that it is.
+func (e end) readAll() ([]byte, error) {
+	b, err := io.ReadAll(e)
+	if err == nil && WasReset(e.conn.ID) {
+		err = unix.ECONNRESET
+	}
+	return b, err
+}
+
+func (p *pair) dial() (end, error) {
+	conn, fd, err := p.client.Dial("tcp", p.addr)
+	if err != nil {
+		return end{}, err
+	}
+	return end{os.NewFile(uintptr(fd), "near"), conn}, nil
+}
+
+func (p *pair) accept() end {
+	p.t.Helper()
+	raw, err := p.listener.SyscallConn()
+	must(p.t, err)
+	var id [8]byte
+	oob := make([]byte, unix.CmsgSpace(4))
+	var oobn int
+	var rerr error
+	must(p.t, raw.Read(func(fd uintptr) bool {
+		_, oobn, _, _, rerr = unix.Recvmsg(int(fd), id[:], oob, 0)
+		return rerr != unix.EAGAIN
+	}))
+	must(p.t, rerr)
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	must(p.t, err)
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	must(p.t, err)
+	var n uint64
+	for i := 7; i >= 0; i-- {
+		n = n<<8 | uint64(id[i])
+	}
+	return end{os.NewFile(uintptr(fds[0]), "far"), Claim(n)}
+}
+
+// connect dials until the peers know each other.
+func (p *pair) connect() (near, far end) {
+	p.t.Helper()
+	near, err := p.dial()
+	must(p.t, err)
+	return near, p.accept()
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits for a condition that another goroutine brings about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for ctx := deadline(t); !ok(); time.Sleep(5 * time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("still not so after a minute: %s", what)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
