@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use serde::Deserialize;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::ffi::AcceptSlot;
+use super::ffi::{self, AcceptSlot};
 use super::{Conn, Error};
 use crate::listen::Listen;
 use crate::peer::Peer;
@@ -24,7 +23,7 @@ impl Listener {
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Error> {
         let fault = |e: io::Error| Error::Other(format!("listener: {e}"));
         rustix::io::ioctl_fionbio(&fd, true).map_err(|e| fault(e.into()))?;
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(fault)?;
+        let fd = ffi::watch(fd).map_err(fault)?;
         Ok(Listener { fd, slot: AcceptSlot::new() })
     }
 
