@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# What the scripts under tests/ share: messages, the cache's lock, progress, Python environments.
+# To be sourced. Messages go to standard error; standard output belongs to the scripts' answers.
+
+cache_root=${XDG_CACHE_HOME:-$HOME/.cache}/remote-ollama-proxy
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "error: $*"
+  exit 1
+}
+
+# need COMMAND WAY_OUT: ends the script if COMMAND is missing.
+need() {
+  command -v "$1" >/dev/null || die "$1: not found in PATH; $2"
+}
+
+# lock: waits until no other process prepares anything in the cache. The lock is on file descriptor 9 and ends with
+# this process, however it ends; what runs longer must be started with 9>&-. (Python, since macOS has no flock(1).)
+lock() {
+  need python3 "install Python 3"
+  mkdir -p "$cache_root"
+  exec 9>>"$cache_root/lock"
+  local take='import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1] == "now" else 0))
+except BlockingIOError:
+    sys.exit(75)'
+  if ! python3 -c "$take" now; then
+    say "another process is preparing things in $cache_root; waiting for it"
+    python3 -c "$take" wait || die "$cache_root/lock: cannot be locked"
+  fi
+}
+
+unlock() { exec 9>&-; }
+
+# step TITLE LOG COMMAND...: runs COMMAND with its output in LOG, tells every 15 seconds that it still runs, and on
+# failure shows the end of LOG and ends the script.
+step() {
+  local title=$1 log=$2 began=$SECONDS child status=0 tick=0
+  shift 2
+  say "$title"
+  "$@" >"$log" 2>&1 </dev/null &
+  child=$!
+  trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+  while kill -0 "$child" 2>/dev/null; do
+    sleep 0.2
+    tick=$((tick + 1))
+    [ $((tick % 75)) -ne 0 ] || say "  still at it, $((SECONDS - began)) s"
+  done
+  wait "$child" || status=$?
+  trap - INT TERM HUP
+  if [ "$status" -ne 0 ]; then
+    tail -n 25 "$log" >&2
+    die "$title: failed (status $status); the end of $log is above"
+  fi
+  say "  done in $((SECONDS - began)) s"
+}
+
+# venv REQUIREMENTS: prints the Python of a virtual environment in the cache that has REQUIREMENTS installed.
+# The folder's name says Python's version and what is in it, and `complete` is written last. Call it under the lock.
+venv() {
+  local requirements=$1 version sum folder
+  need python3 "install Python 3.9 or newer"
+  version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  sum=$(cksum <"$requirements")
+  folder=$cache_root/venv-py$version-${sum%% *}
+  if [ ! -e "$folder/complete" ] || ! "$folder/bin/python" -c '' 2>/dev/null; then
+    rm -rf "$folder"
+    python3 -m venv "$folder" >&2 ||
+      die "$folder: python3 cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"
+    step "Installing the Python packages of ${requirements##*/tests/} (about half a minute)" "$folder/pip.log" \
+      "$folder/bin/python" -m pip install --disable-pip-version-check --quiet --requirement "$requirements"
+    : >"$folder/complete"
+  fi
+  printf '%s\n' "$folder/bin/python"
+}
