@@ -240,7 +240,7 @@ number() {
 link_store() {
   rm -rf "$2"
   mkdir -p "$2/blobs"
-  cp -R "$1/manifests" "$2/manifests"
+  cp -Rp "$1/manifests" "$2/manifests"
   ln -s "$1"/blobs/* "$2/blobs"
 }
 

@@ -1,0 +1,41 @@
+"""The official clients, set up as their documentation says, with the proxy's address in place of the provider's."""
+
+import os
+
+import anthropic
+import ollama
+import openai
+import pytest
+
+# No real call takes this long; without it a lost answer would stop the tests for the ten minutes that the clients wait.
+SECONDS = 60
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not os.environ.get("PROXY_URL"):
+        raise pytest.UsageError("PROXY_URL: not set; set it to the proxy's address, or use run.sh PROXY_URL")
+
+
+@pytest.fixture(scope="session")
+def proxy_url() -> str:
+    return os.environ["PROXY_URL"].rstrip("/")
+
+
+# No retries: a test must see the first answer, not the best of three.
+
+
+@pytest.fixture
+def openai_client(proxy_url):
+    with openai.OpenAI(base_url=f"{proxy_url}/v1", api_key="unused", timeout=SECONDS, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def anthropic_client(proxy_url):
+    with anthropic.Anthropic(base_url=proxy_url, api_key="unused", timeout=SECONDS, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def ollama_client(proxy_url):
+    return ollama.Client(host=proxy_url, timeout=SECONDS)
