@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"remote-ollama-proxy/tests/tailnet/clients"
+)
+
+func (a *API) listClients(*http.Request) (any, error) { return a.Clients.List(), nil }
+
+func (a *API) startClient(r *http.Request) (any, error) {
+	req, err := body[struct {
+		Hostname string   `json:"hostname"`
+		Tags     []string `json:"tags"`
+		User     string   `json:"user"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	return a.Clients.Start(r.Context(), req.Hostname, req.Tags, req.User)
+}
+
+func (a *API) client(r *http.Request) (any, error) { return a.Clients.Client(r.PathValue("name")) }
+
+func (a *API) stopClient(r *http.Request) (any, error) {
+	return done{}, a.Clients.Stop(r.PathValue("name"))
+}
+
+func (a *API) forwards(r *http.Request) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	return c.Forwards(), nil
+}
+
+func (a *API) forward(r *http.Request) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	req, err := body[struct {
+		To string `json:"to"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	return c.Forward(req.To)
+}
+
+func (a *API) removeForward(r *http.Request) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	return done{}, c.RemoveForward(r.PathValue("listen"))
+}
+
+// dialTimeout is generous: a refusal is usually a timeout, since a packet
+// filter drops without an answer.
+const dialTimeout = 5 * time.Second
+
+type dialled struct {
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+func (a *API) dial(r *http.Request) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	req, err := body[struct {
+		To      string `json:"to"`
+		Timeout string `json:"timeout"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	timeout, err := duration("timeout", req.Timeout, dialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if err := clients.CheckTarget(req.To); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	conn, err := c.Dial(ctx, req.To)
+	if err != nil {
+		return dialled{Error: err.Error()}, nil
+	}
+	conn.Close()
+	return dialled{OK: true}, nil
+}
+
+func (a *API) abandon(r *http.Request) (any, error) { return a.tell(r, (*clients.Client).Abandon) }
+
+func (a *API) comeBack(r *http.Request) (any, error) { return a.tell(r, (*clients.Client).Return) }
+
+func (a *API) tell(r *http.Request, do func(*clients.Client)) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err == nil {
+		do(c)
+	}
+	return done{}, err
+}

@@ -1,0 +1,104 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"remote-ollama-proxy/tests/tailnet/control"
+	"tailscale.com/tsnet"
+	"tailscale.com/types/logger"
+)
+
+// A Client is one device that is up.
+type Client struct {
+	Name      string       `json:"name"` // first label of DNSName
+	DNSName   string       `json:"dns_name"`
+	Addresses []netip.Addr `json:"addresses"`
+	StableID  string       `json:"stable_id"`
+
+	server  *tsnet.Server
+	dir     string
+	control *control.Server
+	logf    logger.Logf
+
+	mu       sync.Mutex
+	closed   bool
+	forwards map[string]*Forward // by listening address
+}
+
+// Dial connects to "host:port" in the tailnet.
+//
+// A destination that the policy hides fails at once. One that the policy shows
+// is waited for: the client hears of a node, or of a policy, a moment after the
+// control server knows of it.
+func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
+	host, port, err := splitTarget(to)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := c.resolve(ctx, host, port)
+	if err != nil {
+		return nil, err
+	}
+	return c.server.Dial(ctx, "tcp", addr)
+}
+
+// CheckTarget reports what is wrong with a destination, if anything.
+func CheckTarget(to string) error {
+	_, _, err := splitTarget(to)
+	return err
+}
+
+func splitTarget(to string) (host string, port uint16, err error) {
+	host, portText, err := net.SplitHostPort(to)
+	if err != nil || host == "" {
+		return "", 0, fmt.Errorf("to: %q is not of the form host:port", to)
+	}
+	n, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("to: %q: port %q is no number from 1 to 65535", to, portText)
+	}
+	return host, uint16(n), nil
+}
+
+// resolve finds the address of a peer and waits until the client can reach it.
+// tsnet's own dialer would ask the system's DNS for a name that it does not
+// know, and connect outside the tailnet to an address that no peer has.
+func (c *Client) resolve(ctx context.Context, host string, port uint16) (string, error) {
+	const interval = 5 * time.Millisecond
+	for {
+		ip, ok := c.control.Resolve(c.StableID, host)
+		if !ok {
+			return "", fmt.Errorf("%s sees no node %q: the tailnet has none, or the policy hides it", c.Name, host)
+		}
+		to := netip.AddrPortFrom(ip, port).String()
+		if _, known, _ := c.server.Sys().Dialer.Get().UserDialPlan(ctx, "tcp", to); known {
+			return to, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("%s has not been told of %q in time: %w", c.Name, host, context.Cause(ctx))
+		case <-time.After(interval):
+		}
+	}
+}
+
+func (c *Client) close() error {
+	c.mu.Lock()
+	c.closed = true
+	forwards := c.forwards
+	c.forwards = nil
+	c.mu.Unlock()
+	for _, f := range forwards {
+		f.close()
+	}
+	err := c.server.Close()
+	os.RemoveAll(c.dir)
+	return err
+}

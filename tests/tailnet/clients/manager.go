@@ -1,0 +1,137 @@
+// Package clients runs the tailnet's client devices: tsnet nodes in this
+// process, each with ordinary loopback ports that lead into the tailnet.
+package clients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"remote-ollama-proxy/tests/tailnet/control"
+	"tailscale.com/ipn"
+	"tailscale.com/ipn/store/mem"
+	"tailscale.com/tsnet"
+	"tailscale.com/types/logger"
+)
+
+// upTimeout is far beyond the tens of milliseconds that joining takes.
+const upTimeout = 60 * time.Second
+
+// ErrNotFound is for what names a client or forward that does not exist.
+var ErrNotFound = errors.New("not running")
+
+// A Manager keeps the clients of one tailnet.
+type Manager struct {
+	control *control.Server
+	dir     string
+	logf    logger.Logf
+
+	mu      sync.Mutex
+	clients map[string]*Client
+}
+
+// NewManager makes a manager whose clients keep their files under dir.
+func NewManager(control *control.Server, dir string, logf logger.Logf) *Manager {
+	return &Manager{control: control, dir: dir, logf: logf, clients: map[string]*Client{}}
+}
+
+// Start adds a device with these tags, or one of this user, and waits until it
+// is up.
+func (m *Manager) Start(ctx context.Context, hostname string, tags []string, user string) (*Client, error) {
+	if hostname == "" {
+		return nil, fmt.Errorf("hostname: must not be empty")
+	}
+	if c, _ := m.Client(hostname); c != nil {
+		return nil, fmt.Errorf("hostname: %q is the name of a running client", hostname)
+	}
+	key, err := m.control.NewKey(control.KeyRequest{
+		Tags: tags, User: user, ExpiresIn: time.Hour, Preapproved: true,
+		Exempt: true, // it uploads no logs, and is to work whatever is tried on others
+	})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(m.dir, "client-")
+	if err != nil {
+		return nil, fmt.Errorf("client %q: state folder: %w", hostname, err)
+	}
+	logf := logger.WithPrefix(m.logf, hostname+": ")
+	store, err := mem.New(logf, "")
+	if err != nil {
+		return nil, err
+	}
+	server := &tsnet.Server{
+		Dir: dir, Store: keep{store}, Hostname: hostname, ControlURL: m.control.URL(), AuthKey: key,
+		Logf: logger.Discard, UserLogf: logf,
+	}
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	status, err := server.Up(ctx)
+	if err != nil {
+		server.Close()
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("client %q does not come up: %w", hostname, err)
+	}
+	dnsName := strings.TrimSuffix(status.Self.DNSName, ".")
+	name, _, _ := strings.Cut(dnsName, ".")
+	c := &Client{
+		Name: name, DNSName: dnsName, Addresses: status.TailscaleIPs, StableID: string(status.Self.ID),
+		server: server, dir: dir, control: m.control, logf: logf, forwards: map[string]*Forward{},
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clients[name] = c
+	return c, nil
+}
+
+// Client finds a client by name.
+func (m *Manager) Client(name string) (*Client, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.clients[name]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("client %q: %w", name, ErrNotFound)
+}
+
+// List returns the clients in order of name.
+func (m *Manager) List() []*Client {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []*Client{}
+	for _, c := range m.clients {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b *Client) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Stop switches a client off. The tailnet still knows the device.
+func (m *Manager) Stop(name string) error {
+	c, err := m.Client(name)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	delete(m.clients, name)
+	m.mu.Unlock()
+	return c.close()
+}
+
+// Close switches all clients off.
+func (m *Manager) Close() {
+	var all sync.WaitGroup
+	for _, c := range m.List() {
+		all.Go(func() { m.Stop(c.Name) })
+	}
+	all.Wait()
+}
+
+// keep hides from tsnet that the state is in memory only: it insists on such
+// nodes being ephemeral, and an ephemeral one logs out when it is closed.
+type keep struct{ ipn.StateStore }

@@ -1,0 +1,154 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"remote-ollama-proxy/tests/tailnet/policy"
+)
+
+// ErrNotFound is for what names a node that does not exist.
+var ErrNotFound = errors.New("no node of this tailnet has that name")
+
+// Settings are the switches of a tailnet outside its policy file.
+type Settings struct {
+	// RequireApproval makes new devices wait for Approve.
+	RequireApproval bool `json:"require_approval"`
+	// RequireLogging turns off every node that refuses to upload logs.
+	RequireLogging bool `json:"require_logging"`
+	// OpenRegistration lets nodes in that have neither key nor login, with the
+	// tags they ask for.
+	OpenRegistration bool `json:"open_registration"`
+	// Admins are the members of autogroup:admin, by login name.
+	Admins []string `json:"admins"`
+}
+
+// SetPolicy replaces the policy. One with an error in it, or with a test that
+// fails, is refused and changes nothing.
+func (s *Server) SetPolicy(text []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := policy.Parse(text, s.settings.Admins...)
+	if err != nil {
+		return err
+	}
+	s.policy, s.policyText = p, string(text)
+	s.changed()
+	return nil
+}
+
+// Policy returns the policy file as it was set.
+func (s *Server) Policy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.policyText
+}
+
+// Settings returns the present settings.
+func (s *Server) Settings() Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings
+}
+
+// SetSettings replaces the settings. The policy must hold with the new admins.
+func (s *Server) SetSettings(settings Settings) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := policy.Parse([]byte(s.policyText), settings.Admins...)
+	if err != nil {
+		return fmt.Errorf("admins: %w", err)
+	}
+	s.policy, s.settings = p, settings
+	s.changed()
+	return nil
+}
+
+// NodeInfo is what an admin sees of a node.
+type NodeInfo struct {
+	Name      string       `json:"name"`
+	DNSName   string       `json:"dns_name"`
+	StableID  string       `json:"stable_id"`
+	User      string       `json:"user,omitempty"`
+	Tags      []string     `json:"tags,omitempty"`
+	Addresses []netip.Addr `json:"addresses"`
+	KeyExpiry *time.Time   `json:"key_expiry"` // null: never
+	Expired   bool         `json:"expired"`
+	Approved  bool         `json:"approved"`
+	Ephemeral bool         `json:"ephemeral"`
+	Online    bool         `json:"online"`
+}
+
+// Nodes lists all nodes in the order in which they joined.
+func (s *Server) Nodes() []NodeInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []NodeInfo{}
+	for _, n := range s.nodes {
+		info := NodeInfo{
+			Name: n.label(), DNSName: n.label() + "." + Domain, StableID: string(n.StableID),
+			User: n.user, Tags: n.Tags, Addresses: n.identity().Addresses,
+			Expired: n.expired(time.Now()), Approved: n.MachineAuthorized, Ephemeral: n.ephemeral, Online: n.stream != nil,
+		}
+		if at := n.KeyExpiry; !at.IsZero() {
+			info.KeyExpiry = &at
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// changeNode applies f to the node with this name and tells everybody.
+func (s *Server) changeNode(name string, f func(*node)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.named(name)
+	if n == nil {
+		return fmt.Errorf("node %q: %w", name, ErrNotFound)
+	}
+	f(n)
+	s.changed()
+	return nil
+}
+
+// Remove takes a node out of the tailnet.
+func (s *Server) Remove(name string) error { return s.changeNode(name, s.remove) }
+
+// Approve lets a device in that waits for approval.
+func (s *Server) Approve(name string) error {
+	return s.changeNode(name, func(n *node) { n.MachineAuthorized = true })
+}
+
+// SetKeyExpiry makes a node's key expire at a time, past or future; the zero
+// time is never.
+func (s *Server) SetKeyExpiry(name string, at time.Time) error {
+	return s.changeNode(name, func(n *node) { s.setExpiry(n, at.UTC().Truncate(time.Millisecond)) })
+}
+
+// Resolve finds the address of the node that host means (a MagicDNS name, its
+// first label, or an address), if the node with the given stable ID is, by the
+// policy, to know of it.
+func (s *Server) Resolve(stableID, host string) (netip.Addr, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from, to, i := s.named(stableID), s.named(host), 0
+	if ip, err := netip.ParseAddr(host); err == nil {
+		to = s.find(func(n *node) bool {
+			i = slices.IndexFunc(n.Addresses, func(a netip.Prefix) bool { return a.Addr() == ip })
+			return i >= 0
+		})
+	}
+	if from == nil || to == nil || !to.MachineAuthorized || to.expired(time.Now()) || !s.policy.Sees(from.identity(), to.identity()) {
+		return netip.Addr{}, false
+	}
+	return to.Addresses[i].Addr(), true
+}
+
+// serveLoginPage is what a person finds at a login URL.
+func (s *Server) serveLoginPage(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "This login waits for POST /logins {\"url\": %q, \"user\": …} on the API of the test tailnet.\n", s.URL()+r.URL.Path)
+}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A KeyRequest describes an auth key to be made.
+type KeyRequest struct {
+	Tags        []string // the node gets exactly these and belongs to nobody …
+	User        string   // … or belongs to this user
+	Reusable    bool
+	Ephemeral   bool
+	Preapproved bool
+	ExpiresIn   time.Duration // negative: the key has expired already
+	Exempt      bool          // the node is not told of require_logging
+}
+
+// authKey lets nodes in without a login.
+type authKey struct {
+	admission
+	id       string
+	reusable bool
+	used     bool
+	expires  time.Time
+}
+
+// NewKey makes an auth key.
+func (s *Server) NewKey(r KeyRequest) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if (len(r.Tags) == 0) == (r.User == "") {
+		return "", errors.New("a key is for tags or for a user: give one of them")
+	}
+	for _, tag := range r.Tags {
+		if !s.policy.HasTag(tag) {
+			return "", fmt.Errorf("tags: %q is not defined in tagOwners of the policy", tag)
+		}
+	}
+	id := "k" + rand.Text()[:12] + "CNTRL"
+	text := "tskey-auth-" + id + "-" + rand.Text()
+	s.keys[text] = &authKey{
+		admission: admission{user: r.User, tags: r.Tags, ephemeral: r.Ephemeral, preapproved: r.Preapproved, exempt: r.Exempt},
+		id:        id, reusable: r.Reusable, expires: time.Now().Add(r.ExpiresIn),
+	}
+	return text, nil
+}
+
+// redeemable finds a key that still lets nodes in. The errors are in the words
+// of Tailscale's control server, by which programs tell them apart.
+func (s *Server) redeemable(text string) (*authKey, error) {
+	k := s.keys[text]
+	switch {
+	case k == nil:
+		return nil, errors.New("invalid key: API key does not exist")
+	case k.used && !k.reusable:
+		return nil, fmt.Errorf("invalid key: API key %s not valid", k.id)
+	case !k.expires.After(time.Now()):
+		return nil, fmt.Errorf("invalid key: API key %s expired", k.id)
+	}
+	return k, nil
+}
+
+// login is a registration that waits for somebody to log in.
+type login struct {
+	user string
+	done chan struct{}
+}
+
+func (s *Server) beginLogin() string {
+	url := s.URL() + "/a/" + rand.Text()
+	s.logins[url] = &login{done: make(chan struct{})}
+	return url
+}
+
+// CompleteLogin lets the node that was given url join as a device of user.
+func (s *Server) CompleteLogin(url, user string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.logins[url]
+	switch {
+	case l == nil:
+		return fmt.Errorf("url: no login waits at %q", url)
+	case l.user != "":
+		return fmt.Errorf("url: %s has logged in at %q already", l.user, url)
+	}
+	l.user = user
+	close(l.done)
+	return nil
+}

@@ -1,0 +1,146 @@
+package control
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"tailscale.com/tailcfg"
+	"tailscale.com/types/key"
+	"tailscale.com/util/zstdframe"
+)
+
+// keepAlive is how often a silent stream says that it lives. Nodes give up on
+// one after two minutes.
+const keepAlive = 50 * time.Second
+
+// stream is the long poll through which a node that is online hears of changes.
+type stream struct {
+	news     chan struct{} // holds a token while there is something to tell
+	replaced chan struct{} // closed when the node opened another one
+	sent     uint64        // the change that was last written; guarded by Server.mu
+}
+
+func (st *stream) poke() {
+	select {
+	case st.news <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Server) serveMap(w http.ResponseWriter, r *http.Request, machine key.MachinePublic) {
+	var req tailcfg.MapRequest
+	if err := decode(r, &req); err != nil {
+		http.Error(w, fmt.Sprintf("map request: %v", err), http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	n := s.find(func(n *node) bool { return n.Key == req.NodeKey })
+	if n == nil {
+		n = s.gone[req.NodeKey]
+	}
+	s.mu.Unlock()
+	if n == nil || n.Machine != machine {
+		http.Error(w, "node not found", http.StatusNotFound)
+		return
+	}
+	out := &writer{w: w, compress: req.Compress == "zstd"}
+	if req.Stream {
+		s.stream(r.Context(), out, n)
+		return
+	}
+	if !req.ReadOnly {
+		s.update(n, &req)
+	}
+	out.send(&tailcfg.MapResponse{})
+}
+
+// update takes what a node tells of itself.
+func (s *Server) update(n *node, req *tailcfg.MapRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.Endpoints, n.DiscoKey, n.Cap = req.Endpoints, req.DiscoKey, req.Version
+	if req.Hostinfo != nil {
+		n.Hostinfo = req.Hostinfo.View()
+		if net := req.Hostinfo.NetInfo; net != nil && net.PreferredDERP != 0 {
+			n.HomeDERP = net.PreferredDERP
+		}
+	}
+	s.changed()
+}
+
+// stream tells n the present state and then every change, until n hangs up.
+func (s *Server) stream(ctx context.Context, out *writer, n *node) {
+	st := &stream{news: make(chan struct{}, 1), replaced: make(chan struct{})}
+	st.poke()
+	s.mu.Lock()
+	if n.stream != nil {
+		close(n.stream.replaced)
+	}
+	n.stream = st
+	s.changed()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n.stream == st {
+			n.stream, n.lastSeen = nil, time.Now().UTC().Truncate(time.Second)
+			s.changed()
+		}
+		s.sent.Broadcast()
+	}()
+	var told told
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		var res *tailcfg.MapResponse
+		var change uint64
+		select {
+		case <-ctx.Done():
+			return
+		case <-st.replaced:
+			return
+		case <-tick.C:
+			res = &tailcfg.MapResponse{KeepAlive: true}
+		case <-st.news:
+			s.mu.Lock()
+			change = s.change
+			view := s.view(n, time.Now())
+			s.mu.Unlock()
+			res = told.difference(view)
+		}
+		if res != nil && out.send(res) != nil {
+			return
+		}
+		if change > 0 {
+			s.mu.Lock()
+			st.sent = change
+			s.sent.Broadcast()
+			s.mu.Unlock()
+		}
+	}
+}
+
+// writer frames messages as nodes expect them: length, then JSON.
+type writer struct {
+	w        http.ResponseWriter
+	compress bool
+}
+
+func (o *writer) send(res *tailcfg.MapResponse) error {
+	body, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	if o.compress {
+		body = zstdframe.AppendEncode(nil, body, zstdframe.FastestCompression)
+	}
+	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
+	if _, err := o.w.Write(append(frame, body...)); err != nil {
+		return err
+	}
+	return http.NewResponseController(o.w).Flush()
+}

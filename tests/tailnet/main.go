@@ -1,0 +1,120 @@
+// Testtailnet runs a whole tailnet on loopback, without an account: control
+// server, DERP relay, STUN, and client devices. Tests drive it over HTTP.
+//
+//	testtailnet -policy policy.hujson -until-stdin-closes
+//
+// The first line on standard output is a JSON object that says where everything
+// listens; logs go to standard error. README.md describes the interface.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"remote-ollama-proxy/tests/tailnet/api"
+	"remote-ollama-proxy/tests/tailnet/clients"
+	"remote-ollama-proxy/tests/tailnet/control"
+	"remote-ollama-proxy/tests/tailnet/loopback"
+	"remote-ollama-proxy/tests/tailnet/relay"
+	"tailscale.com/envknob"
+	"tailscale.com/net/netns"
+	"tailscale.com/types/logger"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.policy, "policy", "", "policy `file` (HuJSON); without one, everybody may reach everything")
+	flag.StringVar(&o.dir, "dir", "", "`folder` for the clients' files; a temporary one if empty")
+	flag.StringVar(&o.controlAddr, "control-addr", "127.0.0.1:0", "`address` of the control server")
+	flag.StringVar(&o.apiAddr, "api-addr", "127.0.0.1:0", "`address` of the HTTP interface")
+	flag.BoolVar(&o.untilStdinCloses, "until-stdin-closes", false, "end when standard input ends, as it does when the parent dies")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "testtailnet: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintf(os.Stderr, "testtailnet: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	policy, dir, controlAddr, apiAddr string
+	untilStdinCloses                  bool
+}
+
+// addresses is what the first line of output tells.
+type addresses struct {
+	Control string `json:"control"`
+	API     string `json:"api"`
+	DERP    string `json:"derp"`
+	STUN    string `json:"stun"`
+}
+
+func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if o.untilStdinCloses {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
+	// Sockets would otherwise be tied to the interface of the default route,
+	// and nothing would come through loopback.
+	netns.SetEnabled(false)
+	envknob.SetNoLogsNoSupport()
+	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
+
+	if o.dir == "" {
+		dir, err := os.MkdirTemp("", "testtailnet-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		o.dir = dir
+	}
+	relay, err := relay.Listen(logger.Discard)
+	if err != nil {
+		return err
+	}
+	defer relay.Close()
+	control, err := control.Listen(o.controlAddr, relay.Map(), log.Printf)
+	if err != nil {
+		return fmt.Errorf("control server: %w", err)
+	}
+	defer control.Close()
+	if o.policy != "" {
+		text, err := os.ReadFile(o.policy)
+		if err == nil {
+			err = control.SetPolicy(text)
+		}
+		if err != nil {
+			return fmt.Errorf("-policy %s: %w", o.policy, err)
+		}
+	}
+	devices := clients.NewManager(control, o.dir, log.Printf)
+	defer devices.Close()
+	routes := &api.API{Control: control, Clients: devices, Relay: relay}
+	front, err := loopback.Listen(o.apiAddr, routes.Handler(), nil, log.Printf)
+	if err != nil {
+		return fmt.Errorf("HTTP interface: %w", err)
+	}
+	defer front.Close()
+	err = json.NewEncoder(os.Stdout).Encode(addresses{
+		Control: control.URL(), API: "http://" + front.Addr(), DERP: relay.Addr(), STUN: relay.STUNAddr(),
+	})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}

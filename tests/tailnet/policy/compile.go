@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"tailscale.com/tailcfg"
+)
+
+// Compile returns the packet filter of node dst: what the other nodes may send
+// to it. Nodes with which it has nothing to do are not mentioned in it.
+func (p *Policy) Compile(dst Node, nodes []Node) []tailcfg.FilterRule {
+	var out []tailcfg.FilterRule
+	for _, r := range p.rules {
+		for _, peers := range r.sources(dst, nodes) {
+			out = append(out, r.filter(peers)...)
+		}
+	}
+	return out
+}
+
+// peers are sources that reach the same destination addresses.
+type peers struct {
+	src []string
+	dst []netip.Addr
+}
+
+// sources groups the nodes to which the rule applies by what it lets them
+// reach: with autogroup:self, or an address as dst, not all reach the same.
+func (r rule) sources(dst Node, nodes []Node) (out []peers) {
+	for _, src := range nodes {
+		if src.ID == dst.ID {
+			continue
+		}
+		from := addressesOf(r.src, src, dst)
+		to := addressesOf(r.dst, dst, src)
+		if len(from) == 0 || len(to) == 0 {
+			continue
+		}
+		i := slices.IndexFunc(out, func(p peers) bool { return slices.Equal(p.dst, to) })
+		if i < 0 {
+			i, out = len(out), append(out, peers{dst: to})
+		}
+		for _, ip := range from {
+			out[i].src = append(out[i].src, ip.String())
+		}
+	}
+	return out
+}
+
+// filter writes the rule down for these peers in the packet filter's terms.
+func (r rule) filter(peers peers) (out []tailcfg.FilterRule) {
+	for _, t := range r.ip {
+		f := tailcfg.FilterRule{SrcIPs: peers.src, IPProto: t.protos}
+		for _, ip := range peers.dst {
+			f.DstPorts = append(f.DstPorts, tailcfg.NetPortRange{IP: ip.String(), Ports: t.ports})
+		}
+		out = append(out, f)
+	}
+	if len(r.app) > 0 {
+		grant := tailcfg.CapGrant{CapMap: r.app}
+		for _, ip := range peers.dst {
+			grant.Dsts = append(grant.Dsts, netip.PrefixFrom(ip, ip.BitLen()))
+		}
+		out = append(out, tailcfg.FilterRule{SrcIPs: peers.src, CapGrant: []tailcfg.CapGrant{grant}})
+	}
+	return out
+}
+
+// String helps to read a failed test.
+func (n Node) String() string {
+	if n.User != "" {
+		return n.User
+	}
+	return fmt.Sprint(n.Tags)
+}

@@ -1,0 +1,198 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+	"tailscale.com/tailcfg"
+)
+
+// document is the policy file as written. Sections that have no effect in this
+// tailnet are named, so that a misspelt one is still an error.
+type document struct {
+	Groups    map[string][]string `json:"groups"`
+	Hosts     map[string]string   `json:"hosts"`
+	TagOwners map[string][]string `json:"tagOwners"`
+	Grants    *[]json.RawMessage  `json:"grants"`
+	ACLs      *[]json.RawMessage  `json:"acls"`
+	Tests     []json.RawMessage   `json:"tests"`
+
+	AutoApprovers       json.RawMessage `json:"autoApprovers"`
+	NodeAttrs           json.RawMessage `json:"nodeAttrs"`
+	SSH                 json.RawMessage `json:"ssh"`
+	SSHTests            json.RawMessage `json:"sshTests"`
+	Postures            json.RawMessage `json:"postures"`
+	DefaultSrcPosture   json.RawMessage `json:"defaultSrcPosture"`
+	IPSets              json.RawMessage `json:"ipsets"`
+	DERPMap             json.RawMessage `json:"derpMap"`
+	DisableIPv4         json.RawMessage `json:"disableIPv4"`
+	RandomizeClientPort json.RawMessage `json:"randomizeClientPort"`
+	OneCGNATRoute       json.RawMessage `json:"OneCGNATRoute"`
+}
+
+type grant struct {
+	Src        []string                                        `json:"src"`
+	Dst        []string                                        `json:"dst"`
+	IP         []string                                        `json:"ip"`
+	App        map[tailcfg.PeerCapability][]tailcfg.RawMessage `json:"app"`
+	SrcPosture []string                                        `json:"srcPosture"`
+	Via        []string                                        `json:"via"`
+}
+
+type acl struct {
+	Action     string   `json:"action"`
+	Src        []string `json:"src"`
+	Dst        []string `json:"dst"`
+	Proto      string   `json:"proto"`
+	SrcPosture []string `json:"srcPosture"`
+}
+
+// Parse reads a policy file (HuJSON) and runs its tests. Roles are no part of
+// the file: admins are the login names of the tailnet's admins.
+func Parse(text []byte, admins ...string) (*Policy, error) {
+	standard, err := hujson.Standardize(text)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	var d document
+	if err := strict(standard, &d); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	p := &Policy{admins: admins}
+	if err := errors.Join(p.define(d), p.readRules(d), p.readTests(d)); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if err := p.runTests(); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return p, nil
+}
+
+func (p *Policy) readRules(d document) error {
+	if d.Grants == nil && d.ACLs == nil {
+		return errors.New(`neither grants nor acls: Tailscale would let everybody reach everything; write "grants": [] to let nobody`)
+	}
+	return errors.Join(
+		each("grants", deref(d.Grants), p.addGrant),
+		each("acls", deref(d.ACLs), p.addACL))
+}
+
+func (p *Policy) addGrant(g grant) error {
+	switch {
+	case len(g.Src) == 0 || len(g.Dst) == 0:
+		return errors.New("src and dst must each name somebody")
+	case len(g.IP) == 0 && len(g.App) == 0:
+		return errors.New("neither ip nor app: the grant would grant nothing")
+	case len(g.SrcPosture) > 0 || len(g.Via) > 0:
+		return errors.New("srcPosture and via are not supported here: without them the grant would let in more than in a real tailnet")
+	}
+	r := rule{app: g.App}
+	for name := range g.App {
+		if !strings.Contains(string(name), "/") {
+			return fmt.Errorf("app: %q is no capability name: want domain/name, such as example.com/cap/x", name)
+		}
+	}
+	var err error
+	if r.src, err = p.selectors("src", g.Src); err != nil {
+		return err
+	}
+	if r.dst, err = p.selectors("dst", g.Dst); err != nil {
+		return err
+	}
+	for _, text := range g.IP {
+		t, err := parseTraffic(text)
+		if err != nil {
+			return fmt.Errorf("ip: %w", err)
+		}
+		r.ip = append(r.ip, t)
+	}
+	p.rules = append(p.rules, r)
+	return nil
+}
+
+func (p *Policy) addACL(a acl) error {
+	switch {
+	case a.Action != "accept":
+		return fmt.Errorf("action is %q: only \"accept\" exists", a.Action)
+	case len(a.Src) == 0 || len(a.Dst) == 0:
+		return errors.New("src and dst must each name somebody")
+	case len(a.SrcPosture) > 0:
+		return errors.New("srcPosture is not supported here: without it the rule would let in more than in a real tailnet")
+	}
+	src, err := p.selectors("src", a.Src)
+	if err != nil {
+		return err
+	}
+	protos, err := parseProtocol(a.Proto)
+	if err != nil {
+		return fmt.Errorf("proto: %w", err)
+	}
+	for _, text := range a.Dst {
+		host, ports, err := parseTarget(text)
+		if err != nil {
+			return fmt.Errorf("dst: %w", err)
+		}
+		dst, err := p.selectors("dst", []string{host})
+		if err != nil {
+			return err
+		}
+		r := rule{src: src, dst: dst}
+		for _, ports := range ports {
+			r.ip = append(r.ip, traffic{protos, ports})
+		}
+		p.rules = append(p.rules, r)
+	}
+	return nil
+}
+
+func (p *Policy) selectors(field string, texts []string) (out []selector, err error) {
+	for _, text := range texts {
+		s, err := p.selector(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// each decodes every entry of a section and names the one that is wrong.
+func each[T any](section string, entries []json.RawMessage, add func(T) error) error {
+	for i, raw := range entries {
+		var entry T
+		err := strict(raw, &entry)
+		if err == nil {
+			err = add(entry)
+		}
+		if err != nil {
+			return fmt.Errorf("%s[%d]: %w", section, i, err)
+		}
+	}
+	return nil
+}
+
+// strict decodes JSON and refuses keys that into does not have.
+func strict(raw []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+func deref[T any](list *[]T) []T {
+	if list == nil {
+		return nil
+	}
+	return *list
+}
+
+// sorted gives errors a stable order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

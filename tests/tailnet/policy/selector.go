@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go4.org/netipx"
+)
+
+// A selector is one entry of src or dst, such as "tag:ai-server", resolved
+// against the policy that it stands in.
+type selector struct {
+	text string
+	// names reports whether the selector means the node n in a rule whose other
+	// side is the node other. nil for a selector of addresses.
+	names func(n, other Node) bool
+	// within is what an address must lie in. Invalid for a selector of nodes.
+	within netipx.IPRange
+}
+
+// addressesOf returns those addresses of n that one of the selectors means.
+func addressesOf(selectors []selector, n, other Node) (out []netip.Addr) {
+	for _, ip := range n.Addresses {
+		if slices.ContainsFunc(selectors, func(s selector) bool { return s.has(ip, n, other) }) {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+func (s selector) has(ip netip.Addr, n, other Node) bool {
+	if s.names != nil {
+		return s.names(n, other)
+	}
+	return s.within.Contains(ip)
+}
+
+// byUser makes the test for devices of users; tagged devices have none.
+func byUser(ok func(user string) bool) func(n, other Node) bool {
+	return func(n, _ Node) bool { return len(n.Tags) == 0 && n.User != "" && ok(n.User) }
+}
+
+// selector resolves text. An entry that means nothing in this policy is an
+// error: it is nearly always a typo, and a rule that never applies would go
+// unnoticed.
+func (p *Policy) selector(text string) (selector, error) {
+	s := selector{text: text}
+	kind, name, _ := strings.Cut(text, ":")
+	switch {
+	case text == "*":
+		s.names = func(Node, Node) bool { return true }
+	case kind == "tag":
+		if !p.HasTag(text) {
+			return s, fmt.Errorf("%q is not defined in tagOwners", text)
+		}
+		s.names = func(n, _ Node) bool { return slices.Contains(n.Tags, text) }
+	case kind == "group":
+		members, ok := p.groups[text]
+		if !ok {
+			return s, fmt.Errorf("%q is not defined in groups", text)
+		}
+		s.names = byUser(func(user string) bool { return slices.Contains(members, user) })
+	case kind == "autogroup":
+		return p.autogroup(s, name)
+	case kind == "user" && strings.HasPrefix(name, "*@"):
+		s.names = byUser(func(user string) bool { return strings.HasSuffix(user, name[1:]) })
+	case strings.Contains(text, "@"):
+		s.names = byUser(func(user string) bool { return user == text })
+	default:
+		return p.addressSelector(s)
+	}
+	return s, nil
+}
+
+func (p *Policy) autogroup(s selector, name string) (selector, error) {
+	switch name {
+	case "member":
+		s.names = byUser(func(string) bool { return true })
+	case "tagged":
+		s.names = func(n, _ Node) bool { return len(n.Tags) > 0 }
+	case "admin", "owner":
+		s.names = byUser(func(user string) bool { return slices.Contains(p.admins, user) })
+	case "self":
+		s.names = func(n, other Node) bool {
+			return len(n.Tags) == 0 && len(other.Tags) == 0 && n.User != "" && n.User == other.User
+		}
+	case "internet", "shared", "it-admin", "network-admin", "billing-admin", "auditor":
+		s.names = func(Node, Node) bool { return false } // nobody is one here
+	default:
+		return s, fmt.Errorf("%q is no autogroup that is known here", s.text)
+	}
+	return s, nil
+}
+
+func (p *Policy) addressSelector(s selector) (selector, error) {
+	if prefix, ok := p.hosts[s.text]; ok {
+		s.within = netipx.RangeOfPrefix(prefix)
+		return s, nil
+	}
+	if prefix, err := parsePrefix(s.text); err == nil {
+		s.within = netipx.RangeOfPrefix(prefix)
+		return s, nil
+	}
+	if r, err := netipx.ParseIPRange(s.text); err == nil {
+		s.within = r
+		return s, nil
+	}
+	return s, fmt.Errorf("%q is no user, group, tag, autogroup, host, address, CIDR or address range", s.text)
+}
+
+// parsePrefix reads an address or a CIDR.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix.Masked(), err
+}
