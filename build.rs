@@ -24,6 +24,7 @@ mod tailnet {
         let module = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("vendor/libtailscale");
         let out = PathBuf::from(var("OUT_DIR")?);
         watch(&module)?;
+        println!("cargo::rustc-env=TAILSCALE_VERSION={}", tailscale_version(&module));
         bind(&module.join("tailscale.h"), &out.join("tailscale.rs"))?;
         archive(&module, &out.join("libtailscale.a"))?;
         link(&out)
@@ -137,6 +138,13 @@ mod tailnet {
     fn wanted(module: &Path) -> String {
         let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
         text.lines().find_map(|l| l.strip_prefix("go ")).unwrap_or("1.26").to_owned()
+    }
+
+    /// The version of tailscale.com that the module is made of.
+    fn tailscale_version(module: &Path) -> String {
+        let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
+        let mut lines = text.lines().filter_map(|l| l.trim().strip_prefix("tailscale.com "));
+        lines.next().unwrap_or("unknown").to_owned()
     }
 
     fn link(out: &Path) -> Result<(), Fault> {

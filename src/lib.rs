@@ -1,7 +1,14 @@
 //! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
 //! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
 
+pub mod audit;
+pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod listen;
 pub mod peer;
+pub mod policy;
+pub mod proxy;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
+pub mod upstream;

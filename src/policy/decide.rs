@@ -1,0 +1,141 @@
+//! The decision about one request.
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+
+use super::endpoint::{Endpoint, EndpointSet, Management};
+use super::host::Hosts;
+use super::target::{Target, TargetFault};
+use crate::peer::Peer;
+
+/// What may be asked of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The endpoints that are on.
+    pub endpoints: EndpointSet,
+    /// Whether a browser's preflight for an allowed request goes through.
+    pub preflight: bool,
+    /// The names that clients may use for this node.
+    pub hosts: Hosts,
+}
+
+/// Leave to forward one request. Only [`Policy::decide`] makes it, so a request that nobody
+/// checked can't be forwarded.
+#[derive(Debug)]
+pub struct Permit {
+    endpoint: Endpoint,
+    method: Method,
+    target: PathAndQuery,
+}
+
+impl Permit {
+    /// The endpoint that was asked for.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The method to use upstream.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The origin-form target to use upstream.
+    pub fn target(&self) -> &PathAndQuery {
+        &self.target
+    }
+}
+
+/// Why a request is not forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The target has a spelling that could mean something else.
+    #[error("{0}; write it plainly")]
+    Target(TargetFault),
+    /// The path is in no table.
+    #[error("this path is not on the allowlist")]
+    NotListed,
+    /// The endpoint is known but off.
+    #[error("this endpoint is switched off here; the node's owner can set endpoints.{} = true", .0.name())]
+    Off(Endpoint),
+    /// The route manages models or the machine.
+    #[error("managing models is never allowed from afar, as it {}; do it on the machine itself", .0.harm)]
+    Management(&'static Management),
+    /// The path is allowed, the method is not.
+    #[error("this path does not take that method; it takes {}", .0.allow())]
+    Method(Endpoint),
+    /// A preflight, and they are switched off.
+    #[error("browsers' preflight requests are switched off here (http.preflight)")]
+    Preflight,
+    /// Host is missing, repeated or names somebody else.
+    #[error(
+        "the Host header does not name this node; use its tailnet name or address, or have its owner add the name to http.hosts"
+    )]
+    Host,
+}
+
+impl Refusal {
+    /// The rule's name, the same in logs and in answers.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Refusal::Target(_) => "target",
+            Refusal::NotListed => "allowlist",
+            Refusal::Off(_) => "endpoint-off",
+            Refusal::Management(_) => "management",
+            Refusal::Method(_) => "method",
+            Refusal::Preflight => "preflight-off",
+            Refusal::Host => "host",
+        }
+    }
+}
+
+impl Policy {
+    /// Decides whether `peer` may make the request that begins with `head`.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn decide(&self, peer: &Peer, head: &Parts) -> Result<Permit, Refusal> {
+        // Grants of this peer will narrow this further; until then every peer that the tailnet
+        // lets in has the same rights.
+        let _ = peer;
+        self.check_host(&head.headers)?;
+        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+            return Err(Refusal::Target(TargetFault::NotAPath));
+        }
+        let target = head.uri.path_and_query().ok_or(Refusal::Target(TargetFault::NotAPath))?;
+        let path = Target::parse(target.as_str()).map_err(Refusal::Target)?.path;
+        let endpoint = match Endpoint::at(path) {
+            Some(endpoint) if self.endpoints.contains(endpoint) => endpoint,
+            Some(endpoint) => return Err(Refusal::Off(endpoint)),
+            None => return Err(Management::at(path).map_or(Refusal::NotListed, Refusal::Management)),
+        };
+        // A preflight asks on behalf of the request that would follow.
+        match preflight_method(head) {
+            Some(wanted) if endpoint.methods().contains(&wanted) => {
+                if !self.preflight {
+                    return Err(Refusal::Preflight);
+                }
+            }
+            None if endpoint.methods().contains(&head.method) => {}
+            _ => return Err(Refusal::Method(endpoint)),
+        }
+        Ok(Permit { endpoint, method: head.method.clone(), target: target.clone() })
+    }
+
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut values = headers.get_all(HOST).iter();
+        match (values.next(), values.next()) {
+            (Some(host), None) if self.hosts.contains(host.as_bytes()) => Ok(()),
+            _ => Err(Refusal::Host),
+        }
+    }
+}
+
+/// The method that a preflight (Fetch standard, "CORS-preflight request") asks about.
+fn preflight_method(head: &Parts) -> Option<Method> {
+    if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
+        return None;
+    }
+    Method::from_bytes(head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}

@@ -1,0 +1,215 @@
+//! Ollama's endpoints as this proxy knows them. A route that is not in the table can't be allowed,
+//! so what a newer Ollama adds is refused until somebody decides about it here.
+//!
+//! Source: Ollama's `server/routes.go`, versions 0.17 to 0.32; GET routes marked with HEAD are the
+//! ones that Ollama registers for both.
+
+use std::fmt;
+
+use http::Method;
+
+/// An endpoint that can be switched on, by index into the table below.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint(u8);
+
+struct Spec {
+    /// The name in the config, in grants and in logs.
+    name: &'static str,
+    methods: &'static [Method],
+    /// The path; one that ends in `{model}` takes a model's name there.
+    path: &'static str,
+    default: bool,
+}
+
+const GET: &[Method] = &[Method::GET];
+const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+
+const fn on(name: &'static str, methods: &'static [Method], path: &'static str) -> Spec {
+    Spec { name, methods, path, default: true }
+}
+
+const fn off(name: &'static str, methods: &'static [Method], path: &'static str) -> Spec {
+    Spec { name, methods, path, default: false }
+}
+
+static TABLE: [Spec; 16] = [
+    on("v1_chat_completions", POST, "/v1/chat/completions"),
+    on("v1_models", GET, "/v1/models"),
+    on("v1_model", GET, "/v1/models/{model}"),
+    on("v1_responses", POST, "/v1/responses"),
+    on("v1_messages", POST, "/v1/messages"),
+    on("api_version", GET_HEAD, "/api/version"),
+    on("api_tags", GET_HEAD, "/api/tags"),
+    on("api_show", POST, "/api/show"),
+    off("api_chat", POST, "/api/chat"),
+    off("api_generate", POST, "/api/generate"),
+    off("api_embed", POST, "/api/embed"),
+    off("api_embeddings", POST, "/api/embeddings"),
+    off("v1_completions", POST, "/v1/completions"),
+    off("v1_embeddings", POST, "/v1/embeddings"),
+    off("api_ps", GET, "/api/ps"),
+    off("root", GET_HEAD, "/"),
+];
+
+const MODEL: &str = "{model}";
+
+impl Endpoint {
+    /// Every endpoint that can be switched on.
+    pub fn all() -> impl Iterator<Item = Endpoint> {
+        (0..TABLE.len() as u8).map(Endpoint)
+    }
+
+    /// The endpoint with this name, such as `v1_chat_completions`.
+    pub fn named(name: &str) -> Option<Endpoint> {
+        Self::all().find(|e| e.name() == name)
+    }
+
+    /// The endpoint that serves a path, whatever the method.
+    pub(super) fn at(path: &str) -> Option<Endpoint> {
+        Self::all().find(|e| match e.path().strip_suffix(MODEL) {
+            Some(prefix) => path.strip_prefix(prefix).is_some_and(super::target::is_model),
+            None => e.path() == path,
+        })
+    }
+
+    /// The name in the config, in grants and in logs.
+    pub fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The path, with `{model}` where a model's name goes.
+    pub fn path(self) -> &'static str {
+        self.spec().path
+    }
+
+    /// The methods that Ollama serves here.
+    pub fn methods(self) -> &'static [Method] {
+        self.spec().methods
+    }
+
+    /// The methods as an Allow header lists them: `GET, HEAD`.
+    pub fn allow(self) -> String {
+        self.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether it is on unless the config says otherwise.
+    pub fn default_on(self) -> bool {
+        self.spec().default
+    }
+
+    fn spec(self) -> &'static Spec {
+        &TABLE[usize::from(self.0)]
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of endpoints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EndpointSet(u32);
+
+impl EndpointSet {
+    /// None at all.
+    pub const EMPTY: EndpointSet = EndpointSet(0);
+
+    /// The set with or without `endpoint`.
+    #[must_use]
+    pub fn with(self, endpoint: Endpoint, on: bool) -> Self {
+        let bit = 1 << endpoint.0;
+        EndpointSet(if on { self.0 | bit } else { self.0 & !bit })
+    }
+
+    /// Whether `endpoint` is in the set.
+    pub fn contains(self, endpoint: Endpoint) -> bool {
+        self.0 & (1 << endpoint.0) != 0
+    }
+
+    /// The endpoints in the set, in the order of the table.
+    pub fn iter(self) -> impl Iterator<Item = Endpoint> {
+        Endpoint::all().filter(move |e| self.contains(*e))
+    }
+}
+
+impl Default for EndpointSet {
+    /// The endpoints that are on unless the config says otherwise.
+    fn default() -> Self {
+        Endpoint::all().fold(Self::EMPTY, |set, e| set.with(e, e.default_on()))
+    }
+}
+
+impl fmt::Debug for EndpointSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// A route that changes the machine or speaks for its owner, and can't be switched on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Management {
+    /// The name that somebody would write in the config.
+    pub name: &'static str,
+    /// The path; one that ends in `/` stands for everything below it.
+    pub path: &'static str,
+    /// What a peer could do with it.
+    pub harm: &'static str,
+}
+
+const fn never(name: &'static str, path: &'static str, harm: &'static str) -> Management {
+    Management { name, path, harm }
+}
+
+/// Every route of Ollama's that can't be switched on, with the reason.
+pub static MANAGEMENT: [Management; 13] = [
+    never("api_pull", "/api/pull", "fills the disk with models of the peer's choice"),
+    never("api_push", "/api/push", "publishes this machine's models under its owner's name"),
+    never("api_create", "/api/create", "adds models and reads files to make them from"),
+    never("api_copy", "/api/copy", "replaces models under names that others use"),
+    never("api_delete", "/api/delete", "removes models"),
+    never("api_blobs", "/api/blobs/", "stores files of the peer's choice"),
+    never("api_me", "/api/me", "shows who is signed in on this machine"),
+    never("api_signout", "/api/signout", "signs this machine's owner out"),
+    never("api_user_keys", "/api/user/keys/", "removes this machine's keys"),
+    never("api_web_search", "/api/experimental/web_search", "searches the web with the owner's account"),
+    never("api_web_fetch", "/api/experimental/web_fetch", "fetches web pages with the owner's account"),
+    never(
+        "api_model_recommendations",
+        "/api/experimental/model-recommendations",
+        "asks the internet on the owner's behalf",
+    ),
+    never("api_status", "/api/status", "shows how this machine's Ollama is set up"),
+];
+
+impl Management {
+    pub(super) fn at(path: &str) -> Option<&'static Management> {
+        MANAGEMENT.iter().find(|m| path == m.path || m.path.ends_with('/') && path.starts_with(m.path))
+    }
+}
+
+/// Whose shape an error must have for the caller's library to understand it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"error":{"message":…,"type":…,"param":null,"code":…}}`
+    OpenAi,
+    /// `{"type":"error","error":{"type":…,"message":…}}`
+    Anthropic,
+    /// `{"error":…}`
+    Ollama,
+}
+
+impl Dialect {
+    /// The dialect of the API that a path belongs to.
+    pub fn of(path: &str) -> Dialect {
+        if path == "/v1/messages" || path.starts_with("/v1/messages/") {
+            Dialect::Anthropic
+        } else if path.starts_with("/v1/") {
+            Dialect::OpenAi
+        } else {
+            Dialect::Ollama
+        }
+    }
+}

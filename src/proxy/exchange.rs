@@ -1,0 +1,209 @@
+//! One request and its answer on a connection to Ollama.
+//!
+//! A connection to Ollama belongs to one client connection and is driven by that client's task:
+//! answers can't be paired with another client's request, and closing the one closes the other.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncRead;
+
+use super::refuse::Failure;
+use super::wire::{Trouble, Watch};
+use crate::audit::{Ended, Record};
+use crate::upstream::{Stream, Upstream};
+
+/// Where a client connection keeps its connection to Ollama between requests.
+pub(super) type Slot = Arc<Mutex<Option<Link>>>;
+
+/// A connection to Ollama.
+pub(super) struct Link {
+    sender: SendRequest<Incoming>,
+    /// `None` once it has ended.
+    driver: Option<Pin<Box<Connection<TokioIo<Stream>, Incoming>>>>,
+}
+
+impl Link {
+    async fn connect(upstream: &Upstream) -> Result<Link, Failure> {
+        let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
+        let stream = upstream.connect().await.map_err(down)?;
+        let (sender, driver) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(Failure::BrokenOff)?;
+        Ok(Link { sender, driver: Some(Box::pin(driver)) })
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        // The error, if any, reaches whoever waits for the answer or its body.
+        if self.driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
+            self.driver = None;
+        }
+    }
+
+    /// The link of an earlier request, if Ollama still holds its end.
+    async fn reuse(slot: &Slot) -> Option<Link> {
+        let mut link = slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        std::future::poll_fn(|cx| {
+            link.drive(cx);
+            let ready = matches!(link.sender.poll_ready(cx), Poll::Ready(Ok(())));
+            Poll::Ready(ready && link.driver.is_some())
+        })
+        .await
+        .then_some(link)
+    }
+
+    /// Sends a request and waits for the head of its answer, unless the client leaves first. A
+    /// request of which no byte was sent comes back.
+    async fn send<Io: AsyncRead + Unpin>(
+        &mut self,
+        request: Request<Incoming>,
+        watch: &Watch<Io>,
+    ) -> Result<Response<Incoming>, (Failure, Option<Request<Incoming>>)> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(trouble) = watch.poll_trouble(cx) {
+                return Poll::Ready(Err((trouble.into(), None)));
+            }
+            if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
+                *driver = None;
+            }
+            answer.as_mut().poll(cx).map_err(|mut e| {
+                let unsent = e.take_message();
+                (Failure::BrokenOff(e.into_error()), unsent)
+            })
+        })
+        .await
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Left => Failure::Left,
+            Trouble::Framing(fault) => Failure::Framing(fault),
+        }
+    }
+}
+
+/// Sends `request` to Ollama. It is sent once: only a request of which no byte has left is tried
+/// again, on a fresh connection, after the kept one turned out to be stale.
+pub(super) async fn exchange<Io: AsyncRead + Unpin>(
+    upstream: &Upstream,
+    slot: &Slot,
+    watch: &Watch<Io>,
+    request: Request<Incoming>,
+) -> Result<(Response<Incoming>, Link), Failure> {
+    let kept = Link::reuse(slot).await;
+    let mut unsent = request;
+    if let Some(mut link) = kept {
+        match link.send(unsent, watch).await {
+            Ok(response) => return accept(response, link),
+            Err((_, Some(back))) => unsent = back,
+            Err((failure, None)) => return Err(failure),
+        }
+    }
+    let mut link = Link::connect(upstream).await?;
+    match link.send(unsent, watch).await {
+        Ok(response) => accept(response, link),
+        Err((failure, _)) => Err(failure),
+    }
+}
+
+fn accept(response: Response<Incoming>, link: Link) -> Result<(Response<Incoming>, Link), Failure> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS { Err(Failure::Switching) } else { Ok((response, link)) }
+}
+
+/// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.
+pub(super) struct Reply<Io> {
+    body: Incoming,
+    /// `None` once something broke.
+    link: Option<Link>,
+    slot: Slot,
+    watch: Watch<Io>,
+    record: Record,
+    ended: Option<Ended>,
+}
+
+impl<Io> Reply<Io> {
+    pub(super) fn new(body: Incoming, link: Link, slot: Slot, watch: Watch<Io>, record: Record) -> Self {
+        Reply { body, link: Some(link), slot, watch, record, ended: None }
+    }
+}
+
+/// What breaks an answer off, so that the client can't take a part for the whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("{0}")]
+    Client(Trouble),
+    #[error("Ollama broke off: {0}")]
+    Upstream(hyper::Error),
+}
+
+impl<Io: AsyncRead + Unpin> Reply<Io> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
+            return self.broken(Ended::ClientLeft, Broken::Client(trouble));
+        }
+        for driven in [false, true] {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers belong to this hop; Ollama sends none.
+                    let Ok(data) = frame.into_data() else { continue };
+                    self.record.bytes_out += data.len() as u64;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Poll::Ready(Some(Err(e))) => return self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),
+                Poll::Ready(None) => {
+                    self.ended = Some(Ended::Complete);
+                    return Poll::Ready(None);
+                }
+                // The first look at the body tells the connection that bytes are wanted.
+                Poll::Pending if !driven => {
+                    if let Some(link) = &mut self.link {
+                        link.drive(cx);
+                    }
+                }
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    fn broken(&mut self, ended: Ended, why: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.link = None; // closes: Ollama stops generating
+        self.ended = Some(ended);
+        Poll::Ready(Some(Err(why)))
+    }
+}
+
+impl<Io> Reply<Io> {
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<Io> Drop for Reply<Io> {
+    fn drop(&mut self) {
+        // The server stops asking once a body of known length is whole.
+        let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
+        self.record.end(match self.ended {
+            Some(ended) => ended,
+            None if whole => Ended::Complete,
+            None => Ended::ClientLeft,
+        });
+        if whole {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.link.take();
+        }
+    }
+}

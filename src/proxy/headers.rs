@@ -1,0 +1,116 @@
+//! The headers that go on. Both header sets are built anew from what may pass.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+/// For the next hop only (RFC 9110, 7.6.1; the last two by custom).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// The headers for Ollama: `host` in place of the client's, the length made anew from the body.
+pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
+    let mut to = passing(from, |name| {
+        !matches!(*name, HOST | EXPECT | CONTENT_LENGTH | FORWARDED) && !claims_identity(name.as_str())
+    });
+    to.insert(HOST, host.clone());
+    to
+}
+
+/// The headers for the client.
+pub(super) fn response(from: &HeaderMap) -> HeaderMap {
+    passing(from, |_| true)
+}
+
+/// Names by which proxies tell who is asking. A client could say anything there, and this proxy
+/// says nothing: Ollama hands the headers of `:cloud` requests on to the internet.
+fn claims_identity(name: &str) -> bool {
+    name.starts_with("tailscale-") || name.starts_with("x-forwarded-") || name == "x-real-ip"
+}
+
+fn passing(from: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let named: Vec<&str> = from
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .collect();
+    let mut to = HeaderMap::with_capacity(from.len());
+    for (name, value) in from {
+        let next_hop = HOP_BY_HOP.contains(name) || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()));
+        if !next_hop && wanted(name) {
+            to.append(name.clone(), value.clone());
+        }
+    }
+    to
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(n, v)| (HeaderName::from_bytes(n.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_meant_for_this_hop_or_claims_an_identity_stays_here() {
+        let to = request(
+            &map(&[
+                ("host", "remote-ollama-proxy"),
+                ("connection", "close, X-Private"),
+                ("x-private", "1"),
+                ("keep-alive", "1"),
+                ("upgrade", "h2c"),
+                ("te", "trailers"),
+                ("expect", "100-continue"),
+                ("tailscale-user-login", "root@example.com"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("forwarded", "for=1.2.3.4"),
+                ("content-length", "3"),
+                ("origin", "http://localhost"),
+                ("authorization", "Bearer x"),
+                ("x-custom", "a"),
+            ]),
+            &HeaderValue::from_static("127.0.0.1:11434"),
+        );
+        assert_eq!(
+            to,
+            map(&[
+                ("origin", "http://localhost"),
+                ("authorization", "Bearer x"),
+                ("x-custom", "a"),
+                ("host", "127.0.0.1:11434"),
+            ])
+        );
+    }
+
+    #[test]
+    fn repeated_and_cors_headers_come_back_whole() {
+        let from = map(&[
+            ("access-control-allow-origin", "*"),
+            ("vary", "a"),
+            ("vary", "b"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        let to = response(&from);
+        assert_eq!(to.get_all("vary").iter().count(), 2);
+        assert!(to.contains_key("access-control-allow-origin") && to.contains_key("content-length"));
+        assert!(!to.contains_key("transfer-encoding"));
+    }
+}

@@ -1,0 +1,126 @@
+//! Answers of the proxy's own, in the error dialect of the API that was called.
+//!
+//! One function maps each failure to its status. What the client reads names the rule and the way
+//! out; what is particular to this machine goes to the log only.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde_json::json;
+
+use crate::policy::{Dialect, Fault, Refusal};
+
+/// Why a request got no answer from Ollama.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("{0}")]
+    Framing(Fault),
+    /// Nothing listens at the upstream.
+    #[error("Ollama does not run at {upstream}: {reason}")]
+    Down { upstream: String, reason: std::io::Error },
+    /// The upstream broke off, or its answer was no HTTP, before its head was whole.
+    #[error("Ollama broke off: {0}")]
+    BrokenOff(hyper::Error),
+    /// The upstream wants to leave HTTP.
+    #[error("Ollama asked to switch protocols")]
+    Switching,
+    /// Nobody is there to read an answer.
+    #[error("the client left")]
+    Left,
+}
+
+impl Failure {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
+            Failure::Refused(_) => StatusCode::FORBIDDEN,
+            Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
+            Failure::Down { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::BrokenOff(_) | Failure::Switching => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The name of the rule or fault, the same in logs and in answers.
+    pub(super) fn rule(&self) -> &'static str {
+        match self {
+            Failure::Refused(refusal) => refusal.rule(),
+            Failure::Framing(_) => "framing",
+            Failure::Down { .. } => "upstream-down",
+            Failure::BrokenOff(_) | Failure::Switching => "upstream-failed",
+            Failure::Left => "client-left",
+        }
+    }
+
+    /// What the client reads after "remote-ollama-proxy: ".
+    fn words(&self) -> String {
+        match self {
+            Failure::Refused(refusal) => refusal.to_string(),
+            Failure::Framing(fault) => fault.to_string(),
+            Failure::Down { .. } => "Ollama is not running behind this proxy; try again soon".to_owned(),
+            Failure::BrokenOff(_) | Failure::Switching => {
+                "Ollama broke off before it answered; the request was not repeated".to_owned()
+            }
+            Failure::Left => "the client left".to_owned(),
+        }
+    }
+
+    /// The answer to `method` on `path`.
+    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
+        let status = self.status();
+        let message = format!(
+            "remote-ollama-proxy: {method} {}: {} (rule: {})",
+            shown(path),
+            self.words(),
+            self.rule()
+        );
+        let json = match Dialect::of(path) {
+            Dialect::Ollama => json!({ "error": message }),
+            Dialect::OpenAi => json!({ "error": {
+                "message": message, "type": kind(status), "param": null, "code": self.rule() } }),
+            Dialect::Anthropic => json!({ "type": "error", "error": {
+                "type": kind(status), "message": message } }),
+        };
+        let mut response = Response::new(Bytes::from(json.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        match self {
+            Failure::Refused(Refusal::Method(endpoint)) => {
+                if let Ok(methods) = HeaderValue::from_str(&endpoint.allow()) {
+                    headers.insert(ALLOW, methods);
+                }
+            }
+            Failure::Down { .. } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // Where the next request begins can't be told.
+            Failure::Framing(_) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The error type that OpenAI and Anthropic both use for a status.
+fn kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// A path as far as it is worth repeating: printable and at most 100 characters.
+fn shown(path: &str) -> String {
+    let printable = path.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
+    match path.char_indices().nth(100) {
+        Some(_) => printable.take(100).chain("…".chars()).collect(),
+        None => printable.collect(),
+    }
+}

@@ -1,0 +1,164 @@
+//! The client's stream, between the socket and the HTTP library.
+//!
+//! Two things must be known that the library keeps to itself: whether the bytes of a request were
+//! ambiguous, and whether the client has left while the library has no reason to read. So every
+//! byte passes through here, and a [`Watch`] reads ahead on behalf of a running request.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::policy::{Fault, Framing};
+
+/// How far a watch reads ahead, in bytes. Past it the library has to read first.
+const AHEAD_MAX: usize = 16 << 10;
+
+/// What ends a request from the client's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The client has closed, half-closed or reset its connection.
+    #[error("the client left")]
+    Left,
+    /// The request's body is malformed.
+    #[error("{0}")]
+    Framing(Fault),
+}
+
+/// The stream that the HTTP library gets.
+pub(super) struct Wire<Io> {
+    shared: Arc<Mutex<Shared<Io>>>,
+}
+
+/// The same stream in the hands of a running request, polled by the same task.
+pub(super) struct Watch<Io> {
+    shared: Arc<Mutex<Shared<Io>>>,
+}
+
+struct Shared<Io> {
+    io: Io,
+    framing: Framing,
+    /// One entry for each request whose head has been read and whose handler has not been called.
+    heads: VecDeque<Result<(), Fault>>,
+    /// What a watch has read and the library has not.
+    ahead: Vec<u8>,
+    trouble: Option<Trouble>,
+}
+
+impl<Io> Wire<Io> {
+    pub(super) fn new(io: Io) -> (Self, Watch<Io>) {
+        let shared = Arc::new(Mutex::new(Shared {
+            io,
+            framing: Framing::default(),
+            heads: VecDeque::new(),
+            ahead: Vec::new(),
+            trouble: None,
+        }));
+        (Wire { shared: Arc::clone(&shared) }, Watch { shared })
+    }
+}
+
+impl<Io> Clone for Watch<Io> {
+    fn clone(&self) -> Self {
+        Watch { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Never contended: library and watch run in one task.
+fn lock<Io>(shared: &Mutex<Shared<Io>>) -> MutexGuard<'_, Shared<Io>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<Io: AsyncRead + Unpin> Watch<Io> {
+    /// What the bytes of the next request's head said. To be called once for each request.
+    pub(super) fn next_head(&self) -> Result<(), Fault> {
+        // Where the library sees a head that we do not, it is the library's word that is odd.
+        lock(&self.shared).heads.pop_front().unwrap_or(Err(Fault::RequestLine))
+    }
+
+    /// Ready once the request can't go on.
+    pub(super) fn poll_trouble(&self, cx: &mut Context<'_>) -> Poll<Trouble> {
+        let mut shared = lock(&self.shared);
+        loop {
+            if let Some(trouble) = shared.trouble {
+                return Poll::Ready(trouble);
+            }
+            if shared.ahead.len() >= AHEAD_MAX {
+                return Poll::Pending;
+            }
+            let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut buf = ReadBuf::uninit(&mut space);
+            match shared.poll_fill(cx, &mut buf) {
+                Poll::Ready(Ok(())) => shared.ahead.extend_from_slice(buf.filled()),
+                Poll::Ready(Err(_)) => {} // noted as trouble
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<Io: AsyncRead + Unpin> Shared<Io> {
+    /// Reads from the client, checks what comes and notes its end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = std::task::ready!(Pin::new(&mut self.io).poll_read(cx, buf));
+        let new = &buf.filled()[before..];
+        if result.is_err() || new.is_empty() {
+            self.trouble.get_or_insert(Trouble::Left);
+        } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
+            self.trouble.get_or_insert(Trouble::Framing(fault));
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut shared = lock(&self.shared);
+        if !shared.ahead.is_empty() {
+            let n = shared.ahead.len().min(buf.remaining());
+            buf.put_slice(&shared.ahead[..n]);
+            shared.ahead.drain(..n);
+            if shared.ahead.is_empty() {
+                shared.ahead = Vec::new(); // most connections never need it again
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if shared.trouble == Some(Trouble::Left) {
+            return Poll::Ready(Ok(()));
+        }
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        shared.poll_fill(cx, buf)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut lock(&self.shared).io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut lock(&self.shared).io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        lock(&self.shared).io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.shared).io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.shared).io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,204 @@
+//! Ollama on this machine: where it is, checked to be here, and connections to it.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where Ollama listens. Every address of it is on the loopback interface, checked once when the
+/// config is read and kept, so no later answer of a resolver can move it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    at: At,
+    host: HeaderValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Tcp(Vec<SocketAddr>),
+    Unix(PathBuf),
+}
+
+/// Why an address can't be an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamFault {
+    /// Neither form.
+    #[error("want \"http://127.0.0.1:11434\" or \"unix:/absolute/path\"")]
+    Form,
+    /// The name has no address.
+    #[error("{name} can't be resolved: {reason}")]
+    Resolve {
+        /// The host and port.
+        name: String,
+        /// The resolver's words.
+        reason: io::Error,
+    },
+    /// An address elsewhere.
+    #[error(
+        "{0} is not on this machine's loopback interface: what is forwarded there would leave the machine unprotected; bind Ollama to 127.0.0.1 and use that"
+    )]
+    NotLoopback(SocketAddr),
+}
+
+impl Upstream {
+    /// Parses `http://host[:port]` or `unix:/path`. The port is 11434 unless given.
+    ///
+    /// # Errors
+    /// See [`UpstreamFault`].
+    pub fn parse(url: &str) -> Result<Upstream, UpstreamFault> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            if !path.is_absolute() {
+                return Err(UpstreamFault::Form);
+            }
+            return Ok(Upstream { at: At::Unix(path), host: HeaderValue::from_static("localhost") });
+        }
+        let uri: http::Uri = url.parse().map_err(|_| UpstreamFault::Form)?;
+        let authority = uri.authority().ok_or(UpstreamFault::Form)?;
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if uri.scheme_str() != Some("http") || !bare || authority.as_str().contains('@') {
+            return Err(UpstreamFault::Form);
+        }
+        let name = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(11434));
+        let resolved = name.to_socket_addrs();
+        let addrs: Vec<SocketAddr> = match resolved {
+            Ok(addrs) => addrs.collect(),
+            Err(reason) => return Err(UpstreamFault::Resolve { name, reason }),
+        };
+        if let Some(other) = addrs.iter().find(|a| !a.ip().to_canonical().is_loopback()) {
+            return Err(UpstreamFault::NotLoopback(*other));
+        }
+        if addrs.is_empty() {
+            return Err(UpstreamFault::Resolve { name, reason: io::Error::other("no address") });
+        }
+        let host = HeaderValue::from_str(&name).map_err(|_| UpstreamFault::Form)?;
+        Ok(Upstream { at: At::Tcp(addrs), host })
+    }
+
+    /// The Host header that Ollama accepts.
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// The last address's error.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        match &self.at {
+            At::Tcp(addrs) => {
+                let stream = TcpStream::connect(addrs.as_slice()).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            At::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
+    }
+}
+
+impl Default for Upstream {
+    /// `http://127.0.0.1:11434`, Ollama's own default.
+    fn default() -> Self {
+        Upstream {
+            at: At::Tcp(vec![SocketAddr::from(([127, 0, 0, 1], 11434))]),
+            host: HeaderValue::from_static("127.0.0.1:11434"),
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            At::Tcp(_) => write!(f, "http://{}", self.host.to_str().unwrap_or_default()),
+            At::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A connection to Ollama.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over loopback TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+macro_rules! each {
+    ($stream:expr, $inner:pat => $call:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $call,
+            Stream::Unix($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_or_nothing() {
+        for (url, shown) in [
+            ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+            ("http://127.0.0.1", "http://127.0.0.1:11434"),
+            ("http://127.1.2.3:80/", "http://127.1.2.3:80"),
+            ("http://[::1]:11434", "http://[::1]:11434"),
+            ("http://localhost:1234", "http://localhost:1234"),
+            ("unix:/run/ollama.sock", "unix:/run/ollama.sock"),
+            ("unix:///run/ollama.sock", "unix:/run/ollama.sock"),
+        ] {
+            assert_eq!(Upstream::parse(url).unwrap().to_string(), shown);
+        }
+        for url in ["http://0.0.0.0:11434", "http://192.168.1.2:11434", "http://[::]:11434", "http://100.64.0.1"] {
+            assert!(matches!(Upstream::parse(url), Err(UpstreamFault::NotLoopback(_))), "{url}");
+        }
+        for url in ["", "127.0.0.1:11434", "https://127.0.0.1", "http://127.0.0.1/v1", "http://a@127.0.0.1", "unix:x"] {
+            assert!(matches!(Upstream::parse(url), Err(UpstreamFault::Form)), "{url}");
+        }
+    }
+}
