@@ -41,9 +41,11 @@ step() {
   local title=$1 log=$2 began=$SECONDS child status=0 tick=0
   shift 2
   say "$title"
+  set -m # a process group of its own, to end a compiler's many processes at once
   "$@" >"$log" 2>&1 </dev/null &
   child=$!
-  trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+  set +m
+  trap 'kill -TERM -- "-$child" 2>/dev/null; wait "$child" || true; exit 130' INT TERM HUP
   while kill -0 "$child" 2>/dev/null; do
     sleep 0.2
     tick=$((tick + 1))
@@ -62,8 +64,9 @@ step() {
 # The folder's name says Python's version and what is in it, and `complete` is written last. Call it under the lock.
 venv() {
   local requirements=$1 version sum folder
-  need python3 "install Python 3.9 or newer"
-  version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  need python3 "install Python 3.11 or newer"
+  version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))') ||
+    die "python3: is Python $version, but the packages of ${requirements##*/tests/} need 3.11; put a newer one first in PATH"
   sum=$(cksum <"$requirements")
   folder=$cache_root/venv-py$version-${sum%% *}
   if [ ! -e "$folder/complete" ] || ! "$folder/bin/python" -c '' 2>/dev/null; then

@@ -341,7 +341,7 @@ is_server() {
   else
     line=$(ps -o command= -p "$1") || return 1
   fi
-  [[ $line == *ollama*serve* ]]
+  [[ $line == *" serve"* ]]
 }
 
 main "$@"
