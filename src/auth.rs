@@ -38,7 +38,9 @@ impl fmt::Display for Found {
         match self {
             Found::Environment(key) => write!(f, "{key} from {ENV}"),
             Found::File(path, key) => write!(f, "{key} from {}", path.display()),
-            Found::NoFile(path) => write!(f, "none: {} does not exist; only an enrolled node starts", path.display()),
+            Found::NoFile(path) => {
+                write!(f, "none: {} does not exist; only an enrolled node starts", path.display())
+            }
             Found::Nothing => write!(f, "none: only an enrolled node starts"),
         }
     }

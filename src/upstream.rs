@@ -5,9 +5,12 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use http::HeaderValue;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -95,9 +98,9 @@ impl Upstream {
             At::Tcp(addrs) => {
                 let stream = TcpStream::connect(addrs.as_slice()).await?;
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+                Ok(Stream(Arc::new(Socket::Tcp(stream))))
             }
-            At::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            At::Unix(path) => Ok(Stream(Arc::new(Socket::Unix(UnixStream::connect(path).await?)))),
         }
     }
 }
@@ -127,33 +130,69 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// A connection to Ollama.
+/// A connection to Ollama. Clones are the same connection.
+#[derive(Debug, Clone)]
+pub struct Stream(Arc<Socket>);
+
 #[derive(Debug)]
-pub enum Stream {
-    /// Over loopback TCP.
+enum Socket {
     Tcp(TcpStream),
-    /// Over a Unix socket.
     Unix(UnixStream),
 }
 
 macro_rules! each {
     ($stream:expr, $inner:pat => $call:expr) => {
-        match $stream {
-            Stream::Tcp($inner) => $call,
-            Stream::Unix($inner) => $call,
+        match &*$stream.0 {
+            Socket::Tcp($inner) => $call,
+            Socket::Unix($inner) => $call,
         }
     };
 }
 
+impl Stream {
+    /// Whether Ollama holds its end of a connection on which nothing is due. Asks the kernel: the
+    /// runtime may not have heard yet.
+    pub fn is_open_and_silent(&self) -> bool {
+        let mut byte = [0u8; 1];
+        let peeked = each!(self, s => recv(s, &mut byte, RecvFlags::PEEK));
+        matches!(peeked, Err(Errno::WOULDBLOCK))
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buf))
+        loop {
+            ready!(each!(self, s => s.poll_read_ready(cx)))?;
+            match each!(self, s => s.try_read_buf(buf)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done.map(|_| ())),
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn poll_try(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(each!(self, s => s.poll_write_ready(cx)))?;
+            match write(&self.0) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_write(cx, buf))
+        self.poll_try(cx, |socket| match socket {
+            Socket::Tcp(s) => s.try_write(buf),
+            Socket::Unix(s) => s.try_write(buf),
+        })
     }
 
     fn poll_write_vectored(
@@ -161,19 +200,23 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, bufs))
+        self.poll_try(cx, |socket| match socket {
+            Socket::Tcp(s) => s.try_write_vectored(bufs),
+            Socket::Unix(s) => s.try_write_vectored(bufs),
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_flush(cx))
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+    /// Does nothing: Ollama takes a half-close for the client's leaving and stops generating.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -194,10 +237,19 @@ mod tests {
         ] {
             assert_eq!(Upstream::parse(url).unwrap().to_string(), shown);
         }
-        for url in ["http://0.0.0.0:11434", "http://192.168.1.2:11434", "http://[::]:11434", "http://100.64.0.1"] {
+        for url in
+            ["http://0.0.0.0:11434", "http://192.168.1.2:11434", "http://[::]:11434", "http://100.64.0.1"]
+        {
             assert!(matches!(Upstream::parse(url), Err(UpstreamFault::NotLoopback(_))), "{url}");
         }
-        for url in ["", "127.0.0.1:11434", "https://127.0.0.1", "http://127.0.0.1/v1", "http://a@127.0.0.1", "unix:x"] {
+        for url in [
+            "",
+            "127.0.0.1:11434",
+            "https://127.0.0.1",
+            "http://127.0.0.1/v1",
+            "http://a@127.0.0.1",
+            "unix:x",
+        ] {
             assert!(matches!(Upstream::parse(url), Err(UpstreamFault::Form)), "{url}");
         }
     }

@@ -25,7 +25,10 @@ fn show(config: &Config, found: &auth::Found) {
     let node = &config.node;
     let or = |value: &Option<String>, other: &str| value.clone().unwrap_or_else(|| other.to_owned());
     println!("node       {} in {}", node.hostname, or(&node.control_url, "Tailscale's own control server"));
-    println!("tags       {}", if node.tags.is_empty() { "those of the key".to_owned() } else { node.tags.join(", ") });
+    println!(
+        "tags       {}",
+        if node.tags.is_empty() { "those of the key".to_owned() } else { node.tags.join(", ") }
+    );
     println!("state      {}", node.state_dir.display());
     println!("auth key   {found}");
     println!("listens on port {} of the node's tailnet addresses, and nowhere else", config.port);

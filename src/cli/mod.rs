@@ -109,6 +109,9 @@ impl Cli {
 fn refuse(faults: &Faults) -> u8 {
     eprintln!("{faults}");
     let n = faults.faults.len();
-    eprintln!("remote-ollama-proxy: {n} fault{} in the config: nothing was started", if n == 1 { "" } else { "s" });
+    eprintln!(
+        "remote-ollama-proxy: {n} fault{} in the config: nothing was started",
+        if n == 1 { "" } else { "s" }
+    );
     exit::CONFIG
 }

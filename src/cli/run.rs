@@ -113,7 +113,9 @@ async fn follow(mut events: Events, config: Config, current: watch::Sender<Arc<P
                     changed
                 });
             }
-            Event::NeedsLogin => tracing::error!("the node is no longer logged in: its key has expired or was removed"),
+            Event::NeedsLogin => {
+                tracing::error!("the node is no longer logged in: its key has expired or was removed")
+            }
             other => tracing::warn!(?other, "the tailnet node"),
         }
     }
@@ -134,15 +136,22 @@ fn warn_of_other_name(config: &Config, status: &Status) {
 fn explain(error: Error, found: &auth::Found) -> anyhow::Error {
     let way_out = match &error {
         Error::LoginNeeded { url } if found.key().is_none() => {
-            format!("no auth key was found: set {} or node.auth_key_file, or open {url} and start again", auth::ENV)
+            format!(
+                "no auth key was found: set {} or node.auth_key_file, or open {url} and start again",
+                auth::ENV
+            )
         }
         Error::LoginNeeded { url } => format!("open {url} and start again"),
         Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
-            format!("make a new auth key in the tailnet's admin console and put it where it was found: {found}")
+            format!(
+                "make a new auth key in the tailnet's admin console and put it where it was found: {found}"
+            )
         }
         Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
         Error::ControlUnreachable { .. } => "check the network and node.control_url".to_owned(),
-        Error::LoggingRequired => "turn the requirement off in the tailnet, or use another tailnet".to_owned(),
+        Error::LoggingRequired => {
+            "turn the requirement off in the tailnet, or use another tailnet".to_owned()
+        }
         _ => return error.into(),
     };
     anyhow::Error::new(error).context(way_out)
@@ -206,7 +215,9 @@ fn raise_file_limit() {
     let most = if cfg!(target_os = "macos") { 10_240 } else { 1 << 20 };
     let wanted = limit.maximum.map_or(most, |hard| hard.min(most));
     if limit.current.is_some_and(|now| now < wanted) {
-        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
+        if let Err(error) =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
+        {
             tracing::warn!(%error, wanted, "the limit of open files can't be raised");
         }
     }

@@ -36,7 +36,8 @@ impl Hosts {
         let Ok(authority) = Authority::try_from(host) else {
             return false;
         };
-        if authority.as_str().contains('@') {
+        let port = authority.as_str().len() > authority.host().len();
+        if authority.as_str().contains('@') || port && authority.port_u16().is_none() {
             return false;
         }
         let host = authority.host().to_ascii_lowercase();

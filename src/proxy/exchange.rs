@@ -25,6 +25,7 @@ pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 
 /// A connection to Ollama.
 pub(super) struct Link {
+    stream: Stream,
     sender: SendRequest<Incoming>,
     /// `None` once it has ended.
     driver: Option<Pin<Box<Connection<TokioIo<Stream>, Incoming>>>>,
@@ -35,8 +36,8 @@ impl Link {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
         let stream = upstream.connect().await.map_err(down)?;
         let (sender, driver) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(Failure::BrokenOff)?;
-        Ok(Link { sender, driver: Some(Box::pin(driver)) })
+            http1::handshake(TokioIo::new(stream.clone())).await.map_err(Failure::BrokenOff)?;
+        Ok(Link { stream, sender, driver: Some(Box::pin(driver)) })
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -52,7 +53,7 @@ impl Link {
         std::future::poll_fn(|cx| {
             link.drive(cx);
             let ready = matches!(link.sender.poll_ready(cx), Poll::Ready(Ok(())));
-            Poll::Ready(ready && link.driver.is_some())
+            Poll::Ready(ready && link.driver.is_some() && link.stream.is_open_and_silent())
         })
         .await
         .then_some(link)
@@ -117,7 +118,11 @@ pub(super) async fn exchange<Io: AsyncRead + Unpin>(
 }
 
 fn accept(response: Response<Incoming>, link: Link) -> Result<(Response<Incoming>, Link), Failure> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS { Err(Failure::Switching) } else { Ok((response, link)) }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        Err(Failure::Switching)
+    } else {
+        Ok((response, link))
+    }
 }
 
 /// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.

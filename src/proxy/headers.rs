@@ -48,7 +48,8 @@ fn passing(from: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap 
         .collect();
     let mut to = HeaderMap::with_capacity(from.len());
     for (name, value) in from {
-        let next_hop = HOP_BY_HOP.contains(name) || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()));
+        let next_hop =
+            HOP_BY_HOP.contains(name) || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()));
         if !next_hop && wanted(name) {
             to.append(name.clone(), value.clone());
         }

@@ -1,0 +1,142 @@
+//! Exactly what was allowed arrives, and refusals say why in the caller's dialect.
+
+use remote_ollama_proxy::policy::{Endpoint, EndpointSet, MANAGEMENT};
+
+use crate::support::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+const DEFAULT: [(&str, &str); 12] = [
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/llama3.2:1b"),
+    ("GET", "/v1/models/llama3.2%3A1b"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/messages?beta=true"),
+    ("GET", "/api/version"),
+    ("HEAD", "/api/version"),
+    ("GET", "/api/tags"),
+    ("HEAD", "/api/tags"),
+    ("POST", "/api/show"),
+];
+
+fn request(method: &str, target: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 2\r\n\r\n{{}}")
+}
+
+#[tokio::test]
+async fn the_eight_endpoints_arrive_as_they_were_asked_for() {
+    let (url, mut seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    for (method, target) in DEFAULT {
+        let mut client = proxy.client().await;
+        client.send(request(method, target)).await;
+        let head = client.head().await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{method} {target}: {head}");
+        let arrived = soon("the request", seen.recv()).await.unwrap();
+        assert_eq!(arrived.head.lines().next(), Some(format!("{method} {target} HTTP/1.1").as_str()));
+        assert_eq!(arrived.text(), "{}");
+    }
+}
+
+/// Every route of Ollama's, and a few that it has not.
+fn others() -> Vec<(&'static str, String)> {
+    let mut all: Vec<(&str, String)> = Vec::new();
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        for endpoint in Endpoint::all() {
+            all.push((method, endpoint.path().replace("{model}", "a")));
+        }
+        for route in &MANAGEMENT {
+            all.push((method, format!("{}{}", route.path, if route.path.ends_with('/') { "x" } else { "" })));
+        }
+        for path in
+            ["/v1/audio/transcriptions", "/metrics", "/api/new", "/v2/models", "/v1/models/", "/api", "/v1"]
+        {
+            all.push((method, path.to_owned()));
+        }
+    }
+    all.retain(|(m, p)| !DEFAULT.contains(&(m, p)) && !(*m == "GET" && p == "/v1/models/a"));
+    all
+}
+
+#[tokio::test]
+async fn everything_else_is_refused_and_nothing_of_it_arrives() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let others = others();
+    assert!(others.len() > 300, "{}", others.len());
+    for (method, path) in others {
+        let mut client = proxy.client().await;
+        client.send(request(method, &path)).await;
+        let head = client.head().await.unwrap();
+        let status = &head[9..12];
+        assert!(status == "403" || status == "405", "{method} {path}: {head}");
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+
+    let answer = proxy.ask(&request("POST", "/api/pull")).await;
+    assert_eq!(
+        (answer.status(), answer.header("content-type")),
+        (403, Some("application/json; charset=utf-8"))
+    );
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let message = json["error"].as_str().unwrap();
+    assert!(message.contains("POST /api/pull") && message.contains("(rule: management)"), "{message}");
+
+    let answer = proxy.ask(&request("POST", "/v1/embeddings")).await;
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status(), 403);
+    assert_eq!(json["error"]["code"], "endpoint-off");
+    assert_eq!(json["error"]["type"], "permission_error");
+    assert!(json["error"]["message"].as_str().unwrap().contains("endpoints.v1_embeddings = true"));
+
+    let answer = proxy.ask(&request("GET", "/v1/messages")).await;
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status(), answer.header("allow")), (405, Some("POST")));
+    assert_eq!((&json["type"], &json["error"]["type"]), (&"error".into(), &"invalid_request_error".into()));
+
+    let answer = proxy.ask(&request("POST", "/api/tags")).await;
+    assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET, HEAD")));
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn endpoints_are_switched_one_by_one() {
+    let (url, mut seen) = Ollama::new().await.answering(OK);
+    let chat = Endpoint::named("api_chat").unwrap();
+    let only_chat =
+        remote_ollama_proxy::policy::Policy { endpoints: EndpointSet::EMPTY.with(chat, true), ..policy() };
+    let proxy = Running::new(only_chat, &url);
+    assert_eq!(proxy.ask(&post("/api/chat", "{}")).await.status(), 200);
+    soon("the request", seen.recv()).await.unwrap();
+    for (method, target) in DEFAULT {
+        if method != "HEAD" {
+            assert_eq!(proxy.ask(&request(method, target)).await.status(), 403, "{target}");
+        }
+    }
+    assert!(seen.is_empty());
+}
+
+#[tokio::test]
+async fn a_new_policy_holds_from_the_next_request_on() {
+    let (url, _seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    let mut client = proxy.client().await;
+    client.send(get("/api/tags")).await;
+    assert_eq!(client.answer().await.status(), 200);
+    proxy.policy.send_modify(|p| {
+        *p = std::sync::Arc::new(remote_ollama_proxy::policy::Policy {
+            endpoints: EndpointSet::EMPTY,
+            ..policy()
+        })
+    });
+    client.send(get("/api/tags")).await;
+    assert_eq!(client.answer().await.status(), 403);
+}

@@ -1,0 +1,168 @@
+//! How requests end: clients that leave, an Ollama that is down or dies, a proxy told to stop.
+
+use std::time::Duration;
+
+use remote_ollama_proxy::proxy::Drained;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::*;
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+
+#[tokio::test]
+async fn a_client_that_leaves_closes_the_connection_to_ollama() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let whole = post("/v1/chat/completions", "{}");
+    let part =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9\r\n\r\nabc";
+    let pipelined = format!("{whole}{}", get("/api/tags"));
+    for (when, request) in [("waiting", &whole), ("uploading", &part.to_owned()), ("pipelined", &pipelined)] {
+        for (answer, half) in [("", false), ("", true), (CHUNKED, false), (CHUNKED, true)] {
+            let mut client = proxy.client().await;
+            client.send(request).await;
+            let mut upstream = ollama.accept().await;
+            upstream.head().await.unwrap();
+            if !answer.is_empty() {
+                upstream.send(answer).await;
+                client.head().await.unwrap();
+                assert_eq!(client.chunk().await.unwrap(), b"hello");
+            }
+            if half {
+                client.stream.shutdown().await.unwrap();
+            } else {
+                drop(client);
+            }
+            upstream.rest().await; // fails by hanging: {when}
+            assert!(ollama.untouched().await, "{when}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for head in [CHUNKED, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"] {
+        let mut client = proxy.client().await;
+        client.send(post("/v1/chat/completions", "{}")).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        upstream.send(head).await;
+        client.head().await.unwrap();
+        drop(upstream);
+        let rest = client.rest().await;
+        assert!(!rest.ends_with(b"0\r\n\r\n") && rest.len() < 12, "{:?}", String::from_utf8_lossy(&rest));
+    }
+}
+
+#[tokio::test]
+async fn without_ollama_the_answer_is_503_until_it_is_back() {
+    let ollama = Ollama::new().await;
+    let url = ollama.url.clone();
+    drop(ollama);
+    let proxy = Running::new(policy(), &url);
+    let mut client = proxy.client().await;
+    client.send(get("/v1/models")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("1")));
+    assert!(answer.text().contains("Ollama is not running"), "{}", answer.text());
+    assert!(!answer.text().contains("127.0.0.1"), "the client needs no address of ours: {}", answer.text());
+
+    let back = tokio::net::TcpListener::bind(url.trim_start_matches("http://")).await.unwrap();
+    client.send(get("/v1/models")).await;
+    let mut upstream = Client::new(soon("a connection", back.accept()).await.unwrap().0);
+    upstream.head().await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.text(), "ok");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ollama_closed_is_replaced() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut client = proxy.client().await;
+    for _ in 0..3 {
+        client.send(post("/v1/chat/completions", "{}")).await;
+        let mut upstream = ollama.accept().await;
+        let head = upstream.head().await.unwrap();
+        upstream.body(&head).await.unwrap();
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(client.answer().await.text(), "ok");
+        // Closed here, as by a restart, between two requests.
+        drop(upstream);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_sent_is_never_sent_again() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut client = proxy.client().await;
+    // The first answer makes the connection a kept one; on the second it dies after the request.
+    client.send(post("/v1/chat/completions", "{}")).await;
+    let mut upstream = ollama.accept().await;
+    let head = upstream.head().await.unwrap();
+    upstream.body(&head).await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    client.answer().await;
+    client.send(post("/v1/chat/completions", "{}")).await;
+    upstream.head().await.unwrap();
+    drop(upstream);
+    let answer = client.answer().await;
+    assert_eq!(answer.status(), 502);
+    assert!(answer.text().contains("not repeated"));
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_502() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for nonsense in
+        ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"]
+    {
+        let mut client = proxy.client().await;
+        client.send(get("/api/version")).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        upstream.send(nonsense).await;
+        assert_eq!(client.answer().await.status(), 502);
+    }
+}
+
+#[tokio::test]
+async fn running_requests_end_before_the_proxy_does() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut idle = proxy.client().await;
+    let mut client = proxy.client().await;
+    client.send(post("/v1/chat/completions", "{}")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    upstream.send(CHUNKED).await;
+    client.head().await.unwrap();
+    let stopping = proxy.stop();
+    assert!(idle.rest().await.is_empty());
+    upstream.send("5\r\nworld\r\n0\r\n\r\n").await;
+    for expected in [&b"hello"[..], b"world", b""] {
+        assert_eq!(client.chunk().await.unwrap(), expected);
+    }
+    assert_eq!(soon("the proxy's end", stopping).await.unwrap().unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_deadline_they_are_cut_and_counted() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::with_drain(policy(), &ollama.url, Duration::from_secs(5));
+    let mut client = proxy.client().await;
+    client.send(post("/v1/chat/completions", "{}")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    upstream.send(CHUNKED).await;
+    client.head().await.unwrap();
+    let drained = proxy.stop().await.unwrap().unwrap();
+    assert_eq!(drained, Drained { cut: 1 });
+    assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
+    upstream.rest().await;
+}

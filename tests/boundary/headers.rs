@@ -1,0 +1,105 @@
+//! Host, CORS and everything that is between two hops only.
+
+use remote_ollama_proxy::policy::Policy;
+
+use crate::support::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: http://localhost\r\nVary: Origin\r\n\
+    Vary: Accept\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
+    let (url, mut seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    let answer = proxy
+        .ask(
+            "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy:11434\r\nOrigin: http://localhost\r\n\
+             Authorization: Bearer ollama\r\nX-Stainless-Lang: python\r\nConnection: close, X-Secret\r\n\
+             X-Secret: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nTE: trailers\r\n\
+             Tailscale-User-Login: root@example.com\r\nX-Forwarded-For: 1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\n\
+             Content-Length: 2\r\n\r\n{}",
+        )
+        .await;
+    let arrived = soon("the request", seen.recv()).await.unwrap();
+    let mut lines: Vec<String> = arrived.head.lines().skip(1).map(str::to_ascii_lowercase).collect();
+    lines.sort();
+    let host = format!("host: {}", url.trim_start_matches("http://"));
+    assert_eq!(
+        lines,
+        [
+            "authorization: bearer ollama",
+            "content-length: 2",
+            host.as_str(),
+            "origin: http://localhost",
+            "x-stainless-lang: python"
+        ]
+    );
+    assert_eq!(answer.header("access-control-allow-origin"), Some("http://localhost"));
+    assert_eq!(answer.head.to_ascii_lowercase().matches("vary:").count(), 2);
+    assert_eq!((answer.header("x-hop"), answer.header("keep-alive")), (None, None));
+}
+
+#[tokio::test]
+async fn only_names_of_this_node_are_answered() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for host in
+        ["evil.example", "localhost:11434", "127.0.0.1", "100.64.0.9", "remote-ollama-proxy.evil.example"]
+    {
+        let answer = proxy.ask(&format!("GET /api/tags HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.status(), 421, "{host}");
+        assert!(answer.text().contains("(rule: host)"));
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn preflights_go_through_for_what_is_allowed_and_can_be_switched_off() {
+    let (url, mut seen) = Ollama::new()
+        .await
+        .answering("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Methods: POST\r\n\r\n");
+    let preflight = |path: &str, wanted: &str| {
+        format!(
+            "OPTIONS {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nOrigin: http://localhost\r\n\
+             Access-Control-Request-Method: {wanted}\r\n\r\n"
+        )
+    };
+    let proxy = Running::new(policy(), &url);
+    let answer = proxy.ask(&preflight("/v1/chat/completions", "POST")).await;
+    assert_eq!((answer.status(), answer.header("access-control-allow-methods")), (204, Some("POST")));
+    assert!(
+        soon("the preflight", seen.recv()).await.unwrap().head.starts_with("OPTIONS /v1/chat/completions ")
+    );
+
+    assert_eq!(proxy.ask(&preflight("/v1/chat/completions", "DELETE")).await.status(), 405);
+    assert_eq!(proxy.ask(&preflight("/api/pull", "POST")).await.status(), 403);
+    let bare = "OPTIONS /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
+    assert_eq!(proxy.ask(bare).await.status(), 405);
+
+    let proxy = Running::new(Policy { preflight: false, ..policy() }, &url);
+    let answer = proxy.ask(&preflight("/v1/chat/completions", "POST")).await;
+    assert_eq!(answer.status(), 403);
+    assert!(answer.text().contains("preflight-off"));
+    assert!(seen.is_empty());
+}
+
+#[tokio::test]
+async fn redirects_pass_and_are_not_followed() {
+    let (url, _seen) = Ollama::new()
+        .await
+        .answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: /api/pull\r\nContent-Length: 0\r\n\r\n");
+    let proxy = Running::new(policy(), &url);
+    let answer = proxy.ask(&get("/api/tags")).await;
+    assert_eq!((answer.status(), answer.header("location")), (307, Some("/api/pull")));
+}
+
+#[tokio::test]
+async fn switching_protocols_is_no_answer() {
+    let (url, _seen) = Ollama::new()
+        .await
+        .answering("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+    let proxy = Running::new(policy(), &url);
+    let mut client = proxy.client().await;
+    client.send("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 502);
+}
