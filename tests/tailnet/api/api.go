@@ -45,7 +45,6 @@ func (a *API) Handler() http.Handler {
 		"DELETE /clients/{name}/forwards/{listen}": a.removeForward,
 		"POST /clients/{name}/dial":                a.dial,
 		"POST /clients/{name}/abandon":             a.abandon,
-		"POST /clients/{name}/return":              a.comeBack,
 		"DELETE /nodes/{name}":                     a.removeNode,
 		"POST /nodes/{name}/approve":               a.approve,
 		"POST /nodes/{name}/expire":                a.expire,

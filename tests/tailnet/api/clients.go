@@ -96,14 +96,10 @@ func (a *API) dial(r *http.Request) (any, error) {
 	return dialled{OK: true}, nil
 }
 
-func (a *API) abandon(r *http.Request) (any, error) { return a.tell(r, (*clients.Client).Abandon) }
-
-func (a *API) comeBack(r *http.Request) (any, error) { return a.tell(r, (*clients.Client).Return) }
-
-func (a *API) tell(r *http.Request, do func(*clients.Client)) (any, error) {
+func (a *API) abandon(r *http.Request) (any, error) {
 	c, err := a.Clients.Client(r.PathValue("name"))
-	if err == nil {
-		do(c)
+	if err != nil {
+		return nil, err
 	}
-	return done{}, err
+	return done{}, c.Abandon()
 }

@@ -1,0 +1,88 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRefusedPolicies(t *testing.T) {
+	for rules, reason := range map[string]string{
+		`"grants": [}`:    "hujson:",
+		`"grantz": []`:    `unknown field "grantz"`,
+		`"tests": []`:     "neither grants nor acls",
+		`"groups": ["x"]`: "cannot unmarshal",
+		`"grants": [{"src": ["*"], "dest": ["*"], "ip": ["*"]}]`:                                                        `grants[0]: unknown field "dest"`,
+		`"grants": [{"src": ["*"], "dst": ["*"]}]`:                                                                      "grants[0]: neither ip nor app",
+		`"grants": [{"dst": ["*"], "ip": ["*"]}]`:                                                                       "src and dst must each",
+		`"grants": [{"src": ["tag:sever"], "dst": ["*"], "ip": ["*"]}]`:                                                 `grants[0]: src: "tag:sever" is not defined in tagOwners`,
+		`"grants": [{"src": ["*"], "dst": ["group:ops"], "ip": ["*"]}]`:                                                 `dst: "group:ops" is not defined in groups`,
+		`"grants": [{"src": ["autogroup:membr"], "dst": ["*"], "ip": ["*"]}]`:                                           `"autogroup:membr" is no autogroup`,
+		`"grants": [{"src": ["prnter"], "dst": ["*"], "ip": ["*"]}]`:                                                    `"prnter" is no user, group`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["tpc:1"]}]`:                                                     `ip: "tpc" is no protocol`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["70000"]}]`:                                                     `"70000" is no port`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["9-1"]}]`:                                                       `"9-1" is no port`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "app": {"x": [{}]}}]`:                                                  `"x" is no capability name`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "srcPosture": ["posture:p"]}]`:                            "not supported here",
+		`"acls": [{"action": "drop", "src": ["*"], "dst": ["*:*"]}]`:                                                    `acls[0]: action is "drop"`,
+		`"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:server"]}]`:                                           `"tag:server": "server" is no port`,
+		`"acls": [{"action": "accept", "src": ["*"], "dst": ["printer"]}]`:                                              `"printer" lacks the ports`,
+		`"grants": [], "tests": [{"src": "tag:client"}]`:                                                                "tests[0]: neither accept nor deny",
+		`"grants": [], "tests": [{"src": "tag:client", "accept": ["tag:server:1"]}]`:                                    "tests[0]: tag:client does not reach tag:server:1",
+		`"grants": [], "tests": [{"src": "*", "deny": ["tag:server:1"]}]`:                                               `src: "*" is no user`,
+		`"acls": [], "tests": [{"src": "tag:ci", "deny": ["tag:server:1-2"]}]`:                                          "a test names one port",
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}], "tests": [{"src": "tag:ci", "deny": ["tag:server:1"]}]`: "tag:ci reaches tag:server:1",
+	} {
+		_, err := Parse([]byte("{" + names + rules + "}"))
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s:\n\tgot  %v\n\twant %s", rules, err, reason)
+		}
+	}
+}
+
+func TestRefusedDefinitions(t *testing.T) {
+	for text, reason := range map[string]string{
+		`"groups": {"dev": []}`:                  `"dev" must begin with group:`,
+		`"groups": {"group:dev": ["group:ops"]}`: `member "group:ops" is no login name`,
+		`"hosts": {"h": "100.64.0"}`:             `h: "100.64.0" is no address`,
+		`"hosts": {"tag:h": "100.64.0.1"}`:       `"tag:h" is no name for a host`,
+		`"tagOwners": {"server": []}`:            `"server" must begin with tag:`,
+		`"tagOwners": {"tag:x": ["group:ops"]}`:  `tag:x: "group:ops" is not defined`,
+		`"tagOwners": {"tag:x": ["100.64.0.1"]}`: `"100.64.0.1" is no user, group`,
+	} {
+		_, err := Parse([]byte("{" + text + `, "grants": []}`))
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s:\n\tgot  %v\n\twant %s", text, err, reason)
+		}
+	}
+}
+
+func TestAcceptedPolicies(t *testing.T) {
+	for _, rules := range []string{
+		`"grants": [], /* nobody */`,
+		`"acls": [], "ssh": [{}], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []`,
+		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["icmp:*", "17:53", "80-90"]}]`,
+		`"acls": [{"action": "accept", "src": ["*"], "dst": ["[fd7a:115c:a1e0::1]:22", "fd7a:115c:a1e0::2:22", "lab:1,3-5"]}]`,
+		// What holds for a group must hold for each member; a host is its address.
+		`"grants": [{"src": ["anna@example.com", "lab"], "dst": ["tag:server"], "ip": ["udp:53"]}],
+		 "tests": [{"src": "anna@example.com", "proto": "udp", "accept": ["tag:server:53"], "deny": ["tag:server:54", "tag:ci:53"]},
+		           {"src": "anna@example.com", "deny": ["tag:server:53"]},
+		           {"src": "ben@example.com", "proto": "udp", "deny": ["tag:server:53"]},
+		           {"src": "lab", "proto": "udp", "accept": ["tag:server:53"]},
+		           {"src": "100.64.7.12", "proto": "udp", "accept": ["tag:server:53"], "deny": ["printer:53"]}]`,
+		`"grants": [{"src": ["group:dev"], "dst": ["printer"], "ip": ["tcp:9100"]}],
+		 "tests": [{"src": "group:dev", "accept": ["printer:9100", "100.64.0.77:9100"]}]`,
+	} {
+		if _, err := Parse([]byte("{" + names + rules + "}")); err != nil {
+			t.Errorf("%s: %v", rules, err)
+		}
+	}
+}
+
+func TestTestsOfAGroupHoldForEveryMember(t *testing.T) {
+	_, err := Parse([]byte("{" + names + `
+		"grants": [{"src": ["anna@example.com"], "dst": ["tag:server"], "ip": ["*"]}],
+		"tests": [{"src": "group:dev", "accept": ["tag:server:1"]}]}`))
+	if err == nil {
+		t.Error("one member does not reach the server, and the test passed")
+	}
+}
