@@ -1,9 +1,13 @@
 //! The boundary over in-memory streams: what goes through, what does not, and that nothing is
 //! lost, held back or done for nobody.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod allowlist;
 mod ends;
 mod framing;
 mod headers;
+#[path = "../support/http.rs"]
+mod http;
 mod streams;
 mod support;

@@ -1,6 +1,7 @@
 """The official clients, set up as their documentation says, with the proxy's address in place of the provider's."""
 
 import os
+import socket
 
 import anthropic
 import ollama
@@ -14,6 +15,27 @@ SECONDS = 60
 def pytest_configure(config: pytest.Config) -> None:
     if not os.environ.get("PROXY_URL"):
         raise pytest.UsageError("PROXY_URL: not set; set it to the proxy's address, or use run.sh PROXY_URL")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def magic_dns():
+    """Resolves the proxy's name, as MagicDNS does in a tailnet, to where a client node forwards it: loopback.
+
+    Only a name that nothing else resolves: inside a real tailnet the answer is MagicDNS's own.
+    """
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        try:
+            return real(host, *args, **kwargs)
+        except socket.gaierror:
+            if host not in ("remote-ollama-proxy", b"remote-ollama-proxy"):
+                raise
+            return real("127.0.0.1", *args, **kwargs)
+
+    socket.getaddrinfo = getaddrinfo
+    yield
+    socket.getaddrinfo = real
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,17 @@
+//! The real binary in a real tailnet (control server, relay and WireGuard on loopback) in front of
+//! a real Ollama. What is missing is an error, never a reason to pass.
+#![cfg(feature = "tailnet")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod clients;
+mod endpoints;
+#[path = "../support/http.rs"]
+mod http;
+mod lifecycle;
+mod ollama;
+#[cfg(target_os = "linux")]
+mod outside;
+mod process;
+mod recorder;
+mod refusals;
+mod tailnet;

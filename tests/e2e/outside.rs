@@ -1,0 +1,1 @@
+//! Seen from outside the process: which sockets it has and whom it speaks to.

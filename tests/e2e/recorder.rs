@@ -1,0 +1,48 @@
+//! A loopback hop in front of Ollama that counts what passes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) struct Recorder {
+    pub(crate) url: String,
+    connections: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
+}
+
+impl Recorder {
+    /// In front of the real Ollama.
+    pub(crate) async fn new() -> Recorder {
+        let to: SocketAddr = crate::ollama::url().trim_start_matches("http://").parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (connections, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (counted, now) = (Arc::clone(&connections), Arc::clone(&open));
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                now.fetch_add(1, Ordering::SeqCst);
+                let now = Arc::clone(&now);
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(to).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    now.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Recorder { url, connections, open }
+    }
+
+    /// Connections to Ollama so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections to Ollama now.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
+    }
+}
