@@ -30,6 +30,7 @@ type Client struct {
 	mu       sync.Mutex
 	closed   bool
 	forwards map[string]*Forward // by listening address
+	met      map[netip.Addr]*meeting
 }
 
 // Dial connects to "host:port" in the tailnet.
@@ -46,7 +47,8 @@ func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.server.Dial(ctx, "tcp", addr)
+	c.acquaint(ctx, addr.Addr())
+	return c.server.Dial(ctx, "tcp", addr.String())
 }
 
 // CheckTarget reports what is wrong with a destination, if anything.
@@ -70,20 +72,20 @@ func splitTarget(to string) (host string, port uint16, err error) {
 // resolve finds the address of a peer and waits until the client can reach it.
 // tsnet's own dialer would ask the system's DNS for a name that it does not
 // know, and connect outside the tailnet to an address that no peer has.
-func (c *Client) resolve(ctx context.Context, host string, port uint16) (string, error) {
+func (c *Client) resolve(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
 	const interval = 5 * time.Millisecond
 	for {
 		ip, ok := c.control.Resolve(c.StableID, host)
 		if !ok {
-			return "", fmt.Errorf("%s sees no node %q: the tailnet has none, or the policy hides it", c.Name, host)
+			return netip.AddrPort{}, fmt.Errorf("%s sees no node %q: the tailnet has none, or the policy hides it", c.Name, host)
 		}
-		to := netip.AddrPortFrom(ip, port).String()
-		if _, known, _ := c.server.Sys().Dialer.Get().UserDialPlan(ctx, "tcp", to); known {
+		to := netip.AddrPortFrom(ip, port)
+		if _, known, _ := c.server.Sys().Dialer.Get().UserDialPlan(ctx, "tcp", to.String()); known {
 			return to, nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s has not been told of %q in time: %w", c.Name, host, context.Cause(ctx))
+			return netip.AddrPort{}, fmt.Errorf("%s has not been told of %q in time: %w", c.Name, host, context.Cause(ctx))
 		case <-time.After(interval):
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -82,6 +83,7 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	c := &Client{
 		Name: name, DNSName: dnsName, Addresses: status.TailscaleIPs, StableID: string(status.Self.ID),
 		server: server, dir: dir, control: m.control, logf: logf, forwards: map[string]*Forward{},
+		met: map[netip.Addr]*meeting{},
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -37,7 +37,7 @@ func (s *Server) SetPolicy(text []byte) error {
 		return err
 	}
 	s.policy, s.policyText = p, string(text)
-	s.changed()
+	s.regrouped()
 	return nil
 }
 
@@ -64,7 +64,7 @@ func (s *Server) SetSettings(settings Settings) error {
 		return fmt.Errorf("admins: %w", err)
 	}
 	s.policy, s.settings = p, settings
-	s.changed()
+	s.regrouped()
 	return nil
 }
 
@@ -111,7 +111,7 @@ func (s *Server) changeNode(name string, f func(*node)) error {
 		return fmt.Errorf("node %q: %w", name, ErrNotFound)
 	}
 	f(n)
-	s.changed()
+	s.regrouped()
 	return nil
 }
 

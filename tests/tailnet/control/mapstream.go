@@ -62,6 +62,9 @@ func (s *Server) serveMap(w http.ResponseWriter, r *http.Request, machine key.Ma
 func (s *Server) update(n *node, req *tailcfg.MapRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n.DiscoKey != req.DiscoKey {
+		s.epoch++ // it has restarted, and its sessions are gone
+	}
 	n.Endpoints, n.DiscoKey, n.Cap = req.Endpoints, req.DiscoKey, req.Version
 	if req.Hostinfo != nil {
 		n.Hostinfo = req.Hostinfo.View()

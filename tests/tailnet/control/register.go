@@ -149,7 +149,7 @@ func (s *Server) admit(n *node, req *tailcfg.RegisterRequest, a admission) {
 		s.setExpiry(n, time.Now().Add(userKeyLife).UTC().Truncate(time.Second))
 	}
 	s.logf("control: %s is %v", n.label(), n.identity())
-	s.changed()
+	s.regrouped()
 }
 
 func (s *Server) logOut(n *node) {

@@ -36,6 +36,7 @@ type Server struct {
 	mu         sync.Mutex
 	sent       *sync.Cond // a stream has written a change, or ended
 	change     uint64     // counts changes of all that follows
+	epoch      uint64     // counts those that may let nodes see each other
 	policy     *policy.Policy
 	policyText string
 	settings   Settings
@@ -89,6 +90,19 @@ func (s *Server) changed() {
 	for _, n := range s.nodes {
 		n.wake()
 	}
+}
+
+// regrouped notes a change of who may see whom. The caller holds s.mu.
+func (s *Server) regrouped() {
+	s.epoch++
+	s.changed()
+}
+
+// Epoch changes when nodes may have come to see each other that did not before.
+func (s *Server) Epoch() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
 }
 
 // Settle waits until every node that is online has been sent the present state,

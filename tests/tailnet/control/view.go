@@ -21,7 +21,7 @@ type view struct {
 
 // view draws the tailnet for n. The caller holds s.mu.
 func (s *Server) view(n *node, now time.Time) view {
-	v := view{self: s.self(n), derp: s.derpMap, users: slices.Clone(s.users)}
+	v := view{self: s.self(n, now), derp: s.derpMap, users: slices.Clone(s.users)}
 	if n.expired(now) || !n.MachineAuthorized {
 		return v
 	}
@@ -41,8 +41,10 @@ func (s *Server) view(n *node, now time.Time) view {
 	return v
 }
 
-func (s *Server) self(n *node) *tailcfg.Node {
+func (s *Server) self(n *node, now time.Time) *tailcfg.Node {
 	self := n.Clone()
+	// Its own timer would tell the node as well, but some 10 s late.
+	self.Expired = n.expired(now)
 	if n.removed {
 		self.KeyExpiry = n.Created // long ago: this is how a node learns that it is out
 	}
