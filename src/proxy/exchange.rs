@@ -23,12 +23,14 @@ use crate::upstream::{Stream, Upstream};
 /// Where a client connection keeps its connection to Ollama between requests.
 pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 
+type Driver = Pin<Box<Connection<TokioIo<Stream>, Incoming>>>;
+
 /// A connection to Ollama.
 pub(super) struct Link {
     stream: Stream,
     sender: SendRequest<Incoming>,
     /// `None` once it has ended.
-    driver: Option<Pin<Box<Connection<TokioIo<Stream>, Incoming>>>>,
+    driver: Option<Driver>,
 }
 
 impl Link {

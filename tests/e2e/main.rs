@@ -9,7 +9,6 @@ mod endpoints;
 mod http;
 mod lifecycle;
 mod ollama;
-#[cfg(target_os = "linux")]
 mod outside;
 mod process;
 mod recorder;

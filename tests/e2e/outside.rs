@@ -1,1 +1,146 @@
-//! Seen from outside the process: which sockets it has and whom it speaks to.
+//! Seen from outside the process: which sockets it has, whom it speaks to, and that it says
+//! nothing to anybody else. The kernel's word (lsof, strace), not its own.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+
+#[cfg(target_os = "linux")]
+use rustix::process::Signal;
+#[cfg(target_os = "linux")]
+use serde_json::json;
+
+use crate::http::*;
+use crate::ollama;
+use crate::tailnet::{Start, Tailnet, World};
+
+/// The internet sockets of a process: protocol (`TCP`, `UDP`), name (`127.0.0.1:1->127.0.0.1:2`) and
+/// state. lsof is part of macOS.
+fn sockets(pid: u32) -> Vec<(String, String)> {
+    let out = Command::new("lsof")
+        .args(["-nP", "-a", "-p", &pid.to_string(), "-i", "-F", "PTn"])
+        .output()
+        .expect("lsof is needed: sudo apt-get install lsof");
+    let text = String::from_utf8(out.stdout).unwrap();
+    let (mut found, mut protocol) = (Vec::new(), String::new());
+    for line in text.lines() {
+        match line.split_at(1) {
+            ("P", value) => value.clone_into(&mut protocol),
+            ("n", value) => found.push((protocol.clone(), value.to_owned())),
+            ("T", value) if value == "ST=LISTEN" => found.last_mut().unwrap().0.push_str(" LISTEN"),
+            _ => {}
+        }
+    }
+    assert!(!found.is_empty(), "lsof shows no socket of process {pid}: {text}");
+    found
+}
+
+#[tokio::test]
+async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
+    let world = World::new(ollama::url(), "").await;
+    let mut client = world.connect().await;
+    client.send(get("/api/tags")).await;
+    assert_eq!(client.answer().await.status(), 200);
+    let sockets = sockets(world.proxy.process.id());
+    let (udp, tcp): (Vec<_>, Vec<_>) = sockets.iter().partition(|(protocol, _)| protocol.starts_with("UDP"));
+    // One for each address family: magicsock's, WireGuard's transport.
+    assert!((1..=2).contains(&udp.len()), "{sockets:?}");
+    let known = [
+        &world.tailnet.control["http://".len()..],
+        world.tailnet.ports["derp"].as_str().unwrap(),
+        &ollama::url()["http://".len()..],
+    ];
+    assert!(tcp.len() >= 3, "{sockets:?}");
+    for (protocol, name) in tcp {
+        let to = name.split_once("->").map(|(_, to)| to);
+        assert!(protocol == "TCP" && to.is_some_and(|to| known.contains(&to)), "{protocol} {name}: {sockets:?}");
+    }
+}
+
+/// The addresses that a traced system call names.
+#[cfg(target_os = "linux")]
+fn addresses(call: &str) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for part in call.split("sa_family=AF_INET").skip(1) {
+        let between = |from: &str, to: &str| part.split_once(from)?.1.split_once(to).map(|(v, _)| v);
+        let port = between("port=htons(", ")").and_then(|p| p.parse().ok());
+        let ip: Option<IpAddr> = between("inet_addr(\"", "\")")
+            .or_else(|| between("AF_INET6, \"", "\""))
+            .and_then(|ip| ip.parse().ok());
+        match (ip, port) {
+            (Some(ip), Some(port)) => found.push(SocketAddr::new(ip.to_canonical(), port)),
+            _ => panic!("an address that this test can't read: {call}"),
+        }
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
+    let tailnet = Tailnet::new().await;
+    let trace = tailnet.dir.path().join("trace");
+    let key = Some(tailnet.key(json!({})).await);
+    let strace = ["strace", "-f", "-yy", "-s", "16", "-e", "trace=%network,write,writev", "-o"];
+    let mut under: Vec<String> = strace.map(str::to_owned).to_vec();
+    under.push(trace.display().to_string());
+    assert!(Command::new("strace").arg("-V").output().is_ok(), "strace is needed: sudo apt-get install strace");
+    let mut proxy = Start { key, under, ..Start::new(&tailnet, ollama::url()) }.up().await;
+
+    tailnet.client("laptop", &["tag:ai-client"]).await;
+    let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true}).to_string();
+    for request in [get("/api/tags"), post("/v1/chat/completions", &body), get("/api/pull")] {
+        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        client.send(request).await;
+        client.answer().await;
+    }
+    // What else belongs to the tailnet: the UDP ports of its STUN server and of its nodes.
+    let peers: BTreeSet<u16> = sockets(tailnet.id())
+        .iter()
+        .filter(|(protocol, _)| protocol == "UDP")
+        .filter_map(|(_, name)| name.rsplit_once(':')?.1.parse().ok())
+        .collect();
+    let port = |url: &str| url.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
+    let servers: BTreeSet<u16> =
+        [&tailnet.control, tailnet.ports["derp"].as_str().unwrap(), ollama::url()].map(port).into();
+    let tracer = proxy.process.id();
+    let traced = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children")).unwrap();
+    let traced = rustix::process::Pid::from_raw(traced.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(traced, Signal::TERM).unwrap();
+    proxy.process.ended_with(0).await;
+
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let own: BTreeSet<IpAddr> = own_addresses();
+    let (mut connected, mut sent) = (BTreeSet::new(), BTreeSet::new());
+    for call in text.lines() {
+        let Some((_, call)) = call.split_once(' ') else { continue };
+        let call = call.trim_start();
+        assert!(!call.starts_with("listen("), "a listener: {call}");
+        let named = addresses(call);
+        if call.starts_with("connect(") && call.contains("<TCP") {
+            connected.extend(named);
+        } else if call.starts_with("send") {
+            sent.extend(named);
+        } else if call.starts_with("write") && call.contains("<UDP") {
+            panic!("a datagram to {call}");
+        }
+    }
+    assert!(connected.len() == 3 && !sent.is_empty(), "{connected:?} {sent:?}");
+    for to in &connected {
+        assert!(to.ip().is_loopback() && servers.contains(&to.port()), "a connection to {to}");
+    }
+    for to in &sent {
+        assert!(own.contains(&to.ip()) && peers.contains(&to.port()), "a datagram to {to}: {peers:?} {own:?}");
+    }
+}
+
+/// The addresses of this machine, where every peer is.
+#[cfg(target_os = "linux")]
+fn own_addresses() -> BTreeSet<IpAddr> {
+    let out = Command::new("hostname").arg("-I").output().expect("hostname is needed");
+    let text = String::from_utf8(out.stdout).unwrap();
+    let mut own: BTreeSet<IpAddr> = text.split_whitespace().filter_map(|ip| ip.parse().ok()).collect();
+    own.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])]);
+    own
+}

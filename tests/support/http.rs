@@ -89,11 +89,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Some(String::from_utf8_lossy(&head[..head.len() - 4]).into_owned())
     }
 
-    /// Exactly `n` bytes.
-    pub(crate) async fn bytes(&mut self, n: usize) -> Vec<u8> {
-        self.until("bytes", |b| (b.len() >= n).then_some(n)).await.expect("the stream ended early")
-    }
-
     /// One chunk of a chunked body; empty at its end.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         let line =
