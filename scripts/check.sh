@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# What a change has to pass beside the tests; `make check` calls it. Fast checks come first.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$root/scripts/tools.sh"
+cd "$root"
+
+run scripts/check-text.sh
+say "+ shellcheck of every script"
+scripts | xargs shellcheck --external-sources
+say "+ property lists"
+git ls-files -z '*.plist' | xargs -0 python3 -c 'import plistlib, sys
+for name in sys.argv[1:]:
+    with open(name, "rb") as f:
+        plistlib.load(f)'
+
+run cargo fmt --check
+say "+ gofmt -l vendor/libtailscale tests/tailnet"
+unformatted=$(gofmt -l vendor/libtailscale tests/tailnet)
+[ -z "$unformatted" ] || die "not in gofmt's form, run make fmt: $unformatted"
+run "$cargo_deny" check licenses bans sources
+
+within vendor/libtailscale go vet ./...
+within tests/tailnet go vet ./...
+# The other system's files, as far as they need no C compiler of that system.
+within vendor/libtailscale env GOOS=darwin CGO_ENABLED=0 go vet ./node/...
+within tests/tailnet env GOOS=darwin CGO_ENABLED=0 go vet ./...
+
+run cargo clippy --locked --all-targets -- --deny warnings
+run cargo clippy --locked --all-targets --no-default-features -- --deny warnings
+run env RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
+say "everything checked"

@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# Gets a machine ready to build and test: installs what the system's package manager has, and names each other thing
+# that is missing in one line with the command that installs it. Does nothing, within a second, where all is there.
+#
+#   scripts/setup.sh         for make build, demo and test
+#   scripts/setup.sh check   for make check too
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$root/scripts/tools.sh"
+
+what=${1:-}
+case $what in
+  '' | check) ;;
+  *)
+    say "usage: setup.sh [check]"
+    exit 2
+    ;;
+esac
+
+main() {
+  case $(uname -s) in
+    Darwin) macos ;;
+    Linux) linux ;;
+  esac
+  rust
+  go_toolchain
+  python
+  [ "${#missing[@]}" -eq 0 ] || refuse
+  [ -z "$what" ] || cargo_deny
+}
+
+missing=() # what this script can't install: a line each
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+refuse() {
+  say "Some things are missing that have to be installed by hand:"
+  printf '  %s\n' "${missing[@]}" >&2
+  exit 1
+}
+
+# --- what a package manager has ---------------------------------------------------------------------------------------
+
+# Debian's name of each thing that is missing here.
+linux() {
+  local packages=()
+  has cc || packages+=(gcc libc6-dev)
+  has g++ || packages+=(g++)
+  has git || packages+=(git)
+  has make || packages+=(make)
+  has curl || packages+=(curl ca-certificates)
+  has ss || packages+=(iproute2)
+  libclang || packages+=(libclang-dev)
+  has python3 || packages+=(python3)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  [ -z "$what" ] || has shellcheck || packages+=(shellcheck)
+  [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
+}
+
+# As clang-sys looks for it, which loads it when the proxy is built.
+libclang() {
+  local found
+  [ -z "${LIBCLANG_PATH:-}" ] || return 0
+  for found in /usr/lib/llvm-*/lib /usr/lib64 /usr/lib /usr/lib/*-linux-gnu /usr/local/lib; do
+    ! compgen -G "$found/libclang*.so*" >/dev/null || return 0
+  done
+  return 1
+}
+
+install() {
+  local as_root=()
+  if ! has apt-get; then
+    missing+=("with the system's package manager, what Debian calls: $*")
+    return
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! has sudo; then
+      missing+=("as root: apt-get update && apt-get install $*")
+      return
+    fi
+    as_root=(sudo)
+  fi
+  say "Installing with apt-get: $*"
+  as_root+=(env DEBIAN_FRONTEND=noninteractive)
+  # The lists first: without them, or with old ones, a package is not found.
+  if ! "${as_root[@]}" apt-get update -qq >&2 ||
+    ! "${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$@" >&2 </dev/null; then
+    missing+=("as root: apt-get update && apt-get install $*   (it was tried, and failed as told above)")
+  fi
+}
+
+macos() {
+  xcode-select -p >/dev/null 2>&1 || missing+=("a C compiler and libclang: xcode-select --install")
+  [ -z "$what" ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
+}
+
+# --- what none has, or has too old ------------------------------------------------------------------------------------
+
+rust() {
+  local wanted found way_out
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+  way_out="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y   (then open a new terminal)"
+  if ! has cargo || ! found=$(cd "$root" && rustc --version 2>&1); then
+    if [ -x "$HOME/.cargo/bin/cargo" ]; then
+      missing+=("Rust is installed, but not in PATH: . ~/.cargo/env")
+    else
+      missing+=("Rust $wanted or newer: $way_out")
+    fi
+    return
+  fi
+  found=$(version "$found")
+  if ! at_least "$wanted" "$found"; then
+    ! has rustup || way_out="rustup update"
+    missing+=("Rust $wanted or newer, since this is $found: $way_out")
+  elif [ -n "$what" ]; then
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+      missing+=("rustfmt and clippy: rustup component add rustfmt clippy")
+  fi
+}
+
+# Go since 1.21 fetches by itself the version that a module asks for, so it is asked within the module.
+go_toolchain() {
+  local module=$root/vendor/libtailscale wanted found way_out
+  wanted=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$module/go.mod")
+  way_out=$(go_way_out "$wanted")
+  if ! has go; then
+    if [ -x /usr/local/go/bin/go ]; then
+      way_out="export PATH=\$PATH:/usr/local/go/bin   (Go is there, but not in PATH)"
+    fi
+    missing+=("Go $wanted or newer: $way_out")
+    return
+  fi
+  if ! found=$(cd "$module" && go version 2>&1); then
+    missing+=("Go $wanted or newer: $way_out   (go version says: ${found##*$'\n'})")
+  elif found=$(version "$found") && ! at_least "$wanted" "$found"; then
+    missing+=("Go $wanted or newer, since this is $found: $way_out")
+  fi
+}
+
+go_way_out() {
+  local arch
+  case $(uname -m) in
+    x86_64) arch=amd64 ;;
+    aarch64 | arm64) arch=arm64 ;;
+    *) arch= ;;
+  esac
+  if [ "$(uname -s)" = Darwin ]; then
+    if has brew; then printf 'brew install go'; else printf 'install it from https://go.dev/dl'; fi
+  elif [ -n "$arch" ]; then
+    # shellcheck disable=SC2016 # the reader's PATH
+    printf 'curl -fsSL https://go.dev/dl/go%s.linux-%s.tar.gz | sudo tar -C /usr/local -xz && export PATH=$PATH:/usr/local/go/bin' \
+      "$1" "$arch"
+  else
+    printf 'install it from https://go.dev/dl'
+  fi
+}
+
+# The clients' tests and the maker of the test models ask for it.
+python() {
+  local found
+  found=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
+  if [ -z "$found" ]; then
+    [ "$(uname -s)" = Linux ] || missing+=("Python 3.11 or newer: brew install python3")
+  elif ! at_least 3.11 "$found"; then
+    missing+=("Python 3.11 or newer, first in PATH as python3, since this is $found: https://www.python.org/downloads")
+  fi
+}
+
+# version TEXT: the first version number in it.
+version() { printf '%s\n' "$1" | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9.]*\).*/\1/p' | head -n 1; }
+
+# at_least WANTED FOUND
+at_least() {
+  local IFS=. i
+  # shellcheck disable=SC2206 # to be split at the dots
+  local wanted=($1) found=($2)
+  for i in 0 1 2; do
+    [ "${found[i]:-0}" -le "${wanted[i]:-0}" ] || return 0
+    [ "${found[i]:-0}" -ge "${wanted[i]:-0}" ] || return 1
+  done
+}
+
+# --- what is compiled, once for all clones ----------------------------------------------------------------------------
+
+cargo_deny() {
+  [ ! -x "$cargo_deny" ] || return 0
+  lock
+  if [ ! -x "$cargo_deny" ]; then compile_cargo_deny; fi # while we waited, another process may have
+  unlock
+}
+
+# It runs for a second, so is compiled to compile fast.
+compile_cargo_deny() {
+  local work=$cache_root/tools/building
+  rm -rf "$work"
+  mkdir -p "$work"
+  step "Compiling cargo-deny $cargo_deny_version, once for all clones (about two minutes on two cores)" "$work/log" \
+    env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
+    cargo install --locked --version "$cargo_deny_version" --root "$work/root" cargo-deny
+  rm -rf "${cargo_deny%/bin/*}"
+  mv "$work/root" "${cargo_deny%/bin/*}"
+  rm -rf "$work"
+}
+
+main

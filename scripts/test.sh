@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# All tests; `make test` calls it. What they need is set up by then, and TESTTAILNET names the built test tailnet.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$root/scripts/tools.sh"
+cd "$root"
+
+# The node twice: the race detector finds races and falsifies memory figures.
+within vendor/libtailscale go test -race ./...
+within vendor/libtailscale go test ./node/...
+within tests/tailnet go test -race ./...
+
+run cargo test --locked --no-default-features
+
+# Beforehand, so that no test's time runs out over it.
+run tests/ollama/ollama.sh models
+run cargo test --locked
