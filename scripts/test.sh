@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests; `make test` calls it. What they need is set up by then, and TESTTAILNET names the built test tailnet.
+# All tests; `make test` calls it. What they need is set up by then.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,4 +16,5 @@ run cargo test --locked --no-default-features
 
 # Beforehand, so that no test's time runs out over it.
 run tests/ollama/ollama.sh models
+run make testtailnet
 run cargo test --locked
