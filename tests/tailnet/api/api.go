@@ -49,7 +49,7 @@ func (a *API) Handler() http.Handler {
 		"POST /nodes/{name}/approve":               a.approve,
 		"POST /nodes/{name}/expire":                a.expire,
 		"POST /nodes/{name}/key-expiry":            a.setKeyExpiry,
-		"POST /control/stop":                       switchOf(a.Control.Stop),
+		"POST /control/stop":                       a.stopControl,
 		"POST /control/start":                      switchOf(a.Control.Start),
 		"POST /relay/stop":                         switchOf(a.Relay.Stop),
 		"POST /relay/start":                        switchOf(a.Relay.Start),
@@ -128,9 +128,10 @@ func (a *API) settled(r *http.Request, err error) (any, error) {
 
 // switchOf makes the handler of something that is on or off.
 func switchOf(flip func() bool) handler {
-	return func(*http.Request) (any, error) {
-		return struct {
-			Changed bool `json:"changed"`
-		}{flip()}, nil
-	}
+	return func(*http.Request) (any, error) { return switched{flip()}, nil }
+}
+
+// switched says whether something was in the other state before.
+type switched struct {
+	Changed bool `json:"changed"`
 }

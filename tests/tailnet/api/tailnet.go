@@ -101,6 +101,16 @@ func (a *API) setKeyExpiry(r *http.Request) (any, error) {
 	return a.settled(r, a.Control.SetKeyExpiry(r.PathValue("name"), at))
 }
 
+func (a *API) stopControl(r *http.Request) (any, error) {
+	req, err := body[struct {
+		Hold bool `json:"hold"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	return switched{a.Control.Stop(req.Hold)}, nil
+}
+
 func duration(field, text string, absent time.Duration) (time.Duration, error) {
 	if text == "" && absent != 0 {
 		return absent, nil

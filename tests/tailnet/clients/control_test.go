@@ -28,7 +28,7 @@ func TestPolicyIsObeyed(t *testing.T) {
 func TestStoppedControlAndRelay(t *testing.T) {
 	p := newPair(t)
 	reach(t, p.client, "server:80", true)
-	p.control.Stop()
+	p.control.Stop(true)
 	eventually(t, "control is lost", func() bool { return !online(p.control, "client") })
 	reach(t, p.client, "server:80", true) // nodes need no control to talk
 	if _, err := p.Start(shortly(t), "late", []string{"tag:client"}, ""); err == nil {

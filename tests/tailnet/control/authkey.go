@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,11 @@ func (s *Server) NewKey(r KeyRequest) (string, error) {
 	defer s.mu.Unlock()
 	if (len(r.Tags) == 0) == (r.User == "") {
 		return "", errors.New("a key is for tags or for a user: give one of them")
+	}
+	if r.User != "" {
+		if err := checkLogin(r.User); err != nil {
+			return "", err
+		}
 	}
 	for _, tag := range r.Tags {
 		if !s.policy.HasTag(tag) {
@@ -77,6 +83,9 @@ func (s *Server) beginLogin() string {
 
 // CompleteLogin lets the node that was given url join as a device of user.
 func (s *Server) CompleteLogin(url, user string) error {
+	if err := checkLogin(user); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.logins[url]
@@ -88,5 +97,12 @@ func (s *Server) CompleteLogin(url, user string) error {
 	}
 	l.user = user
 	close(l.done)
+	return nil
+}
+
+func checkLogin(user string) error {
+	if !strings.Contains(user, "@") {
+		return fmt.Errorf("user: %q is no login name (user@domain)", user)
+	}
 	return nil
 }

@@ -73,9 +73,13 @@ func Listen(addr string, derpMap *tailcfg.DERPMap, logf logger.Logf) (*Server, e
 // URL is what nodes are given as their control server.
 func (s *Server) URL() string { return "http://" + s.http.Addr() }
 
-// Stop makes the server unreachable, with every connection to it broken. It
-// remembers everything. It reports whether it was reachable.
-func (s *Server) Stop() bool { return s.http.Stop() }
+// Stop makes the server unreachable, with every connection to it broken; new
+// ones are reset or held, see [loopback.Server.Stop]. It remembers everything.
+// It reports whether it was reachable.
+//
+// A node whose attempt to reconnect is reset tries again no sooner than 10 s
+// later, while one that is held is served as soon as Start is called.
+func (s *Server) Stop(hold bool) bool { return s.http.Stop(hold) }
 
 // Start makes it reachable again under the same address.
 func (s *Server) Start() bool { return s.http.Start() }

@@ -16,14 +16,16 @@ import (
 
 // A Server is an HTTP server on one fixed port.
 //
-// While it is stopped it keeps the port and resets every connection: were the
-// port given up, another process could have it when the server comes back.
+// While it is stopped it keeps the port, and resets or holds every connection:
+// were the port given up, another process could have it when the server comes
+// back.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
 
 	mu      sync.Mutex
 	stopped bool
+	resumed chan struct{} // while connections are held; closed by Start
 	open    map[*conn]bool
 }
 
@@ -61,11 +63,18 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 // Stop breaks every connection, upgraded ones too, and lets none in until
-// Start. It reports whether the server was running.
-func (s *Server) Stop() bool {
+// Start. New ones are reset, as by a machine whose server is down, or, with
+// hold, get no answer until Start, as from a network that is down. It reports
+// whether the server was running.
+func (s *Server) Stop(hold bool) bool {
 	s.mu.Lock()
 	was := !s.stopped
-	s.stopped = true
+	if was {
+		s.stopped = true
+		if hold {
+			s.resumed = make(chan struct{})
+		}
+	}
 	open := s.open
 	s.open = map[*conn]bool{}
 	s.mu.Unlock()
@@ -81,13 +90,18 @@ func (s *Server) Start() bool {
 	defer s.mu.Unlock()
 	was := s.stopped
 	s.stopped = false
+	if s.resumed != nil {
+		close(s.resumed)
+		s.resumed = nil
+	}
 	return was
 }
 
 // Close ends the server for good.
 func (s *Server) Close() {
-	s.Stop()
+	s.Stop(false)
 	s.http.Close()
+	s.Start() // lets the acceptor see that the listener is closed
 }
 
 // acceptor hands the server's connections to net/http.
@@ -100,10 +114,20 @@ func (a acceptor) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		tracked := &conn{TCPConn: c.(*net.TCPConn), server: a.Server}
+		a.awaitResumption()
 		if a.track(tracked) {
 			return tracked, nil
 		}
 		tracked.reset()
+	}
+}
+
+func (a acceptor) awaitResumption() {
+	a.mu.Lock()
+	resumed := a.resumed
+	a.mu.Unlock()
+	if resumed != nil {
+		<-resumed
 	}
 }
 

@@ -73,7 +73,7 @@ func (r *Relay) STUNAddr() string { return r.stun.LocalAddr().String() }
 
 // Stop takes the relay off the air. STUN keeps answering.
 func (r *Relay) Stop() bool {
-	was := r.server.Stop()
+	was := r.server.Stop(false)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if was {
