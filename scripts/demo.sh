@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# Shows the proxy at work: a whole tailnet on loopback, a real Ollama with a toy model, the proxy's own binary.
+# No account is needed, nothing is installed, and all is gone at the end, on Ctrl-C too. `make demo` calls it.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$root/scripts/tools.sh"
+cd "$root"
+
+main() {
+  local began
+  build
+  began=$SECONDS
+  start_ollama
+  start_tailnet
+  start_proxy
+  start_devices
+
+  show_streamed_answer
+  show_refused_path
+  show_refused_peer
+  show_no_listener
+
+  end
+  heading "That took $((SECONDS - began)) s, and all of it has ended. With your own tailnet:"
+  cat <<'TEXT'
+1. make an auth key with tag:ai-server in the admin console (acl/README.md has a policy for it)
+2. TS_AUTHKEY=tskey-auth-… target/release/remote-ollama-proxy run
+3. on a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
+TEXT
+}
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+proxy=target/release/remote-ollama-proxy
+testtailnet=target/testtailnet
+
+build() {
+  local minutes='' minute=''
+  if [ ! -x "$proxy" ]; then
+    say "The first time, three parts are built; on two cores this takes five to ten minutes in all."
+    minutes=', two to four minutes' minute=', about a minute'
+  fi
+  step "Part 1: the proxy (Rust, and Go for the tailnet node$minutes)" "$dir/build" cargo build --locked --release
+  step "Part 2: the test tailnet (Go$minute)" "$dir/build" make testtailnet
+  say "Part 3: Ollama and a toy model"
+  tests/ollama/ollama.sh models >/dev/null
+  end_on_signals # which step has taken back
+}
+
+start_ollama() {
+  heading "An Ollama on loopback"
+  start ollama '"url"' tests/ollama/ollama.sh run --preload slow "$dir/ollama"
+  ollama_url=$(field url)
+  ollama_pid=${said#*'"pid":'}
+  ollama_pid=${ollama_pid%'}'}
+  printf '%s\n' "$said"
+}
+
+start_tailnet() {
+  heading "A tailnet of our own, with the sample policy"
+  shown "$testtailnet -policy acl/policy.hujson"
+  start tailnet '"api"' "$testtailnet" -policy acl/policy.hujson -dir "$dir" -until-stdin-closes
+  control=$(field control)
+  api=$(field api)
+  tailnet_pid=$started
+  printf '%s\n' "$said"
+}
+
+start_proxy() {
+  local key
+  heading "The proxy joins it with an auth key for tag:ai-server"
+  cat >"$dir/demo.toml" <<TOML
+node.state_dir = "$dir/state"
+node.control_url = "$control"
+upstream.url = "$ollama_url"
+TOML
+  said=$(drive keys '{"tags": ["tag:ai-server"]}')
+  key=$(field key)
+  shown "TS_AUTHKEY=tskey-auth-… $proxy run --config $dir/demo.toml"
+  TS_AUTHKEY=$key start proxy 'listening in the tailnet' "$proxy" run --config "$dir/demo.toml"
+  proxy_pid=$started
+  in_the_background watch_over "$proxy_pid"
+  printf '%s\n' "$said"
+}
+
+start_devices() {
+  heading "Two devices: a laptop with tag:ai-client, and one of somebody whom the policy does not name"
+  drive clients '{"hostname": "laptop", "tags": ["tag:ai-client"]}'
+  drive clients '{"hostname": "stranger", "user": "mallory@example.com"}'
+  said=$(drive clients/laptop/forwards '{"to": "remote-ollama-proxy:11434"}')
+  laptop=$(field listen)
+  printf 'On a device of yours Tailscale would carry the requests. Here %s leads into the laptop.\n' "$laptop"
+}
+
+# --- what there is to see ---------------------------------------------------------------------------------------------
+
+show_streamed_answer() {
+  heading "The laptop asks, and the answer comes word by word through the tailnet"
+  try "curl -sN --connect-to ::$laptop http://remote-ollama-proxy:11434/v1/chat/completions \\
+  -d '{\"model\": \"slow\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' |
+  grep --line-buffered -o '\"content\":\"[^\"]*\"'"
+  expect Bye
+}
+
+show_refused_path() {
+  heading "It may not have models pulled, nor ask anything else that is not on the allowlist"
+  try "curl -si --connect-to ::$laptop http://remote-ollama-proxy:11434/api/pull -d '{\"model\": \"llama3\"}'"
+  expect '^HTTP/1.1 403'
+}
+
+show_refused_peer() {
+  heading "The stranger gets no connection at all"
+  try "curl -s $api/clients/stranger/dial -d '{\"to\": \"remote-ollama-proxy:11434\"}'"
+  expect '"ok":false'
+}
+
+show_no_listener() {
+  heading "No way leads round the tailnet: Ollama is on loopback, and the proxy listens on no port of this machine"
+  shown "lsof -nP -a -p $ollama_pid,$tailnet_pid,$proxy_pid -iTCP -sTCP:LISTEN    # Ollama, the tailnet, the proxy ($proxy_pid)"
+  # Its status tells that one of the processes has none, which is the point.
+  lsof -nP -a -p "$ollama_pid,$tailnet_pid,$proxy_pid" -iTCP -sTCP:LISTEN | tee "$dir/output" || true
+  expect " $ollama_pid .*127.0.0.1:"
+  ! grep -q " $proxy_pid " "$dir/output" || die "the proxy has a listener"
+}
+
+# --- how it is shown --------------------------------------------------------------------------------------------------
+
+if [ -t 1 ]; then
+  bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
+else
+  bold='' dim='' plain=''
+fi
+
+heading() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+
+shown() { printf '%s$ %s%s\n' "$dim" "$*" "$plain"; }
+
+# try COMMAND_LINE: shows it and runs exactly that.
+try() {
+  shown "$1"
+  eval "$1" | tee "$dir/output"
+}
+
+# expect PATTERN: the demo shows what is so, or fails.
+expect() {
+  grep -q -- "$1" "$dir/output" || die "the output above lacks $1; this is a fault of the proxy or of the demo"
+}
+
+# drive ROUTE BODY: has the test tailnet do something.
+drive() { curl -sS --fail "$api/$1" -d "$2"; }
+
+# field NAME: the text of that name in the JSON that was said last.
+field() {
+  local rest=${said#*\"$1\":\"}
+  printf '%s\n' "${rest%%\"*}"
+}
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+# Every process that is started here reads from one pipe that only this script holds open for writing. It ends when
+# the pipe does, which is when this script ends, however it does.
+dir=$(mktemp -d "${TMPDIR:-/tmp}/remote-ollama-proxy-demo.XXXXXX")
+mkfifo "$dir/pipe"
+exec 7<>"$dir/pipe"
+
+# start NAME PATTERN COMMAND...: starts it and waits until it says PATTERN; sets `started`, its process id, and `said`.
+start() {
+  local name=$1 pattern=$2 log=$dir/$1.log tries=0
+  shift 2
+  in_the_background "$@" >"$log" 2>&1
+  until said=$(grep -m 1 -e "$pattern" "$log"); do
+    tries=$((tries + 1))
+    if ! kill -0 "$started" 2>/dev/null || [ "$tries" -gt 1200 ]; then
+      cat "$log" >&2
+      die "$name: does not start; what it said is above"
+    fi
+    sleep 0.05
+  done
+}
+
+in_the_background() {
+  "$@" <"$dir/pipe" 7>&- &
+  started=$!
+}
+
+# watch_over PID: ends a process that does not read its standard input when ours ends.
+watch_over() {
+  cat >/dev/null
+  kill "$1" 2>/dev/null || true
+}
+
+end() {
+  exec 7>&-
+  wait || true
+  rm -rf "$dir"
+}
+
+end_on_signals() {
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+}
+
+trap end EXIT
+end_on_signals
+# The demo's proxy is not to mind what the person has set for another.
+for name in $(compgen -e REMOTE_OLLAMA_PROXY_); do unset "$name"; done
+main
