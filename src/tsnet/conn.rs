@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,10 +9,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::{Error, ffi};
+use super::Error;
+use super::ffi::{self, Accepted, Claim};
 
 /// A byte stream to a peer. Dropping it ends it in order: the peer gets what was written and then
 /// the end. [`abort`](Conn::abort) breaks it instead.
+///
+/// A broken connection reads as [`ConnectionReset`](io::ErrorKind::ConnectionReset), never as an
+/// end, so a part is never taken for the whole.
 #[derive(Debug)]
 pub struct Conn {
     // Fields drop in this order: the library must see the end before it forgets the connection.
@@ -23,12 +26,12 @@ pub struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(fd: OwnedFd, id: u64, local: &str) -> Result<Self, Error> {
-        let claim = Claim { id };
+    pub(super) fn new(accepted: Accepted) -> Result<Self, Error> {
+        let local = &accepted.local;
         let local = local.parse().map_err(|e| Error::Other(format!("our address {local:?}: {e}")))?;
-        let stream = UnixStream::from_std(StdStream::from(fd))
+        let stream = UnixStream::from_std(StdStream::from(accepted.fd))
             .map_err(|e| Error::Other(format!("connection: {e}")))?;
-        Ok(Conn { stream, claim, local })
+        Ok(Conn { stream, claim: accepted.claim, local })
     }
 
     /// Our tailnet address and port.
@@ -39,7 +42,26 @@ impl Conn {
     /// Breaks the connection: the peer sees a reset and can't take a part for the whole.
     pub fn abort(self) {
         // Before the stream closes: its end must not overtake the reset.
-        ffi::conn_release(self.claim.id, true);
+        ffi::conn_release(self.claim.0, true);
+    }
+
+    /// A way to break this connection while somebody else owns it.
+    pub fn aborter(&self) -> Aborter {
+        Aborter { id: self.claim.0 }
+    }
+}
+
+/// Breaks one [`Conn`] from anywhere; holding it keeps nothing open.
+#[derive(Debug, Clone)]
+pub struct Aborter {
+    id: u64,
+}
+
+impl Aborter {
+    /// Breaks the connection at once: the peer sees a reset, the owner's reads and writes fail and
+    /// its task is woken. Does nothing once the connection has been dropped.
+    pub fn abort(&self) {
+        ffi::conn_abort(self.id);
     }
 }
 
@@ -52,7 +74,7 @@ impl AsyncRead for Conn {
         let before = buf.filled().len();
         let wanted = buf.remaining() > 0;
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if wanted && buf.filled().len() == before && ffi::conn_was_reset(self.claim.id) {
+        if wanted && buf.filled().len() == before && ffi::conn_was_reset(self.claim.0) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Poll::Ready(Ok(()))
@@ -82,17 +104,5 @@ impl AsyncWrite for Conn {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// The library's memory of the connection, released when dropped.
-#[derive(Debug)]
-struct Claim {
-    id: u64,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        ffi::conn_release(self.id, false);
     }
 }

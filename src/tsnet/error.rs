@@ -1,11 +1,11 @@
 //! What can go wrong with a tailnet node, told apart by what somebody has to do about it.
 
 /// A failure of the tailnet node.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The control server does not accept the auth key.
-    #[error("the tailnet does not accept the auth key: {reason}")]
+    /// The control server does not accept the auth key or the OAuth client secret.
+    #[error("the tailnet does not accept the auth key or client secret: {reason}")]
     KeyInvalid {
         /// The control server's words.
         reason: String,
@@ -43,7 +43,7 @@ pub enum Error {
     /// The node or the listener has been closed.
     #[error("the tailnet node is closed")]
     Closed,
-    /// [`Node::up`](super::Node::up) was cancelled.
+    /// Whoever waited for [`Node::up`](super::Node::up) gave up.
     #[error("coming up was cancelled")]
     Canceled,
     /// Anything else, in the library's words.

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 
-use super::Error;
 use super::node::Status;
+use super::{Error, ffi};
 
 /// A change in the node's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub enum Event {
         /// Tailnet addresses.
         addresses: Vec<IpAddr>,
     },
+    /// The peers or the tailnet policy may have changed: ask again what was asked of them.
+    NetmapChanged,
+    /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
+    /// upload, the control server refuses it.
+    Failed(Error),
 }
 
 /// The stream of a node's [`Event`]s, the present situation first.
@@ -73,6 +78,8 @@ fn parse(line: &str) -> Option<Event> {
         Key { key_expiry: Option<String> },
         Health { warnings: Vec<String> },
         Name { status: Status },
+        Netmap,
+        Error { kind: i32, error: String },
     }
     Some(match serde_json::from_str(line).ok()? {
         Wire::State { state } => match state.as_str() {
@@ -87,6 +94,8 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned { dns_name: status.dns_name, addresses: status.addresses },
+        Wire::Netmap => Event::NetmapChanged,
+        Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
     })
 }
 
@@ -108,17 +117,20 @@ mod tests {
     #[test]
     fn every_event_is_understood() {
         for (line, event) in [
-            (r#"{"type":"state","state":"Running","warnings":null}"#, Event::Running),
-            (
-                r#"{"type":"login","login_url":"https://c/a/1","warnings":null}"#,
-                Event::LoginUrl("https://c/a/1".into()),
-            ),
-            (r#"{"type":"key","warnings":null}"#, Event::KeyExpiry(None)),
+            (r#"{"type":"state","state":"Running"}"#, Event::Running),
+            (r#"{"type":"login","login_url":"https://c/a/1"}"#, Event::LoginUrl("https://c/a/1".into())),
+            (r#"{"type":"key"}"#, Event::KeyExpiry(None)),
             (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
             (
-                r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]},"warnings":null}"#,
+                r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]}}"#,
                 Event::Assigned { dns_name: "n.t".into(), addresses: vec!["100.64.0.1".parse().unwrap()] },
             ),
+            (r#"{"type":"netmap"}"#, Event::NetmapChanged),
+            (
+                r#"{"type":"error","kind":5,"error":"it expired"}"#,
+                Event::Failed(Error::KeyExpired { reason: "it expired".into() }),
+            ),
+            (r#"{"type":"error","kind":9,"error":"logs"}"#, Event::Failed(Error::LoggingRequired)),
         ] {
             assert_eq!(parse(line), Some(event), "{line}");
         }

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::catch_unwind;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -29,11 +30,17 @@ mod sys {
     include!(concat!(env!("OUT_DIR"), "/tailscale.rs"));
 }
 
-/// Room for an error message, a login URL or a status; longer ones are cut.
-const TEXT_MAX: usize = 4096;
+/// Room for an error message or a login URL, and what other answers start with.
+const TEXT_MIN: usize = 4 << 10;
+
+/// The longest answer, that is the app capabilities of one peer.
+const TEXT_MAX: usize = 1 << 20;
 
 /// One node of the library; closed when dropped.
-pub(super) struct Handle(sys::tailscale);
+pub(super) struct Handle {
+    sd: sys::tailscale,
+    closed: AtomicBool,
+}
 
 /// A string option of a node.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +56,10 @@ pub(super) enum Opt {
 impl Handle {
     pub(super) fn new() -> Self {
         // SAFETY: takes nothing and only makes a handle.
-        let handle = Handle(unsafe { sys::tailscale_new() });
+        let sd = unsafe { sys::tailscale_new() };
         // SAFETY: the callback is a function that lives for ever and needs no context.
-        unsafe { sys::tailscale_set_log_callback(handle.0, Some(log_line), ptr::null_mut()) };
-        handle
+        unsafe { sys::tailscale_set_log_callback(sd, Some(log_line), ptr::null_mut()) };
+        Handle { sd, closed: AtomicBool::new(false) }
     }
 
     pub(super) fn set(&self, option: Opt, value: &str) -> Result<(), Error> {
@@ -66,61 +73,69 @@ impl Handle {
             Opt::Tags => sys::tailscale_set_tags,
         };
         // SAFETY: the string is NUL-terminated and outlives the call, which copies it.
-        self.check(unsafe { set(self.0, value.as_ptr()) })
+        self.check(unsafe { set(self.sd, value.as_ptr()) })
     }
 
     pub(super) fn set_ephemeral(&self, on: bool) -> Result<(), Error> {
         // SAFETY: plain numbers.
-        self.check(unsafe { sys::tailscale_set_ephemeral(self.0, on.into()) })
+        self.check(unsafe { sys::tailscale_set_ephemeral(self.sd, on.into()) })
     }
 
     pub(super) fn set_port_mapping(&self, on: bool) -> Result<(), Error> {
         // SAFETY: plain numbers.
-        self.check(unsafe { sys::tailscale_set_port_mapping(self.0, on.into()) })
+        self.check(unsafe { sys::tailscale_set_port_mapping(self.sd, on.into()) })
     }
 
-    /// Blocks the thread until the node is up, has failed, or `timeout` has passed.
-    pub(super) fn up(&self, timeout: Duration) -> Result<(), Error> {
+    /// Descriptor of one line of JSON that says how coming up ended. Closing it cancels.
+    pub(super) fn begin_up(&self, timeout: Duration) -> Result<OwnedFd, Error> {
         let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        // SAFETY: plain numbers.
-        self.check(unsafe { sys::tailscale_up_within(self.0, millis) })
-    }
-
-    pub(super) fn cancel_up(&self) {
-        // SAFETY: plain numbers; may be called from any thread.
-        unsafe { sys::tailscale_cancel_up(self.0) };
+        let mut fd = -1;
+        // SAFETY: `fd` outlives the call.
+        self.check(unsafe { sys::tailscale_begin_up(self.sd, millis, &raw mut fd) })?;
+        // SAFETY: on success the descriptor is fresh and ours alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Blocks the thread until the node has stopped. A second call does nothing.
     pub(super) fn close(&self) {
-        // SAFETY: a handle that is closed already is answered with EBADF.
-        unsafe { sys::tailscale_close(self.0) };
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            close(self.sd);
+        }
     }
 
     /// JSON of the node's name and addresses.
     pub(super) fn status(&self) -> Result<String, Error> {
-        let mut buf = vec![0u8; TEXT_MAX];
-        // SAFETY: the buffer is writable for the length given.
-        self.check(unsafe { sys::tailscale_status(self.0, buf.as_mut_ptr().cast(), buf.len()) })?;
-        Ok(text(&buf))
+        self.text(|buf, len| {
+            // SAFETY: `text` hands in a buffer that is writable for the length given.
+            unsafe { sys::tailscale_status(self.sd, buf, len) }
+        })
     }
 
     /// JSON of the identity at "ip" or "ip:port".
     pub(super) fn whois(&self, addr: &str) -> Result<String, Error> {
         let addr = c_string(addr)?;
-        let mut buf = vec![0u8; sys::TAILSCALE_IDENTITY_MAX as usize];
-        // SAFETY: the string is NUL-terminated, the buffer writable for the length given.
-        self.check(unsafe {
-            sys::tailscale_whois(self.0, addr.as_ptr(), buf.as_mut_ptr().cast(), buf.len())
-        })?;
-        Ok(text(&buf))
+        self.text(|buf, len| {
+            // SAFETY: the string is NUL-terminated; `text` hands in a buffer that is writable for
+            // the length given.
+            unsafe { sys::tailscale_whois(self.sd, addr.as_ptr(), buf, len) }
+        })
+    }
+
+    /// JSON of the app capabilities of `src` ("ip") at `dst` ("ip:port").
+    pub(super) fn capabilities(&self, src: &str, dst: &str) -> Result<String, Error> {
+        let (src, dst) = (c_string(src)?, c_string(dst)?);
+        self.text(|buf, len| {
+            // SAFETY: both strings are NUL-terminated; `text` hands in a buffer that is writable
+            // for the length given.
+            unsafe { sys::tailscale_capabilities(self.sd, src.as_ptr(), dst.as_ptr(), buf, len) }
+        })
     }
 
     /// Whether the live packet filter lets `src` ("ip") connect to `dst` ("ip:port").
     pub(super) fn check_access(&self, src: &str, dst: &str) -> Result<bool, Error> {
         let (src, dst) = (c_string(src)?, c_string(dst)?);
         // SAFETY: both strings are NUL-terminated and outlive the call.
-        match unsafe { sys::tailscale_check_access(self.0, src.as_ptr(), dst.as_ptr()) } {
+        match unsafe { sys::tailscale_check_access(self.sd, src.as_ptr(), dst.as_ptr()) } {
             0 => Ok(false),
             1 => Ok(true),
             failed => Err(self.error(failed)),
@@ -131,7 +146,7 @@ impl Handle {
         let addr = c_string(addr)?;
         let mut fd = -1;
         // SAFETY: the strings are NUL-terminated, `fd` outlives the call.
-        self.check(unsafe { sys::tailscale_listen(self.0, c"tcp".as_ptr(), addr.as_ptr(), &raw mut fd) })?;
+        self.check(unsafe { sys::tailscale_listen(self.sd, c"tcp".as_ptr(), addr.as_ptr(), &raw mut fd) })?;
         // SAFETY: on success the descriptor is fresh and ours alone.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
@@ -142,7 +157,7 @@ impl Handle {
         let mut slot = AcceptSlot::new();
         // SAFETY: the strings are NUL-terminated, the struct is writable.
         self.check(unsafe {
-            sys::tailscale_dial_peer(self.0, c"tcp".as_ptr(), addr.as_ptr(), slot.0.as_mut_ptr())
+            sys::tailscale_dial_peer(self.sd, c"tcp".as_ptr(), addr.as_ptr(), slot.0.as_mut_ptr())
         })?;
         Ok(slot.take())
     }
@@ -151,65 +166,108 @@ impl Handle {
     pub(super) fn events(&self) -> Result<OwnedFd, Error> {
         let mut fd = -1;
         // SAFETY: `fd` outlives the call.
-        self.check(unsafe { sys::tailscale_events(self.0, &raw mut fd) })?;
+        self.check(unsafe { sys::tailscale_events(self.sd, &raw mut fd) })?;
         // SAFETY: on success the descriptor is fresh and ours alone.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// What `call` writes into the buffer it is given, however long it is.
+    fn text(&self, call: impl Fn(*mut c_char, usize) -> c_int) -> Result<String, Error> {
+        let mut buf = vec![0u8; TEXT_MIN];
+        loop {
+            match call(buf.as_mut_ptr().cast(), buf.len()) {
+                libc::ERANGE if buf.len() < TEXT_MAX => buf.resize(buf.len() * 4, 0),
+                code => return self.check(code).map(|()| until_nul(&buf)),
+            }
+        }
     }
 
     fn check(&self, code: c_int) -> Result<(), Error> {
         if code == 0 { Ok(()) } else { Err(self.error(code)) }
     }
 
-    /// The last error of this node as a value.
+    /// The last error of this node in this thread as a value.
     fn error(&self, code: c_int) -> Error {
-        use sys::tailscale_error as kind;
-        if code == libc::EBADF {
-            return Error::Closed;
+        match code {
+            libc::EBADF => return Error::Closed,
+            libc::ERANGE => {
+                return Error::Other(format!(
+                    "an answer of the tailnet node is longer than {TEXT_MAX} bytes"
+                ));
+            }
+            _ => {}
         }
-        if code == libc::ERANGE {
-            return Error::Other("an answer of the tailnet node is longer than its limit".to_owned());
-        }
-        let mut buf = vec![0u8; TEXT_MAX];
+        let mut buf = vec![0u8; TEXT_MIN];
         // SAFETY: the buffer is writable for the length given.
-        unsafe { sys::tailscale_errmsg(self.0, buf.as_mut_ptr().cast(), buf.len()) };
-        let reason = text(&buf);
+        unsafe { sys::tailscale_errmsg(self.sd, buf.as_mut_ptr().cast(), buf.len()) };
         // SAFETY: plain numbers.
-        match unsafe { sys::tailscale_errkind(self.0) } as kind::Type {
-            kind::TAILSCALE_ERR_CLOSED => Error::Closed,
-            kind::TAILSCALE_ERR_CANCELED => Error::Canceled,
-            kind::TAILSCALE_ERR_KEY => Error::KeyInvalid { reason },
-            kind::TAILSCALE_ERR_EXPIRED => Error::KeyExpired { reason },
-            kind::TAILSCALE_ERR_LOGIN => Error::LoginNeeded { url: self.login_url() },
-            kind::TAILSCALE_ERR_APPROVAL => Error::ApprovalPending,
-            kind::TAILSCALE_ERR_CONTROL => Error::ControlUnreachable { reason },
-            kind::TAILSCALE_ERR_LOGGING => Error::LoggingRequired,
-            kind::TAILSCALE_ERR_STATE => Error::StateUnusable { reason },
-            _ => Error::Other(reason),
-        }
+        error_of(unsafe { sys::tailscale_errkind(self.sd) }, until_nul(&buf), self.login_url())
     }
 
     fn login_url(&self) -> String {
-        let mut buf = vec![0u8; TEXT_MAX];
+        let mut buf = vec![0u8; TEXT_MIN];
         // SAFETY: the buffer is writable for the length given.
-        unsafe { sys::tailscale_login_url(self.0, buf.as_mut_ptr().cast(), buf.len()) };
-        text(&buf)
+        unsafe { sys::tailscale_login_url(self.sd, buf.as_mut_ptr().cast(), buf.len()) };
+        until_nul(&buf)
     }
 }
 
 impl Drop for Handle {
+    /// Closing waits for the network and whoever drops may be an async task, so it happens on a
+    /// thread of its own. [`close`](Handle::close) is for those who want to wait.
     fn drop(&mut self) {
-        self.close();
+        if *self.closed.get_mut() {
+            return;
+        }
+        let sd = self.sd;
+        let spawned = std::thread::Builder::new().name("tsnet-close".to_owned()).spawn(move || close(sd));
+        if spawned.is_err() {
+            close(sd);
+        }
+    }
+}
+
+fn close(sd: sys::tailscale) {
+    // SAFETY: plain numbers; a handle that is closed already is answered with EBADF.
+    unsafe { sys::tailscale_close(sd) };
+}
+
+/// An error of the library, whose kinds are numbers in its header.
+pub(super) fn error_of(kind: c_int, reason: String, login_url: String) -> Error {
+    use sys::tailscale_error as kinds;
+    match kind as kinds::Type {
+        kinds::TAILSCALE_ERR_CLOSED => Error::Closed,
+        kinds::TAILSCALE_ERR_CANCELED => Error::Canceled,
+        kinds::TAILSCALE_ERR_KEY => Error::KeyInvalid { reason },
+        kinds::TAILSCALE_ERR_EXPIRED => Error::KeyExpired { reason },
+        kinds::TAILSCALE_ERR_LOGIN => Error::LoginNeeded { url: login_url },
+        kinds::TAILSCALE_ERR_APPROVAL => Error::ApprovalPending,
+        kinds::TAILSCALE_ERR_CONTROL => Error::ControlUnreachable { reason },
+        kinds::TAILSCALE_ERR_LOGGING => Error::LoggingRequired,
+        kinds::TAILSCALE_ERR_STATE => Error::StateUnusable { reason },
+        _ => Error::Other(reason),
     }
 }
 
 /// A connection as the library hands it over.
 pub(super) struct Accepted {
+    // Fields drop in this order: the descriptor closes before the library forgets the connection.
     pub(super) fd: OwnedFd,
-    pub(super) id: u64,
+    pub(super) claim: Claim,
     pub(super) remote: String,
     pub(super) local: String,
     /// JSON; empty for a dialled connection.
     pub(super) identity: String,
+}
+
+/// The library's memory of a connection, released when dropped.
+#[derive(Debug)]
+pub(super) struct Claim(pub(super) u64);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        conn_release(self.0, false);
+    }
 }
 
 /// Memory that the library fills with one connection, kept from call to call: it is 16 KiB.
@@ -241,7 +299,7 @@ impl AcceptSlot {
         Accepted {
             // SAFETY: the library has just made this descriptor and gives it away.
             fd: unsafe { OwnedFd::from_raw_fd(filled.fd) },
-            id: filled.id,
+            claim: Claim(filled.id),
             remote: c_text(&filled.remote),
             local: c_text(&filled.local),
             identity: c_text(&filled.identity),
@@ -267,6 +325,12 @@ pub(super) fn conn_release(id: u64, abort: bool) {
     unsafe { sys::tailscale_conn_release(id, abort.into()) };
 }
 
+/// Breaks a connection: both sides see a reset. It must still be released.
+pub(super) fn conn_abort(id: u64) {
+    // SAFETY: plain numbers; an unknown id is ignored.
+    unsafe { sys::tailscale_conn_abort(id) };
+}
+
 /// Called by the library, from threads of its own, for every line of its log.
 extern "C" fn log_line(_context: *mut c_void, line: *const c_char, len: usize) {
     // Nothing may unwind into Go; a log line is worth losing.
@@ -285,7 +349,7 @@ fn c_string(s: &str) -> Result<CString, Error> {
 }
 
 /// The text in a buffer of the library's, up to its NUL.
-fn text(buf: &[u8]) -> String {
+fn until_nul(buf: &[u8]) -> String {
     let end = buf.iter().position(|b| *b == 0).unwrap_or(buf.len());
     String::from_utf8_lossy(&buf[..end]).into_owned()
 }

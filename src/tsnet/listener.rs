@@ -1,6 +1,5 @@
 //! Accepting connections together with who is speaking.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use serde::Deserialize;
 use tokio::io::unix::AsyncFd;
 
-use super::ffi::{self, AcceptSlot};
+use super::ffi::{self, AcceptSlot, Accepted};
 use super::{Conn, Error};
 use crate::listen::Listen;
 use crate::peer::Peer;
@@ -39,19 +38,27 @@ impl Listener {
                 continue;
             };
             // Owned from here on: whatever fails below also closes and releases it.
-            let conn = Conn::new(accepted.fd, accepted.id, &accepted.local)?;
-            let parsed = accepted
-                .remote
-                .parse()
-                .map_err(|e| Error::Other(format!("peer address {:?}: {e}", accepted.remote)))
-                .and_then(|addr| parse_peer(&accepted.identity, addr));
-            match parsed {
-                Ok(peer) => return Ok((conn, peer)),
-                Err(fault) => {
-                    tracing::warn!(%fault, "connection refused: its peer can't be told");
-                    conn.abort();
-                }
+            match introduce(accepted) {
+                Ok(introduced) => return Ok(introduced),
+                Err(fault) => tracing::warn!(%fault, "connection refused: its peer can't be told"),
             }
+        }
+    }
+}
+
+/// A connection with its peer; without one it is broken.
+fn introduce(accepted: Accepted) -> Result<(Conn, Peer), Error> {
+    let remote = &accepted.remote;
+    let peer = remote
+        .parse()
+        .map_err(|e| Error::Other(format!("peer address {remote:?}: {e}")))
+        .and_then(|addr| parse_peer(&accepted.identity, addr));
+    let conn = Conn::new(accepted)?;
+    match peer {
+        Ok(peer) => Ok((conn, peer)),
+        Err(fault) => {
+            conn.abort();
+            Err(fault)
         }
     }
 }
@@ -59,8 +66,8 @@ impl Listener {
 impl Listen for Listener {
     type Io = Conn;
 
-    fn accept(&mut self) -> impl Future<Output = io::Result<(Conn, Peer)>> + Send {
-        async { Listener::accept(self).await.map_err(io::Error::other) }
+    async fn accept(&mut self) -> io::Result<(Conn, Peer)> {
+        Listener::accept(self).await.map_err(io::Error::other)
     }
 }
 

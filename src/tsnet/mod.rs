@@ -10,7 +10,7 @@ mod ffi;
 mod listener;
 mod node;
 
-pub use conn::Conn;
+pub use conn::{Aborter, Conn};
 pub use error::Error;
 pub use event::{Event, Events};
 pub use listener::Listener;

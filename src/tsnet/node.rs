@@ -1,15 +1,18 @@
 //! The node: what it is to be, coming up, and what it knows of itself and its peers.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
 
-use super::ffi::{Handle, Opt};
+use super::ffi::{Handle, Opt, error_of};
 use super::listener::{Listener, parse_peer};
 use super::{Conn, Error, Events};
 use crate::peer::Peer;
@@ -132,7 +135,8 @@ pub struct Status {
     pub addresses: Vec<IpAddr>,
 }
 
-/// A member of a tailnet. Closed when dropped; [`close`](Node::close) waits for it.
+/// A member of a tailnet. Closed in the background when dropped; [`close`](Node::close) waits for
+/// it.
 pub struct Node {
     handle: Arc<Handle>,
 }
@@ -145,10 +149,12 @@ impl Node {
     /// At once when waiting can't help (a refused key, a login, an approval, required logging, an
     /// unusable state folder), [`Error::ControlUnreachable`] at the deadline.
     pub async fn up(&self, deadline: Duration) -> Result<Status, Error> {
-        let cancel = CancelUp(Some(&self.handle));
-        self.blocking(move |handle| handle.up(deadline)).await?;
-        cancel.done();
-        self.status().await
+        let fault = |e: io::Error| Error::Other(format!("coming up: {e}"));
+        let fd = self.handle.begin_up(deadline)?;
+        let mut outcome = UnixStream::from_std(StdStream::from(fd)).map_err(fault)?;
+        let mut json = Vec::new();
+        outcome.read_to_end(&mut json).await.map_err(fault)?;
+        parse_outcome(&json)
     }
 
     /// The node's name and addresses.
@@ -169,14 +175,14 @@ impl Node {
         Listener::new(fd)
     }
 
-    /// Connects to `addr`, `name:port` or `ip:port`, in the tailnet within 30 seconds.
+    /// Connects to `addr`, `name:port` or `ip:port`, in the tailnet within 30 seconds. Dropping the
+    /// future gives up the connection, but not the attempt.
     ///
     /// # Errors
     /// The library's words.
     pub async fn dial(&self, addr: &str) -> Result<Conn, Error> {
         let addr = addr.to_owned();
-        let dialled = self.blocking(move |handle| handle.dial(&addr)).await?;
-        Conn::new(dialled.fd, dialled.id, &dialled.local)
+        Conn::new(self.blocking(move |handle| handle.dial(&addr)).await?)
     }
 
     /// Who is at a tailnet address.
@@ -194,6 +200,17 @@ impl Node {
     /// [`Error::Closed`], or the node has not started.
     pub fn check_access(&self, src: IpAddr, dst: SocketAddr) -> Result<bool, Error> {
         self.handle.check_access(&src.to_string(), &dst.to_string())
+    }
+
+    /// The app capabilities that the tailnet policy, as it stands now, grants to `src` at our
+    /// address `dst`: a JSON object of arrays, as written in the policy's `app` fields.
+    /// Source: Tailscale documentation, "Grants".
+    ///
+    /// # Errors
+    /// [`Error::Closed`], or the node has not started.
+    pub fn capabilities(&self, src: IpAddr, dst: SocketAddr) -> Result<serde_json::Value, Error> {
+        let json = self.handle.capabilities(&src.to_string(), &dst.to_string())?;
+        serde_json::from_str(&json).map_err(|e| Error::Other(format!("capabilities of {src}: {e}")))
     }
 
     /// Changes in the node's life, the present situation first.
@@ -228,19 +245,56 @@ impl Node {
     }
 }
 
-/// Cancels a running `up` unless it is done.
-struct CancelUp<'a>(Option<&'a Handle>);
-
-impl CancelUp<'_> {
-    fn done(mut self) {
-        self.0 = None;
+/// How coming up ended, in the library's JSON. No answer: the node was closed.
+fn parse_outcome(json: &[u8]) -> Result<Status, Error> {
+    #[derive(Deserialize)]
+    struct Outcome {
+        kind: i32,
+        #[serde(default)]
+        error: String,
+        #[serde(default)]
+        login_url: String,
+        status: Option<Status>,
     }
+    if json.is_empty() {
+        return Err(Error::Closed);
+    }
+    let outcome: Outcome = serde_json::from_slice(json)
+        .map_err(|e| Error::Other(format!("answer of the tailnet node that is coming up: {e}")))?;
+    outcome.status.ok_or_else(|| error_of(outcome.kind, outcome.error, outcome.login_url))
 }
 
-impl Drop for CancelUp<'_> {
-    fn drop(&mut self) {
-        if let Some(handle) = self.0 {
-            handle.cancel_up();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_told_apart() {
+        let up = parse_outcome(br#"{"kind":0,"status":{"dns_name":"n.t","addresses":["100.64.0.1"]}}"#);
+        assert_eq!(up.unwrap().dns_name, "n.t");
+        let reason = || "why".to_owned();
+        for (kind, error) in [
+            (2, Error::Closed),
+            (3, Error::Canceled),
+            (4, Error::KeyInvalid { reason: reason() }),
+            (5, Error::KeyExpired { reason: reason() }),
+            (6, Error::LoginNeeded { url: "https://c/a/1".to_owned() }),
+            (7, Error::ApprovalPending),
+            (8, Error::ControlUnreachable { reason: reason() }),
+            (9, Error::LoggingRequired),
+            (10, Error::StateUnusable { reason: reason() }),
+            (1, Error::Other(reason())),
+        ] {
+            let json = format!(r#"{{"kind":{kind},"error":"why","login_url":"https://c/a/1"}}"#);
+            assert_eq!(parse_outcome(json.as_bytes()), Err(error), "kind {kind}");
         }
+        assert_eq!(parse_outcome(b""), Err(Error::Closed));
+    }
+
+    #[test]
+    fn secrets_are_redacted() {
+        let builder = Builder::new().auth_key(Some("tskey-auth-1")).client_secret(Some("tskey-client-2"));
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("[redacted]") && !shown.contains("tskey"), "{shown}");
     }
 }

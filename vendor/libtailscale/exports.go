@@ -6,18 +6,23 @@ package main
 // #include <stdlib.h>
 // #include "tailscale.h"
 // void ts_call_log(void *callback, void *context, const char *line, size_t len);
+// void ts_fail(tailscale sd, int kind, const char *text, size_t len);
 import "C"
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
+
+	"tailscale.com/types/logger"
 
 	"remote-ollama-proxy/libtailscale/node"
 )
@@ -31,17 +36,9 @@ type handle struct {
 }
 
 var (
-	handles   sync.Map // C.int → *handle
-	handleNew = make(chan C.int)
+	handles    sync.Map // C.int → *handle
+	lastHandle atomic.Int32
 )
-
-func init() {
-	go func() {
-		for h := C.int(1); ; h++ {
-			handleNew <- h
-		}
-	}()
-}
 
 func lookup(sd C.int) *handle {
 	if h, ok := handles.Load(sd); ok {
@@ -55,6 +52,7 @@ func lookup(sd C.int) *handle {
 func try(sd C.int, f func(*handle) error) (code C.int) {
 	h := lookup(sd)
 	if h == nil {
+		fail(sd, node.KindClosed, "the node is closed")
 		return C.int(syscall.EBADF)
 	}
 	err := func() (err error) {
@@ -71,8 +69,18 @@ func try(sd C.int, f func(*handle) error) (code C.int) {
 	h.mu.Lock()
 	h.lastErr = err
 	h.mu.Unlock()
+	fail(sd, node.KindOf(err), err.Error())
 	return -1
 }
+
+// fail keeps an error for the calling thread: it is the one that is about to
+// ask, whatever other threads do with the node meanwhile.
+func fail(sd C.int, kind node.Kind, text string) {
+	C.ts_fail(sd, C.int(kind), chars(text), C.size_t(len(text)))
+}
+
+// chars lends the bytes of s, without a NUL, to C for one call.
+func chars(s string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(s))) }
 
 // put writes s and a NUL into a C buffer.
 func put(buf *C.char, size C.size_t, s string) C.int {
@@ -100,7 +108,7 @@ func putFrom(sd C.int, buf *C.char, size C.size_t, f func(*handle) (string, erro
 
 //export nodeNew
 func nodeNew() C.int {
-	sd := <-handleNew
+	sd := C.int(lastHandle.Add(1))
 	handles.Store(sd, &handle{Node: node.New()})
 	return sd
 }
@@ -109,21 +117,23 @@ func nodeNew() C.int {
 func nodeStart(sd C.int) C.int { return try(sd, func(h *handle) error { return h.Start() }) }
 
 //export nodeUp
-func nodeUp(sd C.int, timeoutMS C.int64_t) C.int {
+func nodeUp(sd C.int) C.int {
 	return try(sd, func(h *handle) error {
-		ctx := context.Background()
-		if timeoutMS >= 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, time.Duration(timeoutMS)*time.Millisecond)
-			defer cancel()
-		}
-		_, err := h.Up(ctx)
+		_, err := h.UpPatiently(context.Background())
 		return err
 	})
 }
 
-//export nodeCancelUp
-func nodeCancelUp(sd C.int) C.int { return try(sd, func(h *handle) error { h.CancelUp(); return nil }) }
+//export nodeBeginUp
+func nodeBeginUp(sd C.int, timeoutMS C.int64_t, fdOut *C.int) C.int {
+	// Past some centuries a duration overflows.
+	ms := min(max(int64(timeoutMS), 0), math.MaxInt64/int64(time.Millisecond))
+	return try(sd, func(h *handle) error {
+		fd, err := h.BeginUp(time.Duration(ms) * time.Millisecond)
+		*fdOut = C.int(fd)
+		return err
+	})
+}
 
 //export nodeClose
 func nodeClose(sd C.int) C.int {
@@ -173,8 +183,8 @@ func nodeSetFlag(sd C.int, option C.char, value C.int) C.int {
 func nodeSetLogFD(sd, fd C.int) C.int {
 	return try(sd, func(h *handle) error {
 		return h.Configure(func(c *node.Config) {
+			c.Logf = logger.Discard
 			if fd < 0 {
-				c.Logf = nil
 				return
 			}
 			c.Logf = func(format string, args ...any) {
@@ -188,13 +198,13 @@ func nodeSetLogFD(sd, fd C.int) C.int {
 func nodeSetLogCallback(sd C.int, callback, ctx unsafe.Pointer) C.int {
 	return try(sd, func(h *handle) error {
 		return h.Configure(func(c *node.Config) {
-			c.Logf = nil
+			c.Logf = logger.Discard
 			if callback == nil {
 				return
 			}
 			c.Logf = func(format string, args ...any) {
 				line := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
-				C.ts_call_log(callback, ctx, (*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
+				C.ts_call_log(callback, ctx, chars(line), C.size_t(len(line)))
 			}
 		})
 	})
@@ -275,20 +285,27 @@ func nodeWhoIs(sd C.int, addr *C.char, buf *C.char, size C.size_t) C.int {
 	})
 }
 
+// parseFlow parses the two ends of a connection: "ip" and "ip:port".
+func parseFlow(src, dst string) (from netip.Addr, to netip.AddrPort, err error) {
+	if from, err = netip.ParseAddr(src); err != nil {
+		return from, to, fmt.Errorf("source address %q: want \"ip\"", src)
+	}
+	if to, err = netip.ParseAddrPort(dst); err != nil {
+		return from, to, fmt.Errorf("destination address %q: want \"ip:port\"", dst)
+	}
+	return from, to, nil
+}
+
 //export nodeCheckAccess
 func nodeCheckAccess(sd C.int, src, dst *C.char) C.int {
-	from, to := C.GoString(src), C.GoString(dst)
+	s, d := C.GoString(src), C.GoString(dst)
 	allowed := C.int(0)
 	code := try(sd, func(h *handle) error {
-		ip, err := netip.ParseAddr(from)
+		from, to, err := parseFlow(s, d)
 		if err != nil {
-			return fmt.Errorf("source address %q: want \"ip\"", from)
+			return err
 		}
-		ap, err := netip.ParseAddrPort(to)
-		if err != nil {
-			return fmt.Errorf("destination address %q: want \"ip:port\"", to)
-		}
-		ok, err := h.CheckAccess(ip, ap)
+		ok, err := h.CheckAccess(from, to)
 		if ok {
 			allowed = 1
 		}
@@ -298,6 +315,23 @@ func nodeCheckAccess(sd C.int, src, dst *C.char) C.int {
 		return -1
 	}
 	return allowed
+}
+
+//export nodeCapabilities
+func nodeCapabilities(sd C.int, src, dst *C.char, buf *C.char, size C.size_t) C.int {
+	s, d := C.GoString(src), C.GoString(dst)
+	return putFrom(sd, buf, size, func(h *handle) (string, error) {
+		from, to, err := parseFlow(s, d)
+		if err != nil {
+			return "", err
+		}
+		caps, err := h.Capabilities(from, to)
+		if err != nil {
+			return "", err
+		}
+		b, err := json.Marshal(caps)
+		return string(b), err
+	})
 }
 
 //export nodeEvents
@@ -349,7 +383,12 @@ func putAddrs(conn *node.Conn, remote, local *C.char) {
 }
 
 //export connPlain
-func connPlain(id C.uint64_t, fd C.int) { node.ClaimPlain(uint64(id), int(fd)) }
+func connPlain(id C.uint64_t, fd C.int) C.int {
+	if !node.ClaimPlain(uint64(id), int(fd)) {
+		return -1
+	}
+	return 0
+}
 
 //export connRemote
 func connRemote(fd C.int, buf *C.char, size C.size_t) C.int {
@@ -370,3 +409,6 @@ func connWasReset(id C.uint64_t) C.int {
 
 //export connRelease
 func connRelease(id C.uint64_t, abort C.int) { node.Release(uint64(id), abort != 0) }
+
+//export connAbort
+func connAbort(id C.uint64_t) { node.Abort(uint64(id)) }

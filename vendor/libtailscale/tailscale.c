@@ -15,9 +15,8 @@
 
 tailscale tailscale_new(void) { return nodeNew(); }
 int tailscale_start(tailscale sd) { return nodeStart(sd); }
-int tailscale_up(tailscale sd) { return nodeUp(sd, -1); }
-int tailscale_up_within(tailscale sd, int64_t timeout_ms) { return nodeUp(sd, timeout_ms < 0 ? 0 : timeout_ms); }
-int tailscale_cancel_up(tailscale sd) { return nodeCancelUp(sd); }
+int tailscale_up(tailscale sd) { return nodeUp(sd); }
+int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out) { return nodeBeginUp(sd, timeout_ms, fd_out); }
 int tailscale_close(tailscale sd) { return nodeClose(sd); }
 
 int tailscale_set_dir(tailscale sd, const char *dir) { return nodeSet(sd, 'd', MUT(dir)); }
@@ -38,16 +37,51 @@ void ts_call_log(void *callback, void *context, const char *line, size_t len) {
 
 int tailscale_getips(tailscale sd, char *buf, size_t buflen) { return nodeIPs(sd, buf, buflen); }
 int tailscale_status(tailscale sd, char *buf, size_t buflen) { return nodeStatus(sd, buf, buflen); }
-int tailscale_errmsg(tailscale sd, char *buf, size_t buflen) { return nodeError(sd, buf, buflen); }
-int tailscale_errkind(tailscale sd) { return nodeErrorKind(sd); }
 int tailscale_login_url(tailscale sd, char *buf, size_t buflen) { return nodeLoginURL(sd, buf, buflen); }
 int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen) { return nodeWhoIs(sd, MUT(addr), buf, buflen); }
 int tailscale_check_access(tailscale sd, const char *src, const char *dst) { return nodeCheckAccess(sd, MUT(src), MUT(dst)); }
+int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen) {
+	return nodeCapabilities(sd, MUT(src), MUT(dst), buf, buflen);
+}
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
 
+/* The last failure of this thread. What another thread does with the node
+ * must not change what this one is about to read. */
+static _Thread_local struct {
+	tailscale sd;
+	int kind;
+	char text[1024];
+} failure;
+
+/* Called by Go on the thread that called it. */
+void ts_fail(tailscale sd, int kind, const char *text, size_t len) {
+	if (len >= sizeof failure.text)
+		len = sizeof failure.text - 1;
+	memcpy(failure.text, text, len);
+	failure.text[len] = 0;
+	failure.sd = sd;
+	failure.kind = kind;
+}
+
+int tailscale_errmsg(tailscale sd, char *buf, size_t buflen) {
+	int err = nodeError(sd, buf, buflen); /* what any thread was told last */
+	if (err == EBADF || failure.sd != sd || buf == NULL || buflen == 0)
+		return err;
+	size_t len = strlen(failure.text), fits = len < buflen ? len : buflen - 1;
+	memcpy(buf, failure.text, fits);
+	buf[fits] = 0;
+	return fits < len ? ERANGE : 0;
+}
+
+int tailscale_errkind(tailscale sd) { return failure.sd == sd && sd != 0 ? failure.kind : nodeErrorKind(sd); }
+
+/* Makes a descriptor of ours blocking, as upstream's are, or closes it. */
 static int make_blocking(int fd) {
 	int flags = fcntl(fd, F_GETFL);
-	return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0)
+		return 0;
+	close(fd);
+	return -1;
 }
 
 int tailscale_listen(tailscale sd, const char *network, const char *addr, tailscale_listener *listener_out) {
@@ -62,27 +96,33 @@ static int receive(tailscale_listener listener, int *fd, uint64_t *id) {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} ctl;
-	struct iovec iov = {.iov_base = text, .iov_len = sizeof text};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf};
 	int flags = 0;
 #ifdef MSG_CMSG_CLOEXEC
 	flags = MSG_CMSG_CLOEXEC;
 #endif
-	ssize_t n;
-	do {
-		n = recvmsg(listener, &msg, flags);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? EAGAIN : EBADF;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (n != (ssize_t)sizeof text || c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-		return EBADF;
-	memcpy(fd, CMSG_DATA(c), sizeof *fd);
-	fcntl(*fd, F_SETFD, FD_CLOEXEC); /* for systems without MSG_CMSG_CLOEXEC */
-	*id = 0;
-	for (int i = 7; i >= 0; i--)
-		*id = *id << 8 | text[i];
-	return 0;
+	for (;;) {
+		struct iovec iov = {.iov_base = text, .iov_len = sizeof text};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf};
+		ssize_t n = recvmsg(listener, &msg, flags);
+		if (n < 0) {
+			/* With no descriptor free the connection is lost (its peer sees a
+			 * reset), but not the listener. */
+			if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == EMSGSIZE)
+				continue;
+			return errno == EAGAIN || errno == EWOULDBLOCK ? EAGAIN : EBADF;
+		}
+		if (n == 0)
+			return EBADF;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		if (n != (ssize_t)sizeof text || c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue; /* lost likewise */
+		memcpy(fd, CMSG_DATA(c), sizeof *fd);
+		fcntl(*fd, F_SETFD, FD_CLOEXEC); /* for systems without MSG_CMSG_CLOEXEC */
+		*id = 0;
+		for (int i = 7; i >= 0; i--)
+			*id = *id << 8 | text[i];
+		return 0;
+	}
 }
 
 int tailscale_accept_peer(tailscale_listener listener, struct tailscale_accepted *out) {
@@ -102,16 +142,19 @@ int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, str
 }
 
 int tailscale_accept(tailscale_listener listener, tailscale_conn *conn_out) {
-	uint64_t id;
-	int err = receive(listener, conn_out, &id);
-	if (err == EAGAIN) {
-		errno = EAGAIN;
-		return -1;
+	for (;;) {
+		uint64_t id;
+		int err = receive(listener, conn_out, &id);
+		if (err == EAGAIN) {
+			errno = EAGAIN;
+			return -1;
+		}
+		if (err)
+			return err;
+		if (connPlain(id, *conn_out) == 0)
+			return make_blocking(*conn_out);
+		close(*conn_out);
 	}
-	if (err)
-		return err;
-	connPlain(id, *conn_out);
-	return make_blocking(*conn_out);
 }
 
 int tailscale_dial(tailscale sd, const char *network, const char *addr, tailscale_conn *conn_out) {
@@ -131,3 +174,4 @@ int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, ch
 
 int tailscale_conn_was_reset(uint64_t id) { return connWasReset(id); }
 void tailscale_conn_release(uint64_t id, int abort) { connRelease(id, abort); }
+void tailscale_conn_abort(uint64_t id) { connAbort(id); }

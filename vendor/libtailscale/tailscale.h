@@ -40,11 +40,13 @@ extern tailscale tailscale_new(void);
 /* Starts the node without waiting for the tailnet. */
 extern int tailscale_start(tailscale sd);
 
-/* Starts the node and waits until it is up. Ends early with a reason
- * (tailscale_errkind) when waiting can't help; see also tailscale_up_within. */
+/* Starts the node and waits until it is up, for as long as somebody may still
+ * log in or approve the device; tailscale_close ends the wait. See also
+ * tailscale_begin_up. */
 extern int tailscale_up(tailscale sd);
 
-/* Stops the node and ends its connections. EBADF: sd is no node. */
+/* Stops the node: its connections are reset, its listeners end. EBADF: sd is
+ * no node. */
 extern int tailscale_close(tailscale sd);
 
 /* Options; they must be set before the node starts. */
@@ -54,7 +56,8 @@ extern int tailscale_set_authkey(tailscale sd, const char *authkey);
 extern int tailscale_set_control_url(tailscale sd, const char *control_url);
 extern int tailscale_set_ephemeral(tailscale sd, int ephemeral);
 
-/* The log goes to fd, which stays the caller's; -1 (the default) discards it. */
+/* The log goes to fd, which stays the caller's; -1 discards it. Without either
+ * only what somebody must read, the login URL, goes to stderr. */
 extern int tailscale_set_logfd(tailscale sd, int fd);
 
 /* Writes the node's addresses, separated by commas. EBADF, ERANGE. */
@@ -77,7 +80,8 @@ extern int tailscale_accept(tailscale_listener listener, tailscale_conn *conn_ou
  * tailscale_accept returned. EBADF, ERANGE. */
 extern int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, char *buf, size_t buflen);
 
-/* Writes the last error of sd. EBADF, ERANGE (buf then holds its beginning). */
+/* Writes the last error of sd in the calling thread; if it has had none, the
+ * last one in any. EBADF, ERANGE (buf then holds its beginning). */
 extern int tailscale_errmsg(tailscale sd, char *buf, size_t buflen);
 
 /* ---- What upstream lacks ---- */
@@ -87,7 +91,7 @@ enum tailscale_error {
 	TAILSCALE_ERR_NONE = 0,
 	TAILSCALE_ERR_OTHER = 1,
 	TAILSCALE_ERR_CLOSED = 2,   /* the node was closed meanwhile */
-	TAILSCALE_ERR_CANCELED = 3, /* tailscale_cancel_up was called */
+	TAILSCALE_ERR_CANCELED = 3, /* the caller gave up waiting */
 	TAILSCALE_ERR_KEY = 4,      /* the control server does not accept the auth key */
 	TAILSCALE_ERR_EXPIRED = 5,  /* the auth key or the node key has expired */
 	TAILSCALE_ERR_LOGIN = 6,    /* login needed: tailscale_login_url says where */
@@ -111,10 +115,12 @@ extern int tailscale_set_port_mapping(tailscale sd, int enabled);
 typedef void (*tailscale_log_fn)(void *context, const char *line, size_t len);
 extern int tailscale_set_log_callback(tailscale sd, tailscale_log_fn callback, void *context);
 
-/* As tailscale_up, for at most timeout_ms milliseconds. */
-extern int tailscale_up_within(tailscale sd, int64_t timeout_ms);
-/* Makes tailscale_up and tailscale_up_within return; the node stays usable. */
-extern int tailscale_cancel_up(tailscale sd);
+/* Begins what tailscale_up does and returns at once. fd_out, non-blocking, turns
+ * readable when it is over, after timeout_ms milliseconds at most, and carries
+ * one line of JSON: {"kind": a tailscale_error, "error": in words, "login_url",
+ * "status": as from tailscale_status, if kind is 0}. Unlike tailscale_up it is
+ * over as soon as only a person can help. close() cancels. */
+extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 /* Where somebody can log the node in; empty when no login is needed. EBADF, ERANGE. */
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
 /* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...]}. EBADF, ERANGE. */
@@ -148,12 +154,20 @@ extern int tailscale_conn_was_reset(uint64_t id);
 /* Forgets a connection whose descriptor is closed. With abort, the peer sees a
  * reset; otherwise it gets what was written and then the end. */
 extern void tailscale_conn_release(uint64_t id, int abort);
+/* Breaks a connection that is in use: reading and writing fail from now on, the
+ * peer sees a reset. It must still be released. May be called for an id that
+ * is released already. */
+extern void tailscale_conn_abort(uint64_t id);
 
 /* Writes the identity (JSON, as above) behind "ip:port" or "ip". EBADF, ERANGE. */
 extern int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen);
 /* Whether the tailnet policy, as it stands now, lets the address src ("ip")
  * connect to dst ("ip:port", ours): 1 or 0. */
 extern int tailscale_check_access(tailscale sd, const char *src, const char *dst);
+
+/* Writes what the tailnet policy, as it stands now, grants src ("ip") at dst
+ * ("ip:port", ours) under "app": {"name": [value, ...], ...}. EBADF, ERANGE. */
+extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen);
 
 /* A non-blocking descriptor with one JSON object per line for every change of
  * state, the present one first; close() ends it. "type" is one of
@@ -162,6 +176,9 @@ extern int tailscale_check_access(tailscale sd, const char *src, const char *dst
  *   name    "status": {"dns_name", "addresses"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
+ *   netmap  the peers or the policy may have changed: ask again
+ *   error   "kind": a tailscale_error, "error": in words; the node is of no use
+ *           until somebody acts
  */
 extern int tailscale_events(tailscale sd, int *fd_out);
 

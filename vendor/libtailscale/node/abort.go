@@ -7,23 +7,47 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"tailscale.com/tsnet"
+	"tailscale.com/wgengine/netstack"
 )
 
-// abortTCP makes the peer see a reset. gonet offers no such call, and a plain
-// close would tell the peer that a truncated stream is complete, so the
-// endpoint is taken out of gonet's private field. TestAbortReachesPeer fails if
-// gVisor ever renames it.
+// abortTCP makes the peer of c see a reset when c is closed.
 func abortTCP(c net.Conn) {
-	tcp, ok := c.(*gonet.TCPConn)
+	switch c := c.(type) {
+	case *gonet.TCPConn:
+		// gonet offers no way to reset a connection, and a plain close would
+		// tell the peer that a truncated stream is complete.
+		if ep, ok := private(c, "ep").(tcpip.Endpoint); ok && ep != nil {
+			ep.Abort()
+		}
+	case *net.TCPConn: // dialled outside the tailnet
+		c.SetLinger(0)
+	}
+}
+
+// abortLeftovers resets every connection of a server, also those that our side
+// has finished with and the peer has not. A server that stops with more of them
+// than fit into its queue of outgoing packets (512) hangs for good: it stops
+// emptying the queue before it resets them.
+func abortLeftovers(server *tsnet.Server) {
+	impl, ok := server.Sys().Netstack.Get().(*netstack.Impl)
 	if !ok {
 		return
 	}
-	field := reflect.ValueOf(tcp).Elem().FieldByName("ep")
-	if !field.IsValid() {
-		return
+	if s, ok := private(impl, "ipstack").(*stack.Stack); ok && s != nil {
+		for _, ep := range s.RegisteredEndpoints() {
+			ep.Abort()
+		}
 	}
-	ep, ok := reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem().Interface().(tcpip.Endpoint)
-	if ok && ep != nil {
-		ep.Abort()
+}
+
+// private reads an unexported field, or nil if there is none of that name: then
+// TestAbortReachesPeer or TestCloseWithManyConnections fails.
+func private(object any, field string) any {
+	f := reflect.ValueOf(object).Elem().FieldByName(field)
+	if !f.IsValid() {
+		return nil
 	}
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().Interface()
 }

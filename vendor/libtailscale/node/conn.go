@@ -2,15 +2,13 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Conn is one tailnet connection whose other half is a descriptor that the
@@ -22,13 +20,19 @@ type Conn struct {
 	Local    netip.AddrPort
 	Identity []byte // JSON of Identity; nil for a dialled connection
 
-	net   tailnetConn
-	pair  *os.File
-	reset atomic.Bool // either side broke the connection
-	done  sync.Once
-	ended chan struct{}
+	node     *Node
+	listener *listener // nil for a dialled connection
+	net      tailnetConn
+	pair     *os.File
+	reset    atomic.Bool  // either side broke the connection
+	ended    atomic.Int32 // directions that have come to their end
+	closing  sync.Once
 
-	claimed atomic.Bool // the host program knows the id and will release it
+	// Guarded by conns.mu.
+	claimed  bool   // the host program has taken the connection
+	released bool   // and has let go of it
+	over     bool   // nothing is copied any more
+	after    func() // called once it is over
 }
 
 // tailnetConn is what gVisor's TCP connection offers.
@@ -37,180 +41,87 @@ type tailnetConn interface {
 	CloseWrite() error
 }
 
-// newConn joins c to a fresh descriptor, which it returns, and starts copying.
-func newConn(c tailnetConn) (conn *Conn, fd int, err error) {
+var lastID atomic.Uint64
+
+// newConn joins c to a fresh descriptor, which it returns.
+func newConn(n *Node, c net.Conn) (conn *Conn, fd int, err error) {
+	tcp, ok := c.(tailnetConn)
+	if !ok {
+		return nil, -1, fmt.Errorf("a %T can't be half-closed", c)
+	}
 	pair, fd, err := socketpair()
 	if err != nil {
 		return nil, -1, err
 	}
-	conn = &Conn{ID: lastID.Add(1), net: c, pair: pair, ended: make(chan struct{})}
-	return conn, fd, nil
+	return &Conn{ID: lastID.Add(1), node: n, net: tcp, pair: pair}, fd, nil
 }
 
-var lastID atomic.Uint64
-
-// run copies until both directions have ended.
-func (c *Conn) run() {
-	var both sync.WaitGroup
-	both.Go(c.fromTailnet)
-	c.toTailnet()
-	both.Wait()
-	c.end()
+// start makes the connection known and copies both ways until both have ended.
+// On failure the descriptors of the tailnet side are the caller's to close.
+func (c *Conn) start() error {
+	if !remember(c) {
+		c.pair.Close()
+		return errClosed()
+	}
+	var left atomic.Int32
+	left.Store(2)
+	direction := func(run func()) {
+		run()
+		if left.Add(-1) == 0 {
+			c.end()
+			forget(c)
+		}
+	}
+	go direction(c.fromTailnet)
+	go direction(c.toTailnet)
+	return nil
 }
 
-// Abort breaks the connection at once: the peer sees a reset.
+// Abort breaks the connection at once: the peer sees a reset, and so does the
+// host program if it still reads.
 func (c *Conn) Abort() {
 	c.reset.Store(true)
 	c.end()
 }
 
 func (c *Conn) end() {
-	c.done.Do(func() {
+	c.closing.Do(func() {
 		if c.reset.Load() {
 			abortTCP(c.net)
 		}
 		c.net.Close()
 		c.pair.Close()
-		close(c.ended)
 	})
 }
 
 func (c *Conn) fromTailnet() {
-	switch readErr, writeErr := pump(c.pair, c.net); {
-	case writeErr != nil:
-		// The host program closed its descriptor with bytes still coming.
-		// As with a socket of the kernel, whoever sent them learns of it.
-		c.Abort()
-	case errors.Is(readErr, io.EOF):
-		closeWrite(c.pair)
-	default:
-		c.Abort()
-	}
-}
-
-func (c *Conn) toTailnet() {
-	readErr, writeErr := pump(c.net, c.pair)
+	readErr, writeErr := pump(c.pair, c.net)
+	// A failed write: the host program closed its descriptor with bytes still
+	// coming. As with a socket of the kernel, whoever sent them learns of it.
 	if writeErr != nil || !errors.Is(readErr, io.EOF) {
 		c.Abort()
 		return
 	}
-	if c.net.CloseWrite() != nil {
+	closeWrite(c.pair)
+	c.directionEnded()
+}
+
+func (c *Conn) toTailnet() {
+	readErr, writeErr := pump(c.net, c.pair)
+	// A listener that is closed drops what nobody has accepted.
+	if writeErr != nil || !errors.Is(readErr, io.EOF) || !claimed(c) || c.net.CloseWrite() != nil {
 		c.Abort()
 		return
 	}
-	c.awaitHangup()
+	c.directionEnded()
+	// The host program's shutdown of one direction and its close look the same
+	// to a reader, so wait for the second.
+	awaitHangup(c.pair)
+	c.end()
 }
 
-// awaitHangup ends the connection when the host program has closed its
-// descriptor altogether. Its shutdown of one direction and its close look the
-// same to a reader, and no poller of Go's tells of the second after the first.
-func (c *Conn) awaitHangup() {
-	const interval = 250 * time.Millisecond
-	tick := time.NewTimer(0)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.ended:
-			return
-		case <-tick.C:
-		}
-		if hungUp(c.pair) {
-			c.end()
-			return
-		}
-		tick.Reset(interval)
+func (c *Conn) directionEnded() {
+	if c.ended.Add(1) == 2 {
+		c.end()
 	}
-}
-
-const (
-	smallBuffer = 2 << 10  // what an idle direction holds
-	largeBuffer = 64 << 10 // what a busy one borrows
-)
-
-var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
-
-// pump copies from src to dst until one of them fails, and says which. It
-// reads into a small buffer and borrows a large one only while reads fill what
-// they are given, so that idle connections stay cheap.
-func pump(dst io.Writer, src io.Reader) (readErr, writeErr error) {
-	small := make([]byte, smallBuffer)
-	buf := small
-	var large *[largeBuffer]byte
-	defer func() {
-		if large != nil {
-			largeBuffers.Put(large)
-		}
-	}()
-	for {
-		n, err := src.Read(buf)
-		if n > 0 {
-			if _, err := dst.Write(buf[:n]); err != nil {
-				return nil, err
-			}
-		}
-		if err != nil {
-			return err, nil
-		}
-		switch {
-		case large == nil && n == smallBuffer:
-			large = largeBuffers.Get().(*[largeBuffer]byte)
-			buf = large[:]
-		case large != nil && n < smallBuffer:
-			largeBuffers.Put(large)
-			large, buf = nil, small
-		}
-	}
-}
-
-// conns holds the connections that the host program may name by id.
-var conns sync.Map // uint64 → *Conn
-
-// Claim returns the connection with this id, which the host program will
-// release; nil when there is none.
-func Claim(id uint64) *Conn {
-	c, ok := conns.Load(id)
-	if !ok {
-		return nil
-	}
-	conn := c.(*Conn)
-	conn.claimed.Store(true)
-	return conn
-}
-
-// WasReset reports whether the connection with this id was broken rather than
-// ended.
-func WasReset(id uint64) bool {
-	c, ok := conns.Load(id)
-	return ok && c.(*Conn).reset.Load()
-}
-
-// Release forgets the connection: the host program has closed its descriptor.
-// With abort, the peer sees a reset even if all bytes had been passed on.
-func Release(id uint64, abort bool) {
-	c, ok := conns.LoadAndDelete(id)
-	if !ok {
-		return
-	}
-	conn := c.(*Conn)
-	if abort {
-		conn.Abort()
-	}
-}
-
-// sendFD passes fd and the id of its connection through a stream socket.
-func sendFD(over *os.File, fd int, id uint64) error {
-	raw, err := over.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var msg [8]byte
-	for i := range msg {
-		msg[i] = byte(id >> (8 * i))
-	}
-	var sent error
-	err = raw.Write(func(s uintptr) bool {
-		sent = unix.Sendmsg(int(s), msg[:], unix.UnixRights(fd), nil, 0)
-		return !errors.Is(sent, unix.EAGAIN)
-	})
-	return errors.Join(err, sent)
 }

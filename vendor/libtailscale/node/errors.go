@@ -14,7 +14,7 @@ const (
 	KindNone     Kind = 0
 	KindOther    Kind = 1
 	KindClosed   Kind = 2  // the node was closed meanwhile
-	KindCanceled Kind = 3  // CancelUp was called
+	KindCanceled Kind = 3  // the caller gave up waiting
 	KindKey      Kind = 4  // the control server does not accept the auth key
 	KindExpired  Kind = 5  // the auth key or the node key has expired
 	KindLogin    Kind = 6  // somebody must log in, see Node.LoginURL
@@ -47,13 +47,20 @@ func KindOf(err error) Kind {
 	return KindOther
 }
 
+func errLogging() error {
+	return errf(KindLogging, "this tailnet requires its nodes to upload their logs, which this node never does: "+
+		"an admin must turn network flow logs off for it, or it must join another tailnet")
+}
+
 // classifyBackend sorts what the control server or tailscale's backend said in
 // words. The texts are the control server's; there are no codes for them.
 func classifyBackend(text string) error {
 	lower := strings.ToLower(text)
 	switch {
 	case strings.Contains(lower, "requires logging"):
-		return errf(KindLogging, "this tailnet requires its nodes to upload their logs, which this node never does: %s", text)
+		return errLogging()
+	case strings.Contains(lower, "rate limited"): // the backend tries again by itself
+		return errf(KindControl, "%s", text)
 	case strings.Contains(lower, "expired"):
 		return errf(KindExpired, "%s", text)
 	case strings.Contains(lower, "invalid key"),
@@ -66,14 +73,14 @@ func classifyBackend(text string) error {
 }
 
 // classifyStart sorts an error of tsnet's start: what is left to fail there is
-// the state store and the exchange of an OAuth secret for a key.
-func classifyStart(err error) error {
+// the exchange of an OAuth secret for a key and files in the state folder.
+func classifyStart(err error, dir string) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "resolving auth key"):
-		return errf(KindKey, "%s", text)
-	case strings.Contains(text, "tailscaled.state"), strings.Contains(text, "permission denied"):
-		return errf(KindState, "%s", text)
+		return errf(KindKey, "the OAuth client secret could not be exchanged for an auth key: %s", text)
+	case strings.Contains(text, dir):
+		return errf(KindState, "state folder %s can't be used: %s: restore it, or remove it to enrol the node anew", dir, text)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,61 +13,124 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// An Event is a change in the node's life. One field beside Type is set.
+// An Event is a change in the node's life. The fields that its type does not
+// name are absent.
 type Event struct {
-	Type      string     `json:"type"`                 // state, login, key, health, name
+	Type      string     `json:"type"`                 // state, login, name, key, health, netmap, error
 	State     string     `json:"state,omitempty"`      // NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
-	Warnings  []string   `json:"warnings"`             // all health warnings now in force, sorted
+	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
 	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned
+	Kind      Kind       `json:"kind,omitempty"`       // of an error
+	Error     string     `json:"error,omitempty"`      // in words
 }
 
 // Events returns a non-blocking descriptor that carries one JSON object per line
 // for every Event, the current situation first. It ends with the node. The
 // caller owns the descriptor.
 func (n *Node) Events() (fd int, err error) {
-	lc, err := n.client()
+	if _, err := n.client(); err != nil {
+		return -1, err
+	}
+	ours, fd, err := socketpair()
 	if err != nil {
 		return -1, err
 	}
-	mask := ipn.NotifyInitialState | ipn.NotifyInitialHealthState | ipn.NotifyInitialStatus
-	watcher, err := lc.WatchIPNBus(n.ctx, mask)
-	if err != nil {
-		return -1, err
-	}
-	w, fd, err := socketpair()
-	if err != nil {
-		watcher.Close()
-		return -1, err
-	}
-	stop := context.AfterFunc(n.ctx, func() { watcher.Close() })
+	ctx, cancel := context.WithCancel(n.ctx)
 	go func() {
-		defer stop()
-		defer watcher.Close()
-		defer w.Close()
-		out := json.NewEncoder(w)
-		for {
-			notify, err := watcher.Next()
-			if err != nil {
-				return
-			}
-			for _, event := range eventsOf(&notify) {
-				if out.Encode(event) != nil {
-					return // nobody reads any more
-				}
-			}
+		ours.Read(make([]byte, 1)) // returns when either end is closed
+		cancel()
+	}()
+	go func() {
+		defer ours.Close()
+		// The bus drops a watcher that falls behind, and the server may start
+		// anew with a key: then the situation is told again.
+		for ctx.Err() == nil && n.tell(ctx, ours) == nil {
 		}
 	}()
 	return fd, nil
 }
 
-func eventsOf(notify *ipn.Notify) (events []Event) {
+// tell writes events until the backend stops telling; it fails when nobody
+// reads or no backend is left.
+func (n *Node) tell(ctx context.Context, to *os.File) error {
+	lc, err := n.client()
+	if err != nil {
+		return err
+	}
+	// With peer patches the bus also tells of peers that come, go or change;
+	// patches themselves (who is online, where) change nobody's rights.
+	watcher, err := lc.WatchIPNBus(ctx, ipn.NotifyInitialState|ipn.NotifyInitialHealthState|
+		ipn.NotifyInitialStatus|ipn.NotifyPeerPatches)
+	if err != nil {
+		return ctx.Err()
+	}
+	defer context.AfterFunc(ctx, func() { watcher.Close() })()
+	defer watcher.Close()
+	out := json.NewEncoder(to)
+	var t teller
+	for {
+		notify, err := watcher.Next()
+		if err != nil {
+			return ctx.Err()
+		}
+		for _, event := range t.eventsOf(&notify) {
+			if err := out.Encode(event); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A teller turns notifications into events. It remembers what a later one needs
+// to be understood.
+type teller struct {
+	mustLog bool
+	expiry  time.Time // of the node key; zero: never
+	told    Kind      // the error told last, so that none is told twice
+}
+
+func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
+	add := func(e Event) { events = append(events, e) }
+	if st := notify.InitialStatus; st != nil && st.Self != nil {
+		t.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
+		if st.Self.KeyExpiry != nil {
+			t.expiry = *st.Self.KeyExpiry
+		}
+		if len(st.Self.TailscaleIPs) > 0 {
+			add(nameEvent(st.Self.DNSName, st.Self.TailscaleIPs))
+			add(t.keyEvent())
+		}
+	}
+	if self := notify.SelfChange; self != nil {
+		t.mustLog = self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
+		t.expiry = self.KeyExpiry
+		add(nameEvent(self.Name, hostAddrs(self)))
+		add(t.keyEvent())
+	}
+	// A full netmap, whatever changed in it, comes with SelfChange; the packet
+	// filter is in force by then.
+	if notify.SelfChange != nil || len(notify.PeersChanged) > 0 || len(notify.PeersRemoved) > 0 {
+		add(Event{Type: "netmap"})
+	}
 	if st := notify.State; st != nil {
-		events = append(events, Event{Type: "state", State: st.String()})
+		add(Event{Type: "state", State: st.String()})
+		switch {
+		case *st == ipn.Stopped && t.mustLog:
+			events = append(events, t.errorEvents(errLogging())...)
+		case *st == ipn.NeedsLogin && t.expired():
+			events = append(events, t.errorEvents(errf(KindExpired, "the node key expired at %s: log the node in again",
+				t.expiry.UTC().Format(time.RFC3339)))...)
+		case *st == ipn.Running:
+			t.told = KindNone
+		}
+	}
+	if msg := notify.ErrMessage; msg != nil {
+		events = append(events, t.errorEvents(classifyBackend(*msg))...)
 	}
 	if url := notify.BrowseToURL; url != nil && *url != "" {
-		events = append(events, Event{Type: "login", LoginURL: *url})
+		add(Event{Type: "login", LoginURL: *url})
 	}
 	if h := notify.Health; h != nil {
 		warnings := []string{}
@@ -74,22 +138,28 @@ func eventsOf(notify *ipn.Notify) (events []Event) {
 			warnings = append(warnings, strings.Join(strings.Fields(w.Text), " "))
 		}
 		slices.Sort(warnings)
-		events = append(events, Event{Type: "health", Warnings: warnings})
-	}
-	if st := notify.InitialStatus; st != nil && st.Self != nil && len(st.Self.TailscaleIPs) > 0 {
-		events = append(events,
-			nameEvent(st.Self.DNSName, st.Self.TailscaleIPs),
-			Event{Type: "key", KeyExpiry: st.Self.KeyExpiry})
-	}
-	if self := notify.SelfChange; self != nil {
-		events = append(events, nameEvent(self.Name, hostAddrs(self)))
-		event := Event{Type: "key"}
-		if !self.KeyExpiry.IsZero() {
-			event.KeyExpiry = &self.KeyExpiry
-		}
-		events = append(events, event)
+		add(Event{Type: "health", Warnings: &warnings})
 	}
 	return events
+}
+
+func (t *teller) expired() bool { return !t.expiry.IsZero() && t.expiry.Before(time.Now()) }
+
+func (t *teller) keyEvent() Event {
+	event := Event{Type: "key"}
+	if !t.expiry.IsZero() {
+		event.KeyExpiry = &t.expiry
+	}
+	return event
+}
+
+func (t *teller) errorEvents(err error) []Event {
+	// The backend deals with an unwilling control server by itself.
+	if kind := KindOf(err); kind != t.told && kind != KindControl {
+		t.told = kind
+		return []Event{{Type: "error", Kind: kind, Error: err.Error()}}
+	}
+	return nil
 }
 
 func nameEvent(name string, addrs []netip.Addr) Event {

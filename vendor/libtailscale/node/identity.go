@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"tailscale.com/client/tailscale/apitype"
-	"tailscale.com/wgengine/filter"
 )
 
 // MaxIdentity is the largest encoded Identity in bytes
@@ -69,18 +68,4 @@ func (id *Identity) encode() ([]byte, error) {
 		err = errf(KindOther, "the identity of %s takes %d bytes, at most %d are allowed", id.Node, len(b), MaxIdentity)
 	}
 	return b, err
-}
-
-// CheckAccess reports whether the tailnet policy, as it stands now, lets src
-// connect to dst over TCP.
-func (n *Node) CheckAccess(src netip.Addr, dst netip.AddrPort) (bool, error) {
-	server, err := n.running()
-	if err != nil {
-		return false, err
-	}
-	live := server.Sys().Engine.Get().GetFilter()
-	if live == nil {
-		return false, nil
-	}
-	return live.CheckTCP(src, dst.Addr(), dst.Port()) == filter.Accept, nil
 }

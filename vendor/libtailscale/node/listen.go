@@ -9,20 +9,40 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"tailscale.com/tsnet"
 )
 
 // backlog is how many connections may wait for the host program to accept
 // them; further ones are reset, as the kernel does with a full backlog.
 const backlog = 1024
 
-const (
-	whoIsTimeout = 5 * time.Second  // answered from memory; this only bounds a fault
-	dialTimeout  = 30 * time.Second // a tailnet peer that is asleep takes a few
-)
+// whoIsTimeout only bounds a fault: the answer comes from memory.
+const whoIsTimeout = 5 * time.Second
+
+// listenKey says which destinations belong to a listener.
+type listenKey struct {
+	network string     // tcp, tcp4 or tcp6
+	ip      netip.Addr // invalid: any address of the node
+	port    uint16
+}
+
+type listener struct {
+	node     *Node
+	key      listenKey
+	handover *os.File
+	waiting  int // guarded by conns.mu
+}
+
+// listenerSet holds the open listeners of a node. Its lock is a leaf: tsnet
+// calls in with locks of its own.
+type listenerSet struct {
+	mu sync.Mutex
+	m  map[listenKey]*listener
+}
 
 // Listen announces a TCP port on the node's own tailnet addresses and returns
 // a descriptor that turns readable when a connection waits. Every message on
@@ -32,161 +52,161 @@ const (
 // network is tcp, tcp4 or tcp6; addr is ":port" or "ip:port" with an address
 // of the node.
 func (n *Node) Listen(network, addr string) (fd int, err error) {
-	match, err := parseListen(network, addr)
+	key, err := parseListen(network, addr)
 	if err != nil {
 		return -1, err
 	}
-	server, err := n.started()
-	if err != nil {
+	if err := n.Start(); err != nil {
 		return -1, err
 	}
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return -1, err
 	}
-	ln := &listener{node: n, handover: ours}
-	// tsnet's own listener knows the peer's address only once the handshake is
-	// over and drops what waits for more than a second. This hook has both
-	// addresses from the first packet on.
-	unregister := server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {
-		if !match(dst) || !slices.Contains(n.Addresses(), dst.Addr()) || ln.waiting.Load() >= backlog {
-			return nil, false
-		}
-		return func(c net.Conn) { ln.take(c, src, dst) }, true
-	})
+	ln := &listener{node: n, key: key, handover: ours}
+	if !n.listeners.add(ln) {
+		ours.Close()
+		unix.Close(theirs)
+		return -1, errf(KindOther, "listen address %q: this node already listens there", addr)
+	}
 	stop := context.AfterFunc(n.ctx, func() { ours.Close() })
 	go func() {
 		defer stop()
 		ours.Read(make([]byte, 1)) // returns when the host program closes its end
-		unregister()
+		n.listeners.remove(ln)
 		ours.Close()
 	}()
 	return theirs, nil
 }
 
-type listener struct {
-	node     *Node
-	handover *os.File
-	waiting  atomic.Int32
+func (s *listenerSet) add(ln *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// One that the host program has just closed may not have noticed yet.
+	if old := s.m[ln.key]; old != nil && !hungUp(old.handover) {
+		return false
+	}
+	if s.m == nil {
+		s.m = map[listenKey]*listener{}
+	}
+	s.m[ln.key] = ln
+	return true
 }
 
-// take hands a connection over with the identity of its peer. A connection
-// whose peer can't be told is reset.
-func (l *listener) take(c net.Conn, src, dst netip.AddrPort) {
-	l.waiting.Add(1)
-	conn, err := l.offer(c, src, dst)
-	l.waiting.Add(-1)
-	if err != nil {
-		l.node.logf("connection from %v refused: %v", src, err)
-		abortTCP(c)
-		c.Close()
-		return
-	}
-	conn.run()
-	// Had the host program closed the listener with this connection unaccepted,
-	// nobody would release it.
-	if !conn.claimed.Load() {
-		conns.Delete(conn.ID)
+func (s *listenerSet) remove(ln *listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m[ln.key] == ln {
+		delete(s.m, ln.key)
 	}
 }
 
-func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) (*Conn, error) {
-	tcp, ok := c.(tailnetConn)
-	if !ok {
-		return nil, fmt.Errorf("a %T can't be half-closed", c)
+// find returns the listener for a destination, the most particular one first.
+func (s *listenerSet) find(dst netip.AddrPort) *listener {
+	family := "tcp4"
+	if dst.Addr().Is6() {
+		family = "tcp6"
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ip := range []netip.Addr{dst.Addr(), {}} {
+		for _, network := range []string{family, "tcp"} {
+			if ln := s.m[listenKey{network, ip, dst.Port()}]; ln != nil {
+				return ln
+			}
+		}
+	}
+	return nil
+}
+
+// dispatch is tsnet's question what to do with a new connection. tsnet's own
+// listeners know the peer's address only once the handshake is over and drop
+// what waits for more than a second; here both addresses are known from the
+// first packet on.
+func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net.Conn), bool) {
+	ln := n.listeners.find(dst)
+	if n.ctx.Err() != nil || ln == nil || ln.full() || !slices.Contains(addressesOf(server), dst.Addr()) {
+		return nil, false
+	}
+	return func(c net.Conn) {
+		if err := ln.offer(c, src, dst); err != nil {
+			n.logf("connection from %v refused: %v", src, err)
+			abortTCP(c)
+			c.Close()
+		}
+	}, true
+}
+
+// offer hands a connection over with the identity of its peer. It fails for a
+// connection whose peer can't be told.
+func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(l.node.ctx, whoIsTimeout)
 	defer cancel()
 	who, err := l.node.WhoIs(ctx, src)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	identity, err := who.encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	conn, fd, err := newConn(tcp)
+	conn, fd, err := newConn(l.node, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	conn.Remote, conn.Local, conn.Identity = src, dst, identity
-	conns.Store(conn.ID, conn)
-	err = sendFD(l.handover, fd, conn.ID)
-	unix.Close(fd)
-	if err != nil {
-		conns.Delete(conn.ID)
-		conn.pair.Close()
-		return nil, errors.New("the listener is closed")
+	defer unix.Close(fd)
+	conn.Remote, conn.Local, conn.Identity, conn.listener = src, dst, identity, l
+	if err := conn.start(); err != nil {
+		return err
 	}
-	return conn, nil
+	if err := sendFD(l.handover, fd, conn.ID); err != nil {
+		conn.Abort()
+		return fmt.Errorf("the listener is closed: %w", err)
+	}
+	return nil
 }
 
-// Dial connects to addr ("name:port" or "ip:port") on the tailnet and returns
-// the connection's descriptor. The caller must release the connection.
-func (n *Node) Dial(network, addr string) (conn *Conn, fd int, err error) {
-	server, err := n.started()
+// sendFD passes fd and the id of its connection through a stream socket.
+func sendFD(over *os.File, fd int, id uint64) error {
+	raw, err := over.SyscallConn()
 	if err != nil {
-		return nil, -1, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
-	defer cancel()
-	c, err := server.Dial(ctx, network, addr)
-	if err != nil {
-		return nil, -1, err
+	var msg [8]byte
+	for i := range msg {
+		msg[i] = byte(id >> (8 * i))
 	}
-	tcp, ok := c.(tailnetConn)
-	if !ok {
-		c.Close()
-		return nil, -1, errf(KindOther, "network %q is not a stream: use tcp, tcp4 or tcp6", network)
-	}
-	conn, fd, err = newConn(tcp)
-	if err != nil {
-		c.Close()
-		return nil, -1, err
-	}
-	conn.Remote, conn.Local = addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
-	conn.claimed.Store(true)
-	conns.Store(conn.ID, conn)
-	go conn.run()
-	return conn, fd, nil
+	var sent error
+	err = raw.Write(func(s uintptr) bool {
+		sent = unix.Sendmsg(int(s), msg[:], unix.UnixRights(fd), nil, 0)
+		return !errors.Is(sent, unix.EAGAIN)
+	})
+	return errors.Join(err, sent)
 }
 
-func addrPort(a net.Addr) netip.AddrPort {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		return netip.AddrPortFrom(tcp.AddrPort().Addr().Unmap(), tcp.AddrPort().Port())
+func parseListen(network, addr string) (key listenKey, err error) {
+	key.network = network
+	switch network {
+	case "":
+		key.network = "tcp"
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return key, errf(KindOther, "listen network %q: only tcp, tcp4 and tcp6", network)
 	}
-	return netip.AddrPort{}
-}
-
-// parseListen returns a predicate for the destinations that belong to a
-// listener.
-func parseListen(network, addr string) (func(netip.AddrPort) bool, error) {
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, errf(KindOther, "listen address %q: want \":port\" or \"ip:port\": %v", addr, err)
+		return key, errf(KindOther, "listen address %q: want \":port\" or \"ip:port\": %v", addr, err)
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil || port == 0 {
-		return nil, errf(KindOther, "listen address %q: the port must be 1 to 65535", addr)
+		return key, errf(KindOther, "listen address %q: the port must be 1 to 65535", addr)
 	}
-	var ip netip.Addr
+	key.port = uint16(port)
 	if host != "" {
-		if ip, err = netip.ParseAddr(host); err != nil {
-			return nil, errf(KindOther, "listen address %q: %v", addr, err)
+		if key.ip, err = netip.ParseAddr(host); err != nil {
+			return key, errf(KindOther, "listen address %q: %v", addr, err)
 		}
+		key.ip = key.ip.Unmap()
 	}
-	var family func(netip.Addr) bool
-	switch network {
-	case "", "tcp":
-		family = netip.Addr.IsValid
-	case "tcp4":
-		family = netip.Addr.Is4
-	case "tcp6":
-		family = netip.Addr.Is6
-	default:
-		return nil, errf(KindOther, "listen network %q: only tcp, tcp4 and tcp6", network)
-	}
-	return func(dst netip.AddrPort) bool {
-		return dst.Port() == uint16(port) && family(dst.Addr()) && (host == "" || dst.Addr() == ip)
-	}, nil
+	return key, nil
 }

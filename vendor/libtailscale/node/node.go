@@ -8,18 +8,12 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"golang.org/x/sys/unix"
 	"tailscale.com/client/local"
-	"tailscale.com/envknob"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
 )
@@ -29,30 +23,37 @@ import (
 type Config struct {
 	Dir          string   // state folder; made 0700 if absent
 	Hostname     string   // name wanted in the tailnet, one DNS label
-	AuthKey      string   // ignored once the node is enrolled
-	ClientSecret string   // OAuth client secret; needs Tags
+	AuthKey      string   // offered only while the state folder holds no accepted node
+	ClientSecret string   // OAuth client secret, used as AuthKey is; needs Tags
 	ControlURL   string   // "" is Tailscale's own control server
 	Tags         []string // advertised tags, such as "tag:ai-server"
 	Ephemeral    bool     // the tailnet forgets the node when it goes offline
 	PortMapping  bool     // ask the router for a port (UPnP, NAT-PMP, PCP)
 
 	// Logf receives the log of tsnet and of this package, one call per line.
+	// With nil only what somebody must read, the login URL, goes to stderr.
 	Logf logger.Logf
 }
 
 // A Node is one member of a tailnet. Its methods are safe for concurrent use.
 type Node struct {
-	mu     sync.Mutex
-	config Config
-	server *tsnet.Server // nil until start
-	lock   *os.File      // held while running: one process per state folder
-	closed bool
 	ctx    context.Context // ends with the node
 	cancel context.CancelFunc
 
-	loginURL atomic.Pointer[string]
-	upMu     sync.Mutex // guards cancelUp
-	cancelUp context.CancelFunc
+	// startMu is held while a server starts, which takes as long as the network
+	// likes; mu is only ever held for a moment.
+	startMu sync.Mutex
+
+	mu       sync.Mutex
+	config   Config
+	sealed   bool          // the configuration is in use
+	server   *tsnet.Server // nil until started
+	state    *stateFolder
+	withheld bool // there is a key that was not offered, because a node is stored
+	closed   bool
+
+	listeners listenerSet
+	loginURL  atomic.Pointer[string]
 }
 
 // New makes a node that has not started.
@@ -65,79 +66,51 @@ func New() *Node {
 func (n *Node) Configure(change func(*Config)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.server != nil || n.closed {
+	if n.sealed || n.closed {
 		return errf(KindOther, "the node has already started: set options before start")
 	}
 	change(&n.config)
 	return nil
 }
 
-// Start starts the node without waiting for the tailnet. A second call does
-// nothing.
-func (n *Node) Start() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return errf(KindClosed, "the node is closed")
-	}
-	if n.server != nil {
-		return nil
-	}
-	tuneMemory()
-	// Both are read by tailscale when it starts. The first keeps every log on
-	// this machine, beside the build tag that leaves the upload code out.
-	envknob.SetNoLogsNoSupport()
-	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!n.config.PortMapping))
-
-	if n.config.Dir == "" {
-		dir, err := defaultDir()
-		if err != nil {
-			return errf(KindState, "no state folder: %v", err)
-		}
-		n.config.Dir = dir
-	}
-	lock, err := claimDir(n.config.Dir)
-	if err != nil {
-		return err
-	}
-	logf := n.logf
-	server := &tsnet.Server{
-		Dir:           n.config.Dir,
-		Hostname:      n.config.Hostname,
-		AuthKey:       n.config.AuthKey,
-		ClientSecret:  n.config.ClientSecret,
-		ControlURL:    n.config.ControlURL,
-		AdvertiseTags: n.config.Tags,
-		Ephemeral:     n.config.Ephemeral,
-		Logf:          logf,
-		UserLogf:      logf,
-	}
-	if err := server.Start(); err != nil {
-		lock.Close()
-		return classifyStart(err)
-	}
-	n.server, n.lock = server, lock
-	return nil
-}
-
-// Close stops the node. Every connection and listener of it ends.
+// Close stops the node. Its connections are reset; its listeners and event
+// streams end.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
-		return errf(KindClosed, "the node is closed")
+		return errClosed()
 	}
 	n.closed = true
-	server, lock := n.server, n.lock
+	server, state := n.server, n.state
 	n.mu.Unlock()
-	n.CancelUp()
 	n.cancel()
+	// While the network still works, so that the peers hear of it.
+	abortAll(n)
 	if server == nil {
-		return nil
+		return nil // a start under way notices by itself
 	}
-	err := server.Close()
-	lock.Close()
+	err := shut(server)
+	state.release()
 	return err
+}
+
+// closeTimeout bounds how long a server may take to stop; nothing that takes
+// longer will ever be done.
+const closeTimeout = 10 * time.Second
+
+func shut(server *tsnet.Server) error {
+	done := make(chan error, 1)
+	go func() {
+		abortLeftovers(server)
+		done <- server.Close()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closeTimeout):
+		return errf(KindOther, "the node did not stop within %v", closeTimeout)
+	}
 }
 
 // Addresses returns the node's tailnet addresses, IPv4 first; empty before the
@@ -147,8 +120,12 @@ func (n *Node) Addresses() []netip.Addr {
 	if err != nil {
 		return nil
 	}
-	var out []netip.Addr
-	for _, ip := range addrs2(server.TailscaleIPs()) {
+	return addressesOf(server)
+}
+
+func addressesOf(server *tsnet.Server) (out []netip.Addr) {
+	ip4, ip6 := server.TailscaleIPs()
+	for _, ip := range []netip.Addr{ip4, ip6} {
 		if ip.IsValid() {
 			out = append(out, ip)
 		}
@@ -156,31 +133,26 @@ func (n *Node) Addresses() []netip.Addr {
 	return out
 }
 
-func addrs2(a, b netip.Addr) []netip.Addr { return []netip.Addr{a, b} }
-
 // running returns the started server.
 func (n *Node) running() (*tsnet.Server, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
 	case n.closed:
-		return nil, errf(KindClosed, "the node is closed")
+		return nil, errClosed()
 	case n.server == nil:
 		return nil, errf(KindOther, "the node has not started")
 	}
 	return n.server, nil
 }
 
-// started starts the node if need be and returns its server.
-func (n *Node) started() (*tsnet.Server, error) {
+// client starts the node if need be and returns the way to its backend, which
+// is a pipe in memory.
+func (n *Node) client() (*local.Client, error) {
 	if err := n.Start(); err != nil {
 		return nil, err
 	}
-	return n.running()
-}
-
-func (n *Node) client() (*local.Client, error) {
-	server, err := n.started()
+	server, err := n.running()
 	if err != nil {
 		return nil, err
 	}
@@ -188,43 +160,9 @@ func (n *Node) client() (*local.Client, error) {
 }
 
 func (n *Node) logf(format string, args ...any) {
-	if n.config.Logf != nil {
-		n.config.Logf(format, args...)
+	if logf := n.config.Logf; logf != nil {
+		logf(format, args...)
 	}
 }
 
-func defaultDir() (string, error) {
-	base, err := os.UserConfigDir()
-	if err != nil {
-		return "", err
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(base, "tsnet-"+strings.ToLower(filepath.Base(exe))), nil
-}
-
-// claimDir makes the state folder private and usable, and takes its lock: two
-// processes with one node key would cut each other off.
-func claimDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, errf(KindState, "state folder %s can't be made: %v", dir, err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, errf(KindState, "state folder %s can't be made private (0700): %v", dir, err)
-	}
-	path := filepath.Join(dir, "lock")
-	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, errf(KindState, "state folder %s can't be written: %v", dir, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errf(KindState, "state folder %s is in use by another process", dir)
-		}
-		return nil, errf(KindState, "state folder %s can't be locked: %v", dir, err)
-	}
-	return lock, nil
-}
+func errClosed() error { return errf(KindClosed, "the node is closed") }

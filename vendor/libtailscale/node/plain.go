@@ -18,24 +18,27 @@ type plainConn struct {
 
 var plain sync.Map // descriptor number → plainConn
 
-// ClaimPlain keeps the connection findable by its descriptor until it ends.
-// Nothing needs to be released.
-func ClaimPlain(id uint64, fd int) {
+// ClaimPlain claims the connection with this id and keeps it findable by its
+// descriptor until it ends; nothing needs to be released. It reports false for
+// a connection that was broken while it waited.
+func ClaimPlain(id uint64, fd int) bool {
 	conn := Claim(id)
 	if conn == nil {
-		return
+		return false
 	}
-	conns.Delete(id)
+	defer Release(id, false)
 	dev, ino, err := socketID(fd)
 	if err != nil {
-		return
+		return false
 	}
 	entry := plainConn{conn, dev, ino}
-	plain.Store(fd, entry)
-	go func() {
-		<-conn.ended
-		plain.CompareAndDelete(fd, entry)
-	}()
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	if !conn.over {
+		plain.Store(fd, entry)
+		conn.after = func() { plain.CompareAndDelete(fd, entry) }
+	}
+	return true
 }
 
 // RemoteOf returns the peer's address for the descriptor of an open connection.

@@ -52,15 +52,33 @@ func closeWrite(file *os.File) error {
 	return control(file, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
 }
 
-// hungUp reports whether the other end of a socketpair is closed altogether,
-// not only for writing.
+// awaitHangup waits until the other end of a socketpair is closed altogether,
+// not only for writing, or file itself is closed.
+func awaitHangup(file *os.File) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return
+	}
+	// A close after a shutdown is one more event for the poller, which has this
+	// called again.
+	raw.Read(func(fd uintptr) bool { return hungUpFD(int(fd)) })
+}
+
+// hungUp reports whether the other end of a socketpair is closed altogether.
 func hungUp(file *os.File) bool {
 	gone := true // a closed file has nobody at its other end
 	control(file, func(fd int) error {
-		fds := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP is always reported
-		unix.Poll(fds, 0)
-		gone = fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+		gone = hungUpFD(fd)
 		return nil
 	})
 	return gone
+}
+
+func hungUpFD(fd int) bool {
+	// Linux reports POLLHUP unasked, once both directions have ended. macOS and
+	// FreeBSD report it for the direction asked about: writing ends only when
+	// nobody is left to read.
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	unix.Poll(fds, 0)
+	return fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
 }

@@ -2,76 +2,157 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"strings"
+	"time"
 
 	"tailscale.com/health"
 	"tailscale.com/ipn"
+	"tailscale.com/tailcfg"
 )
 
 // Status is what a node knows of itself once it is up.
 type Status struct {
 	DNSName   string       `json:"dns_name"` // MagicDNS name, no final dot; "" without MagicDNS
 	Addresses []netip.Addr `json:"addresses"`
+
+	mustLog bool // the tailnet requires log upload
 }
 
 // Up starts the node if need be and waits until it is a working member of the
 // tailnet. It returns early with the reason when waiting can't help: no
 // accepted key, a login or an approval is needed. When ctx ends first, the
 // error says what was being waited for.
-func (n *Node) Up(ctx context.Context) (*Status, error) {
+func (n *Node) Up(ctx context.Context) (*Status, error) { return n.up(ctx, false) }
+
+// UpPatiently is Up for somebody who will log in or approve the device
+// meanwhile: it goes on waiting where only a person can help.
+func (n *Node) UpPatiently(ctx context.Context) (*Status, error) { return n.up(ctx, true) }
+
+func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	n.upMu.Lock()
-	n.cancelUp = cancel
-	n.upMu.Unlock()
+	defer context.AfterFunc(n.ctx, cancel)()
 
-	lc, err := n.client()
+	// Starting can take long when a secret is exchanged for a key.
+	started := make(chan error, 1)
+	go func() { started <- n.Start() }()
+	select {
+	case err := <-started:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, n.interrupted(ctx, "")
+	}
+
+	w := waiter{node: n, patient: patient}
+	for {
+		status, err := w.watch(ctx)
+		switch {
+		case status != nil:
+			return status, nil
+		case errors.Is(err, errOfferKey):
+			if err := n.offerKey(); err != nil {
+				return nil, err
+			}
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, n.interrupted(ctx, w.trouble)
+		}
+		// The bus drops a watcher that falls behind: look again.
+	}
+}
+
+// A waiter waits for the node to come up.
+type waiter struct {
+	node    *Node
+	patient bool
+	trouble string // the last thing that tailscale complained about
+}
+
+var errOfferKey = errors.New("the stored node is not accepted, but there is a key")
+
+// watch follows the backend until the node is up or has failed; neither when
+// the backend stops telling.
+func (w *waiter) watch(ctx context.Context) (*Status, error) {
+	lc, err := w.node.client()
 	if err != nil {
 		return nil, err
 	}
 	watcher, err := lc.WatchIPNBus(ctx, ipn.NotifyInitialState|ipn.NotifyInitialHealthState)
 	if err != nil {
-		return nil, n.upInterrupted(ctx, "")
+		return nil, nil
 	}
 	// The watcher only notices the end of ctx when it reads; closing it wakes it.
-	stop := context.AfterFunc(ctx, func() { watcher.Close() })
-	defer stop()
+	defer context.AfterFunc(ctx, func() { watcher.Close() })()
 	defer watcher.Close()
-
-	trouble := "" // the last thing that tailscale complained about
 	for {
 		notify, err := watcher.Next()
 		if err != nil {
-			return nil, n.upInterrupted(ctx, trouble)
+			return nil, nil
 		}
-		if notify.ErrMessage != nil {
-			return nil, classifyBackend(*notify.ErrMessage)
-		}
-		if notify.Health != nil {
-			trouble = loginTrouble(notify.Health)
-		}
-		if url := notify.BrowseToURL; url != nil && *url != "" {
-			n.loginURL.Store(url)
-			return nil, errf(KindLogin, "login needed: open %s, or start with an auth key", *url)
-		}
-		if notify.State == nil {
-			continue
-		}
-		switch *notify.State {
-		case ipn.NeedsMachineAuth:
-			return nil, errf(KindApproval, "this device waits for approval by an admin of the tailnet")
-		case ipn.Running:
-			status, err := n.Status(ctx)
-			if err != nil {
-				return nil, n.upInterrupted(ctx, trouble)
-			}
-			if len(status.Addresses) > 0 {
-				return status, nil
-			}
+		if status, err := w.consider(ctx, &notify); status != nil || err != nil {
+			return status, err
 		}
 	}
+}
+
+func (w *waiter) consider(ctx context.Context, notify *ipn.Notify) (*Status, error) {
+	if notify.ErrMessage != nil {
+		err := classifyBackend(*notify.ErrMessage)
+		if KindOf(err) != KindControl {
+			return nil, err
+		}
+		w.trouble = err.Error()
+	}
+	if notify.Health != nil {
+		w.trouble = loginTrouble(notify.Health)
+	}
+	if url := notify.BrowseToURL; url != nil && *url != "" {
+		if err := w.node.loginNeeded(*url); !w.patient || errors.Is(err, errOfferKey) {
+			return nil, err
+		}
+	}
+	if notify.State == nil {
+		return nil, nil
+	}
+	switch *notify.State {
+	case ipn.NeedsMachineAuth:
+		if !w.patient {
+			return nil, errf(KindApproval, "this device waits for approval by an admin of the tailnet")
+		}
+	case ipn.Running, ipn.Stopped:
+		status, err := w.node.Status(ctx)
+		switch {
+		case err != nil:
+			return nil, nil
+		case status.mustLog:
+			return nil, errLogging()
+		case *notify.State == ipn.Running && len(status.Addresses) > 0:
+			return status, nil
+		}
+	}
+	return nil, nil
+}
+
+// loginNeeded says what to do when the control server wants somebody to log in.
+func (n *Node) loginNeeded(url string) error {
+	n.loginURL.Store(&url)
+	n.mu.Lock()
+	withheld, state := n.withheld, n.state
+	n.mu.Unlock()
+	switch {
+	case withheld:
+		return errOfferKey
+	case state != nil && state.enrolled():
+		return errf(KindExpired, "the tailnet no longer accepts the stored node: its key has expired or it was removed: "+
+			"log it in at %s, or start with a new auth key", url)
+	}
+	return errf(KindLogin, "login needed: open %s, or start with an auth key", url)
 }
 
 // Status returns the node's name and addresses; both empty before it is up.
@@ -87,17 +168,9 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 	status := &Status{Addresses: st.TailscaleIPs}
 	if st.Self != nil {
 		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
+		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
 	}
 	return status, nil
-}
-
-// CancelUp makes a running Up return with KindCanceled.
-func (n *Node) CancelUp() {
-	n.upMu.Lock()
-	defer n.upMu.Unlock()
-	if n.cancelUp != nil {
-		n.cancelUp()
-	}
 }
 
 // LoginURL returns the address at which somebody can log the node in; "" when
@@ -109,20 +182,17 @@ func (n *Node) LoginURL() string {
 	return ""
 }
 
-// upInterrupted says why Up gave up waiting.
-func (n *Node) upInterrupted(ctx context.Context, trouble string) error {
-	n.mu.Lock()
-	closed := n.closed
-	n.mu.Unlock()
+// interrupted says why Up gave up waiting.
+func (n *Node) interrupted(ctx context.Context, trouble string) error {
 	switch {
-	case closed:
+	case n.ctx.Err() != nil:
 		return errf(KindClosed, "the node was closed while coming up")
-	case errors.Is(context.Cause(ctx), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled):
 		return errf(KindCanceled, "coming up was cancelled")
 	case trouble != "":
 		return errf(KindControl, "the control server did not let the node in before the deadline: %s", trouble)
 	}
-	return errf(KindControl, "the control server did not answer before the deadline")
+	return errf(KindControl, "the control server did not answer before the deadline: check the network and the control URL")
 }
 
 // loginTrouble picks what keeps the node from logging in out of all warnings.
@@ -133,4 +203,38 @@ func loginTrouble(state *health.State) string {
 		}
 	}
 	return ""
+}
+
+// An Outcome is how BeginUp ended. Without an error it has a status.
+type Outcome struct {
+	Kind     Kind    `json:"kind"`
+	Error    string  `json:"error,omitempty"`
+	LoginURL string  `json:"login_url,omitempty"`
+	Status   *Status `json:"status,omitempty"`
+}
+
+// BeginUp is Up without waiting: the outcome arrives as one line of JSON on the
+// non-blocking descriptor that it returns. Closing that cancels.
+func (n *Node) BeginUp(timeout time.Duration) (fd int, err error) {
+	ours, fd, err := socketpair()
+	if err != nil {
+		return -1, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	go func() {
+		ours.Read(make([]byte, 1)) // returns when either end is closed
+		cancel()
+	}()
+	go func() {
+		defer ours.Close()
+		var out Outcome
+		if out.Status, err = n.Up(ctx); err != nil {
+			out = Outcome{Kind: KindOf(err), Error: err.Error()}
+			if out.Kind == KindLogin {
+				out.LoginURL = n.LoginURL()
+			}
+		}
+		json.NewEncoder(ours).Encode(out)
+	}()
+	return fd, nil
 }

@@ -1,0 +1,124 @@
+package node
+
+import "sync"
+
+// conns holds every connection until it is over and the host program has let go
+// of it. One lock covers all its transitions, so that none of them can race.
+var conns struct {
+	mu sync.Mutex
+	m  map[uint64]*Conn
+}
+
+// remember adds a connection that is about to copy; false if its node is closed.
+func remember(c *Conn) bool {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	if c.node.ctx.Err() != nil {
+		return false
+	}
+	if conns.m == nil {
+		conns.m = map[uint64]*Conn{}
+	}
+	conns.m[c.ID] = c
+	if c.listener != nil {
+		c.listener.waiting++
+	}
+	return true
+}
+
+// forget ends what remember began: nothing is copied any more.
+func forget(c *Conn) {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	c.over = true
+	if !c.claimed {
+		c.listener.waiting--
+	}
+	if !c.claimed || c.released {
+		delete(conns.m, c.ID)
+	}
+	if c.after != nil {
+		c.after()
+	}
+}
+
+// Claim returns the connection with this id, which the host program has
+// accepted and will release; nil when it was broken while it waited.
+func Claim(id uint64) *Conn {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	c := conns.m[id]
+	if c == nil || c.claimed {
+		return nil
+	}
+	c.claimed = true
+	c.listener.waiting--
+	return c
+}
+
+func claimed(c *Conn) bool {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	return c.claimed
+}
+
+// full reports whether no more connections may wait.
+func (l *listener) full() bool {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	return l.waiting >= backlog
+}
+
+func find(id uint64) *Conn {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	return conns.m[id]
+}
+
+// WasReset reports whether the connection with this id was broken rather than
+// ended.
+func WasReset(id uint64) bool {
+	c := find(id)
+	return c != nil && c.reset.Load()
+}
+
+// Abort breaks the connection with this id: both sides see a reset. The host
+// program must still release it.
+func Abort(id uint64) {
+	if c := find(id); c != nil {
+		c.Abort()
+	}
+}
+
+// Release lets go of a claimed connection: the host program closes its
+// descriptor. With abort, the peer sees a reset even if all bytes had been
+// passed on.
+func Release(id uint64, abort bool) {
+	conns.mu.Lock()
+	c := conns.m[id]
+	if c != nil {
+		c.released = true
+		if c.over {
+			delete(conns.m, id)
+		}
+	}
+	conns.mu.Unlock()
+	if c != nil && abort {
+		c.Abort()
+	}
+}
+
+// abortAll breaks every connection of a node.
+func abortAll(n *Node) {
+	var all []*Conn
+	conns.mu.Lock()
+	for _, c := range conns.m {
+		if c.node == n {
+			all = append(all, c)
+		}
+	}
+	conns.mu.Unlock()
+	for _, c := range all {
+		c.Abort()
+	}
+}

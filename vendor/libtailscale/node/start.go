@@ -1,0 +1,123 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"tailscale.com/envknob"
+	"tailscale.com/tsnet"
+)
+
+// Start starts the node without waiting for the tailnet. A second call does
+// nothing.
+func (n *Node) Start() error {
+	n.startMu.Lock()
+	defer n.startMu.Unlock()
+	n.mu.Lock()
+	if n.closed || n.server != nil {
+		defer n.mu.Unlock()
+		if n.closed {
+			return errClosed()
+		}
+		return nil
+	}
+	n.sealed = true
+	config := n.config
+	n.mu.Unlock()
+
+	state, err := openState(&config, n.logf)
+	if err != nil {
+		n.unseal()
+		return err
+	}
+	// A stored node needs no key, and a key that is spent by now must not keep
+	// it from starting; nor is an OAuth secret exchanged for a key that nobody
+	// needs. An ephemeral node may have been forgotten meanwhile.
+	withhold := state.enrolled() && !config.Ephemeral && (config.AuthKey != "" || config.ClientSecret != "")
+	server, err := n.launch(config, state, !withhold)
+	if err == nil {
+		err = n.adopt(server, state, withhold)
+	}
+	if err != nil {
+		state.release()
+		n.unseal()
+	}
+	return err
+}
+
+// offerKey starts the server anew with the key that Start withheld, because the
+// tailnet no longer accepts the stored node.
+func (n *Node) offerKey() error {
+	n.startMu.Lock()
+	defer n.startMu.Unlock()
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return errClosed()
+	}
+	if !n.withheld { // another caller was first
+		n.mu.Unlock()
+		return nil
+	}
+	old, state, config := n.server, n.state, n.config
+	n.mu.Unlock()
+	n.logf("the stored node is no longer accepted: starting again with the key")
+	shut(old)
+	server, err := n.launch(config, state, true)
+	if err != nil {
+		return err
+	}
+	return n.adopt(server, state, false)
+}
+
+func (n *Node) unseal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sealed = false
+}
+
+// adopt makes a started server the node's own, unless the node was closed
+// meanwhile.
+func (n *Node) adopt(server *tsnet.Server, state *stateFolder, withheld bool) error {
+	n.mu.Lock()
+	closed := n.closed
+	if !closed {
+		n.server, n.state, n.withheld = server, state, withheld
+	}
+	n.mu.Unlock()
+	if closed {
+		shut(server)
+		return errClosed()
+	}
+	return nil
+}
+
+// launch starts a server.
+func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.Server, error) {
+	tuneMemory()
+	// Both are read by tailscale when it starts. The first keeps every log on
+	// this machine, beside the build tag that leaves the upload code out.
+	envknob.SetNoLogsNoSupport()
+	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!config.PortMapping))
+	server := &tsnet.Server{
+		Dir:           state.path,
+		Store:         state.store,
+		Hostname:      config.Hostname,
+		ControlURL:    config.ControlURL,
+		AdvertiseTags: config.Tags,
+		Ephemeral:     config.Ephemeral,
+		Logf:          n.logf,
+		UserLogf:      config.Logf, // nil is stderr
+	}
+	if withKey {
+		server.AuthKey, server.ClientSecret = config.AuthKey, config.ClientSecret
+	}
+	if err := server.Start(); err != nil {
+		return nil, classifyStart(err, state.path)
+	}
+	server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {
+		return n.dispatch(server, src, dst)
+	})
+	return server, nil
+}
