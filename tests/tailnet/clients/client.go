@@ -48,7 +48,11 @@ func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
 		return nil, err
 	}
 	c.acquaint(ctx, addr.Addr())
-	return c.server.Dial(ctx, "tcp", addr.String())
+	conn, err := c.server.Dial(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("%s to %s: %w", c.Name, to, err)
+	}
+	return conn, nil
 }
 
 // CheckTarget reports what is wrong with a destination, if anything.
