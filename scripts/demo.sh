@@ -107,6 +107,7 @@ show_streamed_answer() {
 show_refused_path() {
   heading "It may not have models pulled, nor ask anything else that is not on the allowlist"
   try "curl -si --connect-to ::$laptop http://remote-ollama-proxy:11434/api/pull -d '{\"model\": \"llama3\"}'"
+  printf '\n'
   expect '^HTTP/1.1 403'
 }
 
@@ -123,6 +124,7 @@ show_no_listener() {
   lsof -nP -a -p "$ollama_pid,$tailnet_pid,$proxy_pid" -iTCP -sTCP:LISTEN | tee "$dir/output" || true
   expect " $ollama_pid .*127.0.0.1:"
   ! grep -q " $proxy_pid " "$dir/output" || die "the proxy has a listener"
+  printf 'None is of %s. (Those of testtailnet on * belong to the two devices.)\n' "$proxy_pid"
 }
 
 # --- how it is shown --------------------------------------------------------------------------------------------------
@@ -153,8 +155,8 @@ drive() { curl -sS --fail "$api/$1" -d "$2"; }
 
 # field NAME: the text of that name in the JSON that was said last.
 field() {
-  local rest=${said#*\"$1\":\"}
-  printf '%s\n' "${rest%%\"*}"
+  local rest=${said#*"\"$1\":\""}
+  printf '%s\n' "${rest%%'"'*}"
 }
 
 # --- processes --------------------------------------------------------------------------------------------------------
