@@ -31,4 +31,4 @@ clean: ## Remove what was built here; what all clones share stays in the cache
 	cargo clean
 
 testtailnet: ## Build the test tailnet: target/testtailnet
-	cd tests/tailnet && go build -o ../../target/testtailnet .
+	cd tests/tailnet && go build -tags "$$(paste -s -d , ../../vendor/libtailscale/build-tags.txt)" -o ../../target/testtailnet .

@@ -124,7 +124,7 @@ show_no_listener() {
   lsof -nP -a -p "$ollama_pid,$tailnet_pid,$proxy_pid" -iTCP -sTCP:LISTEN | tee "$dir/output" || true
   expect " $ollama_pid .*127.0.0.1:"
   ! grep -q " $proxy_pid " "$dir/output" || die "the proxy has a listener"
-  printf 'None is of %s. (Those of testtailnet on * belong to the two devices.)\n' "$proxy_pid"
+  printf 'None is of %s.\n' "$proxy_pid"
 }
 
 # --- how it is shown --------------------------------------------------------------------------------------------------

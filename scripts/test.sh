@@ -16,5 +16,5 @@ run cargo test --locked --no-default-features
 
 # Beforehand, so that no test's time runs out over it.
 run tests/ollama/ollama.sh models
-run make testtailnet
+within tests/tailnet go build ./...
 run cargo test --locked
