@@ -59,20 +59,20 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         "listening in the tailnet"
     );
     warn_of_other_name(config, &status);
-    let watcher = tokio::spawn(follow(events, config.clone(), policy));
 
-    let proxy = Proxy::new(current, config.upstream.clone());
+    let mut failed = None;
     let told = async {
-        stop.wait().await;
+        tokio::select! {
+            () = stop.wait() => {}
+            error = follow(events, config, policy) => failed = Some(error),
+        }
         tracing::info!(deadline = ?config.drain_timeout, "stopping: running requests may end");
     };
-    let Drained { cut } = tokio::select! {
-        drained = proxy.serve(listener, told, config.drain_timeout) => drained?,
-    };
-    watcher.abort();
+    let proxy = Proxy::new(current, config.upstream.clone());
+    let Drained { cut } = proxy.serve(listener, told, config.drain_timeout).await?;
     node.close().await;
     tracing::info!(cut, "stopped");
-    Ok(())
+    failed.map_or(Ok(()), |error| Err(explain(error, &found)))
 }
 
 fn build(config: &Config, found: &auth::Found) -> Result<Node, Error> {
@@ -98,27 +98,29 @@ fn policy(config: &Config, status: &Status) -> Policy {
 }
 
 /// Logs what happens to the node and keeps the policy's names those that the tailnet assigns.
-async fn follow(mut events: Events, config: Config, current: watch::Sender<Arc<Policy>>) {
+/// Returns what the node can't go on with.
+async fn follow(mut events: Events, config: &Config, current: watch::Sender<Arc<Policy>>) -> Error {
     while let Some(event) = events.next().await {
         match event {
             Event::Running => tracing::info!("the tailnet node is running"),
-            Event::Starting | Event::KeyExpiry(_) => tracing::debug!(?event, "the tailnet node"),
             Event::Health(warnings) if warnings.is_empty() => tracing::info!("the tailnet node is healthy"),
             Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
             Event::Assigned { dns_name, addresses } => {
-                let new = policy(&config, &Status { dns_name, addresses });
+                let new = policy(config, &Status { dns_name, addresses });
                 current.send_if_modified(|policy| {
                     let changed = **policy != new;
                     *policy = Arc::new(new);
                     changed
                 });
             }
-            Event::NeedsLogin => {
-                tracing::error!("the node is no longer logged in: its key has expired or was removed")
-            }
-            other => tracing::warn!(?other, "the tailnet node"),
+            Event::NeedsLogin => tracing::error!("the node is no longer logged in: its key was removed or has expired"),
+            Event::Failed(error @ Error::LoggingRequired) => return error,
+            // The node recovers once somebody has acted in the admin console.
+            Event::Failed(error) => tracing::error!(%error, "the tailnet node can't be reached by anybody"),
+            other => tracing::debug!(?other, "the tailnet node"),
         }
     }
+    Error::Closed
 }
 
 fn warn_of_other_name(config: &Config, status: &Status) {

@@ -70,7 +70,7 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
     let world = World::new(ollama::url(), "").await;
     let mut second = Start::new(&world.tailnet, ollama::url()).process();
     second.ended_with(73).await;
-    second.line(&["in use by another process"]).await;
+    second.line(&["is in use by another node"]).await;
 
     let file = world.tailnet.dir.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -190,4 +190,12 @@ async fn a_name_that_is_taken_is_said_and_works() {
     let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
     client.send("GET /api/version HTTP/1.1\r\nHost: remote-ollama-proxy-1:11434\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_tailnet_that_requires_log_upload_is_refused() {
+    let mut world = World::new(ollama::url(), "").await;
+    world.tailnet.api("PUT", "/settings", json!({"require_logging": true})).await;
+    world.proxy.process.ended_with(78).await;
+    world.proxy.process.line(&["requires its nodes to upload their logs", "another tailnet"]).await;
 }

@@ -28,7 +28,15 @@ impl Recorder {
                 let now = Arc::clone(&now);
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(to).await.unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    let (mut near_out, mut near_in) = near.split();
+                    let (mut far_out, mut far_in) = far.split();
+                    // Whichever ends, both are closed: the proxy never half-closes, and Ollama would
+                    // not always end a connection of which only one half is closed.
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut near_out, &mut far_in) => {}
+                        _ = tokio::io::copy(&mut far_out, &mut near_in) => {}
+                    }
+                    drop((near, far));
                     now.fetch_sub(1, Ordering::SeqCst);
                 });
             }
