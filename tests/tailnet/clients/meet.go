@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tailscale.com/client/local"
 	"tailscale.com/tailcfg"
 )
 
@@ -14,7 +15,7 @@ type meeting struct {
 	over  chan struct{}
 }
 
-// acquaint waits until the peer knows this client, if it has not before.
+// acquaint waits until this client and a peer can talk, if they have not before.
 //
 // A peer drops the WireGuard handshake of a node of which it has not been told
 // yet, and WireGuard repeats one after 5 s only: without this, connections that
@@ -35,25 +36,44 @@ func (c *Client) acquaint(ctx context.Context, peer netip.Addr) {
 	}
 }
 
-// meet pings the peer below IP, where no policy applies, until it answers. A
-// peer that is away is not waited for long.
+// meet pings the peer, where no policy applies, until it answers. A peer that
+// is away is not waited for long.
 func (c *Client) meet(peer netip.Addr, m *meeting) {
 	const (
-		patience = 2 * time.Second
-		repeat   = 50 * time.Millisecond
+		patience = 3 * time.Second
+		answer   = 150 * time.Millisecond // far more than any takes, far less than 5 s
 	)
 	defer close(m.over)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	lc, err := c.server.LocalClient()
-	for err == nil && ctx.Err() == nil {
-		attempt, cancel := context.WithTimeout(ctx, repeat)
-		pong, err := lc.Ping(attempt, peer, tailcfg.PingDisco)
-		if err == nil && pong.Err == "" {
-			cancel()
+	if err != nil {
+		return
+	}
+	// The first goes beside WireGuard and tells that the peer has heard of this
+	// client, the second goes through it.
+	for !ping(ctx, lc, peer, tailcfg.PingDisco, answer) {
+		if ctx.Err() != nil {
 			return
 		}
-		<-attempt.Done()
-		cancel()
 	}
+	for !ping(ctx, lc, peer, tailcfg.PingTSMP, answer) {
+		if ctx.Err() != nil {
+			return
+		}
+		// The handshake is lost, and only a new peer gets another one at once.
+		c.control.Reintroduce(c.StableID, peer)
+	}
+}
+
+// ping reports whether the peer answered. It returns early only if it did.
+func ping(ctx context.Context, lc *local.Client, peer netip.Addr, kind tailcfg.PingType, wait time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	pong, err := lc.Ping(ctx, peer, kind)
+	if err == nil && pong.Err == "" {
+		return true
+	}
+	<-ctx.Done()
+	return false
 }

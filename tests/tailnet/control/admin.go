@@ -148,6 +148,17 @@ func (s *Server) Resolve(stableID, host string) (netip.Addr, bool) {
 	return to.Addresses[i].Addr(), true
 }
 
+// Reintroduce takes a peer back from a node and tells the node of it anew, upon
+// which the node begins a new WireGuard handshake with it.
+func (s *Server) Reintroduce(stableID string, peer netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.named(stableID); n != nil && n.stream != nil {
+		n.stream.forget = peer
+		n.wake()
+	}
+}
+
 // serveLoginPage is what a person finds at a login URL.
 func (s *Server) serveLoginPage(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "This login waits for POST /logins {\"url\": %q, \"user\": …} on the API of the test tailnet.\n", s.URL()+r.URL.Path)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"tailscale.com/tailcfg"
@@ -22,6 +23,7 @@ type stream struct {
 	news     chan struct{} // holds a token while there is something to tell
 	replaced chan struct{} // closed when the node opened another one
 	sent     uint64        // the change that was last written; guarded by Server.mu
+	forget   netip.Addr    // the peer to take back and tell anew; guarded by Server.mu
 }
 
 func (st *stream) poke() {
@@ -112,6 +114,11 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 			s.mu.Lock()
 			change = s.change
 			view := s.view(n, time.Now())
+			if st.forget.IsValid() {
+				view = view.without(st.forget)
+				st.forget, change = netip.Addr{}, 0
+				st.poke()
+			}
 			s.mu.Unlock()
 			res = told.difference(view)
 		}

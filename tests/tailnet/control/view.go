@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -38,6 +39,14 @@ func (s *Server) view(n *node, now time.Time) view {
 		}
 	}
 	v.filter = s.policy.Compile(me, identities)
+	return v
+}
+
+// without leaves the peer with this address out.
+func (v view) without(ip netip.Addr) view {
+	v.peers = slices.DeleteFunc(v.peers, func(p *tailcfg.Node) bool {
+		return slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr() == ip })
+	})
 	return v
 }
 

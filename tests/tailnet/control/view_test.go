@@ -155,3 +155,18 @@ func TestSettleWaitsForEveryStream(t *testing.T) {
 		t.Error("settled, though the node has not been told")
 	}
 }
+
+func TestAPeerIsTakenBackAndToldAnew(t *testing.T) {
+	s := newServer(t, Settings{})
+	n := joined(t, s, "server", "client")
+	var told told
+	v := s.viewOf(n["server"])
+	told.difference(v)
+	short := s.viewOf(n["server"]).without(n["client"].Addresses[1].Addr())
+	if res := told.difference(short); !slices.Equal(res.PeersRemoved, []tailcfg.NodeID{n["client"].ID}) {
+		t.Errorf("%+v", res)
+	}
+	if res := told.difference(v); !slices.Equal(labels(res.PeersChanged), []string{"client"}) {
+		t.Errorf("%+v", res)
+	}
+}

@@ -90,18 +90,25 @@ func (s *Server) Start() bool {
 	defer s.mu.Unlock()
 	was := s.stopped
 	s.stopped = false
+	s.release()
+	return was
+}
+
+// release lets go of the connections that are held. The caller holds s.mu.
+func (s *Server) release() {
 	if s.resumed != nil {
 		close(s.resumed)
 		s.resumed = nil
 	}
-	return was
 }
 
 // Close ends the server for good.
 func (s *Server) Close() {
 	s.Stop(false)
+	s.mu.Lock()
+	s.release() // net/http waits for the acceptor
+	s.mu.Unlock()
 	s.http.Close()
-	s.Start() // lets the acceptor see that the listener is closed
 }
 
 // acceptor hands the server's connections to net/http.

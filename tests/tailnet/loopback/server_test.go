@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,6 +59,20 @@ func TestHeldConnectionsAreServedLater(t *testing.T) {
 	s.Start()
 	if err := <-got; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCloseWhileConnectionsAreHeld(t *testing.T) {
+	s := listen(t, func(http.ResponseWriter, *http.Request) {})
+	s.Stop(true)
+	c, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s.Close()
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v", err)
 	}
 }
 
