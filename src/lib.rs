@@ -1,6 +1,7 @@
 //! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
 //! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
 
+pub mod admission;
 pub mod audit;
 pub mod auth;
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod listen;
 pub mod peer;
 pub mod policy;
 pub mod proxy;
+pub mod tailnet;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
 pub mod upstream;

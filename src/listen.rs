@@ -2,10 +2,27 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::peer::Peer;
+
+/// A connection with who is speaking.
+pub struct Accepted<Io> {
+    /// The byte stream.
+    pub io: Io,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Our own address and port, to which the peer has connected.
+    pub local: SocketAddr,
+    /// Breaks the connection while somebody else owns the stream: reads and writes fail at once,
+    /// and the peer sees a reset where the transport has one.
+    pub abort: Abort,
+}
+
+/// See [`Accepted::abort`].
+pub type Abort = Box<dyn Fn() + Send + Sync>;
 
 /// A source of connections. The tailnet listener is one; tests hand in in-memory streams, so the
 /// binary needs no development back door.
@@ -18,5 +35,5 @@ pub trait Listen: Send {
     ///
     /// # Errors
     /// An error means that the listener itself has ended; no later call can succeed.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Io>>> + Send;
 }

@@ -24,13 +24,21 @@ pub struct Peer {
     pub os: String,
 }
 
+impl Peer {
+    /// Who acts: the user's login name, or the tags of a tagged device.
+    pub fn principal(&self) -> String {
+        self.user.clone().unwrap_or_else(|| self.tags.join(","))
+    }
+
+    /// Whose requests are counted together: all devices of a user, but each tagged device by itself.
+    pub fn identity(&self) -> &str {
+        self.user.as_deref().unwrap_or(&self.stable_id)
+    }
+}
+
 impl fmt::Display for Peer {
     /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let principal = match &self.user {
-            Some(user) => user.clone(),
-            None => self.tags.join(","),
-        };
-        write!(f, "{} ({principal}, {})", self.node, self.addr)
+        write!(f, "{} ({}, {})", self.node, self.principal(), self.addr)
     }
 }

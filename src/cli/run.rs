@@ -113,7 +113,9 @@ async fn follow(mut events: Events, config: &Config, current: watch::Sender<Arc<
                     changed
                 });
             }
-            Event::NeedsLogin => tracing::error!("the node is no longer logged in: its key was removed or has expired"),
+            Event::NeedsLogin => {
+                tracing::error!("the node is no longer logged in: its key was removed or has expired")
+            }
             Event::Failed(error @ Error::LoggingRequired) => return error,
             // The node recovers once somebody has acted in the admin console.
             Event::Failed(error) => tracing::error!(%error, "the tailnet node can't be reached by anybody"),

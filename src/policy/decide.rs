@@ -6,10 +6,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::endpoint::{Endpoint, EndpointSet, Management};
+use super::grants::{Grant, Rights};
 use super::host::Hosts;
 use super::target::{Target, TargetFault};
-use crate::peer::Peer;
-
 /// What may be asked of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -28,6 +27,7 @@ pub struct Permit {
     endpoint: Endpoint,
     method: Method,
     target: PathAndQuery,
+    grant: Grant,
 }
 
 impl Permit {
@@ -44,6 +44,11 @@ impl Permit {
     /// The origin-form target to use upstream.
     pub fn target(&self) -> &PathAndQuery {
         &self.target
+    }
+
+    /// What the peer is granted, with its limits.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
     }
 }
 
@@ -62,6 +67,9 @@ pub enum Refusal {
     /// The route manages models or the machine.
     #[error("managing models is never allowed from afar, as it {}; do it on the machine itself", .0.harm)]
     Management(&'static Management),
+    /// The peer's grants do not have the endpoint.
+    #[error("the tailnet policy does not grant you this endpoint ({}); ask whoever keeps the policy file", .0.name())]
+    NotGranted(Endpoint),
     /// The path is allowed, the method is not.
     #[error("this path does not take that method; it takes {}", .0.allow())]
     Method(Endpoint),
@@ -83,6 +91,7 @@ impl Refusal {
             Refusal::NotListed => "allowlist",
             Refusal::Off(_) => "endpoint-off",
             Refusal::Management(_) => "management",
+            Refusal::NotGranted(_) => "grant",
             Refusal::Method(_) => "method",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
@@ -91,14 +100,11 @@ impl Refusal {
 }
 
 impl Policy {
-    /// Decides whether `peer` may make the request that begins with `head`.
+    /// Decides whether a peer with these rights may make the request that begins with `head`.
     ///
     /// # Errors
     /// The rule that refuses it.
-    pub fn decide(&self, peer: &Peer, head: &Parts) -> Result<Permit, Refusal> {
-        // Grants of this peer will narrow this further; until then every peer that the tailnet
-        // lets in has the same rights.
-        let _ = peer;
+    pub fn decide(&self, rights: &Rights, head: &Parts) -> Result<Permit, Refusal> {
         self.check_host(&head.headers)?;
         if head.uri.scheme().is_some() || head.uri.authority().is_some() {
             return Err(Refusal::Target(TargetFault::NotAPath));
@@ -110,6 +116,10 @@ impl Policy {
             Some(endpoint) => return Err(Refusal::Off(endpoint)),
             None => return Err(Management::at(path).map_or(Refusal::NotListed, Refusal::Management)),
         };
+        let grant = match rights.grant {
+            Some(grant) if grant.endpoints.contains(endpoint) => grant,
+            _ => return Err(Refusal::NotGranted(endpoint)),
+        };
         // A preflight asks on behalf of the request that would follow.
         match preflight_method(head) {
             Some(wanted) if endpoint.methods().contains(&wanted) => {
@@ -120,7 +130,7 @@ impl Policy {
             None if endpoint.methods().contains(&head.method) => {}
             _ => return Err(Refusal::Method(endpoint)),
         }
-        Ok(Permit { endpoint, method: head.method.clone(), target: target.clone() })
+        Ok(Permit { endpoint, method: head.method.clone(), target: target.clone(), grant })
     }
 
     fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -117,6 +117,15 @@ impl EndpointSet {
     /// None at all.
     pub const EMPTY: EndpointSet = EndpointSet(0);
 
+    /// Every endpoint that can be switched on.
+    pub const ALL: EndpointSet = EndpointSet((1 << TABLE.len()) - 1);
+
+    /// The endpoints in either set.
+    #[must_use]
+    pub fn union(self, other: EndpointSet) -> Self {
+        EndpointSet(self.0 | other.0)
+    }
+
     /// The set with or without `endpoint`.
     #[must_use]
     pub fn with(self, endpoint: Endpoint, on: bool) -> Self {

@@ -6,11 +6,13 @@
 mod decide;
 mod endpoint;
 mod framing;
+mod grants;
 mod host;
 mod target;
 
 pub use decide::{Permit, Policy, Refusal};
 pub use endpoint::{Dialect, Endpoint, EndpointSet, MANAGEMENT, Management};
 pub use framing::{Fault, Framing, HEAD_MAX};
+pub use grants::{Access, Grant, Priority, Rights};
 pub use host::Hosts;
 pub use target::{Target, TargetFault};

@@ -8,27 +8,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
+use super::live::Session;
 use super::refuse::Failure;
+use super::upload::Upload;
 use super::wire::{Trouble, Watch};
+use crate::admission;
 use crate::audit::{Ended, Record};
+use crate::policy::Endpoint;
 use crate::upstream::{Stream, Upstream};
 
 /// Where a client connection keeps its connection to Ollama between requests.
 pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 
-type Driver = Pin<Box<Connection<TokioIo<Stream>, Incoming>>>;
+type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
 pub(super) struct Link {
     stream: Stream,
-    sender: SendRequest<Incoming>,
+    sender: SendRequest<Upload>,
     /// `None` once it has ended.
     driver: Option<Driver>,
 }
@@ -65,9 +69,9 @@ impl Link {
     /// request of which no byte was sent comes back.
     async fn send<Io: AsyncRead + Unpin>(
         &mut self,
-        request: Request<Incoming>,
+        request: Request<Upload>,
         watch: &Watch<Io>,
-    ) -> Result<Response<Incoming>, (Failure, Option<Request<Incoming>>)> {
+    ) -> Result<Response<Incoming>, (Failure, Option<Request<Upload>>)> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         std::future::poll_fn(|cx| {
@@ -101,7 +105,7 @@ pub(super) async fn exchange<Io: AsyncRead + Unpin>(
     upstream: &Upstream,
     slot: &Slot,
     watch: &Watch<Io>,
-    request: Request<Incoming>,
+    request: Request<Upload>,
 ) -> Result<(Response<Incoming>, Link), Failure> {
     let kept = Link::reuse(slot).await;
     let mut unsent = request;
@@ -134,13 +138,41 @@ pub(super) struct Reply<Io> {
     link: Option<Link>,
     slot: Slot,
     watch: Watch<Io>,
-    record: Record,
     ended: Option<Ended>,
+    job: Job,
+}
+
+/// What lasts as long as a request does; dropped with it.
+pub(super) struct Job {
+    pub(super) record: Record,
+    session: Arc<Session>,
+    slot: Option<admission::Slot>,
+}
+
+impl Job {
+    pub(super) fn new(session: &Arc<Session>, method: &Method) -> Self {
+        let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark());
+        Job { record, session: Arc::clone(session), slot: None }
+    }
+
+    /// The request may run.
+    pub(super) fn begin(&mut self, endpoint: Endpoint, slot: admission::Slot) {
+        self.session.begin(endpoint);
+        self.slot = Some(slot);
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.slot.is_some() {
+            self.session.done();
+        }
+    }
 }
 
 impl<Io> Reply<Io> {
-    pub(super) fn new(body: Incoming, link: Link, slot: Slot, watch: Watch<Io>, record: Record) -> Self {
-        Reply { body, link: Some(link), slot, watch, record, ended: None }
+    pub(super) fn new(body: Incoming, link: Link, slot: Slot, watch: Watch<Io>, job: Job) -> Self {
+        Reply { body, link: Some(link), slot, watch, ended: None, job }
     }
 }
 
@@ -163,7 +195,7 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers belong to this hop; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
-                    self.record.bytes_out += data.len() as u64;
+                    self.job.record.bytes_out += data.len() as u64;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Poll::Ready(Some(Err(e))) => return self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),
@@ -204,11 +236,9 @@ impl<Io> Drop for Reply<Io> {
     fn drop(&mut self) {
         // The server stops asking once a body of known length is whole.
         let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
-        self.record.end(match self.ended {
-            Some(ended) => ended,
-            None if whole => Ended::Complete,
-            None => Ended::ClientLeft,
-        });
+        if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {
+            self.job.record.end(ended);
+        }
         if whole {
             *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.link.take();
         }

@@ -8,6 +8,7 @@ use tokio::io::AsyncRead;
 use super::exchange::{Link, Slot, exchange};
 use super::headers;
 use super::refuse::Failure;
+use super::upload::Upload;
 use super::wire::Watch;
 use crate::policy::Permit;
 use crate::upstream::Upstream;
@@ -17,7 +18,7 @@ use crate::upstream::Upstream;
 pub(super) async fn forward<Io: AsyncRead + Unpin>(
     permit: &Permit,
     head: &Parts,
-    body: Incoming,
+    body: Upload,
     upstream: &Upstream,
     slot: &Slot,
     watch: &Watch<Io>,

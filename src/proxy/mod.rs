@@ -4,8 +4,11 @@ mod body;
 mod exchange;
 mod forward;
 mod headers;
+mod live;
 mod refuse;
 mod serve;
+mod upload;
 mod wire;
 
+pub use live::{Live, Running, Session};
 pub use serve::{Drained, Proxy};

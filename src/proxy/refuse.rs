@@ -8,6 +8,8 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
+use crate::admission::Busy;
+use crate::audit::Ended;
 use crate::policy::{Dialect, Fault, Refusal};
 
 /// Why a request got no answer from Ollama.
@@ -17,6 +19,12 @@ pub(super) enum Failure {
     Refused(Refusal),
     #[error("{0}")]
     Framing(Fault),
+    /// The identity has as many requests as it may.
+    #[error("{0}")]
+    Busy(Busy),
+    /// The body is larger than granted.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(u64),
     /// Nothing listens at the upstream.
     #[error("Ollama does not run at {upstream}: {reason}")]
     Down { upstream: String, reason: std::io::Error },
@@ -37,6 +45,8 @@ impl Failure {
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
+            Failure::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Down { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -49,9 +59,21 @@ impl Failure {
         match self {
             Failure::Refused(refusal) => refusal.rule(),
             Failure::Framing(_) => "framing",
+            Failure::Busy(Busy::Concurrent(_)) => "concurrency",
+            Failure::Busy(Busy::Rate { .. }) => "rate",
+            Failure::TooLarge(_) => "body-size",
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching => "upstream-failed",
             Failure::Left => "client-left",
+        }
+    }
+
+    /// How the request ended.
+    pub(super) fn ended(&self) -> Ended {
+        match self {
+            Failure::Left => Ended::ClientLeft,
+            Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching => Ended::UpstreamFailed,
+            _ => Ended::Refused,
         }
     }
 
@@ -60,6 +82,8 @@ impl Failure {
         match self {
             Failure::Refused(refusal) => refusal.to_string(),
             Failure::Framing(fault) => fault.to_string(),
+            Failure::Busy(busy) => busy.to_string(),
+            Failure::TooLarge(max) => format!("the tailnet policy grants you bodies of at most {max} bytes"),
             Failure::Down { .. } => "Ollama is not running behind this proxy; try again soon".to_owned(),
             Failure::BrokenOff(_) | Failure::Switching => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()
@@ -94,11 +118,14 @@ impl Failure {
                     headers.insert(ALLOW, methods);
                 }
             }
-            Failure::Down { .. } => {
+            Failure::Down { .. } | Failure::Busy(Busy::Concurrent(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            // Where the next request begins can't be told.
-            Failure::Framing(_) => {
+            Failure::Busy(Busy::Rate { wait, .. }) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+            }
+            // Where the next request begins can't be told, or is too far away.
+            Failure::Framing(_) | Failure::TooLarge(_) => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
@@ -111,6 +138,7 @@ impl Failure {
 fn kind(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "api_error",
         _ => "invalid_request_error",
     }

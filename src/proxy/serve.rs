@@ -17,14 +17,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::body::Body;
-use super::exchange::{Link, Reply, Slot};
+use super::exchange::{Job, Link, Reply, Slot};
 use super::forward::forward;
+use super::live::{Entered, Live, Session};
 use super::refuse::Failure;
+use super::upload::Upload;
 use super::wire::{Watch, Wire};
-use crate::audit::Record;
-use crate::listen::Listen;
-use crate::peer::Peer;
-use crate::policy::{HEAD_MAX, Policy};
+use crate::admission::Admission;
+use crate::audit::Ended;
+use crate::listen::{Accepted, Listen};
+use crate::policy::{Access, HEAD_MAX, Policy, Rights};
+use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
 
 /// How long a client may take between the end of one request and the head of the next.
@@ -33,11 +36,16 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most headers that a request may have.
 const HEADERS_MAX: usize = 100;
 
-/// What serves peers: a policy, which may change while it runs, and Ollama.
+/// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
+/// Ollama.
 #[derive(Clone)]
 pub struct Proxy {
     policy: watch::Receiver<Arc<Policy>>,
+    access: Access,
+    tailnet: Arc<dyn Tailnet>,
     upstream: Arc<Upstream>,
+    admission: Admission,
+    live: Live,
 }
 
 /// How serving ended.
@@ -48,9 +56,25 @@ pub struct Drained {
 }
 
 impl Proxy {
-    /// A proxy that obeys the latest policy in `policy`.
-    pub fn new(policy: watch::Receiver<Arc<Policy>>, upstream: Upstream) -> Self {
-        Proxy { policy, upstream: Arc::new(upstream) }
+    /// A proxy that obeys the latest policy in `policy` and what `tailnet` says.
+    pub fn new(
+        policy: watch::Receiver<Arc<Policy>>,
+        access: Access,
+        tailnet: Arc<dyn Tailnet>,
+        upstream: Upstream,
+    ) -> Self {
+        let (admission, live) = Default::default();
+        Proxy { policy, access, tailnet, upstream: Arc::new(upstream), admission, live }
+    }
+
+    /// The connections there are.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Judges every live connection again by what the tailnet says now; see [`Live::judge`].
+    pub fn judge(&self, roster: &[Member]) -> usize {
+        self.live.judge(self.access, roster)
     }
 
     /// Serves connections until `shutdown` is ready, then lets running requests end for at most
@@ -75,8 +99,9 @@ impl Proxy {
             tokio::select! {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => {
-                    let (io, peer) = accepted?;
-                    tasks.spawn(self.clone().connection(io, peer, graceful.watcher()));
+                    if let Some((io, entered)) = self.enter(accepted?) {
+                        tasks.spawn(self.clone().connection(io, entered, graceful.watcher()));
+                    }
                 }
                 Some(_) = tasks.join_next() => {}
             }
@@ -87,23 +112,35 @@ impl Proxy {
             while tasks.join_next().await.is_some() {}
         });
         let cut = if ended.await.is_ok() { 0 } else { tasks.len() };
+        self.live.sessions().iter().for_each(|session| session.cut(Ended::Stopped));
         tasks.shutdown().await;
         Ok(Drained { cut })
     }
 
-    async fn connection<Io>(self, io: Io, peer: Peer, graceful: Watcher)
+    /// Takes a connection in, unless its peer lost access on the way.
+    fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Entered)> {
+        let Accepted { io, peer, local, abort } = accepted;
+        let verdict = self.tailnet.verdict(&peer, local);
+        if !verdict.admitted {
+            tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+            abort();
+            return None;
+        }
+        let rights = Rights::merge(self.access, &verdict.grants);
+        Some((io, self.live.enter(peer, local, rights, abort)))
+    }
+
+    async fn connection<Io>(self, io: Io, entered: Entered, graceful: Watcher)
     where
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (wire, watch) = Wire::new(io);
-        let client = Arc::new(Client { proxy: self, peer: Arc::new(peer), watch, slot: Slot::default() });
-        let service = {
+        let session = Arc::clone(&entered.session);
+        let client = Arc::new(Client { proxy: self, session, watch, slot: Slot::default() });
+        let service = service_fn(move |request| {
             let client = Arc::clone(&client);
-            service_fn(move |request| {
-                let client = Arc::clone(&client);
-                async move { Ok::<_, Infallible>(client.answer(request).await) }
-            })
-        };
+            async move { Ok::<_, Infallible>(client.answer(request).await) }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -112,7 +149,7 @@ impl Proxy {
             .serve_connection(TokioIo::new(wire), service);
         // What ended it has been logged with the request that it ended.
         if let Err(error) = graceful.watch(connection).await {
-            tracing::debug!(peer = %client.peer, %error, "connection ended");
+            tracing::debug!(peer = %entered.session.peer, %error, "connection ended");
         }
     }
 }
@@ -120,7 +157,7 @@ impl Proxy {
 /// One client connection.
 struct Client<Io> {
     proxy: Proxy,
-    peer: Arc<Peer>,
+    session: Arc<Session>,
     watch: Watch<Io>,
     slot: Slot,
 }
@@ -128,17 +165,20 @@ struct Client<Io> {
 impl<Io: AsyncRead + Unpin> Client<Io> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Io>> {
         let (head, body) = request.into_parts();
-        let mut record = Record::new(Arc::clone(&self.peer), &head.method);
-        match self.ask(&head, body, &mut record).await {
+        let mut job = Job::new(&self.session, &head.method);
+        match self.ask(&head, body, &mut job).await {
             Ok((response, link)) => {
-                record.answered(response.status());
+                job.record.answered(response.status());
                 response.map(|body| {
-                    Body::Stream(Reply::new(body, link, Arc::clone(&self.slot), self.watch.clone(), record))
+                    Body::Stream(Reply::new(body, link, Arc::clone(&self.slot), self.watch.clone(), job))
                 })
             }
             Err(failure) => {
                 let path = head.uri.path();
-                record.failed(failure.status(), failure.rule(), path, &failure);
+                if let Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching = failure {
+                    tracing::warn!(peer = %self.session.peer, "{failure}");
+                }
+                job.record.failed(failure.status(), failure.rule(), path, failure.ended());
                 failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
             }
         }
@@ -148,12 +188,20 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         &self,
         head: &Parts,
         body: Incoming,
-        record: &mut Record,
+        job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         self.watch.next_head().map_err(Failure::Framing)?;
-        let policy = Arc::clone(&self.proxy.policy.borrow());
-        let permit = policy.decide(&self.peer, head).map_err(Failure::Refused)?;
-        record.endpoint = Some(permit.endpoint());
-        forward(&permit, head, body, &self.proxy.upstream, &self.slot, &self.watch).await
+        let Proxy { policy, admission, upstream, .. } = &self.proxy;
+        let policy = Arc::clone(&policy.borrow());
+        let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
+        job.record.endpoint = Some(permit.endpoint());
+        let grant = permit.grant();
+        let admitted = admission.admit(self.session.peer.identity(), grant).map_err(Failure::Busy)?;
+        job.begin(permit.endpoint(), admitted);
+        let too_large = || Failure::TooLarge(grant.max_body.unwrap_or(u64::MAX));
+        let passed = Arc::clone(&job.record.bytes_in);
+        let (body, grew) = Upload::new(body, grant.max_body, passed).ok_or_else(too_large)?;
+        let answered = forward(&permit, head, body, upstream, &self.slot, &self.watch).await;
+        if grew.is_set() { Err(too_large()) } else { answered }
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::ffi::{self, AcceptSlot, Accepted};
 use super::{Conn, Error};
-use crate::listen::Listen;
+use crate::listen::{self, Listen};
 use crate::peer::Peer;
 
 /// A port of the node's tailnet addresses. Dropping it ends it and resets what waits.
@@ -66,8 +66,10 @@ fn introduce(accepted: Accepted) -> Result<(Conn, Peer), Error> {
 impl Listen for Listener {
     type Io = Conn;
 
-    async fn accept(&mut self) -> io::Result<(Conn, Peer)> {
-        Listener::accept(self).await.map_err(io::Error::other)
+    async fn accept(&mut self) -> io::Result<listen::Accepted<Conn>> {
+        let (io, peer) = Listener::accept(self).await.map_err(io::Error::other)?;
+        let (local, aborter) = (io.local_addr(), io.aborter());
+        Ok(listen::Accepted { io, peer, local, abort: Box::new(move || aborter.abort()) })
     }
 }
 

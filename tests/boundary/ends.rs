@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Drained;
 use tokio::io::AsyncWriteExt;
 
@@ -154,7 +155,7 @@ async fn running_requests_end_before_the_proxy_does() {
 #[tokio::test(start_paused = true)]
 async fn past_the_deadline_they_are_cut_and_counted() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with_drain(policy(), &ollama.url, Duration::from_secs(5));
+    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), Access::Network);
     let mut client = proxy.client().await;
     client.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;

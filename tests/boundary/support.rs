@@ -1,17 +1,20 @@
 //! A proxy over in-memory streams, a client that speaks raw bytes to it, and a stand-in for Ollama
 //! that shows what arrives and lets the test write the answer.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use remote_ollama_proxy::listen::Listen;
+use remote_ollama_proxy::listen::{Accepted, Listen};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{EndpointSet, Hosts, Policy};
+use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy};
+use remote_ollama_proxy::tailnet::{Member, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
+use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use crate::http::*;
@@ -34,22 +37,61 @@ pub(crate) fn peer() -> Peer {
     }
 }
 
-struct Memory(mpsc::Receiver<DuplexStream>);
+struct Memory(mpsc::Receiver<Accepted<DuplexStream>>);
 
 impl Listen for Memory {
     type Io = DuplexStream;
 
-    async fn accept(&mut self) -> std::io::Result<(DuplexStream, Peer)> {
+    async fn accept(&mut self) -> std::io::Result<Accepted<DuplexStream>> {
         match self.0.recv().await {
-            Some(stream) => Ok((stream, peer())),
+            Some(accepted) => Ok(accepted),
             None => std::future::pending().await,
         }
     }
 }
 
+/// The tailnet's word, as the test has it.
+#[derive(Default)]
+pub(crate) struct Word(Mutex<Option<Verdict>>);
+
+impl Word {
+    pub(crate) fn say(&self, admitted: bool, grants: Vec<Value>) {
+        *self.0.lock().unwrap() = Some(Verdict { admitted, grants });
+    }
+}
+
+impl Tailnet for Word {
+    fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
+        self.0.lock().unwrap().clone().unwrap_or(Verdict { admitted: true, grants: Vec::new() })
+    }
+
+    fn roster(&self) -> Vec<Member> {
+        let Verdict { admitted, grants } = self.verdict(&peer(), local());
+        let peer = peer();
+        vec![Member {
+            node: peer.node,
+            stable_id: peer.stable_id,
+            user: peer.user,
+            tags: peer.tags,
+            os: peer.os,
+            addresses: vec![peer.addr.ip()],
+            online: true,
+            expired: false,
+            admitted: if admitted { vec![peer.addr.ip()] } else { Vec::new() },
+            grants,
+        }]
+    }
+}
+
+fn local() -> SocketAddr {
+    "100.64.0.1:11434".parse().unwrap()
+}
+
 /// A running proxy.
 pub(crate) struct Running {
-    connect: mpsc::Sender<DuplexStream>,
+    connect: mpsc::Sender<Accepted<DuplexStream>>,
+    pub(crate) proxy: Proxy,
+    pub(crate) word: Arc<Word>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
     pub(crate) policy: watch::Sender<Arc<Policy>>,
@@ -57,27 +99,42 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(policy: Policy, upstream: &str) -> Running {
-        Self::with_drain(policy, upstream, PATIENCE)
+        Self::with(policy, upstream, PATIENCE, Access::Network)
     }
 
-    pub(crate) fn with_drain(policy: Policy, upstream: &str, drain: Duration) -> Running {
+    pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: Access) -> Running {
         let (sender, current) = watch::channel(Arc::new(policy));
-        let proxy = Proxy::new(current, Upstream::parse(upstream).unwrap());
+        let word = Arc::new(Word::default());
+        let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
+        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap());
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
+        let serving = proxy.clone();
         let task = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            proxy.serve(Memory(incoming), stopped, drain).await
+            serving.serve(Memory(incoming), stopped, drain).await
         });
-        Running { connect, stop, task, policy: sender }
+        Running { connect, proxy, word, stop, task, policy: sender }
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
-        let (near, far) = tokio::io::duplex(64 << 10);
-        self.connect.send(far).await.unwrap();
-        Client::new(near)
+        let (client, near) = tokio::io::duplex(64 << 10);
+        let (far, io) = tokio::io::duplex(64 << 10);
+        let abort = Arc::new(Notify::new());
+        let aborted = Arc::clone(&abort);
+        // The network: it can be cut by whoever holds `abort`.
+        tokio::spawn(async move {
+            let (mut near, mut far) = (near, far);
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                () = aborted.notified() => {}
+            }
+        });
+        let abort = Box::new(move || abort.notify_one());
+        self.connect.send(Accepted { io, peer: peer(), local: local(), abort }).await.unwrap();
+        Client::new(client)
     }
 
     /// One request on a connection of its own.
@@ -85,6 +142,21 @@ impl Running {
         let mut client = self.client().await;
         client.send(request).await;
         client.answer().await
+    }
+
+    /// Waits until there are so many connections.
+    pub(crate) async fn has(&self, connections: usize) {
+        soon("that many connections", async {
+            while self.proxy.live().sessions().len() != connections {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// The tailnet's word has changed.
+    pub(crate) fn judge(&self) -> usize {
+        self.proxy.judge(&self.word.roster())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

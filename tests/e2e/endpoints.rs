@@ -53,8 +53,16 @@ async fn all_eight_endpoints_answer() {
 async fn streams_arrive_event_by_event() {
     let world = World::new(ollama::url(), "").await;
     for (path, body, last) in [
-        ("/v1/chat/completions", json!({"model": "tiny", "messages": messages("hi"), "stream": true}), "data: [DONE]"),
-        ("/v1/responses", json!({"model": "tiny", "input": "hi", "stream": true}), "event: response.completed"),
+        (
+            "/v1/chat/completions",
+            json!({"model": "tiny", "messages": messages("hi"), "stream": true}),
+            "data: [DONE]",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "tiny", "input": "hi", "stream": true}),
+            "event: response.completed",
+        ),
         (
             "/v1/messages",
             json!({"model": "tiny", "max_tokens": 50, "messages": messages("hi"), "stream": true}),

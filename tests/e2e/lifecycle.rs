@@ -41,7 +41,8 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
 
     let expired = Some(tailnet.key(json!({"expires_in": "-1h"})).await);
     let mut process =
-        Start { key: expired, state: folder("expired"), ..short(Start::new(&tailnet, ollama::url())) }.process();
+        Start { key: expired, state: folder("expired"), ..short(Start::new(&tailnet, ollama::url())) }
+            .process();
     process.ended_with(77).await;
     process.line(&["expired", "make a new auth key"]).await;
 
@@ -74,7 +75,10 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
 
     let file = world.tailnet.dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let start = Start { config: format!("node.state_dir = {:?}\n", file.join("state")), ..Start::new(&world.tailnet, ollama::url()) };
+    let start = Start {
+        config: format!("node.state_dir = {:?}\n", file.join("state")),
+        ..Start::new(&world.tailnet, ollama::url())
+    };
     let config = start.config.clone();
     let start = Start { config: String::new(), ..start };
     // The folder of the config file itself must exist, so only the state folder is bad.
@@ -93,7 +97,8 @@ async fn the_key_file_must_be_private() {
     let file = tailnet.dir.path().join("key");
     std::fs::write(&file, tailnet.key(json!({})).await + "\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let start = Start { config: format!("node.auth_key_file = {file:?}\n"), ..Start::new(&tailnet, ollama::url()) };
+    let start =
+        Start { config: format!("node.auth_key_file = {file:?}\n"), ..Start::new(&tailnet, ollama::url()) };
     let mut process = start.process();
     process.ended_with(78).await;
     process.line(&["chmod 600"]).await;
@@ -139,7 +144,8 @@ async fn a_client_that_leaves_stops_the_generation() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     for stream in [true, false] {
-        let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": stream});
+        let body =
+            json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": stream});
         let mut client = world.connect().await;
         client.send(post("/v1/chat/completions", &body.to_string())).await;
         if stream {

@@ -53,7 +53,10 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     assert!(tcp.len() >= 3, "{sockets:?}");
     for (protocol, name) in tcp {
         let to = name.split_once("->").map(|(_, to)| to);
-        assert!(protocol == "TCP" && to.is_some_and(|to| known.contains(&to)), "{protocol} {name}: {sockets:?}");
+        assert!(
+            protocol == "TCP" && to.is_some_and(|to| known.contains(&to)),
+            "{protocol} {name}: {sockets:?}"
+        );
     }
 }
 
@@ -84,12 +87,16 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
     let strace = ["strace", "-f", "-yy", "-s", "16", "-e", "trace=%network,write,writev", "-o"];
     let mut under: Vec<String> = strace.map(str::to_owned).to_vec();
     under.push(trace.display().to_string());
-    assert!(Command::new("strace").arg("-V").output().is_ok(), "strace is needed: sudo apt-get install strace");
+    assert!(
+        Command::new("strace").arg("-V").output().is_ok(),
+        "strace is needed: sudo apt-get install strace"
+    );
     let mut proxy = Start { key, under, ..Start::new(&tailnet, ollama::url()) }.up().await;
 
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
-    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true}).to_string();
+    let body =
+        json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true}).to_string();
     for request in [get("/api/tags"), post("/v1/chat/completions", &body), get("/api/pull")] {
         let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
         client.send(request).await;
@@ -131,7 +138,10 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         assert!(to.ip().is_loopback() && servers.contains(&to.port()), "a connection to {to}");
     }
     for to in &sent {
-        assert!(own.contains(&to.ip()) && peers.contains(&to.port()), "a datagram to {to}: {peers:?} {own:?}");
+        assert!(
+            own.contains(&to.ip()) && peers.contains(&to.port()),
+            "a datagram to {to}: {peers:?} {own:?}"
+        );
     }
 }
 

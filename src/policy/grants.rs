@@ -1,0 +1,238 @@
+//! What the tailnet policy file grants a peer for this node, beyond the bare connection.
+//!
+//! A grant's `app` section carries a list of JSON values under the capability's name; each value is
+//! one [`Grant`]. Source: Tailscale documentation, "Grants: app capabilities".
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::endpoint::{Endpoint, EndpointSet};
+
+/// Which requests a peer may make, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The endpoints; the config's allowlist is the outer bound.
+    pub endpoints: EndpointSet,
+    /// Requests running at once; `None`: as many as the node allows anybody.
+    pub max_concurrent: Option<u32>,
+    /// Requests begun within any minute; `None`: as many as the node allows anybody.
+    pub requests_per_minute: Option<u32>,
+    /// Bytes of a request's body; `None`: as many as the node allows anybody.
+    pub max_body: Option<u64>,
+    /// Who goes first when requests have to wait.
+    pub priority: Priority,
+}
+
+/// Who goes first when requests have to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// After the others.
+    Low,
+    /// As everybody.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+/// The value as the policy file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    endpoints: Option<Vec<String>>,
+    max_concurrent: Option<u32>,
+    requests_per_minute: Option<u32>,
+    max_body: Option<u64>,
+    #[serde(default)]
+    priority: Priority,
+}
+
+impl Grant {
+    /// Every endpoint, without limits of its own.
+    pub const EVERYTHING: Grant = Grant {
+        endpoints: EndpointSet::ALL,
+        max_concurrent: None,
+        requests_per_minute: None,
+        max_body: None,
+        priority: Priority::Normal,
+    };
+
+    /// Parses one value. Absent `endpoints` means all of them.
+    ///
+    /// # Errors
+    /// The reason, naming key and value.
+    pub fn parse(value: &Value) -> Result<Grant, String> {
+        let wire = Wire::deserialize(value).map_err(|e| format!("{value}: {e}"))?;
+        let mut endpoints = EndpointSet::EMPTY;
+        for name in wire.endpoints.unwrap_or_else(|| vec!["*".to_owned()]) {
+            match Endpoint::named(&name) {
+                Some(endpoint) => endpoints = endpoints.with(endpoint, true),
+                None if name == "*" => endpoints = EndpointSet::ALL,
+                None => return Err(format!("{value}: endpoints: there is no endpoint {name:?}")),
+            }
+        }
+        for (key, limit) in
+            [("max_concurrent", wire.max_concurrent), ("requests_per_minute", wire.requests_per_minute)]
+        {
+            if limit == Some(0) {
+                return Err(format!(
+                    "{value}: {key}: 0 grants nothing; to grant nothing say \"endpoints\": []"
+                ));
+            }
+        }
+        Ok(Grant {
+            endpoints,
+            max_concurrent: wire.max_concurrent,
+            requests_per_minute: wire.requests_per_minute,
+            max_body: wire.max_body,
+            priority: wire.priority,
+        })
+    }
+
+    /// The most permissive of both, field by field. A limit that one of them lacks is no limit.
+    #[must_use]
+    pub fn or(self, other: Grant) -> Grant {
+        Grant {
+            endpoints: self.endpoints.union(other.endpoints),
+            max_concurrent: larger(self.max_concurrent, other.max_concurrent),
+            requests_per_minute: larger(self.requests_per_minute, other.requests_per_minute),
+            max_body: larger(self.max_body, other.max_body),
+            priority: self.priority.max(other.priority),
+        }
+    }
+}
+
+fn larger<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    Some(a?.max(b?))
+}
+
+/// What a peer may do that the tailnet lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Access {
+    /// Everything on the allowlist; a grant, where one exists, narrows.
+    #[default]
+    Network,
+    /// Nothing but what grants say.
+    Grants,
+}
+
+/// The sum of a peer's grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// What the peer may do; `None`: nothing.
+    pub grant: Option<Grant>,
+    /// Why grants of the policy file were left out.
+    pub faults: Vec<String>,
+}
+
+impl Rights {
+    /// Merges the values that the policy file has for a peer. A faulty value grants nothing, and
+    /// where it is the only one the peer may do nothing: somebody meant to narrow.
+    pub fn merge(access: Access, values: &[Value]) -> Rights {
+        let (mut merged, mut faults) = (None::<Grant>, Vec::new());
+        for value in values {
+            match Grant::parse(value) {
+                Ok(grant) => merged = Some(merged.map_or(grant, |m| m.or(grant))),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let without = match access {
+            Access::Network if values.is_empty() => Some(Grant::EVERYTHING),
+            _ => None,
+        };
+        Rights { grant: merged.or(without), faults }
+    }
+
+    /// Whether a request to `endpoint` may go on.
+    pub fn allows(&self, endpoint: Endpoint) -> bool {
+        self.grant.is_some_and(|g| g.endpoints.contains(endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn grants_parse_or_say_why_not() {
+        let full = json!({"endpoints": ["api_tags", "v1_models"], "max_concurrent": 2,
+            "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high"});
+        let grant = Grant::parse(&full).unwrap();
+        assert_eq!(grant.endpoints.iter().map(Endpoint::name).collect::<Vec<_>>(), ["v1_models", "api_tags"]);
+        assert_eq!((grant.max_concurrent, grant.priority), (Some(2), Priority::High));
+        assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
+        assert_eq!(Grant::parse(&json!({"endpoints": ["*"]})).unwrap(), Grant::EVERYTHING);
+        for (bad, word) in [
+            (json!({"endpoints": ["api_pull"]}), "api_pull"),
+            (json!({"endpoint": ["*"]}), "endpoint"),
+            (json!({"endpoints": "*"}), "sequence"),
+            (json!({"max_concurrent": 0}), "max_concurrent"),
+            (json!({"max_concurrent": -1}), "-1"),
+            (json!({"priority": "urgent"}), "urgent"),
+            (json!([]), "struct"),
+            (json!("*"), "*"),
+        ] {
+            let fault = Grant::parse(&bad).unwrap_err();
+            assert!(fault.contains(word), "{fault}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_grant_has_everything_or_nothing() {
+        assert_eq!(Rights::merge(Access::Network, &[]).grant, Some(Grant::EVERYTHING));
+        assert_eq!(Rights::merge(Access::Grants, &[]).grant, None);
+    }
+
+    #[test]
+    fn a_faulty_grant_grants_nothing() {
+        for access in [Access::Network, Access::Grants] {
+            let alone = Rights::merge(access, &[json!({"endpoint": []})]);
+            assert_eq!((alone.grant, alone.faults.len()), (None, 1));
+            let beside =
+                Rights::merge(access, &[json!({"endpoint": []}), json!({"endpoints": ["api_tags"]})]);
+            assert!(beside.grant.unwrap().endpoints.contains(Endpoint::named("api_tags").unwrap()));
+            assert!(!beside.grant.unwrap().endpoints.contains(Endpoint::named("api_show").unwrap()));
+        }
+    }
+
+    fn grants() -> impl Strategy<Value = Grant> {
+        let names: Vec<_> = Endpoint::all().collect();
+        let limit = || proptest::option::of(1u32..100);
+        let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
+        (
+            proptest::sample::subsequence(names, 0..5),
+            limit(),
+            limit(),
+            proptest::option::of(0u64..100),
+            priority,
+        )
+            .prop_map(|(names, max_concurrent, requests_per_minute, max_body, priority)| Grant {
+                endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
+                max_concurrent,
+                requests_per_minute,
+                max_body,
+                priority,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_grants_makes_no_difference(a in grants(), b in grants(), c in grants()) {
+            prop_assert_eq!(a.or(b), b.or(a));
+            prop_assert_eq!(a.or(b).or(c), a.or(b.or(c)));
+            prop_assert_eq!(a.or(a), a);
+        }
+
+        #[test]
+        fn a_further_grant_takes_nothing_away(a in grants(), b in grants()) {
+            let both = a.or(b);
+            prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
+            prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
+            prop_assert!(both.priority >= a.priority);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The connections there are now, what runs on them, and cutting them when access is lost.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use crate::audit::Ended;
+use crate::listen::Abort;
+use crate::peer::Peer;
+use crate::policy::{Access, Endpoint, Rights};
+use crate::tailnet::{Member, Verdict};
+
+/// Every connection of a proxy. Clones are the same set.
+#[derive(Clone, Default)]
+pub struct Live {
+    sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// One client connection.
+pub struct Session {
+    id: u64,
+    /// Who is speaking.
+    pub peer: Arc<Peer>,
+    /// Our address.
+    pub local: SocketAddr,
+    /// When it was accepted.
+    pub since: Instant,
+    rights: Mutex<Arc<Rights>>,
+    running: Mutex<Option<Running>>,
+    cut: Arc<OnceLock<Ended>>,
+    abort: Abort,
+}
+
+/// A request that has been permitted and has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// When its head had arrived.
+    pub since: Instant,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// Adds a connection, which stays until the returned value is dropped.
+    pub(super) fn enter(&self, peer: Peer, local: SocketAddr, rights: Rights, abort: Abort) -> Entered {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let session = Arc::new(Session {
+            id,
+            peer: Arc::new(peer),
+            local,
+            since: Instant::now(),
+            rights: Mutex::new(Arc::new(rights)),
+            running: Mutex::new(None),
+            cut: Arc::default(),
+            abort,
+        });
+        lock(&self.sessions).insert(id, Arc::clone(&session));
+        Entered { session, live: self.clone() }
+    }
+
+    /// The connections at this moment, oldest first.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
+    }
+
+    /// Judges every connection again by what the tailnet says now. Who has lost access, or the
+    /// endpoint of a running request, is cut; the others have their new rights from the next request
+    /// on. Returns how many were cut.
+    pub fn judge(&self, access: Access, roster: &[Member]) -> usize {
+        let by_id: std::collections::HashMap<&str, &Member> =
+            roster.iter().map(|m| (m.stable_id.as_str(), m)).collect();
+        let mut cut = 0;
+        for session in self.sessions() {
+            let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
+            let verdict = member.map_or_else(Verdict::default, |m| Verdict {
+                admitted: !m.expired && m.admitted.contains(&session.peer.addr.ip()),
+                grants: m.grants.clone(),
+            });
+            if !session.obey(access, &verdict) {
+                cut += 1;
+            }
+        }
+        cut
+    }
+}
+
+impl Session {
+    /// What the peer may do now.
+    pub fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&lock(&self.rights))
+    }
+
+    /// The request that runs now.
+    pub fn running(&self) -> Option<Running> {
+        *lock(&self.running)
+    }
+
+    pub(super) fn begin(&self, endpoint: Endpoint) {
+        *lock(&self.running) = Some(Running { endpoint, since: Instant::now() });
+    }
+
+    pub(super) fn done(&self) {
+        *lock(&self.running) = None;
+    }
+
+    /// How the connection was cut, for the record of the request that was cut with it.
+    pub(super) fn cut_mark(&self) -> Arc<OnceLock<Ended>> {
+        Arc::clone(&self.cut)
+    }
+
+    /// Breaks the connection. Only the first reason counts.
+    pub fn cut(&self, why: Ended) {
+        if self.cut.set(why).is_ok() {
+            (self.abort)();
+        }
+    }
+
+    /// Takes over a verdict; false if the connection had to be cut.
+    fn obey(&self, access: Access, verdict: &Verdict) -> bool {
+        if verdict.admitted {
+            let rights = Rights::merge(access, &verdict.grants);
+            let goes_on = self.running().is_none_or(|r| rights.allows(r.endpoint));
+            *lock(&self.rights) = Arc::new(rights);
+            if goes_on {
+                return true;
+            }
+        }
+        tracing::info!(target: "access", peer = %self.peer, admitted = verdict.admitted, "access lost: connection cut");
+        self.cut(Ended::Revoked);
+        false
+    }
+}
+
+/// A connection's place among the others.
+pub(super) struct Entered {
+    pub(super) session: Arc<Session>,
+    live: Live,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        lock(&self.live.sessions).remove(&self.session.id);
+    }
+}

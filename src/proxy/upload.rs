@@ -1,0 +1,80 @@
+//! The body of a request on its way to Ollama: counted, and cut off where it grows too large.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// A request's body. It passes on what comes, chunk by chunk.
+pub(super) struct Upload {
+    body: Incoming,
+    left: u64,
+    passed: Arc<AtomicU64>,
+    too_large: TooLarge,
+}
+
+/// Whether a body has turned out to be too large, for whoever waits for the answer.
+#[derive(Clone, Default)]
+pub(super) struct TooLarge(Arc<AtomicBool>);
+
+impl TooLarge {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Upload {
+    /// `passed` counts the bytes. `None` if the client has said that more than `max` will come.
+    pub(super) fn new(body: Incoming, max: Option<u64>, passed: Arc<AtomicU64>) -> Option<(Self, TooLarge)> {
+        let max = max.unwrap_or(u64::MAX);
+        if body.size_hint().lower() > max {
+            return None;
+        }
+        let too_large = TooLarge::default();
+        Some((Upload { body, left: max, passed, too_large: too_large.clone() }, too_large))
+    }
+}
+
+/// Why a body was not passed on to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cut {
+    #[error("{0}")]
+    Client(#[from] hyper::Error),
+    #[error("the body is too large")]
+    TooLarge,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame?;
+        let len = frame.data_ref().map_or(0, Bytes::len) as u64;
+        if len > self.left {
+            self.too_large.0.store(true, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(Cut::TooLarge)));
+        }
+        self.left -= len;
+        self.passed.fetch_add(len, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,65 @@
+//! What the tailnet says about its peers, as data: who there is, who may connect, what is granted.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::peer::Peer;
+
+/// The tailnet's word on one connection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// Whether the tailnet policy, as it stands now, lets the peer connect.
+    pub admitted: bool,
+    /// The values that the policy grants the peer under this node's capability.
+    pub grants: Vec<Value>,
+}
+
+/// Where verdicts come from: the tailnet node, or a test.
+pub trait Tailnet: Send + Sync + 'static {
+    /// Judges a peer that is connected, or about to be, to our address `local`.
+    fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
+
+    /// Everybody in the netmap.
+    fn roster(&self) -> Vec<Member>;
+}
+
+/// One peer of the netmap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// MagicDNS name without the final dot.
+    pub node: String,
+    /// The same for the life of the node.
+    pub stable_id: String,
+    /// Login name of the owner; absent for a tagged device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Tags; empty for a user's device.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Operating system as the node reports it.
+    #[serde(default)]
+    pub os: String,
+    /// Tailnet addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether the control server sees it online.
+    #[serde(default)]
+    pub online: bool,
+    /// Whether its key has expired.
+    #[serde(default)]
+    pub expired: bool,
+    /// The addresses from which it may connect to this node.
+    #[serde(default)]
+    pub admitted: Vec<IpAddr>,
+    /// The values granted under this node's capability.
+    #[serde(default)]
+    pub grants: Vec<Value>,
+}
+
+impl Member {
+    /// Whether this is still the peer of a connection: the same node, acting as the same principal.
+    pub fn is(&self, peer: &Peer) -> bool {
+        self.stable_id == peer.stable_id && self.user == peer.user && self.tags == peer.tags
+    }
+}
