@@ -19,7 +19,7 @@ func TestUnusableStateFolder(t *testing.T) {
 		{"a file", file, "not a directory"},
 		{"under a file", filepath.Join(file, "state"), "not a directory"},
 		{"broken state", stateWith(t, "tailscaled.state", "{"), "JSON"},
-		{"broken profiles", stateWith(t, "tailscaled.state", `{"_profiles":"AAAA"}`), "_profiles"},
+		{"broken profiles", stateWith(t, "tailscaled.state", `{"_profiles":"AAAA"}`), "profiles"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := tn.node(t, "n", func(config *Config) { config.Dir = c.dir }).Start()
