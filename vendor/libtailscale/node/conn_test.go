@@ -1,16 +1,11 @@
 package node
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"os"
-	"runtime"
-	"runtime/pprof"
-	"sync"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -37,66 +32,6 @@ func TestIdentityComesWithTheConnection(t *testing.T) {
 	ok, err := p.server.CheckAccess(far.conn.Remote.Addr(), far.conn.Local)
 	if !ok || err != nil {
 		t.Errorf("access %v, %v", ok, err)
-	}
-}
-
-// Bytes arrive whole in both directions at once, in chunks of any size, with
-// either side ending first.
-func TestBothDirectionsArriveWhole(t *testing.T) {
-	p := newPair(t)
-	for _, nearEndsFirst := range []bool{true, false} {
-		near, far := p.connect()
-		first, second := near, far
-		if !nearEndsFirst {
-			first, second = far, near
-		}
-		var both sync.WaitGroup
-		firstSent := make(chan struct{})
-		both.Go(func() {
-			send(t, first, 8<<20, 1)
-			close(firstSent)
-		})
-		both.Go(func() {
-			receive(t, second, 8<<20, 1)
-			<-firstSent
-			send(t, second, 8<<20, 2) // still open after the other direction has ended
-		})
-		both.Go(func() { receive(t, first, 8<<20, 2) })
-		both.Wait()
-		near.close()
-		far.close()
-	}
-}
-
-func content(size int, seed uint64) []byte {
-	b := make([]byte, size)
-	r := rand.NewChaCha8([32]byte{byte(seed)})
-	r.Read(b)
-	return b
-}
-
-func send(t *testing.T, e end, size int, seed uint64) {
-	b := content(size, seed)
-	r := rand.New(rand.NewPCG(seed, 7))
-	for len(b) > 0 {
-		n, err := e.Write(b[:min(len(b), 1+r.IntN(200_000))])
-		if err != nil {
-			t.Errorf("write: %v", err)
-			return
-		}
-		b = b[n:]
-	}
-	if err := e.closeWrite(); err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
-}
-
-func receive(t *testing.T, e end, size int, seed uint64) {
-	h := sha256.New()
-	n, err := io.Copy(h, e)
-	want := sha256.Sum256(content(size, seed))
-	if err != nil || n != int64(size) || !bytes.Equal(h.Sum(nil), want[:]) {
-		t.Errorf("received %d bytes of %d, error %v, digest differs: %v", n, size, err, !bytes.Equal(h.Sum(nil), want[:]))
 	}
 }
 
@@ -160,78 +95,117 @@ func countConns() int {
 	return len(conns.m)
 }
 
-// Connections wait in the poller, not in threads.
-func TestOpenConnectionsAddNoThreads(t *testing.T) {
+// A shutdown of one direction is no reason to end the other; a close after it is.
+func TestCloseAfterShutdownIsNoticed(t *testing.T) {
 	p := newPair(t)
-	const count = 2000
-	raiseFileLimit(t)
-	before := pprof.Lookup("threadcreate").Count()
-	var ends []end
-	for range count {
-		near, far := p.connect()
-		ends = append(ends, near, far)
+	near, far := p.connect()
+	must(t, near.closeWrite())
+	if b, err := far.readAll(); len(b) != 0 || err != nil {
+		t.Fatalf("the other side saw %q, %v", b, err)
 	}
-	// Whatever the number of connections, the runtime itself may start a few.
-	if added := pprof.Lookup("threadcreate").Count() - before; added > 8 {
-		t.Errorf("%d connections added %d threads", count, added)
+	_, err := far.Write([]byte("answer"))
+	must(t, err)
+	buf := make([]byte, 6)
+	_, err = io.ReadFull(near, buf)
+	must(t, err)
+	near.close()
+	eventually(t, "only the far side is remembered", func() bool { return countConns() == 1 })
+	far.close()
+}
+
+func TestAbortByIDReachesBothSides(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	Abort(far.conn.ID)
+	for name, e := range map[string]end{"near": near, "far": far} {
+		if _, err := e.readAll(); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("the %s side saw %v, not a reset", name, err)
+		}
+		if _, err := e.Write([]byte("x")); err == nil {
+			t.Errorf("the %s side can still write", name)
+		}
 	}
-	for _, e := range ends {
+}
+
+func TestReleaseForgetsTheID(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	far.abort()
+	eventually(t, "the id is forgotten", func() bool { return find(far.conn.ID) == nil })
+	Abort(far.conn.ID)
+	Release(far.conn.ID, true)
+	if WasReset(far.conn.ID) || Claim(far.conn.ID) != nil {
+		t.Error("a released id still means something")
+	}
+	near.close()
+}
+
+func TestCloseResetsConnections(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	must(t, p.server.Close())
+	for name, e := range map[string]end{"near": near, "far": far} {
+		if _, err := e.readAll(); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("the %s side saw %v, not a reset", name, err)
+		}
 		e.close()
 	}
+	if _, err := acceptFrom(p.listener); !errors.Is(err, io.EOF) {
+		t.Errorf("the listener of a closed node: %v", err)
+	}
+	if err := p.server.Close(); KindOf(err) != KindClosed {
+		t.Errorf("a second close: %v", err)
+	}
+	if _, err := p.server.CheckAccess(far.conn.Remote.Addr(), far.conn.Local); KindOf(err) != KindClosed {
+		t.Errorf("a question to a closed node: %v", err)
+	}
 }
 
-func TestClosedConnectionsLeaveNothing(t *testing.T) {
+func TestListenAgain(t *testing.T) {
 	p := newPair(t)
-	churn := func(count int) {
-		for i := range count {
-			near, far := p.connect()
-			switch i % 4 {
-			case 0:
-				near.abort()
-			case 1:
-				far.abort()
-				far = end{}
-			case 2:
-				near.closeWrite()
-			}
-			if i%4 != 0 {
-				near.close()
-			}
-			if far.File != nil {
-				far.close()
-			}
-		}
-		eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+	if _, err := p.server.Listen("tcp", ":4711"); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("a second listener: %v", err)
 	}
-	churn(200)
-	fds, goroutines, heap := openFiles(t), runtime.NumGoroutine(), heapInUse()
-	churn(10_000)
-	eventually(t, "no more descriptors or goroutines than before", func() bool {
-		return openFiles(t) <= fds && runtime.NumGoroutine() <= goroutines
-	})
-	if grown := heapInUse() - heap; grown > 8<<20 {
-		t.Errorf("the heap has grown by %d bytes", grown)
-	}
-}
-
-func heapInUse() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/dev/fd")
+	must(t, p.listener.Close())
+	fd, err := p.server.Listen("tcp", ":4711") // at once
 	must(t, err)
-	return len(entries)
+	p.listener = os.NewFile(uintptr(fd), "listener")
+	near, far := p.connect()
+	near.close()
+	far.close()
+	for _, bad := range []string{"", "4711", ":0", ":70000", "name:80", "1.2.3:80"} {
+		if _, err := p.server.Listen("tcp", bad); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := p.server.Listen("udp", ":1"); err == nil {
+		t.Error("udp was accepted")
+	}
 }
 
-func raiseFileLimit(t *testing.T) {
-	t.Helper()
-	var lim unix.Rlimit
-	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &lim))
-	lim.Cur = min(lim.Max, 10240) // macOS refuses more than OPEN_MAX
-	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &lim))
+// Further connections than may wait are reset, and the others still come.
+func TestFullBacklog(t *testing.T) {
+	p := newPair(t)
+	raiseFileLimit(t)
+	var waiting []end
+	for range backlog {
+		near, err := p.dial()
+		must(t, err)
+		waiting = append(waiting, near)
+	}
+	eventually(t, "the backlog is full", func() bool { return p.server.listeners.find(waiting[0].conn.Remote).full() })
+	if near, err := p.dial(); err == nil {
+		near.close()
+		t.Error("one more than the backlog was let in")
+	}
+	for _, near := range waiting {
+		far := p.accept()
+		near.close()
+		far.close()
+	}
+	near, far := p.connect()
+	near.close()
+	far.close()
 }

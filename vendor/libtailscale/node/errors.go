@@ -79,7 +79,7 @@ func classifyStart(err error, dir string) error {
 	switch {
 	case strings.Contains(text, "resolving auth key"):
 		return errf(KindKey, "the OAuth client secret could not be exchanged for an auth key: %s", text)
-	case strings.Contains(text, dir):
+	case strings.Contains(text, dir), strings.Contains(text, "NewLocalBackend"): // which reads the stored profiles
 		return errf(KindState, "state folder %s can't be used: %s: restore it, or remove it to enrol the node anew", dir, text)
 	}
 	return err

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tailscale.com/ipn"
@@ -42,19 +42,58 @@ func (n *Node) Events() (fd int, err error) {
 		ours.Read(make([]byte, 1)) // returns when either end is closed
 		cancel()
 	}()
+	out := &eventWriter{out: json.NewEncoder(ours)}
+	go n.tellFilter(ctx, out)
 	go func() {
 		defer ours.Close()
 		// The bus drops a watcher that falls behind, and the server may start
 		// anew with a key: then the situation is told again.
-		for ctx.Err() == nil && n.tell(ctx, ours) == nil {
+		for ctx.Err() == nil && n.tell(ctx, out) == nil {
 		}
 	}()
 	return fd, nil
 }
 
+// eventWriter writes events from several goroutines, each as one line.
+type eventWriter struct {
+	mu  sync.Mutex
+	out *json.Encoder
+}
+
+func (w *eventWriter) write(e Event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Encode(e)
+}
+
+// filterInterval bounds how long a revoked right goes unnoticed.
+const filterInterval = 100 * time.Millisecond
+
+// tellFilter tells when the packet filter has been replaced. Tailscale says so
+// nowhere if nothing else changed with it, so the pointer is compared.
+func (n *Node) tellFilter(ctx context.Context, out *eventWriter) {
+	last, _ := n.filter()
+	tick := time.NewTicker(filterInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// A server that starts anew has none for a moment.
+		if live, err := n.filter(); err == nil && live != last {
+			last = live
+			if out.write(Event{Type: "netmap"}) != nil {
+				return
+			}
+		}
+	}
+}
+
 // tell writes events until the backend stops telling; it fails when nobody
 // reads or no backend is left.
-func (n *Node) tell(ctx context.Context, to *os.File) error {
+func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 	lc, err := n.client()
 	if err != nil {
 		return err
@@ -68,7 +107,6 @@ func (n *Node) tell(ctx context.Context, to *os.File) error {
 	}
 	defer context.AfterFunc(ctx, func() { watcher.Close() })()
 	defer watcher.Close()
-	out := json.NewEncoder(to)
 	var t teller
 	for {
 		notify, err := watcher.Next()
@@ -76,7 +114,7 @@ func (n *Node) tell(ctx context.Context, to *os.File) error {
 			return ctx.Err()
 		}
 		for _, event := range t.eventsOf(&notify) {
-			if err := out.Encode(event); err != nil {
+			if err := out.write(event); err != nil {
 				return err
 			}
 		}
@@ -109,8 +147,7 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 		add(nameEvent(self.Name, hostAddrs(self)))
 		add(t.keyEvent())
 	}
-	// A full netmap, whatever changed in it, comes with SelfChange; the packet
-	// filter is in force by then.
+	// A full netmap, whatever changed in it, comes with SelfChange.
 	if notify.SelfChange != nil || len(notify.PeersChanged) > 0 || len(notify.PeersRemoved) > 0 {
 		add(Event{Type: "netmap"})
 	}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"io"
 	"net/http/httptest"
 	"net/netip"
@@ -22,7 +24,7 @@ type tailnet struct {
 	url string
 }
 
-func newTailnet(t *testing.T) *tailnet {
+func newTailnet(t testing.TB) *tailnet {
 	t.Helper()
 	control := &testcontrol.Server{
 		DERPMap:        integration.RunDERPAndSTUN(t, logger.Discard, "127.0.0.1"),
@@ -38,15 +40,13 @@ func newTailnet(t *testing.T) *tailnet {
 }
 
 // node makes a node of this tailnet that has not started.
-func (tn *tailnet) node(t *testing.T, hostname string, change ...func(*Config)) *Node {
+func (tn *tailnet) node(t testing.TB, hostname string, change ...func(*Config)) *Node {
 	t.Helper()
 	n := New()
 	dir := t.TempDir()
 	must(t, n.Configure(func(c *Config) {
 		c.Dir, c.Hostname, c.ControlURL = dir, hostname, tn.url
-		if testing.Verbose() && os.Getenv("NODE_LOG") != "" {
-			c.Logf = t.Logf
-		}
+		c.Logf = logger.Discard
 		for _, f := range change {
 			f(c)
 		}
@@ -55,7 +55,7 @@ func (tn *tailnet) node(t *testing.T, hostname string, change ...func(*Config)) 
 	return n
 }
 
-func (tn *tailnet) upNode(t *testing.T, hostname string, change ...func(*Config)) *Node {
+func (tn *tailnet) upNode(t testing.TB, hostname string, change ...func(*Config)) *Node {
 	t.Helper()
 	n := tn.node(t, hostname, change...)
 	_, err := n.Up(deadline(t))
@@ -116,26 +116,38 @@ func (p *pair) dial() (end, error) {
 
 func (p *pair) accept() end {
 	p.t.Helper()
-	raw, err := p.listener.SyscallConn()
+	e, err := acceptFrom(p.listener)
 	must(p.t, err)
+	return e
+}
+
+func acceptFrom(listener *os.File) (end, error) {
+	raw, err := listener.SyscallConn()
+	if err != nil {
+		return end{}, err
+	}
 	var id [8]byte
 	oob := make([]byte, unix.CmsgSpace(4))
-	var oobn int
+	var n, oobn int
 	var rerr error
-	must(p.t, raw.Read(func(fd uintptr) bool {
-		_, oobn, _, _, rerr = unix.Recvmsg(int(fd), id[:], oob, 0)
+	if err := raw.Read(func(fd uintptr) bool {
+		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), id[:], oob, 0)
 		return rerr != unix.EAGAIN
-	}))
-	must(p.t, rerr)
-	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
-	must(p.t, err)
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	must(p.t, err)
-	var n uint64
-	for i := 7; i >= 0; i-- {
-		n = n<<8 | uint64(id[i])
+	}); err != nil {
+		return end{}, err
 	}
-	return end{os.NewFile(uintptr(fds[0]), "far"), Claim(n)}
+	if rerr != nil || n == 0 {
+		return end{}, errors.Join(rerr, io.EOF)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return end{}, err
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil {
+		return end{}, err
+	}
+	return end{os.NewFile(uintptr(fds[0]), "far"), Claim(binary.LittleEndian.Uint64(id[:]))}, nil
 }
 
 // connect dials until the peers know each other.
@@ -146,14 +158,14 @@ func (p *pair) connect() (near, far end) {
 	return near, p.accept()
 }
 
-func deadline(t *testing.T) context.Context {
+func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 // eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for ctx := deadline(t); !ok(); time.Sleep(5 * time.Millisecond) {
 		if ctx.Err() != nil {
@@ -162,7 +174,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

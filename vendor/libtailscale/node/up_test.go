@@ -1,14 +1,17 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"os"
-	"path/filepath"
+	"runtime/pprof"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+	"tailscale.com/tailcfg"
 )
 
 func TestUpSaysWhyNot(t *testing.T) {
@@ -23,6 +26,10 @@ func TestUpSaysWhyNot(t *testing.T) {
 			change:  func(c *Config) { c.AuthKey = "wrong" }},
 		{name: "no key", want: KindLogin,
 			tailnet: func(tn *tailnet) { tn.RequireAuth = true }},
+		{name: "logging required", want: KindLogging,
+			tailnet: func(tn *tailnet) {
+				tn.DefaultNodeCapabilities = &tailcfg.NodeCapMap{tailcfg.CapabilityDataPlaneAuditLogs: nil}
+			}},
 		{name: "approval", want: KindApproval,
 			tailnet: func(tn *tailnet) { tn.RequireMachineAuth = true }},
 		{name: "control unreachable", want: KindControl,
@@ -46,6 +53,9 @@ func TestUpSaysWhyNot(t *testing.T) {
 			if KindOf(err) != c.want {
 				t.Fatalf("kind %d, want %d: %v", KindOf(err), c.want, err)
 			}
+			if c.change != nil && strings.Contains(err.Error(), "wrong") {
+				t.Errorf("the key is in the error: %v", err)
+			}
 			if c.want == KindLogin && !strings.HasPrefix(n.LoginURL(), tn.url) {
 				t.Errorf("login URL %q", n.LoginURL())
 			}
@@ -68,22 +78,6 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-func TestStateFolder(t *testing.T) {
-	tn := newTailnet(t)
-	first := tn.upNode(t, "first")
-	second := tn.node(t, "second", func(c *Config) { c.Dir = first.config.Dir })
-	err := second.Start()
-	if KindOf(err) != KindState || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("a folder in use: %v", err)
-	}
-	file := filepath.Join(t.TempDir(), "file")
-	must(t, os.WriteFile(file, nil, 0o600))
-	third := tn.node(t, "third", func(c *Config) { c.Dir = filepath.Join(file, "state") })
-	if err := third.Start(); KindOf(err) != KindState {
-		t.Errorf("a folder under a file: %v", err)
-	}
-}
-
 func TestUpCanBeCancelled(t *testing.T) {
 	tn := newTailnet(t)
 	tn.HTTPTestServer.Close()
@@ -95,21 +89,129 @@ func TestUpCanBeCancelled(t *testing.T) {
 	}
 }
 
-func TestEventsTellTheSituation(t *testing.T) {
+// Closing the node ends a wait that nothing else would end.
+func TestCloseEndsUp(t *testing.T) {
 	tn := newTailnet(t)
-	n := tn.upNode(t, "teller")
-	fd, err := n.Events()
-	must(t, err)
-	f := os.NewFile(uintptr(fd), "events")
-	defer f.Close()
-	seen := map[string]Event{}
-	lines := bufio.NewScanner(f)
-	for len(seen) < 4 && lines.Scan() {
-		var e Event
-		must(t, json.Unmarshal(lines.Bytes(), &e))
-		seen[e.Type] = e
+	tn.RequireAuth = true
+	n := tn.node(t, "n")
+	got := make(chan error)
+	go func() {
+		_, err := n.UpPatiently(context.Background())
+		got <- err
+	}()
+	eventually(t, "somebody must log in", func() bool { return n.LoginURL() != "" })
+	must(t, n.Close())
+	if err := <-got; KindOf(err) != KindClosed {
+		t.Errorf("%v", err)
 	}
-	if seen["state"].State != "Running" || seen["name"].Status.DNSName != "teller.tailnet.test" || seen["health"].Warnings == nil {
-		t.Errorf("%+v", seen)
+}
+
+func TestUpWaitsForTheLoginIfAsked(t *testing.T) {
+	tn := newTailnet(t)
+	tn.RequireAuth = true
+	n := tn.node(t, "n")
+	got := make(chan error)
+	go func() {
+		_, err := n.UpPatiently(deadline(t))
+		got <- err
+	}()
+	eventually(t, "somebody must log in", func() bool { return n.LoginURL() != "" })
+	if !tn.CompleteAuth(n.LoginURL()) {
+		t.Fatalf("no login at %q", n.LoginURL())
+	}
+	must(t, <-got)
+}
+
+func beginUp(t *testing.T, n *Node, timeout time.Duration) (out Outcome) {
+	fd, err := n.BeginUp(timeout)
+	must(t, err)
+	f := os.NewFile(uintptr(fd), "outcome")
+	defer f.Close()
+	must(t, json.NewDecoder(f).Decode(&out))
+	return out
+}
+
+func TestBeginUpTellsTheOutcome(t *testing.T) {
+	tn := newTailnet(t)
+	if out := beginUp(t, tn.node(t, "n"), time.Minute); out.Kind != KindNone || out.Status.DNSName != "n.tailnet.test" {
+		t.Errorf("%+v", out)
+	}
+	tn.RequireAuth = true
+	if out := beginUp(t, tn.node(t, "m"), time.Minute); out.Kind != KindLogin || out.LoginURL == "" {
+		t.Errorf("%+v", out)
+	}
+	tn.HTTPTestServer.Close()
+	if out := beginUp(t, tn.node(t, "o"), time.Millisecond); out.Kind != KindControl || out.Status != nil {
+		t.Errorf("%+v", out)
+	}
+}
+
+func TestClosingTheDescriptorCancelsUp(t *testing.T) {
+	tn := newTailnet(t)
+	tn.HTTPTestServer.Close()
+	n := tn.node(t, "n")
+	goroutines := func() string {
+		var b strings.Builder
+		pprof.Lookup("goroutine").WriteTo(&b, 1)
+		return b.String()
+	}
+	fd, err := n.BeginUp(time.Hour)
+	must(t, err)
+	eventually(t, "up waits", func() bool { return strings.Contains(goroutines(), "(*waiter).watch") })
+	must(t, unix.Close(fd))
+	eventually(t, "up has ended", func() bool { return !strings.Contains(goroutines(), "(*waiter).watch") })
+}
+
+// again makes a node from the state folder of one that has been closed.
+func (tn *tailnet) again(t *testing.T, first *Node, change ...func(*Config)) *Node {
+	t.Helper()
+	must(t, first.Close())
+	return tn.node(t, "again", append(change, func(c *Config) { c.Dir = first.config.Dir })...)
+}
+
+func TestStoredNodeIgnoresASpentKey(t *testing.T) {
+	tn := newTailnet(t)
+	tn.RequireAuthKey = "once"
+	first := tn.upNode(t, "first", func(c *Config) { c.AuthKey = "once" })
+	addrs := first.Addresses()
+	tn.RequireAuthKey = ""
+	second := tn.again(t, first, func(c *Config) { c.AuthKey = "once" })
+	_, err := second.Up(deadline(t))
+	must(t, err)
+	if !slices.Equal(second.Addresses(), addrs) {
+		t.Errorf("another node came up: %v, not %v", second.Addresses(), addrs)
+	}
+	if second.server.AuthKey != "" {
+		t.Error("the spent key was offered")
+	}
+}
+
+// A stored node that the tailnet no longer accepts is offered the key after all.
+func TestKeyIsOfferedWhenTheStoredNodeIsRefused(t *testing.T) {
+	tn := newTailnet(t)
+	first := tn.upNode(t, "first")
+	tn.RequireAuth = true
+	second := tn.again(t, first, func(c *Config) { c.AuthKey = "fresh" })
+	_, err := second.Up(deadline(t))
+	if second.server.AuthKey != "fresh" {
+		t.Error("the key was not offered")
+	}
+	// This control server wants a login from whoever has a key, too.
+	if KindOf(err) != KindExpired || !strings.Contains(err.Error(), second.LoginURL()) {
+		t.Errorf("kind %d: %v", KindOf(err), err)
+	}
+}
+
+// Starting with a stored node is what a restart costs.
+func BenchmarkRestart(b *testing.B) {
+	tn := newTailnet(b)
+	dir := b.TempDir()
+	for b.Loop() {
+		n := tn.upNode(b, "n", func(c *Config) { c.Dir = dir })
+		_, err := n.Listen("tcp", ":4711")
+		must(b, err)
+		b.StopTimer()
+		must(b, n.Close())
+		b.StartTimer()
 	}
 }

@@ -1,0 +1,8 @@
+//go:build !race
+
+package node
+
+const (
+	raceDetector = false
+	bulkBytes    = 128 << 20
+)

@@ -1,0 +1,225 @@
+package node
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Connections wait in the poller, not in threads, and cost little memory. The
+// server is a process of its own, so that only its side is measured.
+func TestOpenConnectionsAreCheap(t *testing.T) {
+	const count, limit = 2000, 32 << 10
+	raiseFileLimit(t)
+	tn := newTailnet(t)
+	client := tn.upNode(t, "client")
+	server := startServer(t, tn)
+	p := &pair{t: t, client: client, addr: server.hello.Addr}
+
+	var ends []end
+	open := func(count int) {
+		for range count {
+			near, err := p.dial()
+			must(t, err)
+			ends = append(ends, near)
+		}
+	}
+	open(100) // what the first ones cost is not theirs
+	before := server.measure(100)
+	open(count)
+	after := server.measure(100 + count)
+	each := (after.RSS - before.RSS) / count
+	t.Logf("RSS %d KB, then %d KB: %d bytes a connection; threads %d, then %d; goroutines %d, then %d",
+		before.RSS>>10, after.RSS>>10, each, before.Threads, after.Threads, before.Goroutines, after.Goroutines)
+	// The runtime itself may start a few, however many connections there are.
+	if added := after.Threads - before.Threads; added > 8 {
+		t.Errorf("%d connections added %d threads", count, added)
+	}
+	if !raceDetector && each > limit {
+		t.Errorf("a connection costs %d bytes of RSS, at most %d are allowed", each, limit)
+	}
+	for _, e := range ends {
+		e.close()
+	}
+}
+
+// figures is what a server process says of itself.
+type figures struct {
+	Addr                string
+	RSS                 int
+	Threads, Goroutines int
+}
+
+type serverProcess struct {
+	t     *testing.T
+	hello figures
+	in    *os.File
+	out   *json.Decoder
+}
+
+// startServer runs TestServerProcess below in a process of its own.
+func startServer(t *testing.T, tn *tailnet) *serverProcess {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command(exe, "-test.run=^TestServerProcess$")
+	cmd.Env = append(os.Environ(), "NODE_TEST_CONTROL="+tn.url)
+	cmd.Stderr = os.Stderr
+	stdin, in, err := os.Pipe()
+	must(t, err)
+	out, stdout, err := os.Pipe()
+	must(t, err)
+	cmd.Stdin, cmd.Stdout = stdin, stdout
+	must(t, cmd.Start())
+	stdin.Close()
+	stdout.Close()
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	s := &serverProcess{t: t, in: in, out: json.NewDecoder(out)}
+	must(t, s.out.Decode(&s.hello))
+	return s
+}
+
+// measure waits until the process has accepted so many connections in all.
+func (s *serverProcess) measure(accepted int) (f figures) {
+	s.t.Helper()
+	_, err := fmt.Fprintln(s.in, accepted)
+	must(s.t, err)
+	must(s.t, s.out.Decode(&f))
+	return f
+}
+
+// TestServerProcess is no test but the other process of the one above.
+func TestServerProcess(t *testing.T) {
+	url := os.Getenv("NODE_TEST_CONTROL")
+	if url == "" {
+		return
+	}
+	raiseFileLimit(t)
+	n := (&tailnet{url: url}).upNode(t, "server")
+	fd, err := n.Listen("tcp", ":4711")
+	must(t, err)
+	listener := os.NewFile(uintptr(fd), "listener")
+	out := json.NewEncoder(os.Stdout)
+	must(t, out.Encode(figures{Addr: fmt.Sprintf("%v:4711", n.Addresses()[0])}))
+	accepted := make(chan end, 4096)
+	go func() {
+		for {
+			e, err := acceptFrom(listener)
+			if err != nil {
+				return
+			}
+			accepted <- e
+		}
+	}()
+	var ends []end
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		wanted, err := strconv.Atoi(lines.Text())
+		must(t, err)
+		for len(ends) < wanted {
+			ends = append(ends, <-accepted)
+		}
+		must(t, out.Encode(figures{
+			RSS: residentBytes(t), Threads: pprof.Lookup("threadcreate").Count(), Goroutines: runtime.NumGoroutine(),
+		}))
+	}
+	os.Exit(0) // whatever is open goes with the process
+}
+
+func residentBytes(t *testing.T) int {
+	b, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(os.Getpid())).Output()
+	must(t, err)
+	kb, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	must(t, err)
+	return kb << 10
+}
+
+func TestClosedConnectionsLeaveNothing(t *testing.T) {
+	p := newPair(t)
+	churn := func(count int) {
+		for i := range count {
+			near, far := p.connect()
+			switch i % 4 {
+			case 0:
+				near.abort()
+				far.close()
+			case 1:
+				far.abort()
+				near.close()
+			case 2:
+				near.closeWrite()
+				near.close()
+				far.close()
+			default:
+				far.close()
+				near.close()
+			}
+		}
+		eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+	}
+	churn(200)
+	fds, goroutines, heap := openFiles(t), runtime.NumGoroutine(), heapInUse()
+	churn(10_000)
+	eventually(t, "no more descriptors or goroutines than before", func() bool {
+		return openFiles(t) <= fds && runtime.NumGoroutine() <= goroutines
+	})
+	grown := heapInUse() - heap
+	t.Logf("descriptors %d, then %d; goroutines %d, then %d; the heap grew by %d bytes",
+		fds, openFiles(t), goroutines, runtime.NumGoroutine(), grown)
+	if grown > 8<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+}
+
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A server with more connections than its queue of packets holds still stops.
+func TestCloseWithManyConnections(t *testing.T) {
+	p := newPair(t)
+	raiseFileLimit(t)
+	var ends []end
+	for range 1500 {
+		near, far := p.connect()
+		ends = append(ends, near, far)
+	}
+	for _, e := range ends[:1500] { // half of them are in their last handshake
+		e.close()
+	}
+	must(t, p.server.Close())
+	must(t, p.client.Close())
+	for _, e := range ends[1500:] {
+		e.close()
+	}
+	eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/dev/fd")
+	must(t, err)
+	return len(entries)
+}
+
+func raiseFileLimit(t *testing.T) {
+	t.Helper()
+	var lim unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &lim))
+	lim.Cur = min(lim.Max, 10240) // macOS refuses more than OPEN_MAX
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &lim))
+}

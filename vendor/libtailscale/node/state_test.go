@@ -1,0 +1,78 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestUnusableStateFolder(t *testing.T) {
+	tn := newTailnet(t)
+	running := tn.upNode(t, "running")
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, []byte("{}"), 0o600))
+	for _, c := range []struct {
+		name, dir, says string
+	}{
+		{"in use", running.config.Dir, "in use"},
+		{"a file", file, "not a directory"},
+		{"under a file", filepath.Join(file, "state"), "not a directory"},
+		{"broken state", stateWith(t, "tailscaled.state", "{"), "JSON"},
+		{"broken profiles", stateWith(t, "tailscaled.state", `{"_profiles":"AAAA"}`), "profiles"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := tn.node(t, "n", func(config *Config) { config.Dir = c.dir }).Start()
+			if KindOf(err) != KindState || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.dir) {
+				t.Errorf("kind %d: %v", KindOf(err), err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestStateFolderWithoutPermission(t *testing.T) {
+	parent := t.TempDir()
+	must(t, os.Chmod(parent, 0o500))
+	n := newTailnet(t).node(t, "n", func(c *Config) { c.Dir = filepath.Join(parent, "state") })
+	asOrdinaryUser(t, func() {
+		_, err := openState(&n.config, n.logf)
+		if KindOf(err) != KindState || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("kind %d: %v", KindOf(err), err)
+		}
+		t.Log(err)
+	})
+}
+
+// A node whose folder turned out to be unusable can be given another.
+func TestConfigureAfterAFailedStart(t *testing.T) {
+	n := newTailnet(t).node(t, "n")
+	good := n.config.Dir
+	must(t, n.Configure(func(c *Config) { c.Dir = "/dev/null/state" }))
+	if err := n.Start(); KindOf(err) != KindState {
+		t.Fatalf("%v", err)
+	}
+	must(t, n.Configure(func(c *Config) { c.Dir = good }))
+	must(t, n.Start())
+	if err := n.Configure(func(*Config) {}); err == nil {
+		t.Error("a running node was configured")
+	}
+}
+
+func TestStateFolderIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	must(t, os.Mkdir(dir, 0o755))
+	newTailnet(t).upNode(t, "n", func(c *Config) { c.Dir = dir })
+	must(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	}))
+}
+
+func stateWith(t *testing.T, name, content string) string {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	return dir
+}
