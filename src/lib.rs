@@ -10,6 +10,8 @@ pub mod listen;
 pub mod peer;
 pub mod policy;
 pub mod proxy;
+#[cfg(feature = "tailnet")]
+pub mod run;
 pub mod tailnet;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;

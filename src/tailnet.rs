@@ -18,11 +18,8 @@ pub struct Verdict {
 
 /// Where verdicts come from: the tailnet node, or a test.
 pub trait Tailnet: Send + Sync + 'static {
-    /// Judges a peer that is connected, or about to be, to our address `local`.
+    /// Judges a peer that has just connected to our address `local`. Fails closed.
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
-
-    /// Everybody in the netmap.
-    fn roster(&self) -> Vec<Member>;
 }
 
 /// One peer of the netmap.

@@ -1,6 +1,8 @@
 //! One record for each request when it ends: who, what, the outcome. Never content: no body, query,
 //! prompt, header or key.
 
+mod journal;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +11,8 @@ use http::{Method, StatusCode};
 
 use crate::peer::Peer;
 use crate::policy::Endpoint;
+
+pub use journal::{Journal, Standing};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

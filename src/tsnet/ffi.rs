@@ -131,6 +131,21 @@ impl Handle {
         })
     }
 
+    /// JSON of everybody in the netmap, with access to `port` and the values of `capability`.
+    pub(super) fn peers(&self, port: u16, capability: &str) -> Result<String, Error> {
+        let capability = c_string(capability)?;
+        // SAFETY: the string is NUL-terminated and outlives the call.
+        let json = unsafe { sys::tailscale_peers(self.sd, port, capability.as_ptr()) };
+        if json.is_null() {
+            return Err(self.error(-1));
+        }
+        // SAFETY: not null, so NUL-terminated and ours until it is freed below.
+        let copy = unsafe { CStr::from_ptr(json) }.to_string_lossy().into_owned();
+        // SAFETY: freed once, and not used afterwards.
+        unsafe { sys::tailscale_free(json) };
+        Ok(copy)
+    }
+
     /// Whether the live packet filter lets `src` ("ip") connect to `dst` ("ip:port").
     pub(super) fn check_access(&self, src: &str, dst: &str) -> Result<bool, Error> {
         let (src, dst) = (c_string(src)?, c_string(dst)?);

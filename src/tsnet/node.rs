@@ -16,6 +16,7 @@ use super::ffi::{Handle, Opt, error_of};
 use super::listener::{Listener, parse_peer};
 use super::{Conn, Error, Events};
 use crate::peer::Peer;
+use crate::tailnet::Member;
 
 /// What a node is to be.
 #[derive(Default, Clone)]
@@ -213,6 +214,17 @@ impl Node {
         serde_json::from_str(&json).map_err(|e| Error::Other(format!("capabilities of {src}: {e}")))
     }
 
+    /// Everybody in the netmap, with access to our TCP `port` and what the tailnet policy grants
+    /// under the app capability `capability`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], or the library's words.
+    pub async fn members(&self, port: u16, capability: &str) -> Result<Vec<Member>, Error> {
+        let capability = capability.to_owned();
+        let json = self.blocking(move |handle| handle.peers(port, &capability)).await?;
+        serde_json::from_str(&json).map_err(|e| Error::Other(format!("peers of the tailnet: {e}")))
+    }
+
     /// Changes in the node's life, the present situation first.
     ///
     /// # Errors
@@ -222,7 +234,7 @@ impl Node {
     }
 
     /// Stops the node: its connections and listeners end.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         // The result is that of a call that can't fail.
         let _ = self
             .blocking(|handle| {

@@ -103,7 +103,7 @@ async fn a_peer_that_became_somebody_else_is_cut() {
     let proxy = Running::new(policy(), &ollama.url);
     let mut client = proxy.client().await;
     proxy.has(1).await;
-    let mut roster = remote_ollama_proxy::tailnet::Tailnet::roster(&*proxy.word);
+    let mut roster = proxy.word.roster();
     roster[0].user = Some("mallory@example.com".to_owned());
     assert_eq!(proxy.proxy.judge(&roster), 1);
     assert!(client.rest().await.is_empty());

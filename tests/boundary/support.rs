@@ -64,8 +64,10 @@ impl Tailnet for Word {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
         self.0.lock().unwrap().clone().unwrap_or(Verdict { admitted: true, grants: Vec::new() })
     }
+}
 
-    fn roster(&self) -> Vec<Member> {
+impl Word {
+    pub(crate) fn roster(&self) -> Vec<Member> {
         let Verdict { admitted, grants } = self.verdict(&peer(), local());
         let peer = peer();
         vec![Member {

@@ -334,6 +334,23 @@ func nodeCapabilities(sd C.int, src, dst *C.char, buf *C.char, size C.size_t) C.
 	})
 }
 
+//export nodePeers
+func nodePeers(sd C.int, port C.uint16_t, capability *C.char) (out *C.char) {
+	name := C.GoString(capability)
+	try(sd, func(h *handle) error {
+		peers, err := h.Peers(context.Background(), uint16(port), name)
+		if err != nil {
+			return err
+		}
+		b, err := json.Marshal(peers)
+		if err == nil {
+			out = C.CString(string(b))
+		}
+		return err
+	})
+	return out
+}
+
 //export nodeEvents
 func nodeEvents(sd C.int, fdOut *C.int) C.int {
 	return try(sd, func(h *handle) error {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -43,6 +44,8 @@ int tailscale_check_access(tailscale sd, const char *src, const char *dst) { ret
 int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen) {
 	return nodeCapabilities(sd, MUT(src), MUT(dst), buf, buflen);
 }
+char *tailscale_peers(tailscale sd, uint16_t port, const char *capability) { return nodePeers(sd, port, MUT(capability)); }
+void tailscale_free(char *text) { free(text); }
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
 
 /* The last failure of this thread. What another thread does with the node

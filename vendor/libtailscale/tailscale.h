@@ -169,6 +169,14 @@ extern int tailscale_check_access(tailscale sd, const char *src, const char *dst
  * ("ip:port", ours) under "app": {"name": [value, ...], ...}. EBADF, ERANGE. */
 extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen);
 
+/* JSON of everybody in the netmap, with access to our TCP port and the values
+ * granted under an app capability: [{"node", "stable_id", "user" or "tags",
+ * "os", "addresses", "online", "expired", "admitted": addresses that may
+ * connect, "grants": [...]}, ...]. NULL on failure; to be freed with
+ * tailscale_free. */
+extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
+extern void tailscale_free(char *text);
+
 /* A non-blocking descriptor with one JSON object per line for every change of
  * state, the present one first; close() ends it. "type" is one of
  *   state   "state": NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped

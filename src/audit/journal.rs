@@ -1,0 +1,146 @@
+//! The node's own journal of who gained and who lost access, and whose grants changed.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::policy::{Access, Rights};
+use crate::tailnet::Member;
+
+/// Compares what the tailnet says now with what it said before, and keeps the differences: in the
+/// log, and as JSON lines in a file of mode 0600.
+pub struct Journal {
+    file: Option<File>,
+    known: Option<BTreeMap<String, Standing>>,
+}
+
+/// Where a peer stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standing {
+    /// MagicDNS name.
+    pub node: String,
+    /// User or tags.
+    pub principal: String,
+    /// The values granted under this node's capability.
+    pub grants: Vec<Value>,
+    /// Why some of them grant nothing.
+    pub faults: Vec<String>,
+}
+
+impl Journal {
+    /// Appends to the file at `path`. Without it the journal is in the log alone.
+    pub fn open(path: &Path) -> Self {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = file
+            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"))
+            .ok();
+        Journal { file, known: None }
+    }
+
+    /// Takes note of everybody. The first time, it notes who has access to begin with.
+    pub fn observe(&mut self, access: Access, members: &[Member]) {
+        let now: BTreeMap<String, Standing> = members
+            .iter()
+            .filter(|m| !m.admitted.is_empty())
+            .map(|m| (m.stable_id.clone(), standing(access, m)))
+            .collect();
+        match self.known.take() {
+            None => now.iter().for_each(|(id, standing)| self.note("present", id, standing)),
+            Some(before) => self.compare(&before, &now),
+        }
+        self.known = Some(now);
+    }
+
+    fn compare(&mut self, before: &BTreeMap<String, Standing>, now: &BTreeMap<String, Standing>) {
+        for (id, old) in before.iter().filter(|(id, _)| !now.contains_key(*id)) {
+            self.note("lost", id, old);
+        }
+        for (id, new) in now {
+            match before.get(id) {
+                None => self.note("gained", id, new),
+                Some(old) if old != new => self.note("changed", id, new),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, access: &str, stable_id: &str, standing: &Standing) {
+        let Standing { node, principal, grants, faults } = standing;
+        let shown = Value::from(grants.clone());
+        tracing::info!(target: "journal", access, node, principal, stable_id, grants = %shown);
+        for fault in faults {
+            tracing::warn!(target: "journal", node, principal, "a grant of the tailnet policy grants nothing: {fault}");
+        }
+        let line = json!({
+            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "access": access, "stable_id": stable_id,
+            "node": node, "principal": principal, "grants": grants, "faults": faults,
+        });
+        if let Some(file) = &mut self.file {
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::warn!(%error, "the journal can't be written");
+                self.file = None;
+            }
+        }
+    }
+}
+
+fn standing(access: Access, member: &Member) -> Standing {
+    Standing {
+        node: member.node.clone(),
+        principal: member.user.clone().unwrap_or_else(|| member.tags.join(",")),
+        grants: member.grants.clone(),
+        faults: Rights::merge(access, &member.grants).faults,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: &str, admitted: bool, grants: Vec<Value>) -> Member {
+        let ip = "100.64.0.9".parse().unwrap();
+        Member {
+            node: format!("{id}.tailnet.test"),
+            stable_id: id.to_owned(),
+            user: Some("anna@example.com".to_owned()),
+            tags: Vec::new(),
+            os: String::new(),
+            addresses: vec![ip],
+            online: true,
+            expired: false,
+            admitted: if admitted { vec![ip] } else { Vec::new() },
+            grants,
+        }
+    }
+
+    #[test]
+    fn each_change_is_noted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path);
+        let narrow = || vec![json!({"endpoints": ["api_tags"]})];
+        for members in [
+            vec![member("a", true, vec![]), member("b", false, vec![])],
+            vec![member("a", true, vec![]), member("b", false, vec![])],
+            vec![member("a", true, narrow()), member("b", true, vec![])],
+            vec![member("a", false, narrow())],
+        ] {
+            journal.observe(Access::Network, &members);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let noted: Vec<(String, String)> = text
+            .lines()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap())
+            .map(|v| (v["access"].as_str().unwrap().to_owned(), v["stable_id"].as_str().unwrap().to_owned()))
+            .collect();
+        let expected = [("present", "a"), ("changed", "a"), ("gained", "b"), ("lost", "a"), ("lost", "b")];
+        assert_eq!(noted, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+}

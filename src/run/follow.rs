@@ -1,0 +1,91 @@
+//! What happens to the node and its tailnet while the proxy runs: names, health, and who may what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::policy;
+use crate::audit::Journal;
+use crate::config::Config;
+use crate::policy::Policy;
+use crate::proxy::Proxy;
+use crate::tsnet::{Error, Event, Node, Status};
+
+/// How often live connections are judged without a notification, for what comes about by the clock
+/// alone, such as the expiry of a peer's key.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Follows one node.
+pub(super) struct Follower<'a> {
+    config: &'a Config,
+    node: Arc<Node>,
+    proxy: Proxy,
+    policy: watch::Sender<Arc<Policy>>,
+    changed: Notify,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        node: Arc<Node>,
+        proxy: Proxy,
+        policy: watch::Sender<Arc<Policy>>,
+    ) -> Self {
+        Follower { config, node, proxy, policy, changed: Notify::new() }
+    }
+
+    /// Returns what the node can't go on with.
+    pub(super) async fn run(&self) -> Error {
+        tokio::select! {
+            ended = self.events() => ended.err().unwrap_or(Error::Closed),
+            () = self.judge() => Error::Closed,
+        }
+    }
+
+    async fn events(&self) -> Result<(), Error> {
+        let mut events = self.node.events().await?;
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Running => tracing::info!("the tailnet node is running"),
+                Event::Health(warnings) if warnings.is_empty() => tracing::info!("the tailnet node is healthy"),
+                Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
+                Event::Assigned { dns_name, addresses } => self.assigned(dns_name, addresses),
+                Event::NetmapChanged => self.changed.notify_one(),
+                Event::NeedsLogin => {
+                    tracing::error!("the node is no longer logged in: its key was removed or has expired");
+                }
+                Event::Failed(error @ Error::LoggingRequired) => return Err(error),
+                // The node recovers once somebody has acted in the admin console.
+                Event::Failed(error) => tracing::error!(%error, "nobody can reach the tailnet node"),
+                other => tracing::debug!(?other, "the tailnet node"),
+            }
+        }
+        Ok(())
+    }
+
+    fn assigned(&self, dns_name: String, addresses: Vec<std::net::IpAddr>) {
+        let new = policy(self.config, &Status { dns_name, addresses });
+        self.policy.send_if_modified(|policy| {
+            let changed = **policy != new;
+            *policy = Arc::new(new);
+            changed
+        });
+    }
+
+    /// Judges everybody whenever the tailnet's word may have changed, and keeps the journal.
+    async fn judge(&self) {
+        let mut journal = Journal::open(&self.config.node.state_dir.join("journal.jsonl"));
+        loop {
+            let access = &self.config.access;
+            match self.node.members(self.config.port, &access.capability).await {
+                Ok(members) => {
+                    self.proxy.judge(&members);
+                    journal.observe(access.mode, &members);
+                }
+                Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
+            }
+            let _ = tokio::time::timeout(SWEEP, self.changed.notified()).await;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
+
+mod follow;
+mod stop;
+mod word;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::auth;
+use crate::config::Config;
+use crate::policy::{Hosts, Policy};
+use crate::proxy::{Drained, Proxy};
+use crate::tsnet::{Builder, Error, Node, Status};
+use follow::Follower;
+pub use stop::Stop;
+use word::Word;
+
+/// Why the proxy does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The auth key can't be used.
+    #[error("{0}")]
+    Key(#[from] auth::KeyFault),
+    /// The tailnet node does not work.
+    #[error("{way_out}: {error}")]
+    Node {
+        /// What somebody has to do.
+        way_out: String,
+        /// What is the matter.
+        error: Error,
+    },
+    /// The listener has ended by itself.
+    #[error("the listener in the tailnet has ended: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// Joins the tailnet and serves peers until told to stop.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
+    let started = Instant::now();
+    let found = auth::key(&config.node)?;
+    let explain = |error| explain(error, &found);
+    let node = Arc::new(build(config, &found).map_err(explain)?);
+    tracing::info!(hostname = config.node.hostname, auth_key = %found, "joining the tailnet");
+    let status = tokio::select! {
+        status = node.up(config.node.up_timeout) => status.map_err(explain)?,
+        () = stop.wait() => return Ok(()),
+    };
+    let listener = node.listen(config.port).await.map_err(explain)?;
+
+    let (policy, current) = watch::channel(Arc::new(policy(config, &status)));
+    let word = Word::new(Arc::clone(&node), config);
+    let proxy = Proxy::new(current, config.access.mode, Arc::new(word), config.upstream.clone());
+    tracing::info!(
+        name = status.dns_name,
+        addresses = ?status.addresses,
+        port = config.port,
+        upstream = %config.upstream,
+        endpoints = ?config.endpoints,
+        ms = started.elapsed().as_millis() as u64,
+        "listening in the tailnet"
+    );
+    warn_of_other_name(config, &status);
+
+    let follower = Follower::new(config, Arc::clone(&node), proxy.clone(), policy);
+    let mut failed = None;
+    let told = async {
+        tokio::select! {
+            () = stop.wait() => {}
+            error = follower.run() => failed = Some(error),
+        }
+        tracing::info!(deadline = ?config.drain_timeout, "stopping: running requests may end");
+    };
+    let Drained { cut } = proxy.serve(listener, told, config.drain_timeout).await?;
+    node.close().await;
+    tracing::info!(cut, "stopped");
+    failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+fn build(config: &Config, found: &auth::Found) -> Result<Node, Error> {
+    let node = &config.node;
+    Builder::new()
+        .hostname(&node.hostname)
+        .state_dir(&node.state_dir)
+        .auth_key(found.key().map(|key| key.expose()))
+        .control_url(node.control_url.as_deref())
+        .tags(&node.tags)
+        .ephemeral(node.ephemeral)
+        .port_mapping(node.port_mapping)
+        .build()
+}
+
+fn policy(config: &Config, status: &Status) -> Policy {
+    let mut hosts = Hosts::default();
+    hosts.add_dns_name(&status.dns_name);
+    hosts.add(&config.node.hostname);
+    status.addresses.iter().for_each(|ip| hosts.add_ip(*ip));
+    config.http.hosts.iter().for_each(|name| hosts.add(name));
+    Policy { endpoints: config.endpoints, preflight: config.http.preflight, hosts }
+}
+
+fn warn_of_other_name(config: &Config, status: &Status) {
+    let given = status.dns_name.split('.').next().unwrap_or_default();
+    if !given.is_empty() && given != config.node.hostname {
+        tracing::warn!(
+            wanted = config.node.hostname,
+            given,
+            "the name was taken in the tailnet, clients must use the given one; remove the other node or rename this one in the admin console"
+        );
+    }
+}
+
+/// What a person has to do, beside the library's words.
+fn explain(error: Error, found: &auth::Found) -> Failure {
+    let way_out = match &error {
+        Error::LoginNeeded { url } if found.key().is_none() => {
+            format!(
+                "no auth key was found: set {} or node.auth_key_file, or open {url} and start again",
+                auth::ENV
+            )
+        }
+        Error::LoginNeeded { url } => format!("open {url} and start again"),
+        Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
+            format!(
+                "make a new auth key in the tailnet's admin console and put it where it was found: {found}"
+            )
+        }
+        Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
+        Error::ControlUnreachable { .. } => "check the network and node.control_url".to_owned(),
+        Error::LoggingRequired => "turn the requirement off in the tailnet, or use another tailnet".to_owned(),
+        _ => "the tailnet node does not start".to_owned(),
+    };
+    Failure::Node { way_out, error }
+}

@@ -1,0 +1,43 @@
+//! The tailnet's word on a peer, from the node.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::peer::Peer;
+use crate::tailnet::{Tailnet, Verdict};
+use crate::tsnet::{Error, Node};
+
+/// Asks the node's live packet filter.
+pub(super) struct Word {
+    node: Arc<Node>,
+    capability: String,
+}
+
+impl Word {
+    pub(super) fn new(node: Arc<Node>, config: &Config) -> Self {
+        Word { node, capability: config.access.capability.clone() }
+    }
+
+    fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
+        let src = peer.addr.ip();
+        let admitted = self.node.check_access(src, local)?;
+        let mut granted = self.node.capabilities(src, local)?;
+        let grants = match granted.get_mut(&self.capability).map(Value::take) {
+            Some(Value::Array(values)) => values,
+            _ => Vec::new(),
+        };
+        Ok(Verdict { admitted, grants })
+    }
+}
+
+impl Tailnet for Word {
+    fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
+        self.ask(peer, local).unwrap_or_else(|error| {
+            tracing::error!(%error, %peer, "what the tailnet grants can't be told: refused");
+            Verdict::default()
+        })
+    }
+}

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"tailscale.com/tailcfg"
+	"tailscale.com/wgengine/filter"
+)
+
+// A Peer is a node of the netmap and what the tailnet policy, as it stands now,
+// lets it do here.
+type Peer struct {
+	Node      string       `json:"node"` // MagicDNS name, no final dot
+	StableID  string       `json:"stable_id"`
+	User      string       `json:"user,omitempty"`
+	Tags      []string     `json:"tags,omitempty"`
+	OS        string       `json:"os,omitempty"`
+	Addresses []netip.Addr `json:"addresses"`
+	Online    bool         `json:"online,omitempty"`
+	Expired   bool         `json:"expired,omitempty"` // its node key
+	// Admitted holds those of its addresses that may connect to the port asked
+	// about; empty for an expired peer.
+	Admitted []netip.Addr `json:"admitted,omitempty"`
+	// Grants holds the values of the capability asked about.
+	Grants []json.RawMessage `json:"grants,omitempty"`
+}
+
+// Peers returns everybody in the netmap, by name, with access to a TCP port of
+// ours and the values granted under an app capability.
+func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Peer, error) {
+	lc, err := n.client()
+	if err != nil {
+		return nil, err
+	}
+	status, err := lc.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Taken after the netmap: a peer that has been added meanwhile is judged the
+	// next time.
+	live, err := n.filter()
+	if err != nil {
+		return nil, err
+	}
+	ours := n.Addresses()
+	peers := []Peer{}
+	for _, st := range status.Peer {
+		p := Peer{
+			Node:      strings.TrimSuffix(st.DNSName, "."),
+			StableID:  string(st.ID),
+			OS:        st.OS,
+			Addresses: st.TailscaleIPs,
+			Online:    st.Online,
+			Expired:   st.Expired,
+		}
+		if st.Tags != nil && st.Tags.Len() > 0 {
+			p.Tags = st.Tags.AsSlice()
+		} else if owner, ok := status.User[st.UserID]; ok {
+			p.User = owner.LoginName
+		}
+		if live != nil && !p.Expired {
+			p.judge(live, ours, port, tailcfg.PeerCapability(capability))
+		}
+		peers = append(peers, p)
+	}
+	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.StableID, b.StableID)) })
+	return peers, nil
+}
+
+func (p *Peer) judge(live *filter.Filter, ours []netip.Addr, port uint16, capability tailcfg.PeerCapability) {
+	for _, src := range p.Addresses {
+		for _, dst := range ours {
+			if src.Is4() != dst.Is4() {
+				continue
+			}
+			if live.CheckTCP(src, dst, port) == filter.Accept {
+				p.Admitted = append(p.Admitted, src)
+			}
+			if p.Grants == nil {
+				for _, value := range live.CapsWithValues(src, dst)[capability] {
+					p.Grants = append(p.Grants, json.RawMessage(value))
+				}
+			}
+		}
+	}
+}
