@@ -37,13 +37,13 @@ proxy=target/release/remote-ollama-proxy
 testtailnet=target/testtailnet
 
 build() {
-  local minutes='' minute=''
+  local minutes='' seconds=''
   if [ ! -x "$proxy" ]; then
     say "The first time, three parts are built; on two cores this takes five to ten minutes in all."
-    minutes=', two to four minutes' minute=', about a minute'
+    minutes=', two to four minutes' seconds=', about fifteen seconds'
   fi
   step "Part 1: the proxy (Rust, and Go for the tailnet node$minutes)" "$dir/build" cargo build --locked --release
-  step "Part 2: the test tailnet (Go$minute)" "$dir/build" make testtailnet
+  step "Part 2: the test tailnet (Go$seconds)" "$dir/build" make testtailnet
   say "Part 3: Ollama and a toy model"
   tests/ollama/ollama.sh models >/dev/null
   end_on_signals # which step has taken back

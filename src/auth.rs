@@ -1,43 +1,118 @@
-//! The auth key: where it is looked for, in which order, and that nobody else can read it.
+//! What the node joins with the first time, an auth key or an OAuth client secret: where it is
+//! looked for, in which order, and that nobody else can read it.
+//!
+//! Source for the variables and their order: `tsnet.Server` in Tailscale's Go library, which reads
+//! them by itself, so a variable that were passed over here would be used all the same.
 
+mod file;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::{NodeConfig, Secret};
+pub use file::{KeyFault, read};
 
-/// The environment variable, the one that Tailscale's own programs read.
+/// The environment variable for an auth key, the one that Tailscale's own programs read.
 pub const ENV: &str = "TS_AUTHKEY";
 
-/// What was found. A node that is enrolled already needs no key.
-#[derive(Debug)]
+/// The variables that are looked at, in this order, before any file.
+const VARIABLES: [(&str, Kind); 3] =
+    [(ENV, Kind::AuthKey), ("TS_AUTH_KEY", Kind::AuthKey), ("TS_CLIENT_SECRET", Kind::ClientSecret)];
+
+/// What a node may join with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An auth key, made for one or several nodes.
+    AuthKey,
+    /// The secret of an OAuth client, from which auth keys are made.
+    ClientSecret,
+}
+
+/// What a node joins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    kind: Kind,
+    secret: Secret,
+}
+
+impl Credential {
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn parse(kind: Kind, text: &str) -> Result<Credential, KeyFault> {
+        let secret = text.trim();
+        let is_client_secret = secret.starts_with("tskey-client-");
+        match kind {
+            _ if secret.is_empty() => Err(KeyFault::Empty(kind)),
+            _ if !secret.bytes().all(|b| b.is_ascii_graphic()) => Err(KeyFault::Content(kind)),
+            _ if secret.starts_with("tskey-api-") => Err(KeyFault::AccessToken),
+            Kind::AuthKey if is_client_secret => Err(KeyFault::ClientSecret),
+            Kind::ClientSecret if !is_client_secret => Err(KeyFault::NoClientSecret),
+            _ => Ok(Credential { kind, secret: Secret::new(secret.to_owned()) }),
+        }
+    }
+}
+
+/// What was found. A node that is enrolled already needs nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A key from the environment.
-    Environment(Secret),
-    /// A key from a file.
-    File(PathBuf, Secret),
+    /// From this environment variable.
+    Environment(&'static str, Credential),
+    /// From a file.
+    File(PathBuf, Credential),
     /// The file that the config names is gone; an enrolled node runs without.
     NoFile(PathBuf),
-    /// Neither is set.
+    /// Nothing is set.
     Nothing,
 }
 
 impl Found {
-    /// The key.
+    /// The auth key, if it is one.
     pub fn key(&self) -> Option<&Secret> {
+        self.credential().filter(|c| c.kind == Kind::AuthKey).map(|c| &c.secret)
+    }
+
+    /// The OAuth client secret, if it is one.
+    pub fn client_secret(&self) -> Option<&Secret> {
+        self.credential().filter(|c| c.kind == Kind::ClientSecret).map(|c| &c.secret)
+    }
+
+    /// Whatever was found.
+    pub fn credential(&self) -> Option<&Credential> {
         match self {
-            Found::Environment(key) | Found::File(_, key) => Some(key),
+            Found::Environment(_, credential) | Found::File(_, credential) => Some(credential),
             Found::NoFile(_) | Found::Nothing => None,
         }
+    }
+
+    /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
+    /// for nodes that it keeps, unless the secret says so itself. Left alone, Tailscale's library
+    /// makes the former, whatever the node asks for.
+    #[must_use]
+    pub(crate) fn ephemeral(mut self, on: bool) -> Found {
+        if let Found::Environment(_, credential) | Found::File(_, credential) = &mut self {
+            let secret = credential.secret.expose();
+            let attributes = secret.split_once('?').map(|(_, attributes)| attributes);
+            let says_so = attributes.is_some_and(|a| a.split('&').any(|a| a.starts_with("ephemeral=")));
+            if credential.kind == Kind::ClientSecret && !says_so {
+                let joint = if attributes.is_some() { '&' } else { '?' };
+                credential.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
+            }
+        }
+        self
     }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Found::Environment(key) => write!(f, "{key} from {ENV}"),
-            Found::File(path, key) => write!(f, "{key} from {}", path.display()),
+            Found::Environment(variable, c) => write!(f, "{} from {variable}", c.kind),
+            Found::File(path, c) => write!(f, "{} from {}", c.kind, path.display()),
             Found::NoFile(path) => {
                 write!(f, "none: {} does not exist; only an enrolled node starts", path.display())
             }
@@ -46,58 +121,127 @@ impl fmt::Display for Found {
     }
 }
 
-/// Why a key file can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFault {
-    /// Not readable.
-    #[error("{path} can't be read: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        reason: std::io::Error,
-    },
-    /// Others may read or write it.
-    #[error("{path} has mode {mode:04o}, so others can read the key: chmod 600 {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Empty, or more than one line.
-    #[error("{0} must hold one line with the key, and nothing else")]
-    Content(PathBuf),
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::AuthKey => "auth key",
+            Kind::ClientSecret => "OAuth client secret",
+        })
+    }
 }
 
-/// Looks for the auth key: `TS_AUTHKEY`, then the config's `node.auth_key_file`.
+/// The environment variables that matter here, as they were when the process started.
+#[derive(Default, Clone)]
+pub struct Environment(BTreeMap<&'static str, OsString>);
+
+impl Environment {
+    /// The process's own.
+    pub fn of_process() -> Environment {
+        Environment::new(std::env::var_os)
+    }
+
+    /// What `value` gives for each variable; an empty one counts as not set.
+    pub fn new(value: impl Fn(&'static str) -> Option<OsString>) -> Environment {
+        let set = |(variable, _)| Some((variable, value(variable).filter(|v| !v.is_empty())?));
+        Environment(VARIABLES.into_iter().filter_map(set).collect())
+    }
+
+    /// The first variable that is set.
+    ///
+    /// # Errors
+    /// It holds no such thing.
+    pub fn find(&self) -> Result<Option<Found>, (&'static str, KeyFault)> {
+        let first = VARIABLES.into_iter().find_map(|(v, kind)| Some((v, kind, self.0.get(v)?)));
+        let Some((variable, kind, value)) = first else { return Ok(None) };
+        value
+            .to_str()
+            .ok_or(KeyFault::Content(kind))
+            .and_then(|text| Credential::parse(kind, text))
+            .map(|credential| Some(Found::Environment(variable, credential)))
+            .map_err(|fault| (variable, fault))
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What the config found; see [`NodeConfig::credential`].
 ///
 /// # Errors
-/// The file is there and can't be used.
-pub fn key(node: &NodeConfig) -> Result<Found, KeyFault> {
-    if let Some(key) = std::env::var(ENV).ok().filter(|key| !key.trim().is_empty()) {
-        return Ok(Found::Environment(Secret::new(key.trim().to_owned())));
-    }
-    match &node.auth_key_file {
-        None => Ok(Found::Nothing),
-        Some(path) => read(path),
-    }
+/// None any more.
+pub fn key(node: &NodeConfig) -> Result<Found, Infallible> {
+    Ok(node.credential.clone())
 }
 
-fn read(path: &Path) -> Result<Found, KeyFault> {
-    let unreadable = |reason| KeyFault::Unreadable { path: path.to_owned(), reason };
-    let meta = match fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::NoFile(path.to_owned())),
-        other => other.map_err(unreadable)?,
-    };
-    let mode = meta.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFault::Open { path: path.to_owned(), mode });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(set: &[(&'static str, &str)]) -> Environment {
+        Environment::new(|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v)))
     }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    let key = text.trim();
-    if key.is_empty() || key.contains(char::is_whitespace) {
-        return Err(KeyFault::Content(path.to_owned()));
+
+    #[test]
+    fn the_variables_have_an_order_and_an_empty_one_is_none() {
+        let all = [(ENV, "a"), ("TS_AUTH_KEY", "b"), ("TS_CLIENT_SECRET", "tskey-client-c")];
+        let found = environment(&all).find().unwrap().unwrap();
+        assert_eq!(found.key().unwrap().expose(), "a");
+        assert_eq!(found.client_secret(), None);
+        assert_eq!(found.to_string(), "auth key from TS_AUTHKEY");
+
+        let found = environment(&all[1..]).find().unwrap().unwrap();
+        assert_eq!(found.key().unwrap().expose(), "b");
+
+        let found = environment(&[(ENV, ""), all[2]]).find().unwrap().unwrap();
+        assert_eq!(found.key(), None);
+        assert_eq!(found.client_secret().unwrap().expose(), "tskey-client-c");
+        assert_eq!(found.to_string(), "OAuth client secret from TS_CLIENT_SECRET");
+
+        assert_eq!(environment(&[]).find().unwrap(), None);
     }
-    Ok(Found::File(path.to_owned(), Secret::new(key.to_owned())))
+
+    #[test]
+    fn a_variable_that_holds_something_else_is_a_fault() {
+        for (variable, value, said) in [
+            (ENV, " \n", "is empty"),
+            (ENV, "a b", "one line"),
+            (ENV, "tskey-client-a", "TS_CLIENT_SECRET"),
+            (ENV, "tskey-api-a", "API access token"),
+            ("TS_CLIENT_SECRET", "tskey-auth-a", "TS_AUTHKEY"),
+        ] {
+            let (named, fault) = environment(&[(variable, value)]).find().unwrap_err();
+            assert_eq!(named, variable);
+            assert!(fault.to_string().contains(said), "{fault}");
+        }
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = Environment::new(|name| (name == ENV).then(|| OsString::from_vec(vec![0xff])));
+        assert!(bytes.find().is_err());
+    }
+
+    #[test]
+    fn a_client_makes_keys_for_nodes_that_stay_unless_told_otherwise() {
+        for (secret, ephemeral, completed) in [
+            ("tskey-client-a", false, "tskey-client-a?ephemeral=false"),
+            ("tskey-client-a", true, "tskey-client-a?ephemeral=true"),
+            ("tskey-client-a?preauthorized=true", false, "tskey-client-a?preauthorized=true&ephemeral=false"),
+            ("tskey-client-a?b=1&ephemeral=true", false, "tskey-client-a?b=1&ephemeral=true"),
+        ] {
+            let found = environment(&[("TS_CLIENT_SECRET", secret)]).find().unwrap().unwrap();
+            assert_eq!(found.ephemeral(ephemeral).client_secret().unwrap().expose(), completed);
+        }
+        let found = environment(&[(ENV, "a")]).find().unwrap().unwrap();
+        assert_eq!(found.ephemeral(true).key().unwrap().expose(), "a");
+    }
+
+    #[test]
+    fn nothing_that_is_printed_shows_a_secret() {
+        let environment =
+            environment(&[(ENV, "tskey-auth-HIDDEN"), ("TS_CLIENT_SECRET", "tskey-client-HIDDEN")]);
+        let found = environment.find().unwrap();
+        let printed = format!("{environment:?} {found:?} {}", found.as_ref().unwrap());
+        assert!(!printed.contains("HIDDEN") && !printed.contains("tskey"), "{printed}");
+    }
 }

@@ -1,41 +1,62 @@
 //! `check`: the config as it would be used, or all that is wrong with it.
 
-use super::{ConfigArgs, exit, refuse};
-use crate::auth;
-use crate::config::{Config, Fault, Faults};
+use std::fmt::Write;
+
+use super::args::ConfigArgs;
+use super::{refuse, show};
+use crate::config::{Config, LogFormat, default_path};
 
 pub(super) fn check(args: &ConfigArgs) -> u8 {
     match args.load() {
-        Ok(config) => match auth::key(&config.node) {
-            Ok(found) => {
-                show(&config, &found);
-                exit::OK
-            }
-            Err(fault) => {
-                let (key, value) = ("node.auth_key_file".to_owned(), String::new());
-                let faults = vec![Fault { key, value, reason: fault.to_string() }];
-                refuse(&Faults { source: "config".to_owned(), faults })
-            }
-        },
+        Ok(config) => show(&listing(args, &config)),
         Err(faults) => refuse(&faults),
     }
 }
 
-fn show(config: &Config, found: &auth::Found) {
+/// What is in force, a line for each setting.
+fn listing(args: &ConfigArgs, config: &Config) -> String {
     let node = &config.node;
-    let or = |value: &Option<String>, other: &str| value.clone().unwrap_or_else(|| other.to_owned());
-    println!("node       {} in {}", node.hostname, or(&node.control_url, "Tailscale's own control server"));
-    println!(
-        "tags       {}",
-        if node.tags.is_empty() { "those of the key".to_owned() } else { node.tags.join(", ") }
-    );
-    println!("state      {}", node.state_dir.display());
-    println!("auth key   {found}");
-    println!("listens on port {} of the node's tailnet addresses, and nowhere else", config.port);
-    println!("upstream   {}", config.upstream);
-    println!("preflight  {}", if config.http.preflight { "goes through" } else { "is refused" });
-    println!("endpoints");
+    let list =
+        |items: &[String], none: &str| if items.is_empty() { none.to_owned() } else { items.join(", ") };
+    let choose = |on, yes: &str, no: &str| if on { yes.to_owned() } else { no.to_owned() };
+    let hosts = list(&config.http.hosts, "no other");
+    let format = match config.log.format {
+        LogFormat::Text => "as text",
+        LogFormat::Json => "as JSON",
+    };
+    let lines = [
+        ("config", source(args)),
+        ("node", node.hostname.clone()),
+        ("control", node.control_url.clone().unwrap_or_else(|| "Tailscale's own server".to_owned())),
+        ("state", node.state_dir.display().to_string()),
+        ("joins with", node.credential.to_string()),
+        ("tags", list(&node.tags, "those of the key")),
+        ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
+        ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
+        ("comes up", format!("within {}", humantime::format_duration(node.up_timeout))),
+        ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", config.port)),
+        ("upstream", config.upstream.to_string()),
+        ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
+        ("preflight", choose(config.http.preflight, "goes through", "is refused")),
+        ("drains", format!("for at most {}", humantime::format_duration(config.drain_timeout))),
+        ("log", format!("{} {format}", config.log.level)),
+    ];
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    for (name, value) in lines {
+        let _ = writeln!(text, "{name:<10} {value}");
+    }
+    text.push_str("endpoints\n");
     for endpoint in config.endpoints.iter() {
-        println!("  {:<20} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
+        let _ = writeln!(text, "  {:<20} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
+    }
+    text
+}
+
+fn source(args: &ConfigArgs) -> String {
+    match args.config.clone().or_else(default_path) {
+        Some(path) if args.config.is_some() || path.exists() => path.display().to_string(),
+        Some(path) => format!("the defaults, since {} does not exist", path.display()),
+        None => "the defaults".to_owned(),
     }
 }

@@ -1,37 +1,59 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file for each subcommand. [`exit`] has the table of the exit codes.
 
+mod args;
 mod check;
 #[cfg(feature = "tailnet")]
 mod run;
 mod version;
 
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use args::ConfigArgs;
+use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Faults, Overrides};
+use crate::config::Faults;
 
 /// Ends of the process that a service manager or a script can tell apart. The numbers from 64 on
-/// are those of BSD's sysexits.h; clap ends with 2 for a wrong command line.
+/// are those of BSD's sysexits.h; 2 is that of the command line's parser.
 pub mod exit {
-    /// Ended as asked.
-    pub const OK: u8 = 0;
-    /// An unexpected failure.
-    pub const FAILURE: u8 = 1;
-    /// The tailnet's control server can't be reached.
-    pub const UNAVAILABLE: u8 = 69;
-    /// The state folder can't be used.
-    pub const STATE: u8 = 73;
-    /// The key is refused or expired, or somebody must log the node in or approve it.
-    pub const NO_PERMISSION: u8 = 77;
-    /// The config is invalid, or the tailnet requires what this node does not do.
-    pub const CONFIG: u8 = 78;
+    macro_rules! codes {
+        ($(#[doc = $doc:literal] $name:ident = $code:literal;)*) => {
+            $(#[doc = $doc] pub const $name: u8 = $code;)*
+
+            /// Every code with what it means.
+            pub const TABLE: &[(u8, &str)] = &[$(($code, $doc)),*];
+        };
+    }
+
+    codes! {
+        /// Ended as asked.
+        OK = 0;
+        /// An unexpected failure.
+        FAILURE = 1;
+        /// The command line is wrong.
+        USAGE = 2;
+        /// The tailnet's control server can't be reached.
+        UNAVAILABLE = 69;
+        /// The state folder can't be used.
+        STATE = 73;
+        /// The key is refused or expired, or somebody must log the node in or approve it.
+        NO_PERMISSION = 77;
+        /// The config is invalid, or the tailnet requires what this node does not do.
+        CONFIG = 78;
+    }
+
+    /// The table as the help shows it.
+    pub(super) fn help() -> String {
+        TABLE.iter().fold("Exit codes:".to_owned(), |help, (code, meaning)| {
+            help + &format!("\n  {code:>2} {}", meaning.trim_end_matches('.'))
+        })
+    }
 }
 
 /// Your own Ollama, reachable inside your tailnet by exactly the peers you chose.
 #[derive(Debug, Parser)]
-#[command(name = "remote-ollama-proxy", version, propagate_version = true)]
+#[command(name = "remote-ollama-proxy", version, propagate_version = true, after_help = exit::help())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,51 +62,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Join the tailnet and serve peers until told to stop.
+    #[command(after_help = exit::help())]
     Run(ConfigArgs),
     /// Check the config, list every fault, show what is in force.
+    #[command(after_help = exit::help())]
     Check(ConfigArgs),
     /// Show the version and what it is made of.
     Version,
-}
-
-/// Where the config is, and what goes before it.
-#[derive(Debug, Args)]
-struct ConfigArgs {
-    /// The config file [default: config.toml in the user's config folder, if it is there].
-    #[arg(long, short, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG")]
-    config: Option<PathBuf>,
-    /// Name of the node in the tailnet.
-    #[arg(long, value_name = "NAME", env = "REMOTE_OLLAMA_PROXY_HOSTNAME")]
-    hostname: Option<String>,
-    /// Folder for the node's keys.
-    #[arg(long, value_name = "DIR", env = "REMOTE_OLLAMA_PROXY_STATE_DIR")]
-    state_dir: Option<String>,
-    /// Control server, for tailnets that are not Tailscale's.
-    #[arg(long, value_name = "URL", env = "REMOTE_OLLAMA_PROXY_CONTROL_URL")]
-    control_url: Option<String>,
-    /// Port in the tailnet.
-    #[arg(long, value_name = "PORT", env = "REMOTE_OLLAMA_PROXY_PORT")]
-    port: Option<i64>,
-    /// Ollama: http://127.0.0.1:PORT or unix:/PATH.
-    #[arg(long, value_name = "URL", env = "REMOTE_OLLAMA_PROXY_UPSTREAM")]
-    upstream: Option<String>,
-    /// Log level: error, warn, info, debug, trace, or by module: info,tsnet=debug.
-    #[arg(long, value_name = "LEVEL", env = "REMOTE_OLLAMA_PROXY_LOG")]
-    log: Option<String>,
-}
-
-impl ConfigArgs {
-    fn load(&self) -> Result<Config, Faults> {
-        let overrides = Overrides {
-            hostname: self.hostname.clone(),
-            state_dir: self.state_dir.clone(),
-            control_url: self.control_url.clone(),
-            port: self.port,
-            upstream: self.upstream.clone(),
-            log: self.log.clone(),
-        };
-        config::load(self.config.as_deref(), &overrides)
-    }
 }
 
 impl Cli {
@@ -94,10 +78,7 @@ impl Cli {
             #[cfg(feature = "tailnet")]
             Command::Run(args) => run::run(&args),
             #[cfg(not(feature = "tailnet"))]
-            Command::Run(_) => {
-                eprintln!("remote-ollama-proxy: this build has no tailnet node (feature `tailnet` is off)");
-                exit::FAILURE
-            }
+            Command::Run(args) => run_without_node(&args),
             Command::Check(args) => check::check(&args),
             Command::Version => version::version(),
         };
@@ -105,13 +86,36 @@ impl Cli {
     }
 }
 
+#[cfg(not(feature = "tailnet"))]
+fn run_without_node(args: &ConfigArgs) -> u8 {
+    match args.load() {
+        Ok(_) => {
+            complain(
+                "remote-ollama-proxy: this build has no tailnet node: build it with the feature `tailnet`",
+            );
+            exit::FAILURE
+        }
+        Err(faults) => refuse(&faults),
+    }
+}
+
 /// Shows the faults of a config, a line each.
 fn refuse(faults: &Faults) -> u8 {
-    eprintln!("{faults}");
     let n = faults.faults.len();
-    eprintln!(
-        "remote-ollama-proxy: {n} fault{} in the config: nothing was started",
-        if n == 1 { "" } else { "s" }
-    );
+    let s = if n == 1 { "" } else { "s" };
+    complain(&format!("{faults}\nremote-ollama-proxy: {n} fault{s} in the config: nothing was started"));
     exit::CONFIG
+}
+
+/// Writes to standard error; there is nobody to tell if that fails.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes to standard output, whose reader may have left, as `head` does.
+fn show(text: &str) -> u8 {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => exit::OK,
+        Err(_) => exit::FAILURE,
+    }
 }

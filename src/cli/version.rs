@@ -1,11 +1,16 @@
-//! `version`
+//! `version`: the version and what it is made of.
 
-use super::exit;
+use super::show;
 
 pub(super) fn version() -> u8 {
-    println!("remote-ollama-proxy {}", env!("CARGO_PKG_VERSION"));
     #[cfg(feature = "tailnet")]
-    println!("tailscale.com {} (tsnet, embedded)", env!("TAILSCALE_VERSION"));
-    println!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-    exit::OK
+    let node = concat!("tailscale.com ", env!("TAILSCALE_VERSION"), " (tsnet, embedded)");
+    #[cfg(not(feature = "tailnet"))]
+    let node = "no tailnet node (built without the feature `tailnet`)";
+    show(&format!(
+        "remote-ollama-proxy {}\n{node}\n{} {}\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    ))
 }

@@ -2,32 +2,54 @@
 
 use std::fmt;
 
-/// One fault: which key, what it was set to, and why that won't do.
+use super::secret;
+
+/// One fault: where, which key, what it was set to, and why that won't do. Nothing in it shows a
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The key's full name, for example `upstream.url`; empty for the file as a whole.
+    /// Where the value was written: a file with its line, a flag, or an environment variable.
+    pub source: String,
+    /// The key's full name, for example `upstream.url`; empty for the source as a whole.
     pub key: String,
-    /// The value as written, or empty where the key itself is the fault.
+    /// The value as it was written, or empty where the key itself is the fault.
     pub value: String,
     /// The reason and the way out.
     pub reason: String,
 }
 
+impl Fault {
+    /// A value that won't do, written as TOML.
+    pub(super) fn new(source: &str, key: &str, value: &str, reason: &str) -> Fault {
+        Fault {
+            source: secret::scrub(source),
+            key: secret::scrub(key),
+            value: secret::shown(key, value),
+            reason: secret::belongs(value).map_or_else(|| secret::scrub(reason), str::to_owned),
+        }
+    }
+
+    /// A key that nobody knows. Its value is not shown: nothing says that it is no secret.
+    pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> Fault {
+        let place = secret::belongs(value).map(|place| format!("; {place}")).unwrap_or_default();
+        Fault::new(source, key, "", &format!("{reason}{place}"))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.key.as_str(), self.value.as_str()) {
-            ("", _) => write!(f, "{}", self.reason),
-            (key, "") => write!(f, "{key}: {}", self.reason),
-            (key, value) => write!(f, "{key} = {value}: {}", self.reason),
+        let Fault { source, key, value, reason } = self;
+        match (key.as_str(), value.as_str()) {
+            ("", _) => write!(f, "{source}: {reason}"),
+            (key, "") => write!(f, "{source}: {key}: {reason}"),
+            (key, value) => write!(f, "{source}: {key} = {value}: {reason}"),
         }
     }
 }
 
-/// All the faults of one config.
+/// All the faults of one config, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
-    /// Where the values came from: a path, or what stands for it.
-    pub source: String,
     /// At least one.
     pub faults: Vec<Fault>,
 }
@@ -38,7 +60,7 @@ impl fmt::Display for Faults {
             if i > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}: {fault}", self.source)?;
+            write!(f, "{fault}")?;
         }
         Ok(())
     }

@@ -1,13 +1,17 @@
-//! What the owner wants: read as it stands ([`raw`]), then checked as a whole ([`checked`]), so
-//! that every value that leaves here is valid and every fault is told at once.
+//! What the owner wants: read as it stands (`raw`, `section`), then parsed (`checked`, `parse`), so that every
+//! value that leaves here is valid and every fault is told at once.
 
 mod checked;
 mod fault;
 mod file;
+mod parse;
 mod raw;
 mod secret;
+mod section;
+mod typed;
 
 pub use checked::{Config, Http, Log, LogFormat, NodeConfig};
 pub use fault::{Fault, Faults};
-pub use file::{Overrides, default_path, load};
+pub use file::{default_path, keys, load};
+pub use raw::Override;
 pub use secret::Secret;

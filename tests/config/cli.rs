@@ -1,0 +1,138 @@
+//! The command line: what each subcommand shows, and the exit code it ends with.
+
+use remote_ollama_proxy::cli::exit;
+
+use crate::{Ended, Home};
+
+#[test]
+fn check_needs_no_file() {
+    let home = Home::new();
+    let ended = home.run(&["check"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    let folder = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
+    let file = home.path().join(folder).join("remote-ollama-proxy/config.toml");
+    let first = format!("config     the defaults, since {} does not exist\n", file.display());
+    assert!(ended.out.starts_with(&first), "{}", ended.out);
+
+    home.write(file.strip_prefix(home.path()).unwrap().to_str().unwrap(), "node.hostname = 'mine'");
+    let ended = home.run(&["check"]);
+    assert!(
+        ended.out.starts_with(&format!("config     {}\nnode       mine\n", file.display())),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn a_config_that_somebody_names_must_be_there() {
+    let home = Home::new();
+    let missing = home.path().join("missing.toml");
+    let folder = home.path().to_str().unwrap();
+    let no_text = home.write("bytes.toml", "");
+    std::fs::write(&no_text, b"a = '\xff'").unwrap();
+    for (path, reason) in [
+        (
+            missing.to_str().unwrap(),
+            "does not exist: name another file with --config, or none to have the defaults",
+        ),
+        (folder, "is a folder: name the file in it"),
+        (no_text.to_str().unwrap(), "is not text in UTF-8"),
+    ] {
+        for command in ["check", "run"] {
+            let ended = home.run(&[command, "--config", path, "--port", "0"]);
+            let expected = format!(
+                "{path}: {reason}\n--port: listen.port = 0: a port is 1 to 65535\n\
+                 remote-ollama-proxy: 2 faults in the config: nothing was started\n"
+            );
+            assert_eq!((ended.code, ended.err), (Some(78), expected));
+        }
+    }
+}
+
+#[test]
+fn run_ends_over_an_invalid_config_before_anything_else() {
+    let home = Home::new();
+    let state = home.path().join("state");
+    let file =
+        home.write("c.toml", &format!("node.state_dir = {state:?}\nlisten.port = 0\nlog.level = 'loud'"));
+    let file = file.to_str().unwrap();
+    let ended = home.run(&["run", "--config", file]);
+    assert_eq!(ended, home.run(&["check", "--config", file]));
+    assert_eq!((ended.code, ended.out.as_str()), (Some(78), ""));
+    assert_eq!(ended.err.lines().count(), 3, "{}", ended.err);
+    assert!(!state.exists());
+}
+
+#[test]
+#[cfg(not(feature = "tailnet"))]
+fn run_without_a_node_says_so() {
+    let ended = Home::new().run(&["run"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("no tailnet node"), "{}", ended.err);
+}
+
+#[test]
+fn version_says_what_it_is_made_of() {
+    let home = Home::new();
+    let ended = home.run(&["version"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    let first = concat!("remote-ollama-proxy ", env!("CARGO_PKG_VERSION"), "\n");
+    let node = if cfg!(feature = "tailnet") { "tailscale.com v1." } else { "no tailnet node" };
+    assert!(ended.out.starts_with(&format!("{first}{node}")), "{}", ended.out);
+    assert!(ended.out.ends_with(&format!("{} {}\n", std::env::consts::OS, std::env::consts::ARCH)));
+    for args in [&["--version"][..], &["-V"], &["run", "--version"]] {
+        let ended = home.run(args);
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.out.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{}", ended.out);
+    }
+}
+
+#[test]
+fn help_names_every_flag_variable_and_exit_code() {
+    let home = Home::new();
+    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["help", "run"]] {
+        let ended = home.run(args);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+        for (code, meaning) in exit::TABLE {
+            let line = format!("{code:>2} {}\n", meaning.trim().trim_end_matches('.'));
+            assert!(ended.out.replace("  ", " ").contains(&line), "{args:?} {line} {}", ended.out);
+        }
+        for name in ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"] {
+            let variable = name.to_uppercase().replace('-', "_");
+            let both = [format!("--{name} <"), format!("[env: REMOTE_OLLAMA_PROXY_{variable}]")];
+            assert_eq!(both.iter().all(|text| ended.out.contains(text)), args.len() == 2, "{}", ended.out);
+        }
+    }
+    assert_eq!(home.run(&["version", "--help"]).code, Some(0));
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    let home = Home::new();
+    for args in [
+        &[][..],
+        &["check", "--unknown"],
+        &["serve"],
+        &["check", "extra"],
+        &["check", "--port"],
+        &["version", "-c", "x"],
+    ] {
+        let ended = home.run(args);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(ended.err.contains("--help"), "{}", ended.err);
+    }
+}
+
+/// As when `head` has seen enough.
+#[test]
+fn a_reader_that_leaves_is_no_panic() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = Ended::of(&mut {
+        let mut command = home.command(&["check"]);
+        command.stdout(writer);
+        command
+    });
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""));
+}

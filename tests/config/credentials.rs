@@ -1,0 +1,71 @@
+//! What the node joins with is checked with the rest of the config.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use crate::{Ended, Home};
+
+#[test]
+fn the_key_files_faults_come_with_the_others() {
+    let home = Home::new();
+    let key = home.write("a key", "");
+    set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    let file = home.write("c.toml", "[node]\nauth_key_file = '~/a key'\n[listen]\nport = 0\n");
+    let ended = home.run(&["check", "-c", file.to_str().unwrap()]);
+    let (file, key) = (file.display(), key.display());
+    let expected = format!(
+        "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so others can read it: chmod 600 '{key}'\n\
+         {file}:2: node.auth_key_file = '~/a key': is empty, but must hold one line with the auth key\n\
+         {file}:4: listen.port = 0: a port is 1 to 65535\n\
+         remote-ollama-proxy: 3 faults in the config: nothing was started\n"
+    );
+    assert_eq!((ended.code, ended.err.as_str()), (Some(78), expected.as_str()));
+}
+
+#[test]
+fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
+    let home = Home::new();
+    home.write("key", "one\ntwo\n");
+    let file = home.write("c.toml", "node.auth_key_file = '~/key'");
+    let mut command = home.command(&["check", "-c", file.to_str().unwrap()]);
+    let ended = Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a"));
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.err.contains("one line"), "{}", ended.err);
+
+    home.write("key", "tskey-auth-b");
+    let ended = Ended::of(&mut command);
+    assert!(ended.out.contains("joins with auth key from TS_AUTHKEY\n"), "{ended:?}");
+    let ended = Ended::of(command.env_remove("TS_AUTHKEY"));
+    let shown = format!("joins with auth key from {}\n", home.path().join("key").display());
+    assert!(ended.out.contains(&shown), "{ended:?}");
+}
+
+#[test]
+fn a_client_secret_needs_tags() {
+    let home = Home::new();
+    home.write("secret", "tskey-client-a\n");
+    let tagged = home.write("tagged.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']");
+    let ended = home.run(&["check", "-c", tagged.to_str().unwrap()]);
+    let shown = format!("joins with OAuth client secret from {}\n", home.path().join("secret").display());
+    assert!(ended.out.contains(&shown), "{ended:?}");
+
+    let ended = Ended::of(home.command(&["check"]).env("TS_CLIENT_SECRET", "tskey-client-a"));
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.err.starts_with("TS_CLIENT_SECRET: "), "{}", ended.err);
+    assert!(ended.err.contains("node.tags"), "{}", ended.err);
+}
+
+#[test]
+fn a_variable_that_holds_no_key_is_named() {
+    let home = Home::new();
+    for (variable, value) in
+        [("TS_AUTHKEY", "a b"), ("TS_AUTH_KEY", "tskey-client-a"), ("TS_CLIENT_SECRET", "tskey-auth-a")]
+    {
+        let ended = Ended::of(home.command(&["check", "--port", "0"]).env(variable, value));
+        assert_eq!(ended.code, Some(78));
+        let lines: Vec<_> = ended.err.lines().collect();
+        assert!(lines[0].starts_with(&format!("{variable}: ")), "{}", ended.err);
+        assert!(lines[1].starts_with("--port: "), "{}", ended.err);
+        assert!(!ended.err.contains(value), "{}", ended.err);
+    }
+}

@@ -1,0 +1,64 @@
+//! The config and the command line, through the real binary with a home folder of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod cli;
+mod credentials;
+mod example;
+mod fixtures;
+mod overrides;
+mod secrets;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A home folder that only the test knows.
+struct Home(tempfile::TempDir);
+
+/// What became of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file that nobody else can read, folders included.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = std::fs::OpenOptions::new();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        path
+    }
+
+    /// The binary with nothing of the user's environment.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+        command.args(args).env_clear().env("HOME", self.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        Ended::of(&mut self.command(args))
+    }
+}
+
+impl Ended {
+    fn of(command: &mut Command) -> Ended {
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
