@@ -7,12 +7,11 @@
 mod file;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::{NodeConfig, Secret};
+use crate::config::Secret;
 pub use file::{KeyFault, read};
 
 /// The environment variable for an auth key, the one that Tailscale's own programs read.
@@ -166,14 +165,6 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
-}
-
-/// What the config found; see [`NodeConfig::credential`].
-///
-/// # Errors
-/// None any more.
-pub fn key(node: &NodeConfig) -> Result<Found, Infallible> {
-    Ok(node.credential.clone())
 }
 
 #[cfg(test)]

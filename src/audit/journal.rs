@@ -38,7 +38,9 @@ impl Journal {
     pub fn open(path: &Path) -> Self {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
         let file = file
-            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"))
+            .inspect_err(
+                |error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"),
+            )
             .ok();
         Journal { file, known: None }
     }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::args::ConfigArgs;
 use super::{refuse, show};
-use crate::config::{Config, LogFormat, default_path};
+use crate::config::{AccessConfig, Config, LogFormat, default_path};
+use crate::policy::Access;
 
 pub(super) fn check(args: &ConfigArgs) -> u8 {
     match args.load() {
@@ -35,6 +36,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
         ("comes up", format!("within {}", humantime::format_duration(node.up_timeout))),
         ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", config.port)),
+        ("access", access(&config.access)),
         ("upstream", config.upstream.to_string()),
         ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
         ("preflight", choose(config.http.preflight, "goes through", "is refused")),
@@ -51,6 +53,14 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         let _ = writeln!(text, "  {:<20} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
     }
     text
+}
+
+fn access(access: &AccessConfig) -> String {
+    let AccessConfig { mode, capability } = access;
+    match mode {
+        Access::Network => format!("for whom the network rule lets in, narrowed by grants of {capability}"),
+        Access::Grants => format!("by grants of {capability} alone"),
+    }
 }
 
 fn source(args: &ConfigArgs) -> String {

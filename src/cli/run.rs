@@ -29,7 +29,6 @@ async fn work(config: &Config) -> u8 {
     let Some(failure) = failure else { return exit::OK };
     tracing::error!("{failure}");
     match failure {
-        Failure::Key(_) => exit::CONFIG,
         Failure::Listener(_) => exit::FAILURE,
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
@@ -60,11 +59,10 @@ fn raise_file_limit() {
     // macOS takes no value above OPEN_MAX (10240) even where the hard limit is infinite.
     let most = if cfg!(target_os = "macos") { 10_240 } else { 1 << 20 };
     let wanted = limit.maximum.map_or(most, |hard| hard.min(most));
-    if limit.current.is_some_and(|now| now < wanted) {
-        if let Err(error) =
+    if limit.current.is_some_and(|now| now < wanted)
+        && let Err(error) =
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
-        {
-            tracing::warn!(%error, wanted, "the limit of open files can't be raised");
-        }
+    {
+        tracing::warn!(%error, wanted, "the limit of open files can't be raised");
     }
 }

@@ -7,7 +7,7 @@ use super::parse;
 use super::raw::Raw;
 use super::section::Section;
 use crate::auth::{self, Environment, Found, Kind};
-use crate::policy::{Endpoint, EndpointSet, MANAGEMENT};
+use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
 use crate::upstream::Upstream;
 
 /// A valid config.
@@ -19,6 +19,8 @@ pub struct Config {
     pub port: u16,
     /// Ollama.
     pub upstream: Upstream,
+    /// What peers may do whom the tailnet lets in.
+    pub access: AccessConfig,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
     /// Hosts and preflight.
@@ -49,6 +51,19 @@ pub struct NodeConfig {
     /// How long coming up may take: 1 second to 24 hours.
     pub up_timeout: Duration,
 }
+
+/// What peers may do whom the tailnet lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// Whether a peer without a grant may use the whole allowlist or nothing.
+    pub mode: Access,
+    /// The name of the app capability that grants stand under.
+    pub capability: String,
+}
+
+/// The capability's name unless the config says otherwise. The domain is reserved for private use
+/// (ICANN resolution of 2024-07-29 on `.internal`), so no other software's grants can be meant.
+pub const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";
 
 /// What is particular to HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +100,10 @@ impl Config {
             node: raw.section("node", |s| node(s, state_dir, environment)),
             port: raw.section("listen", |s| s.parse("port", 11434, parse::port)),
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
+            access: raw.section("access", |s| AccessConfig {
+                mode: s.text("mode", Access::Network, parse::access),
+                capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
+            }),
             endpoints: raw.section("endpoints", endpoints),
             http: raw.section("http", |s| Http {
                 hosts: s.list("hosts", parse::host),

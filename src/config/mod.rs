@@ -10,7 +10,7 @@ mod secret;
 mod section;
 mod typed;
 
-pub use checked::{Config, Http, Log, LogFormat, NodeConfig};
+pub use checked::{AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig};
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;

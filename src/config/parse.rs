@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::checked::LogFormat;
+use crate::policy::Access;
 use crate::upstream::Upstream;
 
 /// 1 to 65535.
@@ -139,6 +140,30 @@ pub(super) fn log_format(format: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("say \"text\" or \"json\"".to_owned()),
+    }
+}
+
+pub(super) fn access(mode: &str) -> Result<Access, String> {
+    match mode {
+        "network" => Ok(Access::Network),
+        "grants" => Ok(Access::Grants),
+        _ => Err("say \"network\" or \"grants\"".to_owned()),
+    }
+}
+
+/// The name of an app capability: a domain and a path (Tailscale documentation, "Grants: app").
+pub(super) fn capability(name: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/".contains(&b);
+    match name.split_once('/') {
+        Some((domain, path))
+            if domain.contains('.')
+                && host(domain).is_ok()
+                && !path.is_empty()
+                && path.bytes().all(plain) =>
+        {
+            Ok(name.to_owned())
+        }
+        _ => Err("want a domain and a path, such as \"example.com/cap/ollama\"".to_owned()),
     }
 }
 

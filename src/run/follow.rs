@@ -48,7 +48,9 @@ impl<'a> Follower<'a> {
         while let Some(event) = events.next().await {
             match event {
                 Event::Running => tracing::info!("the tailnet node is running"),
-                Event::Health(warnings) if warnings.is_empty() => tracing::info!("the tailnet node is healthy"),
+                Event::Health(warnings) if warnings.is_empty() => {
+                    tracing::info!("the tailnet node is healthy")
+                }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
                 Event::Assigned { dns_name, addresses } => self.assigned(dns_name, addresses),
                 Event::NetmapChanged => self.changed.notify_one(),

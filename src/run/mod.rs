@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::auth;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::policy::{Hosts, Policy};
 use crate::proxy::{Drained, Proxy};
 use crate::tsnet::{Builder, Error, Node, Status};
@@ -21,9 +21,6 @@ use word::Word;
 /// Why the proxy does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The auth key can't be used.
-    #[error("{0}")]
-    Key(#[from] auth::KeyFault),
     /// The tailnet node does not work.
     #[error("{way_out}: {error}")]
     Node {
@@ -43,10 +40,10 @@ pub enum Failure {
 /// See [`Failure`].
 pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
     let started = Instant::now();
-    let found = auth::key(&config.node)?;
-    let explain = |error| explain(error, &found);
-    let node = Arc::new(build(config, &found).map_err(explain)?);
-    tracing::info!(hostname = config.node.hostname, auth_key = %found, "joining the tailnet");
+    let found = &config.node.credential;
+    let explain = |error| explain(error, found);
+    let node = Arc::new(build(config).map_err(explain)?);
+    tracing::info!(hostname = config.node.hostname, joins_with = %found, "joining the tailnet");
     let status = tokio::select! {
         status = node.up(config.node.up_timeout) => status.map_err(explain)?,
         () = stop.wait() => return Ok(()),
@@ -82,12 +79,13 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
     failed.map_or(Ok(()), |error| Err(explain(error)))
 }
 
-fn build(config: &Config, found: &auth::Found) -> Result<Node, Error> {
+fn build(config: &Config) -> Result<Node, Error> {
     let node = &config.node;
     Builder::new()
         .hostname(&node.hostname)
         .state_dir(&node.state_dir)
-        .auth_key(found.key().map(|key| key.expose()))
+        .auth_key(node.credential.key().map(Secret::expose))
+        .client_secret(node.credential.client_secret().map(Secret::expose))
         .control_url(node.control_url.as_deref())
         .tags(&node.tags)
         .ephemeral(node.ephemeral)
@@ -118,7 +116,7 @@ fn warn_of_other_name(config: &Config, status: &Status) {
 /// What a person has to do, beside the library's words.
 fn explain(error: Error, found: &auth::Found) -> Failure {
     let way_out = match &error {
-        Error::LoginNeeded { url } if found.key().is_none() => {
+        Error::LoginNeeded { url } if found.credential().is_none() => {
             format!(
                 "no auth key was found: set {} or node.auth_key_file, or open {url} and start again",
                 auth::ENV
@@ -126,13 +124,13 @@ fn explain(error: Error, found: &auth::Found) -> Failure {
         }
         Error::LoginNeeded { url } => format!("open {url} and start again"),
         Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
-            format!(
-                "make a new auth key in the tailnet's admin console and put it where it was found: {found}"
-            )
+            format!("make a new one in the tailnet's admin console; this was found: {found}")
         }
         Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
         Error::ControlUnreachable { .. } => "check the network and node.control_url".to_owned(),
-        Error::LoggingRequired => "turn the requirement off in the tailnet, or use another tailnet".to_owned(),
+        Error::LoggingRequired => {
+            "turn the requirement off in the tailnet, or use another tailnet".to_owned()
+        }
         _ => "the tailnet node does not start".to_owned(),
     };
     Failure::Node { way_out, error }

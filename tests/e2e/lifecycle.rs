@@ -36,7 +36,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     wrong.key = Some("tskey-auth-wrong".to_owned());
     let mut process = wrong.process();
     process.ended_with(77).await;
-    process.line(&["does not accept the auth key", "make a new auth key"]).await;
+    process.line(&["does not accept the auth key", "make a new one"]).await;
     assert!(!process.output().contains("tskey-auth-wrong"));
 
     let expired = Some(tailnet.key(json!({"expires_in": "-1h"})).await);
@@ -44,7 +44,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
         Start { key: expired, state: folder("expired"), ..short(Start::new(&tailnet, ollama::url())) }
             .process();
     process.ended_with(77).await;
-    process.line(&["expired", "make a new auth key"]).await;
+    process.line(&["expired", "make a new one"]).await;
 
     let mut process =
         Start { state: folder("no-key"), ..short(Start::new(&tailnet, ollama::url())) }.process();

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/envknob"
+	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
 	"tailscale.com/wgengine/netstack"
 )
@@ -111,10 +113,12 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	envknob.SetNoLogsNoSupport()
 	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!config.PortMapping))
 	server := &tsnet.Server{
-		Dir:           state.path,
-		Store:         state.store,
-		Hostname:      config.Hostname,
-		ControlURL:    config.ControlURL,
+		Dir:      state.path,
+		Store:    state.store,
+		Hostname: config.Hostname,
+		// Named even when it is the default: tsnet would else look for it in the
+		// environment, where nobody who reads the config would.
+		ControlURL:    cmp.Or(config.ControlURL, ipn.DefaultControlURL),
 		AdvertiseTags: config.Tags,
 		Ephemeral:     config.Ephemeral,
 		Logf:          n.logf,
