@@ -13,4 +13,5 @@ mod outside;
 mod process;
 mod recorder;
 mod refusals;
+mod revocation;
 mod tailnet;

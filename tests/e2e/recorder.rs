@@ -15,7 +15,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// In front of the real Ollama.
     pub(crate) async fn new() -> Recorder {
-        let to: SocketAddr = crate::ollama::url().trim_start_matches("http://").parse().unwrap();
+        Self::in_front_of(crate::ollama::url()).await
+    }
+
+    pub(crate) async fn in_front_of(ollama: &str) -> Recorder {
+        let to: SocketAddr = ollama.trim_start_matches("http://").parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (connections, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));

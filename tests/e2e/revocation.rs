@@ -1,0 +1,133 @@
+//! Access is taken away in the tailnet, and what is open ends.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::http::*;
+use crate::ollama;
+use crate::recorder::Recorder;
+use crate::tailnet::World;
+
+const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";
+
+/// `tag:ai-client` and `tag:ai-ci` may connect, with this grant for `tag:ai-ci`.
+fn policy(sources: &[&str], ci: &Value) -> Value {
+    json!({
+        "tagOwners": {"tag:ai-server": [], "tag:ai-client": [], "tag:ai-ci": []},
+        "grants": [
+            {"src": sources, "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
+            {"src": ["tag:ai-ci"], "dst": ["tag:ai-server"], "app": {CAPABILITY: ci}},
+            // Seen by each other for another reason, as most nodes of a tailnet are.
+            {"src": ["tag:ai-client", "tag:ai-ci"], "dst": ["tag:ai-server"], "ip": ["icmp:*"]},
+        ],
+    })
+}
+
+const BOTH: &[&str] = &["tag:ai-client", "tag:ai-ci"];
+
+/// A stream without end on a connection of its own.
+async fn streaming(at: std::net::SocketAddr) -> Client<TcpStream> {
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
+    let mut client = Client::new(TcpStream::connect(at).await.unwrap());
+    client.send(post("/v1/chat/completions", &body.to_string())).await;
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+    client.chunk().await.unwrap();
+    client
+}
+
+struct Scene {
+    world: World,
+    recorder: Recorder,
+    ci: std::net::SocketAddr,
+}
+
+async fn scene() -> Scene {
+    let recorder = Recorder::in_front_of(ollama::parallel_url()).await;
+    let world = World::new(&recorder.url, "").await;
+    world.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
+    world.tailnet.client("ci", &["tag:ai-ci"]).await;
+    let ci = world.tailnet.forward("ci", "remote-ollama-proxy:11434").await;
+    Scene { world, recorder, ci }
+}
+
+impl Scene {
+    async fn open(&self, connections: u64) {
+        soon("so many connections to Ollama", async {
+            while self.recorder.open() != connections {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// The stream of `ci` is cut, and only that; Ollama is rid of it.
+    async fn cuts(&mut self, what: &str, change: impl AsyncFnOnce(&World)) {
+        let mut kept = streaming(self.world.at).await;
+        let mut lost = streaming(self.ci).await;
+        self.open(2).await;
+        let begun = Instant::now();
+        change(&self.world).await;
+        assert!(!lost.rest().await.ends_with(b"0\r\n\r\n"), "{what}: a clean end");
+        println!("{what}: cut after {} ms", begun.elapsed().as_millis());
+        self.open(1).await;
+        kept.chunk().await.unwrap();
+        drop(kept);
+        self.open(0).await;
+        self.world.proxy.process.line(&["\"revoked\"", "ci.tailnet.test"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
+    let mut scene = scene().await;
+    scene
+        .cuts("rule removed", async |world| {
+            world.tailnet.api("PUT", "/policy", policy(&["tag:ai-client"], &json!([]))).await;
+        })
+        .await;
+    assert_eq!(scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"], false);
+    scene.world.proxy.process.line(&["\"journal\"", "\"lost\"", "ci.tailnet.test"]).await;
+    // And back in: an edit of the policy file is all it takes.
+    scene.world.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
+    soon("access again", async {
+        while scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"] != true {}
+    })
+    .await;
+    scene.world.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
+}
+
+#[tokio::test]
+async fn a_narrower_grant_cuts_what_it_no_longer_has() {
+    let mut scene = scene().await;
+    let narrow = json!([{"endpoints": ["v1_models"]}]);
+    scene
+        .cuts("grant narrowed", async |world| {
+            world.tailnet.api("PUT", "/policy", policy(BOTH, &narrow)).await;
+        })
+        .await;
+    let mut client = Client::new(TcpStream::connect(scene.ci).await.unwrap());
+    client.send(get("/v1/models")).await;
+    assert_eq!(client.answer().await.status(), 200);
+    client.send(get("/api/tags")).await;
+    assert!(client.answer().await.text().contains("(rule: grant)"));
+}
+
+#[tokio::test]
+async fn a_node_that_is_removed_is_cut() {
+    let mut scene = scene().await;
+    scene.cuts("node removed", async |world| {
+        world.tailnet.api("DELETE", "/nodes/ci", Value::Null).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_whose_key_expires_is_cut() {
+    let mut scene = scene().await;
+    scene.cuts("key expired", async |world| {
+        world.tailnet.api("POST", "/nodes/ci/expire", Value::Null).await;
+    })
+    .await;
+}
