@@ -58,6 +58,7 @@ mod tailnet {
             .allowlist_item("(tailscale|TAILSCALE)_.*")
             .default_enum_style(bindgen::EnumVariation::ModuleConsts)
             .generate_comments(false)
+            .formatter(bindgen::Formatter::None)
             .generate()
             .and_then(|bindings| {
                 bindings.write_to_file(to).map_err(|e| bindgen::BindgenError::ClangDiagnostic(e.to_string()))
@@ -106,7 +107,8 @@ mod tailnet {
     fn explain(module: &Path, said: &str) -> Fault {
         let one_line = said.lines().last().unwrap_or("go build failed and said nothing");
         let has = |needles: &[&str]| needles.iter().any(|n| said.contains(n));
-        if has(&["requires go >=", "go.mod requires go"]) {
+        // What Go says when it is told not to fetch a newer Go, when it can't, and before 1.21.
+        if has(&["requires go >=", "toolchain not available", ": download go1", "invalid go version"]) {
             return format!(
                 "Go is too old: install {} or newer from https://go.dev/dl ({WITHOUT}): {one_line}",
                 wanted(module)

@@ -45,8 +45,8 @@ extern int tailscale_start(tailscale sd);
  * tailscale_begin_up. */
 extern int tailscale_up(tailscale sd);
 
-/* Stops the node: its connections are reset, its listeners end. EBADF: sd is
- * no node. */
+/* Stops the node: its open connections are reset, its listeners end; what was
+ * closed before has a moment to reach the peer. EBADF: sd is no node. */
 extern int tailscale_close(tailscale sd);
 
 /* Options; they must be set before the node starts. */

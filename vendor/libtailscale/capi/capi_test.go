@@ -82,7 +82,7 @@ func TestArchiveLacksLogUploadAndPeerListener(t *testing.T) {
 	if !bytes.Contains(b, []byte("controlplane.tailscale.com")) {
 		t.Fatal("the archive's strings can't be read")
 	}
-	for _, text := range []string{"peerapi starting without Tailscale DNS", "logtail: upload: log upload of"} {
+	for _, text := range []string{"peerapi: cannot listen on", "log upload of"} {
 		if bytes.Contains(b, []byte(text)) {
 			t.Errorf("the archive contains %q", text)
 		}

@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/tsnet"
 	"tailscale.com/wgengine/netstack"
 )
@@ -31,15 +32,36 @@ func abortTCP(c net.Conn) {
 // than fit into its queue of outgoing packets (512) hangs for good: it stops
 // emptying the queue before it resets them.
 func abortLeftovers(server *tsnet.Server) {
+	for _, ep := range endpoints(server) {
+		ep.Abort()
+	}
+}
+
+// unsent reports whether a server still has something for a peer that has not
+// confirmed it, our side's end included.
+func unsent(server *tsnet.Server) bool {
+	for _, ep := range endpoints(server) {
+		switch ep.EndpointState() {
+		case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateLastAck, tcp.StateClosing:
+			return true
+		}
+	}
+	return false
+}
+
+func endpoints(server *tsnet.Server) (out []*tcp.Endpoint) {
 	impl, ok := server.Sys().Netstack.Get().(*netstack.Impl)
 	if !ok {
-		return
+		return nil
 	}
 	if s, ok := private(impl, "ipstack").(*stack.Stack); ok && s != nil {
 		for _, ep := range s.RegisteredEndpoints() {
-			ep.Abort()
+			if ep, ok := ep.(*tcp.Endpoint); ok {
+				out = append(out, ep)
+			}
 		}
 	}
+	return out
 }
 
 // private reads an unexported field, or nil if there is none of that name: then

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -161,6 +162,26 @@ func TestCloseResetsConnections(t *testing.T) {
 	if _, err := p.server.CheckAccess(far.conn.Remote.Addr(), far.conn.Local); KindOf(err) != KindClosed {
 		t.Errorf("a question to a closed node: %v", err)
 	}
+}
+
+// What was written and closed before the node is closed still arrives.
+func TestCloseDeliversWhatIsFinished(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	must(t, near.closeWrite())
+	_, err := far.readAll()
+	must(t, err)
+	content := bytes.Repeat([]byte("last words "), 10_000)
+	go func() {
+		far.Write(content)
+		far.close()
+		p.server.Close()
+	}()
+	b, err := near.readAll()
+	if err != nil || !bytes.Equal(b, content) {
+		t.Errorf("%d bytes of %d arrived, %v", len(b), len(content), err)
+	}
+	near.close()
 }
 
 func TestListenAgain(t *testing.T) {

@@ -73,8 +73,8 @@ func (n *Node) Configure(change func(*Config)) error {
 	return nil
 }
 
-// Close stops the node. Its connections are reset; its listeners and event
-// streams end.
+// Close stops the node. Its open connections are reset; what the host program
+// has closed has a moment to reach the peer. Listeners and event streams end.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	if n.closed {
@@ -86,14 +86,23 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	n.cancel()
 	// While the network still works, so that the peers hear of it.
-	abortAll(n)
+	abortOpen(n)
 	if server == nil {
 		return nil // a start under way notices by itself
+	}
+	for end := time.Now().Add(flushTimeout); unsent(server) && time.Now().Before(end); {
+		time.Sleep(flushInterval)
 	}
 	err := shut(server)
 	state.release()
 	return err
 }
+
+// A peer confirms within a round trip; one that is gone never does.
+const (
+	flushTimeout  = time.Second
+	flushInterval = 2 * time.Millisecond
+)
 
 // closeTimeout bounds how long a server may take to stop; nothing that takes
 // longer will ever be done.

@@ -108,8 +108,9 @@ func Release(id uint64, abort bool) {
 	}
 }
 
-// abortAll breaks every connection of a node.
-func abortAll(n *Node) {
+// abortOpen breaks every connection of a node that the host program still has
+// open. What it has closed may go on to deliver its last bytes.
+func abortOpen(n *Node) {
 	var all []*Conn
 	conns.mu.Lock()
 	for _, c := range conns.m {
@@ -119,6 +120,8 @@ func abortAll(n *Node) {
 	}
 	conns.mu.Unlock()
 	for _, c := range all {
-		c.Abort()
+		if !hungUp(c.pair) {
+			c.Abort()
+		}
 	}
 }
