@@ -28,7 +28,7 @@ within tests/tailnet go vet ./...
 within vendor/libtailscale env GOOS=darwin CGO_ENABLED=0 go vet ./node/...
 within tests/tailnet env GOOS=darwin CGO_ENABLED=0 go vet ./...
 
-run cargo clippy --locked --all-targets -- --deny warnings
-run cargo clippy --locked --all-targets --no-default-features -- --deny warnings
+run cargo clippy --locked --keep-going --all-targets -- --deny warnings
+run cargo clippy --locked --keep-going --all-targets --no-default-features -- --deny warnings
 run env RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 say "everything checked"

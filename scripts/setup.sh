@@ -89,7 +89,7 @@ install() {
   # The lists first: without them, or with old ones, a package is not found.
   if ! "${as_root[@]}" apt-get update -qq >&2 ||
     ! "${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$@" >&2 </dev/null; then
-    missing+=("as root: apt-get update && apt-get install $*   (it was tried, and failed as told above)")
+    missing+=("what apt-get says above; it was to install: $*")
   fi
 }
 
@@ -103,10 +103,10 @@ macos() {
 rust() {
   local wanted found way_out
   wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-  way_out="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y   (then open a new terminal)"
+  way_out="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
   if ! has cargo || ! found=$(cd "$root" && rustc --version 2>&1); then
     if [ -x "$HOME/.cargo/bin/cargo" ]; then
-      missing+=("Rust is installed, but not in PATH: . ~/.cargo/env")
+      missing+=("Rust is there, but not in PATH: . ~/.cargo/env")
     else
       missing+=("Rust $wanted or newer: $way_out")
     fi
@@ -129,13 +129,14 @@ go_toolchain() {
   way_out=$(go_way_out "$wanted")
   if ! has go; then
     if [ -x /usr/local/go/bin/go ]; then
-      way_out="export PATH=\$PATH:/usr/local/go/bin   (Go is there, but not in PATH)"
+      missing+=("Go is there, but not in PATH: export PATH=\$PATH:/usr/local/go/bin")
+    else
+      missing+=("Go $wanted or newer: $way_out")
     fi
-    missing+=("Go $wanted or newer: $way_out")
     return
   fi
   if ! found=$(cd "$module" && go version 2>&1); then
-    missing+=("Go $wanted or newer: $way_out   (go version says: ${found##*$'\n'})")
+    missing+=("Go $wanted or newer, since go version says \"${found##*$'\n'}\": $way_out")
   elif found=$(version "$found") && ! at_least "$wanted" "$found"; then
     missing+=("Go $wanted or newer, since this is $found: $way_out")
   fi
