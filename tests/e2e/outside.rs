@@ -123,7 +123,7 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
     for call in text.lines() {
         let Some((_, call)) = call.split_once(' ') else { continue };
         let call = call.trim_start();
-        assert!(!call.starts_with("listen("), "a listener: {call}");
+        assert!(!call.starts_with("listen(") || call.contains("<UNIX"), "a listener: {call}");
         let named = addresses(call);
         if call.starts_with("connect(") && call.contains("<TCP") {
             connected.extend(named);
