@@ -84,11 +84,11 @@ impl Journal {
             "access": access, "stable_id": stable_id,
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
-        if let Some(file) = &mut self.file {
-            if let Err(error) = writeln!(file, "{line}") {
-                tracing::warn!(%error, "the journal can't be written");
-                self.file = None;
-            }
+        if let Some(file) = &mut self.file
+            && let Err(error) = writeln!(file, "{line}")
+        {
+            tracing::warn!(%error, "the journal can't be written");
+            self.file = None;
         }
     }
 }

@@ -13,7 +13,7 @@ use super::exchange::{Broken, Reply};
 pub(super) enum Body<Io> {
     /// `None` once sent.
     Whole(Option<Bytes>),
-    Stream(Reply<Io>),
+    Stream(Box<Reply<Io>>),
 }
 
 impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {

@@ -169,9 +169,8 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         match self.ask(&head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
-                response.map(|body| {
-                    Body::Stream(Reply::new(body, link, Arc::clone(&self.slot), self.watch.clone(), job))
-                })
+                let (slot, watch) = (Arc::clone(&self.slot), self.watch.clone());
+                response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, job))))
             }
             Err(failure) => {
                 let path = head.uri.path();

@@ -33,7 +33,7 @@ fn start(name: &str, options: &[&str]) -> String {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let told: serde_json::Value = serde_json::from_str(&line)
         .unwrap_or_else(|e| panic!("tests/ollama/ollama.sh run said {line:?}: {e}"));
-    // Kept open until this process ends.
-    std::mem::forget(child.stdin.take());
+    // Kept, with its standard input open, until this process ends.
+    std::mem::forget(child);
     told["url"].as_str().unwrap().to_owned()
 }

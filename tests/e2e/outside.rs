@@ -27,7 +27,7 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
         match line.split_at(1) {
             ("P", value) => value.clone_into(&mut protocol),
             ("n", value) => found.push((protocol.clone(), value.to_owned())),
-            ("T", value) if value == "ST=LISTEN" => found.last_mut().unwrap().0.push_str(" LISTEN"),
+            ("T", "ST=LISTEN") => found.last_mut().unwrap().0.push_str(" LISTEN"),
             _ => {}
         }
     }
