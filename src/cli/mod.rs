@@ -5,6 +5,7 @@ mod check;
 #[cfg(feature = "tailnet")]
 mod run;
 mod version;
+mod who;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ pub mod exit {
         FAILURE = 1;
         /// The command line is wrong.
         USAGE = 2;
-        /// The tailnet's control server can't be reached.
+        /// The tailnet's control server, or the running proxy, can't be reached.
         UNAVAILABLE = 69;
         /// The state folder can't be used.
         STATE = 73;
@@ -67,6 +68,9 @@ enum Command {
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
+    /// List every peer of the tailnet: what it may do here, through what, and what it does now.
+    #[command(after_help = exit::help())]
+    Who(who::WhoArgs),
     /// Show the version and what it is made of.
     Version,
 }
@@ -80,6 +84,7 @@ impl Cli {
             #[cfg(not(feature = "tailnet"))]
             Command::Run(args) => run_without_node(&args),
             Command::Check(args) => check::check(&args),
+            Command::Who(args) => who::who(&args),
             Command::Version => version::version(),
         };
         ExitCode::from(code)

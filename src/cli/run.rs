@@ -30,6 +30,7 @@ async fn work(config: &Config) -> u8 {
     tracing::error!("{failure}");
     match failure {
         Failure::Listener(_) => exit::FAILURE,
+        Failure::Admin(_) => exit::STATE,
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
             Error::LoginNeeded { .. } | Error::ApprovalPending => exit::NO_PERMISSION,

@@ -3,7 +3,7 @@
 //! A grant's `app` section carries a list of JSON values under the capability's name; each value is
 //! one [`Grant`]. Source: Tailscale documentation, "Grants: app capabilities".
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, EndpointSet};
@@ -24,7 +24,7 @@ pub struct Grant {
 }
 
 /// Who goes first when requests have to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// After the others.

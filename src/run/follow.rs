@@ -10,6 +10,7 @@ use crate::audit::Journal;
 use crate::config::Config;
 use crate::policy::Policy;
 use crate::proxy::Proxy;
+use crate::tailnet::Member;
 use crate::tsnet::{Error, Event, Node, Status};
 
 /// How often live connections are judged without a notification, for what comes about by the clock
@@ -22,6 +23,7 @@ pub(super) struct Follower<'a> {
     node: Arc<Node>,
     proxy: Proxy,
     policy: watch::Sender<Arc<Policy>>,
+    roster: watch::Sender<Arc<Vec<Member>>>,
     changed: Notify,
 }
 
@@ -32,7 +34,12 @@ impl<'a> Follower<'a> {
         proxy: Proxy,
         policy: watch::Sender<Arc<Policy>>,
     ) -> Self {
-        Follower { config, node, proxy, policy, changed: Notify::new() }
+        Follower { config, node, proxy, policy, roster: watch::Sender::default(), changed: Notify::new() }
+    }
+
+    /// Everybody in the netmap, as of the last change.
+    pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
+        self.roster.subscribe()
     }
 
     /// Returns what the node can't go on with.
@@ -84,6 +91,7 @@ impl<'a> Follower<'a> {
                 Ok(members) => {
                     self.proxy.judge(&members);
                     journal.observe(access.mode, &members);
+                    self.roster.send_replace(Arc::new(members));
                 }
                 Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
             }

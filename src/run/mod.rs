@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::admin::Admin;
 use crate::auth;
 use crate::config::{Config, Secret};
 use crate::policy::{Hosts, Policy};
@@ -29,9 +30,12 @@ pub enum Failure {
         /// What is the matter.
         error: Error,
     },
+    /// The admin socket can't be opened.
+    #[error("the admin socket in the state folder can't be opened: {0}")]
+    Admin(std::io::Error),
     /// The listener has ended by itself.
     #[error("the listener in the tailnet has ended: {0}")]
-    Listener(#[from] std::io::Error),
+    Listener(std::io::Error),
 }
 
 /// Joins the tailnet and serves peers until told to stop.
@@ -65,6 +69,8 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
     warn_of_other_name(config, &status);
 
     let follower = Follower::new(config, Arc::clone(&node), proxy.clone(), policy);
+    let admin =
+        Admin::new(config.clone(), proxy.clone(), follower.roster()).start().map_err(Failure::Admin)?;
     let mut failed = None;
     let told = async {
         tokio::select! {
@@ -73,7 +79,9 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
         }
         tracing::info!(deadline = ?config.drain_timeout, "stopping: running requests may end");
     };
-    let Drained { cut } = proxy.serve(listener, told, config.drain_timeout).await?;
+    let Drained { cut } =
+        proxy.serve(listener, told, config.drain_timeout).await.map_err(Failure::Listener)?;
+    admin.abort();
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))

@@ -15,3 +15,4 @@ mod recorder;
 mod refusals;
 mod revocation;
 mod tailnet;
+mod who;

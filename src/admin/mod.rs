@@ -1,0 +1,11 @@
+//! The running proxy's own interface: HTTP over a Unix socket that only this account can open.
+
+#[cfg(feature = "tailnet")]
+mod serve;
+mod socket;
+mod who;
+
+#[cfg(feature = "tailnet")]
+pub use serve::Admin;
+pub use socket::{AskFault, ask, path};
+pub use who::{Who, WhoPeer};

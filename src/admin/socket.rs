@@ -1,0 +1,88 @@
+//! Where the socket is, who may use it, and asking over it.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+
+/// The socket of the proxy with this state folder.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("admin.sock")
+}
+
+/// Opens the socket, mode 0600, in the state folder, which is 0700 and locked by the caller, so a
+/// socket that is there already belongs to nobody.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Whether the process at the other end belongs to this account or to root.
+pub(super) fn is_ours(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
+/// Why the running proxy did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskFault {
+    /// Nobody listens.
+    #[error(
+        "no proxy runs with the state folder of {path}: {reason}; start it with `remote-ollama-proxy run`, or name its config with --config"
+    )]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// The system's words.
+        reason: io::Error,
+    },
+    /// It broke off.
+    #[error("the running proxy broke off: {0}")]
+    BrokenOff(#[from] hyper::Error),
+    /// It knows no such question.
+    #[error("the running proxy answered {0}: is it of another version?")]
+    Status(StatusCode),
+}
+
+/// Asks the proxy whose socket is at `path` for `target`, such as `/who`; its answer's body.
+///
+/// # Errors
+/// See [`AskFault`].
+pub async fn ask(path: &Path, target: &str) -> Result<Bytes, AskFault> {
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|reason| AskFault::NotRunning { path: path.to_owned(), reason })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = http::Uri::try_from(target).unwrap_or_default();
+    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
+    let answer = async {
+        let response: Response<_> = sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    };
+    // The connection does its work until the answer is whole.
+    tokio::pin!(answer, connection);
+    let mut open = true;
+    let (status, body) = loop {
+        tokio::select! {
+            whole = &mut answer => break whole.map_err(AskFault::BrokenOff)?,
+            ended = &mut connection, if open => {
+                ended?;
+                open = false;
+            }
+        }
+    };
+    if status == StatusCode::OK { Ok(body) } else { Err(AskFault::Status(status)) }
+}

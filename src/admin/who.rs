@@ -1,0 +1,97 @@
+//! Who may do what here, and who does.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::policy::{Access, Endpoint, Grant, Priority, Rights};
+use crate::proxy::Session;
+use crate::tailnet::Member;
+
+/// The answer to `who`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Who {
+    /// `network` or `grants`: what a peer without a grant may do.
+    pub access: String,
+    /// The app capability that grants stand under.
+    pub capability: String,
+    /// The port in the tailnet.
+    pub port: u16,
+    /// Everybody in the netmap, by name.
+    pub peers: Vec<WhoPeer>,
+}
+
+/// One peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WhoPeer {
+    /// The peer as the tailnet has it: name, owner or tags, addresses, the grants as written.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Whether it may connect, by the network rule.
+    pub may_connect: bool,
+    /// Where its rights come from: `nothing`, `network rule`, or `grants`.
+    pub through: String,
+    /// The endpoints that it may use, by name.
+    pub endpoints: Vec<String>,
+    /// The limits of its merged grants; absent: none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// See above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// In bytes; see above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u64>,
+    /// Who goes first when requests have to wait.
+    pub priority: Priority,
+    /// Why some of its grants grant nothing.
+    pub faults: Vec<String>,
+    /// Its open connections.
+    pub connections: usize,
+    /// The endpoints of its running requests.
+    pub running: Vec<String>,
+}
+
+impl Who {
+    /// Puts together what the tailnet says, what the config allows and what is going on.
+    pub fn new(config: &Config, roster: &[Member], sessions: &[Arc<Session>]) -> Who {
+        Who {
+            access: match config.access.mode {
+                Access::Network => "network".to_owned(),
+                Access::Grants => "grants".to_owned(),
+            },
+            capability: config.access.capability.clone(),
+            port: config.port,
+            peers: roster.iter().map(|member| peer(config, member, sessions)).collect(),
+        }
+    }
+}
+
+fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer {
+    let may_connect = !member.admitted.is_empty();
+    let rights = Rights::merge(config.access.mode, &member.grants);
+    let grant = rights.grant.filter(|_| may_connect);
+    let through = match (grant, member.grants.is_empty()) {
+        (None, _) => "nothing",
+        (Some(_), true) => "network rule",
+        (Some(_), false) => "grants",
+    };
+    let Grant { endpoints, max_concurrent, requests_per_minute, max_body, priority } =
+        grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
+    let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
+    let named = |endpoint: Endpoint| endpoint.name().to_owned();
+    WhoPeer {
+        member: member.clone(),
+        may_connect,
+        through: through.to_owned(),
+        endpoints: config.endpoints.iter().filter(|e| endpoints.contains(*e)).map(named).collect(),
+        max_concurrent,
+        requests_per_minute,
+        max_body,
+        priority,
+        faults: rights.faults,
+        connections: own().count(),
+        running: own().filter_map(|s| s.running()).map(|r| named(r.endpoint)).collect(),
+    }
+}

@@ -1,0 +1,102 @@
+//! `who`: every peer of the tailnet, what it may do here, and what it does now.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::args::ConfigArgs;
+use super::{complain, exit, refuse, show};
+use crate::admin::{self, Who, WhoPeer};
+use crate::config::Config;
+
+/// What `who` takes.
+#[derive(Debug, Args)]
+pub(super) struct WhoArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn who(args: &WhoArgs) -> u8 {
+    let config = match args.config.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    match ask(&config) {
+        Ok(answer) if args.json => show(&format!("{answer}\n")),
+        Ok(answer) => match serde_json::from_str::<Who>(&answer) {
+            Ok(who) => show(&listing(&who)),
+            Err(fault) => {
+                complain(&format!("remote-ollama-proxy: the running proxy is of another version: {fault}"));
+                exit::FAILURE
+            }
+        },
+        Err(fault) => {
+            complain(&format!("remote-ollama-proxy: {fault:#}"));
+            exit::UNAVAILABLE
+        }
+    }
+}
+
+fn ask(config: &Config) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime does not start")?;
+    let answer = runtime.block_on(admin::ask(&admin::path(&config.node.state_dir), "/who"))?;
+    Ok(String::from_utf8(answer.into())?)
+}
+
+fn listing(who: &Who) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "port {}, access by {}, capability {}", who.port, who.access, who.capability);
+    let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
+    let _ = writeln!(text, "\n{} may connect", count(admitted.len()));
+    for peer in &admitted {
+        let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
+        let _ = writeln!(text, "    may use      {}", rights(peer));
+        let _ = writeln!(text, "    through      {}{}", peer.through, limits(peer));
+        let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
+        for fault in &peer.faults {
+            let _ = writeln!(text, "    faulty grant {fault}");
+        }
+    }
+    let _ = writeln!(text, "\n{} may not", count(others.len()));
+    for peer in &others {
+        let why = if peer.member.expired { ": its key has expired" } else { "" };
+        let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
+    }
+    text
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
+}
+
+fn principal(peer: &WhoPeer) -> String {
+    peer.member.user.clone().unwrap_or_else(|| peer.member.tags.join(", "))
+}
+
+fn rights(peer: &WhoPeer) -> String {
+    if peer.endpoints.is_empty() { "nothing".to_owned() } else { peer.endpoints.join(", ") }
+}
+
+fn limits(peer: &WhoPeer) -> String {
+    let limit = |value: Option<u64>, unit: &str| value.map(|n| format!(", at most {n} {unit}"));
+    [
+        limit(peer.max_concurrent.map(u64::from), "at once"),
+        limit(peer.requests_per_minute.map(u64::from), "per minute"),
+        limit(peer.max_body, "bytes each"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn running(peer: &WhoPeer) -> String {
+    if peer.running.is_empty() { String::new() } else { format!(", running {}", peer.running.join(", ")) }
+}
