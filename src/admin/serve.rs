@@ -1,7 +1,9 @@
-//! The answering side.
+//! The answering side: who may connect, and what is answered.
 
 use std::convert::Infallible;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,10 +14,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use super::socket::{bind, is_ours, path};
+use super::socket::path;
 use super::who::Who;
 use crate::config::Config;
 use crate::proxy::Proxy;
@@ -85,6 +87,24 @@ impl Admin {
         let roster = Arc::clone(&self.roster.borrow());
         Who::new(&self.config, &roster, &self.proxy.live().sessions())
     }
+}
+
+/// Opens the socket, mode 0600, in the state folder, which is 0700 and locked by the caller, so a
+/// socket that is there already belongs to nobody.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Whether the process at the other end belongs to this account or to root.
+fn is_ours(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {

@@ -1,7 +1,6 @@
-//! Where the socket is, who may use it, and asking over it.
+//! Where the socket is, and asking over it.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -9,29 +8,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 /// The socket of the proxy with this state folder.
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("admin.sock")
-}
-
-/// Opens the socket, mode 0600, in the state folder, which is 0700 and locked by the caller, so a
-/// socket that is there already belongs to nobody.
-pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// Whether the process at the other end belongs to this account or to root.
-pub(super) fn is_ours(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
 /// Why the running proxy did not answer.

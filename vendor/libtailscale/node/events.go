@@ -154,14 +154,16 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 	if st := notify.State; st != nil {
 		add(Event{Type: "state", State: st.String()})
 		switch {
-		case *st == ipn.Stopped && t.mustLog:
-			events = append(events, t.errorEvents(errLogging())...)
 		case *st == ipn.NeedsLogin && t.expired():
 			events = append(events, t.errorEvents(errf(KindExpired, "the node key expired at %s: log the node in again",
 				t.expiry.UTC().Format(time.RFC3339)))...)
-		case *st == ipn.Running:
+		case *st == ipn.Running && !t.mustLog:
 			t.told = KindNone
 		}
+	}
+	// Whatever the state: it goes on saying Running until something else happens.
+	if t.mustLog {
+		events = append(events, t.errorEvents(errLogging())...)
 	}
 	if msg := notify.ErrMessage; msg != nil {
 		events = append(events, t.errorEvents(classifyBackend(*msg))...)

@@ -5,4 +5,5 @@ package node
 const (
 	raceDetector = false
 	bulkBytes    = 128 << 20
+	churned      = 10_000
 )

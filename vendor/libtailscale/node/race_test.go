@@ -6,4 +6,5 @@ package node
 const (
 	raceDetector = true
 	bulkBytes    = 8 << 20
+	churned      = 1000
 )

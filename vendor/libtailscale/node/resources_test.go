@@ -170,7 +170,7 @@ func TestClosedConnectionsLeaveNothing(t *testing.T) {
 	}
 	churn(200)
 	fds, goroutines, heap := openFiles(t), runtime.NumGoroutine(), heapInUse()
-	churn(10_000)
+	churn(churned)
 	eventually(t, "no more descriptors or goroutines than before", func() bool {
 		return openFiles(t) <= fds && runtime.NumGoroutine() <= goroutines
 	})

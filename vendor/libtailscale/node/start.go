@@ -2,14 +2,12 @@ package node
 
 import (
 	"cmp"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-	"tailscale.com/envknob"
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
 	"tailscale.com/wgengine/netstack"
@@ -107,11 +105,9 @@ func (n *Node) adopt(server *tsnet.Server, state *stateFolder, withheld bool) er
 
 // launch starts a server.
 func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.Server, error) {
-	tuneMemory()
-	// Both are read by tailscale when it starts. The first keeps every log on
-	// this machine, beside the build tag that leaves the upload code out.
-	envknob.SetNoLogsNoSupport()
-	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!config.PortMapping))
+	if err := prepareProcess(config.PortMapping); err != nil {
+		return nil, err
+	}
 	server := &tsnet.Server{
 		Dir:      state.path,
 		Store:    state.store,

@@ -227,8 +227,9 @@ func (n *Node) BeginUp(timeout time.Duration) (fd int, err error) {
 	}()
 	go func() {
 		defer ours.Close()
-		var out Outcome
-		if out.Status, err = n.Up(ctx); err != nil {
+		status, err := n.Up(ctx)
+		out := Outcome{Status: status}
+		if err != nil {
 			out = Outcome{Kind: KindOf(err), Error: err.Error()}
 			if out.Kind == KindLogin {
 				out.LoginURL = n.LoginURL()

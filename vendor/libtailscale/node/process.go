@@ -1,0 +1,45 @@
+package node
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"tailscale.com/envknob"
+)
+
+// process holds what is one setting for all nodes of a process. It is set before
+// the first of them starts and never again: tailscale reads it without a lock.
+var process struct {
+	mu          sync.Mutex
+	prepared    bool
+	portMapping bool
+}
+
+func prepareProcess(portMapping bool) error {
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	if process.prepared {
+		if portMapping != process.portMapping {
+			return errf(KindOther, "port mapping is %v for another node of this process: it must be the same for all", process.portMapping)
+		}
+		return nil
+	}
+	process.prepared, process.portMapping = true, portMapping
+	// Keeps every log on this machine, beside the build tag that leaves the
+	// upload code out.
+	envknob.SetNoLogsNoSupport()
+	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!portMapping))
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(softLimit)
+	return nil
+}
+
+// The Go half lives beside the host program's own heap, and a node moves bytes
+// rather than keeping them. Go's defaults let the heap double between
+// collections and keep what a burst took: 390 MB of RSS were seen after one
+// download of 256 MB.
+const (
+	gcPercent = 50       // collect when the heap has grown by half
+	softLimit = 64 << 20 // bytes; past it the collector works harder, nothing fails
+)
