@@ -3,6 +3,7 @@
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod access_log;
 mod clients;
 mod endpoints;
 #[path = "../support/http.rs"]
