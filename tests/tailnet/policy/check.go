@@ -44,12 +44,13 @@ func (p *Policy) runTests() error {
 }
 
 func (p *Policy) runTest(t test) error {
-	protos := []int{int(ipproto.TCP)}
+	protos := []int{int(ipproto.TCP), int(ipproto.UDP)} // a test that names none is about either
 	if t.Proto != "" {
 		var err error
 		if protos, err = parseProtocol(t.Proto); err != nil {
 			return fmt.Errorf("proto: %w", err)
 		}
+		protos = protos[:1]
 	}
 	sources, err := p.imagine(t.Src, sourceAddress)
 	if err != nil {
@@ -57,15 +58,21 @@ func (p *Policy) runTest(t test) error {
 	}
 	var failed []error
 	check := func(target string, want bool) {
+		targets, port, err := p.imagineTarget(target)
+		if err != nil {
+			failed = append(failed, err)
+		}
 		for _, src := range sources {
-			got, err := p.reaches(src, target, ipproto.Proto(protos[0]))
-			switch {
-			case err != nil:
-				failed = append(failed, err)
-			case got && !want:
-				failed = append(failed, fmt.Errorf("%s reaches %s, but must not", t.Src, target))
-			case !got && want:
-				failed = append(failed, fmt.Errorf("%s does not reach %s, but must", t.Src, target))
+			for _, dst := range targets {
+				got, err := p.admitsAny(src, dst, protos, port)
+				switch {
+				case err != nil:
+					failed = append(failed, err)
+				case got && !want:
+					failed = append(failed, fmt.Errorf("%s reaches %s, but must not", t.Src, target))
+				case !got && want:
+					failed = append(failed, fmt.Errorf("%s does not reach %s, but must", t.Src, target))
+				}
 			}
 		}
 	}
@@ -114,28 +121,32 @@ func (p *Policy) imagine(name string, ip netip.Addr) ([]Node, error) {
 	return []Node{n}, nil
 }
 
-// reaches reports whether src gets through to target ("tag:x:443"). The answer
-// comes from the packet filter itself, over the rules that the target would
-// be sent.
-func (p *Policy) reaches(src Node, target string, proto ipproto.Proto) (bool, error) {
+// imagineTarget makes the nodes that a destination such as "tag:x:443" stands for.
+func (p *Policy) imagineTarget(target string) ([]Node, uint16, error) {
 	name, ports, err := parseTarget(target)
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
 	if len(ports) != 1 || ports[0].First != ports[0].Last {
-		return false, fmt.Errorf("%q: a test names one port", target)
+		return nil, 0, fmt.Errorf("%q: a test names one port", target)
 	}
 	targets, err := p.imagine(name, targetAddress)
 	if err != nil {
-		return false, fmt.Errorf("%q: %w", target, err)
+		return nil, 0, fmt.Errorf("%q: %w", target, err)
 	}
-	for _, dst := range targets {
-		ok, err := admits(p.Compile(dst, []Node{src, dst}), src.Addresses[0], dst.Addresses[0], ports[0].First, proto)
-		if err != nil || !ok {
-			return false, err
+	return targets, ports[0].First, nil
+}
+
+// admitsAny reports whether src gets through with one of the protocols. The
+// answer comes from the packet filter itself, over the rules that dst would be
+// sent.
+func (p *Policy) admitsAny(src, dst Node, protos []int, port uint16) (bool, error) {
+	for _, proto := range protos {
+		if ok, err := p.Admits(src, dst, ipproto.Proto(proto), port); ok || err != nil {
+			return ok, err
 		}
 	}
-	return len(targets) > 0, nil
+	return false, nil
 }
 
 func admits(rules []tailcfg.FilterRule, src, dst netip.Addr, port uint16, proto ipproto.Proto) (bool, error) {
