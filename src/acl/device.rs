@@ -73,9 +73,7 @@ impl Device {
 
     pub(super) fn may_be_in_tailnet(&self) -> bool {
         match &self.addresses {
-            Addresses::Known(list) => {
-                list.iter().any(|a| Block::single(*a).touches_tailnet())
-            }
+            Addresses::Known(list) => list.iter().any(|a| Block::single(*a).touches_tailnet()),
             Addresses::Unknown | Addresses::Unnamed => true,
         }
     }

@@ -24,9 +24,7 @@ pub fn lines(tag: &str, port: u16, capability: &str) -> Lines {
     ]});
     let at = |host: &str, port: u16| format!("{host}:{port}");
     let other = if port == 22 { 80 } else { 22 };
-    let closed = |src: &str| {
-        json!({"src": src, "accept": [at(tag, port)], "deny": [at(tag, other), at(CLIENT, port)]})
-    };
+    let closed = |src: &str| json!({"src": src, "accept": [at(tag, port)], "deny": [at(tag, other), at(CLIENT, port)]});
     let server = json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]});
     Lines {
         tag_owners: json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]}),

@@ -111,9 +111,11 @@ impl Names {
             _ => match self.hosts.get(text).copied().or_else(|| Block::parse(text, true)) {
                 Some(block) => Selector::Addresses(block, text.to_owned()),
                 None => {
-                    return Err("no user, group, tag, autogroup, host, address, CIDR or range that is known \
+                    return Err(
+                        "no user, group, tag, autogroup, host, address, CIDR or range that is known \
                                 here"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
             },
         })

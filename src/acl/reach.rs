@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::block::Family;
-use super::device::Device;
+use super::device::{Addresses, Device};
 use super::policy::Policy;
 use super::rule::{Origin, Rule};
 use super::selector::Selector;
@@ -149,12 +149,15 @@ impl Target {
         means(Family::V4).or(means(Family::V6))
     }
 
-    /// Whether the rule lets it begin connections of its own.
-    pub(super) fn may_begin(&self, policy: &Policy, rule: &Rule) -> bool {
+    /// Whether the rule lets it begin connections of its own. A single address, which is seldom
+    /// that of the very node, counts only if the node's are known.
+    pub(super) fn may_begin(&self, policy: &Policy, rule: &Rule) -> Answer {
         let other = Device::tagged([""; 0]);
-        let means = |family| {
-            Answer::any(rule.src.iter().map(|src| src.means(&self.device, &other, family, &policy.names)))
-        };
-        means(Family::V4).or(means(Family::V6)) != Answer::No
+        let known = matches!(self.device.addresses, Addresses::Known(_));
+        let single = |src: &Selector| matches!(src, Selector::Addresses(block, _) if block.is_single());
+        let sources = || rule.src.iter().filter(|src| known || !single(src));
+        let means =
+            |family| Answer::any(sources().map(|src| src.means(&self.device, &other, family, &policy.names)));
+        means(Family::V4).or(means(Family::V6)).and(rule.condition())
     }
 }

@@ -53,8 +53,10 @@ impl Selector {
             "internet" => Selector::Internet,
             "danger-all" => Selector::Danger,
             role if ROLES.contains(&role) => Selector::Role(role.to_owned()),
-            _ => return Err(format!("there is no such autogroup: want one of {}", ROLES.join(", "))
-                + ", member, tagged, self, shared, internet, danger-all"),
+            _ => {
+                return Err(format!("there is no such autogroup: want one of {}", ROLES.join(", "))
+                    + ", member, tagged, self, shared, internet, danger-all");
+            }
         })
     }
 

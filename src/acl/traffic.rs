@@ -103,9 +103,9 @@ impl Ports {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
-            _ => {
-                Err(format!("{text:?} is no port: want *, a number up to 65535, or a range such as 8000-8010"))
-            }
+            _ => Err(format!(
+                "{text:?} is no port: want *, a number up to 65535, or a range such as 8000-8010"
+            )),
         }
     }
 

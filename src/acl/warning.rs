@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::answer::Answer;
 use super::policy::Policy;
 use super::reach::{Reach, Target};
 use super::rights;
@@ -88,7 +89,8 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: 
     }
     for Reach { source, capabilities, .. } in idle {
         let Some(first) = capabilities.first() else { continue };
-        let text = format!("{source} has the capability and no connection to use it on: grant \"ip\" as well");
+        let text =
+            format!("{source} has the capability and no connection to use it on: grant \"ip\" as well");
         all.push(Warning::at(Kind::CapabilityWithoutNetwork, first.origin, &text));
     }
     all.sort_by_key(|warning| (warning.line, warning.kind));
@@ -128,10 +130,15 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
             }
         }
     }
-    if !rule.ip.is_empty() && target.may_begin(policy, rule) {
-        let (dst, ip) = (list(&rule.dst), list(&rule.ip));
-        warn(Kind::ReachesOthers, format!("the node itself may reach {dst} on {ip}, and needs nobody"));
-    }
+    let (dst, ip) = (list(&rule.dst), list(&rule.ip));
+    let sure = match target.may_begin(policy, rule) {
+        _ if rule.ip.is_empty() => return all,
+        Answer::No => return all,
+        Answer::Perhaps(_) => "perhaps ",
+        Answer::Yes => "",
+    };
+    let text = format!("{sure}the node itself may reach {dst} on {ip}, and needs nobody");
+    all.push(Warning::at(Kind::ReachesOthers, rule.origin, &text));
     all
 }
 

@@ -2,13 +2,13 @@
 //! through to it.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigArgs, exit, refuse};
+use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{CAPABILITY, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
 use crate::config::Config;
 
@@ -44,7 +44,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
             let tag = target.device.tags.first().map_or(TAG, String::as_str);
             let lines = lines(tag, target.port, &target.capability);
             let text = if args.json { format!("{:#}\n", json!(lines)) } else { lines.hujson() };
-            print(&text, exit::OK)
+            show(&text)
         }
     }
 }
@@ -58,7 +58,7 @@ fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
     let text = match read(file) {
         Ok(text) => text,
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "remote-ollama-proxy: {}: can't be read: {e}", file.display());
+            complain(&format!("remote-ollama-proxy: {}: can't be read: {e}", file.display()));
             return exit::FAILURE;
         }
     };
@@ -69,7 +69,7 @@ fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
         (false, Ok(checked)) => checked.table(file, target),
         (false, Err(faults)) => listed(file, faults),
     };
-    print(&text, code)
+    show(&text).max(code)
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
@@ -100,8 +100,7 @@ impl Checked {
     fn table(&self, file: &Path, target: &Target) -> String {
         let reach = &self.report.reach;
         let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
-        let mut text =
-            format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
+        let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
         for row in reach {
             text += &lines_of(row, wide);
         }
@@ -172,12 +171,4 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         Err(faults) => value["faults"] = json!(faults),
     }
     value
-}
-
-/// Writes to standard output, whose reader may have left, as `head` does.
-fn print(text: &str, code: u8) -> u8 {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => code,
-        Err(_) => exit::FAILURE,
-    }
 }
