@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
-use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use jsonc_parser::tokens::{Token, TokenAndRange};
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
 
 use super::fault::Fault;
 
@@ -56,10 +57,14 @@ impl Json {
 /// Where the text is no HuJSON, or every key that an object has twice.
 pub(super) fn parse(text: &str) -> Result<Json, Vec<Fault>> {
     let lines = Lines::of(text);
-    let tree = parse_to_ast(text, &CollectOptions::default(), &OPTIONS).map_err(|e| {
+    let collect = CollectOptions { comments: CommentCollectionStrategy::AsTokens, tokens: true };
+    let tree = parse_to_ast(text, &collect, &OPTIONS).map_err(|e| {
         let reason = format!("no HuJSON: {}", e.kind().to_string().to_lowercase());
         vec![Fault::new(e.line_display(), "", "", reason)]
     })?;
+    if let Some((at, reason)) = loose(text, &tree.tokens.unwrap_or_default()) {
+        return Err(vec![Fault::new(lines.at(at), "", "", format!("no HuJSON: {reason}"))]);
+    }
     let Some(root) = tree.value else {
         return Err(vec![Fault::new(1, "", "", "the file is empty: it must hold one JSON object")]);
     };
@@ -80,6 +85,28 @@ const OPTIONS: ParseOptions = ParseOptions {
     allow_non_finite_numbers: false,
     allow_extended_string_escapes: false,
 };
+
+/// Finds what the parser lets pass and Tailscale's does not: spaces other than JSON's, and a comment
+/// whose line does not end.
+fn loose(text: &str, tokens: &[TokenAndRange<'_>]) -> Option<(usize, &'static str)> {
+    let mut end = 0;
+    let strange = |from: usize, to: usize| {
+        let gap = text.get(from..to).unwrap_or_default();
+        gap.find(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).map(|at| from + at)
+    };
+    for token in tokens {
+        if let Some(at) = strange(end, token.range.start) {
+            return Some((at, "a space that is none in JSON: write an ordinary one"));
+        }
+        end = token.range.end;
+        let rest = text.get(end..).unwrap_or_default();
+        let ended = rest.starts_with('\n') || rest.starts_with("\r\n");
+        if matches!(token.token, Token::CommentLine(_)) && !ended {
+            return Some((end, "the comment lacks the end of its line"));
+        }
+    }
+    strange(end, text.len()).map(|at| (at, "a space that is none in JSON: write an ordinary one"))
+}
 
 struct Reader<'a> {
     text: &'a str,

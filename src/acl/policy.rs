@@ -108,7 +108,7 @@ impl Policy {
     }
 
     /// The values that one device certainly has at another under a capability's name, in the order
-    /// of the file. They mean something only where it may connect as well.
+    /// of the file, over whichever version of IP. They mean something only where it may connect.
     pub fn capabilities(&self, src: &Device, dst: &Device, name: &str) -> Vec<serde_json::Value> {
         let rules = self.rules.iter().filter(|rule| rule.applies(src, dst, &self.names) == Answer::Yes);
         let app = rules.flat_map(|rule| &rule.app).filter(|(capability, _)| capability == name);

@@ -4,10 +4,12 @@
 //! can't tell, there is nothing to compare; how often that may be is bounded.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use remote_ollama_proxy::acl::{Addresses, Answer, CAPABILITY, Device, Policy, Verdict, parse};
 use serde_json::{Value, json};
@@ -32,8 +34,18 @@ const NODES: [(&str, [u8; 2]); 9] = [
     ("tag:a,tag:b", [9, 9]),
 ];
 
-const TRAFFIC: [(u8, u16); 9] =
-    [(6, 22), (6, 443), (6, 444), (6, 65535), (17, 443), (17, 53), (132, 443), (1, 0), (47, 0)];
+/// Of ICMP there is one for each version of IP, which is one thing here.
+const TRAFFIC: [(&[u8], u16); 9] = [
+    (&[6], 22),
+    (&[6], 443),
+    (&[6], 444),
+    (&[6], 65535),
+    (&[17], 443),
+    (&[17], 53),
+    (&[132], 443),
+    (&[1, 58], 0),
+    (&[47], 0),
+];
 
 const SOURCES: [&str; 22] = [
     "*",
@@ -204,6 +216,12 @@ fn device((owner, last): (&str, [u8; 2])) -> Device {
     }
 }
 
+fn over_v4(device: Device) -> Device {
+    let Addresses::Known(all) = &device.addresses else { panic!("{device}") };
+    let addresses = all.iter().copied().filter(IpAddr::is_ipv4).collect();
+    device.with(Addresses::Known(addresses))
+}
+
 fn question(policy: &str) -> Value {
     let node = |(owner, last): (&str, [u8; 2])| match owner.starts_with("tag:") {
         true => json!({"tags": owner.split(',').collect::<Vec<_>>(), "addresses": addresses(last)}),
@@ -214,7 +232,7 @@ fn question(policy: &str) -> Value {
         "admins": ["ada@example.com"],
         "capability": CAPABILITY,
         "nodes": NODES.map(node),
-        "traffic": TRAFFIC.map(|(proto, port)| json!({"proto": proto, "port": port})),
+        "traffic": TRAFFIC.map(|(protos, port)| json!({"protos": protos, "port": port})),
     })
 }
 
@@ -229,17 +247,18 @@ fn both_say_the_same_of_who_reaches_whom_with_what() {
         for (i, from) in NODES.iter().enumerate() {
             for (j, to) in NODES.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (src, dst) = (device(*from), device(*to));
-                for (k, (protocol, port)) in TRAFFIC.iter().enumerate() {
-                    let ours = policy.admits(&src, &dst, *protocol, *port);
+                for (k, (protocols, port)) in TRAFFIC.iter().enumerate() {
+                    let ours = policy.admits(&src, &dst, protocols[0], *port);
                     let theirs = answer["admits"][i][j][k].as_bool().unwrap();
                     assert_eq!(
                         ours,
                         if theirs { Answer::Yes } else { Answer::No },
-                        "{src} → {dst} {protocol}:{port}\n{text}"
+                        "{src} → {dst} {protocols:?}:{port}\n{text}"
                     );
                     *(if theirs { &mut yes } else { &mut no }) += 1;
                 }
-                let ours = policy.capabilities(&src, &dst, CAPABILITY);
+                // They are asked for one version of IP, and so are we.
+                let ours = policy.capabilities(&over_v4(src.clone()), &over_v4(dst.clone()), CAPABILITY);
                 let theirs = answer["values"][i][j].as_array().cloned().unwrap_or_default();
                 // Tailscale tells them in no order that it promises.
                 let sorted = |list: &[Value]| {
@@ -286,7 +305,7 @@ fn both_say_the_same_of_a_files_own_tests() {
 
 #[test]
 fn both_read_the_same_as_hujson() {
-    const PIECES: [&str; 40] = [
+    const PIECES: [&str; 39] = [
         "1",
         "-1",
         "1.5",
@@ -308,7 +327,6 @@ fn both_read_the_same_as_hujson() {
         r#""\n""#,
         r#""\x41""#,
         r#""\u0041""#,
-        r#""\ud800""#,
         "\"a\tb\"",
         "\"a\nb\"",
         "'a'",
@@ -328,11 +346,32 @@ fn both_read_the_same_as_hujson() {
         "# a\n1",
         "\u{feff}1",
     ];
-    let wrap = |piece: &str| [format!("{{\"ssh\": {piece}}}"), format!("{{\"ssh\": [{piece}, 1], }} // end")];
-    let texts: Vec<_> = PIECES.iter().flat_map(|piece| wrap(piece)).collect();
+    let wrap =
+        |piece: &str| [format!("{{\"ssh\": {piece}}}"), format!("{{\"ssh\": [{piece}, 1], }} // end\n")];
+    let mut texts: Vec<_> = PIECES.iter().flat_map(|piece| wrap(piece)).collect();
+    texts.extend(
+        [
+            "{} // end",
+            "{} /* end */",
+            "{} /* end",
+            "{}\n//",
+            "{} / 1",
+            "{},",
+            "{}\u{a0}",
+            "\u{c}{}",
+            "{\u{2028}}",
+            "{} // end\r",
+            "{ // a\r}\n",
+            "{} // end\r\n",
+            "{}\r\n\t ",
+        ]
+        .map(str::to_owned),
+    );
     let answers =
         ask(&texts.iter().map(|text| json!({"policy": text, "syntax_only": true})).collect::<Vec<_>>());
     let mut valid = 0;
+    // Half of a surrogate pair is no text in Rust, and is refused.
+    assert!(parse(r#"{"ssh": "\ud800"}"#).unwrap_err().to_string().contains("no HuJSON"));
     for (text, answer) in texts.iter().zip(&answers) {
         // The texts lack grants, which is another fault.
         let ours = !parse(text).unwrap_err().to_string().contains("no HuJSON");

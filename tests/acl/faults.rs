@@ -128,7 +128,8 @@ fn faulty_definitions_are_told() {
 fn nothing_looser_than_hujson_is_read() {
     for (text, want) in [
         ("", "the file is empty"),
-        ("// nothing", "the file is empty"),
+        ("// nothing\n", "the file is empty"),
+        ("{\"grants\": []}\n// end", "line 2: no HuJSON: the comment lacks the end"),
         ("[]", "is a list, and must be an object"),
         ("null", "is null, and must be an object"),
         (r#"{"grants": [}"#, "line 1: no HuJSON"),
@@ -145,6 +146,7 @@ fn nothing_looser_than_hujson_is_read() {
         (r#"{"grants": [], "ssh": "\x41"}"#, "no HuJSON"),
         ("{\"grants\": [], \"ssh\": \"a\tb\"}", "no HuJSON"),
         ("{\"grants\": [] /* }", "no HuJSON"),
+        ("{\"grants\":\u{a0}[]}", "line 1: no HuJSON: a space that is none in JSON"),
         ("{\"grants\": [], # no comment\n}", "no HuJSON"),
         ("{\n\"grants\": [],\n\"ssh\": [{\"a\": 1, \"a\": 2}]}", "line 3: ssh[0].a: is there twice"),
     ] {
@@ -153,7 +155,7 @@ fn nothing_looser_than_hujson_is_read() {
     }
     for text in [
         r#"{"grants": [],}"#,
-        "// a\n{/* b */\"grants\"/**/:[//c\n],\n/* d\n*/}\n//",
+        "// a\n{/* b */\"grants\"/**/:[//c\n],\n/* d\n*/}\n//\n",
         r#"{"acls": [], "ssh": [{}], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []}"#,
         r#"{"Groups": {}, "ACLs": [], "derpMap": null, "OneCGNATRoute": "", "disableIPv4": true}"#,
     ] {

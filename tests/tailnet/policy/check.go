@@ -50,9 +50,8 @@ func (p *Policy) runTest(t test) error {
 		if protos, err = parseProtocol(t.Proto); err != nil {
 			return fmt.Errorf("proto: %w", err)
 		}
-		protos = protos[:1]
 	}
-	sources, err := p.imagine(t.Src, sourceAddress)
+	sources, err := p.imagine(t.Src, sourceAddresses)
 	if err != nil {
 		return fmt.Errorf("src: %w", err)
 	}
@@ -64,7 +63,7 @@ func (p *Policy) runTest(t test) error {
 		}
 		for _, src := range sources {
 			for _, dst := range targets {
-				got, err := p.admitsAny(src, dst, protos, port)
+				got, err := p.Admits(src, dst, protos, port)
 				switch {
 				case err != nil:
 					failed = append(failed, err)
@@ -86,20 +85,20 @@ func (p *Policy) runTest(t test) error {
 }
 
 // Addresses for nodes that only exist in a test: the last ones of Tailscale's
-// range, which no tailnet this small gives out.
+// ranges, which no tailnet this small gives out.
 var (
-	sourceAddress = netip.MustParseAddr("100.127.255.253")
-	targetAddress = netip.MustParseAddr("100.127.255.254")
+	sourceAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.253"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffd")}
+	targetAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.254"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffe")}
 )
 
 // imagine makes the nodes that name stands for: one, or one for each member of
 // a group.
-func (p *Policy) imagine(name string, ip netip.Addr) ([]Node, error) {
+func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
 	s, err := p.selector(name)
 	if err != nil {
 		return nil, err
 	}
-	n := Node{ID: name + " at " + ip.String(), Addresses: []netip.Addr{ip}}
+	n := Node{ID: fmt.Sprint(name, " at ", addresses), Addresses: addresses}
 	switch {
 	case strings.HasPrefix(name, "tag:"):
 		n.Tags = []string{name}
@@ -130,23 +129,11 @@ func (p *Policy) imagineTarget(target string) ([]Node, uint16, error) {
 	if len(ports) != 1 || ports[0].First != ports[0].Last {
 		return nil, 0, fmt.Errorf("%q: a test names one port", target)
 	}
-	targets, err := p.imagine(name, targetAddress)
+	targets, err := p.imagine(name, targetAddresses)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%q: %w", target, err)
 	}
 	return targets, ports[0].First, nil
-}
-
-// admitsAny reports whether src gets through with one of the protocols. The
-// answer comes from the packet filter itself, over the rules that dst would be
-// sent.
-func (p *Policy) admitsAny(src, dst Node, protos []int, port uint16) (bool, error) {
-	for _, proto := range protos {
-		if ok, err := p.Admits(src, dst, ipproto.Proto(proto), port); ok || err != nil {
-			return ok, err
-		}
-	}
-	return false, nil
 }
 
 func admits(rules []tailcfg.FilterRule, src, dst netip.Addr, port uint16, proto ipproto.Proto) (bool, error) {

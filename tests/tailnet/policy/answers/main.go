@@ -2,7 +2,7 @@
 // that say so: questions on standard input, a line of JSON each, and an answer
 // for each on standard output.
 //
-//	{"policy": "...", "admins": ["..."], "capability": "...", "nodes": [{"user": "...", "tags": [], "addresses": []}], "traffic": [{"proto": 6, "port": 443}]}
+//	{"policy": "...", "admins": ["..."], "capability": "...", "nodes": [{"user": "...", "tags": [], "addresses": []}], "traffic": [{"protos": [6], "port": 443}]}
 //	{"admits": [[[true]]], "values": [[[...]]]}
 //
 // The first index is that of the source, the second that of the destination;
@@ -20,7 +20,6 @@ import (
 	"github.com/tailscale/hujson"
 	"remote-ollama-proxy/tests/tailnet/policy"
 	"tailscale.com/tailcfg"
-	"tailscale.com/types/ipproto"
 )
 
 type question struct {
@@ -39,8 +38,8 @@ type node struct {
 }
 
 type traffic struct {
-	Proto ipproto.Proto `json:"proto"`
-	Port  uint16        `json:"port"`
+	Protos []int  `json:"protos"` // any of them
+	Port   uint16 `json:"port"`
 }
 
 type answer struct {
@@ -94,7 +93,7 @@ func (q question) answer() (a answer, err error) {
 		for _, dst := range nodes {
 			row := make([]bool, len(q.Traffic))
 			for i, t := range q.Traffic {
-				if row[i], err = p.Admits(src, dst, t.Proto, t.Port); err != nil {
+				if row[i], err = p.Admits(src, dst, t.Protos, t.Port); err != nil {
 					return a, err
 				}
 			}
