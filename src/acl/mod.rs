@@ -31,9 +31,7 @@ pub use fault::{Fault, Faults};
 pub use lines::{Lines, lines};
 pub use policy::{Policy, parse};
 pub use reach::{Capability, Reach, Report, Target};
+pub use rights::Merged;
 pub use rule::Origin;
 pub use traffic::TCP;
 pub use warning::{Kind, Warning};
-
-/// The capability that this proxy reads grants under, unless told otherwise.
-pub const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";

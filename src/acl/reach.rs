@@ -7,10 +7,12 @@ use super::answer::Answer;
 use super::block::Family;
 use super::device::{Addresses, Device};
 use super::policy::Policy;
+use super::rights::{self, Merged};
 use super::rule::{Origin, Rule};
 use super::selector::Selector;
 use super::traffic::TCP;
 use super::warning::{self, Warning};
+use crate::policy::Access;
 
 /// The node that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Target {
     pub port: u16,
     /// The name of the capability that it reads.
     pub capability: String,
+    /// What it lets those ask who have no value of the capability.
+    pub access: Access,
 }
 
 /// One source, as the policy file names it, that gets in. A device that several sources mean has
@@ -39,6 +43,8 @@ pub struct Reach {
     pub perhaps: Vec<String>,
     /// The values that it has under the target's capability.
     pub capabilities: Vec<Capability>,
+    /// What those values come to; `None`: it may ask nothing.
+    pub rights: Option<Merged>,
 }
 
 /// A value of a capability, and the entry that grants it.
@@ -106,11 +112,12 @@ impl Policy {
             capabilities.extend(values.map(|value| Capability { origin: rule.origin, value }));
         }
         through.dedup();
+        let rights = rights::merge(target.access, capabilities.iter().map(|c| &c.value));
         let perhaps = match &answer {
             Answer::Perhaps(reasons) => reasons.clone(),
             Answer::Yes | Answer::No => Vec::new(),
         };
-        (answer, Reach { source: source.to_string(), members, through, perhaps, capabilities })
+        (answer, Reach { source: source.to_string(), members, through, perhaps, capabilities, rights })
     }
 
     /// Members of groups, not named one by one in any rule, who have more than one of the groups

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::acl::{CAPABILITY, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
+use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
 use crate::config::Config;
 
 /// The node's tag unless the config has one.
@@ -51,7 +51,8 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
 
 fn target(config: &Config) -> Target {
     let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
-    Target { device: Device::tagged(tags), port: config.port, capability: CAPABILITY.to_owned() }
+    let (capability, access) = (config.access.capability.clone(), config.access.mode);
+    Target { device: Device::tagged(tags), port: config.port, capability, access }
 }
 
 fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
@@ -139,7 +140,14 @@ fn lines_of(row: &Reach, wide: usize) -> String {
         more("members: ", vec![row.members.join(", ")]);
     }
     more("perhaps: ", row.perhaps.clone());
-    more("narrowed to ", row.capabilities.iter().map(|c| c.value.to_string()).collect());
+    let rights = match &row.rights {
+        Some(rights) => rights.to_string(),
+        None if row.capabilities.is_empty() => {
+            "nothing: the node goes by grants, and there is none".to_owned()
+        }
+        None => "nothing: no grant can be read".to_owned(),
+    };
+    more("may ask ", vec![rights]);
     text
 }
 

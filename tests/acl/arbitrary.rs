@@ -1,7 +1,9 @@
 //! Whatever the file holds, the evaluation answers.
 
 use proptest::prelude::*;
-use remote_ollama_proxy::acl::{CAPABILITY, Device, Target, parse};
+use remote_ollama_proxy::acl::{Device, Target, parse};
+use remote_ollama_proxy::config::CAPABILITY;
+use remote_ollama_proxy::policy::Access;
 use serde_json::{Map, Value};
 
 /// Texts that mean something in a policy, and some that nearly do.
@@ -118,7 +120,8 @@ fn evaluate(text: &str) {
             return;
         }
     };
-    let target = |device| Target { device, port: 443, capability: CAPABILITY.to_owned() };
+    let target =
+        |device| Target { device, port: 443, capability: CAPABILITY.to_owned(), access: Access::Network };
     for device in [Device::tagged(["tag:a", "tag:b"]), Device::of_user("anna@x.y"), Device::tagged([""; 0])] {
         for row in policy.reach(&target(device)).reach {
             assert!(!row.through.is_empty(), "{} gets in through nothing: {text}", row.source);

@@ -37,6 +37,10 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     }
     let own = acl("node.tags = [\"tag:gpu\"]\nlisten.port = 8080\n", &[], "");
     assert!(text(&own).contains("\"dst\": [\"tag:gpu\"]") && text(&own).contains("tcp:8080"), "{own:?}");
+    let other = acl("access.capability = \"example.com/cap/x\"\naccess.mode = \"grants\"\n", &[], "");
+    assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
+    let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
+    assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
     // What it prints it accepts.
     let checked = acl("", &["--check", "-"], &text(&output));
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
@@ -54,7 +58,8 @@ fn a_sound_file_is_told_as_a_table() {
         "who reaches tag:ai-server on tcp:11434",
         "  tag:ai-client    through grants[0] (line ",
         "members: alice@example.com",
-        "narrowed to {\"endpoints\":[\"v1_chat_completions\",\"v1_models\"]",
+        "may ask v1_chat_completions, v1_models; at most 2 at once; at most 60 a minute",
+        "may ask whatever the node allows",
         "the file's own tests pass",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -72,6 +77,8 @@ fn json_has_the_same() {
     assert_eq!(json["reach"][2]["capabilities"][0]["value"]["max_concurrent"], 2);
     assert_eq!(json["reach"][2]["through"][0]["entry"], "grants[2]");
     assert_eq!(json["tests"]["failures"], Value::Array(vec![]));
+    assert_eq!(json["reach"][2]["rights"]["endpoints"][1], "v1_models");
+    assert_eq!(json["reach"][0]["rights"]["endpoints"], Value::Null);
     let faulty: Value =
         serde_json::from_str(&text(&acl("", &["--check", "-", "--json"], "{\"grants\": 1}"))).unwrap();
     assert_eq!((&faulty["sound"], &faulty["faults"][0]["line"]), (&Value::Bool(false), &Value::from(1)));
@@ -103,7 +110,7 @@ fn what_is_wrong_is_told_with_exit_code_1() {
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["a@b.c"], "dst": ["tag:ai-server"],
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
-            &["a value that grants nothing: \"all\""],
+            &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
         ),
     ] {
         let output = acl("", &["--check", "-"], policy);

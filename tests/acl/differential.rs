@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use remote_ollama_proxy::acl::{Addresses, Answer, CAPABILITY, Device, Policy, Verdict, parse};
+use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, Verdict, parse};
+use remote_ollama_proxy::config::CAPABILITY;
 use serde_json::{Value, json};
 
 const POLICIES: usize = 600;

@@ -1,11 +1,13 @@
 //! Who is said to reach the node, and what is warned of.
 
-use remote_ollama_proxy::acl::{Addresses, CAPABILITY, Device, Kind, Report, Target};
+use remote_ollama_proxy::acl::{Addresses, Device, Kind, Report, Target};
+use remote_ollama_proxy::config::CAPABILITY;
+use remote_ollama_proxy::policy::Access;
 
 use crate::admits::with;
 
 fn target(device: Device) -> Target {
-    Target { device, port: 11434, capability: CAPABILITY.to_owned() }
+    Target { device, port: 11434, capability: CAPABILITY.to_owned(), access: Access::Network }
 }
 
 fn server() -> Target {
@@ -163,6 +165,13 @@ fn what_is_too_wide_is_said() {
         (format!("{fine}, {}", app("tag:ci", CAPABILITY, "{}")), vec![CapabilityWithoutNetwork]),
         (format!("{fine}, {}", app("tag:client", CAPABILITY, "[]")), vec![InvalidValue]),
         (
+            format!(
+                "{fine}, {}",
+                app("tag:client", CAPABILITY, r#"{}, {"endpoints": ["api_pull"]}, {"max": 1}"#)
+            ),
+            vec![InvalidValue, InvalidValue],
+        ),
+        (
             format!("{fine}, {}", app("tag:client", "remote-ollama-proxy.internal/cap/olama", "{}")),
             vec![UnknownCapability],
         ),
@@ -186,4 +195,20 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|t| t.contains("tag:other is not in tagOwners")), "{text:?}");
     assert!(text.iter().any(|t| t.contains("line 4: the section newSection")), "{text:?}");
+}
+
+#[test]
+fn values_are_merged_as_the_proxy_merges_them() {
+    let values = r#"{"endpoints": ["api_tags"], "max_concurrent": 1}, {"endpoints": ["v1_models"], "max_concurrent": 3}"#;
+    let policy = with(&format!(
+        r#""grants": [{{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:11434"], "app": {{"{CAPABILITY}": [{values}]}}}},
+            {{"src": ["tag:ci"], "dst": ["tag:server"], "ip": ["tcp:11434"]}}]"#
+    ));
+    let rights = |access| {
+        let rows = policy.reach(&Target { access, ..server() }).reach;
+        rows.iter().map(|row| row.rights.as_ref().map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    let narrowed = Some("v1_models, api_tags; at most 3 at once".to_owned());
+    assert_eq!(rights(Access::Network), [narrowed.clone(), Some("whatever the node allows".to_owned())]);
+    assert_eq!(rights(Access::Grants), [narrowed, None]);
 }

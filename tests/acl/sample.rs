@@ -1,6 +1,8 @@
 //! The sample policy: what it lets through, and that its own tests notice every way to widen it.
 
-use remote_ollama_proxy::acl::{CAPABILITY, Device, Target, Verdict, lines, parse};
+use remote_ollama_proxy::acl::{Device, Target, Verdict, lines, parse};
+use remote_ollama_proxy::config::CAPABILITY;
+use remote_ollama_proxy::policy::Access;
 use serde_json::{Value, json};
 
 const SAMPLE: &str = include_str!("../../acl/policy.hujson");
@@ -8,7 +10,12 @@ const TAGS: [&str; 3] = ["tag:ai-server", "tag:ai-client", "tag:ai-ci"];
 const SOURCES: [&str; 4] = ["tag:ai-client", "group:ai-admins", "tag:ai-ci", "group:ai-guests"];
 
 fn target() -> Target {
-    Target { device: Device::tagged([TAGS[0]]), port: 11434, capability: CAPABILITY.to_owned() }
+    Target {
+        device: Device::tagged([TAGS[0]]),
+        port: 11434,
+        capability: CAPABILITY.to_owned(),
+        access: Access::Network,
+    }
 }
 
 /// The sample as plain JSON: no text in it has // or a comma before a closing bracket.
