@@ -29,6 +29,8 @@ pub(super) struct Expectation {
     /// The devices that must, or must not, reach all, or any, of the targets.
     sources: Vec<Device>,
     targets: Vec<Device>,
+    /// Whether one of the names is not explained by the file.
+    unknown: bool,
     protocols: Vec<u8>,
     port: u16,
     accept: bool,
@@ -90,8 +92,8 @@ impl Expectation {
             return Vec::new();
         };
         let Some(name) = src.text(faults) else { return Vec::new() };
-        let sources = match devices(name, names) {
-            Ok(sources) => sources,
+        let (sources, unknown) = match devices(name, names) {
+            Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
             Err(reason) => {
                 faults.push(src.fault(reason));
                 return Vec::new();
@@ -110,7 +112,8 @@ impl Expectation {
                         line: at.line(),
                         text: format!("{name} → {text}"),
                         sources: sources.clone(),
-                        targets,
+                        unknown: unknown || targets.is_none(),
+                        targets: targets.unwrap_or_default(),
                         protocols: protocols.clone(),
                         port,
                         accept,
@@ -136,7 +139,7 @@ impl Expectation {
                 }
             }
         }
-        if self.sources.is_empty() || self.targets.is_empty() {
+        if self.unknown {
             unsure.push("the file does not say who that is".to_owned());
         }
         let (verdict, reason) = match failed {
@@ -149,20 +152,20 @@ impl Expectation {
     }
 }
 
-/// The devices that a test's name stands for: a typical one, or one of each member of a group.
-fn devices(name: &str, names: &Names) -> Result<Vec<Device>, String> {
+/// The devices that a test's name stands for: a typical one, or one of each member of a group, so
+/// that a group which is empty fails no test. `None`: the file does not say who it is.
+fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
     let typical = |device: Device| device.with(Addresses::Unnamed);
-    Ok(match names.selector(name)? {
+    Ok(Some(match names.selector(name)? {
         Selector::Tag(tag) => vec![typical(Device::tagged([tag]))],
         Selector::User(user) => vec![typical(Device::of_user(user))],
         Selector::Group(group) => {
             names.members(&group).iter().map(|user| typical(Device::of_user(user))).collect()
         }
         Selector::Addresses(block, _) => vec![Device::at(block.first())],
-        // With nobody in it, an expectation can't be judged.
-        Selector::Synced(_) | Selector::Elsewhere(_) => Vec::new(),
+        Selector::Synced(_) | Selector::Elsewhere(_) => return Ok(None),
         _ => return Err("a test is about a user, group, tag, host or address".to_owned()),
-    })
+    }))
 }
 
 impl Policy {

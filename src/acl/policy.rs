@@ -57,12 +57,12 @@ impl Policy {
         let mut notes = Vec::new();
         for (name, at) in root.entries(faults) {
             let is = |known: &&str| known.eq_ignore_ascii_case(name);
-            match READ.iter().position(|known| is(&known)) {
+            match READ.iter().position(|known| known.eq_ignore_ascii_case(name)) {
                 Some(i) if sections[i].is_some() => {
                     faults.push(Fault::new(at.line(), name, "", "is there twice: write it once"));
                 }
                 Some(i) => sections[i] = Some(at),
-                None if PASSED_OVER.iter().any(|known| is(&known)) => {}
+                None if PASSED_OVER.iter().any(is) => {}
                 None => match READ.iter().find(|known| near(known, name)) {
                     Some(known) => {
                         let reason = format!("there is no such section: {known} is meant, it seems");

@@ -92,7 +92,7 @@ impl<'a> At<'a> {
         let mut found = [const { None }; N];
         for (name, at) in self.entries(faults) {
             let same = |known: &&str| known.split('|').any(|n| n.eq_ignore_ascii_case(name));
-            match names.iter().position(|known| same(&known)) {
+            match names.iter().position(same) {
                 None => {
                     let known: Vec<_> = names.iter().filter_map(|n| n.split('|').next()).collect();
                     let reason = format!("there is no such key: want one of {}", known.join(", "));

@@ -66,7 +66,7 @@ fn each_test_means_what_tailscale_says() {
             "can't tell: tag:client → tag:server:1: srcPosture posture:x is not judged here",
         ),
         (posture, r#""src": "tag:ci", "deny": ["tag:server:1"]"#, ""),
-        (tcp, r#""src": "group:none", "deny": ["tag:server:1"]"#, "can't tell"),
+        (tcp, r#""src": "group:none", "accept": ["tag:server:1"], "deny": ["tag:server:53"]"#, ""),
         (tcp, r#""src": "group:ops@example.com", "deny": ["tag:server:1"]"#, "can't tell"),
         (tcp, r#""src": "tag:client", "deny": ["svc:web:1"]"#, "can't tell"),
     ] {

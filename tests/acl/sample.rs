@@ -1,6 +1,6 @@
 //! The sample policy: what it lets through, and that its own tests notice every way to widen it.
 
-use remote_ollama_proxy::acl::{Device, Target, Verdict, lines, parse};
+use remote_ollama_proxy::acl::{Device, Kind, Target, Verdict, lines, parse};
 use remote_ollama_proxy::config::CAPABILITY;
 use remote_ollama_proxy::policy::Access;
 use serde_json::{Value, json};
@@ -135,6 +135,17 @@ fn its_own_tests_notice_a_grant_too_many_or_too_few() {
     policy.as_object_mut().unwrap().remove("acls");
     policy["groups"]["group:ai-admins"] = json!(["bob@example.com"]);
     assert!(noticed(&policy), "somebody else is an admin");
+}
+
+#[test]
+fn without_its_guest_it_is_in_order() {
+    let mut policy = sample();
+    policy["groups"]["group:ai-guests"] = json!([]);
+    let policy = parse(&policy.to_string()).unwrap();
+    assert_eq!(policy.failures(), []);
+    let report = policy.reach(&target());
+    assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES[..3]);
+    assert_eq!(report.warnings.iter().map(|w| w.kind).collect::<Vec<_>>(), [Kind::EmptyGroup]);
 }
 
 #[test]

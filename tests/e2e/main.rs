@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod access_log;
+mod acl;
 mod churn;
 mod clients;
 mod endpoints;
