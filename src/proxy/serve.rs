@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -23,7 +24,7 @@ use super::live::{Entered, Live, Session};
 use super::refuse::Failure;
 use super::upload::Upload;
 use super::wire::{Watch, Wire};
-use crate::admission::Admission;
+use crate::admission::{Admission, Limits};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Listen};
 use crate::policy::{Access, HEAD_MAX, Policy, Rights};
@@ -62,9 +63,10 @@ impl Proxy {
         access: Access,
         tailnet: Arc<dyn Tailnet>,
         upstream: Upstream,
+        limits: Limits,
     ) -> Self {
-        let (admission, live) = Default::default();
-        Proxy { policy, access, tailnet, upstream: Arc::new(upstream), admission, live }
+        let admission = Admission::new(limits);
+        Proxy { policy, access, tailnet, upstream: Arc::new(upstream), admission, live: Live::default() }
     }
 
     /// The connections there are.
@@ -195,7 +197,9 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         job.record.endpoint = Some(permit.endpoint());
         let grant = permit.grant();
-        let admitted = admission.admit(self.session.peer.identity(), grant).map_err(Failure::Busy)?;
+        let identity = self.session.peer.identity();
+        let turn = admission.admit(identity, grant, permit.computes());
+        let admitted = unless_trouble(&self.watch, turn).await?.map_err(Failure::Busy)?;
         job.begin(permit.endpoint(), admitted);
         let too_large = || Failure::TooLarge(grant.max_body.unwrap_or(u64::MAX));
         let passed = Arc::clone(&job.record.bytes_in);
@@ -203,4 +207,17 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         let answered = forward(&permit, head, body, upstream, &self.slot, &self.watch).await;
         if grew.is_set() { Err(too_large()) } else { answered }
     }
+}
+
+/// Waits for `work`, unless the client leaves or its request turns out to be malformed.
+async fn unless_trouble<Io: AsyncRead + Unpin, T>(
+    watch: &Watch<Io>,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| match watch.poll_trouble(cx) {
+        Poll::Ready(trouble) => Poll::Ready(Err(trouble.into())),
+        Poll::Pending => work.as_mut().poll(cx).map(Ok),
+    })
+    .await
 }
