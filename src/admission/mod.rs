@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::policy::Grant;
 use queue::{Queue, Waiting};
 
-/// What the node allows, whoever asks.
+/// What the node allows, whoever asks. A grant can only narrow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Requests that make Ollama compute, running at once in all; more have to wait.
@@ -27,6 +27,12 @@ pub struct Limits {
     pub wait: Duration,
     /// Requests of one identity begun within any minute; `None`: any number.
     pub requests_per_minute: Option<u32>,
+    /// Bytes of a request's body.
+    pub max_body: u64,
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one peer.
+    pub connections_per_peer: usize,
 }
 
 impl Limits {
@@ -37,6 +43,9 @@ impl Limits {
         waiting: 0,
         wait: Duration::ZERO,
         requests_per_minute: None,
+        max_body: u64::MAX,
+        connections: usize::MAX,
+        connections_per_peer: usize::MAX,
     };
 }
 
@@ -99,13 +108,15 @@ impl Admission {
     /// # Errors
     /// See [`Busy`]. A request that is refused at once counts for nothing.
     pub async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
-        let slot = |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
+        let slot =
+            |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
         let waiting = {
             let mut state = lock(&self.state);
             if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(identity) >= *max) {
                 return Err(Busy::Concurrent(limit));
             }
-            let rate = [grant.requests_per_minute, self.limits.requests_per_minute].into_iter().flatten().min();
+            let rate =
+                [grant.requests_per_minute, self.limits.requests_per_minute].into_iter().flatten().min();
             if let Some(limit) = rate {
                 state.rates.begin(identity, limit, Instant::now())?;
             }

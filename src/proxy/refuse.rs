@@ -22,7 +22,7 @@ pub(super) enum Failure {
     /// The identity has as many requests as it may.
     #[error("{0}")]
     Busy(Busy),
-    /// The body is larger than granted.
+    /// The body is larger than it may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
     /// Nothing listens at the upstream.
@@ -86,7 +86,7 @@ impl Failure {
             Failure::Refused(refusal) => refusal.to_string(),
             Failure::Framing(fault) => fault.to_string(),
             Failure::Busy(busy) => busy.to_string(),
-            Failure::TooLarge(max) => format!("the tailnet policy grants you bodies of at most {max} bytes"),
+            Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
             Failure::Down { .. } => "Ollama is not running behind this proxy; try again soon".to_owned(),
             Failure::BrokenOff(_) | Failure::Switching => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()

@@ -167,6 +167,16 @@ impl Running {
         .await;
     }
 
+    /// Waits until so many requests wait for their turn.
+    pub(crate) async fn waits(&self, requests: u32) {
+        soon("that many requests in the queue", async {
+            while self.proxy.load().1 != requests {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// The tailnet's word has changed.
     pub(crate) fn judge(&self) -> usize {
         self.proxy.judge(&self.word.roster())
