@@ -67,7 +67,8 @@ async fn nobody_waits_longer_than_the_config_says() {
     let proxy = limited(&ollama.url, Limits { wait: PATIENCE / 2, ..ONE });
     let mut first = proxy.client().await;
     first.send(post("/v1/chat/completions", "{}")).await;
-    ollama.accept().await.head().await.unwrap();
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
     let answer = proxy.ask(&post("/v1/chat/completions", "{}")).await;
     assert_eq!(answer.status(), 503);
     assert!(answer.text().contains("(rule: queue-time)"), "{}", answer.text());
