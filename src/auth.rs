@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::Secret;
+use crate::secret::Secret;
 pub use file::{KeyFault, read};
 
 /// The environment variable for an auth key, the one that Tailscale's own programs read.

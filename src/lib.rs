@@ -14,6 +14,7 @@ pub mod policy;
 pub mod proxy;
 #[cfg(feature = "tailnet")]
 pub mod run;
+pub mod secret;
 pub mod tailnet;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;

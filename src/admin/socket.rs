@@ -20,9 +20,15 @@ pub fn path(state_dir: &Path) -> PathBuf {
 pub enum AskFault {
     /// Nobody listens.
     #[error(
-        "no proxy runs with the state folder of {path}: {reason}; start it with `remote-ollama-proxy run`, or name its config with --config"
+        "no proxy runs with the state folder {folder}: start it with `remote-ollama-proxy run`, or name its config with --config"
     )]
     NotRunning {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    /// The socket can't be used.
+    #[error("{path} can't be used: {reason}")]
+    Socket {
         /// The socket.
         path: PathBuf,
         /// The system's words.
@@ -41,9 +47,12 @@ pub enum AskFault {
 /// # Errors
 /// See [`AskFault`].
 pub async fn ask(path: &Path, target: &str) -> Result<Bytes, AskFault> {
-    let stream = UnixStream::connect(path)
-        .await
-        .map_err(|reason| AskFault::NotRunning { path: path.to_owned(), reason })?;
+    let stream = UnixStream::connect(path).await.map_err(|reason| match reason.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskFault::NotRunning { folder: path.parent().unwrap_or(path).to_owned() }
+        }
+        _ => AskFault::Socket { path: path.to_owned(), reason },
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = http::Uri::try_from(target).unwrap_or_default();

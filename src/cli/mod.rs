@@ -69,7 +69,7 @@ enum Command {
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
-    /// List every peer of the tailnet: what it may do here, through what, and what it does now.
+    /// List every peer that the running node sees: what it may do, through what, and what it does now.
     #[command(after_help = exit::help())]
     Who(who::WhoArgs),
     /// Print the lines that the tailnet policy file needs for this node, or check such a file.

@@ -1,4 +1,4 @@
-//! `who`: every peer of the tailnet, what it may do here, and what it does now.
+//! `who`: every peer that this node sees, what it may do here, and what it does now.
 
 use std::fmt::Write;
 
@@ -9,6 +9,7 @@ use super::args::ConfigArgs;
 use super::{complain, exit, refuse, show};
 use crate::admin::{self, Who, WhoPeer};
 use crate::config::Config;
+use crate::policy::Priority;
 
 /// What `who` takes.
 #[derive(Debug, Args)]
@@ -59,17 +60,33 @@ fn listing(who: &Who) -> String {
     for peer in &admitted {
         let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
         let _ = writeln!(text, "    may use      {}", rights(peer));
-        let _ = writeln!(text, "    through      {}{}", peer.through, limits(peer));
+        let priority = match peer.priority {
+            Priority::Normal => "",
+            Priority::Low => ", priority low",
+            Priority::High => ", priority high",
+        };
+        let _ = writeln!(text, "    through      {}{}{priority}", peer.through, limits(peer));
         let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
         for fault in &peer.faults {
             let _ = writeln!(text, "    faulty grant {fault}");
         }
     }
-    let _ = writeln!(text, "\n{} may not", count(others.len()));
-    for peer in &others {
-        let why = if peer.member.expired { ": its key has expired" } else { "" };
-        let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
+    if !others.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{} may not, though this node sees {}",
+            count(others.len()),
+            if others.len() == 1 { "it" } else { "them" }
+        );
+        for peer in &others {
+            let why = if peer.member.expired { ": its key has expired" } else { "" };
+            let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
+        }
     }
+    let _ = writeln!(
+        text,
+        "\nwhoever is not listed is not even shown to this node by the tailnet policy, and can't connect"
+    );
     text
 }
 

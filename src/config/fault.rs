@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::secret;
+use crate::secret;
 
 /// One fault: where, which key, what it was set to, and why that won't do. Nothing in it shows a
 /// secret.

@@ -6,7 +6,6 @@ mod fault;
 mod file;
 mod parse;
 mod raw;
-mod secret;
 mod section;
 mod typed;
 
@@ -14,4 +13,3 @@ pub use checked::{AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeCo
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;
-pub use secret::Secret;

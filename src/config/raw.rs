@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
-use super::secret;
 use super::section::Section;
+use crate::secret;
 
 /// A value from the command line or the environment, which goes before the file's.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::raw::{Place, Raw, with_article};
-use super::secret::{self, REDACTED};
 use super::typed::Typed;
+use crate::secret::{self, REDACTED};
 
 /// One section while it is read.
 pub(super) struct Section<'r, 'a> {

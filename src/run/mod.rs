@@ -5,25 +5,29 @@ mod stop;
 mod word;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::auth;
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::policy::{Hosts, Policy};
 use crate::proxy::{Drained, Proxy};
+use crate::secret::Secret;
 use crate::tsnet::{Builder, Error, Node, Status};
 use follow::Follower;
 pub use stop::Stop;
 use word::Word;
 
+/// After how long without the tailnet it is said that there is none yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why the proxy does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The tailnet node does not work.
-    #[error("{way_out}: {error}")]
+    #[error("{error}: {way_out}")]
     Node {
         /// What somebody has to do.
         way_out: String,
@@ -44,13 +48,13 @@ pub enum Failure {
 /// See [`Failure`].
 pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
     let started = Instant::now();
-    let found = &config.node.credential;
-    let explain = |error| explain(error, found);
+    let explain = |error| explain(error, config);
     let node = Arc::new(build(config).map_err(explain)?);
-    tracing::info!(hostname = config.node.hostname, joins_with = %found, "joining the tailnet");
+    tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     let status = tokio::select! {
         status = node.up(config.node.up_timeout) => status.map_err(explain)?,
         () = stop.wait() => return Ok(()),
+        never = be_patient(config) => match never {},
     };
     let listener = node.listen(config.port).await.map_err(explain)?;
 
@@ -88,6 +92,19 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
     failed.map_or(Ok(()), |error| Err(explain(error)))
 }
 
+/// Says every now and then that coming up takes its time.
+async fn be_patient(config: &Config) -> std::convert::Infallible {
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(PATIENCE).await;
+        tracing::warn!(
+            after = ?Duration::from_secs(begun.elapsed().as_secs()),
+            deadline = ?config.node.up_timeout,
+            "the tailnet has not let the node in yet; log.level = \"info,tsnet=debug\" tells what it tries"
+        );
+    }
+}
+
 fn build(config: &Config) -> Result<Node, Error> {
     let node = &config.node;
     Builder::new()
@@ -123,24 +140,31 @@ fn warn_of_other_name(config: &Config, status: &Status) {
 }
 
 /// What a person has to do, beside the library's words.
-fn explain(error: Error, found: &auth::Found) -> Failure {
+fn explain(error: Error, config: &Config) -> Failure {
+    let found = &config.node.credential;
     let way_out = match &error {
-        Error::LoginNeeded { url } if found.credential().is_none() => {
+        Error::LoginNeeded { .. } if found.credential().is_none() => {
             format!(
-                "no auth key was found: set {} or node.auth_key_file, or open {url} and start again",
+                "no auth key was found: make one in the tailnet's admin console and set {} or node.auth_key_file",
                 auth::ENV
             )
         }
-        Error::LoginNeeded { url } => format!("open {url} and start again"),
+        Error::LoginNeeded { .. } => {
+            format!("make a new auth key in the tailnet's admin console; this was found: {found}")
+        }
         Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
             format!("make a new one in the tailnet's admin console; this was found: {found}")
         }
         Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
-        Error::ControlUnreachable { .. } => "check the network and node.control_url".to_owned(),
+        Error::ControlUnreachable { .. } => match &config.node.control_url {
+            Some(url) => format!("check the network and node.control_url, which is {url}"),
+            None => "check the network".to_owned(),
+        },
         Error::LoggingRequired => {
             "turn the requirement off in the tailnet, or use another tailnet".to_owned()
         }
-        _ => "the tailnet node does not start".to_owned(),
+        Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
+        _ => "the tailnet node does not work".to_owned(),
     };
     Failure::Node { way_out, error }
 }

@@ -17,9 +17,9 @@ pub enum Error {
         reason: String,
     },
     /// Somebody must log the node in.
-    #[error("the node must be logged in at {url}")]
+    #[error("the tailnet does not know this node")]
     LoginNeeded {
-        /// The control server's page for it.
+        /// The control server's page for it, as long as this process lives.
         url: String,
     },
     /// An admin of the tailnet must approve the device.

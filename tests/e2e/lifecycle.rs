@@ -49,7 +49,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     let mut process =
         Start { state: folder("no-key"), ..short(Start::new(&tailnet, ollama::url())) }.process();
     process.ended_with(77).await;
-    process.line(&["TS_AUTHKEY", tailnet.control.as_str()]).await;
+    process.line(&["does not know this node", "TS_AUTHKEY"]).await;
 
     let mut process = Start {
         state: folder("no-control"),
@@ -58,7 +58,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     }
     .process();
     process.ended_with(69).await;
-    process.line(&["control server", "node.control_url"]).await;
+    process.line(&["control server", "node.control_url, which is http://127.0.0.1:1"]).await;
 
     let mut process =
         Start { state: folder("far"), ..Start::new(&tailnet, "http://192.168.1.1:11434") }.process();

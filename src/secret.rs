@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What is shown in place of a secret.
-pub(super) const REDACTED: &str = "[redacted]";
+pub(crate) const REDACTED: &str = "[redacted]";
 
 /// A secret, which prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl fmt::Display for Secret {
 const PREFIXES: [&str; 2] = ["tskey-", "hskey-"];
 
 /// Where a value belongs that looks like a secret of Tailscale's; `None` for any other value.
-pub(super) fn belongs(value: &str) -> Option<&'static str> {
+pub(crate) fn belongs(value: &str) -> Option<&'static str> {
     let value = value.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
     let value = value.get(..16.min(value.len())).unwrap_or(value).to_ascii_lowercase();
     if value.starts_with("tskey-client-") {
@@ -56,7 +56,7 @@ pub(super) fn belongs(value: &str) -> Option<&'static str> {
 }
 
 /// `text` with every secret of Tailscale's in it redacted.
-pub(super) fn scrub(text: &str) -> String {
+pub(crate) fn scrub(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut scrubbed = String::with_capacity(text.len());
     let mut from = 0;
@@ -73,7 +73,7 @@ pub(super) fn scrub(text: &str) -> String {
 
 /// The value of a key as a fault may show it. The name of a file without any folder is rather the
 /// secret that the file should hold.
-pub(super) fn shown(key: &str, value: &str) -> String {
+pub(crate) fn shown(key: &str, value: &str) -> String {
     if key.ends_with("_file") && !value.is_empty() && !value.contains('/') {
         REDACTED.to_owned()
     } else {
