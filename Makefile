@@ -19,7 +19,7 @@ demo: setup ## Show the proxy at work in a tailnet of its own, without an accoun
 test: setup ## Run all tests
 	@scripts/test.sh
 
-check: ## Run everything but the tests that a change has to pass
+check: ## Run all checks except the tests: format, lints, licences, documents
 	@scripts/setup.sh check
 	@scripts/check.sh
 
