@@ -16,10 +16,15 @@ pub struct Accepted<Io> {
     pub peer: Peer,
     /// Our own address and port, to which the peer has connected.
     pub local: SocketAddr,
+    /// Tells whether the peer has left, though bytes of it may still be unread.
+    pub left: Left,
     /// Breaks the connection while somebody else owns the stream: reads and writes fail at once,
     /// and the peer sees a reset where the transport has one.
     pub abort: Abort,
 }
+
+/// See [`Accepted::left`].
+pub type Left = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// See [`Accepted::abort`].
 pub type Abort = Box<dyn Fn() + Send + Sync>;

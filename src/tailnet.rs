@@ -38,17 +38,24 @@ pub struct Member {
     /// Operating system as the node reports it.
     #[serde(default)]
     pub os: String,
-    /// Tailnet addresses.
-    pub addresses: Vec<IpAddr>,
     /// Whether the control server sees it online.
     #[serde(default)]
     pub online: bool,
-    /// Whether its key has expired.
+    /// Whether its key has expired; then nothing is admitted or granted.
     #[serde(default)]
     pub expired: bool,
-    /// The addresses from which it may connect to this node.
+    /// Tailnet addresses, each with what the policy says of it.
+    pub addresses: Vec<Address>,
+}
+
+/// One address of a peer. A policy may name a single one, so each has a standing of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// Whether it may connect to this node.
     #[serde(default)]
-    pub admitted: Vec<IpAddr>,
+    pub admitted: bool,
     /// The values granted under this node's capability.
     #[serde(default)]
     pub grants: Vec<Value>,
@@ -58,5 +65,27 @@ impl Member {
     /// Whether this is still the peer of a connection: the same node, acting as the same principal.
     pub fn is(&self, peer: &Peer) -> bool {
         self.stable_id == peer.stable_id && self.user == peer.user && self.tags == peer.tags
+    }
+
+    /// What the policy says of one of its addresses; nothing good of one that it has not.
+    pub fn verdict(&self, ip: IpAddr) -> Verdict {
+        let address = self.addresses.iter().find(|a| a.ip == ip && !self.expired);
+        address.map_or_else(Verdict::default, |a| Verdict { admitted: a.admitted, grants: a.grants.clone() })
+    }
+
+    /// The addresses from which it may connect.
+    pub fn admitted(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().filter(|a| a.admitted && !self.expired)
+    }
+
+    /// The values granted to any of them, each once.
+    pub fn grants(&self) -> Vec<Value> {
+        let mut grants = Vec::new();
+        for value in self.admitted().flat_map(|a| &a.grants) {
+            if !grants.contains(value) {
+                grants.push(value.clone());
+            }
+        }
+        grants
     }
 }

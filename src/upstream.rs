@@ -64,7 +64,10 @@ impl Upstream {
         }
         let uri: http::Uri = url.parse().map_err(|_| UpstreamFault::Form)?;
         let authority = uri.authority().ok_or(UpstreamFault::Form)?;
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        // The parser drops a fragment without a word, and takes a sign for a port's.
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !url.contains('#');
+        let port = authority.as_str().strip_prefix(authority.host()).and_then(|p| p.strip_prefix(':'));
+        let bare = bare && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
         if uri.scheme_str() != Some("http") || !bare || authority.as_str().contains('@') {
             return Err(UpstreamFault::Form);
         }
@@ -249,6 +252,8 @@ mod tests {
             "http://127.0.0.1/v1",
             "http://a@127.0.0.1",
             "unix:x",
+            "http://127.0.0.1/#x",
+            "http://127.0.0.1:+80",
         ] {
             assert!(matches!(Upstream::parse(url), Err(UpstreamFault::Form)), "{url}");
         }

@@ -25,7 +25,7 @@ pub struct Who {
 /// One peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WhoPeer {
-    /// The peer as the tailnet has it: name, owner or tags, addresses, the grants as written.
+    /// The peer as the tailnet has it: name, owner or tags, addresses with the grants as written.
     #[serde(flatten)]
     pub member: Member,
     /// Whether it may connect, by the network rule.
@@ -69,10 +69,12 @@ impl Who {
 }
 
 fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer {
-    let may_connect = !member.admitted.is_empty();
-    let rights = Rights::merge(config.access.mode, &member.grants);
-    let grant = rights.grant.filter(|_| may_connect);
-    let through = match (grant, member.grants.is_empty()) {
+    let may_connect = member.admitted().next().is_some();
+    let mode = config.access.mode;
+    // The most that any of its addresses may do; a policy that tells them apart is rare.
+    let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
+    let grants = member.grants();
+    let through = match (grant, grants.is_empty()) {
         (None, _) => "nothing",
         (Some(_), true) => "network rule",
         (Some(_), false) => "grants",
@@ -90,7 +92,7 @@ fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer 
         requests_per_minute,
         max_body,
         priority,
-        faults: rights.faults,
+        faults: Rights::merge(mode, &grants).faults,
         connections: own().count(),
         running: own().filter_map(|s| s.running()).map(|r| named(r.endpoint)).collect(),
     }

@@ -50,7 +50,7 @@ impl Journal {
         let now: BTreeMap<String, Standing> = members
             .iter()
             // Without an owner or tags the netmap has the peer only in part yet.
-            .filter(|m| !m.admitted.is_empty() && (m.user.is_some() || !m.tags.is_empty()))
+            .filter(|m| m.admitted().next().is_some() && (m.user.is_some() || !m.tags.is_empty()))
             .map(|m| (m.stable_id.clone(), standing(access, m)))
             .collect();
         match self.known.take() {
@@ -95,17 +95,19 @@ impl Journal {
 }
 
 fn standing(access: Access, member: &Member) -> Standing {
+    let grants = member.grants();
     Standing {
         node: member.node.clone(),
         principal: member.user.clone().unwrap_or_else(|| member.tags.join(",")),
-        grants: member.grants.clone(),
-        faults: Rights::merge(access, &member.grants).faults,
+        faults: Rights::merge(access, &grants).faults,
+        grants,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tailnet::Address;
 
     fn member(id: &str, admitted: bool, grants: Vec<Value>) -> Member {
         let ip = "100.64.0.9".parse().unwrap();
@@ -115,11 +117,9 @@ mod tests {
             user: Some("anna@example.com".to_owned()),
             tags: Vec::new(),
             os: String::new(),
-            addresses: vec![ip],
             online: true,
             expired: false,
-            admitted: if admitted { vec![ip] } else { Vec::new() },
-            grants,
+            addresses: vec![Address { ip, admitted, grants }],
         }
     }
 

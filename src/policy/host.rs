@@ -13,7 +13,11 @@ pub struct Hosts(BTreeSet<String>);
 impl Hosts {
     /// Adds a name such as `remote-ollama-proxy` or an address such as `100.64.0.1` or `fd7a::1`.
     pub fn add(&mut self, name: &str) {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        // An address has many spellings.
+        let name = match name.parse::<IpAddr>() {
+            Ok(ip) => ip.to_string(),
+            Err(_) => name.trim_end_matches('.').to_ascii_lowercase(),
+        };
         if !name.is_empty() {
             self.0.insert(name);
         }

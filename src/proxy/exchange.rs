@@ -17,7 +17,7 @@ use tokio::io::AsyncRead;
 
 use super::live::Session;
 use super::refuse::Failure;
-use super::upload::Upload;
+use super::upload::{Alive, Upload};
 use super::wire::{Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Record};
@@ -32,6 +32,8 @@ type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 /// A connection to Ollama.
 pub(super) struct Link {
     stream: Stream,
+    /// The request's body on its way; the connection is no good for another request before its end.
+    upload: Alive,
     sender: SendRequest<Upload>,
     /// `None` once it has ended.
     driver: Option<Driver>,
@@ -43,7 +45,7 @@ impl Link {
         let stream = upstream.connect().await.map_err(down)?;
         let (sender, driver) =
             http1::handshake(TokioIo::new(stream.clone())).await.map_err(Failure::BrokenOff)?;
-        Ok(Link { stream, sender, driver: Some(Box::pin(driver)) })
+        Ok(Link { stream, upload: Alive::default(), sender, driver: Some(Box::pin(driver)) })
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -72,6 +74,7 @@ impl Link {
         request: Request<Upload>,
         watch: &Watch<Io>,
     ) -> Result<Response<Incoming>, (Failure, Option<Request<Upload>>)> {
+        self.upload = request.body().alive();
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         std::future::poll_fn(|cx| {
@@ -239,7 +242,9 @@ impl<Io> Drop for Reply<Io> {
         if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {
             self.job.record.end(ended);
         }
-        if whole {
+        // With a part of the request still to be sent, nobody would send it from the slot, and the
+        // client's bytes would wait for it for ever.
+        if whole && self.link.as_ref().is_some_and(|link| link.upload.is_over()) {
             *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.link.take();
         }
     }

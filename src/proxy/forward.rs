@@ -1,7 +1,9 @@
 //! From a permit to Ollama's answer.
 
+use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 
@@ -28,10 +30,21 @@ pub(super) async fn forward<Io: AsyncRead + Unpin>(
     *request.uri_mut() = Uri::from(permit.target().clone());
     *request.headers_mut() = headers::request(&head.headers, upstream.host());
 
+    // The library gives a GET no body unless it is told how the body is framed.
+    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+
     let (answer, link) = exchange(upstream, slot, watch, request).await?;
     let (from, body) = answer.into_parts();
+    let codings = from.headers.get_all(TRANSFER_ENCODING).iter();
+    if !codings.map(HeaderValue::as_bytes).all(|c| c.eq_ignore_ascii_case(b"chunked")) {
+        return Err(Failure::Coded);
+    }
+    // Without a body to measure, Ollama's own word on its length is all there is.
+    let bodiless = *permit.method() == Method::HEAD || from.status == StatusCode::NOT_MODIFIED;
     let mut response = Response::new(body);
     *response.status_mut() = from.status;
-    *response.headers_mut() = headers::response(&from.headers);
+    *response.headers_mut() = headers::response(&from.headers, bodiless);
     Ok((response, link))
 }

@@ -28,9 +28,9 @@ pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     to
 }
 
-/// The headers for the client.
-pub(super) fn response(from: &HeaderMap) -> HeaderMap {
-    passing(from, |_| true)
+/// The headers for the client. The length is made anew from the body, unless there is none.
+pub(super) fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
+    passing(from, |name| bodiless || *name != CONTENT_LENGTH)
 }
 
 /// Names by which proxies tell who is asking. A client could say anything there, and this proxy
@@ -40,16 +40,15 @@ fn claims_identity(name: &str) -> bool {
 }
 
 fn passing(from: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let named: Vec<&str> = from
+    let named: Vec<&[u8]> = from
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(str::trim))
+        .flat_map(|value| value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii))
         .collect();
     let mut to = HeaderMap::with_capacity(from.len());
     for (name, value) in from {
-        let next_hop =
-            HOP_BY_HOP.contains(name) || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()));
+        let next_hop = HOP_BY_HOP.contains(name)
+            || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str().as_bytes()));
         if !next_hop && wanted(name) {
             to.append(name.clone(), value.clone());
         }
@@ -109,9 +108,10 @@ mod tests {
             ("content-length", "3"),
             ("transfer-encoding", "chunked"),
         ]);
-        let to = response(&from);
+        let to = response(&from, false);
         assert_eq!(to.get_all("vary").iter().count(), 2);
-        assert!(to.contains_key("access-control-allow-origin") && to.contains_key("content-length"));
+        assert!(to.contains_key("access-control-allow-origin") && !to.contains_key("content-length"));
+        assert!(response(&from, true).contains_key("content-length"));
         assert!(!to.contains_key("transfer-encoding"));
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use crate::audit::Ended;
 use crate::listen::Abort;
 use crate::peer::Peer;
@@ -17,6 +19,7 @@ use crate::tailnet::{Member, Verdict};
 pub struct Live {
     sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
     next: Arc<AtomicU64>,
+    judged: Arc<AtomicU64>,
 }
 
 /// One client connection.
@@ -31,6 +34,7 @@ pub struct Session {
     rights: Mutex<Arc<Rights>>,
     running: Mutex<Option<Running>>,
     cut: Arc<OnceLock<Ended>>,
+    cut_now: Notify,
     abort: Abort,
 }
 
@@ -59,6 +63,7 @@ impl Live {
             rights: Mutex::new(Arc::new(rights)),
             running: Mutex::new(None),
             cut: Arc::default(),
+            cut_now: Notify::new(),
             abort,
         });
         lock(&self.sessions).insert(id, Arc::clone(&session));
@@ -68,6 +73,11 @@ impl Live {
     /// The connections at this moment, oldest first.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
+    }
+
+    /// How often everybody has been judged.
+    pub(super) fn judged(&self) -> u64 {
+        self.judged.load(Ordering::SeqCst)
     }
 
     /// The connections there are, in all and of the node of `peer`.
@@ -82,14 +92,12 @@ impl Live {
     pub fn judge(&self, access: Access, roster: &[Member]) -> usize {
         let by_id: std::collections::HashMap<&str, &Member> =
             roster.iter().map(|m| (m.stable_id.as_str(), m)).collect();
+        self.judged.fetch_add(1, Ordering::SeqCst);
         let mut cut = 0;
         for session in self.sessions() {
             let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
-            let verdict = member.map_or_else(Verdict::default, |m| Verdict {
-                admitted: !m.expired && m.admitted.contains(&session.peer.addr.ip()),
-                grants: m.grants.clone(),
-            });
-            if !session.obey(access, &verdict) {
+            let verdict = member.map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip()));
+            if !session.is_cut() && !session.obey(access, &verdict) {
                 cut += 1;
             }
         }
@@ -125,11 +133,22 @@ impl Session {
     pub fn cut(&self, why: Ended) {
         if self.cut.set(why).is_ok() {
             (self.abort)();
+            self.cut_now.notify_one();
         }
     }
 
+    fn is_cut(&self) -> bool {
+        self.cut.get().is_some()
+    }
+
+    /// Waits until the connection is cut. Nothing else wakes a connection that does not read for the
+    /// time being. To be waited for in one place only.
+    pub(super) async fn cut_off(&self) {
+        self.cut_now.notified().await;
+    }
+
     /// Takes over a verdict; false if the connection had to be cut.
-    fn obey(&self, access: Access, verdict: &Verdict) -> bool {
+    pub(super) fn obey(&self, access: Access, verdict: &Verdict) -> bool {
         if verdict.admitted {
             let rights = Rights::merge(access, &verdict.grants);
             let goes_on = self.running().is_none_or(|r| rights.allows(r.endpoint));

@@ -26,7 +26,7 @@ pub(super) enum Failure {
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
     /// Nothing listens at the upstream.
-    #[error("Ollama does not run at {upstream}: {reason}")]
+    #[error("Ollama can't be reached at {upstream}: {reason}")]
     Down { upstream: String, reason: std::io::Error },
     /// The upstream broke off, or its answer was no HTTP, before its head was whole.
     #[error("Ollama broke off: {0}")]
@@ -34,6 +34,9 @@ pub(super) enum Failure {
     /// The upstream wants to leave HTTP.
     #[error("Ollama asked to switch protocols")]
     Switching,
+    /// The answer has a coding that only this hop would see.
+    #[error("Ollama's answer has a transfer coding other than chunked")]
+    Coded,
     /// Nobody is there to read an answer.
     #[error("the client left")]
     Left,
@@ -51,7 +54,7 @@ impl Failure {
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Down { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::BrokenOff(_) | Failure::Switching => StatusCode::BAD_GATEWAY,
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -66,7 +69,7 @@ impl Failure {
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
             Failure::Down { .. } => "upstream-down",
-            Failure::BrokenOff(_) | Failure::Switching => "upstream-failed",
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
             Failure::Left => "client-left",
         }
     }
@@ -75,7 +78,9 @@ impl Failure {
     pub(super) fn ended(&self) -> Ended {
         match self {
             Failure::Left => Ended::ClientLeft,
-            Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching => Ended::UpstreamFailed,
+            Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
+                Ended::UpstreamFailed
+            }
             _ => Ended::Refused,
         }
     }
@@ -87,8 +92,8 @@ impl Failure {
             Failure::Framing(fault) => fault.to_string(),
             Failure::Busy(busy) => busy.to_string(),
             Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
-            Failure::Down { .. } => "Ollama is not running behind this proxy; try again soon".to_owned(),
-            Failure::BrokenOff(_) | Failure::Switching => {
+            Failure::Down { .. } => "Ollama does not answer behind this proxy; try again soon".to_owned(),
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()
             }
             Failure::Left => "the client left".to_owned(),

@@ -26,8 +26,8 @@ use super::upload::Upload;
 use super::wire::{Watch, Wire};
 use crate::admission::{Admission, Limits};
 use crate::audit::Ended;
-use crate::listen::{Accepted, Listen};
-use crate::policy::{Access, HEAD_MAX, Policy, Rights};
+use crate::listen::{Accepted, Left, Listen};
+use crate::policy::{Access, HEAD_MAX, Policy, Refusal, Rights};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
 
@@ -115,8 +115,8 @@ impl Proxy {
             tokio::select! {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => {
-                    if let Some((io, entered)) = self.enter(accepted?) {
-                        tasks.spawn(self.clone().connection(io, entered, graceful.watcher()));
+                    if let Some((io, left, entered)) = self.enter(accepted?) {
+                        tasks.spawn(self.clone().connection(io, left, entered, graceful.watcher()));
                     }
                 }
                 Some(_) = tasks.join_next() => {}
@@ -134,8 +134,9 @@ impl Proxy {
     }
 
     /// Takes a connection in, unless its peer lost access on the way.
-    fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Entered)> {
-        let Accepted { io, peer, local, abort } = accepted;
+    fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
+        let Accepted { io, peer, local, left, abort } = accepted;
+        let judged = self.live.judged();
         let verdict = self.tailnet.verdict(&peer, local);
         if !verdict.admitted {
             tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
@@ -149,14 +150,22 @@ impl Proxy {
             return None;
         }
         let rights = Rights::merge(self.access, &verdict.grants);
-        Some((io, self.live.enter(peer, local, rights, abort)))
+        let entered = self.live.enter(peer, local, rights, abort);
+        // Everybody else has been judged between the verdict and the entry.
+        if self.live.judged() != judged {
+            let session = &entered.session;
+            if !session.obey(self.access, &self.tailnet.verdict(&session.peer, local)) {
+                return None;
+            }
+        }
+        Some((io, left, entered))
     }
 
-    async fn connection<Io>(self, io: Io, entered: Entered, graceful: Watcher)
+    async fn connection<Io>(self, io: Io, left: Left, entered: Entered, graceful: Watcher)
     where
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (wire, watch) = Wire::new(io);
+        let (wire, watch) = Wire::new(io, left);
         let session = Arc::clone(&entered.session);
         let client = Arc::new(Client { proxy: self, session, watch, slot: Slot::default() });
         let service = service_fn(move |request| {
@@ -170,8 +179,11 @@ impl Proxy {
             .max_buf_size(2 * HEAD_MAX)
             .serve_connection(TokioIo::new(wire), service);
         // What ended it has been logged with the request that it ended.
-        if let Err(error) = graceful.watch(connection).await {
-            tracing::debug!(peer = %entered.session.peer, %error, "connection ended");
+        tokio::select! {
+            ended = graceful.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(peer = %entered.session.peer, %error, "connection ended");
+            },
+            () = entered.session.cut_off() => {}
         }
     }
 }
@@ -196,7 +208,7 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
             }
             Err(failure) => {
                 let path = head.uri.path();
-                if let Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching = failure {
+                if failure.ended() == Ended::UpstreamFailed {
                     tracing::warn!(peer = %self.session.peer, "{failure}");
                 }
                 job.record.failed(failure.status(), failure.rule(), path, failure.ended());
@@ -222,6 +234,11 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         let admitted = unless_trouble(&self.watch, turn).await?.map_err(Failure::Busy)?;
         job.record.begins(asked.elapsed());
         job.begin(permit.endpoint(), admitted);
+        // While the request waited, or just now, the peer may have been judged anew; from here on
+        // whoever judges sees the request running.
+        if !self.session.rights().allows(permit.endpoint()) {
+            return Err(Failure::Refused(Refusal::NotGranted(permit.endpoint())));
+        }
         let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
         let too_large = || Failure::TooLarge(max_body);
         let passed = Arc::clone(&job.record.bytes_in);

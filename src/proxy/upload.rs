@@ -15,6 +15,19 @@ pub(super) struct Upload {
     left: u64,
     passed: Arc<AtomicU64>,
     too_large: TooLarge,
+    /// Held as long as there is something left to pass on.
+    alive: Alive,
+}
+
+/// Whether a body is still being passed on.
+#[derive(Clone, Default)]
+pub(super) struct Alive(Arc<()>);
+
+impl Alive {
+    /// Whether the body that shares this is gone: passed on to its end, or given up.
+    pub(super) fn is_over(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
 }
 
 /// Whether a body has turned out to be too large, for whoever waits for the answer.
@@ -34,7 +47,10 @@ impl Upload {
             return None;
         }
         let too_large = TooLarge::default();
-        Some((Upload { body, left: max, passed, too_large: too_large.clone() }, too_large))
+        Some((
+            Upload { body, left: max, passed, too_large: too_large.clone(), alive: Alive::default() },
+            too_large,
+        ))
     }
 }
 
@@ -45,6 +61,13 @@ pub(super) enum Cut {
     Client(#[from] hyper::Error),
     #[error("the body is too large")]
     TooLarge,
+}
+
+impl Upload {
+    /// Tells later whether this body is still being passed on.
+    pub(super) fn alive(&self) -> Alive {
+        self.alive.clone()
+    }
 }
 
 impl Body for Upload {

@@ -8,14 +8,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
+use crate::listen::Left;
 use crate::policy::{Fault, Framing};
 
 /// How far a watch reads ahead, in bytes. Past it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
+
+/// How often it is looked whether a client has left behind more bytes than that.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What ends a request from the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,16 +52,21 @@ struct Shared<Io> {
     /// What a watch has read and the library has not.
     ahead: Vec<u8>,
     trouble: Option<Trouble>,
+    /// Tells of a client that has left behind bytes that nobody reads.
+    left: Left,
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl<Io> Wire<Io> {
-    pub(super) fn new(io: Io) -> (Self, Watch<Io>) {
+    pub(super) fn new(io: Io, left: Left) -> (Self, Watch<Io>) {
         let shared = Arc::new(Mutex::new(Shared {
             io,
             framing: Framing::default(),
             heads: VecDeque::new(),
             ahead: Vec::new(),
             trouble: None,
+            left,
+            look: None,
         }));
         (Wire { shared: Arc::clone(&shared) }, Watch { shared })
     }
@@ -87,7 +98,7 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
                 return Poll::Ready(trouble);
             }
             if shared.ahead.len() >= AHEAD_MAX {
-                return Poll::Pending;
+                return shared.poll_left(cx);
             }
             let mut space = [std::mem::MaybeUninit::uninit(); 4096];
             let mut buf = ReadBuf::uninit(&mut space);
@@ -100,11 +111,26 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     }
 }
 
+impl<Io> Shared<Io> {
+    /// Looks every now and then whether the client has left, as no reading tells.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
+        loop {
+            if (self.left)() {
+                self.trouble = Some(Trouble::Left);
+                return Poll::Ready(Trouble::Left);
+            }
+            let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+        }
+    }
+}
+
 impl<Io: AsyncRead + Unpin> Shared<Io> {
     /// Reads from the client, checks what comes and notes its end.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let result = std::task::ready!(Pin::new(&mut self.io).poll_read(cx, buf));
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let new = &buf.filled()[before..];
         if result.is_err() || new.is_empty() {
             self.trouble.get_or_insert(Trouble::Left);

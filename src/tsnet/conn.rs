@@ -45,19 +45,25 @@ impl Conn {
         ffi::conn_release(self.claim.0, true);
     }
 
-    /// A way to break this connection while somebody else owns it.
+    /// A way to watch and break this connection while somebody else owns it.
     pub fn aborter(&self) -> Aborter {
         Aborter { id: self.claim.0 }
     }
 }
 
-/// Breaks one [`Conn`] from anywhere; holding it keeps nothing open.
+/// Watches and breaks one [`Conn`] from anywhere; holding it keeps nothing open.
 #[derive(Debug, Clone)]
 pub struct Aborter {
     id: u64,
 }
 
 impl Aborter {
+    /// Whether the peer has ended or broken its side, though bytes of it may still be unread. For an
+    /// owner that does not read for the time being. True once the connection has been dropped.
+    pub fn peer_left(&self) -> bool {
+        ffi::conn_peer_left(self.id)
+    }
+
     /// Breaks the connection at once: the peer sees a reset, the owner's reads and writes fail and
     /// its task is woken. Does nothing once the connection has been dropped.
     pub fn abort(&self) {

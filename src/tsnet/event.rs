@@ -102,7 +102,8 @@ fn parse(line: &str) -> Option<Event> {
 /// One line of the library's log as a tracing event. Tailscale marks verbose lines with `[v1]`,
 /// `[v2]`; even its ordinary ones are for debugging.
 pub(super) fn log(line: &str) {
-    let line = line.trim_end();
+    // Tailscale marks some lines with control characters for a collector of its own.
+    let line = line.trim_end().replace(|c: char| c.is_control(), " ");
     if line.contains("[v1]") || line.contains("[v2]") {
         tracing::trace!(target: "tsnet", "{line}");
     } else {

@@ -328,6 +328,12 @@ pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
 }
 
+/// Whether the peer has left, though bytes of it may be unread.
+pub(super) fn conn_peer_left(id: u64) -> bool {
+    // SAFETY: plain numbers; an unknown id answers 1.
+    unsafe { sys::tailscale_conn_peer_left(id) != 0 }
+}
+
 /// Whether the connection was broken rather than ended.
 pub(super) fn conn_was_reset(id: u64) -> bool {
     // SAFETY: plain numbers; an unknown id answers 0.

@@ -69,7 +69,8 @@ impl Listen for Listener {
     async fn accept(&mut self) -> io::Result<listen::Accepted<Conn>> {
         let (io, peer) = Listener::accept(self).await.map_err(io::Error::other)?;
         let (local, aborter) = (io.local_addr(), io.aborter());
-        Ok(listen::Accepted { io, peer, local, abort: Box::new(move || aborter.abort()) })
+        let (left, abort) = (aborter.clone(), Box::new(move || aborter.abort()));
+        Ok(listen::Accepted { io, peer, local, left: Box::new(move || left.peer_left()), abort })
     }
 }
 

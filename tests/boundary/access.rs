@@ -151,3 +151,26 @@ async fn a_body_that_grows_too_large_ends_the_request() {
     assert_eq!(client.answer().await.status(), 413);
     assert!(!upstream.rest().await.ends_with(b"0\r\n\r\n"));
 }
+
+#[tokio::test]
+async fn who_loses_access_is_cut_whatever_it_has_sent() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let pipelined = post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800);
+    let upload = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n"
+        .to_owned()
+        + &"x".repeat(50_000);
+    for request in [pipelined, upload] {
+        proxy.word.say(true, vec![]);
+        let mut client = proxy.client().await;
+        client.send(&request).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        proxy.word.say(false, vec![]);
+        assert_eq!(proxy.judge(), 1);
+        upstream.rest().await;
+        client.rest().await;
+        proxy.has(0).await;
+    }
+    assert!(ollama.untouched().await);
+}

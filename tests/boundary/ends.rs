@@ -67,7 +67,7 @@ async fn without_ollama_the_answer_is_503_until_it_is_back() {
     client.send(get("/v1/models")).await;
     let answer = client.answer().await;
     assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("1")));
-    assert!(answer.text().contains("Ollama is not running"), "{}", answer.text());
+    assert!(answer.text().contains("Ollama does not answer"), "{}", answer.text());
     assert!(!answer.text().contains("127.0.0.1"), "the client needs no address of ours: {}", answer.text());
 
     let back = tokio::net::TcpListener::bind(url.trim_start_matches("http://")).await.unwrap();
@@ -166,4 +166,70 @@ async fn past_the_deadline_they_are_cut_and_counted() {
     assert_eq!(drained, Drained { cut: 1 });
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
     upstream.rest().await;
+}
+
+/// More than is read ahead on behalf of a running request.
+fn pipelined() -> String {
+    post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800)
+}
+
+fn stuck_upload() -> String {
+    let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n";
+    head.to_owned() + &"x".repeat(50_000)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for request in [pipelined(), stuck_upload()] {
+        let mut client = proxy.client().await;
+        client.send(&request).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        drop(client);
+        upstream.rest().await;
+        proxy.has(0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_half_a_request_leaves_nothing_behind() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for chunked in [true, false] {
+        let mut client = proxy.client().await;
+        let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 5000000" };
+        client
+            .send(format!("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{length}\r\n\r\n"))
+            .await;
+        client.send(if chunked { "3\r\nabc\r\n" } else { "abc" }).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        // Refused before the end of its body, and the connection stays open, as Go's server does.
+        upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno").await;
+        assert_eq!(client.answer().await.status(), 400);
+        upstream.rest().await;
+        drop(client);
+        proxy.has(0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for (framing, status) in [
+        ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 200),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 502),
+    ] {
+        let mut client = proxy.client().await;
+        client.send(get("/api/tags")).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        upstream.send(format!("HTTP/1.1 200 OK\r\n{framing}")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), status);
+        assert!(status != 200 || answer.text() == "0123456789", "{answer:?}");
+    }
 }

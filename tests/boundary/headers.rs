@@ -40,6 +40,19 @@ async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
 }
 
 #[tokio::test]
+async fn a_byte_beyond_ascii_hides_no_name_in_connection() {
+    let (url, mut seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    let mut client = proxy.client().await;
+    client
+        .send(b"GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nConnection: authorization, \xff\r\n")
+        .await;
+    client.send("Authorization: Bearer s\r\n\r\n").await;
+    client.answer().await;
+    assert_eq!(header(&soon("the request", seen.recv()).await.unwrap().head, "authorization"), None);
+}
+
+#[tokio::test]
 async fn only_names_of_this_node_are_answered() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);

@@ -120,3 +120,16 @@ async fn a_head_request_keeps_the_length() {
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n").await;
     assert_eq!(header(&client.head().await.unwrap(), "content-length"), Some("1234"));
 }
+
+#[tokio::test]
+async fn a_body_of_unknown_length_goes_with_any_method() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut client = proxy.client().await;
+    client
+        .send("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        .await;
+    let mut upstream = ollama.accept().await;
+    let head = upstream.head().await.unwrap();
+    assert_eq!(upstream.body(&head).await.unwrap(), b"hello", "{head}");
+}

@@ -2,18 +2,19 @@
 //! that shows what arrives and lets the test write the answer.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::listen::{Accepted, Listen};
+use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy};
-use remote_ollama_proxy::tailnet::{Member, Tailnet, Verdict};
+use remote_ollama_proxy::tailnet::{Address, Member, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
 use serde_json::Value;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -77,11 +78,9 @@ impl Word {
             user: peer.user,
             tags: peer.tags,
             os: peer.os,
-            addresses: vec![peer.addr.ip()],
             online: true,
             expired: false,
-            admitted: if admitted { vec![peer.addr.ip()] } else { Vec::new() },
-            grants,
+            addresses: vec![Address { ip: peer.addr.ip(), admitted, grants }],
         }]
     }
 }
@@ -138,15 +137,27 @@ impl Running {
         let abort = Arc::new(Notify::new());
         let aborted = Arc::clone(&abort);
         // The network: it can be cut by whoever holds `abort`.
+        let gone = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&gone);
         tokio::spawn(async move {
-            let (mut near, mut far) = (near, far);
+            let ((mut from, mut back), (mut away, mut to)) = (tokio::io::split(near), tokio::io::split(far));
+            let forth = async {
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+                over.store(true, Ordering::SeqCst);
+                let _ = to.shutdown().await;
+            };
+            let back = async {
+                let _ = tokio::io::copy(&mut away, &mut back).await;
+                let _ = back.shutdown().await;
+            };
             tokio::select! {
-                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                _ = async { tokio::join!(forth, back) } => {}
                 () = aborted.notified() => {}
             }
         });
         let abort = Box::new(move || abort.notify_one());
-        self.connect.send(Accepted { io, peer: peer(), local: local(), abort }).await.unwrap();
+        let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
+        self.connect.send(Accepted { io, peer: peer(), local: local(), left, abort }).await.unwrap();
         Client::new(client)
     }
 

@@ -416,6 +416,14 @@ func connRemote(fd C.int, buf *C.char, size C.size_t) C.int {
 	return put(buf, size, addr.Addr().String())
 }
 
+//export connPeerLeft
+func connPeerLeft(id C.uint64_t) C.int {
+	if node.PeerLeft(uint64(id)) {
+		return 1
+	}
+	return 0
+}
+
 //export connWasReset
 func connWasReset(id C.uint64_t) C.int {
 	if node.WasReset(uint64(id)) {

@@ -175,6 +175,7 @@ int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, ch
 	return connRemote(conn, buf, buflen);
 }
 
+int tailscale_conn_peer_left(uint64_t id) { return connPeerLeft(id); }
 int tailscale_conn_was_reset(uint64_t id) { return connWasReset(id); }
 void tailscale_conn_release(uint64_t id, int abort) { connRelease(id, abort); }
 void tailscale_conn_abort(uint64_t id) { connAbort(id); }

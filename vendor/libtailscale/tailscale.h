@@ -151,6 +151,9 @@ extern int tailscale_dial_peer(tailscale sd, const char *network, const char *ad
 /* 1 if the connection was broken (reset) rather than ended, else 0. Ask when
  * read returns 0: a socketpair can't carry a reset everywhere. */
 extern int tailscale_conn_was_reset(uint64_t id);
+/* 1 if the peer has ended or broken its side, though bytes of it may still be
+ * unread, else 0. For a program that does not read for the time being. */
+extern int tailscale_conn_peer_left(uint64_t id);
 /* Forgets a connection whose descriptor is closed. With abort, the peer sees a
  * reset; otherwise it gets what was written and then the end. */
 extern void tailscale_conn_release(uint64_t id, int abort);
@@ -171,8 +174,8 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
 
 /* JSON of everybody in the netmap, with access to our TCP port and the values
  * granted under an app capability: [{"node", "stable_id", "user" or "tags",
- * "os", "addresses", "online", "expired", "admitted": addresses that may
- * connect, "grants": [...]}, ...]. NULL on failure; to be freed with
+ * "os", "online", "expired", "addresses": [{"ip", "admitted": may connect,
+ * "grants": [...]}, ...]}, ...]. NULL on failure; to be freed with
  * tailscale_free. */
 extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
 extern void tailscale_free(char *text);

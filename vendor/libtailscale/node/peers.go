@@ -15,19 +15,22 @@ import (
 // A Peer is a node of the netmap and what the tailnet policy, as it stands now,
 // lets it do here.
 type Peer struct {
-	Node      string       `json:"node"` // MagicDNS name, no final dot
-	StableID  string       `json:"stable_id"`
-	User      string       `json:"user,omitempty"`
-	Tags      []string     `json:"tags,omitempty"`
-	OS        string       `json:"os,omitempty"`
-	Addresses []netip.Addr `json:"addresses"`
-	Online    bool         `json:"online,omitempty"`
-	Expired   bool         `json:"expired,omitempty"` // its node key
-	// Admitted holds those of its addresses that may connect to the port asked
-	// about; empty for an expired peer.
-	Admitted []netip.Addr `json:"admitted,omitempty"`
-	// Grants holds the values of the capability asked about.
-	Grants []json.RawMessage `json:"grants,omitempty"`
+	Node      string     `json:"node"` // MagicDNS name, no final dot
+	StableID  string     `json:"stable_id"`
+	User      string     `json:"user,omitempty"`
+	Tags      []string   `json:"tags,omitempty"`
+	OS        string     `json:"os,omitempty"`
+	Online    bool       `json:"online,omitempty"`
+	Expired   bool       `json:"expired,omitempty"` // its node key; then nothing is admitted or granted
+	Addresses []PeerAddr `json:"addresses"`
+}
+
+// A PeerAddr is one address of a peer. A policy may name a single one, so each
+// has a standing of its own.
+type PeerAddr struct {
+	IP       netip.Addr        `json:"ip"`
+	Admitted bool              `json:"admitted,omitempty"` // may connect to the port asked about
+	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the capability asked about
 }
 
 // Peers returns everybody in the netmap, by name, with access to a TCP port of
@@ -51,20 +54,24 @@ func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Pee
 	peers := []Peer{}
 	for _, st := range status.Peer {
 		p := Peer{
-			Node:      strings.TrimSuffix(st.DNSName, "."),
-			StableID:  string(st.ID),
-			OS:        st.OS,
-			Addresses: st.TailscaleIPs,
-			Online:    st.Online,
-			Expired:   st.Expired,
+			Node:     strings.TrimSuffix(st.DNSName, "."),
+			StableID: string(st.ID),
+			OS:       st.OS,
+			Online:   st.Online,
+			Expired:  st.Expired,
 		}
 		if st.Tags != nil && st.Tags.Len() > 0 {
 			p.Tags = st.Tags.AsSlice()
 		} else if owner, ok := status.User[st.UserID]; ok {
 			p.User = owner.LoginName
 		}
-		if live != nil && !p.Expired {
-			p.judge(live, ours, port, tailcfg.PeerCapability(capability))
+		p.Addresses = []PeerAddr{}
+		for _, ip := range st.TailscaleIPs {
+			addr := PeerAddr{IP: ip}
+			if live != nil && !p.Expired {
+				addr.judge(live, ours, port, tailcfg.PeerCapability(capability))
+			}
+			p.Addresses = append(p.Addresses, addr)
 		}
 		peers = append(peers, p)
 	}
@@ -72,20 +79,14 @@ func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Pee
 	return peers, nil
 }
 
-func (p *Peer) judge(live *filter.Filter, ours []netip.Addr, port uint16, capability tailcfg.PeerCapability) {
-	for _, src := range p.Addresses {
-		for _, dst := range ours {
-			if src.Is4() != dst.Is4() {
-				continue
-			}
-			if live.CheckTCP(src, dst, port) == filter.Accept {
-				p.Admitted = append(p.Admitted, src)
-			}
-			if p.Grants == nil {
-				for _, value := range live.CapsWithValues(src, dst)[capability] {
-					p.Grants = append(p.Grants, json.RawMessage(value))
-				}
-			}
+func (a *PeerAddr) judge(live *filter.Filter, ours []netip.Addr, port uint16, capability tailcfg.PeerCapability) {
+	for _, dst := range ours {
+		if a.IP.Is4() != dst.Is4() {
+			continue
+		}
+		a.Admitted = live.CheckTCP(a.IP, dst, port) == filter.Accept
+		for _, value := range live.CapsWithValues(a.IP, dst)[capability] {
+			a.Grants = append(a.Grants, json.RawMessage(value))
 		}
 	}
 }
