@@ -51,6 +51,34 @@ func TestAbortReachesPeer(t *testing.T) {
 	}
 }
 
+// A host program that does not read learns of an end by asking.
+func TestPeerThatLeftIsNoticedBehindUnreadBytes(t *testing.T) {
+	p := newPair(t)
+	for _, leave := range []func(end){end.close, end.abort, func(e end) { must(t, e.closeWrite()) }} {
+		near, far := p.connect()
+		_, err := near.Write([]byte("unread"))
+		must(t, err)
+		eventually(t, "the bytes are there", func() bool { return pending(far) == len("unread") })
+		if PeerLeft(far.conn.ID) {
+			t.Error("the peer is said to have left while it is there")
+		}
+		leave(near)
+		eventually(t, "the peer is said to have left", func() bool { return PeerLeft(far.conn.ID) })
+		far.close()
+	}
+}
+
+// pending returns the number of bytes that can be read at once.
+func pending(e end) int {
+	var n int
+	control(e.File, func(fd int) (err error) {
+		buf := make([]byte, 64)
+		n, _, err = unix.Recvfrom(fd, buf, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return err
+	})
+	return n
+}
+
 func TestEndIsNoReset(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()

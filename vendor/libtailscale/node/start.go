@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"log"
 	"net"
 	"net/netip"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
+	"tailscale.com/types/logger"
 	"tailscale.com/wgengine/netstack"
 )
 
@@ -108,6 +110,9 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if err := prepareProcess(config.PortMapping); err != nil {
 		return nil, err
 	}
+	// A few of tailscale's parts, and Go's HTTP, write to the process's own log.
+	log.SetFlags(0)
+	log.SetOutput(logger.FuncWriter(n.logf))
 	server := &tsnet.Server{
 		Dir:      state.path,
 		Store:    state.store,

@@ -29,11 +29,8 @@ func openState(config *Config, logf logger.Logf) (*stateFolder, error) {
 			return nil, errf(KindState, "no state folder: %v: set one", err)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, errf(KindState, "state folder %s can't be made: %v: choose a folder that this user may write", dir, err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, errf(KindState, "state folder %s can't be made private (mode 0700): %v: it must belong to this user", dir, err)
+	if err := makePrivate(dir); err != nil {
+		return nil, err
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
@@ -46,6 +43,33 @@ func openState(config *Config, logf logger.Logf) (*stateFolder, error) {
 		return nil, errf(KindState, "state file %s can't be used: %v: restore it, or remove it to enrol the node anew", file, err)
 	}
 	return &stateFolder{dir, lock, stored}, nil
+}
+
+// makePrivate makes the folder, or makes it private if it is a node's: somebody
+// may have named a folder that others use for other things.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return errf(KindState, "state folder %s can't be made: %v: choose a folder that this user may write", dir, err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return errf(KindState, "state folder %s can't be looked at: %v: choose a folder that this user may write", dir, err)
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return errf(KindState, "state folder %s can't be read: %v: it must belong to this user", dir, err)
+	}
+	_, err = os.Stat(filepath.Join(dir, "tailscaled.state"))
+	if len(entries) > 0 && err != nil {
+		return errf(KindState, "state folder %s has other files in it and mode %04o: choose a folder of its own", dir, info.Mode().Perm())
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return errf(KindState, "state folder %s can't be made private (mode 0700): %v: it must belong to this user", dir, err)
+	}
+	return nil
 }
 
 func lockDir(dir string) (*os.File, error) {

@@ -71,6 +71,20 @@ func TestStateFolderIsPrivate(t *testing.T) {
 	}))
 }
 
+func TestFolderThatOthersUseIsLeftAlone(t *testing.T) {
+	dir := stateWith(t, "something else", "")
+	must(t, os.Chmod(dir, 0o755))
+	err := newTailnet(t).node(t, "n", func(c *Config) { c.Dir = dir }).Start()
+	if KindOf(err) != KindState {
+		t.Errorf("started in it: %v", err)
+	}
+	info, err := os.Stat(dir)
+	must(t, err)
+	if info.Mode().Perm() != 0o755 {
+		t.Errorf("its mode is now %v", info.Mode())
+	}
+}
+
 func stateWith(t *testing.T, name, content string) string {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))

@@ -190,7 +190,7 @@ func (n *Node) interrupted(ctx context.Context, trouble string) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errf(KindCanceled, "coming up was cancelled")
 	case trouble != "":
-		return errf(KindControl, "the control server did not let the node in before the deadline: %s", trouble)
+		return errf(KindControl, "it did not let the node in before the deadline: %s", trouble)
 	}
 	return errf(KindControl, "the control server did not answer before the deadline: check the network and the control URL")
 }
@@ -199,7 +199,12 @@ func (n *Node) interrupted(ctx context.Context, trouble string) error {
 func loginTrouble(state *health.State) string {
 	for _, code := range []health.WarnableCode{"login-state", "not-in-map-poll", "network-status"} {
 		if warning, ok := state.Warnings[code]; ok {
-			return strings.Join(strings.Fields(warning.Text), " ")
+			text := strings.Join(strings.Fields(warning.Text), " ")
+			// "You are logged out. The last login error was: " is true and no help.
+			if _, cause, ok := strings.Cut(text, "last login error was: "); ok {
+				return cause
+			}
+			return text
 		}
 	}
 	return ""
