@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests; `make test` calls it. What they need is set up by then.
+# All tests; `make test` calls it. What they need is set up by then. A runner that fails does not keep the others from
+# telling what they find.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -7,14 +8,20 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/tools.sh"
 cd "$root"
 
-# The node twice: the race detector finds races and falsifies memory figures.
-within vendor/libtailscale go test -race -timeout 30m ./node/...
-within vendor/libtailscale go test -timeout 30m ./...
-within tests/tailnet go test -race -timeout 30m ./...
+failed=()
+attempt() { "$@" || failed+=("${*:2}"); }
 
-run cargo test --locked --no-default-features
+# The node twice: the race detector finds races and falsifies memory figures.
+attempt within vendor/libtailscale go test -race -timeout 30m ./node/...
+attempt within vendor/libtailscale go test -timeout 30m ./...
+attempt within tests/tailnet go test -race -timeout 30m ./...
+
+attempt run cargo test --locked --no-fail-fast --no-default-features
 
 # Beforehand, so that no test's time runs out over it.
 run tests/ollama/ollama.sh models
 within tests/tailnet go build ./...
-run cargo test --locked
+attempt run cargo test --locked --no-fail-fast
+
+[ "${#failed[@]}" -eq 0 ] || die "failed: $(printf '%s; ' "${failed[@]}")see above"
+say "all tests passed"

@@ -1,6 +1,7 @@
 //! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
 //! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
 
+pub mod acl;
 pub mod admin;
 pub mod admission;
 pub mod audit;

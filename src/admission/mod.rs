@@ -1,140 +1,181 @@
-//! How much one identity may ask at once and per minute, as its grants say.
+//! Who may begin a request now, who waits for it, and who is told to come back later.
+//!
+//! Two kinds of limits meet here: those that the tailnet policy grants an identity, and those of the
+//! node, which protect Ollama from more than it can do at once.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod queue;
+mod rate;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::policy::Grant;
+use queue::{Queue, Waiting};
 
-/// The window of `requests_per_minute`.
-const MINUTE: Duration = Duration::from_secs(60);
+/// What the node allows, whoever asks. A grant can only narrow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that make Ollama compute, running at once in all; more have to wait.
+    pub running: u32,
+    /// Of them, those of one identity.
+    pub running_per_identity: u32,
+    /// Requests that wait, in all; more are told to come back.
+    pub waiting: u32,
+    /// How long a request may wait.
+    pub wait: Duration,
+    /// Requests of one identity begun within any minute; `None`: any number.
+    pub requests_per_minute: Option<u32>,
+    /// Bytes of a request's body.
+    pub max_body: u64,
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one peer.
+    pub connections_per_peer: usize,
+}
+
+impl Limits {
+    /// No limits: only those of grants.
+    pub const NONE: Limits = Limits {
+        running: u32::MAX,
+        running_per_identity: u32::MAX,
+        waiting: 0,
+        wait: Duration::ZERO,
+        requests_per_minute: None,
+        max_body: u64::MAX,
+        connections: usize::MAX,
+        connections_per_peer: usize::MAX,
+    };
+}
 
 /// Counts the requests of each identity. Clones count together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Admission {
-    identities: Arc<Mutex<HashMap<String, Counts>>>,
+    limits: Limits,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-struct Counts {
-    running: u32,
-    /// When the identity may begin its next request at the earliest, were they evenly spread; it may
-    /// run ahead of that by one minute's worth (the generic cell rate algorithm).
-    due: Option<Instant>,
+struct State {
+    queue: Queue,
+    rates: rate::Rates,
 }
 
-/// Why a request may not begin now.
+/// Why a request may not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
-    /// As many requests run as may run at once.
+    /// As many requests of the identity run as its grant allows.
     #[error("the tailnet policy grants you {0} requests at once, and they are running")]
     Concurrent(u32),
-    /// As many requests were begun as may be begun in a minute.
-    #[error("the tailnet policy grants you {limit} requests per minute")]
+    /// As many requests of the identity were begun as may be begun in a minute.
+    #[error("you may begin {limit} requests per minute")]
     Rate {
         /// Requests per minute.
         limit: u32,
         /// Until the next may begin.
         wait: Duration,
     },
+    /// As many requests wait as may wait.
+    #[error("{0} requests are waiting already")]
+    Full(u32),
+    /// The request has waited as long as it may.
+    #[error("the request has waited {0:?} for others to end")]
+    Waited(Duration),
 }
 
 /// Leave to run one request; it counts as running until this is dropped.
-#[derive(Debug)]
 pub struct Slot {
-    admission: Admission,
+    state: Arc<Mutex<State>>,
     identity: String,
+    computes: bool,
 }
 
-impl std::fmt::Debug for Admission {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Admission")
-    }
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Admission {
-    /// Lets a request of `identity` begin, within the limits of its grant.
-    ///
-    /// # Errors
-    /// See [`Busy`]; a request that is not let in counts for nothing.
-    pub fn admit(&self, identity: &str, grant: &Grant) -> Result<Slot, Busy> {
-        let now = Instant::now();
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = identities.entry(identity.to_owned()).or_default();
-        if let Some(limit) = grant.max_concurrent.filter(|max| counts.running >= *max) {
-            return Err(Busy::Concurrent(limit));
-        }
-        if let Some(limit) = grant.requests_per_minute {
-            let interval = MINUTE / limit;
-            let due = counts.due.map_or(now, |due| due.max(now));
-            let wait = (due + interval).saturating_duration_since(now + MINUTE);
-            if !wait.is_zero() {
-                return Err(Busy::Rate { limit, wait });
-            }
-            counts.due = Some(due + interval);
-        }
-        counts.running += 1;
-        Ok(Slot { admission: self.clone(), identity: identity.to_owned() })
+    /// Nobody has asked yet.
+    pub fn new(limits: Limits) -> Self {
+        let queue = Queue::new(limits.running, limits.running_per_identity);
+        Admission { limits, state: Arc::new(Mutex::new(State { queue, rates: rate::Rates::default() })) }
     }
 
-    /// The number of requests of `identity` that run now.
-    pub fn running(&self, identity: &str) -> u32 {
-        let identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        identities.get(identity).map_or(0, |counts| counts.running)
+    /// Lets a request of `identity` begin, at once or when its turn has come. A request that does not
+    /// make Ollama compute never waits. Dropping the future gives the turn away.
+    ///
+    /// # Errors
+    /// See [`Busy`]. A request that is refused at once counts for nothing.
+    pub async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
+        let slot =
+            |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
+        let waiting = {
+            let mut state = lock(&self.state);
+            if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(identity) >= *max) {
+                return Err(Busy::Concurrent(limit));
+            }
+            let rate =
+                [grant.requests_per_minute, self.limits.requests_per_minute].into_iter().flatten().min();
+            if let Some(limit) = rate {
+                state.rates.begin(identity, limit, Instant::now())?;
+            }
+            if !computes {
+                state.queue.enter(identity, false);
+                return Ok(slot(false));
+            }
+            if state.queue.try_enter(identity) {
+                return Ok(slot(true));
+            }
+            if state.queue.waiting() >= self.limits.waiting {
+                return Err(Busy::Full(self.limits.waiting));
+            }
+            state.queue.wait(identity, grant.priority)
+        };
+        let turn = Turn { state: &self.state, waiting: Some(waiting) };
+        match tokio::time::timeout(self.limits.wait, turn.come()).await {
+            Ok(()) => Ok(slot(true)),
+            Err(_) => Err(Busy::Waited(self.limits.wait)),
+        }
+    }
+
+    /// Requests that run, and that wait.
+    pub fn load(&self) -> (u32, u32) {
+        let state = lock(&self.state);
+        (state.queue.running(), state.queue.waiting())
+    }
+}
+
+/// A place in the queue, left when dropped; the turn, should it have come meanwhile, goes on.
+struct Turn<'a> {
+    state: &'a Mutex<State>,
+    waiting: Option<Waiting>,
+}
+
+impl Turn<'_> {
+    async fn come(mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.turn().await;
+        }
+        self.waiting = None; // taken
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            lock(self.state).queue.give_up(waiting);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut identities = self.admission.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some(counts) = identities.get_mut(&self.identity) {
-            counts.running -= 1;
-            if counts.running == 0 && counts.due.is_none_or(|due| due <= now) {
-                identities.remove(&self.identity);
-            }
-        }
+        let mut state = lock(&self.state);
+        state.queue.leave(&self.identity, self.computes);
+        state.rates.forget_idle(&self.identity, Instant::now());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn so_many_at_once_and_no_more() {
-        let admission = Admission::default();
-        let grant = Grant { max_concurrent: Some(2), ..Grant::EVERYTHING };
-        let first = admission.admit("a", &grant).unwrap();
-        let _second = admission.admit("a", &grant).unwrap();
-        assert_eq!(admission.admit("a", &grant).unwrap_err(), Busy::Concurrent(2));
-        assert!(admission.admit("b", &grant).is_ok());
-        drop(first);
-        assert!(admission.admit("a", &grant).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn so_many_in_a_minute_and_no_more() {
-        let admission = Admission::default();
-        let grant = Grant { requests_per_minute: Some(6), ..Grant::EVERYTHING };
-        for _ in 0..6 {
-            admission.admit("a", &grant).unwrap();
-        }
-        let busy = Busy::Rate { limit: 6, wait: Duration::from_secs(10) };
-        assert_eq!(admission.admit("a", &grant).unwrap_err(), busy);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        admission.admit("a", &grant).unwrap();
-        assert!(admission.admit("a", &grant).is_err());
-        tokio::time::advance(Duration::from_secs(3600)).await;
-        assert_eq!((0..20).filter(|_| admission.admit("a", &grant).is_ok()).count(), 6);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_kept_of_who_is_gone() {
-        let admission = Admission::default();
-        drop(admission.admit("a", &Grant::EVERYTHING).unwrap());
-        assert!(admission.identities.lock().unwrap().is_empty());
-    }
-}
+mod tests;

@@ -49,7 +49,8 @@ impl Journal {
     pub fn observe(&mut self, access: Access, members: &[Member]) {
         let now: BTreeMap<String, Standing> = members
             .iter()
-            .filter(|m| !m.admitted.is_empty())
+            // Without an owner or tags the netmap has the peer only in part yet.
+            .filter(|m| !m.admitted.is_empty() && (m.user.is_some() || !m.tags.is_empty()))
             .map(|m| (m.stable_id.clone(), standing(access, m)))
             .collect();
         match self.known.take() {

@@ -53,6 +53,7 @@ pub struct Record {
     peer: Arc<Peer>,
     method: Method,
     started: Instant,
+    queued: Duration,
     first_byte: Option<Duration>,
     status: Option<StatusCode>,
     /// The endpoint, once the policy has permitted the request.
@@ -82,6 +83,7 @@ impl Record {
             peer,
             method: method.clone(),
             started: Instant::now(),
+            queued: Duration::ZERO,
             first_byte: None,
             status: None,
             endpoint: None,
@@ -92,6 +94,11 @@ impl Record {
             ended: None,
             cut,
         }
+    }
+
+    /// The request's turn has come, after it has waited for `queued`.
+    pub fn begins(&mut self, queued: Duration) {
+        self.queued = queued;
     }
 
     /// Ollama's answer begins with `status`.
@@ -138,7 +145,7 @@ impl Drop for Record {
             rule = self.rule,
             bytes_in = self.bytes_in.load(Ordering::Relaxed),
             bytes_out = self.bytes_out,
-            queue_ms = 0,
+            queue_ms = ms(self.queued),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(self.started.elapsed()),
             ended = ended.name(),

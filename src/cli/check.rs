@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::args::ConfigArgs;
 use super::{refuse, show};
+use crate::admission::Limits;
 use crate::config::{AccessConfig, Config, LogFormat, default_path};
 use crate::policy::Access;
 
@@ -37,6 +38,8 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         ("comes up", format!("within {}", humantime::format_duration(node.up_timeout))),
         ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", config.port)),
         ("access", access(&config.access)),
+        ("runs", runs(&config.limits)),
+        ("takes", takes(&config.limits)),
         ("upstream", config.upstream.to_string()),
         ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
         ("preflight", choose(config.http.preflight, "goes through", "is refused")),
@@ -61,6 +64,20 @@ fn access(access: &AccessConfig) -> String {
         Access::Network => format!("for whom the network rule lets in, narrowed by grants of {capability}"),
         Access::Grants => format!("by grants of {capability} alone"),
     }
+}
+
+fn runs(limits: &Limits) -> String {
+    let Limits { running, running_per_identity, waiting, wait, requests_per_minute, .. } = *limits;
+    let rate = requests_per_minute.map(|n| format!("; {n} per minute and identity")).unwrap_or_default();
+    let wait = humantime::format_duration(wait);
+    format!(
+        "{running} requests at once, {running_per_identity} per identity; {waiting} wait for at most {wait}{rate}"
+    )
+}
+
+fn takes(limits: &Limits) -> String {
+    let Limits { max_body, connections, connections_per_peer, .. } = limits;
+    format!("bodies of {max_body} bytes; {connections} connections, {connections_per_peer} per peer")
 }
 
 fn source(args: &ConfigArgs) -> String {

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand. [`exit`] has the table of the exit codes.
 
+mod acl;
 mod args;
 mod check;
 #[cfg(feature = "tailnet")]
@@ -71,6 +72,9 @@ enum Command {
     /// List every peer of the tailnet: what it may do here, through what, and what it does now.
     #[command(after_help = exit::help())]
     Who(who::WhoArgs),
+    /// Print the lines that the tailnet policy file needs for this node, or check such a file.
+    #[command(after_help = acl::HELP)]
+    Acl(acl::AclArgs),
     /// Show the version and what it is made of.
     Version,
 }
@@ -85,6 +89,7 @@ impl Cli {
             Command::Run(args) => run_without_node(&args),
             Command::Check(args) => check::check(&args),
             Command::Who(args) => who::who(&args),
+            Command::Acl(args) => acl::acl(&args),
             Command::Version => version::version(),
         };
         ExitCode::from(code)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::parse;
 use super::raw::Raw;
 use super::section::Section;
+use crate::admission::Limits;
 use crate::auth::{self, Environment, Found, Kind};
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
 use crate::upstream::Upstream;
@@ -21,6 +22,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What peers may do whom the tailnet lets in.
     pub access: AccessConfig,
+    /// How much is let in.
+    pub limits: Limits,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
     /// Hosts and preflight.
@@ -104,6 +107,7 @@ impl Config {
                 mode: s.text("mode", Access::Network, parse::access),
                 capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
             }),
+            limits: raw.section("limits", limits),
             endpoints: raw.section("endpoints", endpoints),
             http: raw.section("http", |s| Http {
                 hosts: s.list("hosts", parse::host),
@@ -119,6 +123,9 @@ impl Config {
     }
 }
 
+/// macOS takes 103 bytes for the path of a socket, and `/admin.sock` is part of it.
+const STATE_DIR_MAX: usize = 103 - "/admin.sock".len();
+
 fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Environment) -> NodeConfig {
     let path = |text: &str| parse::path(text).map(Some);
     let hostname = s.text("hostname", "remote-ollama-proxy".to_owned(), parse::label);
@@ -128,6 +135,11 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
         }
         PathBuf::new()
     });
+    if state_dir.as_os_str().len() > STATE_DIR_MAX {
+        let reason =
+            format!("a Unix socket is made in it, so its path can have {STATE_DIR_MAX} bytes at most");
+        s.fault("state_dir", &reason);
+    }
     let auth_key_file = s.text("auth_key_file", None, path);
     let client_secret_file = s.text("client_secret_file", None, path);
     let control_url = s.text("control_url", None, |url| parse::control_url(url).map(Some));
@@ -189,6 +201,20 @@ fn credential(
             s.fault_elsewhere(variable, &fault.to_string());
             Found::Nothing
         }
+    }
+}
+
+fn limits(s: &mut Section<'_, '_>) -> Limits {
+    let running = s.parse("running", 4, parse::count);
+    Limits {
+        running,
+        running_per_identity: s.parse("running_per_identity", running, parse::count),
+        waiting: s.parse("waiting", 256, parse::count_or_none),
+        wait: s.text("wait", Duration::from_secs(300), parse::patience),
+        requests_per_minute: s.parse("requests_per_minute", None, |n| parse::count(n).map(Some)),
+        max_body: s.parse("max_body", 100_000_000, |n| parse::count(n).map(u64::from)),
+        connections: s.parse("connections", 1024, |n| parse::count(n).map(|n| n as usize)),
+        connections_per_peer: s.parse("connections_per_peer", 256, |n| parse::count(n).map(|n| n as usize)),
     }
 }
 

@@ -17,6 +17,19 @@ pub(super) fn port(number: &i64) -> Result<u16, String> {
     }
 }
 
+/// At least one.
+pub(super) fn count(number: &i64) -> Result<u32, String> {
+    match u32::try_from(*number) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("want a whole number from 1 to {}", u32::MAX)),
+    }
+}
+
+/// None, or any number.
+pub(super) fn count_or_none(number: &i64) -> Result<u32, String> {
+    u32::try_from(*number).map_err(|_| format!("want a whole number from 0 to {}", u32::MAX))
+}
+
 /// A label of a DNS name (RFC 1123, 2.1) in lower case.
 pub(super) fn label(name: &str) -> Result<String, String> {
     let sound = (1..=63).contains(&name.len())

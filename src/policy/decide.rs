@@ -46,6 +46,11 @@ impl Permit {
         &self.target
     }
 
+    /// Whether the request makes Ollama compute, so that only so many can run at once.
+    pub fn computes(&self) -> bool {
+        self.endpoint.computes() && self.method == Method::POST
+    }
+
     /// What the peer is granted, with its limits.
     pub fn grant(&self) -> &Grant {
         &self.grant

@@ -93,6 +93,11 @@ impl Endpoint {
         self.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether a model runs for it; the others are answered from memory or disk.
+    pub fn computes(self) -> bool {
+        self.methods() == POST && self.name() != "api_show"
+    }
+
     /// Whether it is on unless the config says otherwise.
     pub fn default_on(self) -> bool {
         self.spec().default

@@ -70,6 +70,12 @@ impl Live {
         lock(&self.sessions).values().cloned().collect()
     }
 
+    /// The connections there are, in all and of the node of `peer`.
+    pub(super) fn count(&self, peer: &Peer) -> (usize, usize) {
+        let sessions = lock(&self.sessions);
+        (sessions.len(), sessions.values().filter(|s| s.peer.stable_id == peer.stable_id).count())
+    }
+
     /// Judges every connection again by what the tailnet says now. Who has lost access, or the
     /// endpoint of a running request, is cut; the others have their new rights from the next request
     /// on. Returns how many were cut.

@@ -22,7 +22,7 @@ pub(super) enum Failure {
     /// The identity has as many requests as it may.
     #[error("{0}")]
     Busy(Busy),
-    /// The body is larger than granted.
+    /// The body is larger than it may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
     /// Nothing listens at the upstream.
@@ -45,7 +45,8 @@ impl Failure {
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
-            Failure::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
@@ -61,6 +62,8 @@ impl Failure {
             Failure::Framing(_) => "framing",
             Failure::Busy(Busy::Concurrent(_)) => "concurrency",
             Failure::Busy(Busy::Rate { .. }) => "rate",
+            Failure::Busy(Busy::Full(_)) => "queue-full",
+            Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching => "upstream-failed",
@@ -83,7 +86,7 @@ impl Failure {
             Failure::Refused(refusal) => refusal.to_string(),
             Failure::Framing(fault) => fault.to_string(),
             Failure::Busy(busy) => busy.to_string(),
-            Failure::TooLarge(max) => format!("the tailnet policy grants you bodies of at most {max} bytes"),
+            Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
             Failure::Down { .. } => "Ollama is not running behind this proxy; try again soon".to_owned(),
             Failure::BrokenOff(_) | Failure::Switching => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()
@@ -118,11 +121,11 @@ impl Failure {
                     headers.insert(ALLOW, methods);
                 }
             }
-            Failure::Down { .. } | Failure::Busy(Busy::Concurrent(_)) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             Failure::Busy(Busy::Rate { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+            }
+            Failure::Down { .. } | Failure::Busy(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // Where the next request begins can't be told, or is too far away.
             Failure::Framing(_) | Failure::TooLarge(_) => {

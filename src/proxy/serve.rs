@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::{Request, Response};
@@ -23,7 +24,7 @@ use super::live::{Entered, Live, Session};
 use super::refuse::Failure;
 use super::upload::Upload;
 use super::wire::{Watch, Wire};
-use crate::admission::Admission;
+use crate::admission::{Admission, Limits};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Listen};
 use crate::policy::{Access, HEAD_MAX, Policy, Rights};
@@ -44,6 +45,7 @@ pub struct Proxy {
     access: Access,
     tailnet: Arc<dyn Tailnet>,
     upstream: Arc<Upstream>,
+    limits: Limits,
     admission: Admission,
     live: Live,
 }
@@ -62,14 +64,28 @@ impl Proxy {
         access: Access,
         tailnet: Arc<dyn Tailnet>,
         upstream: Upstream,
+        limits: Limits,
     ) -> Self {
-        let (admission, live) = Default::default();
-        Proxy { policy, access, tailnet, upstream: Arc::new(upstream), admission, live }
+        let admission = Admission::new(limits);
+        Proxy {
+            limits,
+            policy,
+            access,
+            tailnet,
+            upstream: Arc::new(upstream),
+            admission,
+            live: Live::default(),
+        }
     }
 
     /// The connections there are.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Requests that run, and that wait for their turn.
+    pub fn load(&self) -> (u32, u32) {
+        self.admission.load()
     }
 
     /// Judges every live connection again by what the tailnet says now; see [`Live::judge`].
@@ -123,6 +139,12 @@ impl Proxy {
         let verdict = self.tailnet.verdict(&peer, local);
         if !verdict.admitted {
             tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+            abort();
+            return None;
+        }
+        let (all, of_peer) = self.live.count(&peer);
+        if all >= self.limits.connections || of_peer >= self.limits.connections_per_peer {
+            tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
             abort();
             return None;
         }
@@ -190,17 +212,34 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         self.watch.next_head().map_err(Failure::Framing)?;
-        let Proxy { policy, admission, upstream, .. } = &self.proxy;
+        let Proxy { policy, admission, upstream, limits, .. } = &self.proxy;
         let policy = Arc::clone(&policy.borrow());
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         job.record.endpoint = Some(permit.endpoint());
         let grant = permit.grant();
-        let admitted = admission.admit(self.session.peer.identity(), grant).map_err(Failure::Busy)?;
+        let (identity, asked) = (self.session.peer.identity(), Instant::now());
+        let turn = admission.admit(identity, grant, permit.computes());
+        let admitted = unless_trouble(&self.watch, turn).await?.map_err(Failure::Busy)?;
+        job.record.begins(asked.elapsed());
         job.begin(permit.endpoint(), admitted);
-        let too_large = || Failure::TooLarge(grant.max_body.unwrap_or(u64::MAX));
+        let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
+        let too_large = || Failure::TooLarge(max_body);
         let passed = Arc::clone(&job.record.bytes_in);
-        let (body, grew) = Upload::new(body, grant.max_body, passed).ok_or_else(too_large)?;
+        let (body, grew) = Upload::new(body, max_body, passed).ok_or_else(too_large)?;
         let answered = forward(&permit, head, body, upstream, &self.slot, &self.watch).await;
         if grew.is_set() { Err(too_large()) } else { answered }
     }
+}
+
+/// Waits for `work`, unless the client leaves or its request turns out to be malformed.
+async fn unless_trouble<Io: AsyncRead + Unpin, T>(
+    watch: &Watch<Io>,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| match watch.poll_trouble(cx) {
+        Poll::Ready(trouble) => Poll::Ready(Err(trouble.into())),
+        Poll::Pending => work.as_mut().poll(cx).map(Ok),
+    })
+    .await
 }

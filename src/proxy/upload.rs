@@ -29,8 +29,7 @@ impl TooLarge {
 
 impl Upload {
     /// `passed` counts the bytes. `None` if the client has said that more than `max` will come.
-    pub(super) fn new(body: Incoming, max: Option<u64>, passed: Arc<AtomicU64>) -> Option<(Self, TooLarge)> {
-        let max = max.unwrap_or(u64::MAX);
+    pub(super) fn new(body: Incoming, max: u64, passed: Arc<AtomicU64>) -> Option<(Self, TooLarge)> {
         if body.size_hint().lower() > max {
             return None;
         }

@@ -56,7 +56,8 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
 
     let (policy, current) = watch::channel(Arc::new(policy(config, &status)));
     let word = Word::new(Arc::clone(&node), config);
-    let proxy = Proxy::new(current, config.access.mode, Arc::new(word), config.upstream.clone());
+    let proxy =
+        Proxy::new(current, config.access.mode, Arc::new(word), config.upstream.clone(), config.limits);
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,

@@ -10,5 +10,6 @@ mod framing;
 mod headers;
 #[path = "../support/http.rs"]
 mod http;
+mod queue;
 mod streams;
 mod support;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::listen::{Accepted, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
@@ -105,10 +106,20 @@ impl Running {
     }
 
     pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: Access) -> Running {
+        Self::limited(policy, upstream, drain, access, Limits::NONE)
+    }
+
+    pub(crate) fn limited(
+        policy: Policy,
+        upstream: &str,
+        drain: Duration,
+        access: Access,
+        limits: Limits,
+    ) -> Running {
         let (sender, current) = watch::channel(Arc::new(policy));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap());
+        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap(), limits);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let serving = proxy.clone();
@@ -150,6 +161,16 @@ impl Running {
     pub(crate) async fn has(&self, connections: usize) {
         soon("that many connections", async {
             while self.proxy.live().sessions().len() != connections {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until so many requests wait for their turn.
+    pub(crate) async fn waits(&self, requests: u32) {
+        soon("that many requests in the queue", async {
+            while self.proxy.load().1 != requests {
                 tokio::task::yield_now().await;
             }
         })

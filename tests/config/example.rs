@@ -11,8 +11,13 @@ use crate::Home;
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys whose default is no value, or depends on the account; what the file shows is an example.
-const EXAMPLES: [&str; 4] =
-    ["node.state_dir", "node.auth_key_file", "node.client_secret_file", "node.control_url"];
+const EXAMPLES: [&str; 5] = [
+    "limits.requests_per_minute",
+    "node.state_dir",
+    "node.auth_key_file",
+    "node.client_secret_file",
+    "node.control_url",
+];
 
 /// The settings that are commented out: the full name of the key, and the line without its `#`.
 fn settings() -> Vec<(String, &'static str)> {

@@ -3,6 +3,9 @@
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod access_log;
+mod acl;
+mod churn;
 mod clients;
 mod endpoints;
 #[path = "../support/http.rs"]

@@ -44,28 +44,34 @@ func (p *Policy) runTests() error {
 }
 
 func (p *Policy) runTest(t test) error {
-	protos := []int{int(ipproto.TCP)}
+	protos := []int{int(ipproto.TCP), int(ipproto.UDP)} // a test that names none is about either
 	if t.Proto != "" {
 		var err error
 		if protos, err = parseProtocol(t.Proto); err != nil {
 			return fmt.Errorf("proto: %w", err)
 		}
 	}
-	sources, err := p.imagine(t.Src, sourceAddress)
+	sources, err := p.imagine(t.Src, sourceAddresses)
 	if err != nil {
 		return fmt.Errorf("src: %w", err)
 	}
 	var failed []error
 	check := func(target string, want bool) {
+		targets, port, err := p.imagineTarget(target)
+		if err != nil {
+			failed = append(failed, err)
+		}
 		for _, src := range sources {
-			got, err := p.reaches(src, target, ipproto.Proto(protos[0]))
-			switch {
-			case err != nil:
-				failed = append(failed, err)
-			case got && !want:
-				failed = append(failed, fmt.Errorf("%s reaches %s, but must not", t.Src, target))
-			case !got && want:
-				failed = append(failed, fmt.Errorf("%s does not reach %s, but must", t.Src, target))
+			for _, dst := range targets {
+				got, err := p.Admits(src, dst, protos, port)
+				switch {
+				case err != nil:
+					failed = append(failed, err)
+				case got && !want:
+					failed = append(failed, fmt.Errorf("%s reaches %s, but must not", t.Src, target))
+				case !got && want:
+					failed = append(failed, fmt.Errorf("%s does not reach %s, but must", t.Src, target))
+				}
 			}
 		}
 	}
@@ -79,20 +85,20 @@ func (p *Policy) runTest(t test) error {
 }
 
 // Addresses for nodes that only exist in a test: the last ones of Tailscale's
-// range, which no tailnet this small gives out.
+// ranges, which no tailnet this small gives out.
 var (
-	sourceAddress = netip.MustParseAddr("100.127.255.253")
-	targetAddress = netip.MustParseAddr("100.127.255.254")
+	sourceAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.253"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffd")}
+	targetAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.254"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffe")}
 )
 
 // imagine makes the nodes that name stands for: one, or one for each member of
 // a group.
-func (p *Policy) imagine(name string, ip netip.Addr) ([]Node, error) {
+func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
 	s, err := p.selector(name)
 	if err != nil {
 		return nil, err
 	}
-	n := Node{ID: name + " at " + ip.String(), Addresses: []netip.Addr{ip}}
+	n := Node{ID: fmt.Sprint(name, " at ", addresses), Addresses: addresses}
 	switch {
 	case strings.HasPrefix(name, "tag:"):
 		n.Tags = []string{name}
@@ -114,28 +120,20 @@ func (p *Policy) imagine(name string, ip netip.Addr) ([]Node, error) {
 	return []Node{n}, nil
 }
 
-// reaches reports whether src gets through to target ("tag:x:443"). The answer
-// comes from the packet filter itself, over the rules that the target would
-// be sent.
-func (p *Policy) reaches(src Node, target string, proto ipproto.Proto) (bool, error) {
+// imagineTarget makes the nodes that a destination such as "tag:x:443" stands for.
+func (p *Policy) imagineTarget(target string) ([]Node, uint16, error) {
 	name, ports, err := parseTarget(target)
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
 	if len(ports) != 1 || ports[0].First != ports[0].Last {
-		return false, fmt.Errorf("%q: a test names one port", target)
+		return nil, 0, fmt.Errorf("%q: a test names one port", target)
 	}
-	targets, err := p.imagine(name, targetAddress)
+	targets, err := p.imagine(name, targetAddresses)
 	if err != nil {
-		return false, fmt.Errorf("%q: %w", target, err)
+		return nil, 0, fmt.Errorf("%q: %w", target, err)
 	}
-	for _, dst := range targets {
-		ok, err := admits(p.Compile(dst, []Node{src, dst}), src.Addresses[0], dst.Addresses[0], ports[0].First, proto)
-		if err != nil || !ok {
-			return false, err
-		}
-	}
-	return len(targets) > 0, nil
+	return targets, ports[0].First, nil
 }
 
 func admits(rules []tailcfg.FilterRule, src, dst netip.Addr, port uint16, proto ipproto.Proto) (bool, error) {

@@ -65,7 +65,8 @@ func TestAcceptedPolicies(t *testing.T) {
 		// What holds for a group must hold for each member; a host is its address.
 		`"grants": [{"src": ["anna@example.com", "lab"], "dst": ["tag:server"], "ip": ["udp:53"]}],
 		 "tests": [{"src": "anna@example.com", "proto": "udp", "accept": ["tag:server:53"], "deny": ["tag:server:54", "tag:ci:53"]},
-		           {"src": "anna@example.com", "deny": ["tag:server:53"]},
+		           {"src": "anna@example.com", "accept": ["tag:server:53"]},
+		           {"src": "anna@example.com", "proto": "tcp", "deny": ["tag:server:53"]},
 		           {"src": "ben@example.com", "proto": "udp", "deny": ["tag:server:53"]},
 		           {"src": "lab", "proto": "udp", "accept": ["tag:server:53"]},
 		           {"src": "100.64.7.12", "proto": "udp", "accept": ["tag:server:53"], "deny": ["printer:53"]}]`,
@@ -75,6 +76,26 @@ func TestAcceptedPolicies(t *testing.T) {
 		if _, err := Parse([]byte("{" + names + rules + "}")); err != nil {
 			t.Errorf("%s: %v", rules, err)
 		}
+	}
+}
+
+func TestATestWithoutProtocolIsAboutTCPAndUDP(t *testing.T) {
+	for _, ip := range []string{"tcp:53", "udp:53"} {
+		_, err := Parse([]byte("{" + names + `
+			"grants": [{"src": ["anna@example.com"], "dst": ["tag:server"], "ip": ["` + ip + `"]}],
+			"tests": [{"src": "anna@example.com", "deny": ["tag:server:53"]}]}`))
+		if err == nil {
+			t.Errorf("%s is granted, and the test that denies the port passed", ip)
+		}
+	}
+}
+
+func TestADestinationThatIsAGroupIsEachMember(t *testing.T) {
+	_, err := Parse([]byte("{" + names + `
+		"grants": [{"src": ["tag:server"], "dst": ["anna@example.com"], "ip": ["*"]}],
+		"tests": [{"src": "tag:server", "deny": ["group:dev:1"]}]}`))
+	if err == nil {
+		t.Error("one member is reached, and the test that denies the group passed")
 	}
 }
 

@@ -1,0 +1,181 @@
+//! The file's own `tests`: reading and running them.
+//!
+//! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::device::{Addresses, Device};
+use super::fault::Fault;
+use super::names::Names;
+use super::policy::Policy;
+use super::read::At;
+use super::rule::split_target;
+use super::selector::Selector;
+use super::traffic::{Ports, TCP, parse_protocol};
+
+/// What is tested where a test names no protocol.
+const UNNAMED: [u8; 2] = [TCP, 17];
+
+/// One destination that a test names.
+#[derive(Debug, Clone)]
+pub(super) struct Expectation {
+    key: String,
+    line: usize,
+    /// As written, for showing.
+    text: String,
+    /// The devices that must, or must not, reach all, or any, of the targets.
+    sources: Vec<Device>,
+    targets: Vec<Device>,
+    /// Whether one of the names is not explained by the file.
+    unknown: bool,
+    protocols: Vec<u8>,
+    port: u16,
+    accept: bool,
+}
+
+/// An expectation of the file's own tests that is not met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The line of the destination, from 1.
+    pub line: usize,
+    /// Such as `tests[0].deny[1]`.
+    pub key: String,
+    /// Whether that is certain.
+    pub verdict: Verdict,
+    /// What is the case, and why.
+    pub reason: String,
+}
+
+/// How sure a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The test fails.
+    Fails,
+    /// The file alone does not decide it.
+    CantTell,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { line, key, verdict, reason } = self;
+        let verdict = match verdict {
+            Verdict::Fails => "fails",
+            Verdict::CantTell => "can't tell",
+        };
+        write!(f, "line {line}: {key}: {verdict}: {reason}")
+    }
+}
+
+impl Expectation {
+    pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<Fault>) -> Vec<Expectation> {
+        let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
+        let [src, accept, deny, proto, _] = at.fields(fields, faults);
+        let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
+            None => UNNAMED.to_vec(),
+            Some((at, text)) => match parse_protocol(text) {
+                Ok(protocols) => protocols[..1].to_vec(),
+                Err(reason) => {
+                    faults.push(at.fault(reason));
+                    return Vec::new();
+                }
+            },
+        };
+        if accept.is_none() && deny.is_none() {
+            faults.push(at.fault("neither accept nor deny: the test tests nothing"));
+        }
+        let Some(src) = src else {
+            faults.push(at.fault("src is missing: want a user, group, tag, host or address"));
+            return Vec::new();
+        };
+        let Some(name) = src.text(faults) else { return Vec::new() };
+        let (sources, unknown) = match devices(name, names) {
+            Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
+            Err(reason) => {
+                faults.push(src.fault(reason));
+                return Vec::new();
+            }
+        };
+        let mut expectations = Vec::new();
+        for (field, accept) in [(accept, true), (deny, false)] {
+            for (at, text) in field.iter().flat_map(|at| at.texts(faults)).collect::<Vec<_>>() {
+                let read = split_target(text).and_then(|(host, port)| {
+                    let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
+                    Ok((devices(host, names)?, port))
+                });
+                match read {
+                    Ok((targets, port)) => expectations.push(Expectation {
+                        key: at.key.clone(),
+                        line: at.line(),
+                        text: format!("{name} → {text}"),
+                        sources: sources.clone(),
+                        unknown: unknown || targets.is_none(),
+                        targets: targets.unwrap_or_default(),
+                        protocols: protocols.clone(),
+                        port,
+                        accept,
+                    }),
+                    Err(reason) => faults.push(at.fault(reason)),
+                }
+            }
+        }
+        expectations
+    }
+
+    fn failure(&self, policy: &Policy) -> Option<Failure> {
+        let mut unsure = Vec::new();
+        let mut failed = None;
+        for src in &self.sources {
+            for dst in &self.targets {
+                let over = |protocol: &u8| policy.admits(src, dst, *protocol, self.port);
+                match (Answer::any(self.protocols.iter().map(over)), self.accept) {
+                    (Answer::Yes, true) | (Answer::No, false) => {}
+                    (Answer::Yes, false) => failed = Some(format!("{src} reaches {dst}, and must not")),
+                    (Answer::No, true) => failed = Some(format!("{src} does not reach {dst}, and must")),
+                    (Answer::Perhaps(reasons), _) => unsure.extend(reasons),
+                }
+            }
+        }
+        if self.unknown {
+            unsure.push("the file does not say who that is".to_owned());
+        }
+        let (verdict, reason) = match failed {
+            Some(reason) => (Verdict::Fails, reason),
+            None if unsure.is_empty() => return None,
+            None => (Verdict::CantTell, unsure.join("; ")),
+        };
+        let reason = format!("{}: {reason}", self.text);
+        Some(Failure { line: self.line, key: self.key.clone(), verdict, reason })
+    }
+}
+
+/// The devices that a test's name stands for: a typical one, or one of each member of a group, so
+/// that a group which is empty fails no test. `None`: the file does not say who it is.
+fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
+    let typical = |device: Device| device.with(Addresses::Unnamed);
+    Ok(Some(match names.selector(name)? {
+        Selector::Tag(tag) => vec![typical(Device::tagged([tag]))],
+        Selector::User(user) => vec![typical(Device::of_user(user))],
+        Selector::Group(group) => {
+            names.members(&group).iter().map(|user| typical(Device::of_user(user))).collect()
+        }
+        Selector::Addresses(block, _) => vec![Device::at(block.first())],
+        Selector::Synced(_) | Selector::Elsewhere(_) => return Ok(None),
+        _ => return Err("a test is about a user, group, tag, host or address".to_owned()),
+    }))
+}
+
+impl Policy {
+    /// Runs the file's own tests.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()
+    }
+
+    /// How many destinations the file's own tests name.
+    pub fn expectations(&self) -> usize {
+        self.expectations.len()
+    }
+}

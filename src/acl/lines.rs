@@ -1,0 +1,84 @@
+//! The lines that a tailnet's policy file needs for one node, to be pasted.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The entries, section by section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lines {
+    /// Who may put the tags on devices.
+    pub tag_owners: Value,
+    /// Who gets in: the second one narrowed by a capability.
+    pub grants: Vec<Value>,
+    /// What no later edit may change.
+    pub tests: Vec<Value>,
+}
+
+/// The entries for a node with `tag` that listens on `port` and reads `capability`.
+pub fn lines(tag: &str, port: u16, capability: &str) -> Lines {
+    let grant = |src: &str| json!({"src": [src], "dst": [tag], "ip": [format!("tcp:{port}")]});
+    let mut narrowed = grant(CI);
+    narrowed["app"] = json!({capability: [
+        {"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60},
+    ]});
+    let at = |host: &str, port: u16| format!("{host}:{port}");
+    let other = if port == 22 { 80 } else { 22 };
+    let closed = |src: &str| json!({"src": src, "accept": [at(tag, port)], "deny": [at(tag, other), at(CLIENT, port)]});
+    let server = json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]});
+    Lines {
+        tag_owners: json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]}),
+        grants: vec![grant(CLIENT), narrowed],
+        tests: vec![closed(CLIENT), closed(CI), server],
+    }
+}
+
+const CLIENT: &str = "tag:ai-client";
+const CI: &str = "tag:ai-ci";
+const ADMIN: &str = "autogroup:admin";
+
+impl Lines {
+    /// As HuJSON, with comments that say what each entry is for. It is a policy file of its own.
+    pub fn hujson(&self) -> String {
+        let mut text = String::from(
+            "// For the tailnet policy file: copy the entries of each section beside your own.\n{\n",
+        );
+        text += "\t// Who may put these tags on devices.\n\t\"tagOwners\": {\n";
+        for (tag, owners) in self.tag_owners.as_object().into_iter().flatten() {
+            text += &format!("\t\t{}: {},\n", json!(tag), spaced(owners));
+        }
+        text += "\t},\n\n\t\"grants\": [\n";
+        let comments = [
+            "Devices that may ask whatever the node's config allows.",
+            "A narrowed grant: \"app\" lists what may be asked, and how often.",
+        ];
+        for (grant, comment) in self.grants.iter().zip(comments) {
+            text += &format!("\t\t// {comment}\n{},\n", entry(grant));
+        }
+        text += "\t],\n\n\t// Tailscale refuses an edit after which these fail.\n\t\"tests\": [\n";
+        for test in &self.tests {
+            text += &format!("{},\n", entry(test));
+        }
+        text + "\t],\n}\n"
+    }
+}
+
+/// An object, one line for each of its fields.
+fn entry(value: &Value) -> String {
+    let order = ["src", "dst", "ip", "app", "accept", "deny"];
+    let fields = order.into_iter().filter_map(|key| Some((key, value.get(key)?)));
+    let lines: Vec<_> = fields.map(|(key, value)| format!("\t\t\t\"{key}\": {},\n", spaced(value))).collect();
+    format!("\t\t{{\n{}\t\t}}", lines.concat())
+}
+
+/// JSON on one line, with spaces after commas and colons.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let field = |(key, value): (&String, &Value)| format!("{}: {}", json!(key), spaced(value));
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,37 @@
+//! What a tailnet policy file lets through to this node, worked out from the file alone.
+//!
+//! Pure: text in, answers out. [`parse`] reads the file, [`Policy::failures`] runs the tests that
+//! stand in it, [`Policy::reach`] says who gets in. Where the file alone does not decide (device
+//! postures, roles, addresses), the answer is [`Answer::Perhaps`] with the reason, never a guess.
+//!
+//! Source: Tailscale documentation, "Syntax reference for the tailnet policy file" and "Grants
+//! syntax".
+
+mod answer;
+mod block;
+mod device;
+mod expectation;
+mod fault;
+mod hujson;
+mod lines;
+mod names;
+mod policy;
+mod reach;
+mod read;
+mod rights;
+mod rule;
+mod selector;
+mod traffic;
+mod warning;
+
+pub use answer::Answer;
+pub use device::{Addresses, Device};
+pub use expectation::{Failure, Verdict};
+pub use fault::{Fault, Faults};
+pub use lines::{Lines, lines};
+pub use policy::{Policy, parse};
+pub use reach::{Capability, Reach, Report, Target};
+pub use rights::Merged;
+pub use rule::Origin;
+pub use traffic::TCP;
+pub use warning::{Kind, Warning};

@@ -1,0 +1,142 @@
+//! The sections that give names to things: groups, hosts, tags.
+
+use std::collections::BTreeMap;
+
+use super::block::Block;
+use super::fault::Fault;
+use super::read::At;
+use super::selector::Selector;
+
+/// What the file defines.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    pub(super) groups: BTreeMap<String, Vec<String>>,
+    pub(super) hosts: BTreeMap<String, Block>,
+    /// Every tag that a device may have.
+    pub(super) tags: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn read(
+        groups: Option<At<'_>>,
+        hosts: Option<At<'_>>,
+        tag_owners: Option<At<'_>>,
+        faults: &mut Vec<Fault>,
+    ) -> Names {
+        let mut names = Names::default();
+        for (name, at) in groups.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
+            names.read_group(name, &at, faults);
+        }
+        for (name, at) in hosts.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
+            names.read_host(name, &at, faults);
+        }
+        let owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
+        // Every tag is known before the owners are read, since a tag may own a tag.
+        for (tag, at) in &owners {
+            match is_tag(tag) {
+                true => names.tags.push((*tag).to_owned()),
+                false => faults.push(Fault::new(
+                    at.line(),
+                    &at.key,
+                    "",
+                    "no name of a tag: want tag: and then letters, digits and dashes, with a letter first",
+                )),
+            }
+        }
+        for (_, at) in &owners {
+            names.read_owners(at, faults);
+        }
+        names
+    }
+
+    fn read_group(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+        if name.strip_prefix("group:").is_none_or(str::is_empty) {
+            faults.push(Fault::new(at.line(), &at.key, "", "no name of a group: it must begin with group:"));
+        }
+        let mut members = Vec::new();
+        for (at, member) in at.texts(faults) {
+            match is_user(member) {
+                true => members.push(member.to_owned()),
+                false => faults.push(at.fault(
+                    "no login name such as anna@example.com, and a group has nothing else in it, \
+                     no other group either",
+                )),
+            }
+        }
+        self.groups.insert(name.to_owned(), members);
+    }
+
+    fn read_host(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+        if name.is_empty() || name.contains([':', '@', '*', '/']) {
+            faults.push(Fault::new(at.line(), &at.key, "", "no name for a host: it has one of : @ * /"));
+        }
+        match at.text(faults).map(|text| Block::parse(text, false)) {
+            Some(Some(block)) => {
+                self.hosts.insert(name.to_owned(), block);
+            }
+            Some(None) => faults.push(at.fault("no address and no CIDR such as 100.64.0.7 or 10.0.0.0/24")),
+            None => {}
+        }
+    }
+
+    fn read_owners(&self, at: &At<'_>, faults: &mut Vec<Fault>) {
+        for (at, text) in at.texts(faults) {
+            match self.selector(text) {
+                Ok(owner) if owner.may_own() => {}
+                Ok(_) => faults.push(at.fault("can't own a tag: want a user, group, autogroup or tag")),
+                Err(reason) => faults.push(at.fault(reason)),
+            }
+        }
+    }
+
+    /// Reads one entry of `src` or `dst`. One that means nothing in this file is nearly always a
+    /// typo, and a rule that never applies would go unnoticed.
+    pub(super) fn selector(&self, text: &str) -> Result<Selector, String> {
+        let (kind, name) = text.split_once(':').unwrap_or(("", text));
+        Ok(match kind {
+            "tag" if self.tags.iter().any(|tag| tag == text) => Selector::Tag(text.to_owned()),
+            "tag" => return Err("there is no such tag in tagOwners".to_owned()),
+            "group" if self.groups.contains_key(text) => Selector::Group(text.to_owned()),
+            // Source: "Synced groups": those of an identity provider have its domain in their name.
+            "group" if is_user(name) => Selector::Synced(text.to_owned()),
+            "group" => return Err("there is no such group in groups".to_owned()),
+            "autogroup" => return Selector::autogroup(name),
+            "user" => match name.strip_prefix("*@").filter(|domain| !domain.is_empty()) {
+                Some(domain) => Selector::Domain(domain.to_owned()),
+                None => return Err("want user:*@domain, or a login name without user:".to_owned()),
+            },
+            "ipset" | "svc" if !name.is_empty() => Selector::Elsewhere(text.to_owned()),
+            _ if text == "*" => Selector::Any,
+            _ if is_user(text) => Selector::User(text.to_owned()),
+            _ => match self.hosts.get(text).copied().or_else(|| Block::parse(text, true)) {
+                Some(block) => Selector::Addresses(block, text.to_owned()),
+                None => {
+                    return Err(
+                        "no user, group, tag, autogroup, host, address, CIDR or range that is known \
+                                here"
+                            .to_owned(),
+                    );
+                }
+            },
+        })
+    }
+
+    pub(super) fn members(&self, group: &str) -> &[String] {
+        self.groups.get(group).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Source: Tailscale documentation, "Tags".
+pub(super) fn is_tag(text: &str) -> bool {
+    text.strip_prefix("tag:").is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    })
+}
+
+/// `anna@example.com`, `anna@github`, `anna@passkey`.
+fn is_user(text: &str) -> bool {
+    let mut parts = text.split('@');
+    let both = parts.next().is_some_and(|p| !p.is_empty()) && parts.next().is_some_and(|p| !p.is_empty());
+    both && parts.next().is_none() && !text.contains([':', '*', ' ', '/'])
+}

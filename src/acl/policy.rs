@@ -1,0 +1,142 @@
+//! A policy file that was understood.
+
+use super::answer::Answer;
+use super::device::Device;
+use super::expectation::Expectation;
+use super::fault::{Fault, Faults};
+use super::hujson;
+use super::names::Names;
+use super::read::At;
+use super::rule::Rule;
+use super::selector::Selector;
+use super::warning::{Kind, Warning};
+
+/// A policy file that was understood; its own tests have not run yet.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(super) names: Names,
+    pub(super) rules: Vec<Rule>,
+    pub(super) expectations: Vec<Expectation>,
+    /// What was passed over.
+    pub(super) notes: Vec<Warning>,
+}
+
+/// Sections that say who reaches whom.
+const READ: [&str; 7] = ["groups", "hosts", "tagOwners", "grants", "acls", "tests", "defaultSrcPosture"];
+
+/// Sections that have no say in it, or (`postures`, `ipsets`) only where a rule names what they
+/// define, which then can't be told.
+const PASSED_OVER: [&str; 10] = [
+    "autoApprovers",
+    "nodeAttrs",
+    "ssh",
+    "sshTests",
+    "postures",
+    "ipsets",
+    "derpMap",
+    "disableIPv4",
+    "randomizeClientPort",
+    "OneCGNATRoute",
+];
+
+/// Reads a policy file.
+///
+/// # Errors
+/// All faults at once, in the order of the file.
+pub fn parse(text: &str) -> Result<Policy, Faults> {
+    let json = hujson::parse(text).map_err(Faults)?;
+    let mut faults = Vec::new();
+    let policy = Policy::read(&At::root(&json), &mut faults);
+    faults.sort_by_key(|fault| fault.line);
+    if faults.is_empty() { Ok(policy) } else { Err(Faults(faults)) }
+}
+
+impl Policy {
+    fn read(root: &At<'_>, faults: &mut Vec<Fault>) -> Policy {
+        let mut sections = [const { None }; READ.len()];
+        let mut notes = Vec::new();
+        for (name, at) in root.entries(faults) {
+            let is = |known: &&str| known.eq_ignore_ascii_case(name);
+            match READ.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+                Some(i) if sections[i].is_some() => {
+                    faults.push(Fault::new(at.line(), name, "", "is there twice: write it once"));
+                }
+                Some(i) => sections[i] = Some(at),
+                None if PASSED_OVER.iter().any(is) => {}
+                None => match READ.iter().find(|known| near(known, name)) {
+                    Some(known) => {
+                        let reason = format!("there is no such section: {known} is meant, it seems");
+                        faults.push(Fault::new(at.line(), name, "", reason));
+                    }
+                    None => {
+                        let text = format!("the section {name} is not known here, and was passed over");
+                        notes.push(Warning::new(Kind::NotJudged, at.line(), text));
+                    }
+                },
+            }
+        }
+        let [groups, hosts, tag_owners, grants, acls, tests, posture] = sections;
+        if faults.is_empty() && grants.is_none() && acls.is_none() {
+            faults.push(root.fault(
+                "neither grants nor acls: Tailscale lets everybody reach everything then; \
+                 write \"grants\": [] to let nobody",
+            ));
+        }
+        let names = Names::read(groups, hosts, tag_owners, faults);
+        let mut rules = Vec::new();
+        for (i, at) in grants.iter().flat_map(|at| at.list(faults)).enumerate().collect::<Vec<_>>() {
+            rules.extend(Rule::read_grant(&at, i, &names, faults));
+        }
+        for (i, at) in acls.iter().flat_map(|at| at.list(faults)).enumerate().collect::<Vec<_>>() {
+            rules.extend(Rule::read_acl(&at, i, &names, faults));
+        }
+        let posture: Vec<_> = posture.iter().flat_map(|at| at.texts(faults)).map(|(_, text)| text).collect();
+        for rule in rules.iter_mut().filter(|rule| !posture.is_empty() && rule.conditions.is_empty()) {
+            rule.conditions.push(format!("defaultSrcPosture {} is not judged here", posture.join(", ")));
+        }
+        let mut expectations = Vec::new();
+        for at in tests.iter().flat_map(|at| at.list(faults)).collect::<Vec<_>>() {
+            expectations.extend(Expectation::read(&at, &names, faults));
+        }
+        Policy { names, rules, expectations, notes }
+    }
+
+    /// Whether one device may send packets of a protocol (by its IANA number) to a port of another.
+    pub fn admits(&self, src: &Device, dst: &Device, protocol: u8, port: u16) -> Answer {
+        let rules = self.rules.iter().filter(|rule| rule.passes(protocol, port));
+        Answer::any(rules.map(|rule| rule.applies(src, dst, &self.names)))
+    }
+
+    /// The values that one device certainly has at another under a capability's name, in the order
+    /// of the file, over whichever version of IP. They mean something only where it may connect.
+    pub fn capabilities(&self, src: &Device, dst: &Device, name: &str) -> Vec<serde_json::Value> {
+        let rules = self.rules.iter().filter(|rule| rule.applies(src, dst, &self.names) == Answer::Yes);
+        let app = rules.flat_map(|rule| &rule.app).filter(|(capability, _)| capability == name);
+        app.flat_map(|(_, values)| values.iter().cloned()).collect()
+    }
+
+    /// Whether a tag is in `tagOwners`.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.names.tags.iter().any(|known| known == tag)
+    }
+
+    pub(super) fn includes(&self, all: &[Selector], some: &Selector) -> bool {
+        all.iter().any(|selector| selector.includes(some, &self.names))
+    }
+}
+
+/// Whether one is the other but for a slip of one or two letters.
+fn near(known: &str, name: &str) -> bool {
+    let (a, b) = (known.to_lowercase(), name.to_lowercase());
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let step = (corner + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = row[j + 1];
+            row[j + 1] = step;
+        }
+    }
+    row.last().is_some_and(|distance| *distance <= 2)
+}

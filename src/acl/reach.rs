@@ -1,0 +1,170 @@
+//! Who gets in to a node.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::block::Family;
+use super::device::{Addresses, Device};
+use super::policy::Policy;
+use super::rights::{self, Merged};
+use super::rule::{Origin, Rule};
+use super::selector::Selector;
+use super::traffic::TCP;
+use super::warning::{self, Warning};
+use crate::policy::Access;
+
+/// The node that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its tags or its user, and its addresses if they are known.
+    pub device: Device,
+    /// The TCP port that it listens on.
+    pub port: u16,
+    /// The name of the capability that it reads.
+    pub capability: String,
+    /// What it lets those ask who have no value of the capability.
+    pub access: Access,
+}
+
+/// One source, as the policy file names it, that gets in. A device that several sources mean has
+/// what they have together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reach {
+    /// Such as `tag:ai-client`, `group:ai-admins`, `anna@example.com`, `*`, `10.0.0.0/8`.
+    pub source: String,
+    /// The members of a group, as far as the file has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
+    /// The entries of the file that let it in.
+    pub through: Vec<Origin>,
+    /// Why it may not get in after all; empty if it certainly does.
+    #[serde(rename = "unless", skip_serializing_if = "Vec::is_empty")]
+    pub perhaps: Vec<String>,
+    /// The values that it has under the target's capability.
+    pub capabilities: Vec<Capability>,
+    /// What those values come to; `None`: it may ask nothing.
+    pub rights: Option<Merged>,
+}
+
+/// A value of a capability, and the entry that grants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Capability {
+    /// The entry of the file.
+    pub origin: Origin,
+    /// The value as it stands there.
+    pub value: Value,
+}
+
+/// Who gets in, and what to think about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Every source that gets in, in the order of the file.
+    pub reach: Vec<Reach>,
+    /// In the order of the file.
+    pub warnings: Vec<Warning>,
+}
+
+impl Policy {
+    /// Which sources can connect to `target`, through which entries of the file, with which
+    /// capability values.
+    pub fn reach(&self, target: &Target) -> Report {
+        let mut sources: Vec<&Selector> = Vec::new();
+        for source in self.rules.iter().flat_map(|rule| &rule.src) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        let (mut reach, mut idle): (Vec<Reach>, Vec<Reach>) = (Vec::new(), Vec::new());
+        for source in &sources {
+            let (answer, row) = self.row(source, target);
+            match answer {
+                Answer::No if row.capabilities.is_empty() => {}
+                Answer::No => idle.push(row),
+                Answer::Yes | Answer::Perhaps(_) => reach.push(row),
+            }
+        }
+        for member in self.members_with_more(&sources, target, &reach) {
+            reach.push(member);
+        }
+        let warnings = warning::warnings(self, target, &reach, &idle);
+        Report { reach, warnings }
+    }
+
+    fn row(&self, source: &Selector, target: &Target) -> (Answer, Reach) {
+        let members = match source {
+            Selector::Group(group) => self.names.members(group).to_vec(),
+            _ => Vec::new(),
+        };
+        let nobody = matches!(source, Selector::Group(_)) && members.is_empty();
+        let (mut answer, mut through, mut capabilities) = (Answer::No, Vec::new(), Vec::new());
+        for rule in self.rules.iter().filter(|rule| !nobody && self.includes(&rule.src, source)) {
+            let applies = target.answer(self, rule, source).and(rule.condition());
+            if applies == Answer::No {
+                continue;
+            }
+            if rule.passes(TCP, target.port) {
+                through.push(rule.origin);
+                answer = answer.or(applies);
+            }
+            let ours = rule.app.iter().filter(|(name, _)| *name == target.capability);
+            let values = ours.flat_map(|(_, values)| values.iter().cloned());
+            capabilities.extend(values.map(|value| Capability { origin: rule.origin, value }));
+        }
+        through.dedup();
+        let rights = rights::merge(target.access, capabilities.iter().map(|c| &c.value));
+        let perhaps = match &answer {
+            Answer::Perhaps(reasons) => reasons.clone(),
+            Answer::Yes | Answer::No => Vec::new(),
+        };
+        (answer, Reach { source: source.to_string(), members, through, perhaps, capabilities, rights })
+    }
+
+    /// Members of groups, not named one by one in any rule, who have more than one of the groups
+    /// gives: they are in several.
+    fn members_with_more(&self, sources: &[&Selector], target: &Target, reach: &[Reach]) -> Vec<Reach> {
+        let mut users: Vec<Selector> = Vec::new();
+        for user in reach.iter().flat_map(|row| &row.members).cloned().map(Selector::User) {
+            if !users.contains(&user) && !sources.contains(&&user) {
+                users.push(user);
+            }
+        }
+        let same = |a: &Reach, b: &Reach| {
+            (&a.through, &a.perhaps, &a.capabilities) == (&b.through, &b.perhaps, &b.capabilities)
+        };
+        let rows = users.iter().map(|user| self.row(user, target).1);
+        rows.filter(|row| !reach.iter().any(|group| group.members.contains(&row.source) && same(group, row)))
+            .collect()
+    }
+}
+
+impl Target {
+    /// Whether the rule is about connections to it.
+    pub(super) fn is_meant_by(&self, policy: &Policy, rule: &Rule) -> bool {
+        rule.src.iter().any(|source| self.answer(policy, rule, source) != Answer::No)
+    }
+
+    /// Whether the rule's destinations mean it, when `source` asks.
+    fn answer(&self, policy: &Policy, rule: &Rule, source: &Selector) -> Answer {
+        let other = match source {
+            Selector::User(user) => Device::of_user(user),
+            _ => Device::tagged([""; 0]),
+        };
+        let means = |family| {
+            Answer::any(rule.dst.iter().map(|dst| dst.means(&self.device, &other, family, &policy.names)))
+        };
+        means(Family::V4).or(means(Family::V6))
+    }
+
+    /// Whether the rule lets it begin connections of its own. A single address, which is seldom
+    /// that of the very node, counts only if the node's are known.
+    pub(super) fn may_begin(&self, policy: &Policy, rule: &Rule) -> Answer {
+        let other = Device::tagged([""; 0]);
+        let known = matches!(self.device.addresses, Addresses::Known(_));
+        let single = |src: &Selector| matches!(src, Selector::Addresses(block, _) if block.is_single());
+        let sources = || rule.src.iter().filter(|src| known || !single(src));
+        let means =
+            |family| Answer::any(sources().map(|src| src.means(&self.device, &other, family, &policy.names)));
+        means(Family::V4).or(means(Family::V6)).and(rule.condition())
+    }
+}

@@ -1,0 +1,175 @@
+//! One entry of `src` or `dst`, and which devices it means.
+//!
+//! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", `src`, `dst`
+//! and "Autogroups".
+
+use std::fmt;
+
+use super::answer::Answer;
+use super::block::{Block, Family};
+use super::device::{Addresses, Device};
+use super::names::Names;
+
+/// A selector that means something in the file that it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Selector {
+    /// `*`: all of the tailnet, its approved subnets, and whom a device was shared with.
+    Any,
+    /// `autogroup:danger-all`: whatever there is, outside the tailnet too.
+    Danger,
+    Tag(String),
+    Group(String),
+    /// A group of the identity provider: who is in it, the file does not say.
+    Synced(String),
+    User(String),
+    /// `user:*@domain`.
+    Domain(String),
+    Member,
+    Tagged,
+    /// `autogroup:admin` and the like: who is one, the file does not say.
+    Role(String),
+    /// `autogroup:self`: devices of the user who asks.
+    Own,
+    /// `autogroup:shared`: whom a device of the tailnet was shared with.
+    Shared,
+    /// `autogroup:internet`: what is behind exit nodes.
+    Internet,
+    /// With the name that the file uses.
+    Addresses(Block, String),
+    /// `ipset:` and `svc:`: addresses that are not worked out here.
+    Elsewhere(String),
+}
+
+const ROLES: [&str; 6] = ["owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"];
+
+impl Selector {
+    pub(super) fn autogroup(name: &str) -> Result<Selector, String> {
+        Ok(match name {
+            // The second is the older name.
+            "member" | "members" => Selector::Member,
+            "tagged" => Selector::Tagged,
+            "self" => Selector::Own,
+            "shared" => Selector::Shared,
+            "internet" => Selector::Internet,
+            "danger-all" => Selector::Danger,
+            role if ROLES.contains(&role) => Selector::Role(role.to_owned()),
+            _ => {
+                return Err(format!("there is no such autogroup: want one of {}", ROLES.join(", "))
+                    + ", member, tagged, self, shared, internet, danger-all");
+            }
+        })
+    }
+
+    pub(super) fn may_own(&self) -> bool {
+        use Selector::*;
+        matches!(self, Tag(_) | Group(_) | Synced(_) | User(_) | Domain(_) | Member | Tagged | Role(_))
+    }
+
+    /// Whether it means more than what somebody listed one by one, and why that matters.
+    pub(super) fn wide(&self) -> Option<&'static str> {
+        match self {
+            Selector::Any => Some("everything in the tailnet, and everybody whom a device was shared with"),
+            Selector::Danger => Some("everything, outside the tailnet too"),
+            Selector::Member => Some("every user of the tailnet, invited ones too"),
+            Selector::Tagged => Some("every tagged device, whatever its tag"),
+            Selector::Domain(_) => Some("every user of that domain"),
+            Selector::Shared => Some("everybody whom a device of the tailnet was shared with"),
+            Selector::Addresses(block, _) if !block.is_single() => Some("every device with such an address"),
+            _ => None,
+        }
+    }
+
+    /// Whether it means `device`, as seen in packets of `family`, when `other` is at the other end.
+    pub(super) fn means(&self, device: &Device, other: &Device, family: Family, names: &Names) -> Answer {
+        let user = device.user();
+        let if_user = |f: &dyn Fn(&str) -> bool| Answer::from(user.is_some_and(f));
+        let known = match self {
+            Selector::Any | Selector::Danger => Answer::Yes,
+            Selector::Tag(tag) => device.tags.contains(tag).into(),
+            Selector::Tagged => (!device.tags.is_empty()).into(),
+            Selector::Group(group) => if_user(&|u| names.members(group).iter().any(|m| m == u)),
+            Selector::User(name) => if_user(&|u| u == name),
+            Selector::Domain(domain) => if_user(&|u| u.split_once('@').is_some_and(|(_, d)| d == domain)),
+            Selector::Member => if_user(&|_| true),
+            Selector::Own => if_user(&|u| other.user() == Some(u)),
+            Selector::Synced(_) if user.is_none() => Answer::No,
+            Selector::Synced(group) => Answer::perhaps(format!("the file does not say who is in {group}")),
+            Selector::Role(_) if user.is_none() => Answer::No,
+            Selector::Role(role) => match &device.roles {
+                Some(roles) => roles.contains(role).into(),
+                None => Answer::perhaps(format!("the file does not say who is in autogroup:{role}")),
+            },
+            Selector::Shared | Selector::Internet => Answer::No,
+            Selector::Addresses(block, name) => return in_block(block, name, device, family),
+            Selector::Elsewhere(name) if name.starts_with("svc:") => Answer::No,
+            Selector::Elsewhere(name) => Answer::perhaps(format!("{name} is not worked out here")),
+        };
+        // An address in the tailnet may be that of any device.
+        if known == Answer::No && device.is_bare() && device.may_be_in_tailnet() {
+            return Answer::perhaps(format!("whether {device} is of {self}, the file does not say"));
+        }
+        known
+    }
+
+    /// Whether every device that `other` means is certainly meant by this as well.
+    pub(super) fn includes(&self, other: &Selector, names: &Names) -> bool {
+        use Selector::*;
+        let in_domain = |user: &str, domain: &str| user.split_once('@').is_some_and(|(_, d)| d == domain);
+        match (self, other) {
+            (Danger, _) => true,
+            (Any, Danger) => false,
+            (Any, Addresses(block, _)) => block.touches_tailnet(),
+            (Any, Elsewhere(_)) => false,
+            (Any, _) => true,
+            (Addresses(all, _), Addresses(some, _)) => all.covers(some),
+            (Addresses(all, _), Danger | Any | Elsewhere(_)) => all.covers_tailnet() && self == other,
+            (Addresses(all, _), _) => all.covers_tailnet(),
+            (Member, User(_) | Domain(_) | Role(_) | Synced(_)) => true,
+            (Member, Group(_)) => true,
+            (Tagged, Tag(_)) => true,
+            (Domain(domain), User(user)) => in_domain(user, domain),
+            (Domain(domain), Group(group)) => names.members(group).iter().all(|m| in_domain(m, domain)),
+            (Group(group), User(user)) => names.members(group).contains(user),
+            (Group(all), Group(some)) => {
+                names.members(some).iter().all(|member| names.members(all).contains(member))
+            }
+            (User(user), Group(group)) => names.members(group).iter().all(|member| member == user),
+            _ => self == other,
+        }
+    }
+}
+
+fn in_block(block: &Block, name: &str, device: &Device, family: Family) -> Answer {
+    if block.family() != family {
+        return Answer::No;
+    }
+    match &device.addresses {
+        Addresses::Known(addresses) => addresses.iter().any(|a| block.contains(*a)).into(),
+        _ if block.covers_tailnet() => Answer::Yes,
+        Addresses::Unknown if block.touches_tailnet() => {
+            Answer::perhaps(format!("it depends on whether the address of {device} is in {name}"))
+        }
+        Addresses::Unknown | Addresses::Unnamed => Answer::No,
+    }
+}
+
+impl fmt::Display for Selector {
+    /// As the policy file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Selector::*;
+        match self {
+            Any => f.write_str("*"),
+            Danger => f.write_str("autogroup:danger-all"),
+            Domain(domain) => write!(f, "user:*@{domain}"),
+            Member => f.write_str("autogroup:member"),
+            Tagged => f.write_str("autogroup:tagged"),
+            Role(role) => write!(f, "autogroup:{role}"),
+            Own => f.write_str("autogroup:self"),
+            Shared => f.write_str("autogroup:shared"),
+            Internet => f.write_str("autogroup:internet"),
+            Tag(text) | Group(text) | Synced(text) | User(text) | Addresses(_, text) | Elsewhere(text) => {
+                f.write_str(text)
+            }
+        }
+    }
+}

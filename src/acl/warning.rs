@@ -1,0 +1,158 @@
+//! What a sound policy file lets through that its owner may not have meant.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::policy::Policy;
+use super::reach::{Reach, Target};
+use super::rights;
+use super::rule::{Origin, Rule};
+use super::selector::Selector;
+
+/// One warning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What sort it is.
+    pub kind: Kind,
+    /// The line of the file that it is about, from 1; `None` if about none in particular.
+    pub line: Option<usize>,
+    /// What is the case, and what to do.
+    pub text: String,
+}
+
+/// The sorts of warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A source is wider than a tag, a group or somebody named.
+    WideSource,
+    /// More of the node than the port is open.
+    OtherPorts,
+    /// The node itself reaches others.
+    ReachesOthers,
+    /// The node's tag is not in `tagOwners`, so no device can have it.
+    TagWithoutOwner,
+    /// Somebody has a capability and no connection to use it on.
+    CapabilityWithoutNetwork,
+    /// A capability's value that this proxy can't read, which grants nothing.
+    InvalidValue,
+    /// A capability that looks like this proxy's and is not.
+    UnknownCapability,
+    /// A group that a rule names is empty.
+    EmptyGroup,
+    /// Nobody reaches the node.
+    Nobody,
+    /// No test guards the file.
+    NoTests,
+    /// Something in the file was not judged.
+    NotJudged,
+}
+
+impl Warning {
+    pub(super) fn new(kind: Kind, line: usize, text: String) -> Warning {
+        Warning { kind, line: Some(line), text }
+    }
+
+    fn at(kind: Kind, origin: Origin, text: &str) -> Warning {
+        Warning::new(kind, origin.line, format!("{}[{}]: {text}", origin.section, origin.index))
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Everything to be said about a policy for this target.
+pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: &[Reach]) -> Vec<Warning> {
+    let mut all = policy.notes.clone();
+    for tag in target.device.tags.iter().filter(|tag| !policy.has_tag(tag)) {
+        let text = format!("{tag} is not in tagOwners, so no device can have it: put it there");
+        all.push(Warning { kind: Kind::TagWithoutOwner, line: None, text });
+    }
+    if reach.is_empty() {
+        let text = format!("nobody reaches {} on port {}", target.device, target.port);
+        all.push(Warning { kind: Kind::Nobody, line: None, text });
+    }
+    if policy.expectations() == 0 {
+        let text = "the file has no tests, so nothing refuses an edit that opens too much".to_owned();
+        all.push(Warning { kind: Kind::NoTests, line: None, text });
+    }
+    for rule in &policy.rules {
+        all.extend(about_rule(policy, target, rule));
+    }
+    for Reach { source, capabilities, .. } in idle {
+        let Some(first) = capabilities.first() else { continue };
+        let text =
+            format!("{source} has the capability and no connection to use it on: grant \"ip\" as well");
+        all.push(Warning::at(Kind::CapabilityWithoutNetwork, first.origin, &text));
+    }
+    all.sort_by_key(|warning| (warning.line, warning.kind));
+    all.dedup();
+    all
+}
+
+fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
+    let mut all = Vec::new();
+    let mut warn = |kind, text: String| all.push(Warning::at(kind, rule.origin, &text));
+    if target.is_meant_by(policy, rule) {
+        let opens = rule.ip.iter().any(|traffic| traffic.passes(super::TCP, target.port));
+        for src in rule.src.iter().filter(|_| opens) {
+            if let Some(whom) = src.wide() {
+                warn(Kind::WideSource, format!("{src} lets in {whom}: name a tag or a group instead"));
+            }
+        }
+        let more: Vec<_> = rule.ip.iter().filter(|traffic| !traffic.is_just(target.port)).collect();
+        if !more.is_empty() {
+            let (src, more) = (list(&rule.src), list(&more));
+            let want = target.port;
+            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: \"tcp:{want}\" is enough"));
+        }
+        for src in &rule.src {
+            if matches!(src, Selector::Group(group) if policy.names.members(group).is_empty()) {
+                warn(Kind::EmptyGroup, format!("nobody is in {src}"));
+            }
+        }
+        for (name, values) in &rule.app {
+            if *name == target.capability {
+                for fault in rights::faults(values) {
+                    warn(Kind::InvalidValue, format!("a value that grants nothing: {fault}"));
+                }
+            } else if is_like(name, &target.capability) {
+                let text = format!("{name} means nothing to the node, which reads {}", target.capability);
+                warn(Kind::UnknownCapability, text);
+            }
+        }
+    }
+    let (dst, ip) = (list(&rule.dst), list(&rule.ip));
+    let sure = match target.may_begin(policy, rule) {
+        _ if rule.ip.is_empty() => return all,
+        Answer::No => return all,
+        Answer::Perhaps(_) => "perhaps ",
+        Answer::Yes => "",
+    };
+    let text = format!("{sure}the node itself may reach {dst} on {ip}, and needs nobody");
+    all.push(Warning::at(Kind::ReachesOthers, rule.origin, &text));
+    all
+}
+
+/// Whether a name has the domain or the last part of ours, without being it.
+fn is_like(name: &str, ours: &str) -> bool {
+    let parts = |name: &str| {
+        let lower = name.to_lowercase();
+        let domain = lower.split('/').next().unwrap_or_default().to_owned();
+        (domain, lower.rsplit('/').next().unwrap_or_default().to_owned())
+    };
+    let ((domain, last), (our_domain, our_last)) = (parts(name), parts(ours));
+    domain == our_domain || last == our_last
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}

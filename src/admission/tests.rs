@@ -1,0 +1,153 @@
+use super::*;
+use crate::policy::Priority;
+
+const ALL: Grant = Grant::EVERYTHING;
+
+fn limits(running: u32, waiting: u32) -> Limits {
+    Limits { running, waiting, wait: Duration::from_secs(60), ..Limits::NONE }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grants_limit_on_requests_at_once_holds() {
+    let admission = Admission::new(Limits::NONE);
+    let grant = Grant { max_concurrent: Some(2), ..ALL };
+    let first = admission.admit("a", &grant, false).await.ok().unwrap();
+    let _second = admission.admit("a", &grant, true).await.ok().unwrap();
+    assert_eq!(admission.admit("a", &grant, false).await.err(), Some(Busy::Concurrent(2)));
+    assert!(admission.admit("b", &grant, false).await.is_ok());
+    drop(first);
+    assert!(admission.admit("a", &grant, false).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_in_a_minute_and_no_more() {
+    let admission = Admission::new(Limits { requests_per_minute: Some(60), ..Limits::NONE });
+    let grant = Grant { requests_per_minute: Some(6), ..ALL };
+    for _ in 0..6 {
+        assert!(admission.admit("a", &grant, false).await.is_ok());
+    }
+    let busy = Busy::Rate { limit: 6, wait: Duration::from_secs(10) };
+    assert_eq!(admission.admit("a", &grant, false).await.err(), Some(busy));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(admission.admit("a", &grant, false).await.is_ok());
+    assert!(admission.admit("a", &grant, false).await.is_err());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let mut begun = 0;
+    for _ in 0..20 {
+        begun += usize::from(admission.admit("a", &grant, false).await.is_ok());
+    }
+    assert_eq!(begun, 6);
+    // A grant can't go beyond what the node allows.
+    let wide = Grant { requests_per_minute: Some(1000), ..ALL };
+    let mut begun = 0;
+    for _ in 0..100 {
+        begun += usize::from(admission.admit("b", &wide, false).await.is_ok());
+    }
+    assert_eq!(begun, 60);
+}
+
+/// Has `identity` wait; its name goes to `served` when its turn has come, and it runs until told.
+async fn join(admission: &Admission, identity: &'static str, priority: Priority, served: &Served) {
+    let (admission, served) = (admission.clone(), Arc::clone(served));
+    let before = admission.load().1;
+    let queue = admission.clone();
+    tokio::spawn(async move {
+        let grant = Grant { priority, ..ALL };
+        if let Ok(slot) = admission.admit(identity, &grant, true).await {
+            served.lock().unwrap().push((identity, slot));
+        }
+    });
+    while queue.load().1 == before {
+        tokio::task::yield_now().await;
+    }
+}
+
+type Served = Arc<Mutex<Vec<(&'static str, Slot)>>>;
+
+async fn order(served: &Served, n: usize) -> Vec<&'static str> {
+    let mut order = Vec::new();
+    while order.len() < n {
+        let done = served.lock().unwrap().pop();
+        order.extend(done.map(|(identity, _slot)| identity));
+        tokio::task::yield_now().await;
+    }
+    order
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_modest_do_not_wait_for_the_greedy() {
+    let admission = Admission::new(limits(1, 100));
+    let served = Served::default();
+    let running = admission.admit("greedy", &ALL, true).await.ok().unwrap();
+    for _ in 0..4 {
+        join(&admission, "greedy", Priority::Normal, &served).await;
+    }
+    join(&admission, "modest", Priority::Normal, &served).await;
+    join(&admission, "late", Priority::Normal, &served).await;
+    drop(running);
+    assert_eq!(order(&served, 6).await, ["modest", "late", "greedy", "greedy", "greedy", "greedy"]);
+    assert_eq!(admission.load(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn priority_goes_first() {
+    let admission = Admission::new(limits(1, 100));
+    let served = Served::default();
+    let running = admission.admit("x", &ALL, true).await.ok().unwrap();
+    join(&admission, "low", Priority::Low, &served).await;
+    join(&admission, "normal", Priority::Normal, &served).await;
+    join(&admission, "high", Priority::High, &served).await;
+    drop(running);
+    assert_eq!(order(&served, 3).await, ["high", "normal", "low"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_identity_leaves_room_for_others() {
+    let each = Limits { running_per_identity: 1, ..limits(2, 10) };
+    let admission = Admission::new(each);
+    let served = Served::default();
+    let _one = admission.admit("a", &ALL, true).await.ok().unwrap();
+    join(&admission, "a", Priority::High, &served).await;
+    // There is room, though not for the one that waits.
+    assert!(admission.admit("b", &ALL, true).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_has_an_end_in_length_and_in_time() {
+    let admission = Admission::new(limits(1, 1));
+    let running = admission.admit("a", &ALL, true).await.ok().unwrap();
+    let waits = admission.clone();
+    let waiting = tokio::spawn(async move { waits.admit("b", &ALL, true).await.err() });
+    while admission.load().1 == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(admission.admit("c", &ALL, true).await.err(), Some(Busy::Full(1)));
+    // What does not compute is none of the queue's business.
+    assert!(admission.admit("c", &ALL, false).await.is_ok());
+    assert_eq!(waiting.await.unwrap(), Some(Busy::Waited(Duration::from_secs(60))));
+    assert_eq!(admission.load(), (1, 0));
+    drop(running);
+    assert!(admission.admit("d", &ALL, true).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_queue_takes_no_turn() {
+    let admission = Admission::new(limits(1, 10));
+    let served = Served::default();
+    let running = admission.admit("a", &ALL, true).await.ok().unwrap();
+    for _ in 0..3 {
+        let waits = admission.clone();
+        let waiting = tokio::spawn(async move { waits.admit("gone", &ALL, true).await.is_ok() });
+        while admission.load().1 == 0 {
+            tokio::task::yield_now().await;
+        }
+        waiting.abort();
+        assert!(waiting.await.is_err());
+        assert_eq!(admission.load(), (1, 0));
+    }
+    join(&admission, "b", Priority::Normal, &served).await;
+    drop(running);
+    assert_eq!(order(&served, 1).await, ["b"]);
+    assert_eq!(admission.load(), (0, 0));
+    assert!(lock(&admission.state).queue.is_forgetful());
+}

@@ -1,0 +1,182 @@
+//! `acl`: the lines that the tailnet policy file needs for this node, or what such a file lets
+//! through to it.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{ConfigArgs, complain, exit, refuse, show};
+use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
+use crate::config::Config;
+
+/// The node's tag unless the config has one.
+const TAG: &str = "tag:ai-server";
+
+pub(super) const HELP: &str = "\
+Exit codes with --check:
+   0 The policy file is sound, and its own tests pass
+   1 It is not, or its tests fail or can't be judged";
+
+#[derive(Debug, Args)]
+pub(super) struct AclArgs {
+    /// Say what this policy file lets through to the node; - reads standard input.
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn acl(args: &AclArgs) -> u8 {
+    let config = match args.config.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    let target = target(&config);
+    match &args.check {
+        Some(file) => check(file, args.json, &target),
+        None => {
+            let tag = target.device.tags.first().map_or(TAG, String::as_str);
+            let lines = lines(tag, target.port, &target.capability);
+            let text = if args.json { format!("{:#}\n", json!(lines)) } else { lines.hujson() };
+            show(&text)
+        }
+    }
+}
+
+fn target(config: &Config) -> Target {
+    let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
+    let (capability, access) = (config.access.capability.clone(), config.access.mode);
+    Target { device: Device::tagged(tags), port: config.port, capability, access }
+}
+
+fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(e) => {
+            complain(&format!("remote-ollama-proxy: {}: can't be read: {e}", file.display()));
+            return exit::FAILURE;
+        }
+    };
+    let checked = parse(&text).map(|policy| Checked::new(&policy, target));
+    let code = if checked.as_ref().is_ok_and(Checked::is_sound) { exit::OK } else { exit::FAILURE };
+    let text = match (as_json, &checked) {
+        (true, _) => format!("{:#}\n", as_value(file, target, &checked)),
+        (false, Ok(checked)) => checked.table(file, target),
+        (false, Err(faults)) => listed(file, faults),
+    };
+    show(&text).max(code)
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        return std::io::stdin().read_to_string(&mut text).map(|_| text);
+    }
+    std::fs::read_to_string(file)
+}
+
+/// What a policy file that was understood comes to.
+struct Checked {
+    expectations: usize,
+    failures: Vec<Failure>,
+    report: Report,
+}
+
+impl Checked {
+    fn new(policy: &Policy, target: &Target) -> Checked {
+        let (expectations, failures) = (policy.expectations(), policy.failures());
+        Checked { expectations, failures, report: policy.reach(target) }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.failures.is_empty() && !self.report.warnings.iter().any(|w| w.kind == Kind::InvalidValue)
+    }
+
+    fn table(&self, file: &Path, target: &Target) -> String {
+        let reach = &self.report.reach;
+        let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
+        let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
+        for row in reach {
+            text += &lines_of(row, wide);
+        }
+        if reach.is_empty() {
+            text += "  nobody\n";
+        }
+        let failed = self.failures.len();
+        // Writing to a String can't fail.
+        let _ = match (self.expectations, failed) {
+            (0, _) => writeln!(text, "the file has no tests of its own"),
+            (n, 0) => writeln!(text, "the file's own tests pass: {n} destinations"),
+            (n, _) => writeln!(text, "the file's own tests do not pass: {failed} of {n} destinations"),
+        };
+        for failure in &self.failures {
+            let _ = writeln!(text, "  {failure}");
+        }
+        if !self.report.warnings.is_empty() {
+            text += "to think about\n";
+        }
+        for warning in &self.report.warnings {
+            let _ = writeln!(text, "  {warning}");
+        }
+        text
+    }
+}
+
+fn lines_of(row: &Reach, wide: usize) -> String {
+    let through: Vec<_> = row.through.iter().map(ToString::to_string).collect();
+    let mut text = format!("  {:wide$}  through {}\n", row.source, through.join(", "));
+    let mut more = |what: &str, items: Vec<String>| {
+        for item in items {
+            let _ = writeln!(text, "  {:wide$}  {what}{item}", "");
+        }
+    };
+    if !row.members.is_empty() {
+        more("members: ", vec![row.members.join(", ")]);
+    }
+    more("perhaps: ", row.perhaps.clone());
+    let rights = match &row.rights {
+        Some(rights) => rights.to_string(),
+        None if row.capabilities.is_empty() => {
+            "nothing: the node goes by grants, and there is none".to_owned()
+        }
+        None => "nothing: no grant can be read".to_owned(),
+    };
+    more("may ask ", vec![rights]);
+    text
+}
+
+fn listed(file: &Path, faults: &Faults) -> String {
+    let mut text = String::new();
+    for fault in &faults.0 {
+        let _ = writeln!(text, "{}: {fault}", file.display());
+    }
+    let n = faults.0.len();
+    let s = if n == 1 { "" } else { "s" };
+    text + &format!("{n} fault{s}: what the file lets through was not worked out\n")
+}
+
+fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> serde_json::Value {
+    let mut value = json!({
+        "file": file,
+        "target": {
+            "tags": target.device.tags, "port": target.port, "capability": target.capability,
+        },
+        "sound": checked.as_ref().is_ok_and(Checked::is_sound),
+        "faults": [],
+    });
+    match checked {
+        Ok(Checked { expectations, failures, report }) => {
+            value["tests"] = json!({"destinations": expectations, "failures": failures});
+            value["reach"] = json!(report.reach);
+            value["warnings"] = json!(report.warnings);
+        }
+        Err(faults) => value["faults"] = json!(faults),
+    }
+    value
+}

@@ -1,0 +1,126 @@
+//! The subcommand: what it prints, and with which exit code it ends.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Runs `acl` with a config of its own and this on standard input.
+fn acl(config: &str, args: &[&str], input: &str) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, format!("node.state_dir = {:?}\n{config}", dir.path().join("state"))).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+    command.env_clear().arg("acl").arg("--config").arg(&file).args(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that reads nothing may have ended by now.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn sample() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/acl/policy.hujson").to_owned()
+}
+
+#[test]
+fn without_arguments_it_prints_a_policy_for_this_node() {
+    let output = acl("", &[], "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for part in ["\"tag:ai-server\": [", "tcp:11434", "remote-ollama-proxy.internal/cap/ollama", "\"tests\""]
+    {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+    let own = acl("node.tags = [\"tag:gpu\"]\nlisten.port = 8080\n", &[], "");
+    assert!(text(&own).contains("\"dst\": [\"tag:gpu\"]") && text(&own).contains("tcp:8080"), "{own:?}");
+    let other = acl("access.capability = \"example.com/cap/x\"\naccess.mode = \"grants\"\n", &[], "");
+    assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
+    let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
+    assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
+    // What it prints it accepts.
+    let checked = acl("", &["--check", "-"], &text(&output));
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
+    assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");
+    assert!(json["tagOwners"]["tag:ai-ci"].is_array() && json["tests"].is_array(), "{json}");
+}
+
+#[test]
+fn a_sound_file_is_told_as_a_table() {
+    let output = acl("", &["--check", &sample()], "");
+    assert_eq!(output.status.code(), Some(0));
+    let text = text(&output);
+    for part in [
+        "who reaches tag:ai-server on tcp:11434",
+        "  tag:ai-client    through grants[0] (line ",
+        "members: alice@example.com",
+        "may ask v1_chat_completions, v1_models; at most 2 at once; at most 60 a minute",
+        "may ask whatever the node allows",
+        "the file's own tests pass",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("to think about"), "{text}");
+}
+
+#[test]
+fn json_has_the_same() {
+    let output = acl("", &["--check", &sample(), "--json"], "");
+    assert_eq!(output.status.code(), Some(0));
+    let json: Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(json["sound"], true);
+    assert_eq!(json["reach"][2]["source"], "tag:ai-ci");
+    assert_eq!(json["reach"][2]["capabilities"][0]["value"]["max_concurrent"], 2);
+    assert_eq!(json["reach"][2]["through"][0]["entry"], "grants[2]");
+    assert_eq!(json["tests"]["failures"], Value::Array(vec![]));
+    assert_eq!(json["reach"][2]["rights"]["endpoints"][1], "v1_models");
+    assert_eq!(json["reach"][0]["rights"]["endpoints"], Value::Null);
+    let faulty: Value =
+        serde_json::from_str(&text(&acl("", &["--check", "-", "--json"], "{\"grants\": 1}"))).unwrap();
+    assert_eq!((&faulty["sound"], &faulty["faults"][0]["line"]), (&Value::Bool(false), &Value::from(1)));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_exit_code_1() {
+    for (policy, parts) in [
+        (
+            "{\n\"grants\": [{\"src\": [\"tag:x\"], \"dst\": [\"tag:y\"], \"ip\": [\"z\"]}]}",
+            &["line 2: grants[0].src[0] = \"tag:x\"", "grants[0].ip[0]", "3 faults"][..],
+        ),
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}],
+                "tests": [{"src": "anna@example.com", "deny": ["tag:ai-server:11434"]}]}"#,
+            &[
+                "own tests do not pass: 1 of 1",
+                "tests[0].deny[0]: fails",
+                "everything in the tailnet",
+                "to think about",
+            ],
+        ),
+        (
+            r#"{"tagOwners": {"tag:ai-server": []},
+                "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "srcPosture": ["posture:x"]}],
+                "tests": [{"src": "anna@example.com", "deny": ["tag:ai-server:11434"]}]}"#,
+            &["can't tell", "perhaps: srcPosture posture:x is not judged here"],
+        ),
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["a@b.c"], "dst": ["tag:ai-server"],
+                "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
+            &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
+        ),
+    ] {
+        let output = acl("", &["--check", "-"], policy);
+        assert_eq!(output.status.code(), Some(1), "{policy}");
+        for part in parts {
+            assert!(text(&output).contains(part), "{part}: {}", text(&output));
+        }
+    }
+    let missing = acl("", &["--check", "/nowhere/policy.hujson"], "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/policy.hujson: can't be read"));
+    assert_eq!(acl("listen.port = 0\n", &[], "").status.code(), Some(78));
+}

@@ -1,0 +1,14 @@
+//! The evaluation of policy files: by tables, by mutations of the sample, with arbitrary input, and
+//! against a second implementation.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod admits;
+mod arbitrary;
+mod command;
+// The second implementation is in Go, as the tailnet is.
+#[cfg(feature = "tailnet")]
+mod differential;
+mod expectations;
+mod faults;
+mod reach;
+mod sample;

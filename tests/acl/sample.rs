@@ -1,0 +1,172 @@
+//! The sample policy: what it lets through, and that its own tests notice every way to widen it.
+
+use remote_ollama_proxy::acl::{Device, Kind, Target, Verdict, lines, parse};
+use remote_ollama_proxy::config::CAPABILITY;
+use remote_ollama_proxy::policy::Access;
+use serde_json::{Value, json};
+
+const SAMPLE: &str = include_str!("../../acl/policy.hujson");
+const TAGS: [&str; 3] = ["tag:ai-server", "tag:ai-client", "tag:ai-ci"];
+const SOURCES: [&str; 4] = ["tag:ai-client", "group:ai-admins", "tag:ai-ci", "group:ai-guests"];
+
+fn target() -> Target {
+    Target {
+        device: Device::tagged([TAGS[0]]),
+        port: 11434,
+        capability: CAPABILITY.to_owned(),
+        access: Access::Network,
+    }
+}
+
+/// The sample as plain JSON: no text in it has // or a comma before a closing bracket.
+fn sample() -> Value {
+    let lines: Vec<_> =
+        SAMPLE.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
+    let mut text = lines.concat();
+    for close in ["]", "}"] {
+        text = text.replace(&format!(",{close}"), close);
+    }
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Whether the file is refused, or one of its own tests certainly fails.
+fn noticed(policy: &Value) -> bool {
+    parse(&policy.to_string())
+        .map_or(true, |policy| policy.failures().iter().any(|failure| failure.verdict == Verdict::Fails))
+}
+
+#[test]
+fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
+    let policy = parse(SAMPLE).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(policy.failures(), []);
+    let report = policy.reach(&target());
+    assert_eq!(report.warnings, []);
+    assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES);
+    let ci = &report.reach[2].capabilities;
+    assert_eq!(
+        ci.iter().map(|c| &c.value).collect::<Vec<_>>(),
+        [
+            &json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60})
+        ]
+    );
+    assert!(report.reach[..2].iter().all(|row| row.capabilities.is_empty()));
+    for line in SAMPLE.lines() {
+        let code = line.split("//").next().unwrap();
+        assert!(!code.contains('*'), "a wildcard: {line}");
+    }
+}
+
+#[test]
+fn as_plain_json_it_is_the_same() {
+    let plain = sample();
+    assert!(!noticed(&plain));
+    assert_eq!(plain["grants"].as_array().unwrap().len(), SOURCES.len());
+    assert!(plain["tests"].as_array().unwrap().len() > SOURCES.len());
+}
+
+#[test]
+fn its_own_tests_notice_every_grant_that_is_widened() {
+    let mut tried = 0;
+    for i in 0..SOURCES.len() {
+        let mut mutate = |what: &str, change: &dyn Fn(&mut Value)| {
+            let mut policy = sample();
+            change(&mut policy["grants"][i]);
+            if policy != sample() {
+                tried += 1;
+                assert!(noticed(&policy), "grants[{i}]: {what} goes unnoticed: {}", policy["grants"][i]);
+            }
+        };
+        let push = |list: &mut Value, item: &str| list.as_array_mut().unwrap().push(item.into());
+        for source in
+            ["*", "autogroup:member", "autogroup:tagged", "user:*@example.com", TAGS[0], "0.0.0.0/0"]
+        {
+            mutate("a wider source", &|grant| grant["src"] = json!([source]));
+            mutate("a further source", &|grant| push(&mut grant["src"], source));
+        }
+        for dst in ["*", "autogroup:tagged", TAGS[1], TAGS[2], "100.64.0.0/10"] {
+            mutate("a wider destination", &|grant| grant["dst"] = json!([dst]));
+            mutate("a further destination", &|grant| push(&mut grant["dst"], dst));
+        }
+        for ip in ["*", "tcp:*", "11434", "udp:11434", "tcp:22", "tcp:443", "tcp:1-65535", "tcp:11435"] {
+            mutate("other traffic", &|grant| grant["ip"] = json!([ip]));
+        }
+        for ip in ["*", "udp:11434", "tcp:22", "tcp:443", "tcp:1-65535"] {
+            mutate("further traffic", &|grant| push(&mut grant["ip"], ip));
+        }
+        for source in SOURCES.iter().chain(&TAGS).filter(|source| **source != SOURCES[i]) {
+            mutate("a swapped source", &|grant| grant["src"] = json!([source]));
+        }
+        mutate("a source that is no more", &|grant| grant["src"] = json!([]));
+        mutate("no connection", &|grant| {
+            grant.as_object_mut().unwrap().remove("ip");
+        });
+        mutate("the way round", &|grant| {
+            let (src, dst) = (grant["src"].clone(), grant["dst"].clone());
+            grant["src"] = dst;
+            grant["dst"] = src;
+        });
+    }
+    assert!(tried > 150, "{tried}");
+}
+
+#[test]
+fn its_own_tests_notice_a_grant_too_many_or_too_few() {
+    for i in 0..SOURCES.len() {
+        let mut policy = sample();
+        policy["grants"].as_array_mut().unwrap().remove(i);
+        assert!(noticed(&policy), "without grants[{i}]");
+    }
+    for further in [
+        json!({"src": ["*"], "dst": ["*"], "ip": ["*"]}),
+        json!({"src": ["autogroup:member"], "dst": ["autogroup:tagged"], "ip": ["*"]}),
+        json!({"src": ["autogroup:member"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}),
+        json!({"src": ["tag:ai-server"], "dst": ["*"], "ip": ["*"]}),
+        json!({"src": ["tag:ai-server"], "dst": ["tag:ai-client"], "ip": ["icmp:*"]}),
+        json!({"src": ["tag:ai-server"], "dst": ["group:ai-admins"], "ip": ["tcp:22"]}),
+        json!({"src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": ["tcp:22"]}),
+    ] {
+        let mut policy = sample();
+        policy["grants"].as_array_mut().unwrap().push(further.clone());
+        assert!(noticed(&policy), "{further}");
+    }
+    let mut policy = sample();
+    policy["acls"] = json!([{"action": "accept", "src": ["*"], "dst": ["*:*"]}]);
+    assert!(noticed(&policy), "Tailscale's first policy beside it");
+    policy.as_object_mut().unwrap().remove("acls");
+    policy["groups"]["group:ai-admins"] = json!(["bob@example.com"]);
+    assert!(noticed(&policy), "somebody else is an admin");
+}
+
+#[test]
+fn without_its_guest_it_is_in_order() {
+    let mut policy = sample();
+    policy["groups"]["group:ai-guests"] = json!([]);
+    let policy = parse(&policy.to_string()).unwrap();
+    assert_eq!(policy.failures(), []);
+    let report = policy.reach(&target());
+    assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES[..3]);
+    assert_eq!(report.warnings.iter().map(|w| w.kind).collect::<Vec<_>>(), [Kind::EmptyGroup]);
+}
+
+#[test]
+fn the_lines_to_paste_are_a_policy_that_closes_too() {
+    for (tag, port) in [("tag:ai-server", 11434), ("tag:gpu-1", 22), ("tag:x", 80)] {
+        let lines = lines(tag, port, CAPABILITY);
+        let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
+        assert_eq!(policy.failures(), []);
+        let target = Target { device: Device::tagged([tag]), port, ..target() };
+        let report = policy.reach(&target);
+        assert_eq!(report.warnings, []);
+        assert_eq!(
+            report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(),
+            ["tag:ai-client", "tag:ai-ci"]
+        );
+        for i in 0..2 {
+            for (key, wide) in [("src", "*"), ("dst", "*"), ("ip", "*")] {
+                let mut policy = json!(lines);
+                policy["grants"][i][key] = json!([wide]);
+                assert!(noticed(&policy), "{key} of grants[{i}]");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! One record for each request, whatever becomes of it, and never content, at any level.
+
+use serde_json::{Value, json};
+
+use crate::http::*;
+use crate::ollama;
+use crate::tailnet::World;
+
+const SECRETS: [&str; 4] = ["prompt-secret", "query-secret", "header-secret", "tskey-"];
+
+fn records(world: &World) -> Vec<Value> {
+    let output = world.proxy.process.output();
+    let json = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    json.filter(|record| record["target"] == "access").collect()
+}
+
+/// Waits for so many records: a record is written when its request has ended here, which may be after
+/// the client has seen the end.
+async fn await_records(world: &World, n: usize) -> Vec<Value> {
+    soon("the records", async {
+        while records(world).len() < n {
+            tokio::task::yield_now().await;
+        }
+        records(world)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_request_is_recorded_once_and_nothing_of_its_content() {
+    let world = World::new(ollama::url(), "log.level = \"trace\"\n").await;
+    let chat =
+        json!({"model": "tiny", "messages": [{"role": "user", "content": "prompt-secret"}], "stream": true});
+    let body = chat.to_string();
+    let mut client = world.connect().await;
+    client
+        .send(format!(
+            "POST /v1/chat/completions?q=query-secret HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\
+             Authorization: Bearer header-secret\r\nX-Custom: header-secret\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status(), 200);
+    client.send(get("/api/pull?name=query-secret")).await;
+    assert_eq!(client.answer().await.status(), 403);
+
+    let records = await_records(&world, 2).await;
+    let (served, refused) = (&records[0], &records[1]);
+    assert_eq!(served["node"], "laptop.tailnet.test");
+    assert_eq!(served["principal"], "tag:ai-client");
+    assert!(served["addr"].as_str().unwrap().starts_with("100.64."));
+    assert_eq!((&served["method"], &served["route"]), (&json!("POST"), &json!("v1_chat_completions")));
+    assert_eq!((&served["status"], &served["ended"]), (&json!(200), &json!("complete")));
+    assert_eq!(served["bytes_in"], body.len());
+    assert_eq!(served["bytes_out"], answer.body.len());
+    assert!(served["first_byte_ms"].as_f64().unwrap() <= served["ms"].as_f64().unwrap());
+    assert!(served["timestamp"].is_string() && served["queue_ms"].is_number());
+    assert_eq!((&refused["status"], &refused["rule"]), (&json!(403), &json!("management")));
+    assert_eq!((&refused["path"], &refused["ended"]), (&json!("/api/pull"), &json!("refused")));
+    assert_ne!(served["id"], refused["id"]);
+
+    let output = world.proxy.process.output();
+    assert!(output.contains("\"TRACE\""), "the level is not trace");
+    for secret in SECRETS {
+        assert!(!output.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[tokio::test]
+async fn nobody_can_write_a_line_of_their_own() {
+    for format in ["json", "text"] {
+        let mut world = World::new(ollama::url(), &format!("log.format = \"{format}\"\n")).await;
+        let before = world.proxy.process.output().lines().count();
+        for path in
+            ["/x%0aforged", "/x\u{1b}[31mforged", "/\u{202e}forged", "/\\nforged", "/\"forged", "/a b"]
+        {
+            for head in [
+                format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n"),
+                format!("FOR'GED {path} HTTP/1.1\r\nHost: forged\nforged\r\nUser-Agent: forged\u{7}\r\n\r\n"),
+            ] {
+                let mut client = world.connect().await;
+                client.send(head).await;
+                let status = client.head().await.unwrap();
+                assert!(status.starts_with("HTTP/1.1 4"), "{status}");
+            }
+        }
+        world.proxy.process.signal(rustix::process::Signal::TERM);
+        world.proxy.process.ended_with(0).await;
+        for line in world.proxy.process.output().lines().skip(before) {
+            let own = match format {
+                "json" => serde_json::from_str::<Value>(line).is_ok_and(|v| v["level"].is_string()),
+                _ => line.starts_with("20") && line.contains("Z  "),
+            };
+            assert!(own, "{format}: a line of somebody else's: {line:?}");
+            assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{format}: {line:?}");
+        }
+    }
+}
