@@ -12,6 +12,7 @@ mod endpoints;
 mod http;
 mod lifecycle;
 mod ollama;
+mod onboarding;
 mod outside;
 mod process;
 mod recorder;

@@ -1,0 +1,537 @@
+//! The recipes of docs/onboarding.md, read from that page and tried in a tailnet.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+use std::time::Instant;
+
+use remote_ollama_proxy::policy::Grant;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::http::*;
+use crate::ollama;
+use crate::recorder::Recorder;
+use crate::tailnet::{Start, Tailnet, World};
+
+const PROXY: &str = "remote-ollama-proxy:11434";
+
+/// A test for each recipe, and the list of them: a recipe without a test can't be in it.
+macro_rules! recipes {
+    ($($heading:literal => $test:ident),+ $(,)?) => {
+        const TESTED: &[&str] = &[$($heading),+];
+
+        $(#[tokio::test]
+        async fn $test() {
+            proof::$test(&Recipe::named($heading)).await;
+        })+
+    };
+}
+
+recipes! {
+    "Add a device" => a_device_is_added,
+    "Add a CI runner" => a_ci_runner_is_added_and_held_to_its_limits,
+    "Give a guest a week" => a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out,
+    "Narrow a peer to one endpoint" => a_peer_is_narrowed_to_one_endpoint,
+    "Require grants for everybody" => grants_are_required_of_everybody,
+    "Remove a rule" => a_rule_is_removed,
+    "Remove a device" => a_device_is_removed,
+    "Expire a key" => a_key_is_expired,
+}
+
+#[test]
+fn every_recipe_has_its_test() {
+    let page = page();
+    let headings: Vec<_> = recipes(&page).map(|(heading, _)| heading).collect();
+    assert_eq!(headings, TESTED, "docs/onboarding.md and this file have different recipes");
+}
+
+#[test]
+fn the_sample_policy_has_the_entries_of_the_first_recipes() {
+    let sample = hujson(&read("acl/policy.hujson"));
+    for heading in &TESTED[..3] {
+        let mut policy = Recipe::named(heading).policy();
+        policy.as_object_mut().unwrap().remove("tests"); // there they name each other's tags
+        assert_eq!(with(&sample, &policy), sample, "{heading}");
+    }
+}
+
+/// What the page says under one heading.
+struct Recipe {
+    text: String,
+}
+
+impl Recipe {
+    fn named(heading: &str) -> Recipe {
+        let page = page();
+        let found = recipes(&page).find(|(h, _)| *h == heading);
+        let (_, text) = found.unwrap_or_else(|| panic!("docs/onboarding.md has no recipe {heading:?}"));
+        Recipe { text: text.to_owned() }
+    }
+
+    /// The one block of a language.
+    fn block(&self, language: &str) -> &str {
+        let begin = format!("```{language}\n");
+        let mut blocks = self.text.split(&begin).skip(1);
+        let block = blocks.next().and_then(|b| b.split_once("\n```")).expect("the recipe has such a block").0;
+        assert!(blocks.next().is_none(), "the recipe has two blocks of {language}");
+        block
+    }
+
+    fn policy(&self) -> Value {
+        hujson(self.block("hujson"))
+    }
+
+    /// A policy by which `laptop` gets in, with this recipe's entries.
+    fn added(&self) -> Value {
+        with(&with(&beginning(), &Recipe::named("Add a device").policy()), &self.policy())
+    }
+}
+
+/// The policy to begin with.
+fn beginning() -> Value {
+    Recipe { text: section(&page(), "To begin with").to_owned() }.policy()
+}
+
+/// A policy and more entries for its sections.
+fn with(policy: &Value, more: &Value) -> Value {
+    let mut policy = policy.clone();
+    for (section, entries) in sections(more) {
+        match &mut policy[section] {
+            Value::Array(all) => {
+                let new: Vec<_> =
+                    entries.as_array().unwrap().iter().filter(|e| !all.contains(e)).cloned().collect();
+                all.extend(new);
+            }
+            Value::Object(all) => all.extend(entries.as_object().unwrap().clone()),
+            other => panic!("the policy to begin with has no section {section} but {other}"),
+        }
+    }
+    policy
+}
+
+fn page() -> String {
+    read("docs/onboarding.md")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// What is under a heading of the page.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, after) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
+    after.split_once("\n## ").map_or(after, |(text, _)| text)
+}
+
+fn recipes(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    section(page, "Recipes").split("\n### ").skip(1).map(|recipe| recipe.split_once('\n').unwrap())
+}
+
+fn sections(policy: &Value) -> &Map<String, Value> {
+    policy.as_object().unwrap()
+}
+
+/// JSON with comments to the end of the line and trailing commas, which is all that is used here.
+fn hujson(text: &str) -> Value {
+    let (mut json, mut chars, mut quoted) = (String::new(), text.chars().peekable(), false);
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '\\' if quoted => panic!("no escapes, please: {text}"),
+            '/' if !quoted && chars.peek() == Some(&'/') => {
+                while chars.next_if(|c| *c != '\n').is_some() {}
+                continue;
+            }
+            ']' | '}' if !quoted => {
+                json.truncate(json.trim_end().len());
+                if json.ends_with(',') {
+                    json.pop();
+                }
+            }
+            _ => {}
+        }
+        json.push(c);
+    }
+    serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// A tailnet in which `laptop` has been added by the first recipe.
+struct Scene {
+    world: World,
+    recorder: Recorder,
+}
+
+impl Scene {
+    async fn new(config: &str) -> Scene {
+        let recorder = Recorder::in_front_of(ollama::parallel_url()).await;
+        let world = World::new(&recorder.url, config).await;
+        let scene = Scene { world, recorder };
+        scene.policy(&Recipe::named("Add a device").added()).await;
+        scene
+    }
+
+    fn tailnet(&self) -> &Tailnet {
+        &self.world.tailnet
+    }
+
+    /// Puts a policy in force, after `acl --check` has found it sound.
+    async fn policy(&self, policy: &Value) {
+        let file = self.tailnet().dir.path().join("checked.hujson");
+        std::fs::write(&file, policy.to_string()).unwrap();
+        let out = self.command(&["acl", "--check", file.to_str().unwrap()]).await;
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        self.tailnet().api("PUT", "/policy", policy.clone()).await;
+    }
+
+    /// A device with a tag, or of a user.
+    async fn device(&self, name: &str, whose: &str) {
+        let mut request = json!({"hostname": name});
+        if whose.starts_with("tag:") {
+            request["tags"] = json!([whose]);
+        } else {
+            request["user"] = json!(whose);
+        }
+        self.tailnet().api("POST", "/clients", request).await;
+    }
+
+    /// Whether a device gets a connection. Asked for until it is so: nodes hear of a change a moment
+    /// after the test.
+    async fn reaches(&self, device: &str, wanted: bool) {
+        soon(if wanted { "access" } else { "no access" }, async {
+            while self.tailnet().dials(device, PROXY).await["ok"] != wanted {}
+        })
+        .await;
+    }
+
+    async fn forward(&self, device: &str) -> SocketAddr {
+        self.reaches(device, true).await;
+        self.tailnet().forward(device, PROXY).await
+    }
+
+    /// Ollama has so many connections.
+    async fn open(&self, connections: u64) {
+        soon("so many connections to Ollama", async {
+            while self.recorder.open() != connections {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// The stream of a device is cut and Ollama rid of it, while `laptop` goes on; no new connection of
+    /// the device succeeds. Prints how long the first took.
+    async fn cuts(&self, device: &str, what: &str, change: impl AsyncFnOnce(&Scene)) {
+        let at = self.forward(device).await;
+        let mut kept = stream(self.world.at).await;
+        let _lost = stream(at).await;
+        self.open(2).await;
+        let begun = Instant::now();
+        change(self).await;
+        self.open(1).await;
+        println!("{what}: Ollama free after {} ms", begun.elapsed().as_millis());
+        self.reaches(device, false).await;
+        kept.chunk().await.unwrap();
+    }
+
+    /// Asks `who` until the peer is as wanted; null is a peer that the tailnet does not have.
+    async fn who(&self, device: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        soon("the answer of who", async {
+            loop {
+                let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
+                let named = |p: &&Value| p["node"] == format!("{device}.tailnet.test");
+                let peer = answer["peers"].as_array().unwrap().iter().find(named).unwrap_or(&Value::Null);
+                if wanted(peer) {
+                    return peer.clone();
+                }
+            }
+        })
+        .await
+    }
+
+    async fn who_says(&self, arguments: &[&str]) -> String {
+        let out = self.command(&[&["who"], arguments].concat()).await;
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Runs a command of the program, with the config of the proxy that runs.
+    async fn command(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+        let config = self.tailnet().dir.path().join("proxy-state.toml");
+        command.args(words).arg("--config").arg(config).output().await.unwrap()
+    }
+
+    /// Waits for a line in the journal.
+    async fn journal(&self, device: &str, access: &str) -> Value {
+        let path = self.tailnet().dir.path().join("proxy-state/journal.jsonl");
+        soon("the line in the journal", async {
+            loop {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let mut lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+                let node = format!("{device}.tailnet.test");
+                if let Some(line) = lines.find(|l| l["node"] == node && l["access"] == access) {
+                    return line;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+
+    /// Waits for a line of the access log that has these words.
+    async fn logged(&mut self, words: &[&str]) -> Value {
+        let words = [&["\"target\":\"access\""], words].concat();
+        serde_json::from_str(&self.world.proxy.process.line(&words).await).unwrap()
+    }
+}
+
+async fn ask(at: SocketAddr, request: &str) -> Answer {
+    let mut client = Client::new(TcpStream::connect(at).await.unwrap());
+    client.send(request).await;
+    client.answer().await
+}
+
+fn chat() -> String {
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
+    post("/v1/chat/completions", &body.to_string())
+}
+
+/// A stream without end on a connection of its own.
+async fn stream(at: SocketAddr) -> Client<TcpStream> {
+    let mut client = Client::new(TcpStream::connect(at).await.unwrap());
+    client.send(chat()).await;
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+    client.chunk().await.unwrap();
+    client
+}
+
+fn refused(answer: &Answer, status: u16, rule: &str) {
+    let named = answer.text().contains(&format!("(rule: {rule})"));
+    assert!(answer.status() == status && named, "{} {}", answer.head, answer.text());
+}
+
+mod proof {
+    use super::*;
+
+    pub(super) async fn a_device_is_added(recipe: &Recipe) {
+        let scene = Scene::new("").await;
+        // The recipe is what lets in: without it nobody gets in.
+        scene.policy(&beginning()).await;
+        scene.reaches("laptop", false).await;
+        scene.policy(&recipe.added()).await;
+        scene.reaches("laptop", true).await;
+        scene.device("phone", "tag:ai-client").await;
+        let at = scene.forward("phone").await;
+        assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
+        scene.journal("phone", "gained").await;
+        // A device of somebody without the tag stays out.
+        scene.device("visitor", "eve@example.com").await;
+        scene.reaches("visitor", false).await;
+    }
+
+    pub(super) async fn a_ci_runner_is_added_and_held_to_its_limits(recipe: &Recipe) {
+        let mut scene = Scene::new("").await;
+        scene.policy(&recipe.added()).await;
+        scene.device("runner", "tag:ai-ci").await;
+        let at = scene.forward("runner").await;
+        scene.who("runner", |p| p["max_concurrent"] == 2 && p["requests_per_minute"] == 60).await;
+
+        assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
+        refused(&ask(at, &get("/api/tags")).await, 403, "grant");
+        let running = (stream(at).await, stream(at).await);
+        let third = ask(at, &chat()).await;
+        refused(&third, 429, "concurrency");
+        assert_eq!(third.header("retry-after"), Some("1"));
+        drop(running);
+        scene.open(0).await;
+
+        // One connection, so that sixty take much less than the minute in which they are let in.
+        let mut client = Client::new(TcpStream::connect(at).await.unwrap());
+        let mut begun = 3;
+        let last = soon("the end of the rate", async {
+            loop {
+                client.send(get("/v1/models")).await;
+                let answer = client.answer().await;
+                match answer.status() {
+                    200 => begun += 1,
+                    // The places of the two streams become free a moment after Ollama is.
+                    429 if answer.text().contains("(rule: concurrency)") => {}
+                    _ => return answer,
+                }
+            }
+        })
+        .await;
+        refused(&last, 429, "rate");
+        assert!(last.header("retry-after").is_some() && begun >= 60, "{begun}: {}", last.head);
+
+        scene.logged(&["runner.tailnet.test", "\"rule\":\"grant\"", "\"status\":403"]).await;
+        scene.logged(&["runner.tailnet.test", "\"rule\":\"concurrency\"", "\"status\":429"]).await;
+        scene.logged(&["runner.tailnet.test", "\"rule\":\"rate\"", "\"status\":429"]).await;
+        let told = scene.who_says(&[]).await;
+        assert!(told.contains("through      grants, at most 2 at once, at most 60 per minute"), "{told}");
+    }
+
+    pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out(recipe: &Recipe) {
+        let mut scene = Scene::new("").await;
+        scene.policy(&recipe.added()).await;
+        scene.device("tablet", "guest@example.com").await;
+        scene.device("visitor", "eve@example.com").await;
+        let at = scene.forward("tablet").await;
+        assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
+        refused(&ask(at, &get("/api/tags")).await, 403, "grant");
+        scene.reaches("visitor", false).await;
+
+        // A week ahead nothing changes; when it has passed, all ends, by the clock alone.
+        let expiry = async |scene: &Scene, after: &str| {
+            scene.tailnet().api("POST", "/nodes/tablet/key-expiry", json!({"in": after})).await;
+        };
+        expiry(&scene, "168h").await;
+        assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
+        scene.cuts("tablet", "key expired by the clock", async |scene| expiry(scene, "1s").await).await;
+        scene.logged(&["tablet.tailnet.test", "\"ended\":\"revoked\""]).await;
+        scene.journal("tablet", "lost").await;
+
+        // The guest is in again, with a key that does not expire: only the name is the end.
+        expiry(&scene, "never").await;
+        scene
+            .cuts("tablet", "name taken out", async |scene| {
+                let mut policy = recipe.added();
+                policy["groups"]["group:ai-guests"] = json!([]);
+                scene.policy(&policy).await;
+            })
+            .await;
+    }
+
+    pub(super) async fn a_peer_is_narrowed_to_one_endpoint(recipe: &Recipe) {
+        let scene = Scene::new("").await;
+        scene.policy(&recipe.added()).await;
+        scene.device("kiosk", "tag:ai-chat").await;
+        let at = scene.forward("kiosk").await;
+        drop(stream(at).await);
+        for request in [get("/v1/models"), get("/api/tags"), get("/api/version"), post("/v1/messages", "{}")]
+        {
+            refused(&ask(at, &request).await, 403, "grant");
+        }
+        let peer = scene.who("kiosk", |p| p["through"] == "grants").await;
+        assert_eq!(peer["endpoints"], json!(["v1_chat_completions"]));
+        // The others have what they had.
+        assert_eq!(ask(scene.world.at, &get("/api/tags")).await.status(), 200);
+    }
+
+    pub(super) async fn grants_are_required_of_everybody(recipe: &Recipe) {
+        let scene = Scene::new(recipe.block("toml")).await;
+        let at = scene.world.at;
+        scene.who("laptop", |p| p["may_connect"] == true && p["through"] == "nothing").await;
+        refused(&ask(at, &get("/v1/models")).await, 403, "grant");
+        scene.policy(&recipe.added()).await;
+        scene.who("laptop", |p| p["through"] == "grants").await;
+        assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
+    }
+
+    pub(super) async fn a_rule_is_removed(recipe: &Recipe) {
+        let added = Recipe::named("Add a CI runner");
+        // What is to be taken out is what was added, but for the tag's owners.
+        let mut rest = added.policy();
+        for (section, entries) in sections(&recipe.policy()) {
+            assert_eq!(&rest[section], entries, "section {section}");
+            rest.as_object_mut().unwrap().remove(section);
+        }
+        assert_eq!(sections(&rest).keys().collect::<Vec<_>>(), ["tagOwners"]);
+        let without = with(&Recipe::named("Add a device").added(), &rest);
+
+        let mut scene = Scene::new("").await;
+        scene.policy(&added.added()).await;
+        scene.device("runner", "tag:ai-ci").await;
+        scene.cuts("runner", "rule removed", async |scene| scene.policy(&without).await).await;
+        scene.logged(&["runner.tailnet.test", "\"ended\":\"revoked\""]).await;
+        scene.journal("runner", "lost").await;
+        // Put back, all is as before.
+        scene.policy(&added.added()).await;
+        scene.reaches("runner", true).await;
+    }
+
+    pub(super) async fn a_device_is_removed(_: &Recipe) {
+        let mut scene = Scene::new("").await;
+        scene.device("phone", "tag:ai-client").await;
+        scene
+            .cuts("phone", "device removed", async |scene| {
+                scene.tailnet().api("DELETE", "/nodes/phone", Value::Null).await;
+            })
+            .await;
+        scene.who("phone", Value::is_null).await;
+        scene.logged(&["phone.tailnet.test", "\"ended\":\"revoked\""]).await;
+        scene.journal("phone", "lost").await;
+    }
+
+    pub(super) async fn a_key_is_expired(_: &Recipe) {
+        let mut scene = Scene::new("").await;
+        scene.device("phone", "tag:ai-client").await;
+        scene
+            .cuts("phone", "key expired", async |scene| {
+                scene.tailnet().api("POST", "/nodes/phone/expire", Value::Null).await;
+            })
+            .await;
+        scene.logged(&["phone.tailnet.test", "\"ended\":\"revoked\""]).await;
+        scene.journal("phone", "lost").await;
+        let told = scene.who_says(&[]).await;
+        assert!(told.contains("phone.tailnet.test (tag:ai-client): its key has expired"), "{told}");
+    }
+}
+
+/// The first column of the table under a heading of the page, without its quotes.
+fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
+    let rows = section(page, heading).lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
+}
+
+/// The error for an unknown key lists the known ones.
+#[test]
+fn the_table_of_a_grant_has_its_keys() {
+    let error = Grant::parse(&json!({"?": 0})).unwrap_err();
+    let (_, known) = error.split_once("expected one of ").unwrap();
+    let known: BTreeSet<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert_eq!(first_column(&page(), "What a grant may say"), known);
+}
+
+#[tokio::test]
+async fn the_tables_of_the_logs_have_their_fields() {
+    let mut scene = Scene::new("").await;
+    let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(scene.world.ask(&get("/v1/models")).await.status(), 200);
+    refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
+    let answered = scene.logged(&["\"status\":200"]).await;
+    let refused = scene.logged(&["\"status\":403"]).await;
+    let all = &keys(&answered) | &keys(&refused);
+    assert_eq!(first_column(&page(), "The access log"), all);
+    let line = scene.journal("laptop", "gained").await;
+    assert_eq!(first_column(&page(), "The journal"), keys(&line));
+}
+
+/// docs/migration.md: clients go on with the name of before.
+#[tokio::test]
+async fn the_names_of_before_go_on_working() {
+    let page = Recipe { text: read("docs/migration.md") };
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let config = page.block("toml").to_owned();
+    let proxy = Start { key, config, ..Start::new(&tailnet, ollama::url()) }.up().await;
+    tailnet.client("laptop", &["tag:ai-client"]).await;
+    let at = tailnet.forward("laptop", "gpu-box:11434").await;
+    let asked = async |what: &str, host: &str| {
+        ask(at, &format!("{what} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")).await
+    };
+    let Value::String(name) = &proxy.listening["name"] else { panic!("{}", proxy.listening) };
+    for host in ["gpu-box:11434", "ollama.lan:11434", &name[..]] {
+        assert_eq!(asked("GET /v1/models", host).await.status(), 200, "{host}");
+    }
+    refused(&asked("GET /v1/models", "other.lan:11434").await, 421, "host");
+    // The refusals that the page shows.
+    for (what, rule) in [("POST /api/pull", "management"), ("POST /api/chat", "endpoint-off")] {
+        let answer = asked(what, "gpu-box:11434").await;
+        refused(&answer, 403, rule);
+        assert!(page.text.contains(answer.text()), "docs/migration.md does not show {}", answer.text());
+    }
+}
