@@ -8,6 +8,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -87,15 +88,26 @@ func (n *Node) Close() error {
 	n.cancel()
 	// While the network still works, so that the peers hear of it.
 	abortOpen(n)
+	err := n.awaitStart()
 	if server == nil {
-		return nil // a start under way notices by itself
+		return err
 	}
 	for end := time.Now().Add(flushTimeout); unsent(server) && time.Now().Before(end); {
 		time.Sleep(flushInterval)
 	}
-	err := shut(server)
+	err = errors.Join(err, shut(server))
 	state.release()
 	return err
+}
+
+// awaitStart waits until a start under way has noticed that the node is closed
+// and has stopped what it began: whoever has closed a node may remove its state
+// folder, or use it again.
+func (n *Node) awaitStart() error {
+	return within(closeTimeout, func() {
+		n.startMu.Lock()
+		n.startMu.Unlock()
+	})
 }
 
 // A peer confirms within a round trip; one that is gone never does.
@@ -109,16 +121,24 @@ const (
 const closeTimeout = 10 * time.Second
 
 func shut(server *tsnet.Server) error {
-	done := make(chan error, 1)
-	go func() {
+	return within(closeTimeout, func() {
 		abortLeftovers(server)
-		done <- server.Close()
+		server.Close() // fails only if it is closed already
+	})
+}
+
+// within runs f and fails when that takes longer than it may.
+func within(limit time.Duration, f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
 	}()
 	select {
-	case err := <-done:
-		return err
-	case <-time.After(closeTimeout):
-		return errf(KindOther, "the node did not stop within %v", closeTimeout)
+	case <-done:
+		return nil
+	case <-time.After(limit):
+		return errf(KindOther, "the node did not stop within %v", limit)
 	}
 }
 

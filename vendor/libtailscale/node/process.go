@@ -30,6 +30,10 @@ func prepareProcess(portMapping bool) error {
 	// upload code out.
 	envknob.SetNoLogsNoSupport()
 	envknob.Setenv("TS_DISABLE_PORTMAPPER", fmt.Sprint(!portMapping))
+	// Tailscale keeps the netmap in the state folder, sometimes unasked, and with
+	// it would be up before the control server has answered: with the policy of
+	// an earlier day, even where the node has been removed.
+	envknob.Setenv("TS_USE_CACHED_NETMAP", "false")
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softLimit)
 	return nil

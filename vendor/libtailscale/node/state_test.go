@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -56,6 +57,29 @@ func TestConfigureAfterAFailedStart(t *testing.T) {
 	must(t, n.Start())
 	if err := n.Configure(func(*Config) {}); err == nil {
 		t.Error("a running node was configured")
+	}
+}
+
+// Nothing uses the state folder of a node that has been closed, even if it was
+// still starting.
+func TestCloseWaitsForAStartUnderWay(t *testing.T) {
+	tn := newTailnet(t)
+	starting := make(chan struct{})
+	var once sync.Once
+	var n *Node
+	n = tn.node(t, "n", func(c *Config) {
+		c.Logf = func(string, ...any) {
+			once.Do(func() { close(starting) })
+			<-n.ctx.Done() // the start can't end before the close has begun
+		}
+	})
+	started := make(chan error, 1)
+	go func() { started <- n.Start() }()
+	<-starting
+	must(t, n.Close())
+	tn.upNode(t, "again", func(c *Config) { c.Dir = n.config.Dir })
+	if err := <-started; KindOf(err) != KindClosed {
+		t.Errorf("start: %v", err)
 	}
 }
 

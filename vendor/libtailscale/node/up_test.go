@@ -202,6 +202,18 @@ func TestKeyIsOfferedWhenTheStoredNodeIsRefused(t *testing.T) {
 	}
 }
 
+// A netmap that an earlier run has kept makes no node come up: the control server
+// decides, even in a tailnet whose policy asks for the keeping.
+func TestStoredNetmapIsNoAdmission(t *testing.T) {
+	tn := newTailnet(t)
+	tn.DefaultNodeCapabilities = &tailcfg.NodeCapMap{tailcfg.NodeAttrCacheNetworkMaps: nil}
+	first := tn.upNode(t, "first")
+	tn.RequireAuth = true
+	if _, err := tn.again(t, first).Up(deadline(t)); KindOf(err) != KindExpired {
+		t.Errorf("kind %d: %v", KindOf(err), err)
+	}
+}
+
 // Starting with a stored node is what a restart costs.
 func BenchmarkRestart(b *testing.B) {
 	tn := newTailnet(b)
