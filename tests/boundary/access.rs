@@ -6,7 +6,6 @@ use serde_json::json;
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 #[tokio::test]
 async fn a_grant_narrows_and_its_absence_does_not() {
@@ -53,13 +52,7 @@ async fn a_connection_whose_peer_has_just_lost_access_is_not_served() {
 async fn who_loses_access_is_cut_in_mid_stream_and_ollama_stops() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);
-    let mut client = proxy.client().await;
-    client.send(post("/v1/chat/completions", "{}")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
-    upstream.send(CHUNKED).await;
-    client.head().await.unwrap();
-    assert_eq!(client.chunk().await.unwrap(), b"hello");
+    let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let mut idle = proxy.client().await;
     proxy.has(2).await;
 
@@ -76,12 +69,8 @@ async fn who_loses_access_is_cut_in_mid_stream_and_ollama_stops() {
 async fn a_narrower_grant_cuts_what_runs_and_holds_for_what_follows() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);
-    let (mut streaming, mut other) = (proxy.client().await, proxy.client().await);
-    streaming.send(post("/v1/chat/completions", "{}")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
-    upstream.send(CHUNKED).await;
-    streaming.head().await.unwrap();
+    let (mut streaming, mut upstream) = proxy.stream(&ollama).await;
+    let mut other = proxy.client().await;
     other.send(get("/api/tags")).await;
     let mut listing = ollama.accept().await;
     listing.head().await.unwrap();

@@ -137,16 +137,11 @@ async fn running_requests_end_before_the_proxy_does() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);
     let mut idle = proxy.client().await;
-    let mut client = proxy.client().await;
-    client.send(post("/v1/chat/completions", "{}")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
-    upstream.send(CHUNKED).await;
-    client.head().await.unwrap();
+    let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let stopping = proxy.stop();
     assert!(idle.rest().await.is_empty());
     upstream.send("5\r\nworld\r\n0\r\n\r\n").await;
-    for expected in [&b"hello"[..], b"world", b""] {
+    for expected in [&b"world"[..], b""] {
         assert_eq!(client.chunk().await.unwrap(), expected);
     }
     assert_eq!(soon("the proxy's end", stopping).await.unwrap().unwrap(), Drained { cut: 0 });
@@ -156,12 +151,7 @@ async fn running_requests_end_before_the_proxy_does() {
 async fn past_the_deadline_they_are_cut_and_counted() {
     let ollama = Ollama::new().await;
     let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), Access::Network);
-    let mut client = proxy.client().await;
-    client.send(post("/v1/chat/completions", "{}")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
-    upstream.send(CHUNKED).await;
-    client.head().await.unwrap();
+    let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let drained = proxy.stop().await.unwrap().unwrap();
     assert_eq!(drained, Drained { cut: 1 });
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));

@@ -161,6 +161,18 @@ impl Running {
         Client::new(client)
     }
 
+    /// A request whose answer has begun, with a chunk `hello`, and goes on as the test has it.
+    pub(crate) async fn stream(&self, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
+        let mut client = self.client().await;
+        client.send(post("/v1/chat/completions", "{}")).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+        assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+        assert_eq!(client.chunk().await.unwrap(), b"hello");
+        (client, upstream)
+    }
+
     /// One request on a connection of its own.
     pub(crate) async fn ask(&self, request: &str) -> Answer {
         let mut client = self.client().await;
