@@ -65,8 +65,8 @@ struct State {
 /// Why a request may not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
-    /// As many requests of the identity run as its grant allows.
-    #[error("the tailnet policy grants you {0} requests at once, and they are running")]
+    /// As many requests of the identity run or wait as its grant allows at once.
+    #[error("the tailnet policy grants you {0} requests at once, and they are running or waiting")]
     Concurrent(u32),
     /// As many requests of the identity were begun as may be begun in a minute.
     #[error("you may begin {limit} requests per minute")]
@@ -112,7 +112,7 @@ impl Admission {
             |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
         let waiting = {
             let mut state = lock(&self.state);
-            if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(identity) >= *max) {
+            if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.held_by(identity) >= *max) {
                 return Err(Busy::Concurrent(limit));
             }
             let rate =
@@ -171,9 +171,7 @@ impl Drop for Turn<'_> {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
-        state.queue.leave(&self.identity, self.computes);
-        state.rates.forget_idle(&self.identity, Instant::now());
+        lock(&self.state).queue.leave(&self.identity, self.computes);
     }
 }
 

@@ -58,8 +58,14 @@ impl Queue {
         self.identities.values().map(|c| c.running).sum()
     }
 
-    pub(super) fn running_of(&self, identity: &str) -> u32 {
+    fn running_of(&self, identity: &str) -> u32 {
         self.identities.get(identity).map_or(0, |c| c.running)
+    }
+
+    /// Requests of an identity that run or wait.
+    pub(super) fn held_by(&self, identity: &str) -> u32 {
+        let waiting = self.waiting.iter().filter(|w| w.identity == identity).count();
+        self.running_of(identity).saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX))
     }
 
     pub(super) fn waiting(&self) -> u32 {

@@ -1,7 +1,6 @@
-//! Requests per minute, by the generic cell rate algorithm: one minute's worth may come at once, and
-//! then one each time a share of the minute has passed.
+//! Requests per minute: so many begun within any sixty seconds, and no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,27 +9,36 @@ use super::Busy;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// For each identity, when its next request would be due if all were evenly spread.
+/// For each identity that is limited, when its requests of the last minute began.
 #[derive(Default)]
-pub(super) struct Rates(HashMap<String, Instant>);
+pub(super) struct Rates {
+    begun: HashMap<String, VecDeque<Instant>>,
+    /// When identities of the past were last forgotten.
+    swept: Option<Instant>,
+}
 
 impl Rates {
-    /// Counts a request, unless it comes too early.
+    /// Counts a request, unless there are `limit` within the last minute already.
     pub(super) fn begin(&mut self, identity: &str, limit: u32, now: Instant) -> Result<(), Busy> {
-        let interval = MINUTE / limit.max(1);
-        let due = self.0.get(identity).map_or(now, |due| (*due).max(now)) + interval;
-        let wait = due.saturating_duration_since(now + MINUTE);
-        if !wait.is_zero() {
-            return Err(Busy::Rate { limit, wait });
+        self.sweep(now);
+        let begun = self.begun.entry(identity.to_owned()).or_default();
+        while begun.front().is_some_and(|first| now.duration_since(*first) >= MINUTE) {
+            begun.pop_front();
         }
-        self.0.insert(identity.to_owned(), due);
+        if begun.len() >= limit as usize {
+            // A limit that has just become smaller leaves more than it behind.
+            let frees = begun.get(begun.len() - limit as usize).copied().unwrap_or(now);
+            return Err(Busy::Rate { limit, wait: (frees + MINUTE).duration_since(now) });
+        }
+        begun.push_back(now);
         Ok(())
     }
 
-    /// Keeps nothing of an identity whose past requests make no difference any more.
-    pub(super) fn forget_idle(&mut self, identity: &str, now: Instant) {
-        if self.0.get(identity).is_some_and(|due| *due <= now) {
-            self.0.remove(identity);
+    /// Once a minute forgets whoever has begun nothing for a minute.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| now.duration_since(swept) >= MINUTE) {
+            self.swept = Some(now);
+            self.begun.retain(|_, begun| begun.back().is_some_and(|last| now.duration_since(*last) < MINUTE));
         }
     }
 }

@@ -20,17 +20,32 @@ async fn a_grants_limit_on_requests_at_once_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_counts_against_it_too() {
+    let admission = Admission::new(limits(1, 100));
+    let served = Served::default();
+    let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
+    join(&admission, "a", Priority::Normal, &served).await;
+    let grant = Grant { max_concurrent: Some(1), ..ALL };
+    assert_eq!(admission.admit("a", &grant, true).await.err(), Some(Busy::Concurrent(1)));
+    assert!(admission.admit("b", &grant, false).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_in_a_minute_and_no_more() {
     let admission = Admission::new(Limits { requests_per_minute: Some(60), ..Limits::NONE });
     let grant = Grant { requests_per_minute: Some(6), ..ALL };
     for _ in 0..6 {
         assert!(admission.admit("a", &grant, false).await.is_ok());
     }
-    let busy = Busy::Rate { limit: 6, wait: Duration::from_secs(10) };
+    tokio::time::advance(Duration::from_secs(40)).await;
+    let busy = Busy::Rate { limit: 6, wait: Duration::from_secs(20) };
     assert_eq!(admission.admit("a", &grant, false).await.err(), Some(busy));
-    tokio::time::advance(Duration::from_secs(10)).await;
+    // Fewer from now on, and more have been begun: the next is due when all but three are a minute old.
+    let fewer = Grant { requests_per_minute: Some(3), ..ALL };
+    let busy = Busy::Rate { limit: 3, wait: Duration::from_secs(20) };
+    assert_eq!(admission.admit("a", &fewer, false).await.err(), Some(busy));
+    tokio::time::advance(Duration::from_secs(20)).await;
     assert!(admission.admit("a", &grant, false).await.is_ok());
-    assert!(admission.admit("a", &grant, false).await.is_err());
     tokio::time::advance(Duration::from_secs(3600)).await;
     let mut begun = 0;
     for _ in 0..20 {

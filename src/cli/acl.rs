@@ -95,7 +95,9 @@ impl Checked {
     }
 
     fn is_sound(&self) -> bool {
-        self.failures.is_empty() && !self.report.warnings.iter().any(|w| w.kind == Kind::InvalidValue)
+        // Both mean that a limit was meant and does not hold, or not as it was meant.
+        let meant_otherwise = |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability);
+        self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
     }
 
     fn table(&self, file: &Path, target: &Target) -> String {

@@ -208,7 +208,7 @@ fn limits(s: &mut Section<'_, '_>) -> Limits {
     let running = s.parse("running", 4, parse::count);
     Limits {
         running,
-        running_per_identity: s.parse("running_per_identity", running, parse::count),
+        running_per_identity: s.parse("running_per_identity", (running - 1).max(1), parse::count),
         waiting: s.parse("waiting", 256, parse::count_or_none),
         wait: s.text("wait", Duration::from_secs(300), parse::patience),
         requests_per_minute: s.parse("requests_per_minute", None, |n| parse::count(n).map(Some)),

@@ -119,7 +119,7 @@ async fn limits_of_a_grant_hold() {
     let answer = proxy.ask(&post("/api/show", "12345")).await;
     assert_eq!(answer.status(), 413);
     let answer = proxy.ask(&post("/api/show", "{}")).await;
-    assert_eq!((answer.status(), answer.header("retry-after")), (429, Some("30")));
+    assert_eq!((answer.status(), answer.header("retry-after")), (429, Some("60")));
     assert!(answer.text().contains("(rule: rate)"));
     assert!(ollama.untouched().await);
 }

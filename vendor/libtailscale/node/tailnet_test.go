@@ -150,12 +150,22 @@ func acceptFrom(listener *os.File) (end, error) {
 	return end{os.NewFile(uintptr(fds[0]), "far"), Claim(binary.LittleEndian.Uint64(id[:]))}, nil
 }
 
-// connect dials until the peers know each other.
+// connect dials until it gets through. A dial may fail for reasons of the network
+// in between: the peers do not know each other yet, a port is used again while the
+// other end still remembers it, packets are lost on a machine that has more to do
+// than it can.
 func (p *pair) connect() (near, far end) {
 	p.t.Helper()
-	near, err := p.dial()
-	must(p.t, err)
-	return near, p.accept()
+	for ctx := deadline(p.t); ; {
+		near, err := p.dial()
+		if err == nil {
+			return near, p.accept()
+		}
+		if ctx.Err() != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Logf("dial: %v", err)
+	}
 }
 
 func deadline(t testing.TB) context.Context {
