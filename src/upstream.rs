@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::HeaderValue;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -153,6 +155,14 @@ macro_rules! each {
 }
 
 impl Stream {
+    /// Has the connection reset when it is closed, with whatever is still to be sent.
+    pub fn reset_on_close(&self) {
+        if let Socket::Tcp(socket) = &*self.0 {
+            // Where that fails, the end comes once everything is sent.
+            let _ = set_socket_linger(socket, Some(Duration::ZERO));
+        }
+    }
+
     /// Whether Ollama holds its end of a connection on which nothing is due. Asks the kernel: the
     /// runtime may not have heard yet.
     pub fn is_open_and_silent(&self) -> bool {

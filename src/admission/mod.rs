@@ -49,6 +49,9 @@ impl Limits {
     };
 }
 
+/// One identity has at most this part of the places to wait in, so that there is one for others.
+const SHARE: u32 = 4;
+
 /// Counts the requests of each identity. Clones count together.
 #[derive(Clone)]
 pub struct Admission {
@@ -76,8 +79,8 @@ pub enum Busy {
         /// Until the next may begin.
         wait: Duration,
     },
-    /// As many requests wait as may wait.
-    #[error("{0} requests are waiting already")]
+    /// As many requests wait as may wait, in all or of the identity.
+    #[error("too many requests wait already, {0} in all")]
     Full(u32),
     /// The request has waited as long as it may.
     #[error("the request has waited {0:?} for others to end")]
@@ -115,20 +118,21 @@ impl Admission {
             if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.held_by(identity) >= *max) {
                 return Err(Busy::Concurrent(limit));
             }
+            let waits = computes && !state.queue.is_free(identity);
+            let share = self.limits.waiting.div_ceil(SHARE);
+            if waits
+                && (state.queue.waiting() >= self.limits.waiting || state.queue.waiting_of(identity) >= share)
+            {
+                return Err(Busy::Full(state.queue.waiting()));
+            }
             let rate =
                 [grant.requests_per_minute, self.limits.requests_per_minute].into_iter().flatten().min();
             if let Some(limit) = rate {
                 state.rates.begin(identity, limit, Instant::now())?;
             }
-            if !computes {
-                state.queue.enter(identity, false);
-                return Ok(slot(false));
-            }
-            if state.queue.try_enter(identity) {
-                return Ok(slot(true));
-            }
-            if state.queue.waiting() >= self.limits.waiting {
-                return Err(Busy::Full(self.limits.waiting));
+            if !waits {
+                state.queue.enter(identity, computes);
+                return Ok(slot(computes));
             }
             state.queue.wait(identity, grant.priority)
         };

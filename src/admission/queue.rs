@@ -1,6 +1,8 @@
 //! Whose turn it is. Among those who wait, the highest priority goes first; among equals, the identity
-//! with the fewest running requests, and then the one that was served the longest time ago. So one
-//! client with a hundred requests does not hold up another with one.
+//! with the fewest running requests; then turns go round (start-time fair queueing: each turn moves an
+//! identity's tag on by one, who is new begins where the last turn began, and the lowest tag goes
+//! first). So one client with a hundred requests does not hold up another with one, and nobody who
+//! comes and goes overtakes somebody who waits for ever.
 
 use std::collections::HashMap;
 
@@ -17,15 +19,18 @@ pub(super) struct Queue {
     computing: u32,
     identities: HashMap<String, Counts>,
     waiting: Vec<Waiter>,
-    clock: u64,
+    /// The number of the next to wait.
+    next: u64,
+    /// The tag with which the last turn began.
+    now: u64,
 }
 
 #[derive(Default)]
 struct Counts {
     running: u32,
     computing: u32,
-    /// When it was last given a turn, by `clock`; 0: never.
-    served: u64,
+    /// With which its next turn begins, unless `now` is further on.
+    tag: u64,
 }
 
 struct Waiter {
@@ -62,10 +67,14 @@ impl Queue {
         self.identities.get(identity).map_or(0, |c| c.running)
     }
 
+    /// Requests of an identity that wait.
+    pub(super) fn waiting_of(&self, identity: &str) -> u32 {
+        u32::try_from(self.waiting.iter().filter(|w| w.identity == identity).count()).unwrap_or(u32::MAX)
+    }
+
     /// Requests of an identity that run or wait.
     pub(super) fn held_by(&self, identity: &str) -> u32 {
-        let waiting = self.waiting.iter().filter(|w| w.identity == identity).count();
-        self.running_of(identity).saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX))
+        self.running_of(identity).saturating_add(self.waiting_of(identity))
     }
 
     pub(super) fn waiting(&self) -> u32 {
@@ -77,22 +86,17 @@ impl Queue {
         let counts = self.identities.entry(identity.to_owned()).or_default();
         counts.running += 1;
         if computes {
-            self.clock += 1;
             counts.computing += 1;
-            counts.served = self.clock;
             self.computing += 1;
+            self.now = self.now.max(counts.tag);
+            counts.tag = self.now + 1;
         }
     }
 
-    /// Lets a request begin if nobody has to go before it.
-    pub(super) fn try_enter(&mut self, identity: &str) -> bool {
-        // Who waits now can't begin, or it would have: only its own identity's limit holds it up, or
-        // the node's, which holds up this one too.
-        let free = self.computing < self.max && self.has_room(identity);
-        if free {
-            self.enter(identity, true);
-        }
-        free
+    /// Whether a request may begin at once. Who waits now can't, or it would have: only its own
+    /// identity's limit holds it up, or the node's, which holds up this one too.
+    pub(super) fn is_free(&self, identity: &str) -> bool {
+        self.computing < self.max && self.has_room(identity)
     }
 
     fn has_room(&self, identity: &str) -> bool {
@@ -100,9 +104,9 @@ impl Queue {
     }
 
     pub(super) fn wait(&mut self, identity: &str, priority: Priority) -> Waiting {
-        self.clock += 1;
+        self.next += 1;
         let (turn, told) = oneshot::channel();
-        let number = self.clock;
+        let number = self.next;
         self.waiting.push(Waiter { identity: identity.to_owned(), priority, number, turn });
         Waiting { identity: identity.to_owned(), number, turn: told }
     }
@@ -126,10 +130,9 @@ impl Queue {
             }
         }
         self.call();
-        let waits = self.waiting.iter().any(|w| w.identity == identity);
-        if !waits && self.running_of(identity) == 0 {
-            self.identities.remove(identity);
-        }
+        // Whoever is not further on than the others is as good as new.
+        let (now, quiet) = (self.now, self.computing == 0 && self.waiting.is_empty());
+        self.identities.retain(|_, c| c.running > 0 || !quiet && c.tag > now);
     }
 
     /// Gives turns as long as there are any to give.
@@ -142,8 +145,8 @@ impl Queue {
                 .filter(|(_, w)| self.has_room(&w.identity))
                 .min_by_key(|(_, w)| {
                     let counts = self.identities.get(&w.identity);
-                    let (running, served) = counts.map_or((0, 0), |c| (c.computing, c.served));
-                    (std::cmp::Reverse(w.priority), running, served, w.number)
+                    let (running, tag) = counts.map_or((0, 0), |c| (c.computing, c.tag));
+                    (std::cmp::Reverse(w.priority), running, tag.max(self.now), w.number)
                 })
                 .map(|(at, _)| at);
             let Some(at) = next else { return };

@@ -166,3 +166,37 @@ async fn who_leaves_the_queue_takes_no_turn() {
     assert_eq!(admission.load(), (0, 0));
     assert!(lock(&admission.state).queue.is_forgetful());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_and_goes_does_not_overtake_who_waits() {
+    let admission = Admission::new(limits(1, 100));
+    let served = Served::default();
+    // Served once already, so that newcomers might seem to be owed more.
+    let first = admission.admit("anna", &ALL, true).await.ok().unwrap();
+    join(&admission, "bob", Priority::Normal, &served).await;
+    join(&admission, "anna", Priority::Normal, &served).await;
+    drop(first);
+    let mut order = Vec::new();
+    while order.len() < 6 && !order.contains(&"anna") {
+        while served.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let (identity, slot) = served.lock().unwrap().pop().unwrap();
+        order.push(identity);
+        // While one runs, the other comes; each is gone altogether in between.
+        join(&admission, if identity == "bob" { "eve" } else { "bob" }, Priority::Normal, &served).await;
+        drop(slot);
+    }
+    assert!(order.len() <= 4 && order.contains(&"anna"), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_identity_leaves_places_to_wait_in() {
+    let admission = Admission::new(limits(1, 8));
+    let served = Served::default();
+    let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
+    join(&admission, "greedy", Priority::Normal, &served).await;
+    join(&admission, "greedy", Priority::Normal, &served).await;
+    assert_eq!(admission.admit("greedy", &ALL, true).await.err(), Some(Busy::Full(2)));
+    join(&admission, "modest", Priority::Normal, &served).await;
+}

@@ -86,7 +86,8 @@ impl Journal {
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
         if let Some(file) = &mut self.file
-            && let Err(error) = writeln!(file, "{line}")
+            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
+        // whole, or not at all
         {
             tracing::warn!(%error, "the journal can't be written");
             self.file = None;

@@ -63,6 +63,16 @@ impl Grant {
     /// # Errors
     /// The reason, naming key and value.
     pub fn parse(value: &Value) -> Result<Grant, String> {
+        // serde would take an array for an object, null for an absent key and an object for a priority.
+        let object = value
+            .as_object()
+            .ok_or_else(|| format!("{value}: want an object such as {{\"endpoints\": [\"*\"]}}"))?;
+        if let Some(key) = object.iter().find_map(|(key, v)| v.is_null().then_some(key)) {
+            return Err(format!("{value}: {key}: null says nothing; leave the key out"));
+        }
+        if object.get("priority").is_some_and(|priority| !priority.is_string()) {
+            return Err(format!("{value}: priority: want \"high\", \"normal\" or \"low\""));
+        }
         let wire = Wire::deserialize(value).map_err(|e| format!("{value}: {e}"))?;
         let mut endpoints = EndpointSet::EMPTY;
         for name in wire.endpoints.unwrap_or_else(|| vec!["*".to_owned()]) {
@@ -127,6 +137,9 @@ pub struct Rights {
 }
 
 impl Rights {
+    /// Nothing at all.
+    pub const NONE: Rights = Rights { grant: None, faults: Vec::new() };
+
     /// Merges the values that the policy file has for a peer. A faulty value grants nothing, and
     /// where it is the only one the peer may do nothing: somebody meant to narrow.
     pub fn merge(access: Access, values: &[Value]) -> Rights {
@@ -173,8 +186,12 @@ mod tests {
             (json!({"max_concurrent": 0}), "max_concurrent"),
             (json!({"max_concurrent": -1}), "-1"),
             (json!({"priority": "urgent"}), "urgent"),
-            (json!([]), "struct"),
-            (json!("*"), "*"),
+            (json!([]), "object"),
+            (json!([null, null, null, null]), "object"),
+            (json!("*"), "object"),
+            (json!({"endpoints": null}), "endpoints"),
+            (json!({"max_concurrent": null}), "max_concurrent"),
+            (json!({"priority": {"high": null}}), "priority"),
         ] {
             let fault = Grant::parse(&bad).unwrap_err();
             assert!(fault.contains(word), "{fault}");

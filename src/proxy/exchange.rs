@@ -3,9 +3,11 @@
 //! A connection to Ollama belongs to one client connection and is driven by that client's task:
 //! answers can't be paired with another client's request, and closing the one closes the other.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -27,6 +29,9 @@ use crate::upstream::{Stream, Upstream};
 /// Where a client connection keeps its connection to Ollama between requests.
 pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 
+/// How long a connection on the same machine may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
@@ -42,7 +47,8 @@ pub(super) struct Link {
 impl Link {
     async fn connect(upstream: &Upstream) -> Result<Link, Failure> {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
-        let stream = upstream.connect().await.map_err(down)?;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, upstream.connect()).await;
+        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(down)?;
         let (sender, driver) =
             http1::handshake(TokioIo::new(stream.clone())).await.map_err(Failure::BrokenOff)?;
         Ok(Link { stream, upload: Alive::default(), sender, driver: Some(Box::pin(driver)) })
@@ -93,6 +99,15 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        // What is still to be sent of a request that nobody wants would keep Ollama from seeing the end.
+        if !self.upload.is_over() {
+            self.stream.reset_on_close();
+        }
+    }
+}
+
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
@@ -119,7 +134,7 @@ pub(super) async fn exchange<Io: AsyncRead + Unpin>(
             Err((failure, None)) => return Err(failure),
         }
     }
-    let mut link = Link::connect(upstream).await?;
+    let mut link = watch.unless_trouble(Link::connect(upstream)).await??;
     match link.send(unsent, watch).await {
         Ok(response) => accept(response, link),
         Err((failure, _)) => Err(failure),

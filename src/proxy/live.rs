@@ -93,15 +93,19 @@ impl Live {
         let by_id: std::collections::HashMap<&str, &Member> =
             roster.iter().map(|m| (m.stable_id.as_str(), m)).collect();
         self.judged.fetch_add(1, Ordering::SeqCst);
-        let mut cut = 0;
-        for session in self.sessions() {
-            let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
-            let verdict = member.map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip()));
-            if !session.is_cut() && !session.obey(access, &verdict) {
-                cut += 1;
-            }
-        }
-        cut
+        // All rights are settled before anybody is cut: a cut frees a turn at Ollama, which must not
+        // go to another request of the same peer.
+        let lost: Vec<_> = self
+            .sessions()
+            .into_iter()
+            .filter(|session| {
+                let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
+                let verdict = member.map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip()));
+                !session.is_cut() && !session.settle(access, &verdict)
+            })
+            .collect();
+        lost.iter().for_each(|session| session.lose());
+        lost.len()
     }
 }
 
@@ -147,19 +151,28 @@ impl Session {
         self.cut_now.notified().await;
     }
 
-    /// Takes over a verdict; false if the connection had to be cut.
-    pub(super) fn obey(&self, access: Access, verdict: &Verdict) -> bool {
-        if verdict.admitted {
-            let rights = Rights::merge(access, &verdict.grants);
-            let goes_on = self.running().is_none_or(|r| rights.allows(r.endpoint));
-            *lock(&self.rights) = Arc::new(rights);
-            if goes_on {
-                return true;
-            }
-        }
-        tracing::info!(target: "access", peer = %self.peer, admitted = verdict.admitted, "access lost: connection cut");
+    /// Takes over a verdict; false if the connection has to be cut. From now on no request begins
+    /// that the verdict does not allow.
+    fn settle(&self, access: Access, verdict: &Verdict) -> bool {
+        let rights = if verdict.admitted { Rights::merge(access, &verdict.grants) } else { Rights::NONE };
+        let rights = Arc::new(rights);
+        *lock(&self.rights) = Arc::clone(&rights);
+        // Read after that: a request that begins meanwhile sees the new rights.
+        verdict.admitted && self.running().is_none_or(|r| rights.allows(r.endpoint))
+    }
+
+    fn lose(&self) {
+        tracing::info!(target: "access", peer = %self.peer, "access lost: connection cut");
         self.cut(Ended::Revoked);
-        false
+    }
+
+    /// As [`Live::judge`], for this connection alone.
+    pub(super) fn obey(&self, access: Access, verdict: &Verdict) -> bool {
+        let stays = self.settle(access, verdict);
+        if !stays {
+            self.lose();
+        }
+        stays
     }
 }
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
@@ -180,8 +179,13 @@ impl Proxy {
             .serve_connection(TokioIo::new(wire), service);
         // What ended it has been logged with the request that it ended.
         tokio::select! {
-            ended = graceful.watch(connection) => if let Err(error) = ended {
-                tracing::debug!(peer = %entered.session.peer, %error, "connection ended");
+            ended = graceful.watch(connection) => match ended {
+                // So malformed that no request came of it, and so no record.
+                Err(error) if error.is_parse() || error.is_parse_too_large() => {
+                    tracing::info!(target: "access", peer = %entered.session.peer, %error, "malformed request refused");
+                }
+                Err(error) => tracing::debug!(peer = %entered.session.peer, %error, "connection ended"),
+                Ok(()) => {}
             },
             () = entered.session.cut_off() => {}
         }
@@ -211,7 +215,10 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
                 if failure.ended() == Ended::UpstreamFailed {
                     tracing::warn!(peer = %self.session.peer, "{failure}");
                 }
-                job.record.failed(failure.status(), failure.rule(), path, failure.ended());
+                match failure {
+                    Failure::Left => job.record.end(Ended::ClientLeft), // nobody reads the answer
+                    _ => job.record.failed(failure.status(), failure.rule(), path, failure.ended()),
+                }
                 failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
             }
         }
@@ -231,7 +238,7 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         let grant = permit.grant();
         let (identity, asked) = (self.session.peer.identity(), Instant::now());
         let turn = admission.admit(identity, grant, permit.computes());
-        let admitted = unless_trouble(&self.watch, turn).await?.map_err(Failure::Busy)?;
+        let admitted = self.watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.record.begins(asked.elapsed());
         job.begin(permit.endpoint(), admitted);
         // While the request waited, or just now, the peer may have been judged anew; from here on
@@ -246,17 +253,4 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         let answered = forward(&permit, head, body, upstream, &self.slot, &self.watch).await;
         if grew.is_set() { Err(too_large()) } else { answered }
     }
-}
-
-/// Waits for `work`, unless the client leaves or its request turns out to be malformed.
-async fn unless_trouble<Io: AsyncRead + Unpin, T>(
-    watch: &Watch<Io>,
-    work: impl Future<Output = T>,
-) -> Result<T, Failure> {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|cx| match watch.poll_trouble(cx) {
-        Poll::Ready(trouble) => Poll::Ready(Err(trouble.into())),
-        Poll::Pending => work.as_mut().poll(cx).map(Ok),
-    })
-    .await
 }

@@ -90,6 +90,16 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
         lock(&self.shared).heads.pop_front().unwrap_or(Err(Fault::RequestLine))
     }
 
+    /// Waits for `work`, unless the client leaves or its request turns out to be malformed.
+    pub(super) async fn unless_trouble<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| match self.poll_trouble(cx) {
+            Poll::Ready(trouble) => Poll::Ready(Err(trouble)),
+            Poll::Pending => work.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+
     /// Ready once the request can't go on.
     pub(super) fn poll_trouble(&self, cx: &mut Context<'_>) -> Poll<Trouble> {
         let mut shared = lock(&self.shared);
