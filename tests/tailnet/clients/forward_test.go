@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -81,50 +80,6 @@ func TestRemovedForwardResetsItsConnections(t *testing.T) {
 	_, err := io.ReadAll(far)
 	contains(t, err, "reset")
 	contains(t, p.client.RemoveForward(p.forward.Listen), p.forward.Listen)
-}
-
-func TestManyConnectionsOfManyClients(t *testing.T) {
-	p := newPair(t)
-	go func() {
-		for {
-			c, err := p.accepted.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(c, c)
-				c.Close()
-			}()
-		}
-	}()
-	var all sync.WaitGroup
-	for _, name := range []string{"a", "b", "c", "d"} {
-		all.Go(func() {
-			c := p.start(t, name, "tag:client")
-			f, err := c.Forward("server:80")
-			must(t, err)
-			for i := range 50 {
-				all.Go(func() { echo(t, f.Listen, bytes.Repeat([]byte{byte(i)}, 1000*i+1)) })
-			}
-		})
-	}
-	all.Wait()
-}
-
-func echo(t *testing.T, addr string, want []byte) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer c.Close()
-	go func() {
-		c.Write(want)
-		c.(*net.TCPConn).CloseWrite()
-	}()
-	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%d bytes of %d: %v", len(got), len(want), err)
-	}
 }
 
 func TestAbandonedClientsSayNothing(t *testing.T) {

@@ -174,12 +174,14 @@ func TestClosedConnectionsLeaveNothing(t *testing.T) {
 	eventually(t, "no more descriptors or goroutines than before", func() bool {
 		return openFiles(t) <= fds && runtime.NumGoroutine() <= goroutines
 	})
-	grown := heapInUse() - heap
+	// What a closed connection holds is kept for as long as the stack remembers it.
+	var grown int64
+	eventually(t, "at most 8 MB more memory than before", func() bool {
+		grown = heapInUse() - heap
+		return grown <= 8<<20
+	})
 	t.Logf("descriptors %d, then %d; goroutines %d, then %d; the heap grew by %d bytes",
 		fds, openFiles(t), goroutines, runtime.NumGoroutine(), grown)
-	if grown > 8<<20 {
-		t.Errorf("the heap has grown by %d bytes", grown)
-	}
 }
 
 func heapInUse() int64 {
