@@ -54,18 +54,11 @@ impl Link {
         Ok(Link { stream, upload: Alive::default(), sender, driver: Some(Box::pin(driver)) })
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        // The error, if any, reaches whoever waits for the answer or its body.
-        if self.driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
-            self.driver = None;
-        }
-    }
-
     /// The link of an earlier request, if Ollama still holds its end.
     async fn reuse(slot: &Slot) -> Option<Link> {
         let mut link = slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         std::future::poll_fn(|cx| {
-            link.drive(cx);
+            drive(&mut link.driver, cx);
             let ready = matches!(link.sender.poll_ready(cx), Poll::Ready(Ok(())));
             Poll::Ready(ready && link.driver.is_some() && link.stream.is_open_and_silent())
         })
@@ -83,19 +76,22 @@ impl Link {
         self.upload = request.body().alive();
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(trouble) = watch.poll_trouble(cx) {
-                return Poll::Ready(Err((trouble.into(), None)));
-            }
-            if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
-                *driver = None;
-            }
+        let answered = std::future::poll_fn(|cx| {
+            drive(driver, cx);
             answer.as_mut().poll(cx).map_err(|mut e| {
                 let unsent = e.take_message();
                 (Failure::BrokenOff(e.into_error()), unsent)
             })
-        })
-        .await
+        });
+        watch.unless_trouble(answered).await.map_err(|trouble| (trouble.into(), None))?
+    }
+}
+
+/// Moves a connection to Ollama on. The error, if any, reaches whoever waits for the answer or its
+/// body.
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
+        *driver = None;
     }
 }
 
@@ -224,7 +220,7 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 // The first look at the body tells the connection that bytes are wanted.
                 Poll::Pending if !driven => {
                     if let Some(link) = &mut self.link {
-                        link.drive(cx);
+                        drive(&mut link.driver, cx);
                     }
                 }
                 Poll::Pending => {}

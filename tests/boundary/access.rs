@@ -145,11 +145,7 @@ async fn a_body_that_grows_too_large_ends_the_request() {
 async fn who_loses_access_is_cut_whatever_it_has_sent() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);
-    let pipelined = post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800);
-    let upload = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n"
-        .to_owned()
-        + &"x".repeat(50_000);
-    for request in [pipelined, upload] {
+    for request in [pipelined(), stuck_upload()] {
         proxy.word.say(true, vec![]);
         let mut client = proxy.client().await;
         client.send(&request).await;

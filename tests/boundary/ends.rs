@@ -158,16 +158,6 @@ async fn past_the_deadline_they_are_cut_and_counted() {
     upstream.rest().await;
 }
 
-/// More than is read ahead on behalf of a running request.
-fn pipelined() -> String {
-    post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800)
-}
-
-fn stuck_upload() -> String {
-    let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n";
-    head.to_owned() + &"x".repeat(50_000)
-}
-
 #[tokio::test]
 async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
     let ollama = Ollama::new().await;

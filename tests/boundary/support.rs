@@ -253,3 +253,14 @@ impl Ollama {
         (url, requests)
     }
 }
+
+/// More than is read ahead on behalf of a running request.
+pub(crate) fn pipelined() -> String {
+    post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800)
+}
+
+/// A part of a body that is larger than anybody reads of it.
+pub(crate) fn stuck_upload() -> String {
+    let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n";
+    head.to_owned() + &"x".repeat(50_000)
+}
