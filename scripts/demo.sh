@@ -118,7 +118,7 @@ show_refused_peer() {
 }
 
 show_no_listener() {
-  heading "No way leads round the tailnet: Ollama is on loopback, and the proxy listens on no port of this machine"
+  heading "No way leads round the tailnet: Ollama is on loopback, and the proxy listens on no TCP port of this machine"
   shown "lsof -nP -a -p $ollama_pid,$tailnet_pid,$proxy_pid -iTCP -sTCP:LISTEN    # Ollama, the tailnet, the proxy ($proxy_pid)"
   # Its status tells that one of the processes has none, which is the point.
   lsof -nP -a -p "$ollama_pid,$tailnet_pid,$proxy_pid" -iTCP -sTCP:LISTEN | tee "$dir/output" || true
