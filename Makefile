@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fmt clean testtailnet
+.PHONY: help setup build demo test torture check fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ demo: setup ## Show the proxy at work in a tailnet of its own, without an accoun
 
 test: setup ## Run all tests
 	@scripts/test.sh
+
+torture: setup ## Attack, overload and break everything, and print the figures in one table
+	@scripts/torture.sh
 
 check: ## Run all checks except the tests: format, lints, licences, documents
 	@scripts/setup.sh check

@@ -11,12 +11,16 @@ mod endpoints;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;
+#[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
 mod outside;
+#[path = "../support/process.rs"]
 mod process;
+#[path = "../support/recorder.rs"]
 mod recorder;
 mod refusals;
 mod revocation;
+#[path = "../support/tailnet.rs"]
 mod tailnet;
 mod who;
