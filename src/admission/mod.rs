@@ -49,6 +49,28 @@ impl Limits {
     };
 }
 
+/// How long a client may keep silent. There is no limit on how long a request or an answer takes: a
+/// generation may run for hours, as long as the client does its part, and Ollama may be silent for as
+/// long as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// From the first byte of a request's head to its last; then 408.
+    pub head: Duration,
+    /// Between two bytes of a request's body that are waited for; then 408.
+    pub body: Duration,
+    /// Without taking a byte of an answer that is there to be sent; then the connection is cut.
+    pub answer: Duration,
+    /// Without a request; then the connection is closed.
+    pub idle: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Pace { head: seconds(10), body: seconds(30), answer: seconds(120), idle: seconds(120) }
+    }
+}
+
 /// One identity has at most this part of the places to wait in, so that there is one for others.
 const SHARE: u32 = 4;
 

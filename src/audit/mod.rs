@@ -23,6 +23,8 @@ pub enum Ended {
     Refused,
     /// The client was gone before the answer was whole.
     ClientLeft,
+    /// The client was silent for too long: it sent no more of its body, or read no more of the answer.
+    TimedOut,
     /// The peer lost access while it ran.
     Revoked,
     /// The proxy stopped before the answer was whole.
@@ -38,6 +40,7 @@ impl Ended {
             Ended::Complete => "complete",
             Ended::Refused => "refused",
             Ended::ClientLeft => "client-left",
+            Ended::TimedOut => "timed-out",
             Ended::Revoked => "revoked",
             Ended::Stopped => "stopped",
             Ended::UpstreamFailed => "upstream-failed",

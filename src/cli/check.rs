@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::args::ConfigArgs;
 use super::{refuse, show};
-use crate::admission::Limits;
+use crate::admission::{Limits, Pace};
 use crate::config::{AccessConfig, Config, LogFormat, default_path};
 use crate::policy::Access;
 
@@ -40,6 +40,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         ("access", access(&config.access)),
         ("runs", runs(&config.limits)),
         ("takes", takes(&config.limits)),
+        ("waits", waits(&config.pace)),
         ("upstream", config.upstream.to_string()),
         ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
         ("preflight", choose(config.http.preflight, "goes through", "is refused")),
@@ -78,6 +79,17 @@ fn runs(limits: &Limits) -> String {
 fn takes(limits: &Limits) -> String {
     let Limits { max_body, connections, connections_per_peer, .. } = limits;
     format!("bodies of {max_body} bytes; {connections} connections, {connections_per_peer} per peer")
+}
+
+fn waits(pace: &Pace) -> String {
+    let time = humantime::format_duration;
+    format!(
+        "{} for a head, {} for more of a body, {} for an answer to be read, {} for a request",
+        time(pace.head),
+        time(pace.body),
+        time(pace.answer),
+        time(pace.idle)
+    )
 }
 
 fn source(args: &ConfigArgs) -> String {

@@ -23,7 +23,7 @@ pub(super) fn run(args: &ConfigArgs) -> u8 {
 
 async fn work(config: &Config) -> u8 {
     let failure = match Stop::new() {
-        Ok(mut stop) => run::run(config, &mut stop).await.err(),
+        Ok(stop) => run::run(config, &stop).await.err(),
         Err(error) => Some(Failure::Listener(error)),
     };
     let Some(failure) = failure else { return exit::OK };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::parse;
 use super::raw::Raw;
 use super::section::Section;
-use crate::admission::Limits;
+use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Kind};
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
 use crate::upstream::Upstream;
@@ -24,6 +24,8 @@ pub struct Config {
     pub access: AccessConfig,
     /// How much is let in.
     pub limits: Limits,
+    /// How long clients may be silent: each 1 second to 24 hours.
+    pub pace: Pace,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
     /// Hosts and preflight.
@@ -108,6 +110,7 @@ impl Config {
                 capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
             }),
             limits: raw.section("limits", limits),
+            pace: raw.section("timeouts", pace),
             endpoints: raw.section("endpoints", endpoints),
             http: raw.section("http", |s| Http {
                 hosts: s.list("hosts", parse::host),
@@ -215,6 +218,16 @@ fn limits(s: &mut Section<'_, '_>) -> Limits {
         max_body: s.parse("max_body", 100_000_000, |n| parse::count(n).map(u64::from)),
         connections: s.parse("connections", 1024, |n| parse::count(n).map(|n| n as usize)),
         connections_per_peer: s.parse("connections_per_peer", 256, |n| parse::count(n).map(|n| n as usize)),
+    }
+}
+
+fn pace(s: &mut Section<'_, '_>) -> Pace {
+    let Pace { head, body, answer, idle } = Pace::default();
+    Pace {
+        head: s.text("head", head, parse::patience),
+        body: s.text("body_idle", body, parse::patience),
+        answer: s.text("answer_idle", answer, parse::patience),
+        idle: s.text("connection_idle", idle, parse::patience),
     }
 }
 

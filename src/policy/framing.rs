@@ -48,6 +48,17 @@ pub enum Fault {
     TooLong,
 }
 
+/// Where in a request the bytes so far have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Between two requests.
+    Between,
+    /// Within a head, or after something that can't be told apart.
+    Head,
+    /// Within a body.
+    Body,
+}
+
 /// Follows one connection's bytes from the client.
 #[derive(Debug, Default)]
 pub struct Framing {
@@ -106,6 +117,15 @@ impl Framing {
             self.state = step.inspect_err(|_| self.state = State::Broken)?;
         }
         Ok(())
+    }
+
+    /// Where the bytes so far have ended.
+    pub fn place(&self) -> Place {
+        match self.state {
+            State::Head if self.held.is_empty() => Place::Between,
+            State::Head | State::Broken => Place::Head,
+            _ => Place::Body,
+        }
     }
 
     /// Collects a head; returns what follows it once it is whole.

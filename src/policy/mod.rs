@@ -12,7 +12,7 @@ mod target;
 
 pub use decide::{Permit, Policy, Refusal};
 pub use endpoint::{Dialect, Endpoint, EndpointSet, MANAGEMENT, Management};
-pub use framing::{Fault, Framing, HEAD_MAX};
+pub use framing::{Fault, Framing, HEAD_MAX, Place};
 pub use grants::{Access, Grant, Priority, Rights};
 pub use host::Hosts;
 pub use target::{Target, TargetFault};

@@ -20,7 +20,7 @@ use tokio::io::AsyncRead;
 use super::live::Session;
 use super::refuse::Failure;
 use super::upload::{Alive, Upload};
-use super::wire::{Trouble, Watch};
+use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Record};
 use crate::policy::Endpoint;
@@ -109,6 +109,7 @@ impl From<Trouble> for Failure {
         match trouble {
             Trouble::Left => Failure::Left,
             Trouble::Framing(fault) => Failure::Framing(fault),
+            Trouble::Slow(awaited) => Failure::Slow(awaited),
         }
     }
 }
@@ -161,12 +162,13 @@ pub(super) struct Job {
     pub(super) record: Record,
     session: Arc<Session>,
     slot: Option<admission::Slot>,
+    _busy: Busy,
 }
 
 impl Job {
-    pub(super) fn new(session: &Arc<Session>, method: &Method) -> Self {
+    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method) -> Self {
         let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark());
-        Job { record, session: Arc::clone(session), slot: None }
+        Job { record, session: Arc::clone(session), slot: None, _busy: busy }
     }
 
     /// The request may run.
@@ -202,7 +204,7 @@ pub(super) enum Broken {
 impl<Io: AsyncRead + Unpin> Reply<Io> {
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
-            return self.broken(Ended::ClientLeft, Broken::Client(trouble));
+            return self.broken(Failure::from(trouble).ended(), Broken::Client(trouble));
         }
         for driven in [false, true] {
             match Pin::new(&mut self.body).poll_frame(cx) {

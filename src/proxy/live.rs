@@ -141,6 +141,11 @@ impl Session {
         }
     }
 
+    /// Breaks the connection without a word on how what ran on it has ended.
+    pub(super) fn reset(&self) {
+        (self.abort)();
+    }
+
     fn is_cut(&self) -> bool {
         self.cut.get().is_some()
     }

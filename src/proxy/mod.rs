@@ -5,6 +5,7 @@ mod exchange;
 mod forward;
 mod headers;
 mod live;
+mod pace;
 mod refuse;
 mod serve;
 mod upload;

@@ -8,6 +8,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
+use super::pace::Awaited;
 use crate::admission::Busy;
 use crate::audit::Ended;
 use crate::policy::{Dialect, Fault, Refusal};
@@ -22,6 +23,9 @@ pub(super) enum Failure {
     /// The identity has as many requests as it may.
     #[error("{0}")]
     Busy(Busy),
+    /// The client does not go on with its request.
+    #[error("{0}")]
+    Slow(Awaited),
     /// The body is larger than it may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
@@ -51,6 +55,7 @@ impl Failure {
             Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Down { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -68,6 +73,7 @@ impl Failure {
             Failure::Busy(Busy::Full(_)) => "queue-full",
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
+            Failure::Slow(awaited) => awaited.rule(),
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
             Failure::Left => "client-left",
@@ -78,6 +84,7 @@ impl Failure {
     pub(super) fn ended(&self) -> Ended {
         match self {
             Failure::Left => Ended::ClientLeft,
+            Failure::Slow(_) => Ended::TimedOut,
             Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
                 Ended::UpstreamFailed
             }
@@ -91,6 +98,7 @@ impl Failure {
             Failure::Refused(refusal) => refusal.to_string(),
             Failure::Framing(fault) => fault.to_string(),
             Failure::Busy(busy) => busy.to_string(),
+            Failure::Slow(awaited) => awaited.to_string(),
             Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
             Failure::Down { .. } => "Ollama does not answer behind this proxy; try again soon".to_owned(),
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
@@ -133,7 +141,7 @@ impl Failure {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // Where the next request begins can't be told, or is too far away.
-            Failure::Framing(_) | Failure::TooLarge(_) => {
+            Failure::Framing(_) | Failure::TooLarge(_) | Failure::Slow(_) => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -3,14 +3,15 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -20,21 +21,22 @@ use super::body::Body;
 use super::exchange::{Job, Link, Reply, Slot};
 use super::forward::forward;
 use super::live::{Entered, Live, Session};
+use super::pace::Awaited;
 use super::refuse::Failure;
 use super::upload::Upload;
-use super::wire::{Watch, Wire};
-use crate::admission::{Admission, Limits};
+use super::wire::{Trouble, Watch, Wire};
+use crate::admission::{Admission, Limits, Pace};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::policy::{Access, HEAD_MAX, Policy, Refusal, Rights};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
 
-/// How long a client may take between the end of one request and the head of the next.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// The most headers that a request may have.
 const HEADERS_MAX: usize = 100;
+
+/// The answer to a head that is not whole in time, of which no request can be made.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
 /// Ollama.
@@ -45,6 +47,7 @@ pub struct Proxy {
     tailnet: Arc<dyn Tailnet>,
     upstream: Arc<Upstream>,
     limits: Limits,
+    pace: Pace,
     admission: Admission,
     live: Live,
 }
@@ -52,7 +55,7 @@ pub struct Proxy {
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were cut at the deadline, with requests still running.
+    /// Connections that were cut, with requests still running.
     pub cut: usize,
 }
 
@@ -64,10 +67,12 @@ impl Proxy {
         tailnet: Arc<dyn Tailnet>,
         upstream: Upstream,
         limits: Limits,
+        pace: Pace,
     ) -> Self {
         let admission = Admission::new(limits);
         Proxy {
             limits,
+            pace,
             policy,
             access,
             tailnet,
@@ -92,8 +97,8 @@ impl Proxy {
         self.live.judge(self.access, roster)
     }
 
-    /// Serves connections until `shutdown` is ready, then lets running requests end for at most
-    /// `drain` and cuts the rest.
+    /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
+    /// is ready, which is polled from then on, and cuts the rest.
     ///
     /// # Errors
     /// The listener has ended by itself.
@@ -101,7 +106,7 @@ impl Proxy {
         &self,
         mut listener: L,
         shutdown: impl Future<Output = ()>,
-        drain: Duration,
+        deadline: impl Future<Output = ()>,
     ) -> io::Result<Drained>
     where
         L: Listen,
@@ -122,11 +127,15 @@ impl Proxy {
             }
         }
         drop(listener);
-        let ended = tokio::time::timeout(drain, async {
+        let ended = async {
             graceful.shutdown().await;
             while tasks.join_next().await.is_some() {}
-        });
-        let cut = if ended.await.is_ok() { 0 } else { tasks.len() };
+        };
+        let in_time = tokio::select! {
+            () = ended => true,
+            () = deadline => false,
+        };
+        let cut = if in_time { 0 } else { tasks.len() };
         self.live.sessions().iter().for_each(|session| session.cut(Ended::Stopped));
         tasks.shutdown().await;
         Ok(Drained { cut })
@@ -164,30 +173,48 @@ impl Proxy {
     where
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (wire, watch) = Wire::new(io, left);
         let session = Arc::clone(&entered.session);
-        let client = Arc::new(Client { proxy: self, session, watch, slot: Slot::default() });
+        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.pace);
+        let by_end = Arc::new(AtomicBool::new(false));
+        let client = Arc::new(Client {
+            proxy: self,
+            session: Arc::clone(&session),
+            watch: watch.clone(),
+            slot: Slot::default(),
+            by_end: Arc::clone(&by_end),
+        });
         let service = service_fn(move |request| {
             let client = Arc::clone(&client);
             async move { Ok::<_, Infallible>(client.answer(request).await) }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_buf_size(2 * HEAD_MAX)
             .serve_connection(TokioIo::new(wire), service);
-        // What ended it has been logged with the request that it ended.
-        tokio::select! {
-            ended = graceful.watch(connection) => match ended {
+        let served = async {
+            let error = match graceful.watch(connection).await {
+                Ok(()) => return watch.linger().await,
+                Err(error) => error,
+            };
+            let peer = &session.peer;
+            if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
+                tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
+                watch.say(TOO_LATE).await;
+            } else if error.is_parse() || error.is_parse_too_large() {
                 // So malformed that no request came of it, and so no record.
-                Err(error) if error.is_parse() || error.is_parse_too_large() => {
-                    tracing::info!(target: "access", peer = %entered.session.peer, %error, "malformed request refused");
+                tracing::info!(target: "access", %peer, %error, "malformed request refused");
+                watch.linger().await;
+            } else {
+                tracing::debug!(%peer, %error, "connection ended");
+                if by_end.load(Ordering::Relaxed) {
+                    session.reset();
                 }
-                Err(error) => tracing::debug!(peer = %entered.session.peer, %error, "connection ended"),
-                Ok(()) => {}
-            },
-            () = entered.session.cut_off() => {}
+            }
+        };
+        // What cuts it has been logged with the request that it ends.
+        tokio::select! {
+            () = served => {}
+            () = session.cut_off() => {}
         }
     }
 }
@@ -198,12 +225,15 @@ struct Client<Io> {
     session: Arc<Session>,
     watch: Watch<Io>,
     slot: Slot,
+    /// Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
+    by_end: Arc<AtomicBool>,
 }
 
 impl<Io: AsyncRead + Unpin> Client<Io> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Io>> {
         let (head, body) = request.into_parts();
-        let mut job = Job::new(&self.session, &head.method);
+        let mut job = Job::new(&self.session, self.watch.busy(), &head.method);
+        self.by_end.store(head.version == Version::HTTP_10, Ordering::Relaxed);
         match self.ask(&head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());

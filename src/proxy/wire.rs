@@ -2,26 +2,38 @@
 //!
 //! Two things must be known that the library keeps to itself: whether the bytes of a request were
 //! ambiguous, and whether the client has left while the library has no reason to read. So every
-//! byte passes through here, and a [`Watch`] reads ahead on behalf of a running request.
+//! byte passes through here, and a [`Watch`] reads ahead on behalf of a running request. It is also
+//! the place where a client's silence can be told from the proxy's own.
 
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
+use super::live::Session;
+use super::pace::{Awaited, Timer};
+use crate::admission::Pace;
+use crate::audit::Ended;
 use crate::listen::Left;
-use crate::policy::{Fault, Framing};
+use crate::policy::{Fault, Framing, Place};
 
 /// How far a watch reads ahead, in bytes. Past it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
 
 /// How often it is looked whether a client has left behind more bytes than that.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a client that has been answered before it had sent everything may go on, and how long it
+/// may pause meanwhile. Closed at once, its own bytes would be answered with a reset, which makes
+/// many clients lose the answer (RFC 9112, 9.6).
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// What ends a request from the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +44,9 @@ pub(super) enum Trouble {
     /// The request's body is malformed.
     #[error("{0}")]
     Framing(Fault),
+    /// The client was silent for too long.
+    #[error("{0}")]
+    Slow(Awaited),
 }
 
 /// The stream that the HTTP library gets.
@@ -55,10 +70,26 @@ struct Shared<Io> {
     /// Tells of a client that has left behind bytes that nobody reads.
     left: Left,
     look: Option<Pin<Box<Sleep>>>,
+    session: Arc<Session>,
+    pace: Pace,
+    reads: Timer,
+    writes: Timer,
+    /// Whether a request is being answered, so that no other is waited for.
+    busy: Arc<AtomicBool>,
+}
+
+/// Held while a request is being answered.
+pub(super) struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl<Io> Wire<Io> {
-    pub(super) fn new(io: Io, left: Left) -> (Self, Watch<Io>) {
+    /// A client that does not read what `session` has for it is cut with it.
+    pub(super) fn new(io: Io, left: Left, session: Arc<Session>, pace: Pace) -> (Self, Watch<Io>) {
         let shared = Arc::new(Mutex::new(Shared {
             io,
             framing: Framing::default(),
@@ -67,6 +98,11 @@ impl<Io> Wire<Io> {
             trouble: None,
             left,
             look: None,
+            session,
+            pace,
+            reads: Timer::default(),
+            writes: Timer::default(),
+            busy: Arc::default(),
         }));
         (Wire { shared: Arc::clone(&shared) }, Watch { shared })
     }
@@ -81,6 +117,45 @@ impl<Io> Clone for Watch<Io> {
 /// Never contended: library and watch run in one task.
 fn lock<Io>(shared: &Mutex<Shared<Io>>) -> MutexGuard<'_, Shared<Io>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<Io> Watch<Io> {
+    /// A request is being answered as long as the returned value is held.
+    pub(super) fn busy(&self) -> Busy {
+        let busy = Arc::clone(&lock(&self.shared).busy);
+        busy.store(true, Ordering::Relaxed);
+        Busy(busy)
+    }
+
+    /// What has come to keep the connection from going on.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        lock(&self.shared).trouble
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
+    /// Sends the last bytes of all, after the library is done. Not if others are stuck: these would
+    /// take their place.
+    pub(super) async fn say(self, bytes: &[u8]) {
+        if lock(&self.shared).writes.is_running() {
+            return;
+        }
+        let mut wire = Wire { shared: self.shared };
+        // Nothing can be done for a client that does not listen.
+        if wire.write_all(bytes).await.is_ok() {
+            let _ = wire.shutdown().await;
+        }
+    }
+
+    /// Waits, after the last byte was sent, until the client has ended its side, or for a while.
+    pub(super) async fn linger(self) {
+        let mut wire = Wire { shared: self.shared };
+        let mut rest = [0; 4096];
+        let ended = async {
+            while let Ok(Ok(1..)) = tokio::time::timeout(LINGER_PAUSE, wire.read(&mut rest)).await {}
+        };
+        let _ = tokio::time::timeout(LINGER, ended).await;
+    }
 }
 
 impl<Io: AsyncRead + Unpin> Watch<Io> {
@@ -142,12 +217,49 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let new = &buf.filled()[before..];
+        let heads = self.heads.len();
         if result.is_err() || new.is_empty() {
             self.trouble.get_or_insert(Trouble::Left);
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
             self.trouble.get_or_insert(Trouble::Framing(fault));
         }
+        // The time for a head goes on while it is the same one.
+        if self.framing.place() != Place::Head || self.heads.len() != heads {
+            self.reads.stop();
+        }
         Poll::Ready(result)
+    }
+
+    /// The library waits for the client's next byte: whether it may go on waiting.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let busy = self.busy.load(Ordering::Relaxed);
+        let awaited = match self.framing.place() {
+            Place::Body => Awaited::Body,
+            // It only wants to know of the client's end.
+            _ if busy => return Poll::Pending,
+            Place::Head => Awaited::Head,
+            Place::Between => Awaited::Request,
+        };
+        ready!(self.reads.poll(awaited, &self.pace, cx));
+        self.trouble.get_or_insert(Trouble::Slow(awaited));
+        if busy {
+            cx.waker().wake_by_ref(); // for the watch, which gives the answer
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(())) // an end
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> Shared<Io> {
+    /// What became of a write, unless the client has taken nothing for too long.
+    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.writes.stop();
+            return written;
+        }
+        ready!(self.writes.poll(Awaited::Answer, &self.pace, cx));
+        self.session.cut(Ended::TimedOut);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -163,19 +275,21 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
             }
             return Poll::Ready(Ok(()));
         }
-        if shared.trouble == Some(Trouble::Left) {
+        if shared.trouble == Some(Trouble::Left) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
+        match shared.poll_fill(cx, buf) {
+            Poll::Pending => shared.poll_patience(cx),
+            filled => filled,
         }
-        shared.poll_fill(cx, buf)
     }
 }
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut lock(&self.shared).io).poll_write(cx, buf)
+        let mut shared = lock(&self.shared);
+        let written = Pin::new(&mut shared.io).poll_write(cx, buf);
+        shared.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -183,7 +297,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut lock(&self.shared).io).poll_write_vectored(cx, bufs)
+        let mut shared = lock(&self.shared);
+        let written = Pin::new(&mut shared.io).poll_write_vectored(cx, bufs);
+        shared.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

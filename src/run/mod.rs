@@ -46,7 +46,7 @@ pub enum Failure {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
+pub async fn run(config: &Config, stop: &Stop) -> Result<(), Failure> {
     let started = Instant::now();
     let explain = |error| explain(error, config);
     let node = Arc::new(build(config).map_err(explain)?);
@@ -60,8 +60,14 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
 
     let (policy, current) = watch::channel(Arc::new(policy(config, &status)));
     let word = Word::new(Arc::clone(&node), config);
-    let proxy =
-        Proxy::new(current, config.access.mode, Arc::new(word), config.upstream.clone(), config.limits);
+    let proxy = Proxy::new(
+        current,
+        config.access.mode,
+        Arc::new(word),
+        config.upstream.clone(),
+        config.limits,
+        config.pace,
+    );
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
@@ -84,8 +90,13 @@ pub async fn run(config: &Config, stop: &mut Stop) -> Result<(), Failure> {
         }
         tracing::info!(deadline = ?config.drain_timeout, "stopping: running requests may end");
     };
-    let Drained { cut } =
-        proxy.serve(listener, told, config.drain_timeout).await.map_err(Failure::Listener)?;
+    let deadline = async {
+        tokio::select! {
+            () = stop.at_once() => tracing::info!("told again to stop: running requests are cut"),
+            () = tokio::time::sleep(config.drain_timeout) => {}
+        }
+    };
+    let Drained { cut } = proxy.serve(listener, told, deadline).await.map_err(Failure::Listener)?;
     admin.abort();
     node.close().await;
     tracing::info!(cut, "stopped");

@@ -10,6 +10,7 @@ mod framing;
 mod headers;
 #[path = "../support/http.rs"]
 mod http;
+mod pace;
 mod queue;
 mod streams;
 mod support;

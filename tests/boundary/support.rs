@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::Limits;
+use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
@@ -115,10 +115,21 @@ impl Running {
         access: Access,
         limits: Limits,
     ) -> Running {
+        Self::paced(policy, upstream, drain, access, limits, Pace::default())
+    }
+
+    pub(crate) fn paced(
+        policy: Policy,
+        upstream: &str,
+        drain: Duration,
+        access: Access,
+        limits: Limits,
+        pace: Pace,
+    ) -> Running {
         let (sender, current) = watch::channel(Arc::new(policy));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap(), limits);
+        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap(), limits, pace);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let serving = proxy.clone();
@@ -126,7 +137,7 @@ impl Running {
             let stopped = async {
                 let _ = stopped.await;
             };
-            serving.serve(Memory(incoming), stopped, drain).await
+            serving.serve(Memory(incoming), stopped, tokio::time::sleep(drain)).await
         });
         Running { connect, proxy, word, stop, task, policy: sender }
     }

@@ -138,6 +138,23 @@ async fn past_the_deadline_a_stream_is_cut() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
+#[tokio::test]
+async fn told_twice_to_stop_it_stops_at_once() {
+    let mut world = World::new(ollama::url(), "shutdown.drain_timeout = \"24h\"\n").await;
+    let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": true});
+    let mut client = world.connect().await;
+    client.send(post("/v1/chat/completions", &body.to_string())).await;
+    client.head().await.unwrap();
+    client.chunk().await.unwrap();
+    world.proxy.process.signal(Signal::TERM);
+    world.proxy.process.line(&["stopping"]).await;
+    world.proxy.process.signal(Signal::INT);
+    assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
+    world.proxy.process.ended_with(0).await;
+    world.proxy.process.line(&["told again to stop"]).await;
+    world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
+}
+
 /// Ollama would go on for ever; when the client has gone, it is free for the next one.
 #[tokio::test]
 async fn a_client_that_leaves_stops_the_generation() {

@@ -8,6 +8,7 @@ mod acl;
 mod churn;
 mod clients;
 mod endpoints;
+mod ends;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;

@@ -1,0 +1,71 @@
+//! Waiting for a client, with an end.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+
+use crate::admission::Pace;
+
+/// What is being waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Awaited {
+    #[error("the request's head was not whole in time")]
+    Head,
+    #[error("the request's body did not go on in time")]
+    Body,
+    #[error("the answer was not read in time")]
+    Answer,
+    #[error("no request came in time")]
+    Request,
+}
+
+impl Awaited {
+    /// The name of the rule, the same in logs and in answers.
+    pub(super) fn rule(self) -> &'static str {
+        match self {
+            Awaited::Head => "head-time",
+            Awaited::Body => "body-idle",
+            Awaited::Answer => "answer-idle",
+            Awaited::Request => "connection-idle",
+        }
+    }
+
+    fn limit(self, pace: &Pace) -> Duration {
+        match self {
+            Awaited::Head => pace.head,
+            Awaited::Body => pace.body,
+            Awaited::Answer => pace.answer,
+            Awaited::Request => pace.idle,
+        }
+    }
+}
+
+/// One wait that has an end.
+#[derive(Default)]
+pub(super) struct Timer(Option<(Awaited, Pin<Box<Sleep>>)>);
+
+impl Timer {
+    /// Ready once `awaited` has been waited for as long as it may. A wait begins with the first call
+    /// after [`stop`](Timer::stop), or for something else.
+    pub(super) fn poll(&mut self, awaited: Awaited, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.as_ref().is_none_or(|(before, _)| *before != awaited) {
+            self.0 = Some((awaited, Box::pin(tokio::time::sleep(awaited.limit(pace)))));
+        }
+        match &mut self.0 {
+            Some((_, sleep)) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether something is being waited for.
+    pub(super) fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// It has come, or is no longer waited for.
+    pub(super) fn stop(&mut self) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,59 @@
+//! How connections end on a real network, where an end and a reset are two things.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::http::*;
+use crate::ollama;
+use crate::tailnet::World;
+
+/// The answer comes before the body has. What the client still sends must not be answered with a
+/// reset, which would take the answer with it; whether it does is a matter of microseconds.
+#[tokio::test]
+async fn who_is_refused_in_mid_upload_gets_the_answer() {
+    let world = World::new(ollama::url(), "").await;
+    for n in 0..400 {
+        let body = "x".repeat(20 + n % 5 * 1000);
+        let mut client = world.connect().await;
+        client
+            .send(format!(
+                "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            ))
+            .await;
+        tokio::time::sleep(Duration::from_micros(n as u64 % 17 * 100)).await;
+        client.send(body).await;
+        assert_eq!(client.answer().await.status(), 403, "{n}");
+    }
+}
+
+/// In HTTP/1.0 the end of a connection is the end of an answer, so only a reset tells that Ollama
+/// broke off.
+#[tokio::test]
+async fn a_broken_answer_in_http_1_0_ends_in_a_reset() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::new(&format!("http://{}", upstream.local_addr().unwrap()), "").await;
+    for whole in [true, false] {
+        let mut client = world.connect().await;
+        client.send("GET /api/tags HTTP/1.0\r\nHost: remote-ollama-proxy\r\n\r\n").await;
+        let mut at_ollama = Client::new(upstream.accept().await.unwrap().0);
+        at_ollama.head().await.unwrap();
+        at_ollama.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.head().await.unwrap();
+        at_ollama.send("5\r\nhello\r\n").await;
+        let mut part = [0; 5];
+        soon("a part", client.stream.read_exact(&mut part)).await.unwrap();
+        if whole {
+            at_ollama.send("0\r\n\r\n").await;
+        }
+        at_ollama.stream.shutdown().await.unwrap();
+        let end = soon("the end", client.stream.read(&mut part)).await;
+        match whole {
+            true => assert_eq!(end.unwrap(), 0),
+            false => assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset),
+        }
+    }
+}
