@@ -8,6 +8,7 @@ mod example;
 mod fixtures;
 mod overrides;
 mod secrets;
+mod security;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

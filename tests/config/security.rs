@@ -1,0 +1,186 @@
+//! SECURITY.md and docs/advisories.md against the tree: the files, tests and constants that they name are there,
+//! the defaults are those of config.example.toml, and the routes are refused or open as they say.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use remote_ollama_proxy::policy::{Endpoint, MANAGEMENT};
+
+const SECURITY: &str = include_str!("../../SECURITY.md");
+const ADVISORIES: &str = include_str!("../../docs/advisories.md");
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// Folders of this repository; other paths on the pages are Ollama's or the tailnet's.
+const FOLDERS: [&str; 10] =
+    [".github/", "acl/", "docs/", "fuzz/", "launchd/", "scripts/", "src/", "systemd/", "tests/", "vendor/"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(root().join(path)).ok()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What follows a heading, up to the next of the same level or above.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) =
+        page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+    rest.split("\n## ").next().unwrap()
+}
+
+/// The rows of the tables in a text, without heads, as their cells.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<_> = text.lines().collect();
+    let body = |at: usize| lines[at].starts_with('|') && !lines[at].starts_with("|--");
+    let head = |at: usize| lines.get(at + 1).is_some_and(|next| next.starts_with("|--"));
+    let rows = (0..lines.len()).filter(|at| body(*at) && !head(*at));
+    rows.map(|at| lines[at].trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// Fails with all of them at once.
+fn none(what: &str, wrong: &BTreeSet<String>) {
+    assert!(
+        wrong.is_empty(),
+        "{what}:\n  {}",
+        wrong.iter().map(String::as_str).collect::<Vec<_>>().join("\n  ")
+    );
+}
+
+#[test]
+fn every_file_and_every_test_is_there() {
+    let mut wrong = BTreeSet::new();
+    let mut tests = 0;
+    for name in quoted(SECURITY).chain(quoted(ADVISORIES)) {
+        let (path, test) = name.split_once("::").map_or((name, None), |(path, test)| (path, Some(test)));
+        if !FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
+        let there = match test {
+            None => root().join(path).exists(),
+            Some(test) => read(path).is_some_and(|text| {
+                tests += 1;
+                text.contains(&format!("fn {test}(")) || text.contains(&format!("func {test}("))
+            }),
+        };
+        if !there {
+            wrong.insert(name.to_owned());
+        }
+    }
+    none("named but not there", &wrong);
+    assert!(tests > 50, "{tests} tests are named");
+}
+
+#[test]
+fn every_fuzz_target_is_there() {
+    let mut targets = BTreeSet::new();
+    for after in SECURITY.split("fuzz target").skip(1) {
+        let names = after.split(['|', ';', '.']).next().unwrap();
+        targets.extend(quoted(names).filter(|name| !name.contains('/')));
+    }
+    assert!(targets.len() > 4, "{targets:?}");
+    let missing = |name: &&str| read(&format!("fuzz/fuzz_targets/{name}.rs")).is_none();
+    none("named but not in fuzz/", &targets.into_iter().filter(missing).map(str::to_owned).collect());
+}
+
+/// Written "`NAME` in `path`".
+#[test]
+fn every_constant_is_where_the_page_says() {
+    let text = SECURITY.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: Vec<_> = text.split('`').collect();
+    let mut found = 0;
+    for three in words.windows(3).filter(|w| w[1] == " in ") {
+        if three[0].bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+            found += 1;
+            let constant = format!("const {}: ", three[0]);
+            assert!(read(three[2]).is_some_and(|t| t.contains(&constant)), "{} in {}", three[0], three[2]);
+        }
+    }
+    assert!(found > 2, "{found} constants are named");
+}
+
+/// A heading as GitHub makes an anchor of it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut wrong = BTreeSet::new();
+    for (from, page) in [("SECURITY.md", SECURITY), ("docs/advisories.md", ADVISORIES)] {
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let file = if path.is_empty() {
+                root().join(from)
+            } else {
+                root().join(from).parent().unwrap().join(path)
+            };
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let anchors = || {
+                text.lines().filter(|l| l.starts_with('#')).map(|l| anchor(l.trim_start_matches('#').trim()))
+            };
+            if text.is_empty() || !fragment.is_empty() && !anchors().any(|a| a == fragment) {
+                wrong.insert(format!("{from}: {link}"));
+            }
+        }
+    }
+    none("links that lead nowhere", &wrong);
+}
+
+#[test]
+fn the_limits_have_their_defaults() {
+    let shown: BTreeSet<String> = {
+        let mut in_section = "";
+        let settings = EXAMPLE.lines().filter_map(|line| {
+            if let Some(name) = line.strip_prefix('[') {
+                in_section = name.trim_end_matches(']');
+            }
+            line.strip_prefix('#')
+                .filter(|l| l.starts_with(char::is_alphabetic))
+                .map(|l| format!("{in_section}.{l}"))
+        });
+        settings.collect()
+    };
+    let limits: Vec<_> = rows(section(SECURITY, "Limits"));
+    for row in &limits {
+        let key = row[0].trim_matches('`');
+        match row[1] {
+            "none" => assert!(shown.iter().any(|s| s.starts_with(&format!("{key} = "))), "{key}"),
+            value => {
+                let setting = format!("{key} = {}", value.trim_matches('`'));
+                assert!(shown.contains(&setting), "config.example.toml has no {setting}");
+            }
+        }
+    }
+    // All of the section [limits] are in the table.
+    let named: BTreeSet<_> = limits.iter().map(|row| row[0].trim_matches('`')).collect();
+    for key in shown.iter().filter_map(|s| s.split_once(" = ")).map(|(key, _)| key) {
+        assert!(!key.starts_with("limits.") || named.contains(key), "{key} is not in the table");
+    }
+}
+
+#[test]
+fn the_routes_of_advisories_are_refused_or_open_as_they_say() {
+    let route = |quoted: &&str| quoted.starts_with("/api") || quoted.starts_with("/v1");
+    let never: BTreeSet<_> = MANAGEMENT.iter().map(|m| m.path).collect();
+    let refused = rows(section(ADVISORIES, "Ollama: refused routes"));
+    assert!(refused.len() > 15);
+    for row in refused {
+        let routes: Vec<_> = quoted(row[2]).filter(route).collect();
+        assert!(!routes.is_empty(), "{} needs no route", row[0]);
+        assert!(routes.iter().all(|path| never.contains(path)), "{}: {routes:?}", row[0]);
+    }
+    let open: BTreeSet<_> = Endpoint::all().filter(|e| e.default_on()).map(Endpoint::path).collect();
+    let left: Vec<_> = rows(section(ADVISORIES, "Ollama: not taken away"));
+    assert!(left.len() > 5);
+    for row in left {
+        let routes: Vec<_> = quoted(row[1]).filter(route).collect();
+        assert!(routes.iter().all(|path| open.contains(path)), "{}: {routes:?}", row[0]);
+    }
+}
