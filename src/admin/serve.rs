@@ -17,23 +17,24 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use super::reload::Reload;
 use super::socket::path;
 use super::who::Who;
-use crate::config::Config;
 use crate::proxy::Proxy;
+use crate::settings::Settings;
 use crate::tailnet::Member;
 
 /// What there is to ask about.
 pub struct Admin {
-    config: Config,
+    settings: Arc<Settings>,
     proxy: Proxy,
     roster: watch::Receiver<Arc<Vec<Member>>>,
 }
 
 impl Admin {
     /// An interface to a running proxy and the latest netmap in `roster`.
-    pub fn new(config: Config, proxy: Proxy, roster: watch::Receiver<Arc<Vec<Member>>>) -> Self {
-        Admin { config, proxy, roster }
+    pub fn new(settings: Arc<Settings>, proxy: Proxy, roster: watch::Receiver<Arc<Vec<Member>>>) -> Self {
+        Admin { settings, proxy, roster }
     }
 
     /// Opens the socket. What connects is answered until the returned task is aborted.
@@ -41,7 +42,7 @@ impl Admin {
     /// # Errors
     /// The socket can't be made.
     pub fn start(self) -> io::Result<tokio::task::JoinHandle<()>> {
-        let listener = bind(&path(&self.config.node.state_dir))?;
+        let listener = bind(&path(&self.settings.config().node.state_dir))?;
         Ok(tokio::spawn(Arc::new(self).serve(listener)))
     }
 
@@ -72,6 +73,7 @@ impl Admin {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let body = match (request.method(), request.uri().path()) {
             (&Method::GET, "/who") => serde_json::to_vec(&self.who()),
+            (&Method::POST, "/reload") => serde_json::to_vec(&Reload::from(self.settings.reload())),
             _ => return answer(StatusCode::NOT_FOUND, b"{}".to_vec()),
         };
         match body {
@@ -85,7 +87,7 @@ impl Admin {
 
     fn who(&self) -> Who {
         let roster = Arc::clone(&self.roster.borrow());
-        Who::new(&self.config, &roster, &self.proxy.live().sessions())
+        Who::new(&self.settings.config(), &roster, &self.proxy.live().sessions())
     }
 }
 

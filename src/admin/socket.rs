@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -42,11 +42,11 @@ pub enum AskFault {
     Status(StatusCode),
 }
 
-/// Asks the proxy whose socket is at `path` for `target`, such as `/who`; its answer's body.
+/// Asks the proxy whose socket is at `path` for `target`, such as `GET /who`; its answer's body.
 ///
 /// # Errors
 /// See [`AskFault`].
-pub async fn ask(path: &Path, target: &str) -> Result<Bytes, AskFault> {
+pub async fn ask(path: &Path, method: Method, target: &str) -> Result<Bytes, AskFault> {
     let stream = UnixStream::connect(path).await.map_err(|reason| match reason.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             AskFault::NotRunning { folder: path.parent().unwrap_or(path).to_owned() }
@@ -55,6 +55,7 @@ pub async fn ask(path: &Path, target: &str) -> Result<Bytes, AskFault> {
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = method;
     *request.uri_mut() = http::Uri::try_from(target).unwrap_or_default();
     request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
     let answer = async {

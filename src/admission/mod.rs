@@ -75,9 +75,8 @@ impl Default for Pace {
 const SHARE: u32 = 4;
 
 /// Counts the requests of each identity. Clones count together.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Admission {
-    limits: Limits,
     state: Arc<Mutex<State>>,
 }
 
@@ -121,34 +120,34 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Admission {
-    /// Nobody has asked yet.
-    pub fn new(limits: Limits) -> Self {
-        let queue = Queue::new(limits.running, limits.running_per_identity);
-        Admission { limits, state: Arc::new(Mutex::new(State { queue, rates: rate::Rates::default() })) }
-    }
-
     /// Lets a request of `identity` begin, at once or when its turn has come. A request that does not
-    /// make Ollama compute never waits. Dropping the future gives the turn away.
+    /// make Ollama compute never waits. Dropping the future gives the turn away. The latest `limits`
+    /// hold for everybody.
     ///
     /// # Errors
     /// See [`Busy`]. A request that is refused at once counts for nothing.
-    pub async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
+    pub async fn admit(
+        &self,
+        limits: &Limits,
+        identity: &str,
+        grant: &Grant,
+        computes: bool,
+    ) -> Result<Slot, Busy> {
         let slot =
             |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
         let waiting = {
             let mut state = lock(&self.state);
+            state.queue.limit(limits.running, limits.running_per_identity);
             if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.held_by(identity) >= *max) {
                 return Err(Busy::Concurrent(limit));
             }
             let waits = computes && !state.queue.is_free(identity);
-            let share = self.limits.waiting.div_ceil(SHARE);
-            if waits
-                && (state.queue.waiting() >= self.limits.waiting || state.queue.waiting_of(identity) >= share)
+            let share = limits.waiting.div_ceil(SHARE);
+            if waits && (state.queue.waiting() >= limits.waiting || state.queue.waiting_of(identity) >= share)
             {
                 return Err(Busy::Full(state.queue.waiting()));
             }
-            let rate =
-                [grant.requests_per_minute, self.limits.requests_per_minute].into_iter().flatten().min();
+            let rate = [grant.requests_per_minute, limits.requests_per_minute].into_iter().flatten().min();
             if let Some(limit) = rate {
                 state.rates.begin(identity, limit, Instant::now())?;
             }
@@ -159,9 +158,9 @@ impl Admission {
             state.queue.wait(identity, grant.priority)
         };
         let turn = Turn { state: &self.state, waiting: Some(waiting) };
-        match tokio::time::timeout(self.limits.wait, turn.come()).await {
+        match tokio::time::timeout(limits.wait, turn.come()).await {
             Ok(()) => Ok(slot(true)),
-            Err(_) => Err(Busy::Waited(self.limits.wait)),
+            Err(_) => Err(Busy::Waited(limits.wait)),
         }
     }
 

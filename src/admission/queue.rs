@@ -55,8 +55,13 @@ impl Waiting {
 }
 
 impl Queue {
-    pub(super) fn new(max: u32, max_each: u32) -> Self {
-        Queue { max, max_each, ..Queue::default() }
+    /// Sets how many may run at once, in all and of each identity. With more than before, whoever waits
+    /// may go on.
+    pub(super) fn limit(&mut self, max: u32, max_each: u32) {
+        if (self.max, self.max_each) != (max, max_each) {
+            (self.max, self.max_each) = (max, max_each);
+            self.call();
+        }
     }
 
     pub(super) fn running(&self) -> u32 {

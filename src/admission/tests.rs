@@ -3,13 +3,35 @@ use crate::policy::Priority;
 
 const ALL: Grant = Grant::EVERYTHING;
 
+/// Admission under limits that stay as they are.
+#[derive(Clone)]
+struct Fixed(Admission, Limits);
+
+impl Fixed {
+    fn new(limits: Limits) -> Self {
+        Fixed(Admission::default(), limits)
+    }
+
+    async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
+        self.0.admit(&self.1, identity, grant, computes).await
+    }
+}
+
+impl std::ops::Deref for Fixed {
+    type Target = Admission;
+
+    fn deref(&self) -> &Admission {
+        &self.0
+    }
+}
+
 fn limits(running: u32, waiting: u32) -> Limits {
     Limits { running, waiting, wait: Duration::from_secs(60), ..Limits::NONE }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_grants_limit_on_requests_at_once_holds() {
-    let admission = Admission::new(Limits::NONE);
+    let admission = Fixed::new(Limits::NONE);
     let grant = Grant { max_concurrent: Some(2), ..ALL };
     let first = admission.admit("a", &grant, false).await.ok().unwrap();
     let _second = admission.admit("a", &grant, true).await.ok().unwrap();
@@ -21,7 +43,7 @@ async fn a_grants_limit_on_requests_at_once_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_counts_against_it_too() {
-    let admission = Admission::new(limits(1, 100));
+    let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
     join(&admission, "a", Priority::Normal, &served).await;
@@ -32,7 +54,7 @@ async fn who_waits_counts_against_it_too() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_in_a_minute_and_no_more() {
-    let admission = Admission::new(Limits { requests_per_minute: Some(60), ..Limits::NONE });
+    let admission = Fixed::new(Limits { requests_per_minute: Some(60), ..Limits::NONE });
     let grant = Grant { requests_per_minute: Some(6), ..ALL };
     for _ in 0..6 {
         assert!(admission.admit("a", &grant, false).await.is_ok());
@@ -62,7 +84,7 @@ async fn so_many_in_a_minute_and_no_more() {
 }
 
 /// Has `identity` wait; its name goes to `served` when its turn has come, and it runs until told.
-async fn join(admission: &Admission, identity: &'static str, priority: Priority, served: &Served) {
+async fn join(admission: &Fixed, identity: &'static str, priority: Priority, served: &Served) {
     let (admission, served) = (admission.clone(), Arc::clone(served));
     let before = admission.load().1;
     let queue = admission.clone();
@@ -91,7 +113,7 @@ async fn order(served: &Served, n: usize) -> Vec<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn the_modest_do_not_wait_for_the_greedy() {
-    let admission = Admission::new(limits(1, 100));
+    let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let running = admission.admit("greedy", &ALL, true).await.ok().unwrap();
     for _ in 0..4 {
@@ -106,7 +128,7 @@ async fn the_modest_do_not_wait_for_the_greedy() {
 
 #[tokio::test(start_paused = true)]
 async fn priority_goes_first() {
-    let admission = Admission::new(limits(1, 100));
+    let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let running = admission.admit("x", &ALL, true).await.ok().unwrap();
     join(&admission, "low", Priority::Low, &served).await;
@@ -119,7 +141,7 @@ async fn priority_goes_first() {
 #[tokio::test(start_paused = true)]
 async fn one_identity_leaves_room_for_others() {
     let each = Limits { running_per_identity: 1, ..limits(2, 10) };
-    let admission = Admission::new(each);
+    let admission = Fixed::new(each);
     let served = Served::default();
     let _one = admission.admit("a", &ALL, true).await.ok().unwrap();
     join(&admission, "a", Priority::High, &served).await;
@@ -129,7 +151,7 @@ async fn one_identity_leaves_room_for_others() {
 
 #[tokio::test(start_paused = true)]
 async fn the_queue_has_an_end_in_length_and_in_time() {
-    let admission = Admission::new(limits(1, 1));
+    let admission = Fixed::new(limits(1, 1));
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
     let waits = admission.clone();
     let waiting = tokio::spawn(async move { waits.admit("b", &ALL, true).await.err() });
@@ -147,7 +169,7 @@ async fn the_queue_has_an_end_in_length_and_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_the_queue_takes_no_turn() {
-    let admission = Admission::new(limits(1, 10));
+    let admission = Fixed::new(limits(1, 10));
     let served = Served::default();
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
     for _ in 0..3 {
@@ -169,7 +191,7 @@ async fn who_leaves_the_queue_takes_no_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_and_goes_does_not_overtake_who_waits() {
-    let admission = Admission::new(limits(1, 100));
+    let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     // Served once already, so that newcomers might seem to be owed more.
     let first = admission.admit("anna", &ALL, true).await.ok().unwrap();
@@ -192,7 +214,7 @@ async fn who_comes_and_goes_does_not_overtake_who_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn one_identity_leaves_places_to_wait_in() {
-    let admission = Admission::new(limits(1, 8));
+    let admission = Fixed::new(limits(1, 8));
     let served = Served::default();
     let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
     join(&admission, "greedy", Priority::Normal, &served).await;

@@ -2,7 +2,9 @@
 
 mod acl;
 mod args;
+mod ask;
 mod check;
+mod reload;
 #[cfg(feature = "tailnet")]
 mod run;
 mod version;
@@ -72,6 +74,9 @@ enum Command {
     /// List every peer that the running node sees: what it may do, through what, and what it does now.
     #[command(after_help = exit::help())]
     Who(who::WhoArgs),
+    /// Have the running node take its config anew; running requests go on.
+    #[command(after_help = exit::help())]
+    Reload(ConfigArgs),
     /// Print the lines that the tailnet policy file needs for this node, or check such a file.
     #[command(after_help = acl::HELP)]
     Acl(acl::AclArgs),
@@ -84,11 +89,12 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let code = match self.command {
             #[cfg(feature = "tailnet")]
-            Command::Run(args) => run::run(&args),
+            Command::Run(args) => run::run(args),
             #[cfg(not(feature = "tailnet"))]
             Command::Run(args) => run_without_node(&args),
             Command::Check(args) => check::check(&args),
             Command::Who(args) => who::who(&args),
+            Command::Reload(args) => reload::reload(&args),
             Command::Acl(args) => acl::acl(&args),
             Command::Version => version::version(),
         };

@@ -1,19 +1,21 @@
 //! `run`: the log, the limits of the process, and the exit code that says how it ended.
 
 use super::{ConfigArgs, exit, refuse};
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Log, LogFormat};
 use crate::run::{self, Failure, Stop};
+use crate::settings::{Settings, Source};
 use crate::tsnet::Error;
 
-pub(super) fn run(args: &ConfigArgs) -> u8 {
+pub(super) fn run(args: ConfigArgs) -> u8 {
     let config = match args.load() {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    start_log(&config.log);
+    let log = start_log(&config.log);
     raise_file_limit();
+    let settings = Settings::new(config, Source { load: Box::new(move || args.load()), log: Box::new(log) });
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work(&config)),
+        Ok(runtime) => runtime.block_on(work(settings)),
         Err(error) => {
             tracing::error!(%error, "the async runtime does not start");
             exit::FAILURE
@@ -21,9 +23,9 @@ pub(super) fn run(args: &ConfigArgs) -> u8 {
     }
 }
 
-async fn work(config: &Config) -> u8 {
+async fn work(settings: Settings) -> u8 {
     let failure = match Stop::new() {
-        Ok(stop) => run::run(config, &stop).await.err(),
+        Ok(stop) => run::run(settings, &stop).await.err(),
         Err(error) => Some(Failure::Listener(error)),
     };
     let Some(failure) = failure else { return exit::OK };
@@ -42,15 +44,25 @@ async fn work(config: &Config) -> u8 {
     }
 }
 
-fn start_log(log: &Log) {
+/// Starts the log; what is returned changes its level.
+fn start_log(log: &Log) -> impl Fn(&Log) + use<> {
+    use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
-    let filter: tracing_subscriber::filter::Targets = log.level.parse().unwrap_or_default();
+    use tracing_subscriber::reload;
+    // The config has been checked.
+    let targets = |log: &Log| log.level.parse::<Targets>().unwrap_or_default();
+    let (filter, level) = reload::Layer::new(targets(log));
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match log.format {
         LogFormat::Json => to_stderr.json().flatten_event(true).boxed(),
         LogFormat::Text => to_stderr.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    move |log| {
+        if let Err(error) = level.reload(targets(log)) {
+            tracing::error!(%error, "the level of the log can't be changed");
+        }
+    }
 }
 
 /// A connection takes two descriptors, and launchd starts processes with a limit of 256.

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use anyhow::Context;
 use clap::Args;
+use http::Method;
 
 use super::args::ConfigArgs;
-use super::{complain, exit, refuse, show};
-use crate::admin::{self, Who, WhoPeer};
-use crate::config::Config;
+use super::ask::ask;
+use super::{refuse, show};
+use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
 
 /// What `who` takes.
@@ -26,29 +26,11 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    match ask(&config) {
-        Ok(answer) if args.json => show(&format!("{answer}\n")),
-        Ok(answer) => match serde_json::from_str::<Who>(&answer) {
-            Ok(who) => show(&listing(&who)),
-            Err(fault) => {
-                complain(&format!("remote-ollama-proxy: the running proxy is of another version: {fault}"));
-                exit::FAILURE
-            }
-        },
-        Err(fault) => {
-            complain(&format!("remote-ollama-proxy: {fault:#}"));
-            exit::UNAVAILABLE
-        }
+    match ask::<Who>(&config, Method::GET, "/who") {
+        Ok((answer, _)) if args.json => show(&format!("{answer}\n")),
+        Ok((_, who)) => show(&listing(&who)),
+        Err(code) => code,
     }
-}
-
-fn ask(config: &Config) -> anyhow::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime does not start")?;
-    let answer = runtime.block_on(admin::ask(&admin::path(&config.node.state_dir), "/who"))?;
-    Ok(String::from_utf8(answer.into())?)
 }
 
 fn listing(who: &Who) -> String {

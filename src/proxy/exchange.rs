@@ -36,6 +36,7 @@ type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
 pub(super) struct Link {
+    to: Arc<Upstream>,
     stream: Stream,
     /// The request's body on its way; the connection is no good for another request before its end.
     upload: Alive,
@@ -45,18 +46,27 @@ pub(super) struct Link {
 }
 
 impl Link {
-    async fn connect(upstream: &Upstream) -> Result<Link, Failure> {
+    async fn connect(upstream: &Arc<Upstream>) -> Result<Link, Failure> {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, upstream.connect()).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(down)?;
         let (sender, driver) =
             http1::handshake(TokioIo::new(stream.clone())).await.map_err(Failure::BrokenOff)?;
-        Ok(Link { stream, upload: Alive::default(), sender, driver: Some(Box::pin(driver)) })
+        Ok(Link {
+            to: Arc::clone(upstream),
+            stream,
+            upload: Alive::default(),
+            sender,
+            driver: Some(Box::pin(driver)),
+        })
     }
 
-    /// The link of an earlier request, if Ollama still holds its end.
-    async fn reuse(slot: &Slot) -> Option<Link> {
+    /// The link of an earlier request, if it leads to `upstream` and Ollama still holds its end.
+    async fn reuse(slot: &Slot, upstream: &Upstream) -> Option<Link> {
         let mut link = slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if *link.to != *upstream {
+            return None;
+        }
         std::future::poll_fn(|cx| {
             drive(&mut link.driver, cx);
             let ready = matches!(link.sender.poll_ready(cx), Poll::Ready(Ok(())));
@@ -117,12 +127,12 @@ impl From<Trouble> for Failure {
 /// Sends `request` to Ollama. It is sent once: only a request of which no byte has left is tried
 /// again, on a fresh connection, after the kept one turned out to be stale.
 pub(super) async fn exchange<Io: AsyncRead + Unpin>(
-    upstream: &Upstream,
+    upstream: &Arc<Upstream>,
     slot: &Slot,
     watch: &Watch<Io>,
     request: Request<Upload>,
 ) -> Result<(Response<Incoming>, Link), Failure> {
-    let kept = Link::reuse(slot).await;
+    let kept = Link::reuse(slot, upstream).await;
     let mut unsent = request;
     if let Some(mut link) = kept {
         match link.send(unsent, watch).await {

@@ -1,5 +1,7 @@
 //! From a permit to Ollama's answer.
 
+use std::sync::Arc;
+
 use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -21,7 +23,7 @@ pub(super) async fn forward<Io: AsyncRead + Unpin>(
     permit: &Permit,
     head: &Parts,
     body: Upload,
-    upstream: &Upstream,
+    upstream: &Arc<Upstream>,
     slot: &Slot,
     watch: &Watch<Io>,
 ) -> Result<(Response<Incoming>, Link), Failure> {

@@ -7,9 +7,11 @@ mod headers;
 mod live;
 mod pace;
 mod refuse;
+mod rules;
 mod serve;
 mod upload;
 mod wire;
 
 pub use live::{Live, Running, Session};
+pub use rules::Rules;
 pub use serve::{Drained, Proxy};

@@ -23,14 +23,14 @@ use super::forward::forward;
 use super::live::{Entered, Live, Session};
 use super::pace::Awaited;
 use super::refuse::Failure;
+use super::rules::Rules;
 use super::upload::Upload;
 use super::wire::{Trouble, Watch, Wire};
-use crate::admission::{Admission, Limits, Pace};
+use crate::admission::Admission;
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
-use crate::policy::{Access, HEAD_MAX, Policy, Refusal, Rights};
+use crate::policy::{HEAD_MAX, Refusal, Rights};
 use crate::tailnet::{Member, Tailnet};
-use crate::upstream::Upstream;
 
 /// The most headers that a request may have.
 const HEADERS_MAX: usize = 100;
@@ -42,12 +42,8 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nC
 /// Ollama.
 #[derive(Clone)]
 pub struct Proxy {
-    policy: watch::Receiver<Arc<Policy>>,
-    access: Access,
+    rules: watch::Receiver<Arc<Rules>>,
     tailnet: Arc<dyn Tailnet>,
-    upstream: Arc<Upstream>,
-    limits: Limits,
-    pace: Pace,
     admission: Admission,
     live: Live,
 }
@@ -60,26 +56,13 @@ pub struct Drained {
 }
 
 impl Proxy {
-    /// A proxy that obeys the latest policy in `policy` and what `tailnet` says.
-    pub fn new(
-        policy: watch::Receiver<Arc<Policy>>,
-        access: Access,
-        tailnet: Arc<dyn Tailnet>,
-        upstream: Upstream,
-        limits: Limits,
-        pace: Pace,
-    ) -> Self {
-        let admission = Admission::new(limits);
-        Proxy {
-            limits,
-            pace,
-            policy,
-            access,
-            tailnet,
-            upstream: Arc::new(upstream),
-            admission,
-            live: Live::default(),
-        }
+    /// A proxy that obeys the latest of `rules` and what `tailnet` says.
+    pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
+        Proxy { rules, tailnet, admission: Admission::default(), live: Live::default() }
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
     }
 
     /// The connections there are.
@@ -94,7 +77,7 @@ impl Proxy {
 
     /// Judges every live connection again by what the tailnet says now; see [`Live::judge`].
     pub fn judge(&self, roster: &[Member]) -> usize {
-        self.live.judge(self.access, roster)
+        self.live.judge(self.rules().access, roster)
     }
 
     /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
@@ -144,6 +127,7 @@ impl Proxy {
     /// Takes a connection in, unless its peer lost access on the way.
     fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
         let Accepted { io, peer, local, left, abort } = accepted;
+        let Rules { access, limits, .. } = &*self.rules();
         let judged = self.live.judged();
         let verdict = self.tailnet.verdict(&peer, local);
         if !verdict.admitted {
@@ -152,17 +136,17 @@ impl Proxy {
             return None;
         }
         let (all, of_peer) = self.live.count(&peer);
-        if all >= self.limits.connections || of_peer >= self.limits.connections_per_peer {
+        if all >= limits.connections || of_peer >= limits.connections_per_peer {
             tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
             abort();
             return None;
         }
-        let rights = Rights::merge(self.access, &verdict.grants);
+        let rights = Rights::merge(*access, &verdict.grants);
         let entered = self.live.enter(peer, local, rights, abort);
         // Everybody else has been judged between the verdict and the entry.
         if self.live.judged() != judged {
             let session = &entered.session;
-            if !session.obey(self.access, &self.tailnet.verdict(&session.peer, local)) {
+            if !session.obey(*access, &self.tailnet.verdict(&session.peer, local)) {
                 return None;
             }
         }
@@ -174,7 +158,7 @@ impl Proxy {
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let session = Arc::clone(&entered.session);
-        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.pace);
+        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.rules().pace);
         let by_end = Arc::new(AtomicBool::new(false));
         let client = Arc::new(Client {
             proxy: self,
@@ -261,13 +245,12 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         self.watch.next_head().map_err(Failure::Framing)?;
-        let Proxy { policy, admission, upstream, limits, .. } = &self.proxy;
-        let policy = Arc::clone(&policy.borrow());
+        let Rules { policy, limits, upstream, .. } = &*self.proxy.rules();
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         job.record.endpoint = Some(permit.endpoint());
         let grant = permit.grant();
         let (identity, asked) = (self.session.peer.identity(), Instant::now());
-        let turn = admission.admit(identity, grant, permit.computes());
+        let turn = self.proxy.admission.admit(limits, identity, grant, permit.computes());
         let admitted = self.watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.record.begins(asked.elapsed());
         job.begin(permit.endpoint(), admitted);

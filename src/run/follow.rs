@@ -5,36 +5,28 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::policy;
 use crate::audit::Journal;
-use crate::config::Config;
-use crate::policy::Policy;
 use crate::proxy::Proxy;
+use crate::settings::Settings;
 use crate::tailnet::Member;
-use crate::tsnet::{Error, Event, Node, Status};
+use crate::tsnet::{Error, Event, Node};
 
 /// How often live connections are judged without a notification, for what comes about by the clock
 /// alone, such as the expiry of a peer's key.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Follows one node.
-pub(super) struct Follower<'a> {
-    config: &'a Config,
+pub(super) struct Follower {
+    settings: Arc<Settings>,
     node: Arc<Node>,
     proxy: Proxy,
-    policy: watch::Sender<Arc<Policy>>,
     roster: watch::Sender<Arc<Vec<Member>>>,
     changed: Notify,
 }
 
-impl<'a> Follower<'a> {
-    pub(super) fn new(
-        config: &'a Config,
-        node: Arc<Node>,
-        proxy: Proxy,
-        policy: watch::Sender<Arc<Policy>>,
-    ) -> Self {
-        Follower { config, node, proxy, policy, roster: watch::Sender::default(), changed: Notify::new() }
+impl Follower {
+    pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy) -> Self {
+        Follower { settings, node, proxy, roster: watch::Sender::default(), changed: Notify::new() }
     }
 
     /// Everybody in the netmap, as of the last change.
@@ -59,7 +51,7 @@ impl<'a> Follower<'a> {
                     tracing::info!("the tailnet node is healthy")
                 }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
-                Event::Assigned { dns_name, addresses } => self.assigned(dns_name, addresses),
+                Event::Assigned { dns_name, addresses } => self.settings.named(dns_name, addresses),
                 Event::NetmapChanged => self.changed.notify_one(),
                 Event::NeedsLogin => {
                     tracing::error!("the node is no longer logged in: its key was removed or has expired");
@@ -73,21 +65,15 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn assigned(&self, dns_name: String, addresses: Vec<std::net::IpAddr>) {
-        let new = policy(self.config, &Status { dns_name, addresses });
-        self.policy.send_if_modified(|policy| {
-            let changed = **policy != new;
-            *policy = Arc::new(new);
-            changed
-        });
-    }
-
-    /// Judges everybody whenever the tailnet's word may have changed, and keeps the journal.
+    /// Judges everybody whenever the tailnet's word or the config may have changed, and keeps the
+    /// journal.
     async fn judge(&self) {
-        let mut journal = Journal::open(&self.config.node.state_dir.join("journal.jsonl"));
+        let mut configs = self.settings.configs();
+        let mut journal = Journal::open(&self.settings.config().node.state_dir.join("journal.jsonl"));
         loop {
-            let access = &self.config.access;
-            match self.node.members(self.config.port, &access.capability).await {
+            let config = Arc::clone(&configs.borrow_and_update());
+            let access = &config.access;
+            match self.node.members(config.port, &access.capability).await {
                 Ok(members) => {
                     self.proxy.judge(&members);
                     journal.observe(access.mode, &members);
@@ -95,7 +81,11 @@ impl<'a> Follower<'a> {
                 }
                 Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
             }
-            let _ = tokio::time::timeout(SWEEP, self.changed.notified()).await;
+            tokio::select! {
+                () = self.changed.notified() => {}
+                _ = configs.changed() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
         }
     }
 }

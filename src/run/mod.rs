@@ -7,14 +7,14 @@ mod word;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::auth;
 use crate::config::Config;
-use crate::policy::{Hosts, Policy};
 use crate::proxy::{Drained, Proxy};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::tsnet::{Builder, Error, Node, Status};
 use follow::Follower;
 pub use stop::Stop;
@@ -46,8 +46,10 @@ pub enum Failure {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(config: &Config, stop: &Stop) -> Result<(), Failure> {
+pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     let started = Instant::now();
+    let settings = Arc::new(settings);
+    let config = &*settings.config();
     let explain = |error| explain(error, config);
     let node = Arc::new(build(config).map_err(explain)?);
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
@@ -58,16 +60,9 @@ pub async fn run(config: &Config, stop: &Stop) -> Result<(), Failure> {
     };
     let listener = node.listen(config.port).await.map_err(explain)?;
 
-    let (policy, current) = watch::channel(Arc::new(policy(config, &status)));
-    let word = Word::new(Arc::clone(&node), config);
-    let proxy = Proxy::new(
-        current,
-        config.access.mode,
-        Arc::new(word),
-        config.upstream.clone(),
-        config.limits,
-        config.pace,
-    );
+    settings.named(status.dns_name.clone(), status.addresses.clone());
+    let word = Word::new(Arc::clone(&node), settings.configs());
+    let proxy = Proxy::new(settings.rules(), Arc::new(word));
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
@@ -79,21 +74,24 @@ pub async fn run(config: &Config, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(config, Arc::clone(&node), proxy.clone(), policy);
-    let admin =
-        Admin::new(config.clone(), proxy.clone(), follower.roster()).start().map_err(Failure::Admin)?;
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone());
+    let admin = Admin::new(Arc::clone(&settings), proxy.clone(), follower.roster())
+        .start()
+        .map_err(Failure::Admin)?;
     let mut failed = None;
     let told = async {
         tokio::select! {
             () = stop.wait() => {}
             error = follower.run() => failed = Some(error),
+            never = reload_on_signal(&settings) => match never {},
         }
-        tracing::info!(deadline = ?config.drain_timeout, "stopping: running requests may end");
+        let deadline = settings.config().drain_timeout;
+        tracing::info!(?deadline, "stopping: running requests may end");
     };
     let deadline = async {
         tokio::select! {
             () = stop.at_once() => tracing::info!("told again to stop: running requests are cut"),
-            () = tokio::time::sleep(config.drain_timeout) => {}
+            () = tokio::time::sleep(settings.config().drain_timeout) => {}
         }
     };
     let Drained { cut } = proxy.serve(listener, told, deadline).await.map_err(Failure::Listener)?;
@@ -101,6 +99,19 @@ pub async fn run(config: &Config, stop: &Stop) -> Result<(), Failure> {
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// Takes a new config whenever SIGHUP comes.
+async fn reload_on_signal(settings: &Settings) -> std::convert::Infallible {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                let _ = settings.reload(); // which says what becomes of it
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SIGHUP can't be received: use `remote-ollama-proxy reload`"),
+    }
+    std::future::pending().await
 }
 
 /// Says every now and then that coming up takes its time.
@@ -128,15 +139,6 @@ fn build(config: &Config) -> Result<Node, Error> {
         .ephemeral(node.ephemeral)
         .port_mapping(node.port_mapping)
         .build()
-}
-
-fn policy(config: &Config, status: &Status) -> Policy {
-    let mut hosts = Hosts::default();
-    hosts.add_dns_name(&status.dns_name);
-    hosts.add(&config.node.hostname);
-    status.addresses.iter().for_each(|ip| hosts.add_ip(*ip));
-    config.http.hosts.iter().for_each(|name| hosts.add(name));
-    Policy { endpoints: config.endpoints, preflight: config.http.preflight, hosts }
 }
 
 fn warn_of_other_name(config: &Config, status: &Status) {

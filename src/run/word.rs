@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::peer::Peer;
@@ -13,19 +14,19 @@ use crate::tsnet::{Error, Node};
 /// Asks the node's live packet filter.
 pub(super) struct Word {
     node: Arc<Node>,
-    capability: String,
+    config: watch::Receiver<Arc<Config>>,
 }
 
 impl Word {
-    pub(super) fn new(node: Arc<Node>, config: &Config) -> Self {
-        Word { node, capability: config.access.capability.clone() }
+    pub(super) fn new(node: Arc<Node>, config: watch::Receiver<Arc<Config>>) -> Self {
+        Word { node, config }
     }
 
     fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
         let src = peer.addr.ip();
         let admitted = self.node.check_access(src, local)?;
         let mut granted = self.node.capabilities(src, local)?;
-        let grants = match granted.get_mut(&self.capability).map(Value::take) {
+        let grants = match granted.get_mut(&self.config.borrow().access.capability).map(Value::take) {
             Some(Value::Array(values)) => values,
             _ => Vec::new(),
         };

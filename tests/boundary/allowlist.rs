@@ -131,12 +131,7 @@ async fn a_new_policy_holds_from_the_next_request_on() {
     let mut client = proxy.client().await;
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 200);
-    proxy.policy.send_modify(|p| {
-        *p = std::sync::Arc::new(remote_ollama_proxy::policy::Policy {
-            endpoints: EndpointSet::EMPTY,
-            ..policy()
-        })
-    });
+    proxy.change(|rules| rules.policy.endpoints = EndpointSet::EMPTY);
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 403);
 }

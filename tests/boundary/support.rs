@@ -10,7 +10,7 @@ use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
-use remote_ollama_proxy::proxy::{Drained, Proxy};
+use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::tailnet::{Address, Member, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
 use serde_json::Value;
@@ -96,7 +96,7 @@ pub(crate) struct Running {
     pub(crate) word: Arc<Word>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
-    pub(crate) policy: watch::Sender<Arc<Policy>>,
+    pub(crate) rules: watch::Sender<Arc<Rules>>,
 }
 
 impl Running {
@@ -126,10 +126,11 @@ impl Running {
         limits: Limits,
         pace: Pace,
     ) -> Running {
-        let (sender, current) = watch::channel(Arc::new(policy));
+        let upstream = Arc::new(Upstream::parse(upstream).unwrap());
+        let (rules, current) = watch::channel(Arc::new(Rules { policy, access, limits, pace, upstream }));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, access, tailnet, Upstream::parse(upstream).unwrap(), limits, pace);
+        let proxy = Proxy::new(current, tailnet);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let serving = proxy.clone();
@@ -139,7 +140,7 @@ impl Running {
             };
             serving.serve(Memory(incoming), stopped, tokio::time::sleep(drain)).await
         });
-        Running { connect, proxy, word, stop, task, policy: sender }
+        Running { connect, proxy, word, stop, task, rules }
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
@@ -182,6 +183,11 @@ impl Running {
         assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
         assert_eq!(client.chunk().await.unwrap(), b"hello");
         (client, upstream)
+    }
+
+    /// From now on the rules are as `change` makes them.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Rules)) {
+        self.rules.send_modify(|rules| change(Arc::make_mut(rules)));
     }
 
     /// One request on a connection of its own.

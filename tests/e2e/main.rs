@@ -21,6 +21,7 @@ mod process;
 #[path = "../support/recorder.rs"]
 mod recorder;
 mod refusals;
+mod reload;
 mod revocation;
 #[path = "../support/tailnet.rs"]
 mod tailnet;

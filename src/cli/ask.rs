@@ -1,0 +1,38 @@
+//! Asking the running proxy.
+
+use anyhow::Context;
+use http::Method;
+use serde::de::DeserializeOwned;
+
+use super::{complain, exit};
+use crate::admin::{self, AskFault};
+use crate::config::Config;
+
+/// Asks the proxy that runs with this config; its answer as it came and as it is understood.
+///
+/// # Errors
+/// The exit code, once what is wrong was said.
+pub(super) fn ask<T: DeserializeOwned>(
+    config: &Config,
+    method: Method,
+    target: &str,
+) -> Result<(String, T), u8> {
+    let asked = text(config, method, target).and_then(|text| {
+        let understood = serde_json::from_str(&text)
+            .context("the running proxy is of another version than this command")?;
+        Ok((text, understood))
+    });
+    asked.map_err(|fault| {
+        complain(&format!("remote-ollama-proxy: {fault:#}"));
+        if fault.is::<AskFault>() { exit::UNAVAILABLE } else { exit::FAILURE }
+    })
+}
+
+fn text(config: &Config, method: Method, target: &str) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime does not start")?;
+    let answer = runtime.block_on(admin::ask(&admin::path(&config.node.state_dir), method, target))?;
+    Ok(String::from_utf8(answer.into())?)
+}

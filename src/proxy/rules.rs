@@ -1,0 +1,23 @@
+//! All that the config decides about what goes through. A change holds from the next request on, or,
+//! for how long a client may be silent, from the next connection on.
+
+use std::sync::Arc;
+
+use crate::admission::{Limits, Pace};
+use crate::policy::{Access, Policy};
+use crate::upstream::Upstream;
+
+/// The rules in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// What may be asked.
+    pub policy: Policy,
+    /// What a peer without a grant may do.
+    pub access: Access,
+    /// How much is let in.
+    pub limits: Limits,
+    /// How long clients may be silent.
+    pub pace: Pace,
+    /// Ollama.
+    pub upstream: Arc<Upstream>,
+}
