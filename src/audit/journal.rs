@@ -1,22 +1,24 @@
 //! The node's own journal of who gained and who lost access, and whose grants changed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::policy::{Access, Rights};
+use crate::rotated::{self, Rotation};
 use crate::tailnet::Member;
+
+/// Some ten thousand lines, and who had access a year ago.
+const ROTATION: Rotation = Rotation { max_size: 4_000_000, max_age: Duration::from_secs(400 * 24 * 60 * 60) };
 
 /// Compares what the tailnet says now with what it said before, and keeps the differences: in the
 /// log, and as JSON lines in a file of mode 0600.
 pub struct Journal {
-    file: Option<File>,
+    file: Option<Box<dyn Write + Send>>,
     known: Option<BTreeMap<String, Standing>>,
 }
 
@@ -36,12 +38,12 @@ pub struct Standing {
 impl Journal {
     /// Appends to the file at `path`. Without it the journal is in the log alone.
     pub fn open(path: &Path) -> Self {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        let file = file
+        let file = rotated::open(path, ROTATION)
             .inspect_err(
                 |error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"),
             )
-            .ok();
+            .ok()
+            .map(|file| Box::new(file) as _);
         Journal { file, known: None }
     }
 
