@@ -10,6 +10,11 @@ mod framing;
 mod headers;
 #[path = "../support/http.rs"]
 mod http;
+mod matrix;
 mod queue;
+#[path = "../support/routes.rs"]
+mod routes;
+#[path = "../support/spellings.rs"]
+mod spellings;
 mod streams;
 mod support;
