@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::http::{Answer, Client, header};
 use crate::routes::{HEADERS, METHODS, ROUTES, allowed};
 
 /// A request that a model's name in its body keeps from making Ollama compute.
@@ -19,14 +22,24 @@ pub(crate) struct Spelling {
 }
 
 impl Spelling {
-    /// The request as it is sent.
-    pub(crate) fn request(&self) -> Vec<u8> {
+    /// Asks `host` at the other end of a connection; also whether the connection ends with the answer.
+    pub(crate) async fn ask<S>(&self, client: &mut Client<S>, host: &str) -> (Answer, bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let tail = format!(
-            " HTTP/1.1\r\nHost: remote-ollama-proxy:11434\r\n{}Content-Length: {}\r\n\r\n{BODY}",
+            " HTTP/1.1\r\nHost: {host}\r\n{}Content-Length: {}\r\n\r\n{BODY}",
             self.headers,
             BODY.len()
         );
-        [&self.method, &b" "[..], &self.target, tail.as_bytes()].concat()
+        client.send([&self.method, &b" "[..], &self.target, tail.as_bytes()].concat()).await;
+        let head = client.head().await.unwrap_or_else(|| panic!("no answer to {self:?}"));
+        let ends = header(&head, "connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
+        let body = match self.method.as_slice() {
+            b"HEAD" => Vec::new(),
+            _ => client.body(&head).await.unwrap_or_else(|| panic!("half an answer to {self:?}")),
+        };
+        (Answer { head, body }, ends)
     }
 
     /// Whether it may pass.
