@@ -5,6 +5,7 @@
 
 mod access;
 mod allowlist;
+mod bodies;
 mod ends;
 mod framing;
 mod headers;
@@ -18,3 +19,4 @@ mod routes;
 mod spellings;
 mod streams;
 mod support;
+mod upgrade;
