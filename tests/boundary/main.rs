@@ -12,6 +12,7 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod matrix;
+mod pairing;
 mod queue;
 #[path = "../support/routes.rs"]
 mod routes;
