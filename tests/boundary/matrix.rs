@@ -1,21 +1,23 @@
 //! Thousands of spellings of methods and targets: exactly what is on the allowlist arrives, as it was
 //! written; the rest is refused, and nothing of it arrives.
 
+use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use tokio::sync::mpsc;
 
+use crate::routes::ALSO;
 use crate::spellings::{self, BODY};
 use crate::support::*;
 
 /// The statuses a refusal may have: 400 for framing, 403 off the list, 405 for the method, 421 Host.
 const REFUSALS: [u16; 4] = [400, 403, 405, 421];
 
-/// Stands in for Ollama: tells each request's first line and body, and answers with a number.
+/// Stands in for Ollama: tells each request's first line and body, and answers `ok`.
 fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
     let (tell, told) = mpsc::unbounded_channel();
     let url = ollama.url.clone();
     tokio::spawn(async move {
         loop {
-            let mut conn = ollama.accept().await;
+            let mut conn = Client::new(ollama.listener.accept().await.unwrap().0);
             let tell = tell.clone();
             tokio::spawn(async move {
                 while let Some(head) = conn.head().await {
@@ -33,8 +35,17 @@ fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8
 
 #[tokio::test]
 async fn exactly_what_is_allowed_arrives_in_whatever_spelling_it_is_asked_for() {
+    ask_for_all(policy(), &[]).await;
+}
+
+#[tokio::test]
+async fn with_everything_on_that_can_be_the_rest_is_still_refused() {
+    ask_for_all(Policy { endpoints: EndpointSet::ALL, ..policy() }, &ALSO).await;
+}
+
+async fn ask_for_all(policy: Policy, also: &[(&str, &str)]) {
     let (url, mut arrived) = recording(Ollama::new().await);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Running::new(policy, &url);
     let all = spellings::all();
     let mut client = proxy.client().await;
     let (mut passed, mut wrong) = (0, Vec::new());
@@ -42,7 +53,7 @@ async fn exactly_what_is_allowed_arrives_in_whatever_spelling_it_is_asked_for() 
         let (answer, ends) = spelling.ask(&mut client, "remote-ollama-proxy:11434").await;
         let status = answer.status();
         let came = arrived.try_recv().ok();
-        let right = if spelling.allowed() {
+        let right = if spelling.allowed(also) {
             passed += 1;
             let line = [&spelling.method, &b" "[..], &spelling.target, b" HTTP/1.1"].concat();
             status == 200 && came.as_ref().is_some_and(|(l, b)| *l.as_bytes() == line && b == BODY.as_bytes())

@@ -90,10 +90,23 @@ const ALLOWED: [(&str, &str); 9] = [
     ("POST", "/api/show"),
 ];
 
-/// Whether a request may pass: one of the pairs above to the byte, or `GET /v1/models/` and a name
+/// What passes once everything is on that can be.
+pub(crate) const ALSO: [(&str, &str); 9] = [
+    ("POST", "/api/chat"),
+    ("POST", "/api/generate"),
+    ("POST", "/api/embed"),
+    ("POST", "/api/embeddings"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("GET", "/api/ps"),
+    ("GET", "/"),
+    ("HEAD", "/"),
+];
+
+/// Whether a request may pass: one of the pairs in `ALLOWED` or `also` to the byte, or `GET /v1/models/` and a name
 /// of `[A-Za-z0-9._:-]` or `%3A`; after a `?` anything that can be seen but for `" # < > \`. A preflight
 /// passes where the request would that it asks for.
-pub(crate) fn allowed(method: &[u8], target: &[u8], headers: &str) -> bool {
+pub(crate) fn allowed(method: &[u8], target: &[u8], headers: &str, also: &[(&str, &str)]) -> bool {
     let wanted = headers.split("Access-Control-Request-Method: ").nth(1).map(str::trim_end);
     let method = match (method, wanted) {
         (b"OPTIONS", Some(wanted)) => wanted.as_bytes(),
@@ -109,6 +122,6 @@ pub(crate) fn allowed(method: &[u8], target: &[u8], headers: &str) -> bool {
         !matches!(name.as_str(), "" | "." | "..")
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c))
     });
-    let listed = ALLOWED.iter().any(|(m, p)| (m.as_bytes(), p.as_bytes()) == (method, path));
+    let listed = ALLOWED.iter().chain(also).any(|(m, p)| (m.as_bytes(), p.as_bytes()) == (method, path));
     seen && (listed || model && method == b"GET")
 }

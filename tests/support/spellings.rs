@@ -42,9 +42,9 @@ impl Spelling {
         (Answer { head, body }, ends)
     }
 
-    /// Whether it may pass.
-    pub(crate) fn allowed(&self) -> bool {
-        allowed(&self.method, &self.target, self.headers)
+    /// Whether it may pass where `also` is on beside what is on by default.
+    pub(crate) fn allowed(&self, also: &[(&str, &str)]) -> bool {
+        allowed(&self.method, &self.target, self.headers, also)
     }
 }
 
