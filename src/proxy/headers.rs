@@ -6,8 +6,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-/// For the next hop only (RFC 9110, 7.6.1; the last two by custom).
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// For the next hop only (RFC 9110, 7.6.1; RFC 7540, 3.2.1; the last two by custom).
+const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
@@ -15,6 +15,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
