@@ -17,7 +17,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
-const IDENTITY: [&str; 4] = ["forwarded", "x-forwarded-", "x-real-ip", "tailscale-"];
+const IDENTITY: [&str; 2] = ["forwarded", "x-real-ip"];
+const IDENTITY_PREFIXES: [&str; 2] = ["x-forwarded-", "tailscale-"];
 
 fuzz_target!(|input: &[u8]| {
     let from = read(input);
@@ -25,12 +26,10 @@ fuzz_target!(|input: &[u8]| {
 
     let to = request(&from, &host);
     let ours = |name: &str| matches!(name, "host" | "expect" | "content-length");
-    compare(
-        &from,
-        &to,
-        |name| !ours(name) && !IDENTITY.iter().any(|claim| name.starts_with(claim)),
-        Some(&host),
-    );
+    let claims = |name: &str| {
+        IDENTITY.contains(&name) || IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    compare(&from, &to, |name| !ours(name) && !claims(name), Some(&host));
 
     for bodiless in [false, true] {
         compare(&from, &response(&from, bodiless), |name| bodiless || name != "content-length", None);
@@ -72,8 +71,4 @@ fn compare(from: &HeaderMap, to: &HeaderMap, wanted: impl Fn(&str) -> bool, host
         };
         assert_eq!(arrived, expected, "{name}");
     }
-    assert_eq!(
-        to.contains_key("host"),
-        host.is_some() || to.contains_key("host") && from.contains_key("host")
-    );
 }

@@ -1,5 +1,5 @@
 // Oracle answers what Ollama's router makes of a request, so that the fuzz target `route` can compare it with what the
-// proxy permits. It is net/http's own server with the default ServeMux and gin, put together as Ollama does it
+// proxy permits. It is net/http's own server with its ServeMux and gin, put together as Ollama does it
 // (server/routes.go: GenerateRoutes and Serve), with handlers that only note that they were reached.
 //
 // On standard input each request comes as its length (four bytes, big-endian) and its bytes. The answer is a line: the
