@@ -6,8 +6,9 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ fuzz_target!(|input: &[u8]| {
     }
     for (name, _) in IN_FILE {
         input = replace(&input, name, &folder.join(name).display().to_string());
+    }
+    if asks_a_resolver(&input) {
+        return;
     }
     let path = folder.join("config.toml");
     write(&path, &input);
@@ -84,6 +88,16 @@ fn refused(faults: &Faults) {
     }
 }
 
+/// Whether Ollama is given by a name, which would be looked up: no resolver should have to answer for a fuzzer.
+fn asks_a_resolver(input: &[u8]) -> bool {
+    let host = || {
+        let config: toml::Table = toml::from_str(str::from_utf8(input).ok()?).ok()?;
+        let url: http::Uri = config.get("upstream")?.get("url")?.as_str()?.parse().ok()?;
+        Some(url.host()?.trim_matches(['[', ']']).to_owned())
+    };
+    host().is_some_and(|host| host != "localhost" && host.parse::<IpAddr>().is_err())
+}
+
 fn replace(text: &[u8], word: &str, by: &str) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -96,8 +110,9 @@ fn replace(text: &[u8], word: &str, by: &str) -> Vec<u8> {
     replaced
 }
 
+/// Not by way of an empty file, which some file systems then take care to have on the disk each time.
 fn write(path: &Path, bytes: &[u8]) {
-    let path: PathBuf = path.to_owned();
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).expect("a file in a folder of ours");
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.set_len(bytes.len() as u64)))
+        .expect("a file in a folder of ours");
 }
