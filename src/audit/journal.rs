@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::peer::shown;
 use crate::policy::{Access, Rights};
 use crate::rotated::{self, Rotation};
 use crate::tailnet::Member;
@@ -77,10 +78,16 @@ impl Journal {
 
     fn note(&mut self, access: &str, stable_id: &str, standing: &Standing) {
         let Standing { node, principal, grants, faults } = standing;
-        let shown = Value::from(grants.clone());
-        tracing::info!(target: "journal", access, node, principal, stable_id, grants = %shown);
+        let values = Value::from(grants.clone()).to_string();
+        tracing::info!(
+            target: "journal", access, node = &*shown(node), principal = &*shown(principal),
+            stable_id = &*shown(stable_id), grants = %shown(&values),
+        );
         for fault in faults {
-            tracing::warn!(target: "journal", node, principal, "a grant of the tailnet policy grants nothing: {fault}");
+            tracing::warn!(
+                target: "journal", node = &*shown(node), principal = &*shown(principal),
+                "a grant of the tailnet policy grants nothing: {}", shown(fault),
+            );
         }
         let line = json!({
             "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
@@ -88,7 +95,7 @@ impl Journal {
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
         if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
+            && let Err(error) = file.write_all(format!("{}\n", shown(&line.to_string())).as_bytes())
         // whole, or not at all
         {
             tracing::warn!(%error, "the journal can't be written");
@@ -148,5 +155,18 @@ mod tests {
             .collect();
         let expected = [("present", "a"), ("changed", "a"), ("gained", "b"), ("lost", "a"), ("lost", "b")];
         assert_eq!(noted, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn a_name_moves_no_cursor_and_stays_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let name = "a\n\u{1b}\u{7f}\u{9b}";
+        Journal::open(&path).observe(Access::Network, &[member(name, true, vec![json!([name])])]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
+        let note: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&note["stable_id"], &note["grants"]), (&json!(name), &json!([[name]])));
     }
 }

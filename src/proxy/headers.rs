@@ -21,7 +21,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// The headers for Ollama: `host` in place of the client's, the length made anew from the body.
-pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
+pub fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     let mut to = passing(from, |name| {
         !matches!(*name, HOST | EXPECT | CONTENT_LENGTH | FORWARDED) && !claims_identity(name.as_str())
     });
@@ -30,7 +30,7 @@ pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
 }
 
 /// The headers for the client. The length is made anew from the body, unless there is none.
-pub(super) fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
+pub fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
     passing(from, |name| bodiless || *name != CONTENT_LENGTH)
 }
 
