@@ -59,6 +59,24 @@ impl Process {
         }
     }
 
+    /// Waits until there are so many lines that have all of `words`.
+    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) -> Vec<String> {
+        let waiting = async {
+            loop {
+                self.changed.mark_unchanged();
+                let fits = |line: &&String| words.iter().all(|w| line.contains(w));
+                let found: Vec<_> = self.lines.lock().unwrap().iter().filter(fits).cloned().collect();
+                if found.len() >= count || self.changed.changed().await.is_err() {
+                    return found;
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(lines) if lines.len() >= count => lines,
+            _ => panic!("{}: no {count} lines with {words:?}", self.name),
+        }
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();

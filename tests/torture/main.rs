@@ -8,12 +8,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "tests/support is shared with tests/e2e")]
 
+mod cancel;
+mod churn;
+mod drain;
 mod figures;
+#[path = "../support/held.rs"]
+mod held;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/ollama.rs"]
 mod ollama;
 #[path = "../support/process.rs"]
 mod process;
+mod readers;
+mod slow;
+#[path = "../support/standin.rs"]
+mod standin;
+#[path = "../support/swarm.rs"]
+mod swarm;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
