@@ -54,6 +54,7 @@ linux() {
   has hostname || packages+=(hostname)
   has lsof || packages+=(lsof)
   has strace || packages+=(strace)
+  has slowhttptest || packages+=(slowhttptest)
   libclang || packages+=(libclang-dev)
   has python3 || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
