@@ -11,6 +11,7 @@
 mod cancel;
 mod churn;
 mod drain;
+mod fairness;
 mod figures;
 #[path = "../support/held.rs"]
 mod held;
@@ -22,6 +23,7 @@ mod ollama;
 mod process;
 mod readers;
 mod slow;
+mod soak;
 #[path = "../support/standin.rs"]
 mod standin;
 #[path = "../support/swarm.rs"]

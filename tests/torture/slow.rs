@@ -14,7 +14,7 @@ use crate::swarm::{Good, Steady, Swarm};
 use crate::tailnet::World;
 
 const CONNECTIONS: &str = "500";
-const SECONDS: &str = "20";
+const SECONDS: &str = "12";
 const PACE: Duration = Duration::from_millis(20);
 
 /// The tool takes the host of its requests from the address at which it connects.
@@ -42,7 +42,7 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
     let quiet = held(process);
 
     let steady = Steady::start(world.at, PACE);
-    tokio::time::sleep(Duration::from_secs(5)).await; // how it is without the attack
+    tokio::time::sleep(Duration::from_secs(3)).await; // how it is without the attack
     let (before, mut calm) = steady.stop().await;
     let steady = Steady::start(world.at, PACE);
     let attack = attack(attackers.at(0), path, mode).await;
