@@ -40,12 +40,18 @@ impl Process {
 
     /// Waits for the first line that has all of `words`.
     pub(crate) async fn line(&mut self, words: &[&str]) -> String {
+        self.lines(words, 1).await.swap_remove(0)
+    }
+
+    /// Waits until there are so many lines that have all of `words`; those that there are then.
+    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) -> Vec<String> {
         let waiting = async {
             loop {
                 self.changed.mark_unchanged();
                 let fits = |line: &&String| words.iter().all(|w| line.contains(w));
-                if let Some(line) = self.lines.lock().unwrap().iter().find(fits) {
-                    return Some(line.clone());
+                let found: Vec<_> = self.lines.lock().unwrap().iter().filter(fits).cloned().collect();
+                if found.len() >= count {
+                    return Some(found);
                 }
                 if self.changed.changed().await.is_err() {
                     return None;
@@ -53,27 +59,9 @@ impl Process {
             }
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Some(line)) => line,
-            Ok(None) => panic!("{} ended without a line with {words:?}", self.name),
-            Err(_) => panic!("{}: no line with {words:?} within {PATIENCE:?}", self.name),
-        }
-    }
-
-    /// Waits until there are so many lines that have all of `words`.
-    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) -> Vec<String> {
-        let waiting = async {
-            loop {
-                self.changed.mark_unchanged();
-                let fits = |line: &&String| words.iter().all(|w| line.contains(w));
-                let found: Vec<_> = self.lines.lock().unwrap().iter().filter(fits).cloned().collect();
-                if found.len() >= count || self.changed.changed().await.is_err() {
-                    return found;
-                }
-            }
-        };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(lines) if lines.len() >= count => lines,
-            _ => panic!("{}: no {count} lines with {words:?}", self.name),
+            Ok(Some(lines)) => lines,
+            Ok(None) => panic!("{} ended without {count} line(s) with {words:?}", self.name),
+            Err(_) => panic!("{}: no {count} line(s) with {words:?} within {PATIENCE:?}", self.name),
         }
     }
 
