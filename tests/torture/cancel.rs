@@ -67,7 +67,7 @@ fn request(n: u64, at: At, behind: usize) -> String {
     let first = match at {
         At::Queue | At::BeforeTheHead => chat(n, "do=silent"),
         At::Upload => upload("silent", 50_000),
-        At::StuckUpload => upload("stuck", 500_000),
+        At::StuckUpload => upload("stuck", 100_000),
         At::Stream => chat(n, "do=stream"),
     };
     let next = get("/v1/models?n=0");
@@ -101,7 +101,18 @@ impl Scene {
                 _ => self.ollama.has(*n).await,
             }
         }
+        self.arrived(forward).await;
         (forward, clients)
+    }
+
+    /// Lets what was sent over a forward arrive, so that nothing but the end is on its way when it is
+    /// measured how long that takes: requests that come after it are answered.
+    async fn arrived(&self, forward: SocketAddr) {
+        for _ in 0..3 {
+            let mut client = connect(forward).await;
+            client.send(get("/api/version?n=0")).await;
+            assert_eq!(client.answer().await.status(), 200);
+        }
     }
 
     /// Has the clients go; for each, when it went. Those that closed only half are returned.
@@ -198,6 +209,7 @@ async fn leave_the_queue(scene: &mut Scene, way: Way, behind: usize) -> Vec<Dura
     });
     let (_, mut refused) = waiting.remove(soon("a refusal", refused).await);
     assert!(refused.head().await.unwrap().starts_with("HTTP/1.1 503"));
+    scene.arrived(forward).await;
 
     let (mut each, mut stays) = (Vec::new(), Vec::new());
     if way == Way::Tailnet {
