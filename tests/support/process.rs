@@ -40,18 +40,30 @@ impl Process {
 
     /// Waits for the first line that has all of `words`.
     pub(crate) async fn line(&mut self, words: &[&str]) -> String {
-        self.lines(words, 1).await.swap_remove(0)
+        self.next_line(&mut 0, words).await
     }
 
-    /// Waits until there are so many lines that have all of `words`; those that there are then.
-    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) -> Vec<String> {
+    /// Waits for as many lines that have all of `words`.
+    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) {
+        let mut from = 0;
+        for _ in 0..count {
+            self.next_line(&mut from, words).await;
+        }
+    }
+
+    /// Waits for the first line from number `from` on that has all of `words`, and moves `from` behind it.
+    pub(crate) async fn next_line(&mut self, from: &mut usize, words: &[&str]) -> String {
         let waiting = async {
             loop {
                 self.changed.mark_unchanged();
-                let fits = |line: &&String| words.iter().all(|w| line.contains(w));
-                let found: Vec<_> = self.lines.lock().unwrap().iter().filter(fits).cloned().collect();
-                if found.len() >= count {
-                    return Some(found);
+                {
+                    let lines = self.lines.lock().unwrap();
+                    let fits = |line: &String| words.iter().all(|w| line.contains(w));
+                    if let Some(at) = lines[*from..].iter().position(fits) {
+                        *from += at + 1;
+                        return Some(lines[*from - 1].clone());
+                    }
+                    *from = lines.len();
                 }
                 if self.changed.changed().await.is_err() {
                     return None;
@@ -59,9 +71,9 @@ impl Process {
             }
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Some(lines)) => lines,
-            Ok(None) => panic!("{} ended without {count} line(s) with {words:?}", self.name),
-            Err(_) => panic!("{}: no {count} line(s) with {words:?} within {PATIENCE:?}", self.name),
+            Ok(Some(line)) => line,
+            Ok(None) => panic!("{} ended without a line with {words:?}", self.name),
+            Err(_) => panic!("{}: no line with {words:?} within {PATIENCE:?}", self.name),
         }
     }
 

@@ -35,6 +35,8 @@ enum At {
 /// How much of other requests waits behind it, in bytes. More than 16 KiB of it nobody reads.
 const BEHIND: [usize; 2] = [400, 60_000];
 
+const BEHIND_EACH: &str = "GET /v1/models?n=0 HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Fin,
@@ -70,15 +72,17 @@ fn request(n: u64, at: At, behind: usize) -> String {
         At::StuckUpload => upload("stuck", 100_000),
         At::Stream => chat(n, "do=stream"),
     };
-    let next = get("/v1/models?n=0");
-    first + &next.repeat(behind.div_ceil(next.len()))
+    first + &BEHIND_EACH.repeat(behind.div_ceil(BEHIND_EACH.len()))
 }
+
+/// In the record of each request whose client left.
+const LEFT: &str = "\"ended\":\"client-left\"";
 
 struct Scene {
     world: World,
     ollama: Standin,
-    /// Records in the log so far of clients that have left.
-    left: usize,
+    /// How much of the log has been read.
+    read: usize,
     next: u64,
 }
 
@@ -148,8 +152,9 @@ impl Scene {
 
     /// Waits until the log has `more` further records of clients that have left, running or not.
     async fn recorded(&mut self, more: usize) {
-        self.left += more;
-        self.world.proxy.process.lines(&["\"ended\":\"client-left\""], self.left).await;
+        for _ in 0..more {
+            self.world.proxy.process.next_line(&mut self.read, &[LEFT]).await;
+        }
     }
 }
 
@@ -158,7 +163,7 @@ async fn a_thousand_clients_that_go_away_are_all_noticed() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let world = World::new(&ollama.url, CONFIG).await;
-    let mut scene = Scene { world, ollama, left: 0, next: 0 };
+    let mut scene = Scene { world, ollama, read: 0, next: 0 };
     let (mut times, mut queued) = (Vec::new(), Vec::new());
     for (at, behind) in places() {
         for way in WAYS {
@@ -181,6 +186,11 @@ async fn a_thousand_clients_that_go_away_are_all_noticed() {
         }
     }
     assert_eq!(scene.ollama.counts().1, 0, "something still runs");
+    // One for each client and no more, whatever waited behind its request.
+    let log = scene.world.proxy.process.output();
+    let records = log.lines().filter(|line| line.contains(LEFT)).count();
+    let expected = times.len() + 2 * queued.len(); // as many ran as waited
+    assert_eq!(records, expected, "records of clients that left");
     let count = (times.len() + queued.len()) as f64;
     figure(PART, "noticed, of 1,000 in every place and way", count, "", Meant::AtLeast(1000.0));
     for (what, times) in [("connection to Ollama closed", times), ("place in the queue given up", queued)] {
@@ -208,7 +218,11 @@ async fn leave_the_queue(scene: &mut Scene, way: Way, behind: usize) -> Vec<Dura
         answered.map_or(Poll::Pending, Poll::Ready)
     });
     let (_, mut refused) = waiting.remove(soon("a refusal", refused).await);
-    assert!(refused.head().await.unwrap().starts_with("HTTP/1.1 503"));
+    assert_eq!(refused.answer().await.status(), 503);
+    // What stands behind it in the same connection has its turn, and is not to be mistaken for one that left.
+    for _ in 0..behind.div_ceil(BEHIND_EACH.len()) {
+        assert_eq!(refused.answer().await.status(), 200);
+    }
     scene.arrived(forward).await;
 
     let (mut each, mut stays) = (Vec::new(), Vec::new());
