@@ -44,6 +44,7 @@ impl Process {
     }
 
     /// Waits for as many lines that have all of `words`.
+    #[allow(dead_code, reason = "not every test binary waits for more than one")]
     pub(crate) async fn lines(&mut self, words: &[&str], count: usize) {
         let mut from = 0;
         for _ in 0..count {

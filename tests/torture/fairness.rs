@@ -102,7 +102,10 @@ async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
     for n in 0..ASKED {
         clients.push(connect(swarm.at(n as u64)).await);
     }
+    // Nobody's time is to be that of two hundred clients on two cores.
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     for mut client in clients {
+        ticks.tick().await;
         all.spawn(async move {
             let begun = Instant::now();
             client.send(chat(TOKENS, true)).await;
@@ -126,7 +129,7 @@ async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
     }
     // A place that becomes free while they come is taken at once.
     assert!((RUNNING + WAITING..ASKED / 2).contains(&whole), "{whole} of {ASKED} were served");
-    figure(PART, "asked at once", ASKED as f64, "", Meant::Told);
+    figure(PART, "asked within a second", ASKED as f64, "", Meant::Told);
     figure(PART, "served whole", whole as f64, "", Meant::AtLeast((RUNNING + WAITING) as f64));
     figure(PART, "refused", refused.len() as f64, "", Meant::Told);
     figure(PART, "refused after, p50", percentile(&mut refused, 0.5), "ms", Meant::Told);
