@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh         for make build, demo and test
 #   scripts/setup.sh check   for make check too
+#   scripts/setup.sh deb     for make deb
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,9 +13,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | check) ;;
+  '' | check | deb) ;;
   *)
-    say "usage: setup.sh [check]"
+    say "usage: setup.sh [check|deb]"
     exit 2
     ;;
 esac
@@ -28,7 +29,10 @@ main() {
   go_toolchain
   python
   [ "${#missing[@]}" -eq 0 ] || refuse
-  [ -z "$what" ] || cargo_deny
+  case $what in
+    check) tool "$cargo_deny" ;;
+    deb) tool "$cargo_deb" ;;
+  esac
 }
 
 missing=() # what this script can't install: a line each
@@ -57,7 +61,14 @@ linux() {
   libclang || packages+=(libclang-dev)
   has python3 || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-  [ -z "$what" ] || has shellcheck || packages+=(shellcheck)
+  has systemd-analyze || packages+=(systemd) # the tests of the units ask it
+  case $what in
+    check)
+      has shellcheck || packages+=(shellcheck)
+      has ruby || packages+=(ruby)
+      ;;
+    deb) has dpkg-shlibdeps || packages+=(dpkg-dev) ;;
+  esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }
 
@@ -95,7 +106,7 @@ install() {
 
 macos() {
   xcode-select -p >/dev/null 2>&1 || missing+=("a C compiler and libclang: xcode-select --install")
-  [ -z "$what" ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
+  [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
 # --- what none has, or has too old ------------------------------------------------------------------------------------
@@ -116,7 +127,7 @@ rust() {
   if ! at_least "$wanted" "$found"; then
     ! has rustup || way_out="rustup update"
     missing+=("Rust $wanted or newer, since this is $found: $way_out")
-  elif [ -n "$what" ]; then
+  elif [ "$what" = check ]; then
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
       missing+=("rustfmt and clippy: rustup component add rustfmt clippy")
   fi
@@ -187,24 +198,25 @@ at_least() {
 
 # --- what is compiled, once for all clones ----------------------------------------------------------------------------
 
-cargo_deny() {
-  [ ! -x "$cargo_deny" ] || return 0
+# tool PROGRAM: compiles it unless it is there. Its folder's name says what it is, and the version.
+tool() {
+  [ ! -x "$1" ] || return 0
   lock
-  if [ ! -x "$cargo_deny" ]; then compile_cargo_deny; fi # while we waited, another process may have
+  if [ ! -x "$1" ]; then compile "$1"; fi # while we waited, another process may have
   unlock
 }
 
 # It runs for a second, so is compiled to compile fast.
-compile_cargo_deny() {
-  local work=$cache_root/tools/building
+compile() {
+  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
   rm -rf "$work"
   mkdir -p "$work"
-  step "Compiling cargo-deny $cargo_deny_version, once for all clones (about two minutes on two cores)" "$work/log" \
+  step "Compiling ${folder##*/}, once for all clones (about two minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --locked --version "$cargo_deny_version" --root "$work/root" cargo-deny
-  rm -rf "${cargo_deny%/bin/*}"
-  mv "$work/root" "${cargo_deny%/bin/*}"
+    cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"
+  rm -rf "$folder"
+  mv "$work/root" "$folder"
   rm -rf "$work"
 }
 

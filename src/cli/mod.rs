@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod check;
 mod reload;
+mod root;
 #[cfg(feature = "tailnet")]
 mod run;
 mod version;
@@ -37,6 +38,8 @@ pub mod exit {
         FAILURE = 1;
         /// The command line is wrong.
         USAGE = 2;
+        /// Run as root, which needs to be meant.
+        ROOT = 67;
         /// The tailnet's control server, or the running proxy, can't be reached.
         UNAVAILABLE = 69;
         /// The state folder can't be used.
@@ -67,7 +70,7 @@ pub struct Cli {
 enum Command {
     /// Join the tailnet and serve peers until told to stop.
     #[command(after_help = exit::help())]
-    Run(ConfigArgs),
+    Run(root::RunArgs),
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
@@ -88,10 +91,7 @@ impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
         let code = match self.command {
-            #[cfg(feature = "tailnet")]
-            Command::Run(args) => run::run(args),
-            #[cfg(not(feature = "tailnet"))]
-            Command::Run(args) => run_without_node(&args),
+            Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
             Command::Check(args) => check::check(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),
@@ -102,16 +102,21 @@ impl Cli {
     }
 }
 
+/// In place of `run.rs` where there is no node to run.
 #[cfg(not(feature = "tailnet"))]
-fn run_without_node(args: &ConfigArgs) -> u8 {
-    match args.load() {
-        Ok(_) => {
-            complain(
-                "remote-ollama-proxy: this build has no tailnet node: build it with the feature `tailnet`",
-            );
-            exit::FAILURE
+mod run {
+    use super::{ConfigArgs, complain, exit, refuse};
+
+    pub(super) fn run(args: ConfigArgs) -> u8 {
+        match args.load() {
+            Ok(_) => {
+                complain(
+                    "remote-ollama-proxy: this build has no tailnet node: build it with the feature `tailnet`",
+                );
+                exit::FAILURE
+            }
+            Err(faults) => refuse(&faults),
         }
-        Err(faults) => refuse(&faults),
     }
 }
 
