@@ -15,6 +15,7 @@ pub mod proxy;
 #[cfg(feature = "tailnet")]
 pub mod run;
 pub mod secret;
+pub mod service;
 pub mod settings;
 pub mod tailnet;
 #[cfg(feature = "tailnet")]
