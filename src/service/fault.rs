@@ -44,7 +44,7 @@ pub enum Fault {
     },
     /// A path that no manager's file can hold.
     #[error(
-        "{path:?} has characters that {file} can't hold: choose a path in UTF-8 without control characters"
+        "{path:?} has characters that {file} can't hold: choose one in UTF-8 without control characters, quotation marks and backslashes"
     )]
     Path {
         /// The path.

@@ -6,7 +6,9 @@ mod cli;
 mod credentials;
 mod example;
 mod fixtures;
+mod init;
 mod overrides;
+mod pages;
 mod secrets;
 mod security;
 
