@@ -211,7 +211,7 @@ compile() {
   local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
   rm -rf "$work"
   mkdir -p "$work"
-  step "Compiling ${folder##*/}, once for all clones (about two minutes on two cores)" "$work/log" \
+  step "Compiling ${folder##*/}, once for all clones (some minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
     cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"

@@ -82,7 +82,8 @@ pub(super) fn init(args: &InitArgs) -> u8 {
     }
     match write(&path, &text(&settings), args.force) {
         Ok(()) => show(&next(&path, args.config.is_some(), &settings)),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => exists(&path),
+        // Not if it is a folder on the way that is a file.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.exists() => exists(&path),
         Err(e) => {
             complain(&format!("remote-ollama-proxy: {}: can't be written: {e}", path.display()));
             exit::STATE

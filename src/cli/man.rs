@@ -63,7 +63,7 @@ fn exit_status(codes: &str) -> Roff {
         roff.control("SH", ["EXIT STATUS"]);
     }
     for (code, meaning) in codes {
-        roff.control("TP", []).text([bold(code)]).text([roman(meaning)]);
+        roff.control("TP", []).text([bold(code)]).text([roman(meaning.trim())]);
     }
     roff
 }

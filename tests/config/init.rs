@@ -81,7 +81,7 @@ fn flags_are_answers_and_faults_are_told_by_their_names() {
         "unix:/tmp/it's\n",
         "k\"y does not exist",
         "headscale.example.com\n",
-        "nothing but what",
+        "by grants of",
     ] {
         assert!(checked.out.contains(line), "{line}: {}", checked.out);
     }
@@ -111,7 +111,7 @@ fn a_config_that_is_there_stays() {
 
     assert_eq!(home.run(&["init", "--config", path, "--force"]).code, Some(0));
     assert!(std::fs::read_to_string(&file).unwrap().contains("\nhostname = \"remote-ollama-proxy\"\n"));
-    let ended = home.run(&["init", "--config", &format!("{path}/c.toml")]);
+    let ended = home.run(&["init", "--auth-key-file=/nowhere/key", "--config", &format!("{path}/c.toml")]);
     assert_eq!(ended.code, Some(exit::STATE.into()));
     assert!(ended.err.contains("can't be written"), "{}", ended.err);
 }

@@ -26,7 +26,7 @@ fn shells_take_their_completions() {
             "--norc",
             "-c",
             "set -e; source \"$0\"; COMP_WORDS=(remote-ollama-proxy ser); COMP_CWORD=1; \
-               _remote-ollama-proxy remote-ollama-proxy ser remote-ollama-proxy; echo \"${COMPREPLY[@]}\"",
+               _remote__ollama__proxy remote-ollama-proxy ser remote-ollama-proxy; echo \"${COMPREPLY[@]}\"",
         ])
         .arg(file)
         .output()
@@ -77,7 +77,11 @@ fn groff_warns_of_nothing() {
     }
     let home = Home::new();
     let page = home.write("page.1", &home.run(&["man"]).out);
-    let made = Command::new("groff").args(["-man", "-ww", "-Tascii"]).arg(page).output().unwrap();
+    let made = Command::new("groff")
+        .args(["-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u"])
+        .arg(page)
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(made.stderr).unwrap(), "");
     let text = String::from_utf8(made.stdout).unwrap();
     assert!(text.contains("NAME") && text.contains("SYNOPSIS"), "{text}");
