@@ -32,10 +32,11 @@ pub(super) fn uninstall(service: &Service) -> Result<bool, Fault> {
 }
 
 pub(super) fn start(service: &Service) -> Result<(), Fault> {
-    if print(service)?.is_ok() {
-        call(TOOL, &["kickstart", &target(service)])?.ok(HINT).map(|_| ())
-    } else {
-        load(service)
+    let printed = print(service)?;
+    match (printed.is_ok(), run(&printed.out)) {
+        (false, _) => load(service),
+        (true, Run::Pid(_)) => Ok(()),
+        (true, Run::No(_)) => call(TOOL, &["kickstart", &target(service)])?.ok(HINT).map(|_| ()),
     }
 }
 

@@ -66,6 +66,11 @@ fn stopped_started_and_gone() {
 
     person.service("launchd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), [ollama, PROXY].map(|name| format!("launchctl kickstart {}", target(name))));
+    for name in [ollama, PROXY] {
+        person.tell(&format!("told-{name}"), "\tstate = running\n\tpid = 1\n");
+    }
+    person.service("launchd", &["start"]).said(exit::OK);
+    assert_eq!(person.calls(), [""; 0]);
     let out = [PROXY, ollama].map(|name| format!("launchctl bootout {}", target(name)));
     person.service("launchd", &["stop"]).said(exit::OK);
     assert_eq!(person.calls(), out);
