@@ -42,8 +42,14 @@ fn installed_again_and_gone() {
     assert!(!said.contains("linger"), "{said}");
     person.calls();
 
-    let config = person.write(".config/remote-ollama-proxy/config.toml", "");
-    let state = person.write(".local/state/remote-ollama-proxy/tailscaled.state", "");
+    // The proxy's own folders are the system's, whichever manager is asked.
+    let folders = match cfg!(target_os = "macos") {
+        true => ["Library/Application Support"; 2],
+        false => [".config", ".local/state"],
+    };
+    let [config, state] = folders.map(|folder| format!("{folder}/remote-ollama-proxy"));
+    let config = person.write(&format!("{config}/config.toml"), "");
+    let state = person.write(&format!("{state}/tailscaled.state"), "");
     let said = person.service("systemd", &["uninstall"]).said(exit::OK);
     for left in [config.as_path(), state.parent().unwrap()] {
         assert!(left.exists() && said.contains(&format!("left as it is: {}", left.display())), "{said}");
