@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture soak fuzz check fmt clean testtailnet
+.PHONY: help setup build demo test torture soak fuzz check deb fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ fuzz: ## Fuzz for long and keep what is found: seconds=600 for each target
 check: ## Run all checks except the tests: format, lints, licences, documents, a minute of fuzzing
 	@scripts/setup.sh check
 	@scripts/check.sh
+
+deb: ## Build the Debian package, and try it in a folder of its own
+	@scripts/deb.sh test
 
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt

@@ -16,6 +16,12 @@ for name in sys.argv[1:]:
     with open(name, "rb") as f:
         plistlib.load(f)'
 
+run ruby -c packaging/homebrew/remote-ollama-proxy.rb
+lock
+linters=$(venv packaging/requirements.txt)
+unlock
+run "${linters%/*}/hadolint" packaging/Containerfile
+
 run cargo fmt --check
 within fuzz cargo fmt --check
 say "+ gofmt -l vendor/libtailscale tests/tailnet fuzz/oracle"

@@ -208,4 +208,6 @@ trap end EXIT
 end_on_signals
 # The demo's proxy is not to mind what the person has set for another.
 for name in $(compgen -e REMOTE_OLLAMA_PROXY_); do unset "$name"; done
+# The demo may run as root, as in a container; a proxy that stays should not.
+export REMOTE_OLLAMA_PROXY_AS_ROOT=1
 main

@@ -5,6 +5,7 @@
 #   scripts/setup.sh         for make build and demo
 #   scripts/setup.sh test    for make test, torture and soak too
 #   scripts/setup.sh check   for make check too
+#   scripts/setup.sh deb     for make deb
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,9 +14,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | test | check) ;;
+  '' | test | check | deb) ;;
   *)
-    say "usage: setup.sh [test | check]"
+    say "usage: setup.sh [test | check | deb]"
     exit 2
     ;;
 esac
@@ -29,7 +30,10 @@ main() {
   go_toolchain
   python
   [ "${#missing[@]}" -eq 0 ] || refuse
-  [ "$what" != check ] || cargo_deny
+  case $what in
+    check) tool "$cargo_deny" ;;
+    deb) tool "$cargo_deb" ;;
+  esac
 }
 
 missing=() # what this script can't install: a line each
@@ -59,7 +63,14 @@ linux() {
   libclang || packages+=(libclang-dev)
   has python3 || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-  [ "$what" != check ] || has shellcheck || packages+=(shellcheck)
+  has systemd-analyze || packages+=(systemd) # the tests of the units ask it
+  case $what in
+    check)
+      has shellcheck || packages+=(shellcheck)
+      has ruby || packages+=(ruby)
+      ;;
+    deb) has dpkg-shlibdeps || packages+=(dpkg-dev) ;;
+  esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }
 
@@ -190,24 +201,25 @@ at_least() {
 
 # --- what is compiled, once for all clones ----------------------------------------------------------------------------
 
-cargo_deny() {
-  [ ! -x "$cargo_deny" ] || return 0
+# tool PROGRAM: compiles it unless it is there. Its folder's name says what it is, and the version.
+tool() {
+  [ ! -x "$1" ] || return 0
   lock
-  if [ ! -x "$cargo_deny" ]; then compile_cargo_deny; fi # while we waited, another process may have
+  if [ ! -x "$1" ]; then compile "$1"; fi # while we waited, another process may have
   unlock
 }
 
 # It runs for a second, so is compiled to compile fast.
-compile_cargo_deny() {
-  local work=$cache_root/tools/building
+compile() {
+  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
   rm -rf "$work"
   mkdir -p "$work"
-  step "Compiling cargo-deny $cargo_deny_version, once for all clones (about two minutes on two cores)" "$work/log" \
+  step "Compiling ${folder##*/}, once for all clones (some minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --locked --version "$cargo_deny_version" --root "$work/root" cargo-deny
-  rm -rf "${cargo_deny%/bin/*}"
-  mv "$work/root" "${cargo_deny%/bin/*}"
+    cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"
+  rm -rf "$folder"
+  mv "$work/root" "$folder"
   rm -rf "$work"
 }
 

@@ -4,10 +4,10 @@
 # shellcheck source-path=SCRIPTDIR source=../tests/ollama/lib.sh
 . "${root:?}/tests/ollama/lib.sh"
 
-# cargo-deny is pinned and kept out of PATH: another version may know other keys of deny.toml.
-cargo_deny_version=0.20.2
-cargo_deny=$cache_root/tools/cargo-deny-$cargo_deny_version/bin/cargo-deny
-export cargo_deny cargo_deny_version
+# Pinned and kept out of PATH: another version may know other keys of deny.toml and Cargo.toml.
+cargo_deny=$cache_root/tools/cargo-deny-0.20.2/bin/cargo-deny
+cargo_deb=$cache_root/tools/cargo-deb-3.8.0/bin/cargo-deb
+export cargo_deny cargo_deb
 
 # run COMMAND...: shows the command, then runs it.
 run() {

@@ -16,6 +16,7 @@ pub mod rotated;
 #[cfg(feature = "tailnet")]
 pub mod run;
 pub mod secret;
+pub mod service;
 pub mod settings;
 pub mod tailnet;
 #[cfg(feature = "tailnet")]

@@ -4,9 +4,15 @@ mod acl;
 mod args;
 mod ask;
 mod check;
+mod completions;
+mod found;
+mod init;
+mod man;
 mod reload;
+mod root;
 #[cfg(feature = "tailnet")]
 mod run;
+mod service;
 mod version;
 mod who;
 
@@ -37,14 +43,27 @@ pub mod exit {
         FAILURE = 1;
         /// The command line is wrong.
         USAGE = 2;
+        /// The service is installed, but does not run.
+        NOT_RUNNING = 3;
+        /// The service is not installed.
+        NOT_INSTALLED = 4;
+        /// Run as root, which needs to be meant.
+        ROOT = 67;
         /// The tailnet's control server, or the running proxy, can't be reached.
         UNAVAILABLE = 69;
-        /// The state folder can't be used.
+        /// The system's service manager is missing or refuses.
+        MANAGER = 71;
+        /// The state folder can't be used, or a file can't be written.
         STATE = 73;
         /// The key is refused or expired, or somebody must log the node in or approve it.
         NO_PERMISSION = 77;
         /// The config is invalid, or the tailnet requires what this node does not do.
         CONFIG = 78;
+    }
+
+    /// What a code means, or nothing if it is none of these.
+    pub(super) fn meaning(code: u8) -> &'static str {
+        TABLE.iter().find(|(c, _)| *c == code).map_or("", |(_, meaning)| meaning.trim())
     }
 
     /// The table as the help shows it.
@@ -67,7 +86,7 @@ pub struct Cli {
 enum Command {
     /// Join the tailnet and serve peers until told to stop.
     #[command(after_help = exit::help())]
-    Run(ConfigArgs),
+    Run(root::RunArgs),
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
@@ -80,6 +99,14 @@ enum Command {
     /// Print the lines that the tailnet policy file needs for this node, or check such a file.
     #[command(after_help = acl::HELP)]
     Acl(acl::AclArgs),
+    /// Write a config with what you answer, or what the flags say.
+    Init(init::InitArgs),
+    /// Have the system keep the proxy running: install, uninstall, start, stop, status.
+    Service(service::ServiceArgs),
+    /// Print what a shell needs to complete this command line.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    Man(man::ManArgs),
     /// Show the version and what it is made of.
     Version,
 }
@@ -88,30 +115,36 @@ impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
         let code = match self.command {
-            #[cfg(feature = "tailnet")]
-            Command::Run(args) => run::run(args),
-            #[cfg(not(feature = "tailnet"))]
-            Command::Run(args) => run_without_node(&args),
+            Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
             Command::Check(args) => check::check(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),
             Command::Acl(args) => acl::acl(&args),
+            Command::Init(args) => init::init(&args),
+            Command::Service(args) => service::service(&args),
+            Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
             Command::Version => version::version(),
         };
         ExitCode::from(code)
     }
 }
 
+/// In place of `run.rs` where there is no node to run.
 #[cfg(not(feature = "tailnet"))]
-fn run_without_node(args: &ConfigArgs) -> u8 {
-    match args.load() {
-        Ok(_) => {
-            complain(
-                "remote-ollama-proxy: this build has no tailnet node: build it with the feature `tailnet`",
-            );
-            exit::FAILURE
+mod run {
+    use super::{ConfigArgs, complain, exit, refuse};
+
+    pub(super) fn run(args: ConfigArgs) -> u8 {
+        match args.load() {
+            Ok(_) => {
+                complain(
+                    "remote-ollama-proxy: this build has no tailnet node: build it with the feature `tailnet`",
+                );
+                exit::FAILURE
+            }
+            Err(faults) => refuse(&faults),
         }
-        Err(faults) => refuse(&faults),
     }
 }
 

@@ -136,3 +136,29 @@ fn a_reader_that_leaves_is_no_panic() {
     });
     assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""));
 }
+
+#[test]
+fn run_as_root_has_to_be_meant() {
+    let home = Home::new();
+    let invalid = |args: &[&str], variable: Option<&str>| {
+        let mut command = home.command(args);
+        command.arg("--port=0").env_remove("REMOTE_OLLAMA_PROXY_AS_ROOT");
+        variable.into_iter().for_each(|v| _ = command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", v));
+        Ended::of(&mut command)
+    };
+    // Nobody but root is asked.
+    let alone = if rustix::process::geteuid().is_root() { exit::ROOT } else { exit::CONFIG };
+    for variable in [None, Some("0"), Some("no")] {
+        let ended = invalid(&["run"], variable);
+        assert_eq!(ended.code, Some(alone.into()), "{variable:?} {}", ended.err);
+        assert_eq!(ended.err.contains("with --as-root"), alone == exit::ROOT, "{}", ended.err);
+    }
+    assert_eq!(invalid(&["run", "--as-root"], None).code, Some(78));
+    for yes in ["1", "true", "yes"] {
+        assert_eq!(invalid(&["run"], Some(yes)).code, Some(78), "{yes}");
+    }
+    for word in ["", "2", "maybe"] {
+        assert_eq!(invalid(&["run"], Some(word)).code, Some(2), "{word:?}");
+    }
+    assert_eq!(invalid(&["check"], None).code, Some(78));
+}

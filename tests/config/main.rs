@@ -6,7 +6,9 @@ mod cli;
 mod credentials;
 mod example;
 mod fixtures;
+mod init;
 mod overrides;
+mod pages;
 mod secrets;
 mod security;
 
@@ -44,10 +46,10 @@ impl Home {
         path
     }
 
-    /// The binary with nothing of the user's environment.
+    /// The binary with nothing of the user's environment. Who runs the tests may be root.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
-        command.args(args).env_clear().env("HOME", self.path());
+        command.args(args).env_clear().env("HOME", self.path()).env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
         command
     }
 

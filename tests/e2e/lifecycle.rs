@@ -85,8 +85,10 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
     let path = world.tailnet.dir.path().join("bad.toml");
     std::fs::write(&path, format!("{config}node.control_url = {:?}\n", start.control)).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
-    let mut process =
-        crate::process::Process::start("remote-ollama-proxy", command.args(["run", "--config"]).arg(&path));
+    let mut process = crate::process::Process::start(
+        "remote-ollama-proxy",
+        command.args(["run", "--as-root", "--config"]).arg(&path),
+    );
     process.ended_with(73).await;
     process.line(&["state folder", file.to_str().unwrap()]).await;
 }

@@ -151,7 +151,11 @@ impl Start {
         let mut words = self.under.clone();
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["run", "--config"]).arg(&config).env_remove("TS_AUTHKEY");
+        command
+            .args(&words[1..])
+            .args(["run", "--as-root", "--config"])
+            .arg(&config)
+            .env_remove("TS_AUTHKEY");
         if let Some(key) = &self.key {
             command.env("TS_AUTHKEY", key);
         }

@@ -1,0 +1,268 @@
+//! `init`: a config of one's own, from config.example.toml with the answers in place.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{complain, exit, refuse, show};
+use crate::auth::Environment;
+use crate::config::{self, Faults, Override};
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The file to write [default: config.toml in the user's config folder]
+    #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Name of the node in the tailnet
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Ollama: `http://127.0.0.1:PORT` or unix:/PATH
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// The file with the auth key [default: key, beside the config]
+    #[arg(long, value_name = "FILE")]
+    auth_key_file: Option<String>,
+    /// Control server, for tailnets that are not Tailscale's
+    #[arg(long, value_name = "URL")]
+    control_url: Option<String>,
+    /// What a peer may do for whom the tailnet policy has no grant: nothing, or the whole allowlist
+    #[arg(long, value_enum)]
+    access: Option<Access>,
+    /// Replace a config that is there
+    #[arg(long)]
+    force: bool,
+    /// Ask nothing, as where the standard input is no terminal
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Access {
+    Grants,
+    Network,
+}
+
+/// One setting: its key, its flag, how it is asked for, and what it is until somebody says otherwise.
+#[derive(Clone)]
+struct Setting {
+    key: &'static str,
+    flag: &'static str,
+    question: &'static str,
+    value: String,
+    /// Whether the value was on the command line.
+    is_given: bool,
+}
+
+pub(super) fn init(args: &InitArgs) -> u8 {
+    let Some(path) = args.config.clone().or_else(config::default_path) else {
+        complain("remote-ollama-proxy: this account has no home folder: name the file with --config");
+        return exit::FAILURE;
+    };
+    if path.exists() && !args.force {
+        return exists(&path);
+    }
+    let mut settings = settings(args, &path);
+    let asked = if !args.yes && io::stdin().is_terminal() {
+        ask(&mut settings, &mut io::stdin().lock(), &mut io::stderr())
+    } else {
+        check(&settings).map_err(Ended::Faults)
+    };
+    match asked {
+        Ok(()) => {}
+        Err(Ended::Faults(faults)) => return refuse(&faults),
+        Err(Ended::Left) => {
+            complain("\nremote-ollama-proxy: the answers ended too early: nothing was written");
+            return exit::FAILURE;
+        }
+    }
+    match write(&path, &text(&settings), args.force) {
+        Ok(()) => show(&next(&path, args.config.is_some(), &settings)),
+        // Not if it is a folder on the way that is a file.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.exists() => exists(&path),
+        Err(e) => {
+            complain(&format!("remote-ollama-proxy: {}: can't be written: {e}", path.display()));
+            exit::STATE
+        }
+    }
+}
+
+fn exists(path: &Path) -> u8 {
+    complain(&format!(
+        "remote-ollama-proxy: {}: is there already, and stays as it is: --force replaces it, --config names another",
+        path.display()
+    ));
+    exit::STATE
+}
+
+fn settings(args: &InitArgs, path: &Path) -> [Setting; 5] {
+    let setting = |key, flag, question, given: &Option<String>, default: &str| Setting {
+        key,
+        flag,
+        question,
+        value: given.clone().unwrap_or_else(|| default.to_owned()),
+        is_given: given.is_some(),
+    };
+    let key_file = in_home(&std::path::absolute(path).unwrap_or_default().with_file_name("key"));
+    let access = args.access.and_then(|access| Some(access.to_possible_value()?.get_name().to_owned()));
+    [
+        setting("node.hostname", "--hostname", "Name in the tailnet", &args.hostname, "remote-ollama-proxy"),
+        setting("upstream.url", "--upstream", "Ollama", &args.upstream, "http://127.0.0.1:11434"),
+        setting(
+            "node.auth_key_file",
+            "--auth-key-file",
+            "File with the auth key",
+            &args.auth_key_file,
+            &key_file,
+        ),
+        setting(
+            "node.control_url",
+            "--control-url",
+            "Control server, if not Tailscale's",
+            &args.control_url,
+            "",
+        ),
+        setting(
+            "access.mode",
+            "--access",
+            "Who has no grant may use: everything allowed (network) or nothing (grants)",
+            &access,
+            "network",
+        ),
+    ]
+}
+
+/// A path as the config may have it for whoever reads it.
+fn in_home(path: &Path) -> String {
+    match dirs::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
+}
+
+enum Ended {
+    Faults(Faults),
+    Left,
+}
+
+/// Asks for each setting that no flag gave.
+fn ask(settings: &mut [Setting], answers: &mut impl BufRead, out: &mut impl Write) -> Result<(), Ended> {
+    for setting in settings.iter_mut().filter(|setting| !setting.is_given) {
+        while let Err(faults) = ask_once(setting, answers, out)? {
+            let _ = writeln!(out, "{faults}");
+        }
+    }
+    check(settings).map_err(Ended::Faults)
+}
+
+/// Takes an answer if it is one; Enter takes what is offered.
+fn ask_once(
+    setting: &mut Setting,
+    answers: &mut impl BufRead,
+    out: &mut impl Write,
+) -> Result<Result<(), Faults>, Ended> {
+    let offered = if setting.value.is_empty() { String::new() } else { format!(" [{}]", setting.value) };
+    let _ = write!(out, "{}{offered}: ", setting.question).and_then(|()| out.flush());
+    let mut answer = String::new();
+    match answers.read_line(&mut answer) {
+        Ok(n) if n > 0 => {}
+        _ => return Err(Ended::Left),
+    }
+    let value = if answer.trim().is_empty() { setting.value.clone() } else { answer.trim().to_owned() };
+    let wanted = Setting { value, ..setting.clone() };
+    let checked = check(std::slice::from_ref(&wanted));
+    if checked.is_ok() {
+        *setting = wanted;
+    }
+    Ok(checked)
+}
+
+/// Whether the config takes these values.
+fn check(settings: &[Setting]) -> Result<(), Faults> {
+    let given = settings.iter().filter(|setting| !setting.value.is_empty());
+    let values = given.map(|s| Override { key: s.key, value: s.value.clone(), source: s.flag.to_owned() });
+    // No file, so nothing but these values.
+    config::load(Some(Path::new("/dev/null")), &values.collect::<Vec<_>>(), &Environment::default())
+        .map(|_| ())
+}
+
+/// The example, in which each setting that has a value stands without its `#`.
+fn text(settings: &[Setting]) -> String {
+    let mut section = "";
+    let mut text = String::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        let key = line.strip_prefix('#').and_then(|rest| rest.split_once(" = ")).map(|(key, _)| key);
+        let set = settings.iter().find(|s| {
+            !s.value.is_empty()
+                && s.key.split_once('.').is_some_and(|(place, name)| place == section && Some(name) == key)
+        });
+        match (set, key) {
+            // JSON's strings are strings of TOML.
+            (Some(set), Some(key)) => {
+                text += &format!("{key} = {}\n", serde_json::Value::from(set.value.as_str()))
+            }
+            _ => text += &format!("{line}\n"),
+        }
+    }
+    text
+}
+
+fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mut file = OpenOptions::new();
+    // Whoever was quicker keeps his file.
+    let file =
+        if force { file.write(true).create(true).truncate(true) } else { file.write(true).create_new(true) };
+    file.mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+/// What there is to do then.
+fn next(path: &Path, is_named: bool, settings: &[Setting]) -> String {
+    let key =
+        settings.iter().find(|s| s.key == "node.auth_key_file").map(|s| s.value.as_str()).unwrap_or_default();
+    let named =
+        if is_named { format!(" --config {}", quoted(&path.to_string_lossy())) } else { String::new() };
+    format!(
+        "written: {}\n\
+         1. an auth key, tagged and for one use, goes into {key}; paste it after this, then Enter and Ctrl-D:\n   \
+            (umask 077 && cat > {})\n\
+         2. what is in force, or wrong: remote-ollama-proxy check{named}\n\
+         3. have it run from now on: remote-ollama-proxy service install{named}\n",
+        path.display(),
+        quoted(key)
+    )
+}
+
+/// A path as a shell takes it, whose ~ is only one outside of quotation marks.
+fn quoted(path: &str) -> String {
+    let (tilde, rest) = path.strip_prefix("~/").map_or(("", path), |rest| ("~/", rest));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if rest.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("{tilde}'{}'", rest.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_a_shell() {
+        for (path, word) in [
+            ("~/.config/a/key", "~/.config/a/key"),
+            ("~/Library/Application Support/key", "~/'Library/Application Support/key'"),
+            ("/it's", r"'/it'\''s'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `man`: the manual pages, made from what the help says.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::{Cli, complain, exit, show};
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write the page of each command into this folder, instead of printing the first
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+pub(super) fn man(args: &ManArgs) -> u8 {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    match &args.to {
+        None => match page(command) {
+            Ok((_, text)) => show(&String::from_utf8_lossy(&text)),
+            Err(_) => exit::FAILURE,
+        },
+        Some(folder) => match fs::create_dir_all(folder).and_then(|()| write(command, folder)) {
+            Ok(()) => exit::OK,
+            Err(error) => {
+                complain(&format!("remote-ollama-proxy: {}: can't be written: {error}", folder.display()));
+                exit::STATE
+            }
+        },
+    }
+}
+
+fn write(command: Command, folder: &Path) -> io::Result<()> {
+    for part in command.get_subcommands().filter(|part| !part.is_hide_set()) {
+        write(part.clone(), folder)?;
+    }
+    let (name, text) = page(command)?;
+    fs::write(folder.join(name), text)
+}
+
+/// The name of a page's file, and the page.
+fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
+    let codes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    // As it stands it would become one paragraph.
+    let page = Man::new(command.after_help(None::<&str>)).manual("remote-ollama-proxy");
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    exit_status(&codes).to_writer(&mut text)?;
+    Ok((page.get_filename(), text))
+}
+
+/// The list of exit codes, which a page has under this name (man-pages(7)).
+fn exit_status(codes: &str) -> Roff {
+    let mut roff = Roff::new();
+    let codes = codes.lines().filter_map(|line| line.trim().split_once(' '));
+    let mut codes = codes.filter(|(code, _)| code.bytes().all(|b| b.is_ascii_digit())).peekable();
+    if codes.peek().is_some() {
+        roff.control("SH", ["EXIT STATUS"]);
+    }
+    for (code, meaning) in codes {
+        roff.control("TP", []).text([bold(code)]).text([roman(meaning.trim())]);
+    }
+    roff
+}

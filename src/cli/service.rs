@@ -1,0 +1,132 @@
+//! `service`: has the system keep the proxy running, in the account of whoever asks.
+
+mod install;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::root::is_root;
+use super::{complain, exit, show};
+use crate::auth::Environment;
+use crate::config;
+use crate::service::{Account, Fault, Manager, Part, Service};
+
+const PARTS: [Part; 2] = [Part::Ollama, Part::Proxy];
+
+#[derive(Debug, Args)]
+pub(super) struct ServiceArgs {
+    #[command(subcommand)]
+    action: Action,
+    /// For the tests, and to see the other system's files
+    #[arg(long, global = true, hide = true, value_enum, default_value_t = Manager::native())]
+    manager: Manager,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Write what the system needs to keep the proxy running, and start it; or bring that up to date.
+    Install(install::InstallArgs),
+    /// Stop it and take back what install wrote; config, state and log stay.
+    Uninstall(ConfigArg),
+    /// Start it.
+    Start,
+    /// Stop it, until the next login or start.
+    Stop,
+    /// Say whether it is installed, whether it runs, how it ended the last time, and where its log is.
+    #[command(after_help = exit::help())]
+    Status,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The config file, if it is not where it is looked for by itself
+    #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn service(args: &ServiceArgs) -> u8 {
+    let printing = matches!(&args.action, Action::Install(install) if install.print);
+    if is_root() && !printing {
+        complain(
+            "remote-ollama-proxy: service: run as root: the proxy runs in an ordinary account, and its service belongs \
+             to that account: log in as the one that is to run it, and call this there",
+        );
+        return exit::ROOT;
+    }
+    let Some(account) = Account::of_process() else {
+        complain("remote-ollama-proxy: service: this account has no home folder: set HOME");
+        return exit::FAILURE;
+    };
+    let services = PARTS.map(|part| Service { account: account.clone(), manager: args.manager, part });
+    let done = match &args.action {
+        Action::Install(args) => install::install(args, &services),
+        Action::Uninstall(args) => uninstall(args, &services),
+        Action::Start => each_installed(&services, Service::start),
+        Action::Stop => {
+            let [ollama, proxy] = services;
+            each_installed(&[proxy, ollama], Service::stop)
+        }
+        Action::Status => status::status(&services),
+    };
+    done.unwrap_or_else(|fault| {
+        complain(&format!("remote-ollama-proxy: service: {fault}"));
+        match fault {
+            Fault::Missing { .. } | Fault::Refused { .. } | Fault::Lasts { .. } => exit::MANAGER,
+            Fault::File { .. } => exit::STATE,
+            Fault::Path { .. } => exit::FAILURE,
+        }
+    })
+}
+
+fn uninstall(args: &ConfigArg, [ollama, proxy]: &[Service; 2]) -> Result<u8, Fault> {
+    let mut text = String::new();
+    let mut left = Vec::new();
+    for service in [proxy, ollama] {
+        if service.uninstall()? {
+            text += &format!("stopped and removed: {}\n", service.name());
+            left.extend(service.state()?.file.map(|file| ("of a package", file)));
+            left.extend(service.log_file().map(|log| ("log", log)));
+        }
+    }
+    if text.is_empty() {
+        text += "nothing is installed\n";
+    }
+    let file = args.file();
+    if let Ok(config) = config::load(file.as_deref(), &[], &Environment::default()) {
+        left.push(("state folder, with the node's keys", config.node.state_dir));
+    }
+    left.extend(file.or_else(config::default_path).map(|file| ("config", file)));
+    for (what, path) in left.iter().filter(|(_, path)| path.exists()) {
+        text += &format!("left as it is: {} ({what})\n", path.display());
+    }
+    Ok(show(&text))
+}
+
+fn each_installed(services: &[Service], act: fn(&Service) -> Result<(), Fault>) -> Result<u8, Fault> {
+    let mut code = exit::NOT_INSTALLED;
+    for service in services {
+        if service.state()?.is_installed() {
+            act(service)?;
+            code = exit::OK;
+        }
+    }
+    if code == exit::NOT_INSTALLED {
+        complain("remote-ollama-proxy: service: nothing is installed: remote-ollama-proxy service install");
+    }
+    Ok(code)
+}
+
+impl ConfigArg {
+    /// The config file, if it has to be named to the service: one that somebody names here, or one
+    /// that is elsewhere only for whoever has this variable.
+    fn file(&self) -> Option<PathBuf> {
+        let elsewhere = || {
+            std::env::var_os("XDG_CONFIG_HOME").and_then(|_| config::default_path()).filter(|p| p.exists())
+        };
+        let named =
+            self.config.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        named.or_else(elsewhere)
+    }
+}

@@ -1,0 +1,122 @@
+//! What `service install` looks at before it writes anything.
+
+use std::net::TcpListener;
+
+use remote_ollama_proxy::cli::exit;
+
+use crate::person::{Person, executable};
+
+/// Nothing was written, nobody asked for anything.
+fn untouched(person: &Person) {
+    assert_eq!(person.calls(), [""; 0]);
+    assert!(!person.home().join(".config/systemd").exists());
+}
+
+#[test]
+fn root_has_no_service() {
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else can see it
+    }
+    let person = Person::new();
+    for action in ["install", "uninstall", "start", "stop", "status"] {
+        let mut command = std::process::Command::new(person.program());
+        let ended = command.env("HOME", person.home()).args(["service", action]).output().unwrap();
+        assert_eq!(ended.status.code(), Some(exit::ROOT.into()));
+        assert!(String::from_utf8(ended.stderr).unwrap().contains("ordinary account"));
+    }
+    untouched(&person);
+}
+
+#[test]
+fn a_faulty_config_is_not_installed() {
+    let person = Person::new();
+    let config = person.write("c.toml", "listen.port = 0");
+    let told = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
+    assert!(told.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: a port is 1 to 65535"));
+    let missing = person.home().join("missing.toml");
+    let told = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
+    assert!(told.complained(exit::CONFIG).contains("does not exist"));
+    untouched(&person);
+}
+
+/// The service does not see this session's variables; a config that only they lead to has to be named to it.
+#[test]
+fn a_config_in_a_folder_of_this_session_is_named() {
+    let person = Person::new();
+    person.write("xdg/remote-ollama-proxy/config.toml", "");
+    let print = |xdg: bool| {
+        let mut command = person.command();
+        if xdg {
+            command.env("XDG_CONFIG_HOME", person.home().join("xdg"));
+        }
+        let ended = command.args(["service", "--manager=systemd", "install", "--print"]).output().unwrap();
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    if cfg!(target_os = "linux") {
+        let named = format!("{}/xdg/remote-ollama-proxy/config.toml\"\n", person.home().display());
+        assert!(
+            print(true).contains(&format!("Environment=\"REMOTE_OLLAMA_PROXY_CONFIG={named}")),
+            "{}",
+            print(true)
+        );
+    }
+    assert!(!print(false).contains("REMOTE_OLLAMA_PROXY_CONFIG"));
+}
+
+/// Homebrew's link stays where it is when the version in the path behind it changes.
+#[test]
+fn the_program_is_named_as_path_has_it() {
+    let person = Person::new();
+    let link = person.home().join("stand-ins/remote-ollama-proxy");
+    std::os::unix::fs::symlink(person.program(), &link).unwrap();
+    let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
+    assert!(text.contains(&format!("ExecStart=\"{}\" run\n", link.display())), "{text}");
+}
+
+#[test]
+fn ollama_is_found_and_its_address_is_the_configs() {
+    let person = Person::new();
+    // So that one that is really installed is not found.
+    let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
+    assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama: there is no such file"));
+    executable(&person.home().join("stand-ins/ollama"), "");
+
+    let config = person.write("c.toml", "upstream.url = 'unix:/tmp/ollama.sock'");
+    let told = person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
+    assert!(
+        told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", and Ollama listens on TCP only")
+    );
+
+    // Something else has the port.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = person.write("c.toml", &format!("upstream.url = 'http://127.0.0.1:{port}'"));
+    let args = ["install", "--with-ollama", "--config", config.to_str().unwrap()];
+    let told = person.service("systemd", &args).complained(exit::FAILURE);
+    assert!(told.contains(&format!("127.0.0.1:{port} is taken")), "{told}");
+    untouched(&person);
+
+    // Or it is the one that was installed before.
+    let file = person.home().join("unit");
+    let told = format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
+    person.tell("told-remote-ollama-proxy-ollama.service", &told);
+    person.service("systemd", &args).said(exit::OK);
+    drop(listener);
+    let text = person.service("launchd", &["install", "--with-ollama", "--print", "--config", args[3]]);
+    let text = text.said(exit::OK);
+    assert!(text.contains(&format!("<string>127.0.0.1:{port}</string>")), "{text}");
+    assert!(text.contains("/stand-ins/ollama</string>"), "{text}");
+}
+
+#[test]
+fn paths_that_no_file_can_hold_are_refused() {
+    let person = Person::new();
+    for (manager, path) in
+        [("systemd", "/a\"b"), ("systemd", "/a\\b"), ("systemd", "/a\nb"), ("launchd", "/a\nb")]
+    {
+        let told = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
+        assert!(told.contains("choose one in UTF-8"), "{told}");
+    }
+    person.service("launchd", &["install", "--print", "--program", "/it's \"this\""]).said(exit::OK);
+    untouched(&person);
+}

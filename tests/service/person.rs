@@ -1,0 +1,175 @@
+//! Somebody with a home folder, and stand-ins for the managers' commands.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An ordinary account's number, for tests that root runs: services are refused to root.
+const NOBODY: u32 = 65_534;
+
+/// Each writes its arguments down, one call a line, and does as much as the command that it stands for: launchctl knows
+/// which agents are loaded, each of them takes as many looks to end as `looks` says; what `launchctl print` and
+/// `systemctl show` tell is in a file; a call that begins like a line of `refused` fails.
+const LAUNCHCTL: &str = r#"
+case $1 in
+  bootstrap) : >"$here/loaded/$(basename "$3" .plist)" ;;
+  bootout)
+    if [ -e "$here/looks" ]; then mv "$here/looks" "$here/ending"; exit 36; fi
+    rm "$here/loaded/${2##*/}" ;;
+  print)
+    if [ -e "$here/ending" ]; then
+      left=$(cat "$here/ending")
+      if [ "$left" -eq 0 ]; then rm "$here/ending" "$here/loaded/${2##*/}"; else echo $((left - 1)) >"$here/ending"; fi
+    fi
+    [ -e "$here/loaded/${2##*/}" ] || { echo "Could not find service" >&2; exit 113; }
+    cat "$here/told-${2##*/}" 2>/dev/null || true ;;
+esac
+"#;
+const SYSTEMCTL: &str = r#"
+[ "$2" != show ] || cat "$here/told-$4" 2>/dev/null || printf 'LoadState=not-found\n'
+"#;
+const LOGINCTL: &str = r#"cat "$here/linger" 2>/dev/null || true"#;
+
+pub(crate) struct Person {
+    home: tempfile::TempDir,
+    program: PathBuf,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Person {
+    pub(crate) fn new() -> Person {
+        let home = tempfile::tempdir().unwrap();
+        let at = home.path();
+        let program = at.join("programs/remote-ollama-proxy");
+        for folder in ["programs", "stand-ins", "stand-ins/loaded"] {
+            fs::create_dir(at.join(folder)).unwrap();
+        }
+        // Where the build put it, another account may not look.
+        let built = env!("CARGO_BIN_EXE_remote-ollama-proxy");
+        fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(|_| ())).unwrap();
+        for (name, does) in [("launchctl", LAUNCHCTL), ("systemctl", SYSTEMCTL), ("loginctl", LOGINCTL)] {
+            executable(
+                &at.join("stand-ins").join(name),
+                &format!(
+                    "#!/bin/sh\nhere='{}'\necho \"{name} $*\" >>\"$here/calls\"\nif [ -e \"$here/refused\" ] && \
+                     echo \"{name} $*\" | grep -q -f \"$here/refused\"; then echo 'said no' >&2; exit 5; fi\n{does}",
+                    at.join("stand-ins").display()
+                ),
+            );
+        }
+        let person = Person { home, program };
+        person.own();
+        person
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub(crate) fn uid() -> u32 {
+        let uid = rustix::process::geteuid();
+        if uid.is_root() { NOBODY } else { uid.as_raw() }
+    }
+
+    /// Writes a file below the home folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        self.own();
+        path
+    }
+
+    /// Writes a file that the stand-ins go by.
+    pub(crate) fn tell(&self, name: &str, text: &str) {
+        self.write(&format!("stand-ins/{name}"), text);
+    }
+
+    /// Runs the binary with this manager's stand-in.
+    pub(crate) fn service(&self, manager: &str, args: &[&str]) -> Ended {
+        let mut command = self.command();
+        let output = command.args(["service", "--manager", manager]).args(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// With an Ollama where nobody's is: on the usual port there may be one.
+    pub(crate) fn install_with_ollama(&self, manager: &str) {
+        let config = self.write("ollama.toml", "upstream.url = 'http://127.0.0.1:1'");
+        let args = ["install", "--with-ollama=/bin/ls", "--config", config.to_str().unwrap()];
+        self.service(manager, &args).said(0);
+    }
+
+    /// The binary, in this account and with nothing else of the environment.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let path = format!("{}:/usr/bin:/bin", self.home().join("stand-ins").display());
+        command.env_clear().env("HOME", self.home()).env("PATH", path).current_dir("/");
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    /// What the managers were asked since the last time, without questions.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let file = self.home().join("stand-ins/calls");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let _ = fs::remove_file(file);
+        let questions = ["launchctl print ", "systemctl --user show ", "loginctl show-user "];
+        let asks = |line: &&str| !questions.iter().any(|question| line.starts_with(question));
+        text.lines().filter(asks).map(str::to_owned).collect()
+    }
+
+    /// Gives everything to the account, where it is another.
+    fn own(&self) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let mut folders = vec![self.home().to_owned()];
+        while let Some(folder) = folders.pop() {
+            chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    // A link to the file that was built.
+                    false if path == self.program => {}
+                    false => chown(path, Some(NOBODY), Some(NOBODY)).unwrap(),
+                }
+            }
+        }
+    }
+}
+
+impl Ended {
+    /// What it printed; it must have done so with this exit code, and complained of nothing.
+    pub(crate) fn said(self, code: u8) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(code.into()), ""), "{}", self.out);
+        self.out
+    }
+
+    /// What it complained of; it must have done so with this exit code.
+    pub(crate) fn complained(self, code: u8) -> String {
+        assert_eq!(self.code, Some(code.into()), "{} {}", self.out, self.err);
+        self.err
+    }
+}
+
+pub(crate) fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}

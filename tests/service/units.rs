@@ -1,0 +1,55 @@
+//! The units, read by systemd itself.
+
+use std::process::Command;
+
+use remote_ollama_proxy::cli::exit;
+
+use crate::person::{Person, executable};
+
+/// What systemd says against a unit; nothing, if it takes every line of it.
+fn verify(person: &Person, name: &str, text: &str) -> String {
+    let file = person.write(&format!("units/{name}"), text);
+    let output = Command::new("systemd-analyze")
+        .args(["--user", "verify"])
+        .arg(file)
+        .env("XDG_RUNTIME_DIR", person.home())
+        .env("HOME", person.home())
+        .output()
+        .expect("systemd-analyze is needed: sudo apt-get install systemd");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { said } else { format!("failed: {said}") }
+}
+
+#[test]
+fn systemd_takes_every_line() {
+    let person = Person::new();
+    // systemd looks whether the program is there.
+    let odd = person.home().join("a b/$c %d & <@HOME@>");
+    std::fs::create_dir_all(&odd).unwrap();
+    let program = odd.join("remote-ollama-proxy");
+    executable(&program, "");
+    let config = person.write("a b/\"$c\" 'd' %e.toml", "");
+    let args =
+        ["install", "--print", "--program", program.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let text = person.service("systemd", &args).said(exit::OK);
+    assert_eq!(verify(&person, "remote-ollama-proxy.service", &text), "");
+
+    let both = person.service("systemd", &["install", "--print", "--with-ollama=/bin/ls"]).said(exit::OK);
+    let (ollama, proxy) = both.split_once("\n\n# The proxy").unwrap();
+    assert_eq!(verify(&person, "remote-ollama-proxy-ollama.service", ollama), "");
+    assert_eq!(verify(&person, "remote-ollama-proxy.service", &format!("# The proxy{proxy}")), "");
+
+    // That it would say so.
+    let said = verify(&person, "remote-ollama-proxy.service", &text.replace("RestartSec", "RestartSek"));
+    assert!(said.contains("Unknown key 'RestartSek'"), "{said}");
+}
+
+/// The exit codes for which systemd does not try again are those where trying again can't help.
+#[test]
+fn codes_that_last_end_it() {
+    let person = Person::new();
+    let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
+    let last =
+        [exit::USAGE, exit::ROOT, exit::STATE, exit::NO_PERMISSION, exit::CONFIG].map(|c| c.to_string());
+    assert!(text.contains(&format!("\nRestartPreventExitStatus={}\n", last.join(" "))), "{text}");
+}
