@@ -20,6 +20,7 @@ func remember(c *Conn) bool {
 		conns.m = map[uint64]*Conn{}
 	}
 	conns.m[c.ID] = c
+	crowd.grew(len(conns.m))
 	if c.listener != nil {
 		c.listener.waiting++
 	}
@@ -36,6 +37,7 @@ func forget(c *Conn) {
 	}
 	if !c.claimed || c.released {
 		delete(conns.m, c.ID)
+		crowd.shrank(len(conns.m))
 	}
 	if c.after != nil {
 		c.after()
@@ -100,6 +102,7 @@ func Release(id uint64, abort bool) {
 		c.released = true
 		if c.over {
 			delete(conns.m, id)
+			crowd.shrank(len(conns.m))
 		}
 	}
 	conns.mu.Unlock()
