@@ -3,10 +3,14 @@
 mod acl;
 mod args;
 mod ask;
+mod cancel;
 mod check;
 mod reload;
 #[cfg(feature = "tailnet")]
 mod run;
+mod status;
+mod top;
+mod units;
 mod version;
 mod who;
 
@@ -37,7 +41,7 @@ pub mod exit {
         FAILURE = 1;
         /// The command line is wrong.
         USAGE = 2;
-        /// The tailnet's control server, or the running proxy, can't be reached.
+        /// The tailnet's control server, the running proxy or Ollama can't be reached.
         UNAVAILABLE = 69;
         /// The state folder can't be used.
         STATE = 73;
@@ -71,6 +75,15 @@ enum Command {
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
+    /// Say how the running node is: itself, its peers, Ollama, what runs, and the config in force.
+    #[command(after_help = exit::help())]
+    Status(status::StatusArgs),
+    /// Watch the running requests, and cancel one.
+    #[command(after_help = exit::help())]
+    Top(ConfigArgs),
+    /// Cancel a request that runs or waits.
+    #[command(after_help = exit::help())]
+    Cancel(cancel::CancelArgs),
     /// List every peer that the running node sees: what it may do, through what, and what it does now.
     #[command(after_help = exit::help())]
     Who(who::WhoArgs),
@@ -93,6 +106,9 @@ impl Cli {
             #[cfg(not(feature = "tailnet"))]
             Command::Run(args) => run_without_node(&args),
             Command::Check(args) => check::check(&args),
+            Command::Status(args) => status::status(&args),
+            Command::Top(args) => top::top(&args),
+            Command::Cancel(args) => cancel::cancel(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),
             Command::Acl(args) => acl::acl(&args),

@@ -5,6 +5,8 @@
 
 mod access_log;
 mod acl;
+#[path = "../support/admin.rs"]
+mod admin;
 mod churn;
 mod clients;
 mod endpoints;
@@ -12,6 +14,7 @@ mod ends;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;
+mod metrics;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
@@ -23,6 +26,8 @@ mod recorder;
 mod refusals;
 mod reload;
 mod revocation;
+mod status;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
+mod top;
 mod who;
