@@ -113,7 +113,7 @@ impl Collector for Identities {
             ("identity_bytes_in", "As bytes_in, by who asked", |t| t.bytes_in),
             ("identity_bytes_out", "As bytes_out, by who asked", |t| t.bytes_out),
         ] {
-            // The format wants a dot at the end, as the library adds it to all others.
+            // A dot at the end, as the library puts it to all others.
             let mut family =
                 encoder.encode_descriptor(name, &format!("{help}."), None, MetricType::Counter)?;
             let known = table.known.iter().map(|(identity, entry)| {

@@ -23,7 +23,7 @@ fn checked(text: &[u8]) -> String {
 #[tokio::test]
 async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
     let world = World::new(ollama::url(), "").await;
-    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let answer = world.ask(&post("/v1/chat/completions", &body.to_string())).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(world.ask(&get("/api/pull")).await.status(), 403);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -15,8 +16,8 @@ use crate::http::*;
 use crate::ollama;
 use crate::tailnet::World;
 
-const ROWS: u16 = 24;
-const COLUMNS: u16 = 120;
+const ROWS: NonZeroU16 = NonZeroU16::new(24).unwrap();
+const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 
 /// A terminal with a program on it.
 struct Screen {
@@ -35,8 +36,11 @@ impl Screen {
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        tcsetwinsize(&terminal, Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 })
-            .unwrap();
+        tcsetwinsize(
+            &terminal,
+            Winsize { ws_row: ROWS.get(), ws_col: COLUMNS.get(), ws_xpixel: 0, ws_ypixel: 0 },
+        )
+        .unwrap();
         let end = || Stdio::from(terminal.try_clone().unwrap());
         let mut command = world.command("top", &[]);
         let child = command.stdin(end()).stdout(end()).stderr(end()).kill_on_drop(true).spawn().unwrap();
