@@ -169,3 +169,30 @@ fn peer(member: &Member, connections: usize) -> StatusPeer {
         connections,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_told_the_outermost_first() {
+        let node = |state: &str, error: Option<&str>| Situation {
+            state: state.to_owned(),
+            error: error.map(str::to_owned),
+            ..Situation::default()
+        };
+        let up = node("Running", None);
+        let told = |stopping, node: &Situation, ollama| {
+            not_ready(stopping, node, ollama).map(|NotReady { what, reason }| (what, reason))
+        };
+        assert_eq!(told(false, &up, None), None);
+        let (what, reason) = told(false, &up, Some("refused")).unwrap();
+        assert_eq!((what, &*reason), (What::Ollama, "Ollama does not answer: refused"));
+        let expired = node("NeedsLogin", Some("the node key expired"));
+        let (what, reason) = told(false, &expired, Some("refused")).unwrap();
+        assert_eq!(what, What::Node);
+        assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
+        assert_eq!(told(false, &node("Running", Some("logs")), None).unwrap().0, What::Node);
+        assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod access;
 mod allowlist;
+mod cancel;
 mod ends;
 mod framing;
 mod headers;

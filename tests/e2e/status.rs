@@ -82,7 +82,7 @@ async fn running_and_waiting_requests_can_be_cancelled() {
     assert_eq!(String::from_utf8_lossy(&out.stdout), format!("request {wait} is cancelled\n"));
     assert!(waiting.rest().await.is_empty());
     world.proxy.process.line(&[&wait, "\"ended\":\"cancelled\""]).await;
-    assert_eq!(state(&world.until("the other one", "/requests", |_| true).await, "running"), [run.clone()]);
+    assert_eq!(state(&world.until("the other one", "/requests", |_| true).await, "running"), [run.as_str()]);
 
     let cancelled = world.admin("POST", &format!("/requests/{run}/cancel")).await;
     assert_eq!(cancelled.text(), r#"{"cancelled":true}"#);
