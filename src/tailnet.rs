@@ -22,8 +22,38 @@ pub trait Tailnet: Send + Sync + 'static {
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
 }
 
+/// How this node itself stands in the tailnet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Situation {
+    /// One of [`STATES`].
+    pub state: String,
+    /// MagicDNS name without the final dot.
+    pub dns_name: String,
+    /// Tailnet addresses.
+    pub addresses: Vec<IpAddr>,
+    /// When the node key expires, as RFC 3339; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_expiry: Option<String>,
+    /// All health warnings now in force.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Why nobody can reach the node until somebody acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The states of a node, by tailscale's names (`ipn.State`).
+pub const STATES: [&str; 5] = ["NeedsLogin", "NeedsMachineAuth", "Starting", "Running", "Stopped"];
+
+impl Situation {
+    /// Whether peers can reach the node.
+    pub fn is_running(&self) -> bool {
+        self.state == "Running" && self.error.is_none()
+    }
+}
+
 /// One peer of the netmap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Member {
     /// MagicDNS name without the final dot.
     pub node: String,
@@ -44,6 +74,12 @@ pub struct Member {
     /// Whether its key has expired; then nothing is admitted or granted.
     #[serde(default)]
     pub expired: bool,
+    /// The address and port through which packets go straight to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<String>,
+    /// Else the relay that passes them on; neither is there while no packets flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
     /// Tailnet addresses, each with what the policy says of it.
     pub addresses: Vec<Address>,
 }
@@ -65,6 +101,11 @@ impl Member {
     /// Whether this is still the peer of a connection: the same node, acting as the same principal.
     pub fn is(&self, peer: &Peer) -> bool {
         self.stable_id == peer.stable_id && self.user == peer.user && self.tags == peer.tags
+    }
+
+    /// Who acts: the user's login name, or the tags of a tagged device.
+    pub fn principal(&self) -> String {
+        self.user.clone().unwrap_or_else(|| self.tags.join(","))
     }
 
     /// What the policy says of one of its addresses; nothing good of one that it has not.

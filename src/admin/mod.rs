@@ -1,13 +1,19 @@
 //! The running proxy's own interface: HTTP over a Unix socket that only this account can open.
 
+mod answer;
+mod fetch;
+mod ollama;
 mod reload;
-#[cfg(feature = "tailnet")]
+mod requests;
 mod serve;
 mod socket;
+mod status;
 mod who;
 
+pub use answer::Admin;
+pub use ollama::{Model, Ollama};
 pub use reload::Reload;
-#[cfg(feature = "tailnet")]
-pub use serve::Admin;
+pub use requests::{Cancelled, Request, Requests, State};
 pub use socket::{AskFault, ask, path};
+pub use status::{Most, NotReady, Status, StatusPeer, What};
 pub use who::{Who, WhoPeer};

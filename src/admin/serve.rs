@@ -1,4 +1,4 @@
-//! The answering side: who may connect, and what is answered.
+//! The answering side: who may connect.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,37 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
 
-use super::reload::Reload;
+use super::answer::Admin;
 use super::socket::path;
-use super::who::Who;
-use crate::proxy::Proxy;
-use crate::settings::Settings;
-use crate::tailnet::Member;
-
-/// What there is to ask about.
-pub struct Admin {
-    settings: Arc<Settings>,
-    proxy: Proxy,
-    roster: watch::Receiver<Arc<Vec<Member>>>,
-}
 
 impl Admin {
-    /// An interface to a running proxy and the latest netmap in `roster`.
-    pub fn new(settings: Arc<Settings>, proxy: Proxy, roster: watch::Receiver<Arc<Vec<Member>>>) -> Self {
-        Admin { settings, proxy, roster }
-    }
-
     /// Opens the socket. What connects is answered until the returned task is aborted.
     ///
     /// # Errors
@@ -62,32 +40,12 @@ impl Admin {
                 }
             };
             let admin = Arc::clone(&self);
-            let service = service_fn(move |request| {
-                let answer = admin.answer(&request);
-                async move { Ok::<_, Infallible>(answer) }
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
-    }
-
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let body = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/who") => serde_json::to_vec(&self.who()),
-            (&Method::POST, "/reload") => serde_json::to_vec(&Reload::from(self.settings.reload())),
-            _ => return answer(StatusCode::NOT_FOUND, b"{}".to_vec()),
-        };
-        match body {
-            Ok(body) => answer(StatusCode::OK, body),
-            Err(error) => {
-                tracing::error!(%error, "an answer on the admin socket");
-                answer(StatusCode::INTERNAL_SERVER_ERROR, b"{}".to_vec())
-            }
-        }
-    }
-
-    fn who(&self) -> Who {
-        let roster = Arc::clone(&self.roster.borrow());
-        Who::new(&self.settings.config(), &roster, &self.proxy.live().sessions())
     }
 }
 
@@ -107,11 +65,4 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 fn is_ours(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
-}
-
-fn answer(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -4,11 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{HeaderValue, Method, StatusCode};
 use tokio::net::UnixStream;
+
+use super::fetch::{Fault, fetch};
 
 /// The socket of the proxy with this state folder.
 pub fn path(state_dir: &Path) -> PathBuf {
@@ -36,7 +35,7 @@ pub enum AskFault {
     },
     /// It broke off.
     #[error("the running proxy broke off: {0}")]
-    BrokenOff(#[from] hyper::Error),
+    BrokenOff(Fault),
     /// It knows no such question.
     #[error("the running proxy answered {0}: is it of another version?")]
     Status(StatusCode),
@@ -53,27 +52,7 @@ pub async fn ask(path: &Path, method: Method, target: &str) -> Result<Bytes, Ask
         }
         _ => AskFault::Socket { path: path.to_owned(), reason },
     })?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.method_mut() = method;
-    *request.uri_mut() = http::Uri::try_from(target).unwrap_or_default();
-    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
-    let answer = async {
-        let response: Response<_> = sender.send_request(request).await?;
-        let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
-    };
-    // The connection does its work until the answer is whole.
-    tokio::pin!(answer, connection);
-    let mut open = true;
-    let (status, body) = loop {
-        tokio::select! {
-            whole = &mut answer => break whole.map_err(AskFault::BrokenOff)?,
-            ended = &mut connection, if open => {
-                ended?;
-                open = false;
-            }
-        }
-    };
+    let host = HeaderValue::from_static("localhost");
+    let (status, body) = fetch(stream, host, method, target).await.map_err(AskFault::BrokenOff)?;
     if status == StatusCode::OK { Ok(body) } else { Err(AskFault::Status(status)) }
 }

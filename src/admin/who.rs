@@ -94,6 +94,6 @@ fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer 
         priority,
         faults: Rights::merge(mode, &grants).faults,
         connections: own().count(),
-        running: own().filter_map(|s| s.running()).map(|r| named(r.endpoint)).collect(),
+        running: own().filter_map(|s| s.running()).map(named).collect(),
     }
 }

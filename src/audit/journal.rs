@@ -108,7 +108,7 @@ fn standing(access: Access, member: &Member) -> Standing {
     let grants = member.grants();
     Standing {
         node: member.node.clone(),
-        principal: member.user.clone().unwrap_or_else(|| member.tags.join(",")),
+        principal: member.principal(),
         faults: Rights::merge(access, &grants).faults,
         grants,
     }
@@ -125,11 +125,8 @@ mod tests {
             node: format!("{id}.tailnet.test"),
             stable_id: id.to_owned(),
             user: Some("anna@example.com".to_owned()),
-            tags: Vec::new(),
-            os: String::new(),
-            online: true,
-            expired: false,
             addresses: vec![Address { ip, admitted, grants }],
+            ..Member::default()
         }
     }
 

@@ -1,7 +1,10 @@
 //! One record for each request when it ends: who, what, the outcome. Never content: no body, query,
 //! prompt, header or key.
 
+mod gauges;
+mod identities;
 mod journal;
+mod metrics;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,8 +14,11 @@ use http::{Method, StatusCode};
 
 use crate::peer::{Peer, shown};
 use crate::policy::Endpoint;
+use metrics::Done;
 
+pub use gauges::Now;
 pub use journal::{Journal, Standing};
+pub use metrics::Metrics;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub enum Ended {
     TimedOut,
     /// The peer lost access while it ran.
     Revoked,
+    /// Somebody at this machine cancelled it while it ran or waited.
+    Cancelled,
     /// The proxy stopped before the answer was whole.
     Stopped,
     /// Ollama could not be reached or broke off.
@@ -34,6 +42,18 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Each of them.
+    pub const ALL: [Ended; 8] = [
+        Ended::Complete,
+        Ended::Refused,
+        Ended::ClientLeft,
+        Ended::TimedOut,
+        Ended::Revoked,
+        Ended::Cancelled,
+        Ended::Stopped,
+        Ended::UpstreamFailed,
+    ];
+
     /// As it is logged.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,21 +62,32 @@ impl Ended {
             Ended::ClientLeft => "client-left",
             Ended::TimedOut => "timed-out",
             Ended::Revoked => "revoked",
+            Ended::Cancelled => "cancelled",
             Ended::Stopped => "stopped",
             Ended::UpstreamFailed => "upstream-failed",
         }
     }
 }
 
-/// What is known of a request. It is logged when this is dropped, so each request is logged once,
-/// whatever becomes of it.
+/// What has passed of a request's bodies.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes of the request's body that went on to Ollama.
+    pub bytes_in: AtomicU64,
+    /// Bytes of the answer's body.
+    pub bytes_out: AtomicU64,
+}
+
+/// What is known of a request. It is logged and counted when this is dropped, so each request
+/// is so once, whatever becomes of it.
 #[derive(Debug)]
 pub struct Record {
     id: u64,
     peer: Arc<Peer>,
     method: Method,
-    started: Instant,
-    queued: Duration,
+    /// When its head had arrived.
+    pub started: Instant,
+    queued: Option<Duration>,
     first_byte: Option<Duration>,
     status: Option<StatusCode>,
     /// The endpoint, once the policy has permitted the request.
@@ -64,13 +95,12 @@ pub struct Record {
     /// The path of a request without endpoint.
     path: Option<String>,
     rule: Option<&'static str>,
-    /// Bytes of the request's body that went on to Ollama.
-    pub bytes_in: Arc<AtomicU64>,
-    /// Bytes of the answer's body.
-    pub bytes_out: u64,
+    /// Counted as it passes.
+    pub traffic: Arc<Traffic>,
     ended: Option<Ended>,
     /// Set by whoever cuts the connection.
     cut: Arc<OnceLock<Ended>>,
+    metrics: Arc<Metrics>,
 }
 
 /// The most characters of a path that are logged.
@@ -79,29 +109,35 @@ const PATH_MAX: usize = 100;
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Record {
-    /// A request has begun. `cut` says how its connection was cut, should that happen.
-    pub fn new(peer: Arc<Peer>, method: &Method, cut: Arc<OnceLock<Ended>>) -> Self {
+    /// A request has begun. `cut` says how its connection was cut, should that happen; `metrics` counts
+    /// it when it has ended.
+    pub fn new(peer: Arc<Peer>, method: &Method, cut: Arc<OnceLock<Ended>>, metrics: Arc<Metrics>) -> Self {
         Record {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             peer,
             method: method.clone(),
             started: Instant::now(),
-            queued: Duration::ZERO,
+            queued: None,
             first_byte: None,
             status: None,
             endpoint: None,
             path: None,
             rule: None,
-            bytes_in: Arc::default(),
-            bytes_out: 0,
+            traffic: Arc::default(),
             ended: None,
             cut,
+            metrics,
         }
+    }
+
+    /// The request's id: unique on this machine.
+    pub fn id(&self) -> String {
+        request_id(self.id)
     }
 
     /// The request's turn has come, after it has waited for `queued`.
     pub fn begins(&mut self, queued: Duration) {
-        self.queued = queued;
+        self.queued = Some(queued);
     }
 
     /// Ollama's answer begins with `status`.
@@ -134,10 +170,22 @@ impl Drop for Record {
             (Some(cut), _) => *cut,
             (None, None) => Ended::ClientLeft,
         };
+        let took = self.started.elapsed();
+        self.metrics.count(&Done {
+            peer: &self.peer,
+            endpoint: self.endpoint,
+            status: self.status,
+            rule: self.rule,
+            ended,
+            traffic: &self.traffic,
+            queued: self.queued,
+            first_byte: self.first_byte,
+            took,
+        });
         let ms = |d: Duration| d.as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "access",
-            id = request_id(self.id),
+            id = self.id(),
             node = &*shown(&self.peer.node),
             principal = &*shown(&self.peer.principal()),
             addr = %self.peer.addr,
@@ -146,11 +194,11 @@ impl Drop for Record {
             path = self.path,
             status = self.status.map(|s| s.as_u16()),
             rule = self.rule,
-            bytes_in = self.bytes_in.load(Ordering::Relaxed),
-            bytes_out = self.bytes_out,
-            queue_ms = ms(self.queued),
+            bytes_in = self.traffic.bytes_in.load(Ordering::Relaxed),
+            bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
+            queue_ms = ms(self.queued.unwrap_or_default()),
             first_byte_ms = self.first_byte.map(ms),
-            ms = ms(self.started.elapsed()),
+            ms = ms(took),
             ended = ended.name(),
         );
     }

@@ -28,11 +28,13 @@ pub(super) fn ask<T: DeserializeOwned>(
     })
 }
 
+/// What questions are asked with.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("the async runtime does not start")
+}
+
 fn text(config: &Config, method: Method, target: &str) -> anyhow::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime does not start")?;
-    let answer = runtime.block_on(admin::ask(&admin::path(&config.node.state_dir), method, target))?;
+    let answer = runtime()?.block_on(admin::ask(&admin::path(&config.node.state_dir), method, target))?;
     Ok(String::from_utf8(answer.into())?)
 }

@@ -3,6 +3,7 @@
 mod acl;
 mod args;
 mod ask;
+mod cancel;
 mod check;
 mod completions;
 mod found;
@@ -13,6 +14,9 @@ mod root;
 #[cfg(feature = "tailnet")]
 mod run;
 mod service;
+mod status;
+mod top;
+mod units;
 mod version;
 mod who;
 
@@ -49,7 +53,7 @@ pub mod exit {
         NOT_INSTALLED = 4;
         /// Run as root, which needs to be meant.
         ROOT = 67;
-        /// The tailnet's control server, or the running proxy, can't be reached.
+        /// The tailnet's control server, the running proxy or Ollama can't be reached.
         UNAVAILABLE = 69;
         /// The system's service manager is missing or refuses.
         MANAGER = 71;
@@ -90,6 +94,15 @@ enum Command {
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
+    /// Say how the running node is: itself, its peers, Ollama, what runs, and the config in force.
+    #[command(after_help = exit::help())]
+    Status(status::StatusArgs),
+    /// Watch the running requests, and cancel one.
+    #[command(after_help = exit::help())]
+    Top(ConfigArgs),
+    /// Cancel a request that runs or waits.
+    #[command(after_help = exit::help())]
+    Cancel(cancel::CancelArgs),
     /// List every peer that the running node sees: what it may do, through what, and what it does now.
     #[command(after_help = exit::help())]
     Who(who::WhoArgs),
@@ -117,6 +130,9 @@ impl Cli {
         let code = match self.command {
             Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
             Command::Check(args) => check::check(&args),
+            Command::Status(args) => status::status(&args),
+            Command::Top(args) => top::top(&args),
+            Command::Cancel(args) => cancel::cancel(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),
             Command::Acl(args) => acl::acl(&args),

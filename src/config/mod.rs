@@ -4,6 +4,7 @@
 mod checked;
 mod fault;
 mod file;
+mod listing;
 mod parse;
 mod raw;
 mod section;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,12 +18,12 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
-use super::live::Session;
+use super::live::{self, Session};
 use super::refuse::Failure;
 use super::upload::{Alive, Upload};
 use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
-use crate::audit::{Ended, Record};
+use crate::audit::{Ended, Metrics, Record};
 use crate::policy::Endpoint;
 use crate::upstream::{Stream, Upstream};
 
@@ -175,25 +176,40 @@ pub(super) struct Job {
     pub(super) record: Record,
     session: Arc<Session>,
     slot: Option<admission::Slot>,
+    listed: bool,
     _busy: Busy,
 }
 
 impl Job {
-    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method) -> Self {
-        let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark());
-        Job { record, session: Arc::clone(session), slot: None, _busy: busy }
+    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
+        let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark(), metrics);
+        Job { record, session: Arc::clone(session), slot: None, listed: false, _busy: busy }
+    }
+
+    /// The policy has permitted the request, which waits for its turn.
+    pub(super) fn permitted(&mut self, endpoint: Endpoint) {
+        self.record.endpoint = Some(endpoint);
+        self.listed = true;
+        self.session.waits(live::Request {
+            id: self.record.id(),
+            endpoint,
+            since: self.record.started,
+            running: false,
+            traffic: Arc::clone(&self.record.traffic),
+        });
     }
 
     /// The request may run.
-    pub(super) fn begin(&mut self, endpoint: Endpoint, slot: admission::Slot) {
-        self.session.begin(endpoint);
+    pub(super) fn begin(&mut self, slot: admission::Slot, queued: Duration) {
+        self.record.begins(queued);
+        self.session.begin();
         self.slot = Some(slot);
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if self.slot.is_some() {
+        if self.listed {
             self.session.done();
         }
     }
@@ -224,7 +240,7 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers belong to this hop; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
-                    self.job.record.bytes_out += data.len() as u64;
+                    self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Poll::Ready(Some(Err(e))) => return self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::audit::Ended;
+use crate::audit::{Ended, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{Access, Endpoint, Rights};
@@ -32,19 +32,25 @@ pub struct Session {
     /// When it was accepted.
     pub since: Instant,
     rights: Mutex<Arc<Rights>>,
-    running: Mutex<Option<Running>>,
+    request: Mutex<Option<Request>>,
     cut: Arc<OnceLock<Ended>>,
     cut_now: Notify,
     abort: Abort,
 }
 
-/// A request that has been permitted and has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Running {
+/// A request that the policy has permitted and that has not ended.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// As in its record.
+    pub id: String,
     /// What was asked for.
     pub endpoint: Endpoint,
     /// When its head had arrived.
     pub since: Instant,
+    /// Whether its turn has come.
+    pub running: bool,
+    /// What has passed of it.
+    pub traffic: Arc<Traffic>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -61,7 +67,7 @@ impl Live {
             local,
             since: Instant::now(),
             rights: Mutex::new(Arc::new(rights)),
-            running: Mutex::new(None),
+            request: Mutex::new(None),
             cut: Arc::default(),
             cut_now: Notify::new(),
             abort,
@@ -73,6 +79,11 @@ impl Live {
     /// The connections at this moment, oldest first.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
+    }
+
+    /// Breaks the connection of the request with this id, running or waiting; false if there is none.
+    pub fn cancel(&self, id: &str) -> bool {
+        self.sessions().iter().any(|session| session.cancel(id))
     }
 
     /// How often everybody has been judged.
@@ -115,17 +126,30 @@ impl Session {
         Arc::clone(&lock(&self.rights))
     }
 
-    /// The request that runs now.
-    pub fn running(&self) -> Option<Running> {
-        *lock(&self.running)
+    /// The request that runs or waits now.
+    pub fn request(&self) -> Option<Request> {
+        lock(&self.request).clone()
     }
 
-    pub(super) fn begin(&self, endpoint: Endpoint) {
-        *lock(&self.running) = Some(Running { endpoint, since: Instant::now() });
+    /// The endpoint of the request that runs now.
+    pub fn running(&self) -> Option<Endpoint> {
+        lock(&self.request).as_ref().filter(|r| r.running).map(|r| r.endpoint)
+    }
+
+    /// A request waits for its turn.
+    pub(super) fn waits(&self, request: Request) {
+        *lock(&self.request) = Some(request);
+    }
+
+    /// Its turn has come.
+    pub(super) fn begin(&self) {
+        if let Some(request) = &mut *lock(&self.request) {
+            request.running = true;
+        }
     }
 
     pub(super) fn done(&self) {
-        *lock(&self.running) = None;
+        *lock(&self.request) = None;
     }
 
     /// How the connection was cut, for the record of the request that was cut with it.
@@ -139,6 +163,16 @@ impl Session {
             (self.abort)();
             self.cut_now.notify_one();
         }
+    }
+
+    fn cancel(&self, id: &str) -> bool {
+        let request = lock(&self.request);
+        let found = request.as_ref().is_some_and(|r| r.id == id);
+        if found {
+            tracing::info!(target: "access", peer = %self.peer, id, "cancelled at this machine: connection cut");
+            self.cut(Ended::Cancelled); // under the lock, so that it hits no later request
+        }
+        found
     }
 
     /// Breaks the connection without a word on how what ran on it has ended.
@@ -163,7 +197,7 @@ impl Session {
         let rights = Arc::new(rights);
         *lock(&self.rights) = Arc::clone(&rights);
         // Read after that: a request that begins meanwhile sees the new rights.
-        verdict.admitted && self.running().is_none_or(|r| rights.allows(r.endpoint))
+        verdict.admitted && self.running().is_none_or(|endpoint| rights.allows(endpoint))
     }
 
     fn lose(&self) {

@@ -12,6 +12,6 @@ mod serve;
 mod upload;
 mod wire;
 
-pub use live::{Live, Running, Session};
+pub use live::{Live, Request, Session};
 pub use rules::Rules;
 pub use serve::{Drained, Proxy};

@@ -27,7 +27,7 @@ use super::rules::Rules;
 use super::upload::Upload;
 use super::wire::{Trouble, Watch, Wire};
 use crate::admission::Admission;
-use crate::audit::Ended;
+use crate::audit::{Ended, Metrics};
 use crate::listen::{Accepted, Left, Listen};
 use crate::policy::{HEAD_MAX, Refusal, Rights};
 use crate::tailnet::{Member, Tailnet};
@@ -46,6 +46,7 @@ pub struct Proxy {
     tailnet: Arc<dyn Tailnet>,
     admission: Admission,
     live: Live,
+    metrics: Arc<Metrics>,
 }
 
 /// How serving ended.
@@ -58,7 +59,8 @@ pub struct Drained {
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        Proxy { rules, tailnet, admission: Admission::default(), live: Live::default() }
+        let (admission, live, metrics) = (Admission::default(), Live::default(), Arc::default());
+        Proxy { rules, tailnet, admission, live, metrics }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -68,6 +70,11 @@ impl Proxy {
     /// The connections there are.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What has been counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Requests that run, and that wait for their turn.
@@ -216,7 +223,8 @@ struct Client<Io> {
 impl<Io: AsyncRead + Unpin> Client<Io> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Io>> {
         let (head, body) = request.into_parts();
-        let mut job = Job::new(&self.session, self.watch.busy(), &head.method);
+        let metrics = Arc::clone(&self.proxy.metrics);
+        let mut job = Job::new(&self.session, self.watch.busy(), &head.method, metrics);
         self.by_end.store(head.version == Version::HTTP_10, Ordering::Relaxed);
         match self.ask(&head, body, &mut job).await {
             Ok((response, link)) => {
@@ -247,13 +255,12 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         self.watch.next_head().map_err(Failure::Framing)?;
         let Rules { policy, limits, upstream, .. } = &*self.proxy.rules();
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
-        job.record.endpoint = Some(permit.endpoint());
+        job.permitted(permit.endpoint());
         let grant = permit.grant();
         let (identity, asked) = (self.session.peer.identity(), Instant::now());
         let turn = self.proxy.admission.admit(limits, identity, grant, permit.computes());
         let admitted = self.watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
-        job.record.begins(asked.elapsed());
-        job.begin(permit.endpoint(), admitted);
+        job.begin(admitted, asked.elapsed());
         // While the request waited, or just now, the peer may have been judged anew; from here on
         // whoever judges sees the request running.
         if !self.session.rights().allows(permit.endpoint()) {
@@ -261,8 +268,8 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         }
         let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
         let too_large = || Failure::TooLarge(max_body);
-        let passed = Arc::clone(&job.record.bytes_in);
-        let (body, grew) = Upload::new(body, max_body, passed).ok_or_else(too_large)?;
+        let traffic = Arc::clone(&job.record.traffic);
+        let (body, grew) = Upload::new(body, max_body, traffic).ok_or_else(too_large)?;
         let answered = forward(&permit, head, body, upstream, &self.slot, &self.watch).await;
         if grew.is_set() { Err(too_large()) } else { answered }
     }

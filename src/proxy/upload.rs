@@ -2,18 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::audit::Traffic;
+
 /// A request's body. It passes on what comes, chunk by chunk.
 pub(super) struct Upload {
     body: Incoming,
     left: u64,
-    passed: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     too_large: TooLarge,
     /// Held as long as there is something left to pass on.
     alive: Alive,
@@ -41,14 +43,14 @@ impl TooLarge {
 }
 
 impl Upload {
-    /// `passed` counts the bytes. `None` if the client has said that more than `max` will come.
-    pub(super) fn new(body: Incoming, max: u64, passed: Arc<AtomicU64>) -> Option<(Self, TooLarge)> {
+    /// `traffic` counts the bytes. `None` if the client has said that more than `max` will come.
+    pub(super) fn new(body: Incoming, max: u64, traffic: Arc<Traffic>) -> Option<(Self, TooLarge)> {
         if body.size_hint().lower() > max {
             return None;
         }
         let too_large = TooLarge::default();
         Some((
-            Upload { body, left: max, passed, too_large: too_large.clone(), alive: Alive::default() },
+            Upload { body, left: max, traffic, too_large: too_large.clone(), alive: Alive::default() },
             too_large,
         ))
     }
@@ -88,7 +90,7 @@ impl Body for Upload {
             return Poll::Ready(Some(Err(Cut::TooLarge)));
         }
         self.left -= len;
-        self.passed.fetch_add(len, Ordering::Relaxed);
+        self.traffic.bytes_in.fetch_add(len, Ordering::Relaxed);
         Poll::Ready(Some(Ok(frame)))
     }
 

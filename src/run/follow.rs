@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::situation;
 use crate::audit::Journal;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
-use crate::tailnet::Member;
-use crate::tsnet::{Error, Event, Node};
+use crate::tailnet::{Member, Situation};
+use crate::tsnet::{Error, Event, Node, Status};
 
 /// How often live connections are judged without a notification, for what comes about by the clock
 /// alone, such as the expiry of a peer's key.
@@ -21,17 +22,26 @@ pub(super) struct Follower {
     node: Arc<Node>,
     proxy: Proxy,
     roster: watch::Sender<Arc<Vec<Member>>>,
+    situation: watch::Sender<Situation>,
     changed: Notify,
 }
 
 impl Follower {
-    pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy) -> Self {
-        Follower { settings, node, proxy, roster: watch::Sender::default(), changed: Notify::new() }
+    /// `status` is that of the node, which has just come up.
+    pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy, status: &Status) -> Self {
+        let situation = watch::Sender::new(situation::first(status));
+        let (roster, changed) = (watch::Sender::default(), Notify::new());
+        Follower { settings, node, proxy, roster, situation, changed }
     }
 
     /// Everybody in the netmap, as of the last change.
     pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
         self.roster.subscribe()
+    }
+
+    /// How the node stands, as of the last event.
+    pub(super) fn situation(&self) -> watch::Receiver<Situation> {
+        self.situation.subscribe()
     }
 
     /// Returns what the node can't go on with.
@@ -45,6 +55,7 @@ impl Follower {
     async fn events(&self) -> Result<(), Error> {
         let mut events = self.node.events().await?;
         while let Some(event) = events.next().await {
+            self.situation.send_modify(|known| situation::note(known, &event));
             match event {
                 Event::Running => tracing::info!("the tailnet node is running"),
                 Event::Health(warnings) if warnings.is_empty() => {

@@ -1,11 +1,13 @@
 //! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
 
 mod follow;
+mod situation;
 mod stop;
 mod word;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,7 +49,7 @@ pub enum Failure {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
-    let started = Instant::now();
+    let (started, since) = (Instant::now(), SystemTime::now());
     let settings = Arc::new(settings);
     let config = &*settings.config();
     let explain = |error| explain(error, config);
@@ -74,10 +76,17 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone());
-    let admin = Admin::new(Arc::clone(&settings), proxy.clone(), follower.roster())
-        .start()
-        .map_err(Failure::Admin)?;
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), &status);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let admin = Admin {
+        settings: Arc::clone(&settings),
+        proxy: proxy.clone(),
+        roster: follower.roster(),
+        node: follower.situation(),
+        started: since,
+        stopping: Arc::clone(&stopping),
+    };
+    let admin = admin.start().map_err(Failure::Admin)?;
     let mut failed = None;
     let told = async {
         tokio::select! {
@@ -85,6 +94,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             error = follower.run() => failed = Some(error),
             never = reload_on_signal(&settings) => match never {},
         }
+        stopping.store(true, Ordering::Relaxed);
         let deadline = settings.config().drain_timeout;
         tracing::info!(?deadline, "stopping: running requests may end");
     };

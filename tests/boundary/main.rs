@@ -6,6 +6,7 @@
 mod access;
 mod allowlist;
 mod bodies;
+mod cancel;
 mod ends;
 mod framing;
 mod headers;

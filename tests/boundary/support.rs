@@ -79,8 +79,8 @@ impl Word {
             tags: peer.tags,
             os: peer.os,
             online: true,
-            expired: false,
             addresses: vec![Address { ip: peer.addr.ip(), admitted, grants }],
+            ..Member::default()
         }]
     }
 }

@@ -5,12 +5,15 @@
 
 mod access_log;
 mod acl;
+#[path = "../support/admin.rs"]
+mod admin;
 mod clients;
 mod endpoints;
 mod ends;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;
+mod metrics;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
@@ -22,6 +25,8 @@ mod recorder;
 mod refusals;
 mod reload;
 mod revocation;
+mod status;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
+mod top;
 mod who;

@@ -174,9 +174,10 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
 
 /* JSON of everybody in the netmap, with access to our TCP port and the values
  * granted under an app capability: [{"node", "stable_id", "user" or "tags",
- * "os", "online", "expired", "addresses": [{"ip", "admitted": may connect,
- * "grants": [...]}, ...]}, ...]. NULL on failure; to be freed with
- * tailscale_free. */
+ * "os", "online", "expired", "direct": the "ip:port" behind which it is reached
+ * or "relay": what passes its packets on, while any flow, "addresses": [{"ip",
+ * "admitted": may connect, "grants": [...]}, ...]}, ...]. NULL on failure; to be
+ * freed with tailscale_free. */
 extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
 extern void tailscale_free(char *text);
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
 	"tailscale.com/wgengine/filter"
 )
@@ -22,6 +23,8 @@ type Peer struct {
 	OS        string     `json:"os,omitempty"`
 	Online    bool       `json:"online,omitempty"`
 	Expired   bool       `json:"expired,omitempty"` // its node key; then nothing is admitted or granted
+	Direct    string     `json:"direct,omitempty"`  // "ip:port" through which packets go straight to it
+	Relay     string     `json:"relay,omitempty"`   // else what passes them on; both are empty while none flow
 	Addresses []PeerAddr `json:"addresses"`
 }
 
@@ -65,6 +68,7 @@ func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Pee
 		} else if owner, ok := status.User[st.UserID]; ok {
 			p.User = owner.LoginName
 		}
+		p.Direct, p.Relay = pathOf(st)
 		p.Addresses = []PeerAddr{}
 		for _, ip := range st.TailscaleIPs {
 			addr := PeerAddr{IP: ip}
@@ -77,6 +81,20 @@ func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Pee
 	}
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.StableID, b.StableID)) })
 	return peers, nil
+}
+
+// pathOf tells how packets reach a peer now. A peer has a home relay whether or
+// not anything goes through it, so an idle one has no path.
+func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
+	switch {
+	case st.CurAddr != "":
+		return st.CurAddr, ""
+	case st.PeerRelay != "":
+		return "", st.PeerRelay
+	case st.Active:
+		return "", st.Relay
+	}
+	return "", ""
 }
 
 func (a *PeerAddr) judge(live *filter.Filter, ours []netip.Addr, port uint16, capability tailcfg.PeerCapability) {

@@ -1,0 +1,134 @@
+//! What can be asked, and the answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::ollama::Ollama;
+use super::reload::Reload;
+use super::requests::{Cancelled, Requests};
+use super::status::{NotReady, Parts, Status, not_ready};
+use super::who::Who;
+use crate::audit::Now;
+use crate::proxy::Proxy;
+use crate::settings::Settings;
+use crate::tailnet::{Member, Situation};
+
+/// What there is to ask about.
+pub struct Admin {
+    /// The config in force.
+    pub settings: Arc<Settings>,
+    /// The boundary.
+    pub proxy: Proxy,
+    /// The latest netmap.
+    pub roster: watch::Receiver<Arc<Vec<Member>>>,
+    /// The node.
+    pub node: watch::Receiver<Situation>,
+    /// When the proxy started.
+    pub started: SystemTime,
+    /// Whether it has been told to stop.
+    pub stopping: Arc<AtomicBool>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Admin {
+    pub(super) async fn answer(&self, method: &Method, path: &str) -> Answer {
+        match (method, path) {
+            (&Method::GET, "/who") => json(StatusCode::OK, &self.who()),
+            (&Method::GET, "/status") => json(StatusCode::OK, &self.status().await),
+            (&Method::GET, "/requests") => {
+                json(StatusCode::OK, &Requests::new(&self.proxy.live().sessions()))
+            }
+            (&Method::GET, "/healthz") => text("text/plain; charset=utf-8", "ok\n".to_owned()),
+            (&Method::GET, "/readyz") => match self.not_ready().await {
+                Some(why) => json(StatusCode::SERVICE_UNAVAILABLE, &why),
+                None => text("text/plain; charset=utf-8", "ok\n".to_owned()),
+            },
+            (&Method::GET, "/metrics") => {
+                text("application/openmetrics-text; version=1.0.0; charset=utf-8", self.metrics().await)
+            }
+            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
+            (&Method::POST, path) => match request_to_cancel(path) {
+                Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.proxy.live().cancel(id) }),
+                None => unknown(),
+            },
+            _ => unknown(),
+        }
+    }
+
+    fn who(&self) -> Who {
+        let roster = Arc::clone(&self.roster.borrow());
+        Who::new(&self.settings.config(), &roster, &self.proxy.live().sessions())
+    }
+
+    async fn status(&self) -> Status {
+        let config = self.settings.config();
+        let ollama = Ollama::ask(&config.upstream).await;
+        let roster = Arc::clone(&self.roster.borrow());
+        let parts = Parts {
+            config: &config,
+            proxy: &self.proxy,
+            roster: &roster,
+            node: self.node.borrow().clone(),
+            started: self.started,
+            stopping: self.stopping.load(Ordering::Relaxed),
+        };
+        Status::new(parts, ollama)
+    }
+
+    async fn not_ready(&self) -> Option<NotReady> {
+        let fault = Ollama::answers(&self.settings.config().upstream).await.err();
+        not_ready(self.stopping.load(Ordering::Relaxed), &self.node.borrow(), fault.as_deref())
+    }
+
+    async fn metrics(&self) -> String {
+        let ollama_up = Ollama::answers(&self.settings.config().upstream).await.is_ok();
+        let (running, waiting) = self.proxy.load();
+        self.proxy.metrics().text(&Now {
+            running,
+            waiting,
+            connections: self.proxy.live().sessions().len(),
+            node: &self.node.borrow(),
+            ollama_up,
+            started: self.started,
+        })
+    }
+}
+
+/// The ID in `/requests/ID/cancel`.
+fn request_to_cancel(path: &str) -> Option<&str> {
+    path.strip_prefix("/requests/")?.strip_suffix("/cancel")
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => answer(status, "application/json", body),
+        Err(error) => {
+            tracing::error!(%error, "an answer on the admin socket");
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "application/json", b"{}".to_vec())
+        }
+    }
+}
+
+fn text(kind: &'static str, body: String) -> Answer {
+    answer(StatusCode::OK, kind, body.into_bytes())
+}
+
+fn unknown() -> Answer {
+    answer(StatusCode::NOT_FOUND, "application/json", b"{}".to_vec())
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

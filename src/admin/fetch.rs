@@ -1,0 +1,48 @@
+//! One request on a stream of its own, to a server on this machine.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The most bytes of an answer.
+const MOST: usize = 16 << 20;
+
+/// Why there is no answer.
+pub(super) type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Asks for `target`; the answer's status and body.
+pub(super) async fn fetch<S>(
+    stream: S,
+    host: HeaderValue,
+    method: Method,
+    target: &str,
+) -> Result<(StatusCode, Bytes), Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::try_from(target)?;
+    request.headers_mut().insert(http::header::HOST, host);
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, Limited::new(response.into_body(), MOST).collect().await?.to_bytes()))
+    };
+    // The connection does its work until the answer is whole.
+    tokio::pin!(answer, connection);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            whole = &mut answer => return whole,
+            ended = &mut connection, if open => {
+                ended?;
+                open = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What Ollama says of itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Fault, fetch};
+use crate::upstream::Upstream;
+
+/// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Ollama as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ollama {
+    /// Where it is.
+    pub url: String,
+    /// Its version, if it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The models that it has loaded.
+    #[serde(default)]
+    pub models: Vec<Model>,
+    /// Why it does not answer, or not all of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// A model that is loaded. Source: Ollama's docs/api.md, "List running models".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// Bytes of memory.
+    #[serde(default)]
+    pub size: u64,
+    /// Of them, those on a GPU.
+    #[serde(default)]
+    pub size_vram: u64,
+    /// When it is unloaded unless it is asked again, as RFC 3339.
+    #[serde(default)]
+    pub expires_at: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    models: Vec<Model>,
+}
+
+impl Ollama {
+    /// Asks for all of it.
+    pub(super) async fn ask(upstream: &Upstream) -> Ollama {
+        let mut ollama = Ollama { url: upstream.to_string(), ..Ollama::default() };
+        let asked = async {
+            ollama.version = Some(get::<Version>(upstream, "/api/version").await?.version);
+            ollama.models = get::<Models>(upstream, "/api/ps").await?.models;
+            Ok(())
+        };
+        ollama.fault = in_time(asked).await.err();
+        ollama
+    }
+
+    /// Asks whether it is there.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) async fn answers(upstream: &Upstream) -> Result<(), String> {
+        in_time(async { get::<Version>(upstream, "/api/version").await.map(|_| ()) }).await
+    }
+}
+
+async fn in_time(asked: impl Future<Output = Result<(), Fault>>) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answered) => answered.map_err(|fault| fault.to_string()),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
+}
+
+async fn get<T: for<'a> Deserialize<'a>>(upstream: &Upstream, target: &str) -> Result<T, Fault> {
+    let stream = upstream.connect().await?;
+    let (status, body): (StatusCode, Bytes) =
+        fetch(stream, upstream.host().clone(), Method::GET, target).await?;
+    if status != StatusCode::OK {
+        return Err(format!("it answers {target} with {status}").into());
+    }
+    serde_json::from_slice(&body).map_err(|e| format!("its answer to {target} can't be read: {e}").into())
+}

@@ -1,0 +1,64 @@
+//! How things stand at the moment in which somebody asks.
+
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::metrics::PREFIX;
+use crate::tailnet::{STATES, Situation};
+
+/// What is not counted, but looked up.
+pub struct Now<'a> {
+    /// Requests that run.
+    pub running: u32,
+    /// Requests that wait for their turn.
+    pub waiting: u32,
+    /// Open connections.
+    pub connections: usize,
+    /// The node.
+    pub node: &'a Situation,
+    /// Whether Ollama answers.
+    pub ollama_up: bool,
+    /// When the proxy started.
+    pub started: SystemTime,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// Made for each answer, so nothing that is no longer so stays in it.
+pub(super) fn gauges(now: &Now<'_>) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let mut add = |name, help, value: i64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    add("running", "Requests that run", now.running.into());
+    add("waiting", "Requests that wait for their turn", now.waiting.into());
+    add("connections", "Open connections", now.connections as i64);
+    add("ollama_up", "Whether Ollama answers, asked for this answer", now.ollama_up.into());
+
+    let states = Family::<[(&str, &str); 1], Gauge>::default();
+    for state in STATES {
+        states.get_or_create(&[("state", state)]).set((state == now.node.state).into());
+    }
+    registry.register("node_state", "1 for the state that the tailnet node is in", states);
+    let mut add = |name, help, at: SystemTime| {
+        let gauge = Seconds::default();
+        gauge.set(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()));
+        registry.register(name, help, gauge);
+    };
+    add("start_time_seconds", "When the proxy started, in Unix time", now.started);
+    if let Some(at) = now.node.key_expiry.as_deref().and_then(|at| humantime::parse_rfc3339(at).ok()) {
+        add("key_expiry_timestamp_seconds", "When the node key expires, in Unix time; absent: never", at);
+    }
+
+    // No OpenMetrics "info": what reads the older Prometheus format does not know that type.
+    let build = Family::<[(&str, &str); 1], Gauge>::default();
+    build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+    registry.register("build_info", "Always 1; the version is a label", build);
+    registry
+}

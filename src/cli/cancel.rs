@@ -1,0 +1,43 @@
+//! `cancel`: ends a request that runs or waits, and the connection that it came on.
+
+use clap::Args;
+use http::Method;
+
+use super::args::ConfigArgs;
+use super::ask::ask;
+use super::{complain, exit, refuse, show};
+use crate::admin::Cancelled;
+
+/// What `cancel` takes.
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// The request, as `top` and `status` name it
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn cancel(args: &CancelArgs) -> u8 {
+    let config = match args.config.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    // What can't be an id may not be a part of a path either.
+    let sound = args.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let asked = match sound {
+        true => ask::<Cancelled>(&config, Method::POST, &format!("/requests/{}/cancel", args.id)),
+        false => Ok((String::new(), Cancelled { cancelled: false })),
+    };
+    match asked {
+        Ok((_, Cancelled { cancelled: true })) => show(&format!("request {} is cancelled\n", args.id)),
+        Ok(_) => {
+            complain(&format!(
+                "remote-ollama-proxy: no request {:?} runs or waits, or no longer: `remote-ollama-proxy status` lists them",
+                args.id
+            ));
+            exit::FAILURE
+        }
+        Err(code) => code,
+    }
+}

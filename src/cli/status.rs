@@ -1,0 +1,120 @@
+//! `status`: how the running proxy is.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use clap::Args;
+use http::Method;
+
+use super::args::ConfigArgs;
+use super::ask::ask;
+use super::units::{bytes, time};
+use super::{exit, refuse, show};
+use crate::admin::{Model, NotReady, Request, State, Status, StatusPeer, What};
+
+/// What `status` takes.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(args: &StatusArgs) -> u8 {
+    let config = match args.config.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    match ask::<Status>(&config, Method::GET, "/status") {
+        Ok((answer, status)) => {
+            let text = if args.json { format!("{answer}\n") } else { listing(&status, SystemTime::now()) };
+            show(&text).max(code(&status))
+        }
+        Err(code) => code,
+    }
+}
+
+/// What the state comes to, for scripts.
+fn code(status: &Status) -> u8 {
+    match status.not_ready.as_ref().map(|n| n.what) {
+        None => exit::OK,
+        Some(What::Node) if matches!(&*status.node.state, "NeedsLogin" | "NeedsMachineAuth") => {
+            exit::NO_PERMISSION
+        }
+        Some(_) => exit::UNAVAILABLE,
+    }
+}
+
+fn listing(status: &Status, now: SystemTime) -> String {
+    let Status { node, ollama, limits, .. } = status;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name:<10} {value}");
+    };
+    match &status.not_ready {
+        None => line("serves", "yes"),
+        Some(NotReady { reason, .. }) => line("serves", &format!("no: {reason}")),
+    }
+    let uptime = status.uptime(now).map(time).unwrap_or_default();
+    line("runs", &format!("version {}, for {uptime}, since {}", status.version, status.since));
+    line("node", &format!("{}, {}", node.dns_name, node.state));
+    let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
+    line("addresses", &addresses.join(", "));
+    line("key", &node.key_expiry.as_ref().map_or("never expires".to_owned(), |at| format!("expires {at}")));
+    node.error.iter().for_each(|error| line("error", error));
+    node.warnings.iter().for_each(|warning| line("warning", warning));
+    let version = ollama.version.as_ref().map_or("down".to_owned(), |v| format!("version {v}"));
+    let fault = ollama.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+    line("ollama", &format!("{}, {version}{fault}", ollama.url));
+    ollama.models.iter().for_each(|m| line("  model", &model(m)));
+    let Status { running, waiting, connections, .. } = status;
+    line(
+        "requests",
+        &format!(
+            "{running} running (limit {}), {waiting} waiting (limit {}), {connections} connections (limit {})",
+            limits.running, limits.waiting, limits.connections
+        ),
+    );
+    status.requests.iter().for_each(|r| line(&format!("  {}", r.id), &request(r, now)));
+    line("peers", &status.peers.len().to_string());
+    status.peers.iter().for_each(|p| line(&format!("  {}", p.node), &peer(p)));
+    text.push_str("config\n");
+    for (name, value) in &status.config {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    }
+    text
+}
+
+fn model(Model { name, size, size_vram, expires_at }: &Model) -> String {
+    format!("{name}, {}, {} on a GPU, loaded until {expires_at}", bytes(*size), bytes(*size_vram))
+}
+
+fn request(r: &Request, now: SystemTime) -> String {
+    let state = match r.state {
+        State::Waiting => "waiting",
+        State::Running => "running",
+    };
+    format!(
+        "{} ({}), {}, {state} for {}, {} in, {} out",
+        r.node,
+        r.principal,
+        r.endpoint,
+        time(r.age(now)),
+        bytes(r.bytes_in),
+        bytes(r.bytes_out)
+    )
+}
+
+fn peer(p: &StatusPeer) -> String {
+    let path = match (&p.direct, &p.relay) {
+        (Some(at), _) => format!("direct from {at}"),
+        (None, Some(relay)) => format!("relayed by {relay}"),
+        (None, None) if p.online => "online".to_owned(),
+        (None, None) => "offline".to_owned(),
+    };
+    let s = if p.connections == 1 { "" } else { "s" };
+    format!("({}) {path}, {} connection{s}", p.principal, p.connections)
+}

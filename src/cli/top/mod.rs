@@ -1,0 +1,131 @@
+//! `top`: the running requests on the terminal, as they come and go.
+
+mod draw;
+mod view;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use http::Method;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event};
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::args::ConfigArgs;
+use super::ask::{ask, runtime};
+use super::{complain, exit, refuse};
+use crate::admin::{self, Cancelled, Requests};
+use view::{Act, View};
+
+/// How often the proxy is asked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) fn top(args: &ConfigArgs) -> u8 {
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        complain(
+            "remote-ollama-proxy: top needs a terminal for its input and output: use `remote-ollama-proxy status --json` in scripts",
+        );
+        return exit::FAILURE;
+    }
+    // Asked before the screen is taken: what is wrong then is said where it stays to be read.
+    let first = match ask::<Requests>(&config, Method::GET, "/requests") {
+        Ok((_, requests)) => requests,
+        Err(code) => return code,
+    };
+    let mut view = View::default();
+    view.update(first, Instant::now());
+    match runtime().and_then(|r| r.block_on(watch(&admin::path(&config.node.state_dir), view))) {
+        Ok(()) => exit::OK,
+        Err(fault) => {
+            complain(&format!("remote-ollama-proxy: {fault:#}"));
+            exit::FAILURE
+        }
+    }
+}
+
+/// Gives the terminal back as it was, however this ends.
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let _ = ratatui::try_restore(); // there is nobody to tell
+    }
+}
+
+async fn watch(socket: &Path, view: View) -> anyhow::Result<()> {
+    let on = |kind| signal(kind).context("signals can't be received");
+    let mut signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?];
+    let [term, int, hangup] = &mut signals;
+    let _restore = Restore;
+    let terminal = ratatui::try_init().context("the terminal can't be used")?; // a panic restores it, too
+    tokio::select! {
+        done = follow(socket, view, terminal) => done,
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
+
+async fn follow(socket: &Path, mut view: View, mut terminal: DefaultTerminal) -> anyhow::Result<()> {
+    let mut events = events();
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        terminal
+            .draw(|frame| draw::draw(&view, SystemTime::now(), frame))
+            .context("the terminal can't be drawn on")?;
+        tokio::select! {
+            _ = tick.tick() => match ask_in_time::<Requests>(socket, Method::GET, "/requests").await {
+                Ok(requests) => view.update(requests, Instant::now()),
+                Err(fault) => view.lost(&fault),
+            },
+            event = events.recv() => match event {
+                Some(Event::Key(key)) => match view.press(key) {
+                    Act::Quit => return Ok(()),
+                    Act::Cancel(id) => {
+                        let target = format!("/requests/{id}/cancel");
+                        match ask_in_time::<Cancelled>(socket, Method::POST, &target).await {
+                            Ok(Cancelled { cancelled }) => view.cancelled(&id, cancelled),
+                            Err(fault) => view.lost(&fault),
+                        }
+                        tick.reset_immediately();
+                    }
+                    Act::Nothing => {}
+                },
+                Some(_) => {} // of another size, say
+                None => return Ok(()), // the terminal is gone
+            },
+        }
+    }
+}
+
+async fn ask_in_time<T: DeserializeOwned>(socket: &Path, method: Method, target: &str) -> Result<T, String> {
+    let asked = tokio::time::timeout(PATIENCE, admin::ask(socket, method, target)).await;
+    let answer = asked.map_err(|_| format!("no answer within {PATIENCE:?}"))?.map_err(|e| e.to_string())?;
+    serde_json::from_slice(&answer).map_err(|e| format!("the running proxy is of another version: {e}"))
+}
+
+/// What happens at the terminal. Its reader blocks, so has a thread of its own, which ends with the process.
+fn events() -> mpsc::Receiver<Event> {
+    let (tell, events) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if tell.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
+    events
+}

@@ -1,0 +1,37 @@
+//! How the node stands in the tailnet, kept up to date by its events.
+
+use crate::tailnet::Situation;
+use crate::tsnet::{Event, Status};
+
+/// Of a node that has just come up.
+pub(super) fn first(status: &Status) -> Situation {
+    Situation {
+        state: "Running".to_owned(),
+        dns_name: status.dns_name.clone(),
+        addresses: status.addresses.clone(),
+        ..Situation::default()
+    }
+}
+
+/// Takes an event over.
+pub(super) fn note(situation: &mut Situation, event: &Event) {
+    let state = match event {
+        Event::Running => "Running",
+        Event::Starting => "Starting",
+        Event::Stopped => "Stopped",
+        Event::NeedsLogin => "NeedsLogin",
+        Event::NeedsApproval => "NeedsMachineAuth",
+        Event::KeyExpiry(at) => return situation.key_expiry.clone_from(at),
+        Event::Health(warnings) => return situation.warnings.clone_from(warnings),
+        Event::Assigned { dns_name, addresses } => {
+            situation.dns_name.clone_from(dns_name);
+            return situation.addresses.clone_from(addresses);
+        }
+        Event::Failed(error) => return situation.error = Some(error.to_string()),
+        _ => return,
+    };
+    state.clone_into(&mut situation.state);
+    if state == "Running" {
+        situation.error = None;
+    }
+}
