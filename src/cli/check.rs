@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::args::ConfigArgs;
 use super::{refuse, show};
 use crate::admission::{Limits, Pace};
-use crate::config::{AccessConfig, Config, LogFormat, default_path};
+use crate::config::{AccessConfig, Config, LogFormat, NodeConfig, StartOffline, default_path};
 use crate::policy::Access;
 
 pub(super) fn check(args: &ConfigArgs) -> u8 {
@@ -35,7 +35,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         ("tags", list(&node.tags, "those of the key")),
         ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
         ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
-        ("comes up", format!("within {}", humantime::format_duration(node.up_timeout))),
+        ("comes up", comes_up(node)),
         ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", config.port)),
         ("access", access(&config.access)),
         ("runs", runs(&config.limits)),
@@ -57,6 +57,14 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         let _ = writeln!(text, "  {:<20} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
     }
     text
+}
+
+fn comes_up(node: &NodeConfig) -> String {
+    let timeout = humantime::format_duration(node.up_timeout);
+    match node.start_offline {
+        StartOffline::Wait => format!("within {timeout}"),
+        StartOffline::Cached => format!("within {timeout}, or at once by what the tailnet said last"),
+    }
 }
 
 fn access(access: &AccessConfig) -> String {
