@@ -4,6 +4,11 @@ mod acl;
 mod args;
 mod ask;
 mod check;
+mod key;
+#[cfg(feature = "tailnet")]
+mod login;
+#[cfg(feature = "tailnet")]
+mod logout;
 mod reload;
 #[cfg(feature = "tailnet")]
 mod run;
@@ -37,7 +42,7 @@ pub mod exit {
         FAILURE = 1;
         /// The command line is wrong.
         USAGE = 2;
-        /// The tailnet's control server, or the running proxy, can't be reached.
+        /// The tailnet's control server, the running proxy or the keychain can't be reached.
         UNAVAILABLE = 69;
         /// The state folder can't be used.
         STATE = 73;
@@ -68,6 +73,17 @@ enum Command {
     /// Join the tailnet and serve peers until told to stop.
     #[command(after_help = exit::help())]
     Run(ConfigArgs),
+    /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.
+    #[cfg(feature = "tailnet")]
+    #[command(after_help = exit::help())]
+    Login(ConfigArgs),
+    /// Take the node out of the tailnet and its keys off this machine.
+    #[cfg(feature = "tailnet")]
+    #[command(after_help = exit::help())]
+    Logout(logout::LogoutArgs),
+    /// Keep the key that the node joins with in the system's keychain.
+    #[command(subcommand, after_help = exit::help())]
+    Key(key::KeyCommand),
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
@@ -92,6 +108,11 @@ impl Cli {
             Command::Run(args) => run::run(args),
             #[cfg(not(feature = "tailnet"))]
             Command::Run(args) => run_without_node(&args),
+            #[cfg(feature = "tailnet")]
+            Command::Login(args) => login::login(&args),
+            #[cfg(feature = "tailnet")]
+            Command::Logout(args) => logout::logout(&args),
+            Command::Key(command) => key::key(&command),
             Command::Check(args) => check::check(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),

@@ -30,6 +30,11 @@ async fn work(settings: Settings) -> u8 {
     };
     let Some(failure) = failure else { return exit::OK };
     tracing::error!("{failure}");
+    code(&failure)
+}
+
+/// The exit code that says what kind of failure it was.
+pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Listener(_) => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
@@ -45,7 +50,7 @@ async fn work(settings: Settings) -> u8 {
 }
 
 /// Starts the log; what is returned changes its level.
-fn start_log(log: &Log) -> impl Fn(&Log) + use<> {
+pub(super) fn start_log(log: &Log) -> impl Fn(&Log) + use<> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;

@@ -12,6 +12,7 @@ mod ends;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;
+mod login;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
