@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture check fmt clean testtailnet
+.PHONY: help setup build demo test torture fuzz check fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -22,16 +22,24 @@ test: setup ## Run all tests
 torture: setup ## Attack, overload and break everything, and print the figures in one table
 	@scripts/torture.sh
 
-check: ## Run all checks except the tests: format, lints, licences, documents
+seconds ?= 600
+
+fuzz: ## Fuzz for long and keep what is found: seconds=600 for each target
+	@scripts/setup.sh
+	@scripts/fuzz.sh long $(seconds)
+
+check: ## Run all checks except the tests: format, lints, licences, documents, a minute of fuzzing
 	@scripts/setup.sh check
 	@scripts/check.sh
 
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt
-	gofmt -w vendor/libtailscale tests/tailnet
+	cargo fmt --manifest-path fuzz/Cargo.toml
+	gofmt -w vendor/libtailscale tests/tailnet fuzz/oracle
 
 clean: ## Remove what was built here; what all clones share stays in the cache
 	cargo clean
+	rm -rf fuzz/target
 
 # With the flags of build.rs and position-independent as a C archive is, so that Go has compiled most of it already.
 testtailnet: ## Build the test tailnet: target/testtailnet

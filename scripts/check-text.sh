@@ -9,7 +9,7 @@ hosts='crates[.]io|pypi[.]org|pythonhosted[.]org|(proxy|sum)[.]golang[.]org|npmj
 paths='(^|[^A-Za-z0-9_.~-])[/](work|root|home[/][a-z]+|Users[/][A-Za-z]+)[/]'
 
 # Lock files name the registry of each package; no person writes them.
-files=(-- . ':!Cargo.lock' ':!*/go.sum')
+files=(-- . ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum')
 
 status=0
 complain() {

@@ -17,18 +17,22 @@ for name in sys.argv[1:]:
         plistlib.load(f)'
 
 run cargo fmt --check
-say "+ gofmt -l vendor/libtailscale tests/tailnet"
-unformatted=$(gofmt -l vendor/libtailscale tests/tailnet)
+within fuzz cargo fmt --check
+say "+ gofmt -l vendor/libtailscale tests/tailnet fuzz/oracle"
+unformatted=$(gofmt -l vendor/libtailscale tests/tailnet fuzz/oracle)
 [ -z "$unformatted" ] || die "not in gofmt's form, run make fmt: $unformatted"
 run "$cargo_deny" check licenses bans sources
 
 within vendor/libtailscale go vet ./...
 within tests/tailnet go vet ./...
+within fuzz/oracle go vet ./...
 # The other system's files, as far as they need no C compiler of that system.
 within vendor/libtailscale env GOOS=darwin CGO_ENABLED=0 go vet ./node/...
 within tests/tailnet env GOOS=darwin CGO_ENABLED=0 go vet ./...
+within fuzz/oracle env GOOS=darwin CGO_ENABLED=0 go vet ./...
 
 run cargo clippy --locked --keep-going --all-targets -- --deny warnings
 run cargo clippy --locked --keep-going --all-targets --no-default-features -- --deny warnings
 run env RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
+run scripts/fuzz.sh
 say "everything checked"

@@ -12,6 +12,7 @@ pub mod listen;
 pub mod peer;
 pub mod policy;
 pub mod proxy;
+pub mod rotated;
 #[cfg(feature = "tailnet")]
 pub mod run;
 pub mod secret;

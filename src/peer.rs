@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection, as the tailnet says.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -39,6 +40,41 @@ impl Peer {
 impl fmt::Display for Peer {
     /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.node, self.principal(), self.addr)
+        write!(f, "{} ({}, {})", shown(&self.node), shown(&self.principal()), self.addr)
+    }
+}
+
+/// A text as a log shows it: control characters, which could begin a line or move a terminal's
+/// cursor, are escaped as in JSON. Those from U+007F on JSON itself lets be.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_neither_begin_a_line_nor_move_a_cursor() {
+        let peer = Peer {
+            addr: ([100, 64, 0, 2], 1).into(),
+            node: "a\n\u{7f}".to_owned(),
+            stable_id: String::new(),
+            user: Some("ü\u{1b}[31m\u{9b}".to_owned()),
+            tags: Vec::new(),
+            os: String::new(),
+        };
+        assert_eq!(peer.to_string(), "a\\u000a\\u007f (ü\\u001b[31m\\u009b, 100.64.0.2:1)");
     }
 }

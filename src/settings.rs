@@ -126,6 +126,9 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.start_offline": node.start_offline;
         "listen.port": port;
         "log.format": log.format;
+        "log.file": log.file;
+        "log.max_size": log.rotation.max_size;
+        "log.max_age": log.rotation.max_age;
     }
     restart
 }

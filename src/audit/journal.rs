@@ -1,22 +1,25 @@
 //! The node's own journal of who gained and who lost access, and whose grants changed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::peer::shown;
 use crate::policy::{Access, Rights};
+use crate::rotated::{self, Rotation};
 use crate::tailnet::Member;
+
+/// Some ten thousand lines, and who had access a year ago.
+const ROTATION: Rotation = Rotation { max_size: 4_000_000, max_age: Duration::from_secs(400 * 24 * 60 * 60) };
 
 /// Compares what the tailnet says now with what it said before, and keeps the differences: in the
 /// log, and as JSON lines in a file of mode 0600.
 pub struct Journal {
-    file: Option<File>,
+    file: Option<Box<dyn Write + Send>>,
     known: Option<BTreeMap<String, Standing>>,
 }
 
@@ -36,12 +39,12 @@ pub struct Standing {
 impl Journal {
     /// Appends to the file at `path`. Without it the journal is in the log alone.
     pub fn open(path: &Path) -> Self {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        let file = file
+        let file = rotated::open(path, ROTATION)
             .inspect_err(
                 |error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"),
             )
-            .ok();
+            .ok()
+            .map(|file| Box::new(file) as _);
         Journal { file, known: None }
     }
 
@@ -75,10 +78,16 @@ impl Journal {
 
     fn note(&mut self, access: &str, stable_id: &str, standing: &Standing) {
         let Standing { node, principal, grants, faults } = standing;
-        let shown = Value::from(grants.clone());
-        tracing::info!(target: "journal", access, node, principal, stable_id, grants = %shown);
+        let values = Value::from(grants.clone()).to_string();
+        tracing::info!(
+            target: "journal", access, node = &*shown(node), principal = &*shown(principal),
+            stable_id = &*shown(stable_id), grants = %shown(&values),
+        );
         for fault in faults {
-            tracing::warn!(target: "journal", node, principal, "a grant of the tailnet policy grants nothing: {fault}");
+            tracing::warn!(
+                target: "journal", node = &*shown(node), principal = &*shown(principal),
+                "a grant of the tailnet policy grants nothing: {}", shown(fault),
+            );
         }
         let line = json!({
             "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
@@ -86,7 +95,7 @@ impl Journal {
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
         if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
+            && let Err(error) = file.write_all(format!("{}\n", shown(&line.to_string())).as_bytes())
         // whole, or not at all
         {
             tracing::warn!(%error, "the journal can't be written");
@@ -146,5 +155,18 @@ mod tests {
             .collect();
         let expected = [("present", "a"), ("changed", "a"), ("gained", "b"), ("lost", "a"), ("lost", "b")];
         assert_eq!(noted, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn a_name_moves_no_cursor_and_stays_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let name = "a\n\u{1b}\u{7f}\u{9b}";
+        Journal::open(&path).observe(Access::Network, &[member(name, true, vec![json!([name])])]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
+        let note: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&note["stable_id"], &note["grants"]), (&json!(name), &json!([[name]])));
     }
 }

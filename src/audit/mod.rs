@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, shown};
 use crate::policy::Endpoint;
 
 pub use journal::{Journal, Standing};
@@ -138,8 +138,8 @@ impl Drop for Record {
         tracing::info!(
             target: "access",
             id = request_id(self.id),
-            node = self.peer.node,
-            principal = self.peer.principal(),
+            node = &*shown(&self.peer.node),
+            principal = &*shown(&self.peer.principal()),
             addr = %self.peer.addr,
             method = self.method.as_str().get(..20).unwrap_or(self.method.as_str()),
             route = self.endpoint.map(Endpoint::name),

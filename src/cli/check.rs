@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::args::ConfigArgs;
 use super::{refuse, show};
 use crate::admission::{Limits, Pace};
-use crate::config::{AccessConfig, Config, LogFormat, NodeConfig, StartOffline, default_path};
+use crate::config::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline, default_path};
 use crate::policy::Access;
 
 pub(super) fn check(args: &ConfigArgs) -> u8 {
@@ -45,7 +45,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
         ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
         ("preflight", choose(config.http.preflight, "goes through", "is refused")),
         ("drains", format!("for at most {}", humantime::format_duration(config.drain_timeout))),
-        ("log", format!("{} {format}", config.log.level)),
+        ("log", format!("{} {format} {}", config.log.level, log_place(&config.log))),
     ];
     let mut text = String::new();
     // Writing to a String can't fail.
@@ -98,6 +98,12 @@ fn waits(pace: &Pace) -> String {
         time(pace.answer),
         time(pace.idle)
     )
+}
+
+fn log_place(log: &Log) -> String {
+    let Some(file) = &log.file else { return "on standard error".to_owned() };
+    let age = humantime::format_duration(log.rotation.max_age);
+    format!("in {}, set aside at {} bytes and kept for {age}", file.display(), log.rotation.max_size)
 }
 
 fn source(args: &ConfigArgs) -> String {

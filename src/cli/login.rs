@@ -7,6 +7,7 @@ use qrcode::render::unicode::Dense1x2;
 
 use super::run::{code, start_log};
 use super::{ConfigArgs, complain, exit, refuse, show};
+use crate::config::Log;
 use crate::run::{self, Wait};
 use crate::tsnet::Status;
 
@@ -22,7 +23,8 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         );
         return exit::CONFIG;
     }
-    let _ = start_log(&config.log); // whose level does not change any more
+    // To where somebody is looking; the level does not change any more.
+    let _ = start_log(&Log { file: None, ..config.log.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -9,6 +9,7 @@ use super::section::Section;
 use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
+use crate::rotated::Rotation;
 use crate::upstream::Upstream;
 
 /// A valid config.
@@ -92,13 +93,17 @@ pub struct Http {
     pub preflight: bool,
 }
 
-/// The log on standard error.
+/// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// Directives as `tracing_subscriber::filter::Targets` reads them: `info`, `warn,access=info`.
     pub level: String,
     /// For people or for machines.
     pub format: LogFormat,
+    /// Where it goes; `None` is standard error.
+    pub file: Option<PathBuf>,
+    /// When that file is set aside.
+    pub rotation: Rotation,
 }
 
 /// How a log line looks.
@@ -134,6 +139,11 @@ impl Config {
             log: raw.section("log", |s| Log {
                 level: s.text("level", "info".to_owned(), parse::log_level),
                 format: s.text("format", LogFormat::Text, parse::log_format),
+                file: s.text("file", None, |text| parse::path(text).map(Some)),
+                rotation: Rotation {
+                    max_size: s.parse("max_size", 10_000_000, |n| parse::count(n).map(|n| n as usize)),
+                    max_age: s.text("max_age", 30 * parse::DAY, parse::age),
+                },
             }),
         }
     }

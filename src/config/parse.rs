@@ -111,7 +111,7 @@ fn explicit_port(authority: &Authority) -> Result<(), String> {
     }
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A duration of at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -127,6 +127,15 @@ pub(super) fn patience(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         short if short < Duration::from_secs(1) => Err("a duration here is at least 1s".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+/// An age of an hour to ten years.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(age) if (DAY / 24..=3660 * DAY).contains(&age) => Ok(age),
+        Ok(_) => Err("an age is at least 1h and at most 10 years".to_owned()),
+        Err(e) => Err(format!("want an age such as \"30days\" or \"12h\": {e}")),
     }
 }
 

@@ -19,10 +19,10 @@ pub enum Fault {
     /// A header continued on the next line (obs-fold).
     #[error("a header is folded over two lines")]
     Fold,
-    /// Not `METHOD SP target SP HTTP/1.x`, or a `#` in the target.
+    /// Not `METHOD SP target SP HTTP/1.x`, or a `#` or a control byte in the target.
     #[error("the request line is malformed")]
     RequestLine,
-    /// A line without a name and a colon.
+    /// A line without a name and a colon, or with a control byte.
     #[error("a header line is malformed")]
     Header,
     /// Host is missing or repeated.
@@ -189,12 +189,13 @@ fn skip(bytes: &mut &[u8], left: u64) -> u64 {
     left - n as u64
 }
 
-/// Digits only: no sign, space or prefix.
+/// Digits only: no sign, space or prefix; and no more than a reader with signed numbers can hold.
 fn number(digits: &[u8], radix: u32) -> Result<u64, Fault> {
     let fault = if radix == 16 { Fault::Chunk } else { Fault::Length };
     let sound = !digits.is_empty() && digits.iter().all(|d| char::from(*d).is_digit(radix));
     let text = std::str::from_utf8(digits).map_err(|_| fault)?;
-    if sound { u64::from_str_radix(text, radix).map_err(|_| fault) } else { Err(fault) }
+    let n = i64::from_str_radix(text, radix).ok().filter(|_| sound);
+    n.and_then(|n| u64::try_from(n).ok()).ok_or(fault)
 }
 
 /// Reads what decides about framing from a head without its last two line ends.
@@ -206,9 +207,9 @@ fn parse_head(head: &[u8]) -> Result<State, Fault> {
     else {
         return Err(Fault::RequestLine);
     };
-    let plain = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
     let old = version == b"HTTP/1.0";
-    if !plain(method) || target.is_empty() || target.contains(&b'#') || !(old || version == b"HTTP/1.1") {
+    let target_sound = !target.is_empty() && !target.iter().any(|b| *b == b'#' || b.is_ascii_control());
+    if !is_token(method) || !target_sound || !(old || version == b"HTTP/1.1") {
         return Err(Fault::RequestLine);
     }
     let (mut hosts, mut length, mut chunked) = (0, None, false);
@@ -217,8 +218,8 @@ fn parse_head(head: &[u8]) -> Result<State, Fault> {
             return Err(Fault::Fold);
         }
         let colon = line.iter().position(|b| *b == b':').ok_or(Fault::Header)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if !plain(name) {
+        let (name, value) = (&line[..colon], without_spaces(&line[colon + 1..]));
+        if !is_token(name) || value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
             return Err(Fault::Header);
         }
         if name.eq_ignore_ascii_case(b"host") {
@@ -244,6 +245,19 @@ fn parse_head(head: &[u8]) -> Result<State, Fault> {
     }
 }
 
+/// RFC 9110, 5.6.2.
+fn is_token(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+}
+
+/// A value without the spaces around it. Tabs might stand there too (RFC 9110, 5.6.3), but nobody writes
+/// them and some readers take them for a part of the value: they stay, and are no number and no coding.
+fn without_spaces(value: &[u8]) -> &[u8] {
+    let from = value.iter().position(|b| *b != b' ').unwrap_or(value.len());
+    let to = value.iter().rposition(|b| *b != b' ').map_or(from, |last| last + 1);
+    &value[from..to]
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -262,7 +276,7 @@ mod tests {
     fn sound_requests_follow_each_other() {
         let bytes = format!(
             "\r\nGET / HTTP/1.1\r\n{HOST}\r\nPOST /a HTTP/1.1\r\n{HOST}Content-Length: 5\r\n\r\nGET /\
-             POST /b HTTP/1.1\r\n{HOST}Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n\
+             POST /b HTTP/1.1\r\n{HOST}Transfer-Encoding:  Chunked \r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n\
              GET / HTTP/1.0\r\n{HOST}\r\n"
         );
         assert_eq!(heads(bytes.as_bytes()), (vec![Ok(()); 4], Ok(())));
@@ -280,13 +294,21 @@ mod tests {
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
             ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", RequestLine),
             ("GET /\r\nHost: a\r\n\r\n", RequestLine),
+            ("GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
+            ("GET:/ / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
             ("GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", Header),
+            ("GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n", Header),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX(: x\r\n\r\n", Header),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: x\0\r\n\r\n", Header),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: x\x7f\r\n\r\n", Header),
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", Header),
             ("GET / HTTP/1.1\r\n\r\n", Host),
             ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Host),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Length),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\t1\r\n\r\n", Length),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Encoding),
@@ -295,7 +317,8 @@ mod tests {
                 Encoding,
             ),
             ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Encoding),
-            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n", Encoding),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n", Encoding),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n", Header),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Both),
         ] {
             assert_eq!(heads(head.as_bytes()).0, vec![Err(fault)], "{head:?}");
@@ -311,6 +334,9 @@ mod tests {
             ("5;a=b\r\nhello\r\n", Chunk),
             ("0x5\r\nhello\r\n", Chunk),
             (" 5\r\nhello\r\n", Chunk),
+            ("+5\r\nhello\r\n", Chunk),
+            ("5 \r\nhello\r\n", Chunk),
+            ("8000000000000000\r\n", Chunk),
             ("\r\n", Chunk),
             ("5\nhello\r\n", LineEnd),
             ("5\r\nhelloX\r\n", Chunk),

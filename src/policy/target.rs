@@ -89,7 +89,7 @@ fn is_path(b: u8) -> bool {
 
 /// Bytes of a query (RFC 3986, 3.4), and a few that clients send bare all the same.
 fn is_query(b: u8) -> bool {
-    is_path(b) || b"?[]|^{}\"`".contains(&b)
+    is_path(b) || b"?[]|^{}`".contains(&b)
 }
 
 #[cfg(test)]
@@ -137,6 +137,7 @@ mod tests {
             ("/api/tags#x", Character),
             ("/api/tags?a#x", Character),
             ("/api/tags?\u{7f}", Character),
+            ("/api/tags?\"", Character),
         ] {
             assert_eq!(Target::parse(raw), Err(fault), "{raw:?}");
         }

@@ -6,8 +6,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-/// For the next hop only (RFC 9110, 7.6.1; the last two by custom).
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// For the next hop only (RFC 9110, 7.6.1; RFC 7540, 3.2.1; the last two by custom).
+const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
@@ -15,12 +15,13 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
 
 /// The headers for Ollama: `host` in place of the client's, the length made anew from the body.
-pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
+pub fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     let mut to = passing(from, |name| {
         !matches!(*name, HOST | EXPECT | CONTENT_LENGTH | FORWARDED) && !claims_identity(name.as_str())
     });
@@ -29,7 +30,7 @@ pub(super) fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
 }
 
 /// The headers for the client. The length is made anew from the body, unless there is none.
-pub(super) fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
+pub fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
     passing(from, |name| bodiless || *name != CONTENT_LENGTH)
 }
 

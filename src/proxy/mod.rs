@@ -3,7 +3,7 @@
 mod body;
 mod exchange;
 mod forward;
-mod headers;
+pub mod headers;
 mod live;
 mod pace;
 mod refuse;

@@ -147,9 +147,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
         }
     }
 
-    /// Waits, after the last byte was sent, until the client has ended its side, or for a while.
+    /// Ends our side, and waits until the client has ended its own, or for a while.
     pub(super) async fn linger(self) {
         let mut wire = Wire { shared: self.shared };
+        // The library has done so unless the request was no HTTP at all.
+        if wire.shutdown().await.is_err() {
+            return;
+        }
         let mut rest = [0; 4096];
         let ended = async {
             while let Ok(Ok(1..)) = tokio::time::timeout(LINGER_PAUSE, wire.read(&mut rest)).await {}

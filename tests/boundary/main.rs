@@ -5,12 +5,20 @@
 
 mod access;
 mod allowlist;
+mod bodies;
 mod ends;
 mod framing;
 mod headers;
 #[path = "../support/http.rs"]
 mod http;
+mod matrix;
 mod pace;
+mod pairing;
 mod queue;
+#[path = "../support/routes.rs"]
+mod routes;
+#[path = "../support/spellings.rs"]
+mod spellings;
 mod streams;
 mod support;
+mod upgrade;

@@ -231,7 +231,7 @@ impl Running {
 /// Ollama's place taken by the test.
 pub(crate) struct Ollama {
     pub(crate) url: String,
-    listener: TcpListener,
+    pub(crate) listener: TcpListener,
 }
 
 impl Ollama {

@@ -11,7 +11,8 @@ use crate::Home;
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys whose default is no value, or depends on the account; what the file shows is an example.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
+    "log.file",
     "limits.requests_per_minute",
     "node.state_dir",
     "node.auth_key_file",

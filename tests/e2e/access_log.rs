@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::http::*;
 use crate::ollama;
-use crate::tailnet::World;
+use crate::tailnet::{Start, Tailnet, World};
 
 const SECRETS: [&str; 4] = ["prompt-secret", "query-secret", "header-secret", "tskey-"];
 
@@ -96,4 +96,36 @@ async fn nobody_can_write_a_line_of_their_own() {
             assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{format}: {line:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_log_file_is_set_aside_when_it_has_grown() {
+    let tailnet = Tailnet::new().await;
+    let file = tailnet.dir.path().join("proxy.log");
+    let config = format!("log.file = {file:?}\nlog.max_size = 1500\n");
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
+    let mut process = start.process();
+    process.line(&["the log is in", "proxy.log"]).await;
+    let aside = || {
+        let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect::<Vec<_>>()
+    };
+    let has = |words: &str| aside().iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words));
+    soon("the log", async {
+        while !has("listening in the tailnet") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    tailnet.client("laptop", &["tag:ai-client"]).await;
+    let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
+    soon("a second file", async {
+        while aside().len() < 2 {
+            let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+            client.send(get("/api/version")).await;
+            assert_eq!(client.answer().await.status(), 200);
+        }
+    })
+    .await;
 }

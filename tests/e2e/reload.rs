@@ -28,7 +28,7 @@ async fn reload(world: &World) -> Output {
 
 #[tokio::test]
 async fn a_new_config_is_taken_while_requests_run() {
-    let mut world = World::new(ollama::url(), "").await;
+    let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let mut running = world.connect().await;
     running.send(post("/v1/chat/completions", &body.to_string())).await;

@@ -1,7 +1,7 @@
 //! A real Ollama with the models `tiny` and `slow`, shared by the tests of this process.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -19,12 +19,11 @@ pub(crate) fn parallel_url() -> &'static str {
 
 /// It ends with this process, whose end closes its standard input.
 fn start(name: &str, options: &[&str]) -> String {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ollama-{}-{name}", std::process::id()));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ollama/ollama.sh");
     let mut child = Command::new(&script)
         .arg("run")
         .args(options)
-        .arg(dir)
+        .arg(folder(name))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -36,4 +35,9 @@ fn start(name: &str, options: &[&str]) -> String {
     // Kept, with its standard input open, until this process ends.
     std::mem::forget(child);
     told["url"].as_str().unwrap().to_owned()
+}
+
+/// Where `one` or `eight` keeps what is its own, such as its server.log.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ollama-{}-{name}", std::process::id()))
 }

@@ -11,9 +11,14 @@
 mod figures;
 #[path = "../support/http.rs"]
 mod http;
+mod matrix;
 #[path = "../support/ollama.rs"]
 mod ollama;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/routes.rs"]
+mod routes;
+#[path = "../support/spellings.rs"]
+mod spellings;
 #[path = "../support/tailnet.rs"]
 mod tailnet;

@@ -1,0 +1,84 @@
+//! The JSON of grants. What a value may say is written down a second time, and what several add up to.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Priority, Rights};
+use serde_json::Value;
+
+fuzz_target!(|input: &[u8]| {
+    let values = match serde_json::from_slice(input) {
+        Ok(Value::Array(values)) => values,
+        Ok(value) => vec![value],
+        Err(_) => return,
+    };
+    let parsed: Vec<_> = values.iter().map(Grant::parse).collect();
+    for (value, parsed) in values.iter().zip(&parsed) {
+        assert_eq!(parsed.as_ref().ok(), sound(value).as_ref(), "{value}: {parsed:?}");
+        let alone = Rights::merge(Access::Network, std::slice::from_ref(value));
+        assert_eq!(alone.grant, parsed.as_ref().ok().copied());
+    }
+
+    let grants: Vec<Grant> = parsed.iter().flatten().copied().collect();
+    let faults: Vec<&String> = parsed.iter().filter_map(|p| p.as_ref().err()).collect();
+    for access in [Access::Network, Access::Grants] {
+        let rights = Rights::merge(access, &values);
+        assert_eq!(rights.faults.iter().collect::<Vec<_>>(), faults);
+        match (rights.grant, values.is_empty()) {
+            (grant, true) => assert_eq!(grant, (access == Access::Network).then_some(Grant::EVERYTHING)),
+            (None, false) => assert!(grants.is_empty()),
+            (Some(merged), false) => sum(merged, &grants),
+        }
+        let backwards: Vec<Value> = values.iter().rev().cloned().collect();
+        assert_eq!(Rights::merge(access, &backwards).grant, rights.grant, "the order decides");
+    }
+});
+
+/// Each field of what is merged is one that some grant has, or that all together have.
+fn sum(merged: Grant, grants: &[Grant]) {
+    for endpoint in Endpoint::all() {
+        let granted = grants.iter().any(|grant| grant.endpoints.contains(endpoint));
+        assert_eq!(merged.endpoints.contains(endpoint), granted, "{endpoint:?}");
+    }
+    // `None`, which is no limit, is the largest.
+    fn largest<T: Ord + Copy>(limits: impl Iterator<Item = Option<T>>) -> Option<T> {
+        limits.reduce(|a, b| if a.is_none() || b.is_none() { None } else { a.max(b) }).flatten()
+    }
+    assert_eq!(merged.max_concurrent, largest(grants.iter().map(|g| g.max_concurrent)));
+    assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
+    assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
+    assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
+}
+
+/// What a value means; `None` where it is faulty and so grants nothing.
+fn sound(value: &Value) -> Option<Grant> {
+    let mut grant = Grant::EVERYTHING;
+    let count = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    for (key, value) in value.as_object()? {
+        match key.as_str() {
+            "endpoints" => {
+                grant.endpoints = EndpointSet::EMPTY;
+                for name in value.as_array()? {
+                    let these = match name.as_str()? {
+                        "*" => EndpointSet::ALL,
+                        name => EndpointSet::EMPTY.with(Endpoint::named(name)?, true),
+                    };
+                    grant.endpoints = grant.endpoints.union(these);
+                }
+            }
+            "max_concurrent" => grant.max_concurrent = Some(count(value)?),
+            "requests_per_minute" => grant.requests_per_minute = Some(count(value)?),
+            "max_body" => grant.max_body = Some(value.as_u64()?),
+            "priority" => {
+                grant.priority = match value.as_str()? {
+                    "low" => Priority::Low,
+                    "normal" => Priority::Normal,
+                    "high" => Priority::High,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(grant)
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// listener hands in-memory connections to the server.
+type listener chan net.Conn
+
+func (l listener) Accept() (net.Conn, error) { return <-l, nil }
+func (l listener) Close() error              { return nil }
+func (l listener) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// conn is a connection on which the client sends one request and then its end.
+type conn struct {
+	request  *bytes.Reader
+	response bytes.Buffer
+	routes   []string
+	once     sync.Once
+	closed   chan struct{}
+}
+
+func newConn(request []byte) *conn {
+	return &conn{request: bytes.NewReader(request), closed: make(chan struct{})}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	return c.request.Read(p)
+}
+
+func (c *conn) Write(p []byte) (int, error) { return c.response.Write(p) }
+
+func (c *conn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}
+
+func (c *conn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (c *conn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c *conn) SetDeadline(time.Time) error      { return nil }
+func (c *conn) SetReadDeadline(time.Time) error  { return nil }
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// reached notes the route that a request got.
+func (c *conn) reached(route string) { c.routes = append(c.routes, route) }
+
+// verdict is the status of the first response, and every route that was reached.
+func (c *conn) verdict() string {
+	status := "000" // no response at all
+	if b := c.response.Bytes(); len(b) >= 12 {
+		status = string(b[9:12])
+	}
+	return strings.Join(append([]string{status}, c.routes...), " ")
+}

@@ -1,0 +1,37 @@
+//! Go's word on a request: a child process, asked over its standard input and output.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// `fuzz/oracle`, which answers what Ollama's router makes of a request.
+pub struct Oracle {
+    _child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    /// Builds it, unless Go has it built already, and starts it. It ends with this process.
+    pub fn start() -> Oracle {
+        let mut child = Command::new("go")
+            .args(["run", "-tags", "nomsgpack", "."]) // a part of gin that takes long to compile
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/oracle"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("go run in fuzz/oracle");
+        let to = child.stdin.take().expect("piped");
+        let from = BufReader::new(child.stdout.take().expect("piped"));
+        Oracle { _child: child, to, from }
+    }
+
+    /// The line that says what becomes of a request.
+    pub fn ask(&mut self, request: &[u8]) -> String {
+        let length = u32::try_from(request.len()).expect("a short request").to_be_bytes();
+        self.to.write_all(&[&length, request].concat()).expect("the oracle reads");
+        let mut line = String::new();
+        self.from.read_line(&mut line).expect("the oracle answers");
+        assert!(line.ends_with('\n'), "the oracle has ended");
+        line.trim_end().to_owned()
+    }
+}

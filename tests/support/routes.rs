@@ -1,0 +1,127 @@
+//! What is asked of the proxy in every spelling: Ollama's routes, methods, and headers that ask for
+//! another method than the request line's. And what of it may pass, said without the proxy's words.
+
+/// Every route of Ollama's, with the method it takes, and a few that it has not.
+pub(crate) const ROUTES: [(&str, &str); 41] = [
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/tiny"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
+    ("GET", "/api/version"),
+    ("GET", "/api/tags"),
+    ("POST", "/api/show"),
+    // Off unless switched on.
+    ("POST", "/api/chat"),
+    ("POST", "/api/generate"),
+    ("POST", "/api/embed"),
+    ("POST", "/api/embeddings"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("GET", "/api/ps"),
+    ("GET", "/"),
+    // Never.
+    ("POST", "/api/pull"),
+    ("POST", "/api/push"),
+    ("POST", "/api/create"),
+    ("POST", "/api/copy"),
+    ("DELETE", "/api/delete"),
+    ("POST", "/api/blobs/sha256:00"),
+    ("POST", "/api/me"),
+    ("POST", "/api/signout"),
+    ("DELETE", "/api/user/keys/x"),
+    ("POST", "/api/experimental/web_search"),
+    ("POST", "/api/experimental/web_fetch"),
+    ("GET", "/api/experimental/model-recommendations"),
+    ("GET", "/api/status"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("POST", "/v1/images/generations"),
+    // Unknown to Ollama.
+    ("GET", "/metrics"),
+    ("GET", "/debug/pprof/"),
+    ("GET", "/api"),
+    ("GET", "/api/"),
+    ("GET", "/v1"),
+    ("GET", "/v1/models/"),
+    ("GET", "/v1/models/library/tiny"),
+    ("GET", "/v2/models"),
+    ("POST", "/api/new"),
+    ("GET", "/%"),
+];
+
+/// The registered methods (IANA, "HTTP Method Registry"), spellings of theirs, and what is none.
+pub(crate) const METHODS: &str = "\
+    GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY \
+    LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PRI PROPFIND \
+    PROPPATCH REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL * \
+    get head post delete options Get Post gET POSt GeT hEAD BREW PULL DEBUG TRACK PURGE INVOKE GETPOST GETT GE \
+    POST,GET GET; GET: GET/ GET? (GET) \"GET\" G\0ET GET\x7f \u{ff27}ET GE\u{422} %47ET GET%20 POST\u{ad}";
+
+/// Headers, each with its line end, in which frameworks look for another method or path, and those
+/// of a browser's preflight.
+pub(crate) const HEADERS: [&str; 14] = [
+    "X-HTTP-Method-Override: DELETE\r\n",
+    "X-HTTP-Method-Override: POST\r\n",
+    "X-HTTP-Method: POST\r\n",
+    "X-Method-Override: POST\r\n",
+    "X-Method: DELETE\r\n",
+    "Method: POST\r\n",
+    "X-Original-URL: /api/pull\r\n",
+    "X-Rewrite-URL: /api/pull\r\n",
+    "X-Forwarded-Uri: /api/pull\r\n",
+    "X-Forwarded-Prefix: /api/pull\r\n",
+    "Origin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n",
+    "Origin: http://localhost\r\nAccess-Control-Request-Method: GET\r\n",
+    "Origin: http://localhost\r\nAccess-Control-Request-Method: DELETE\r\n",
+    "Origin: http://localhost\r\nAccess-Control-Request-Method: post\r\n",
+];
+
+/// What passes unless the config says otherwise. This is the promise of README.md in plain words; it
+/// shares nothing with the proxy's own table and parser.
+const ALLOWED: [(&str, &str); 9] = [
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
+    ("GET", "/api/version"),
+    ("HEAD", "/api/version"),
+    ("GET", "/api/tags"),
+    ("HEAD", "/api/tags"),
+    ("POST", "/api/show"),
+];
+
+/// What passes once everything is on that can be.
+pub(crate) const ALSO: [(&str, &str); 9] = [
+    ("POST", "/api/chat"),
+    ("POST", "/api/generate"),
+    ("POST", "/api/embed"),
+    ("POST", "/api/embeddings"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("GET", "/api/ps"),
+    ("GET", "/"),
+    ("HEAD", "/"),
+];
+
+/// Whether a request may pass: one of the pairs in `ALLOWED` or `also` to the byte, or `GET /v1/models/` and a name
+/// of `[A-Za-z0-9._:-]` or `%3A`; after a `?` anything that can be seen but for `" # < > \`. A preflight
+/// passes where the request would that it asks for.
+pub(crate) fn allowed(method: &[u8], target: &[u8], headers: &str, also: &[(&str, &str)]) -> bool {
+    let wanted = headers.split("Access-Control-Request-Method: ").nth(1).map(str::trim_end);
+    let method = match (method, wanted) {
+        (b"OPTIONS", Some(wanted)) => wanted.as_bytes(),
+        _ => method,
+    };
+    let (path, query) = match target.iter().position(|b| *b == b'?') {
+        Some(at) => (&target[..at], &target[at + 1..]),
+        None => (target, &b""[..]),
+    };
+    let seen = query.iter().all(|b| (0x21..0x7f).contains(b) && !b"\"#<>\\".contains(b));
+    let model = path.strip_prefix(b"/v1/models/").is_some_and(|name| {
+        let name = String::from_utf8_lossy(name).replace("%3A", ":").replace("%3a", ":");
+        !matches!(name.as_str(), "" | "." | "..")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._:-".contains(c))
+    });
+    let listed = ALLOWED.iter().chain(also).any(|(m, p)| (m.as_bytes(), p.as_bytes()) == (method, path));
+    seen && (listed || model && method == b"GET")
+}
