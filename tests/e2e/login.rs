@@ -44,6 +44,30 @@ async fn somebody_logs_the_node_in_and_run_needs_no_key() {
     again.line(&["already logged in: remote-ollama-proxy.tailnet.test", "as anna@example.com"]).await;
 }
 
+/// On macOS the keychain of whoever runs this is asked for a node that nobody has.
+#[tokio::test]
+async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
+    let tailnet = Tailnet::new().await;
+    let start = Start {
+        config: "node.keychain = true\nnode.hostname = \"nobody-has-this\"\n".to_owned(),
+        under: vec!["env".to_owned(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent".to_owned()],
+        ..Start::new(&tailnet, NOWHERE)
+    };
+    let mut run = start.process();
+    run.ended_with(77).await;
+    run.line(&["there is no key", "account nobody-has-this"]).await;
+    run.line(&["does not know this node", "remote-ollama-proxy login"]).await;
+
+    let mut login = start.command(&["login"]);
+    let url = shown(&mut login, &tailnet).await;
+    tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
+    login.ended_with(0).await;
+    let mut proxy = start.up().await;
+    assert!(!proxy.process.output().contains("there is no key"), "a stored node asked the keychain");
+    proxy.process.signal(rustix::process::Signal::TERM);
+    proxy.process.ended_with(0).await;
+}
+
 #[tokio::test]
 async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
     let tailnet = Tailnet::new().await;
