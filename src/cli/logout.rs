@@ -1,7 +1,8 @@
 //! `logout`: takes the node out of the tailnet and off this machine.
 
 use std::fs;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::IsTerminal;
+use std::path::Path;
 
 use clap::Args;
 
@@ -60,15 +61,25 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         ),
     };
     if args.all
-        && let Err(error) = fs::remove_file(config.node.state_dir.join("journal.jsonl"))
-        && error.kind() != ErrorKind::NotFound
+        && let Err(error) = remove_journal(&config.node.state_dir)
     {
         complain(&format!(
-            "remote-ollama-proxy: {dir}/journal.jsonl can't be removed: {error}: remove it by hand"
+            "remote-ollama-proxy: the journal in {dir} can't be removed: {error}: remove it by hand"
         ));
         return exit::STATE;
     }
     show(&said)
+}
+
+/// The journal and what was set aside of it.
+fn remove_journal(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("journal.jsonl") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn agreed(config: &Config) -> bool {

@@ -82,6 +82,11 @@ async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
     assert!(!login.output().contains("tskey-"));
     stop(Start { key: None, ..start }.up().await.process).await;
 
+    let gone = Start { config: "node.ephemeral = true\n".to_owned(), ..Start::new(&tailnet, NOWHERE) };
+    let mut login = gone.command(&["login"]);
+    login.ended_with(78).await;
+    login.line(&["node.ephemeral = true", "would forget the node"]).await;
+
     let wrong = Start {
         key: Some("tskey-auth-wrong".to_owned()),
         state: tailnet.dir.path().join("wrong"),
@@ -109,12 +114,14 @@ async fn a_device_that_waits_for_approval_is_said_at_start() {
 async fn while_it_runs_login_and_logout_are_refused() {
     let mut world = World::new(NOWHERE, "").await;
     let start = Start::new(&world.tailnet, NOWHERE);
+    let old_journal = start.state.join("journal.jsonl.20260101T000000");
+    std::fs::write(&old_journal, "").unwrap();
     for arguments in [&["login"][..], &["logout"], &["logout", "--yes", "--all"]] {
         let mut process = start.command(arguments);
         process.ended_with(73).await;
         process.line(&["is in use by another node"]).await;
     }
-    assert!(start.state.join("tailscaled.state").exists() && start.state.join("journal.jsonl").exists());
+    assert!(start.state.join("tailscaled.state").exists() && old_journal.exists());
     assert_eq!(node(&world.tailnet).await.unwrap()["expired"], false);
     world.proxy.process.signal(rustix::process::Signal::TERM);
     world.proxy.process.ended_with(0).await;
@@ -127,19 +134,26 @@ async fn logout_tells_the_tailnet_and_keeps_the_journal() {
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
     stop(start.up().await.process).await;
     let start = Start { key: None, ..start };
+    let journals = ["journal.jsonl", "journal.jsonl.20260101T000000"];
+    for name in journals {
+        std::fs::write(start.state.join(name), "").unwrap();
+    }
+    std::fs::write(start.state.join("config.toml"), "").unwrap();
 
     let mut logout = start.command(&["logout"]);
     logout.ended_with(0).await;
     logout.line(&["logged out: the tailnet has been told"]).await;
     assert_eq!(node(&tailnet).await.unwrap()["expired"], true);
     let there = |name: &str| start.state.join(name).exists();
-    assert!(there("journal.jsonl") && !there("tailscaled.state") && !there("profile-data"));
+    assert!(!there("tailscaled.state") && !there("profile-data"));
+    assert!(journals.iter().all(|name| there(name)));
 
     let mut run = start.process();
     run.ended_with(77).await;
     let mut logout = start.command(&["logout", "--all", "--yes"]);
     logout.ended_with(0).await;
-    assert!(!there("journal.jsonl"));
+    assert!(!journals.iter().any(|name| there(name)));
+    assert!(there("config.toml"));
 }
 
 #[tokio::test]

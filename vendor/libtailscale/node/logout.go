@@ -13,12 +13,9 @@ type Farewell struct {
 	Error  string `json:"error,omitempty"` // why the control server could not be told of its end
 }
 
-// belongings is all that a node keeps in its state folder, the lock excepted. Other
-// files may be the host program's, or a person's.
-var belongings = []string{
-	"tailscaled.state", "profile-data", "certs", "files", "derpmap.cached.json",
-	"tailscaled.log.conf", "tailscaled.log1.txt", "tailscaled.log2.txt",
-}
+// belongings is all that a node keeps in its state folder, the lock excepted.
+// Other files may be the host program's, or a person's.
+var belongings = []string{"tailscaled.state", "profile-data"}
 
 // Logout tells the control server, unless ctx ends first, that the stored node
 // is no more, and removes what is stored of it. The node must not have started.
@@ -44,6 +41,7 @@ func (n *Node) Logout(ctx context.Context) (*Farewell, error) {
 	for _, name := range belongings {
 		faults = append(faults, os.RemoveAll(filepath.Join(state.path, name)))
 	}
+	removeEmpty(filepath.Join(state.path, "files")) // tailscale makes it and puts nothing there
 	if err := errors.Join(faults...); err != nil {
 		return nil, errf(KindState, "state folder %s: what is stored of the node can't be removed: %v: remove it by hand", state.path, err)
 	}
@@ -65,4 +63,15 @@ func (n *Node) sayFarewell(ctx context.Context, config Config, state *stateFolde
 		return errors.New("the control server did not answer in time")
 	}
 	return err
+}
+
+// removeEmpty removes a folder if there are nothing but folders in it.
+func removeEmpty(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeEmpty(filepath.Join(dir, entry.Name()))
+		}
+	}
+	os.Remove(dir) // refuses one with something in it
 }

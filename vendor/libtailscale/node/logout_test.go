@@ -34,11 +34,13 @@ func TestLogoutLeavesNothingOfTheNode(t *testing.T) {
 	first := tn.upNode(t, "first")
 	dir := first.config.Dir
 	must(t, os.WriteFile(filepath.Join(dir, "config.toml"), nil, 0o600))
+	must(t, os.MkdirAll(filepath.Join(dir, "files", "mine"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "files", "mine", "note"), nil, 0o600))
 	n := tn.again(t, first)
 	if f := logout(t, n, time.Minute); !f.Stored || f.Error != "" {
 		t.Errorf("%+v", f)
 	}
-	if left := contents(t, dir); !slices.Equal(left, []string{"config.toml", "lock"}) {
+	if left := contents(t, dir); !slices.Equal(left, []string{"config.toml", "files", "lock"}) {
 		t.Errorf("left: %v", left)
 	}
 	if f := logout(t, tn.node(t, "n", func(c *Config) { c.Dir = dir }), time.Minute); f.Stored {
