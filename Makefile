@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture fuzz check fmt clean testtailnet
+.PHONY: help setup build demo test torture soak fuzz check fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -16,11 +16,17 @@ build: setup ## Build the proxy: target/release/remote-ollama-proxy
 demo: setup ## Show the proxy at work in a tailnet of its own, without an account
 	@scripts/demo.sh
 
-test: setup ## Run all tests
+test: ## Run all tests
+	@scripts/setup.sh test
 	@scripts/test.sh
 
-torture: setup ## Attack, overload and break everything, and print the figures in one table
+torture: ## Attack, overload and break everything, and print the figures in one table
+	@scripts/setup.sh test
 	@scripts/torture.sh
+
+soak: ## Work for MINUTES (60), and print whether anything grew or went wrong
+	@scripts/setup.sh test
+	@scripts/soak.sh
 
 seconds ?= 600
 

@@ -2,7 +2,8 @@
 # Gets a machine ready to build and test: installs what the system's package manager has, and names each other thing
 # that is missing in one line with the command that installs it. Does nothing, within a second, where all is there.
 #
-#   scripts/setup.sh         for make build, demo and test
+#   scripts/setup.sh         for make build and demo
+#   scripts/setup.sh test    for make test, torture and soak too
 #   scripts/setup.sh check   for make check too
 set -euo pipefail
 
@@ -12,9 +13,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | check) ;;
+  '' | test | check) ;;
   *)
-    say "usage: setup.sh [check]"
+    say "usage: setup.sh [test | check]"
     exit 2
     ;;
 esac
@@ -28,7 +29,7 @@ main() {
   go_toolchain
   python
   [ "${#missing[@]}" -eq 0 ] || refuse
-  [ -z "$what" ] || cargo_deny
+  [ "$what" != check ] || cargo_deny
 }
 
 missing=() # what this script can't install: a line each
@@ -54,10 +55,11 @@ linux() {
   has hostname || packages+=(hostname)
   has lsof || packages+=(lsof)
   has strace || packages+=(strace)
+  [ "$what" != test ] || has slowhttptest || packages+=(slowhttptest)
   libclang || packages+=(libclang-dev)
   has python3 || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-  [ -z "$what" ] || has shellcheck || packages+=(shellcheck)
+  [ "$what" != check ] || has shellcheck || packages+=(shellcheck)
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }
 
@@ -95,7 +97,8 @@ install() {
 
 macos() {
   xcode-select -p >/dev/null 2>&1 || missing+=("a C compiler and libclang: xcode-select --install")
-  [ -z "$what" ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
+  [ "$what" != test ] || has slowhttptest || missing+=("slowhttptest: brew install slowhttptest")
+  [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
 # --- what none has, or has too old ------------------------------------------------------------------------------------
@@ -116,7 +119,7 @@ rust() {
   if ! at_least "$wanted" "$found"; then
     ! has rustup || way_out="rustup update"
     missing+=("Rust $wanted or newer, since this is $found: $way_out")
-  elif [ -n "$what" ]; then
+  elif [ "$what" = check ]; then
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
       missing+=("rustfmt and clippy: rustup component add rustfmt clippy")
   fi

@@ -11,10 +11,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// What the kernel holds of an answer that nobody reads, in bytes: left to itself it takes megabytes for
+/// each connection.
+const RECEIVE_BUFFER: usize = 64 << 10;
 
 /// Where Ollama listens. Every address of it is on the loopback interface, checked once when the
 /// config is read and kept, so no later answer of a resolver can move it.
@@ -103,6 +107,7 @@ impl Upstream {
             At::Tcp(addrs) => {
                 let stream = TcpStream::connect(addrs.as_slice()).await?;
                 stream.set_nodelay(true)?;
+                set_socket_recv_buffer_size(&stream, RECEIVE_BUFFER)?;
                 Ok(Stream(Arc::new(Socket::Tcp(stream))))
             }
             At::Unix(path) => Ok(Stream(Arc::new(Socket::Unix(UnixStream::connect(path).await?)))),

@@ -32,6 +32,9 @@ pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 /// How long a connection on the same machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How far Ollama is read ahead of a client that does not read, in bytes. A head of an answer has to fit.
+const AHEAD_MAX: usize = 64 << 10;
+
 type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
@@ -50,8 +53,8 @@ impl Link {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, upstream.connect()).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(down)?;
-        let (sender, driver) =
-            http1::handshake(TokioIo::new(stream.clone())).await.map_err(Failure::BrokenOff)?;
+        let handshake = http1::Builder::new().max_buf_size(AHEAD_MAX).handshake(TokioIo::new(stream.clone()));
+        let (sender, driver) = handshake.await.map_err(Failure::BrokenOff)?;
         Ok(Link {
             to: Arc::clone(upstream),
             stream,

@@ -140,8 +140,8 @@ impl Failure {
             Failure::Down { .. } | Failure::Busy(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            // Where the next request begins can't be told, or is too far away.
-            Failure::Framing(_) | Failure::TooLarge(_) | Failure::Slow(_) => {
+            // Where the next request begins can't be told, or is too far away; or nobody wants an answer.
+            Failure::Framing(_) | Failure::TooLarge(_) | Failure::Slow(_) | Failure::Left => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -5,7 +5,6 @@
 
 mod access_log;
 mod acl;
-mod churn;
 mod clients;
 mod endpoints;
 mod ends;

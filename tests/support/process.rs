@@ -40,12 +40,31 @@ impl Process {
 
     /// Waits for the first line that has all of `words`.
     pub(crate) async fn line(&mut self, words: &[&str]) -> String {
+        self.next_line(&mut 0, words).await
+    }
+
+    /// Waits for as many lines that have all of `words`.
+    #[allow(dead_code, reason = "not every test binary waits for more than one")]
+    pub(crate) async fn lines(&mut self, words: &[&str], count: usize) {
+        let mut from = 0;
+        for _ in 0..count {
+            self.next_line(&mut from, words).await;
+        }
+    }
+
+    /// Waits for the first line from number `from` on that has all of `words`, and moves `from` behind it.
+    pub(crate) async fn next_line(&mut self, from: &mut usize, words: &[&str]) -> String {
         let waiting = async {
             loop {
                 self.changed.mark_unchanged();
-                let fits = |line: &&String| words.iter().all(|w| line.contains(w));
-                if let Some(line) = self.lines.lock().unwrap().iter().find(fits) {
-                    return Some(line.clone());
+                {
+                    let lines = self.lines.lock().unwrap();
+                    let fits = |line: &String| words.iter().all(|w| line.contains(w));
+                    if let Some(at) = lines[*from..].iter().position(fits) {
+                        *from += at + 1;
+                        return Some(lines[*from - 1].clone());
+                    }
+                    *from = lines.len();
                 }
                 if self.changed.changed().await.is_err() {
                     return None;

@@ -8,7 +8,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "tests/support is shared with tests/e2e")]
 
+mod cancel;
+mod churn;
+mod drain;
+mod fairness;
 mod figures;
+#[path = "../support/held.rs"]
+mod held;
 #[path = "../support/http.rs"]
 mod http;
 mod matrix;
@@ -16,9 +22,16 @@ mod matrix;
 mod ollama;
 #[path = "../support/process.rs"]
 mod process;
+mod readers;
 #[path = "../support/routes.rs"]
 mod routes;
+mod slow;
+mod soak;
 #[path = "../support/spellings.rs"]
 mod spellings;
+#[path = "../support/standin.rs"]
+mod standin;
+#[path = "../support/swarm.rs"]
+mod swarm;
 #[path = "../support/tailnet.rs"]
 mod tailnet;

@@ -45,6 +45,7 @@ func (a *API) Handler() http.Handler {
 		"DELETE /clients/{name}/forwards/{listen}": a.removeForward,
 		"POST /clients/{name}/dial":                a.dial,
 		"POST /clients/{name}/abandon":             a.abandon,
+		"POST /clients/{name}/receive-buffer":      a.receiveBuffer,
 		"DELETE /nodes/{name}":                     a.removeNode,
 		"POST /nodes/{name}/approve":               a.approve,
 		"POST /nodes/{name}/expire":                a.expire,

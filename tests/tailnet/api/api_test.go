@@ -84,6 +84,7 @@ func TestADriveThrough(t *testing.T) {
 	d.ok("POST", "/nodes/laptop/expire", "", "{}")
 	d.ok("POST", "/nodes/laptop/approve", "", "{}")
 	d.ok("DELETE", "/nodes/laptop", "", "{}")
+	d.ok("POST", "/clients/laptop/receive-buffer", `{"bytes":65536}`, "{}")
 	d.ok("POST", "/clients/laptop/abandon", "", "{}")
 	d.ok("DELETE", "/clients/laptop", "", "{}")
 	d.ok("PUT", "/settings", `{"require_approval": true, "admins": ["ada@example.com"]}`, "{}")

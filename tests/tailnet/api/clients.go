@@ -103,3 +103,17 @@ func (a *API) abandon(r *http.Request) (any, error) {
 	}
 	return done{}, c.Abandon()
 }
+
+func (a *API) receiveBuffer(r *http.Request) (any, error) {
+	c, err := a.Clients.Client(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	req, err := body[struct {
+		Bytes int `json:"bytes"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	return done{}, c.SetReceiveBuffer(req.Bytes)
+}

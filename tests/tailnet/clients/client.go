@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"remote-ollama-proxy/tests/tailnet/control"
@@ -26,6 +27,8 @@ type Client struct {
 	dir     string
 	control *control.Server
 	logf    logger.Logf
+
+	receiveBuffer atomic.Int64 // 0: the system's and tailscale's own
 
 	mu       sync.Mutex
 	closed   bool

@@ -102,6 +102,9 @@ func (f *Forward) carry(near *net.TCPConn) error {
 		reset(near)
 		return err
 	}
+	if bytes := f.client.receiveBuffer.Load(); bytes > 0 {
+		near.SetWriteBuffer(int(bytes))
+	}
 	s := newSplice(near, far)
 	defer context.AfterFunc(f.ctx, s.abort)()
 	s.run()

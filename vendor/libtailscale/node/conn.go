@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Conn is one tailnet connection whose other half is a descriptor that the
@@ -88,6 +89,7 @@ func (c *Conn) end() {
 	c.closing.Do(func() {
 		if c.reset.Load() {
 			abortTCP(c.net)
+			c.node.lastReset.Store(time.Now().UnixNano())
 		}
 		c.net.Close()
 		c.pair.Close()

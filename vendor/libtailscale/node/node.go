@@ -56,7 +56,8 @@ type Node struct {
 
 	listeners listenerSet
 	loginURL  atomic.Pointer[string]
-	stored    atomic.Bool // the node was in the state folder already and is used as it was
+	stored    atomic.Bool  // the node was in the state folder already and is used as it was
+	lastReset atomic.Int64 // when a connection was last reset; nanoseconds since 1970
 }
 
 // New makes a node that has not started.
@@ -97,6 +98,7 @@ func (n *Node) Close() error {
 	for end := time.Now().Add(flushTimeout); unsent(server) && time.Now().Before(end); {
 		time.Sleep(flushInterval)
 	}
+	time.Sleep(time.Until(time.Unix(0, n.lastReset.Load()).Add(resetTime)))
 	err = errors.Join(err, shut(server))
 	state.release()
 	return err
@@ -117,6 +119,10 @@ const (
 	flushTimeout  = time.Second
 	flushInterval = 2 * time.Millisecond
 )
+
+// resetTime is how long a reset may take to leave this machine. Nobody confirms
+// one, and a peer that does not hear of it waits for as long as it has patience.
+const resetTime = 100 * time.Millisecond
 
 // closeTimeout bounds how long a server may take to stop; nothing that takes
 // longer will ever be done.

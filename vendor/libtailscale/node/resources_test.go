@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +51,31 @@ func TestOpenConnectionsAreCheap(t *testing.T) {
 	}
 	for _, e := range ends {
 		e.close()
+	}
+}
+
+// However much one side writes, only so much is taken from it while the other
+// does not read. On its way are the socketpairs and buffers of both sides.
+func TestUnreadBytesAreBounded(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	for name, e := range map[string]end{"dialled": near, "accepted": far} {
+		taken, chunk := 0, make([]byte, 16<<10)
+		for {
+			e.SetWriteDeadline(time.Now().Add(time.Second))
+			n, err := e.Write(chunk)
+			taken += n
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			must(t, err)
+		}
+		t.Logf("%s: %d KiB taken", name, taken>>10)
+		if limit := 1536 << 10; taken > limit {
+			t.Errorf("%d bytes that nobody reads were taken from the %s side, at most %d are meant to be", taken, name, limit)
+		}
 	}
 }
 

@@ -1,0 +1,63 @@
+//! What a process holds, by the tools that Linux and macOS share.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::http::soon;
+use crate::process::Process;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) descriptors: usize,
+    pub(crate) threads: usize,
+    /// Resident memory, in megabytes.
+    pub(crate) rss: f64,
+}
+
+pub(crate) fn held(process: &Process) -> Held {
+    let pid = process.id().to_string();
+    let run = |program: &str, arguments: &[&str]| {
+        let out = Command::new(program).args(arguments).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let open = run("lsof", &["-nP", "-a", "-p", &pid, "-d", "0-999999", "-F", "f"]);
+    // A line for each thread, below a heading.
+    let threads = run("ps", &[if cfg!(target_os = "macos") { "-M" } else { "-L" }, "-p", &pid]);
+    Held {
+        descriptors: open.lines().filter(|l| l.starts_with('f')).count(),
+        threads: threads.lines().count() - 1,
+        rss: rss(process),
+    }
+}
+
+/// Resident memory, in megabytes.
+pub(crate) fn rss(process: &Process) -> f64 {
+    let out = Command::new("ps").args(["-o", "rss=", "-p", &process.id().to_string()]).output().unwrap();
+    let kilobytes: f64 = String::from_utf8(out.stdout).unwrap().trim().parse().unwrap();
+    kilobytes / 1024.0
+}
+
+/// Waits until a process has no more descriptors than before, and returns what it holds then.
+pub(crate) async fn settled(process: &Process, descriptors: usize) -> Held {
+    soon("the descriptors of all connections to be closed", async {
+        loop {
+            let held = held(process);
+            if held.descriptors <= descriptors {
+                return held;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+/// Lets this process, and those that it starts from now on, have thousands of descriptors.
+pub(crate) fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(10_240); // macOS refuses more than OPEN_MAX
+    if limit.current.is_some_and(|now| now < most) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).unwrap();
+    }
+}
