@@ -4,15 +4,17 @@
 //! Source for the variables and their order: `tsnet.Server` in Tailscale's Go library, which reads
 //! them by itself, so a variable that were passed over here would be used all the same.
 
+mod environment;
 mod file;
+mod keychain;
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::secret::Secret;
+pub use environment::Environment;
 pub use file::{KeyFault, read};
+pub use keychain::{Keychain, KeychainFault};
 
 /// The environment variable for an auth key, the one that Tailscale's own programs read.
 pub const ENV: &str = "TS_AUTHKEY";
@@ -43,6 +45,40 @@ impl Credential {
         self.kind
     }
 
+    /// Either kind, told apart by how it begins.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn of(text: &str) -> Result<Credential, KeyFault> {
+        let is_client_secret = text.trim_start().starts_with("tskey-client-");
+        Credential::parse(if is_client_secret { Kind::ClientSecret } else { Kind::AuthKey }, text)
+    }
+
+    /// The auth key, if it is one.
+    pub fn key(&self) -> Option<&Secret> {
+        (self.kind == Kind::AuthKey).then_some(&self.secret)
+    }
+
+    /// The OAuth client secret, if it is one.
+    pub fn client_secret(&self) -> Option<&Secret> {
+        (self.kind == Kind::ClientSecret).then_some(&self.secret)
+    }
+
+    /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
+    /// for nodes that it keeps, unless the secret says so itself. Left alone, Tailscale's library
+    /// makes the former, whatever the node asks for.
+    #[must_use]
+    pub(crate) fn ephemeral(mut self, on: bool) -> Credential {
+        let secret = self.secret.expose();
+        let attributes = secret.split_once('?').map(|(_, attributes)| attributes);
+        let says_so = attributes.is_some_and(|a| a.split('&').any(|a| a.starts_with("ephemeral=")));
+        if self.kind == Kind::ClientSecret && !says_so {
+            let joint = if attributes.is_some() { '&' } else { '?' };
+            self.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
+        }
+        self
+    }
+
     fn parse(kind: Kind, text: &str) -> Result<Credential, KeyFault> {
         let secret = text.trim();
         let is_client_secret = secret.starts_with("tskey-client-");
@@ -66,6 +102,8 @@ pub enum Found {
     File(PathBuf, Credential),
     /// The file that the config names is gone; an enrolled node runs without.
     NoFile(PathBuf),
+    /// In the keychain, if anywhere: it is looked at when the tailnet asks for a key.
+    Keychain(Keychain),
     /// Nothing is set.
     Nothing,
 }
@@ -73,37 +111,32 @@ pub enum Found {
 impl Found {
     /// The auth key, if it is one.
     pub fn key(&self) -> Option<&Secret> {
-        self.credential().filter(|c| c.kind == Kind::AuthKey).map(|c| &c.secret)
+        self.credential().and_then(Credential::key)
     }
 
     /// The OAuth client secret, if it is one.
     pub fn client_secret(&self) -> Option<&Secret> {
-        self.credential().filter(|c| c.kind == Kind::ClientSecret).map(|c| &c.secret)
+        self.credential().and_then(Credential::client_secret)
     }
 
     /// Whatever was found.
     pub fn credential(&self) -> Option<&Credential> {
         match self {
             Found::Environment(_, credential) | Found::File(_, credential) => Some(credential),
-            Found::NoFile(_) | Found::Nothing => None,
+            Found::NoFile(_) | Found::Keychain(_) | Found::Nothing => None,
         }
     }
 
-    /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
-    /// for nodes that it keeps, unless the secret says so itself. Left alone, Tailscale's library
-    /// makes the former, whatever the node asks for.
+    /// See [`Credential::ephemeral`].
     #[must_use]
-    pub(crate) fn ephemeral(mut self, on: bool) -> Found {
-        if let Found::Environment(_, credential) | Found::File(_, credential) = &mut self {
-            let secret = credential.secret.expose();
-            let attributes = secret.split_once('?').map(|(_, attributes)| attributes);
-            let says_so = attributes.is_some_and(|a| a.split('&').any(|a| a.starts_with("ephemeral=")));
-            if credential.kind == Kind::ClientSecret && !says_so {
-                let joint = if attributes.is_some() { '&' } else { '?' };
-                credential.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
+    pub(crate) fn ephemeral(self, on: bool) -> Found {
+        match self {
+            Found::Environment(variable, credential) => {
+                Found::Environment(variable, credential.ephemeral(on))
             }
+            Found::File(path, credential) => Found::File(path, credential.ephemeral(on)),
+            other => other,
         }
-        self
     }
 }
 
@@ -115,6 +148,7 @@ impl fmt::Display for Found {
             Found::NoFile(path) => {
                 write!(f, "none: {} does not exist; only an enrolled node starts", path.display())
             }
+            Found::Keychain(keychain) => write!(f, "the key in {keychain}, if the tailnet asks for one"),
             Found::Nothing => write!(f, "none: only an enrolled node starts"),
         }
     }
@@ -129,47 +163,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The environment variables that matter here, as they were when the process started.
-#[derive(Default, Clone)]
-pub struct Environment(BTreeMap<&'static str, OsString>);
-
-impl Environment {
-    /// The process's own.
-    pub fn of_process() -> Environment {
-        Environment::new(std::env::var_os)
-    }
-
-    /// What `value` gives for each variable; an empty one counts as not set.
-    pub fn new(value: impl Fn(&'static str) -> Option<OsString>) -> Environment {
-        let set = |(variable, _)| Some((variable, value(variable).filter(|v| !v.is_empty())?));
-        Environment(VARIABLES.into_iter().filter_map(set).collect())
-    }
-
-    /// The first variable that is set.
-    ///
-    /// # Errors
-    /// It holds no such thing.
-    pub fn find(&self) -> Result<Option<Found>, (&'static str, KeyFault)> {
-        let first = VARIABLES.into_iter().find_map(|(v, kind)| Some((v, kind, self.0.get(v)?)));
-        let Some((variable, kind, value)) = first else { return Ok(None) };
-        value
-            .to_str()
-            .ok_or(KeyFault::Content(kind))
-            .and_then(|text| Credential::parse(kind, text))
-            .map(|credential| Some(Found::Environment(variable, credential)))
-            .map_err(|fault| (variable, fault))
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
 
     fn environment(set: &[(&'static str, &str)]) -> Environment {
         Environment::new(|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v)))

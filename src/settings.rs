@@ -123,6 +123,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.tags": node.tags;
         "node.ephemeral": node.ephemeral;
         "node.port_mapping": node.port_mapping;
+        "node.start_offline": node.start_offline;
         "listen.port": port;
         "log.format": log.format;
         "log.file": log.file;

@@ -8,6 +8,11 @@ mod check;
 mod completions;
 mod found;
 mod init;
+mod key;
+#[cfg(feature = "tailnet")]
+mod login;
+#[cfg(feature = "tailnet")]
+mod logout;
 mod man;
 mod reload;
 mod root;
@@ -53,7 +58,7 @@ pub mod exit {
         NOT_INSTALLED = 4;
         /// Run as root, which needs to be meant.
         ROOT = 67;
-        /// The tailnet's control server, the running proxy or Ollama can't be reached.
+        /// The tailnet's control server, the running proxy, Ollama or the keychain can't be reached.
         UNAVAILABLE = 69;
         /// The system's service manager is missing or refuses.
         MANAGER = 71;
@@ -91,6 +96,17 @@ enum Command {
     /// Join the tailnet and serve peers until told to stop.
     #[command(after_help = exit::help())]
     Run(root::RunArgs),
+    /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.
+    #[cfg(feature = "tailnet")]
+    #[command(after_help = exit::help())]
+    Login(ConfigArgs),
+    /// Take the node out of the tailnet and its keys off this machine.
+    #[cfg(feature = "tailnet")]
+    #[command(after_help = exit::help())]
+    Logout(logout::LogoutArgs),
+    /// Keep the key that the node joins with in the system's keychain.
+    #[command(subcommand, after_help = exit::help())]
+    Key(key::KeyCommand),
     /// Check the config, list every fault, show what is in force.
     #[command(after_help = exit::help())]
     Check(ConfigArgs),
@@ -129,6 +145,11 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let code = match self.command {
             Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
+            #[cfg(feature = "tailnet")]
+            Command::Login(args) => login::login(&args),
+            #[cfg(feature = "tailnet")]
+            Command::Logout(args) => logout::logout(&args),
+            Command::Key(command) => key::key(&command),
             Command::Check(args) => check::check(&args),
             Command::Status(args) => status::status(&args),
             Command::Top(args) => top::top(&args),

@@ -45,6 +45,11 @@ async fn work(settings: Settings) -> u8 {
     if in_file {
         complain(&format!("remote-ollama-proxy: {failure}"));
     }
+    code(&failure)
+}
+
+/// The exit code that says what kind of failure it was.
+pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Listener(_) => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
@@ -60,7 +65,7 @@ async fn work(settings: Settings) -> u8 {
 }
 
 /// Starts the log; what is returned changes its level.
-fn start_log(log: &Log) -> Result<impl Fn(&Log) + use<>, String> {
+pub(super) fn start_log(log: &Log) -> Result<impl Fn(&Log) + use<>, String> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;

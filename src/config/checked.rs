@@ -7,7 +7,7 @@ use super::parse;
 use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
-use crate::auth::{self, Environment, Found, Kind};
+use crate::auth::{self, Environment, Found, Keychain, Kind};
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
 use crate::rotated::Rotation;
 use crate::upstream::Upstream;
@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// What the node joins with the first time.
     pub credential: Found,
+    /// Whether the keychain is one of the places where that is looked for.
+    pub keychain: bool,
     /// The control server; `None` is Tailscale's.
     pub control_url: Option<String>,
     /// The tags to advertise, each `tag:name`.
@@ -54,8 +56,19 @@ pub struct NodeConfig {
     pub ephemeral: bool,
     /// Whether to ask the router for a port.
     pub port_mapping: bool,
+    /// What a stored node does while the control server can't be reached.
+    pub start_offline: StartOffline,
     /// How long coming up may take: 1 second to 24 hours.
     pub up_timeout: Duration,
+}
+
+/// What a stored node does at its start while the control server can't be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartOffline {
+    /// It waits, since nobody else knows who may connect today.
+    Wait,
+    /// It lets in whom the tailnet let in when the node last heard of it.
+    Cached,
 }
 
 /// What peers may do whom the tailnet lets in.
@@ -155,20 +168,27 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
     }
     let auth_key_file = s.text("auth_key_file", None, path);
     let client_secret_file = s.text("client_secret_file", None, path);
+    let keychain = s.get("keychain", false);
     let control_url = s.text("control_url", None, |url| parse::control_url(url).map(Some));
     let tags = s.list("tags", parse::tag);
     let ephemeral = s.get("ephemeral", false);
 
     let untagged = tags.is_empty() && !s.is_faulty("tags");
     let credential = credential(s, auth_key_file, client_secret_file, untagged, environment);
+    let credential = match credential {
+        Found::NoFile(_) | Found::Nothing if keychain => Found::Keychain(Keychain::of(&hostname)),
+        found => found,
+    };
     NodeConfig {
         hostname,
         state_dir,
         credential: credential.ephemeral(ephemeral),
+        keychain,
         control_url,
         tags,
         ephemeral,
         port_mapping: s.get("port_mapping", false),
+        start_offline: s.text("start_offline", StartOffline::Wait, parse::start_offline),
         up_timeout: s.text("up_timeout", Duration::from_secs(60), parse::patience),
     }
 }

@@ -1,6 +1,6 @@
 //! What is in force, in words.
 
-use super::{AccessConfig, Config, Log, LogFormat};
+use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline};
 use crate::admission::{Limits, Pace};
 use crate::policy::Access;
 
@@ -24,7 +24,7 @@ impl Config {
             ("tags", list(&node.tags, "those of the key")),
             ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
             ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
-            ("comes up", format!("within {}", humantime::format_duration(node.up_timeout))),
+            ("comes up", comes_up(node)),
             ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", self.port)),
             ("access", access(&self.access)),
             ("runs", runs(&self.limits)),
@@ -36,6 +36,14 @@ impl Config {
             ("drains", format!("for at most {}", humantime::format_duration(self.drain_timeout))),
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
         ]
+    }
+}
+
+fn comes_up(node: &NodeConfig) -> String {
+    let timeout = humantime::format_duration(node.up_timeout);
+    match node.start_offline {
+        StartOffline::Wait => format!("within {timeout}"),
+        StartOffline::Cached => format!("within {timeout}, or at once by what the tailnet said last"),
     }
 }
 

@@ -10,7 +10,7 @@ mod raw;
 mod section;
 mod typed;
 
-pub use checked::{AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig};
+pub use checked::{AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, StartOffline};
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;

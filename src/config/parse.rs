@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use super::checked::LogFormat;
+use super::checked::{LogFormat, StartOffline};
 use crate::policy::Access;
 use crate::upstream::Upstream;
 
@@ -162,6 +162,15 @@ pub(super) fn log_format(format: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("say \"text\" or \"json\"".to_owned()),
+    }
+}
+
+/// `wait` or `cached`.
+pub(super) fn start_offline(what: &str) -> Result<StartOffline, String> {
+    match what {
+        "wait" => Ok(StartOffline::Wait),
+        "cached" => Ok(StartOffline::Cached),
+        _ => Err("say \"wait\" or \"cached\"".to_owned()),
     }
 }
 

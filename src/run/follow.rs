@@ -1,10 +1,11 @@
 //! What happens to the node and its tailnet while the proxy runs: names, health, and who may what.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
+use super::expiry::Expiry;
 use super::situation;
 use crate::audit::Journal;
 use crate::proxy::Proxy;
@@ -24,14 +25,15 @@ pub(super) struct Follower {
     roster: watch::Sender<Arc<Vec<Member>>>,
     situation: watch::Sender<Situation>,
     changed: Notify,
+    expiry: Mutex<Expiry>,
 }
 
 impl Follower {
     /// `status` is that of the node, which has just come up.
     pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy, status: &Status) -> Self {
         let situation = watch::Sender::new(situation::first(status));
-        let (roster, changed) = (watch::Sender::default(), Notify::new());
-        Follower { settings, node, proxy, roster, situation, changed }
+        let (roster, changed, expiry) = Default::default();
+        Follower { settings, node, proxy, roster, situation, changed, expiry }
     }
 
     /// Everybody in the netmap, as of the last change.
@@ -64,16 +66,46 @@ impl Follower {
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
                 Event::Assigned { dns_name, addresses } => self.settings.named(dns_name, addresses),
                 Event::NetmapChanged => self.changed.notify_one(),
+                Event::KeyExpiry(at) => {
+                    self.expiry().set(at.as_deref());
+                    self.warn_of_expiry();
+                }
+                Event::ClockAhead(0) => tracing::info!("this machine's clock is right again"),
+                Event::ClockAhead(seconds) => {
+                    let by = humantime::format_duration(Duration::from_secs(seconds.unsigned_abs()));
+                    let ahead = if seconds > 0 { "ahead of" } else { "behind" };
+                    tracing::warn!(
+                        "this machine's clock is {by} {ahead} the control server's: set it, best by NTP; with a wrong one keys expire at the wrong time and certificates are refused"
+                    );
+                }
                 Event::NeedsLogin => {
                     tracing::error!("the node is no longer logged in: its key was removed or has expired");
                 }
                 Event::Failed(error @ Error::LoggingRequired) => return Err(error),
+                Event::Failed(error @ Error::KeyExpired { .. }) => tracing::error!(
+                    %error,
+                    "nobody can reach the tailnet node: extend its key in the admin console, or stop this, run `remote-ollama-proxy login` and start it again"
+                ),
                 // The node recovers once somebody has acted in the admin console.
                 Event::Failed(error) => tracing::error!(%error, "nobody can reach the tailnet node"),
                 other => tracing::debug!(?other, "the tailnet node"),
             }
         }
         Ok(())
+    }
+
+    fn expiry(&self) -> std::sync::MutexGuard<'_, Expiry> {
+        self.expiry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warn_of_expiry(&self) {
+        if let Some(left) = self.expiry().due(SystemTime::now()) {
+            let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
+            tracing::warn!(
+                %left,
+                "the node's key expires, and then nobody reaches it: disable its key expiry in the admin console, or log it in again once it has expired"
+            );
+        }
     }
 
     /// Judges everybody whenever the tailnet's word or the config may have changed, and keeps the
@@ -97,6 +129,7 @@ impl Follower {
                 _ = configs.changed() => {}
                 () = tokio::time::sleep(SWEEP) => {}
             }
+            self.warn_of_expiry();
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
 
+mod expiry;
+mod failure;
 mod follow;
+mod join;
+mod logout;
 mod situation;
 mod stop;
 mod word;
@@ -12,37 +16,20 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
-use crate::auth;
-use crate::config::Config;
+use crate::config::{Config, StartOffline};
 use crate::proxy::{Drained, Proxy};
-use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::tsnet::{Builder, Error, Node, Status};
+use crate::tsnet::Status;
+pub use failure::Failure;
+use failure::explain;
 use follow::Follower;
+pub use join::{Wait, login};
+pub use logout::logout;
 pub use stop::Stop;
 use word::Word;
 
 /// After how long without the tailnet it is said that there is none yet.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why the proxy does not run, or no longer.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The tailnet node does not work.
-    #[error("{error}: {way_out}")]
-    Node {
-        /// What somebody has to do.
-        way_out: String,
-        /// What is the matter.
-        error: Error,
-    },
-    /// The admin socket can't be opened.
-    #[error("the admin socket in the state folder can't be opened: {0}")]
-    Admin(std::io::Error),
-    /// The listener has ended by itself.
-    #[error("the listener in the tailnet has ended: {0}")]
-    Listener(std::io::Error),
-}
 
 /// Joins the tailnet and serves peers until told to stop.
 ///
@@ -53,13 +40,18 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     let settings = Arc::new(settings);
     let config = &*settings.config();
     let explain = |error| explain(error, config);
-    let node = Arc::new(build(config).map_err(explain)?);
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
-    let status = tokio::select! {
-        status = node.up(config.node.up_timeout) => status.map_err(explain)?,
+    if config.node.start_offline == StartOffline::Cached {
+        tracing::warn!(
+            "node.start_offline = \"cached\": until the control server answers, whoever the tailnet let in when it was last heard of is let in"
+        );
+    }
+    let (node, status) = tokio::select! {
+        joined = join::join(config) => joined?,
         () = stop.wait() => return Ok(()),
         never = be_patient(config) => match never {},
     };
+    let node = Arc::new(node);
     let listener = node.listen(config.port).await.map_err(explain)?;
 
     settings.named(status.dns_name.clone(), status.addresses.clone());
@@ -137,20 +129,6 @@ async fn be_patient(config: &Config) -> std::convert::Infallible {
     }
 }
 
-fn build(config: &Config) -> Result<Node, Error> {
-    let node = &config.node;
-    Builder::new()
-        .hostname(&node.hostname)
-        .state_dir(&node.state_dir)
-        .auth_key(node.credential.key().map(Secret::expose))
-        .client_secret(node.credential.client_secret().map(Secret::expose))
-        .control_url(node.control_url.as_deref())
-        .tags(&node.tags)
-        .ephemeral(node.ephemeral)
-        .port_mapping(node.port_mapping)
-        .build()
-}
-
 fn warn_of_other_name(config: &Config, status: &Status) {
     let given = status.dns_name.split('.').next().unwrap_or_default();
     if !given.is_empty() && given != config.node.hostname {
@@ -160,34 +138,4 @@ fn warn_of_other_name(config: &Config, status: &Status) {
             "the name was taken in the tailnet, clients must use the given one; remove the other node or rename this one in the admin console"
         );
     }
-}
-
-/// What a person has to do, beside the library's words.
-fn explain(error: Error, config: &Config) -> Failure {
-    let found = &config.node.credential;
-    let way_out = match &error {
-        Error::LoginNeeded { .. } if found.credential().is_none() => {
-            format!(
-                "no auth key was found: make one in the tailnet's admin console and set {} or node.auth_key_file",
-                auth::ENV
-            )
-        }
-        Error::LoginNeeded { .. } => {
-            format!("make a new auth key in the tailnet's admin console; this was found: {found}")
-        }
-        Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
-            format!("make a new one in the tailnet's admin console; this was found: {found}")
-        }
-        Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
-        Error::ControlUnreachable { .. } => match &config.node.control_url {
-            Some(url) => format!("check the network and node.control_url, which is {url}"),
-            None => "check the network".to_owned(),
-        },
-        Error::LoggingRequired => {
-            "turn the requirement off in the tailnet, or use another tailnet".to_owned()
-        }
-        Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
-        _ => "the tailnet node does not work".to_owned(),
-    };
-    Failure::Node { way_out, error }
 }

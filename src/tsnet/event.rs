@@ -38,6 +38,9 @@ pub enum Event {
         /// Tailnet addresses.
         addresses: Vec<IpAddr>,
     },
+    /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
+    /// once that is more than five minutes; 0: it is right again.
+    ClockAhead(i64),
     /// The peers or the tailnet policy may have changed: ask again what was asked of them.
     NetmapChanged,
     /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
@@ -73,13 +76,30 @@ fn parse(line: &str) -> Option<Event> {
     #[derive(Deserialize)]
     #[serde(tag = "type", rename_all = "lowercase")]
     enum Wire {
-        State { state: String },
-        Login { login_url: String },
-        Key { key_expiry: Option<String> },
-        Health { warnings: Vec<String> },
-        Name { status: Status },
+        State {
+            state: String,
+        },
+        Login {
+            login_url: String,
+        },
+        Key {
+            key_expiry: Option<String>,
+        },
+        Health {
+            warnings: Vec<String>,
+        },
+        Name {
+            status: Status,
+        },
         Netmap,
-        Error { kind: i32, error: String },
+        Clock {
+            #[serde(default)]
+            ahead: i64,
+        },
+        Error {
+            kind: i32,
+            error: String,
+        },
     }
     Some(match serde_json::from_str(line).ok()? {
         Wire::State { state } => match state.as_str() {
@@ -94,6 +114,7 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned { dns_name: status.dns_name, addresses: status.addresses },
+        Wire::Clock { ahead } => Event::ClockAhead(ahead),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
     })
@@ -126,6 +147,8 @@ mod tests {
                 r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]}}"#,
                 Event::Assigned { dns_name: "n.t".into(), addresses: vec!["100.64.0.1".parse().unwrap()] },
             ),
+            (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
+            (r#"{"type":"clock"}"#, Event::ClockAhead(0)),
             (r#"{"type":"netmap"}"#, Event::NetmapChanged),
             (
                 r#"{"type":"error","kind":5,"error":"it expired"}"#,

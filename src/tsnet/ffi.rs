@@ -86,12 +86,16 @@ impl Handle {
         self.check(unsafe { sys::tailscale_set_port_mapping(self.sd, on.into()) })
     }
 
+    pub(super) fn set_start_offline(&self, on: bool) -> Result<(), Error> {
+        // SAFETY: plain numbers.
+        self.check(unsafe { sys::tailscale_set_start_offline(self.sd, on.into()) })
+    }
+
     /// Descriptor of one line of JSON that says how coming up ended. Closing it cancels.
     pub(super) fn begin_up(&self, timeout: Duration) -> Result<OwnedFd, Error> {
-        let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
         let mut fd = -1;
         // SAFETY: `fd` outlives the call.
-        self.check(unsafe { sys::tailscale_begin_up(self.sd, millis, &raw mut fd) })?;
+        self.check(unsafe { sys::tailscale_begin_up(self.sd, millis(timeout), &raw mut fd) })?;
         // SAFETY: on success the descriptor is fresh and ours alone.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
@@ -135,7 +139,17 @@ impl Handle {
     pub(super) fn peers(&self, port: u16, capability: &str) -> Result<String, Error> {
         let capability = c_string(capability)?;
         // SAFETY: the string is NUL-terminated and outlives the call.
-        let json = unsafe { sys::tailscale_peers(self.sd, port, capability.as_ptr()) };
+        self.given(unsafe { sys::tailscale_peers(self.sd, port, capability.as_ptr()) })
+    }
+
+    /// JSON of how logging out went. Blocks the thread, for `timeout` and some seconds at most.
+    pub(super) fn logout(&self, timeout: Duration) -> Result<String, Error> {
+        // SAFETY: plain numbers.
+        self.given(unsafe { sys::tailscale_logout(self.sd, millis(timeout)) })
+    }
+
+    /// Takes over a text that the library has made for us; null: its last error.
+    fn given(&self, json: *mut c_char) -> Result<String, Error> {
         if json.is_null() {
             return Err(self.error(-1));
         }
@@ -240,6 +254,10 @@ impl Drop for Handle {
             close(sd);
         }
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn close(sd: sys::tailscale) {

@@ -29,6 +29,7 @@ pub struct Builder {
     tags: Vec<String>,
     ephemeral: bool,
     port_mapping: bool,
+    start_offline: bool,
 }
 
 impl Builder {
@@ -85,6 +86,13 @@ impl Builder {
         self
     }
 
+    /// Whether a stored node is up by the netmap of an earlier day, if the tailnet had it keep one,
+    /// before the control server has answered.
+    pub fn start_offline(mut self, on: bool) -> Self {
+        self.start_offline = on;
+        self
+    }
+
     /// Makes the node. Nothing happens on the network before [`Node::up`].
     ///
     /// # Errors
@@ -107,6 +115,7 @@ impl Builder {
         }
         handle.set_ephemeral(self.ephemeral)?;
         handle.set_port_mapping(self.port_mapping)?;
+        handle.set_start_offline(self.start_offline)?;
         Ok(Node { handle: Arc::new(handle) })
     }
 }
@@ -123,6 +132,7 @@ impl fmt::Debug for Builder {
             .field("tags", &self.tags)
             .field("ephemeral", &self.ephemeral)
             .field("port_mapping", &self.port_mapping)
+            .field("start_offline", &self.start_offline)
             .finish()
     }
 }
@@ -134,6 +144,25 @@ pub struct Status {
     pub dns_name: String,
     /// Tailnet addresses: usually one IPv4 and one IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Login name of its owner; absent for a tagged node.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Tags; empty for a user's node.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether it was in the state folder already, and is used as it was.
+    #[serde(default)]
+    pub stored: bool,
+}
+
+/// How logging out went. In any case nothing is left of the node here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Farewell {
+    /// Whether there was a node.
+    pub stored: bool,
+    /// Why the control server could not be told of its end.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// A member of a tailnet. Closed in the background when dropped; [`close`](Node::close) waits for
@@ -223,6 +252,16 @@ impl Node {
         let capability = capability.to_owned();
         let json = self.blocking(move |handle| handle.peers(port, &capability)).await?;
         serde_json::from_str(&json).map_err(|e| Error::Other(format!("peers of the tailnet: {e}")))
+    }
+
+    /// Ends a stored node: tells the control server, for at most `deadline`, and removes what is
+    /// stored of it. This node must not have started.
+    ///
+    /// # Errors
+    /// [`Error::StateUnusable`], also while another process runs the node.
+    pub async fn logout(&self, deadline: Duration) -> Result<Farewell, Error> {
+        let json = self.blocking(move |handle| handle.logout(deadline)).await?;
+        serde_json::from_str(&json).map_err(|e| Error::Other(format!("logging out: {e}")))
     }
 
     /// Changes in the node's life, the present situation first.

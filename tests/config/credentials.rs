@@ -69,3 +69,35 @@ fn a_variable_that_holds_no_key_is_named() {
         assert!(!ended.err.contains(value), "{}", ended.err);
     }
 }
+
+const KEYCHAIN: &str =
+    "joins with the key in the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
+
+/// Nothing here asks the keychain, which is the developer's own.
+#[test]
+fn the_keychain_comes_last_and_only_if_the_config_says_so() {
+    let home = Home::new();
+    let file = home.write("c.toml", "node.keychain = true\nnode.auth_key_file = '~/key'\n");
+    let mut command = home.command(&["check", "-c", file.to_str().unwrap()]);
+    let joins_with = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
+    joins_with(Ended::of(&mut command), KEYCHAIN);
+    home.write("key", "tskey-auth-b");
+    joins_with(Ended::of(&mut command), "joins with auth key from ");
+    joins_with(Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")), "joins with auth key from TS_AUTHKEY\n");
+    joins_with(home.run(&["check"]), "joins with none");
+}
+
+#[test]
+fn what_is_no_key_is_not_stored() {
+    let home = Home::new();
+    for (typed, said) in
+        [("", "is empty"), ("tskey-auth-HIDDEN b", "one line"), ("tskey-api-HIDDEN", "API access token")]
+    {
+        let mut command = home.command(&["key", "set"]);
+        let text = home.write("typed", typed);
+        let ended = Ended::of(command.stdin(std::fs::File::open(text).unwrap()));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(said) && !ended.err.contains("HIDDEN"), "{ended:?}");
+    }
+    assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
+}

@@ -224,3 +224,70 @@ async fn a_tailnet_that_requires_log_upload_is_refused() {
     world.proxy.process.ended_with(78).await;
     world.proxy.process.line(&["requires its nodes to upload their logs", "another tailnet"]).await;
 }
+
+#[tokio::test]
+async fn a_key_that_soon_expires_is_said_and_one_that_does_not_is_not() {
+    let mut world = World::new(ollama::url(), "").await;
+    let expires = |within: &str| json!({"in": within});
+    let path = "/nodes/remote-ollama-proxy/key-expiry";
+    world.tailnet.api("POST", path, expires("480h")).await;
+    world.tailnet.api("POST", path, expires("240h")).await;
+    world.proxy.process.line(&["the node's key expires", "\"9days 23h", "admin console"]).await;
+    assert_eq!(world.proxy.process.output().matches("the node's key expires").count(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_said_and_one_that_is_right_again() {
+    let mut world = World::new(ollama::url(), "").await;
+    world.tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
+    world.proxy.process.line(&["this machine's clock is", "behind the control server's", "NTP"]).await;
+    world.tailnet.api("PUT", "/settings", json!({})).await;
+    world.proxy.process.line(&["clock is right again"]).await;
+    world.tailnet.api("PUT", "/settings", json!({"clock_ahead": "-10m"})).await;
+    world.proxy.process.line(&["this machine's clock is", "ahead of the control server's"]).await;
+}
+
+/// The proxy is started while the control server is down, by what the tailnet kept on it.
+async fn restarted_without_control(config: &str) -> (World, Start) {
+    let mut world = World::new(ollama::url(), config).await;
+    world.tailnet.api("PUT", "/settings", json!({"cache_netmaps": true})).await;
+    assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
+    world.proxy.process.signal(Signal::TERM);
+    world.proxy.process.ended_with(0).await;
+    world.tailnet.api("POST", "/control/stop", Value::Null).await;
+    let start = Start { config: config.to_owned(), ..Start::new(&world.tailnet, ollama::url()) };
+    (world, start)
+}
+
+#[tokio::test]
+async fn without_the_control_server_a_stored_node_waits_and_gives_up() {
+    let (world, start) = restarted_without_control(UP_TIMEOUT).await;
+    let mut process = start.process();
+    process.ended_with(69).await;
+    process.line(&["control server can't be reached", "node.control_url"]).await;
+
+    let mut process = Start { config: String::new(), ..start }.process();
+    process.line(&["joining the tailnet"]).await;
+    world.tailnet.api("POST", "/control/start", Value::Null).await;
+    process.line(&["listening in the tailnet"]).await;
+}
+
+#[tokio::test]
+async fn without_the_control_server_a_node_serves_by_the_last_word_if_it_is_told_to() {
+    let (world, start) = restarted_without_control("node.start_offline = \"cached\"\n").await;
+    let mut proxy = start.up().await;
+    proxy.process.line(&["node.start_offline", "whoever the tailnet let in"]).await;
+    // WireGuard sees only after 15 s of silence that the old process is gone.
+    let served =
+        async { while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == false {} };
+    tokio::time::timeout(4 * PATIENCE, served).await.expect("the node does not serve");
+    assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
+
+    // What is taken away meanwhile takes effect when the control server is back.
+    world.tailnet.api("PUT", "/policy", json!({"grants": []})).await;
+    world.tailnet.api("POST", "/control/start", Value::Null).await;
+    soon("the client to be refused", async {
+        while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == true {}
+    })
+    .await;
+}

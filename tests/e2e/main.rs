@@ -13,6 +13,7 @@ mod ends;
 #[path = "../support/http.rs"]
 mod http;
 mod lifecycle;
+mod login;
 mod metrics;
 #[path = "../support/ollama.rs"]
 mod ollama;

@@ -140,6 +140,11 @@ impl Start {
 
     /// Starts the binary, whatever becomes of it.
     pub(crate) fn process(&self) -> Process {
+        self.command(&["run", "--as-root"])
+    }
+
+    /// Starts another subcommand with the same config.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Process {
         std::fs::create_dir_all(&self.state).unwrap();
         let config = self.state.with_extension("toml");
         let format = if self.config.contains("log.format") { "" } else { "log.format = \"json\"" };
@@ -151,11 +156,7 @@ impl Start {
         let mut words = self.under.clone();
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .args(["run", "--as-root", "--config"])
-            .arg(&config)
-            .env_remove("TS_AUTHKEY");
+        command.args(&words[1..]).args(arguments).arg("--config").arg(&config).env_remove("TS_AUTHKEY");
         if let Some(key) = &self.key {
             command.env("TS_AUTHKEY", key);
         }

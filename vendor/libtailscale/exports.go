@@ -126,13 +126,16 @@ func nodeUp(sd C.int) C.int {
 
 //export nodeBeginUp
 func nodeBeginUp(sd C.int, timeoutMS C.int64_t, fdOut *C.int) C.int {
-	// Past some centuries a duration overflows.
-	ms := min(max(int64(timeoutMS), 0), math.MaxInt64/int64(time.Millisecond))
 	return try(sd, func(h *handle) error {
-		fd, err := h.BeginUp(time.Duration(ms) * time.Millisecond)
+		fd, err := h.BeginUp(duration(timeoutMS))
 		*fdOut = C.int(fd)
 		return err
 	})
+}
+
+// duration keeps to what a duration can hold, some centuries.
+func duration(ms C.int64_t) time.Duration {
+	return time.Duration(min(max(int64(ms), 0), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 //export nodeClose
@@ -174,6 +177,8 @@ func nodeSetFlag(sd C.int, option C.char, value C.int) C.int {
 				c.Ephemeral = value != 0
 			case 'p':
 				c.PortMapping = value != 0
+			case 'o':
+				c.StartOffline = value != 0
 			}
 		})
 	})
@@ -343,6 +348,24 @@ func nodePeers(sd C.int, port C.uint16_t, capability *C.char) (out *C.char) {
 			return err
 		}
 		b, err := json.Marshal(peers)
+		if err == nil {
+			out = C.CString(string(b))
+		}
+		return err
+	})
+	return out
+}
+
+//export nodeLogout
+func nodeLogout(sd C.int, timeoutMS C.int64_t) (out *C.char) {
+	try(sd, func(h *handle) error {
+		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
+		defer cancel()
+		farewell, err := h.Logout(ctx)
+		if err != nil {
+			return err
+		}
+		b, err := json.Marshal(farewell)
 		if err == nil {
 			out = C.CString(string(b))
 		}

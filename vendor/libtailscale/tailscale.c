@@ -28,6 +28,7 @@ int tailscale_set_control_url(tailscale sd, const char *control_url) { return no
 int tailscale_set_tags(tailscale sd, const char *tags) { return nodeSet(sd, 't', MUT(tags)); }
 int tailscale_set_ephemeral(tailscale sd, int ephemeral) { return nodeSetFlag(sd, 'e', ephemeral); }
 int tailscale_set_port_mapping(tailscale sd, int enabled) { return nodeSetFlag(sd, 'p', enabled); }
+int tailscale_set_start_offline(tailscale sd, int enabled) { return nodeSetFlag(sd, 'o', enabled); }
 int tailscale_set_logfd(tailscale sd, int fd) { return nodeSetLogFD(sd, fd); }
 int tailscale_set_log_callback(tailscale sd, tailscale_log_fn callback, void *context) {
 	return nodeSetLogCallback(sd, (void *)callback, context);
@@ -45,6 +46,7 @@ int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char 
 	return nodeCapabilities(sd, MUT(src), MUT(dst), buf, buflen);
 }
 char *tailscale_peers(tailscale sd, uint16_t port, const char *capability) { return nodePeers(sd, port, MUT(capability)); }
+char *tailscale_logout(tailscale sd, int64_t timeout_ms) { return nodeLogout(sd, timeout_ms); }
 void tailscale_free(char *text) { free(text); }
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
 

@@ -109,6 +109,11 @@ extern int tailscale_set_tags(tailscale sd, const char *tags);
 extern int tailscale_set_client_secret(tailscale sd, const char *secret);
 /* Whether to ask the router for a port (UPnP, NAT-PMP, PCP); off by default. */
 extern int tailscale_set_port_mapping(tailscale sd, int enabled);
+/* Whether a stored node is up by the netmap of an earlier day, if the tailnet had
+ * it keep one (node attribute cache-network-maps), before the control server has
+ * answered; off by default: who was taken out of the tailnet since is let in
+ * until it has. */
+extern int tailscale_set_start_offline(tailscale sd, int enabled);
 /* Every line of the log goes to callback, from any thread; the line is valid
  * during the call only and is not NUL-terminated. The callback must not call
  * back into this library, unwind or block. It replaces tailscale_set_logfd. */
@@ -123,7 +128,8 @@ extern int tailscale_set_log_callback(tailscale sd, tailscale_log_fn callback, v
 extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 /* Where somebody can log the node in; empty when no login is needed. EBADF, ERANGE. */
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
-/* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...]}. EBADF, ERANGE. */
+/* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...],
+ * "user" or "tags", "stored": whether it was in the state folder already}. EBADF, ERANGE. */
 extern int tailscale_status(tailscale sd, char *buf, size_t buflen);
 
 /* Sizes of the buffers below, the final NUL included. */
@@ -181,6 +187,12 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
 extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
 extern void tailscale_free(char *text);
 
+/* Ends a stored node whose handle has not started: tells the control server,
+ * for at most timeout_ms milliseconds, and removes what is stored of it. JSON:
+ * {"stored": whether there was one, "error": why the control server could not be
+ * told}. NULL on failure; to be freed with tailscale_free. */
+extern char *tailscale_logout(tailscale sd, int64_t timeout_ms);
+
 /* A non-blocking descriptor with one JSON object per line for every change of
  * state, the present one first; close() ends it. "type" is one of
  *   state   "state": NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
@@ -188,6 +200,9 @@ extern void tailscale_free(char *text);
  *   name    "status": {"dns_name", "addresses"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
+ *   clock   "ahead": seconds by which this machine's clock is ahead of the control
+ *           server's (negative: behind) once that is more than five minutes;
+ *           absent when it is right again
  *   netmap  the peers or the policy may have changed: ask again
  *   error   "kind": a tailscale_error, "error": in words; the node is of no use
  *           until somebody acts

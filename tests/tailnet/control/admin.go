@@ -23,6 +23,11 @@ type Settings struct {
 	// OpenRegistration lets nodes in that have neither key nor login, with the
 	// tags they ask for.
 	OpenRegistration bool `json:"open_registration"`
+	// CacheNetmaps has nodes keep the netmap, and start with it while the control
+	// server is down if they are willing.
+	CacheNetmaps bool `json:"cache_netmaps"`
+	// ClockAhead is how far the control server's clock goes wrong, such as "10m".
+	ClockAhead string `json:"clock_ahead"`
 	// Admins are the members of autogroup:admin, by login name.
 	Admins []string `json:"admins"`
 }
@@ -63,7 +68,13 @@ func (s *Server) SetSettings(settings Settings) error {
 	if err != nil {
 		return fmt.Errorf("admins: %w", err)
 	}
-	s.policy, s.settings = p, settings
+	var ahead time.Duration
+	if settings.ClockAhead != "" {
+		if ahead, err = time.ParseDuration(settings.ClockAhead); err != nil {
+			return fmt.Errorf("clock_ahead: %q is no duration: want one such as 90m or -1s", settings.ClockAhead)
+		}
+	}
+	s.policy, s.settings, s.clockAhead = p, settings, ahead
 	s.regrouped()
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 	"remote-ollama-proxy/tests/tailnet/loopback"
@@ -40,6 +41,7 @@ type Server struct {
 	policy     *policy.Policy
 	policyText string
 	settings   Settings
+	clockAhead time.Duration
 	nodes      []*node // in order of ID
 	gone       map[key.NodePublic]*node
 	lastID     tailcfg.NodeID

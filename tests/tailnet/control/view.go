@@ -18,11 +18,12 @@ type view struct {
 	users  []tailcfg.UserProfile
 	filter []tailcfg.FilterRule
 	derp   *tailcfg.DERPMap
+	ahead  time.Duration // what is wrong with the clock
 }
 
 // view draws the tailnet for n. The caller holds s.mu.
 func (s *Server) view(n *node, now time.Time) view {
-	v := view{self: s.self(n, now), derp: s.derpMap, users: slices.Clone(s.users)}
+	v := view{self: s.self(n, now), derp: s.derpMap, users: slices.Clone(s.users), ahead: s.clockAhead}
 	if n.expired(now) || !n.MachineAuthorized {
 		return v
 	}
@@ -67,6 +68,9 @@ func (s *Server) self(n *node, now time.Time) *tailcfg.Node {
 		// The one capability that a node refuses when it uploads no logs.
 		self.CapMap[tailcfg.CapabilityDataPlaneAuditLogs] = nil
 	}
+	if s.settings.CacheNetmaps {
+		self.CapMap[tailcfg.NodeAttrCacheNetworkMaps] = nil
+	}
 	return self
 }
 
@@ -92,6 +96,7 @@ func peer(n *node, now time.Time) *tailcfg.Node {
 type told struct {
 	started             bool
 	self, users, filter string
+	ahead               time.Duration
 	peers               map[tailcfg.NodeID]string
 }
 
@@ -135,10 +140,13 @@ func (t *told) difference(v view) *tailcfg.MapResponse {
 	if first {
 		res.Peers, res.PeersChanged = res.PeersChanged, nil
 	}
+	if v.ahead != t.ahead {
+		t.ahead, any = v.ahead, true
+	}
 	if !any {
 		return nil
 	}
-	now := time.Now().UTC()
+	now := time.Now().Add(v.ahead).UTC()
 	res.ControlTime = &now // nodes measure expiry by this clock
 	return res
 }

@@ -16,12 +16,13 @@ import (
 // An Event is a change in the node's life. The fields that its type does not
 // name are absent.
 type Event struct {
-	Type      string     `json:"type"`                 // state, login, name, key, health, netmap, error
+	Type      string     `json:"type"`                 // state, login, name, key, health, netmap, clock, error
 	State     string     `json:"state,omitempty"`      // NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
 	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned
+	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
 	Error     string     `json:"error,omitempty"`      // in words
 }
@@ -43,7 +44,7 @@ func (n *Node) Events() (fd int, err error) {
 		cancel()
 	}()
 	out := &eventWriter{out: json.NewEncoder(ours)}
-	go n.tellFilter(ctx, out)
+	go n.tellUnsaid(ctx, out)
 	go func() {
 		defer ours.Close()
 		// The bus drops a watcher that falls behind, and the server may start
@@ -69,10 +70,12 @@ func (w *eventWriter) write(e Event) error {
 // filterInterval bounds how long a revoked right goes unnoticed.
 const filterInterval = 100 * time.Millisecond
 
-// tellFilter tells when the packet filter has been replaced. Tailscale says so
-// nowhere if nothing else changed with it, so the pointer is compared.
-func (n *Node) tellFilter(ctx context.Context, out *eventWriter) {
+// tellUnsaid tells what tailscale says nowhere: when the packet filter has been
+// replaced, of which the pointer is compared, and when our clock goes wrong or
+// is right again.
+func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter) {
 	last, _ := n.filter()
+	wrong := false
 	tick := time.NewTicker(filterInterval)
 	defer tick.Stop()
 	for {
@@ -85,6 +88,16 @@ func (n *Node) tellFilter(ctx context.Context, out *eventWriter) {
 		if live, err := n.filter(); err == nil && live != last {
 			last = live
 			if out.write(Event{Type: "netmap"}) != nil {
+				return
+			}
+		}
+		server, err := n.running()
+		if err != nil {
+			continue
+		}
+		if ahead := skew(server); (ahead != 0) != wrong {
+			wrong = ahead != 0
+			if out.write(Event{Type: "clock", Ahead: int64(ahead.Seconds())}) != nil {
 				return
 			}
 		}
@@ -187,7 +200,8 @@ func (t *teller) expired() bool { return !t.expiry.IsZero() && t.expiry.Before(t
 func (t *teller) keyEvent() Event {
 	event := Event{Type: "key"}
 	if !t.expiry.IsZero() {
-		event.KeyExpiry = &t.expiry
+		expiry := t.expiry.UTC()
+		event.KeyExpiry = &expiry
 	}
 	return event
 }

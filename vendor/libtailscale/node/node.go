@@ -30,6 +30,7 @@ type Config struct {
 	Tags         []string // advertised tags, such as "tag:ai-server"
 	Ephemeral    bool     // the tailnet forgets the node when it goes offline
 	PortMapping  bool     // ask the router for a port (UPnP, NAT-PMP, PCP)
+	StartOffline bool     // be up by the stored netmap, if there is one, before the control server has answered
 
 	// Logf receives the log of tsnet and of this package, one call per line.
 	// With nil only what somebody must read, the login URL, goes to stderr.
@@ -55,6 +56,7 @@ type Node struct {
 
 	listeners listenerSet
 	loginURL  atomic.Pointer[string]
+	stored    atomic.Bool  // the node was in the state folder already and is used as it was
 	lastReset atomic.Int64 // when a connection was last reset; nanoseconds since 1970
 }
 

@@ -55,10 +55,12 @@ func (n *Node) Start() error {
 	// A stored node needs no key, and a key that is spent by now must not keep
 	// it from starting; nor is an OAuth secret exchanged for a key that nobody
 	// needs. An ephemeral node may have been forgotten meanwhile.
-	withhold := state.enrolled() && !config.Ephemeral && (config.AuthKey != "" || config.ClientSecret != "")
+	stored := state.enrolled()
+	withhold := stored && !config.Ephemeral && (config.AuthKey != "" || config.ClientSecret != "")
 	server, err := n.launch(config, state, !withhold)
 	if err == nil {
 		err = n.adopt(server, state, withhold)
+		n.stored.Store(stored)
 	}
 	if err != nil {
 		state.release()
@@ -89,6 +91,7 @@ func (n *Node) offerKey() error {
 	if err != nil {
 		return err
 	}
+	n.stored.Store(false)
 	return n.adopt(server, state, false)
 }
 
@@ -116,7 +119,7 @@ func (n *Node) adopt(server *tsnet.Server, state *stateFolder, withheld bool) er
 
 // launch starts a server.
 func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.Server, error) {
-	if err := prepareProcess(config.PortMapping); err != nil {
+	if err := prepareProcess(&config); err != nil {
 		return nil, err
 	}
 	// A few of tailscale's parts, and Go's HTTP, write to the process's own log.

@@ -17,6 +17,9 @@ import (
 type Status struct {
 	DNSName   string       `json:"dns_name"` // MagicDNS name, no final dot; "" without MagicDNS
 	Addresses []netip.Addr `json:"addresses"`
+	User      string       `json:"user,omitempty"` // login name of its owner; "" with tags
+	Tags      []string     `json:"tags,omitempty"`
+	Stored    bool         `json:"stored,omitempty"` // it was in the state folder already
 
 	mustLog bool // the tailnet requires log upload
 }
@@ -165,9 +168,14 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{Addresses: st.TailscaleIPs}
+	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load()}
 	if st.Self != nil {
 		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
+		if st.Self.Tags != nil && st.Self.Tags.Len() > 0 {
+			status.Tags = st.Self.Tags.AsSlice()
+		} else {
+			status.User = st.User[st.Self.UserID].LoginName
+		}
 		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
 	}
 	return status, nil
@@ -236,7 +244,7 @@ func (n *Node) BeginUp(timeout time.Duration) (fd int, err error) {
 		out := Outcome{Status: status}
 		if err != nil {
 			out = Outcome{Kind: KindOf(err), Error: err.Error()}
-			if out.Kind == KindLogin {
+			if out.Kind == KindLogin || out.Kind == KindExpired {
 				out.LoginURL = n.LoginURL()
 			}
 		}

@@ -1,0 +1,100 @@
+//! `key`: puts the key that the node joins with into the system's keychain, or takes it out.
+
+use std::io::{IsTerminal, Read};
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{ConfigArgs, complain, exit, refuse, show};
+use crate::auth::{Credential, Keychain, KeychainFault};
+
+/// Somebody may have to unlock the keychain.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// From which number of bytes on an input is no key.
+const TOO_LONG: u64 = 4096;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Store the key that is typed, unseen, or comes from standard input; in place of the one there is.
+    Set(ConfigArgs),
+    /// Remove the stored key.
+    Remove(ConfigArgs),
+}
+
+pub(super) fn key(command: &KeyCommand) -> u8 {
+    let (KeyCommand::Set(args) | KeyCommand::Remove(args)) = command;
+    // What the node joins with so far may be missing or wrong; only its name is needed.
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    let keychain = Keychain::of(&config.node.hostname);
+    let done = match command {
+        KeyCommand::Set(_) => match typed() {
+            Ok(credential) => set(&keychain, credential, config.node.keychain),
+            Err(fault) => {
+                complain(&format!("remote-ollama-proxy: what was typed {fault}"));
+                return exit::USAGE;
+            }
+        },
+        KeyCommand::Remove(_) => keychain.remove(PATIENCE).map(|was_there| match was_there {
+            true => format!("removed from {keychain}\n"),
+            false => format!("there was no key in {keychain}\n"),
+        }),
+    };
+    match done {
+        Ok(said) => show(&said),
+        Err(fault) => {
+            complain(&format!("remote-ollama-proxy: {fault}"));
+            exit::UNAVAILABLE
+        }
+    }
+}
+
+fn set(keychain: &Keychain, credential: Credential, looked_at: bool) -> Result<String, KeychainFault> {
+    let kind = credential.kind();
+    keychain.store(credential, PATIENCE)?;
+    let hint = if looked_at { "" } else { "\nset node.keychain = true to have it looked for there" };
+    Ok(format!("stored the {kind} in {keychain}{hint}\n"))
+}
+
+fn typed() -> Result<Credential, String> {
+    let mut text = String::new();
+    let stdin = std::io::stdin();
+    let read = if stdin.is_terminal() {
+        complain("Auth key or OAuth client secret (it is not shown):");
+        let _unseen = Unseen::new();
+        stdin.read_line(&mut text)
+    } else {
+        stdin.take(TOO_LONG).read_to_string(&mut text)
+    };
+    read.map_err(|error| format!("can't be read: {error}"))?;
+    Credential::of(&text).map_err(|fault| fault.to_string())
+}
+
+/// The terminal does not show what is typed for as long as this lives.
+struct Unseen(Option<rustix::termios::Termios>);
+
+impl Unseen {
+    fn new() -> Unseen {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut unseen = before.clone();
+            unseen.local_modes.remove(LocalModes::ECHO);
+            unseen.local_modes.insert(LocalModes::ECHONL);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &unseen);
+        }
+        Unseen(before)
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Why the proxy does not run, with what a person has to do about it.
+
+use std::time::SystemTime;
+
+use crate::auth;
+use crate::config::Config;
+use crate::tsnet::Error;
+
+const LOGIN: &str = "remote-ollama-proxy login";
+
+/// The words of Go's crypto/x509 for a certificate outside of its time.
+const NOT_YET_VALID: &str = "certificate has expired or is not yet valid";
+
+/// Why the proxy does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The tailnet node does not work.
+    #[error("{error}: {way_out}")]
+    Node {
+        /// What somebody has to do.
+        way_out: String,
+        /// What is the matter.
+        error: Error,
+    },
+    /// The admin socket can't be opened.
+    #[error("the admin socket in the state folder can't be opened: {0}")]
+    Admin(std::io::Error),
+    /// The listener has ended by itself.
+    #[error("the listener in the tailnet has ended: {0}")]
+    Listener(std::io::Error),
+}
+
+/// What a person has to do, beside the library's words.
+pub(super) fn explain(error: Error, config: &Config) -> Failure {
+    let found = &config.node.credential;
+    let way_out = match &error {
+        Error::LoginNeeded { .. } if found.credential().is_none() => {
+            format!(
+                "no auth key was found: log the node in with `{LOGIN}`, or make a key in the tailnet's admin console and set {} or node.auth_key_file",
+                auth::ENV
+            )
+        }
+        Error::KeyExpired { .. } if found.credential().is_none() => {
+            format!("log the node in with `{LOGIN}`, or start with a new auth key")
+        }
+        Error::LoginNeeded { .. } => {
+            format!("make a new auth key in the tailnet's admin console; this was found: {found}")
+        }
+        Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
+            format!("make a new one in the tailnet's admin console; this was found: {found}")
+        }
+        // No certificate is good at a wrong time, so nothing else tells of the clock then.
+        Error::ControlUnreachable { reason } if reason.contains(NOT_YET_VALID) => {
+            format!(
+                "set this machine's clock, which says {}",
+                humantime::format_rfc3339_seconds(SystemTime::now())
+            )
+        }
+        Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
+        Error::ControlUnreachable { .. } => match &config.node.control_url {
+            Some(url) => format!("check the network and node.control_url, which is {url}"),
+            None => "check the network".to_owned(),
+        },
+        Error::LoggingRequired => {
+            "turn the requirement off in the tailnet, or use another tailnet".to_owned()
+        }
+        Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
+        _ => "the tailnet node does not work".to_owned(),
+    };
+    Failure::Node { way_out, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(error: Error) -> String {
+        let config = crate::config::load(Some("/dev/null".as_ref()), &[], &auth::Environment::default());
+        explain(error, &config.unwrap()).to_string()
+    }
+
+    #[test]
+    fn each_way_out_is_one() {
+        let reason = |text: &str| text.to_owned();
+        for (error, way_out) in [
+            (Error::LoginNeeded { url: String::new() }, LOGIN),
+            (Error::KeyExpired { reason: reason("x") }, LOGIN),
+            (Error::ApprovalPending, "admin console"),
+            (Error::ControlUnreachable { reason: reason("refused") }, "check the network"),
+            (
+                Error::ControlUnreachable {
+                    reason: reason(
+                        "x509: certificate has expired or is not yet valid: current time 1970-01-01",
+                    ),
+                },
+                "set this machine's clock, which says 20",
+            ),
+        ] {
+            let said = said(error);
+            assert!(said.contains(way_out), "{said}");
+        }
+    }
+}

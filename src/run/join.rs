@@ -1,0 +1,126 @@
+//! Joining the tailnet: with what is stored, else with a key, else with a person's help.
+
+use std::time::Duration;
+
+use crate::auth::{Credential, Found, Keychain};
+use crate::config::{Config, StartOffline};
+use crate::secret::Secret;
+use crate::tsnet::{Builder, Error, Event, Node, Status};
+
+use super::failure::{Failure, explain};
+
+/// How long the keychain may take: a person may have to unlock it, and there may be nobody.
+const KEYCHAIN: Duration = Duration::from_secs(20);
+
+/// A login that waits for somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait<'a> {
+    /// At this page.
+    Login(&'a str),
+    /// In the admin console, for the device to be approved.
+    Approval,
+}
+
+/// A node that is up.
+pub(super) async fn join(config: &Config) -> Result<(Node, Status), Failure> {
+    let (node, joined) = attempt(config).await?;
+    joined.map(|status| (node, status)).map_err(|error| explain(error, config))
+}
+
+/// Joins, with `tell` saying what a person has to do, and leaves the node to be run.
+///
+/// # Errors
+/// See [`Failure`]; a key that is refused is one, wherever it was found.
+pub async fn login(config: &Config, tell: impl Fn(Wait<'_>)) -> Result<Status, Failure> {
+    let (node, joined) = attempt(config).await?;
+    let status = match joined {
+        Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. } | Error::ApprovalPending)
+            if config.node.credential.credential().is_none() =>
+        {
+            logged_in(&node, tell, config.node.up_timeout).await
+        }
+        Err(Error::ApprovalPending) => logged_in(&node, tell, config.node.up_timeout).await,
+        joined => joined,
+    };
+    node.close().await;
+    status.map_err(|error| explain(error, config))
+}
+
+/// Waits until somebody has done what is needed.
+async fn logged_in(node: &Node, tell: impl Fn(Wait<'_>), deadline: Duration) -> Result<Status, Error> {
+    let mut events = node.events().await?;
+    let mut shown = String::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::LoginUrl(url) if url != shown => {
+                tell(Wait::Login(&url));
+                shown = url;
+            }
+            Event::NeedsApproval => tell(Wait::Approval),
+            Event::Running => {
+                return node.up(deadline).await.map(|status| Status { stored: false, ..status });
+            }
+            // That is why somebody is to log it in.
+            Event::Failed(Error::KeyExpired { .. }) => {}
+            Event::Failed(error) => return Err(error),
+            _ => {}
+        }
+    }
+    Err(Error::Closed)
+}
+
+/// Has a node come up. The keychain is asked only once the tailnet asks for a key: it may have to be
+/// unlocked, and a stored node needs none.
+async fn attempt(config: &Config) -> Result<(Node, Result<Status, Error>), Failure> {
+    let up = async |node: Node| {
+        let joined = node.up(config.node.up_timeout).await;
+        (node, joined)
+    };
+    let build =
+        |credential: Option<&Credential>| build(config, credential).map_err(|error| explain(error, config));
+    let found = &config.node.credential;
+    let (node, joined) = up(build(found.credential())?).await;
+    let Found::Keychain(keychain) = found else { return Ok((node, joined)) };
+    if !matches!(joined, Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. })) {
+        return Ok((node, joined));
+    }
+    let Some(credential) = credential(keychain, config).await else { return Ok((node, joined)) };
+    node.close().await; // it holds the state folder
+    Ok(up(build(Some(&credential))?).await)
+}
+
+/// The key in the keychain, if it can be used; a person can still log the node in.
+async fn credential(keychain: &Keychain, config: &Config) -> Option<Credential> {
+    let asked = keychain.clone();
+    match tokio::task::spawn_blocking(move || asked.read(KEYCHAIN)).await.ok()? {
+        Err(fault) => tracing::error!(%fault, %keychain, "there is no key from the keychain"),
+        Ok(None) => tracing::error!(
+            %keychain,
+            "there is no key in the keychain: `remote-ollama-proxy key set` puts one there"
+        ),
+        Ok(Some(credential)) if credential.client_secret().is_some() && config.node.tags.is_empty() => {
+            tracing::error!(%keychain, "the keychain holds an OAuth client secret, which needs node.tags");
+        }
+        Ok(Some(credential)) => {
+            tracing::info!(%keychain, "joining with the key in the keychain");
+            return Some(credential.ephemeral(config.node.ephemeral));
+        }
+    }
+    None
+}
+
+/// A node as the config wants it, which has not started.
+pub(super) fn build(config: &Config, credential: Option<&Credential>) -> Result<Node, Error> {
+    let node = &config.node;
+    Builder::new()
+        .hostname(&node.hostname)
+        .state_dir(&node.state_dir)
+        .auth_key(credential.and_then(Credential::key).map(Secret::expose))
+        .client_secret(credential.and_then(Credential::client_secret).map(Secret::expose))
+        .control_url(node.control_url.as_deref())
+        .tags(&node.tags)
+        .ephemeral(node.ephemeral)
+        .port_mapping(node.port_mapping)
+        .start_offline(node.start_offline == StartOffline::Cached)
+        .build()
+}

@@ -1,0 +1,197 @@
+//! `login` and `logout`: becoming a node of the tailnet, and ceasing to be one.
+
+use serde_json::{Value, json};
+
+use crate::process::Process;
+use crate::tailnet::{Start, Tailnet, World};
+
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// The login URL that a process shows, alone on its line.
+async fn shown(login: &mut Process, tailnet: &Tailnet) -> String {
+    login.line(&[&format!("{}/a/", tailnet.control)]).await.trim().to_owned()
+}
+
+async fn stop(mut process: Process) {
+    process.signal(rustix::process::Signal::TERM);
+    process.ended_with(0).await;
+}
+
+/// What the tailnet knows of the proxy.
+async fn node(tailnet: &Tailnet) -> Option<Value> {
+    let nodes = tailnet.api("GET", "/nodes", Value::Null).await;
+    nodes.as_array().unwrap().iter().find(|node| node["name"] == "remote-ollama-proxy").cloned()
+}
+
+#[tokio::test]
+async fn somebody_logs_the_node_in_and_run_needs_no_key() {
+    let tailnet = Tailnet::new().await;
+    let start = Start::new(&tailnet, NOWHERE);
+    let mut refused = start.process();
+    refused.ended_with(77).await;
+    refused.line(&["does not know this node", "remote-ollama-proxy login"]).await;
+
+    let mut login = start.command(&["login"]);
+    let url = shown(&mut login, &tailnet).await;
+    tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
+    login.line(&["logged in: remote-ollama-proxy.tailnet.test", "as anna@example.com"]).await;
+    login.ended_with(0).await;
+    assert!(!login.output().contains("already"));
+
+    stop(start.up().await.process).await;
+    let mut again = start.command(&["login"]);
+    again.ended_with(0).await;
+    again.line(&["already logged in: remote-ollama-proxy.tailnet.test", "as anna@example.com"]).await;
+}
+
+/// On macOS the keychain of whoever runs this is asked for a node that nobody has.
+#[tokio::test]
+async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
+    let tailnet = Tailnet::new().await;
+    let start = Start {
+        config: "node.keychain = true\nnode.hostname = \"nobody-has-this\"\n".to_owned(),
+        under: vec!["env".to_owned(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent".to_owned()],
+        ..Start::new(&tailnet, NOWHERE)
+    };
+    let mut run = start.process();
+    run.ended_with(77).await;
+    run.line(&["there is no key", "account nobody-has-this"]).await;
+    run.line(&["does not know this node", "remote-ollama-proxy login"]).await;
+
+    let mut login = start.command(&["login"]);
+    let url = shown(&mut login, &tailnet).await;
+    tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
+    login.ended_with(0).await;
+    let mut proxy = start.up().await;
+    assert!(!proxy.process.output().contains("there is no key"), "a stored node asked the keychain");
+    proxy.process.signal(rustix::process::Signal::TERM);
+    proxy.process.ended_with(0).await;
+}
+
+#[tokio::test]
+async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
+    let tailnet = Tailnet::new().await;
+    tailnet.api("PUT", "/settings", json!({"require_approval": true})).await;
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    let mut login = start.command(&["login"]);
+    login.line(&["Waiting until an admin approves"]).await;
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/approve", Value::Null).await;
+    login.line(&["logged in: ", "as tag:ai-server"]).await;
+    login.ended_with(0).await;
+    assert!(!login.output().contains("tskey-"));
+    stop(Start { key: None, ..start }.up().await.process).await;
+
+    let gone = Start { config: "node.ephemeral = true\n".to_owned(), ..Start::new(&tailnet, NOWHERE) };
+    let mut login = gone.command(&["login"]);
+    login.ended_with(78).await;
+    login.line(&["node.ephemeral = true", "would forget the node"]).await;
+
+    let wrong = Start {
+        key: Some("tskey-auth-wrong".to_owned()),
+        state: tailnet.dir.path().join("wrong"),
+        ..Start::new(&tailnet, NOWHERE)
+    };
+    let mut login = wrong.command(&["login"]);
+    login.ended_with(77).await;
+    login.line(&["does not accept the auth key", "make a new one"]).await;
+}
+
+#[tokio::test]
+async fn a_device_that_waits_for_approval_is_said_at_start() {
+    let tailnet = Tailnet::new().await;
+    tailnet.api("PUT", "/settings", json!({"require_approval": true})).await;
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    let mut process = start.process();
+    process.ended_with(77).await;
+    process.line(&["waits for approval", "approve the device in the admin console"]).await;
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/approve", Value::Null).await;
+    stop(Start { key: None, ..start }.up().await.process).await;
+}
+
+#[tokio::test]
+async fn while_it_runs_login_and_logout_are_refused() {
+    let mut world = World::new(NOWHERE, "").await;
+    let start = Start::new(&world.tailnet, NOWHERE);
+    let old_journal = start.state.join("journal.jsonl.20260101T000000");
+    std::fs::write(&old_journal, "").unwrap();
+    for arguments in [&["login"][..], &["logout"], &["logout", "--yes", "--all"]] {
+        let mut process = start.command(arguments);
+        process.ended_with(73).await;
+        process.line(&["is in use by another node"]).await;
+    }
+    assert!(start.state.join("tailscaled.state").exists() && old_journal.exists());
+    assert_eq!(node(&world.tailnet).await.unwrap()["expired"], false);
+    world.proxy.process.signal(rustix::process::Signal::TERM);
+    world.proxy.process.ended_with(0).await;
+}
+
+#[tokio::test]
+async fn logout_tells_the_tailnet_and_keeps_the_journal() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    stop(start.up().await.process).await;
+    let start = Start { key: None, ..start };
+    let journals = ["journal.jsonl", "journal.jsonl.20260101T000000"];
+    for name in journals {
+        std::fs::write(start.state.join(name), "").unwrap();
+    }
+    std::fs::write(start.state.join("config.toml"), "").unwrap();
+
+    let mut logout = start.command(&["logout"]);
+    logout.ended_with(0).await;
+    logout.line(&["logged out: the tailnet has been told"]).await;
+    assert_eq!(node(&tailnet).await.unwrap()["expired"], true);
+    let there = |name: &str| start.state.join(name).exists();
+    assert!(!there("tailscaled.state") && !there("profile-data"));
+    assert!(journals.iter().all(|name| there(name)));
+
+    let mut run = start.process();
+    run.ended_with(77).await;
+    let mut logout = start.command(&["logout", "--all", "--yes"]);
+    logout.ended_with(0).await;
+    assert!(!journals.iter().any(|name| there(name)));
+    assert!(there("config.toml"));
+}
+
+#[tokio::test]
+async fn logout_works_without_the_tailnet() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    stop(start.up().await.process).await;
+    tailnet.api("POST", "/control/stop", Value::Null).await;
+    let mut logout = start.command(&["logout"]);
+    logout.ended_with(0).await;
+    logout.line(&["The tailnet could not be told"]).await;
+    logout.line(&["Remove remote-ollama-proxy in the admin console"]).await;
+    assert!(!start.state.join("tailscaled.state").exists());
+    assert_eq!(node(&tailnet).await.unwrap()["expired"], false);
+}
+
+#[tokio::test]
+async fn an_expired_node_is_logged_in_again_and_keeps_its_address() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    let mut proxy = start.up().await;
+    start.key = None;
+    let address = node(&tailnet).await.unwrap()["addresses"].clone();
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
+    proxy.process.line(&["nobody can reach the tailnet node", "remote-ollama-proxy login"]).await;
+    stop(proxy.process).await;
+
+    let mut refused = start.process();
+    refused.ended_with(77).await;
+    refused.line(&["no longer accepts the stored node", "remote-ollama-proxy login"]).await;
+
+    let mut login = start.command(&["login"]);
+    let url = shown(&mut login, &tailnet).await;
+    tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
+    login.ended_with(0).await;
+    assert!(!login.output().contains("already"), "{}", login.output());
+    stop(start.up().await.process).await;
+    assert_eq!(node(&tailnet).await.unwrap()["addresses"], address);
+}

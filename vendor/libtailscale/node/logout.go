@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Farewell is how Logout went. In any case nothing is left of the node here.
+type Farewell struct {
+	Stored bool   `json:"stored"`          // there was a node
+	Error  string `json:"error,omitempty"` // why the control server could not be told of its end
+}
+
+// belongings is all that a node keeps in its state folder, the lock excepted.
+// Other files may be the host program's, or a person's.
+var belongings = []string{"tailscaled.state", "profile-data"}
+
+// Logout tells the control server, unless ctx ends first, that the stored node
+// is no more, and removes what is stored of it. The node must not have started.
+func (n *Node) Logout(ctx context.Context) (*Farewell, error) {
+	n.mu.Lock()
+	config, sealed := n.config, n.sealed || n.closed
+	n.mu.Unlock()
+	if sealed {
+		return nil, errf(KindOther, "the node has started: close it, and log out with another")
+	}
+	state, err := openState(&config, n.logf)
+	if err != nil {
+		return nil, err
+	}
+	defer state.release()
+	farewell := &Farewell{Stored: state.enrolled()}
+	if farewell.Stored {
+		if err := n.sayFarewell(ctx, config, state); err != nil {
+			farewell.Error = err.Error()
+		}
+	}
+	var faults []error
+	for _, name := range belongings {
+		faults = append(faults, os.RemoveAll(filepath.Join(state.path, name)))
+	}
+	removeEmpty(filepath.Join(state.path, "files")) // tailscale makes it and puts nothing there
+	if err := errors.Join(faults...); err != nil {
+		return nil, errf(KindState, "state folder %s: what is stored of the node can't be removed: %v: remove it by hand", state.path, err)
+	}
+	return farewell, nil
+}
+
+func (n *Node) sayFarewell(ctx context.Context, config Config, state *stateFolder) error {
+	server, err := n.launch(config, state, false)
+	if err != nil {
+		return err
+	}
+	defer shut(server)
+	lc, err := server.LocalClient()
+	if err != nil {
+		return err
+	}
+	err = lc.Logout(ctx)
+	if ctx.Err() != nil {
+		return errors.New("the control server did not answer in time")
+	}
+	return err
+}
+
+// removeEmpty removes a folder if there are nothing but folders in it.
+func removeEmpty(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeEmpty(filepath.Join(dir, entry.Name()))
+		}
+	}
+	os.Remove(dir) // refuses one with something in it
+}
