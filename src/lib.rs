@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod listen;
 pub mod peer;
 pub mod policy;

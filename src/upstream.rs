@@ -93,6 +93,14 @@ impl Upstream {
         Ok(Upstream { at: At::Tcp(addrs), host })
     }
 
+    /// The port, where there is one.
+    pub fn port(&self) -> Option<u16> {
+        match &self.at {
+            At::Tcp(addrs) => addrs.first().map(SocketAddr::port),
+            At::Unix(_) => None,
+        }
+    }
+
     /// The Host header that Ollama accepts.
     pub fn host(&self) -> &HeaderValue {
         &self.host

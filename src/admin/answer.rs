@@ -65,8 +65,10 @@ impl Admin {
     }
 
     fn who(&self) -> Who {
-        let roster = Arc::clone(&self.roster.borrow());
-        Who::new(&self.settings.config(), &roster, &self.proxy.live().sessions())
+        let (roster, config) = (Arc::clone(&self.roster.borrow()), self.settings.config());
+        let own = self.node.borrow().addresses.iter().find(|ip| ip.is_ipv4()).copied();
+        let anybody = own.is_some_and(|ip| self.proxy.admits_strangers((ip, config.port).into(), &roster));
+        Who::new(&config, &roster, &self.proxy.live().sessions(), anybody)
     }
 
     async fn status(&self) -> Status {

@@ -11,7 +11,7 @@ mod status;
 mod who;
 
 pub use answer::Admin;
-pub use ollama::{Model, Ollama};
+pub use ollama::{Model, Ollama, cloud_is_off, version};
 pub use reload::Reload;
 pub use requests::{Cancelled, Request, Requests, State};
 pub use socket::{AskFault, ask, path};

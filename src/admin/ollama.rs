@@ -54,6 +54,33 @@ struct Models {
     models: Vec<Model>,
 }
 
+#[derive(Deserialize)]
+struct Cloud {
+    disabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Situation {
+    cloud: Option<Cloud>,
+}
+
+/// Ollama's version.
+///
+/// # Errors
+/// Why it does not answer.
+pub async fn version(upstream: &Upstream) -> Result<String, String> {
+    in_time(async { Ok(get::<Version>(upstream, "/api/version").await?.version) }).await
+}
+
+/// Whether Ollama sends nothing to models in the cloud; `None` if it does not tell. Source: Ollama's
+/// `GET /api/status`.
+///
+/// # Errors
+/// Why it does not answer.
+pub async fn cloud_is_off(upstream: &Upstream) -> Result<Option<bool>, String> {
+    in_time(async { Ok(get::<Situation>(upstream, "/api/status").await?.cloud.map(|c| c.disabled)) }).await
+}
+
 impl Ollama {
     /// Asks for all of it.
     pub(super) async fn ask(upstream: &Upstream) -> Ollama {
@@ -76,7 +103,7 @@ impl Ollama {
     }
 }
 
-async fn in_time(asked: impl Future<Output = Result<(), Fault>>) -> Result<(), String> {
+async fn in_time<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answered) => answered.map_err(|fault| fault.to_string()),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),

@@ -15,6 +15,8 @@ use crate::tailnet::{Member, Situation};
 pub struct Status {
     /// Of the proxy.
     pub version: String,
+    /// Its process.
+    pub pid: u32,
     /// When it started, as RFC 3339.
     pub since: String,
     /// Why it serves nobody; absent: it serves.
@@ -123,6 +125,7 @@ impl Status {
         let down = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
             since: humantime::format_rfc3339_seconds(started).to_string(),
             not_ready: not_ready(stopping, &node, down),
             node,

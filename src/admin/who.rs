@@ -18,6 +18,8 @@ pub struct Who {
     pub capability: String,
     /// The port in the tailnet.
     pub port: u16,
+    /// Whether the tailnet policy lets in devices that it does not know yet.
+    pub anybody: bool,
     /// Everybody in the netmap, by name.
     pub peers: Vec<WhoPeer>,
 }
@@ -55,7 +57,7 @@ pub struct WhoPeer {
 
 impl Who {
     /// Puts together what the tailnet says, what the config allows and what is going on.
-    pub fn new(config: &Config, roster: &[Member], sessions: &[Arc<Session>]) -> Who {
+    pub fn new(config: &Config, roster: &[Member], sessions: &[Arc<Session>], anybody: bool) -> Who {
         Who {
             access: match config.access.mode {
                 Access::Network => "network".to_owned(),
@@ -63,6 +65,7 @@ impl Who {
             },
             capability: config.access.capability.clone(),
             port: config.port,
+            anybody,
             peers: roster.iter().map(|member| peer(config, member, sessions)).collect(),
         }
     }

@@ -6,6 +6,7 @@ mod ask;
 mod cancel;
 mod check;
 mod completions;
+mod doctor;
 mod found;
 mod init;
 mod key;
@@ -125,6 +126,9 @@ enum Command {
     /// Have the running node take its config anew; running requests go on.
     #[command(after_help = exit::help())]
     Reload(ConfigArgs),
+    /// Review how safe this is set up: what holds, what does not, and what to do.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     /// Print the lines that the tailnet policy file needs for this node, or check such a file.
     #[command(after_help = acl::HELP)]
     Acl(acl::AclArgs),
@@ -156,6 +160,7 @@ impl Cli {
             Command::Cancel(args) => cancel::cancel(&args),
             Command::Who(args) => who::who(&args),
             Command::Reload(args) => reload::reload(&args),
+            Command::Doctor(args) => doctor::doctor(&args),
             Command::Acl(args) => acl::acl(&args),
             Command::Init(args) => init::init(&args),
             Command::Service(args) => service::service(&args),

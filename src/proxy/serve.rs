@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -29,6 +30,7 @@ use super::wire::{Trouble, Watch, Wire};
 use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::{Accepted, Left, Listen};
+use crate::peer::Peer;
 use crate::policy::{HEAD_MAX, Refusal, Rights};
 use crate::tailnet::{Member, Tailnet};
 
@@ -75,6 +77,19 @@ impl Proxy {
     /// What has been counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Whether a device that the netmap does not have yet could connect to `local`: whether the tailnet
+    /// policy lets in everybody.
+    pub fn admits_strangers(&self, local: SocketAddr, roster: &[Member]) -> bool {
+        // From the end of the range that tailnets give addresses from.
+        let known = |ip: &IpAddr| roster.iter().any(|m| m.addresses.iter().any(|a| a.ip == *ip));
+        let free = (2..=254).rev().map(|n| IpAddr::from([100, 127, 255, n])).find(|ip| !known(ip));
+        free.is_some_and(|ip| {
+            let (node, stable_id, os) = Default::default();
+            let nobody = Peer { addr: (ip, 1).into(), node, stable_id, user: None, tags: Vec::new(), os };
+            self.tailnet.verdict(&nobody, local).admitted
+        })
     }
 
     /// Requests that run, and that wait for their turn.

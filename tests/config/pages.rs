@@ -6,8 +6,24 @@ use remote_ollama_proxy::cli::exit;
 
 use crate::Home;
 
-const COMMANDS: [&str; 10] =
-    ["run", "check", "who", "reload", "acl", "init", "service", "completions", "man", "version"];
+const COMMANDS: [&str; 15] = [
+    "run",
+    "key",
+    "check",
+    "status",
+    "top",
+    "cancel",
+    "who",
+    "reload",
+    "doctor",
+    "acl",
+    "init",
+    "service",
+    "completions",
+    "man",
+    "version",
+    "help",
+];
 
 #[test]
 fn shells_take_their_completions() {

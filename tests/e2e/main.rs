@@ -8,6 +8,7 @@ mod acl;
 #[path = "../support/admin.rs"]
 mod admin;
 mod clients;
+mod doctor;
 mod endpoints;
 mod ends;
 #[path = "../support/http.rs"]

@@ -46,7 +46,20 @@ func (r rule) sources(dst Node, nodes []Node) (out []peers) {
 			out[i].src = append(out[i].src, ip.String())
 		}
 	}
+	if has(r.src, "*") && !has(r.dst, "autogroup:self") {
+		for i := range out {
+			out[i].src = append(out[i].src, anywhere...)
+		}
+	}
 	return out
+}
+
+// anywhere is what Tailscale writes for "*": the ranges that tailnets have
+// their addresses from, devices that are yet to come included.
+var anywhere = []string{"100.64.0.0/10", "fd7a:115c:a1e0::/48"}
+
+func has(selectors []selector, text string) bool {
+	return slices.ContainsFunc(selectors, func(s selector) bool { return s.text == text })
 }
 
 // filter writes the rule down for these peers in the packet filter's terms.

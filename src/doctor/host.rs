@@ -1,0 +1,59 @@
+//! The account and the machine.
+
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+
+use super::Finding;
+use crate::config::Config;
+
+/// Less than this is not enough for the logs of some days, in bytes.
+const DISK_LEAST: u64 = 200_000_000;
+
+/// What the process needs beside its connections: the log, the runtime, the tailnet node.
+const FILES_BESIDE: u64 = 100;
+
+pub(super) fn account() -> Finding {
+    match rustix::process::geteuid().is_root() {
+        true => Finding::warning(
+            "account",
+            "this is root: a fault in the proxy would be a fault with every right there is",
+            "run it, and this command, as an ordinary account; it needs no right of root's",
+        ),
+        false => Finding::good("account", "an ordinary account, not root"),
+    }
+}
+
+/// A connection takes two descriptors here and one to Ollama.
+pub(super) fn files(config: Option<&Config>) -> Finding {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let connections = config.map_or(1024, |c| c.limits.connections) as u64;
+    let needed = 3 * connections + FILES_BESIDE;
+    match hard {
+        Some(hard) if hard < needed => Finding::warning(
+            "files",
+            format!("this account may open {hard} files, and {connections} connections can take {needed}"),
+            "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
+        ),
+        Some(hard) => Finding::good("files", format!("{hard} may be open, {needed} are needed at most")),
+        None => Finding::good("files", "any number may be open"),
+    }
+}
+
+/// Room for logs and the journal.
+pub(super) fn disk(config: &Config) -> Finding {
+    let log = config.log.file.as_deref().and_then(Path::parent);
+    let folder = log.unwrap_or(&config.node.state_dir);
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    match rustix::fs::statvfs(existing) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let shown = format!("{} MB are free in {}", free / 1_000_000, existing.display());
+            match free < DISK_LEAST {
+                true => Finding::warning("disk", shown, "make room: without it the log and the journal end"),
+                false => Finding::good("disk", shown),
+            }
+        }
+        Err(error) => Finding::unknown("disk", format!("{}: {error}", existing.display())),
+    }
+}

@@ -1,0 +1,130 @@
+//! The running proxy: asked itself, and looked at from outside.
+
+use std::process::Command;
+
+use http::Method;
+use serde::de::DeserializeOwned;
+
+use super::Finding;
+use crate::admin::{self, AskFault, Status, Who, WhoPeer};
+use crate::config::Config;
+use crate::policy::Access;
+
+pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+    let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
+        (Ok(status), Ok(who)) => (status, who),
+        (Err(reason), _) | (_, Err(reason)) => {
+            let names = ["listeners", "name", "tailnet", "reach"];
+            let unknown = |check| Finding::unknown(check, reason.clone());
+            return names.into_iter().map(unknown).collect();
+        }
+    };
+    vec![listeners(status.pid), name(config, &status), tailnet(&status), reach(config, &who)]
+}
+
+async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
+    let path = admin::path(&config.node.state_dir);
+    match admin::ask(&path, Method::GET, target).await {
+        Ok(answer) => serde_json::from_slice(&answer)
+            .map_err(|e| format!("the running proxy is of another version: {e}")),
+        Err(AskFault::NotRunning { .. }) => Err("the proxy does not run".to_owned()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+/// The system's word, not the proxy's.
+fn listeners(pid: u32) -> Finding {
+    let arguments = ["-nP", "-a", "-iTCP", "-sTCP:LISTEN", "-Fn", "-p"];
+    let told = match Command::new("lsof").args(arguments).arg(pid.to_string()).output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => {
+            return Finding::unknown(
+                "listeners",
+                format!("lsof, which tells the sockets of a process, does not run: {error}"),
+            );
+        }
+    };
+    let open: Vec<_> = told.lines().filter_map(|line| line.strip_prefix('n')).collect();
+    match open.is_empty() {
+        true => Finding::good("listeners", format!("process {pid} listens on no TCP port of this machine")),
+        false => Finding::fault(
+            "listeners",
+            format!("process {pid} listens on {}", open.join(", ")),
+            "stop it: a proxy that was built from this source opens none",
+        ),
+    }
+}
+
+fn name(config: &Config, status: &Status) -> Finding {
+    let (wanted, full) = (&config.node.hostname, &status.node.dns_name);
+    match full.split('.').next() {
+        Some(given) if given == wanted => {
+            Finding::good("name", format!("clients use http://{given}:{}", config.port))
+        }
+        _ if full.is_empty() => Finding::warning(
+            "name",
+            "the tailnet gives no names (MagicDNS is off)",
+            "turn MagicDNS on in the admin console, or use the address",
+        ),
+        _ => Finding::warning(
+            "name",
+            format!("the tailnet calls this node {full}, not {wanted}"),
+            "remove the other node of that name in the admin console and rename this one there, or tell clients the other name",
+        ),
+    }
+}
+
+fn tailnet(status: &Status) -> Finding {
+    match &status.not_ready {
+        Some(not_ready) => Finding::fault(
+            "tailnet",
+            not_ready.reason.clone(),
+            "the log says more; `status` shows when it has passed",
+        ),
+        None if !status.node.warnings.is_empty() => Finding::warning(
+            "tailnet",
+            status.node.warnings.join("; "),
+            "see what tailscale says of it; peers may reach the node all the same",
+        ),
+        None => Finding::good("tailnet", format!("the node runs as {}", status.node.dns_name)),
+    }
+}
+
+/// Who can reach the node, and whether that is wider than somebody named.
+fn reach(config: &Config, who: &Who) -> Finding {
+    let admitted: Vec<&WhoPeer> = who.peers.iter().filter(|peer| peer.may_connect).collect();
+    let mut principals: Vec<_> = admitted.iter().map(|peer| peer.member.principal()).collect();
+    principals.sort();
+    principals.dedup();
+    let shown = match principals.len() {
+        0..=5 => principals.join(", "),
+        n => format!("{} and {} more", principals[..5].join(", "), n - 5),
+    };
+    if who.anybody {
+        return Finding::fault(
+            "reach",
+            "the tailnet policy lets every device of the tailnet connect, also those that come to be",
+            "name a tag, a group or people as the source; `remote-ollama-proxy acl` prints the lines",
+        );
+    }
+    if admitted.is_empty() {
+        return Finding::warning(
+            "reach",
+            "nobody may connect now",
+            "add the lines that `remote-ollama-proxy acl` prints to the tailnet policy file",
+        );
+    }
+    let faulty = admitted.iter().filter(|peer| !peer.faults.is_empty()).count();
+    if faulty > 0 {
+        return Finding::warning(
+            "reach",
+            format!("{faulty} peers have a grant that grants nothing, since it has a fault"),
+            "`remote-ollama-proxy who` says which; mend it in the tailnet policy file",
+        );
+    }
+    let narrowed = match config.access.mode {
+        Access::Grants => "each by a grant",
+        Access::Network => "narrowed by grants where there are any",
+    };
+    Finding::good("reach", format!("{} devices of {shown} may connect, {narrowed}", admitted.len()))
+}

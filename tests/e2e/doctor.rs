@@ -1,0 +1,93 @@
+//! The security review: before the first run, at work, and with something wrong.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::http::soon;
+use crate::ollama;
+use crate::tailnet::{Start, Tailnet, World};
+
+/// The exit code, and the outcome, reason and remedy of each check.
+async fn doctor(tailnet: &Tailnet) -> (i32, Vec<Value>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+    command.args(["doctor", "--json", "--config"]).arg(tailnet.dir.path().join("proxy-state.toml"));
+    let out = command.output().await.unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let findings: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    for finding in &findings {
+        let wrong = ["warning", "fault"].contains(&finding["outcome"].as_str().unwrap());
+        assert_eq!(wrong, finding["remedy"].is_string(), "{finding}");
+    }
+    (out.status.code().unwrap(), findings)
+}
+
+fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a str {
+    let finding = findings.iter().find(|f| f["check"] == check);
+    finding.unwrap_or_else(|| panic!("no check {check}: {findings:#?}"))["outcome"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn at_work_everything_is_good() {
+    let world = World::new(ollama::url(), "").await;
+    let (code, findings) = doctor(&world.tailnet).await;
+    for check in
+        ["config", "files", "disk", "state", "key", "ollama", "ollama-cloud", "listeners", "name", "reach"]
+    {
+        assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
+    }
+    // These tests may run as root, with an Ollama that is not the newest, beside one that is not theirs.
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(outcome(&findings, "account"), if root { "warning" } else { "good" });
+    assert_eq!(code, i32::from(findings.iter().any(|f| f["outcome"] == "fault")));
+}
+
+#[tokio::test]
+async fn before_the_first_run_it_says_what_can_be_told() {
+    let tailnet = Tailnet::new().await;
+    let start = Start::new(&tailnet, ollama::url());
+    // Leaves the config behind, and no node.
+    start.command(&["check"]).ended_with(0).await;
+    std::fs::remove_dir_all(&start.state).unwrap();
+    let (code, findings) = doctor(&tailnet).await;
+    assert_eq!((code, outcome(&findings, "key")), (1, "fault"), "{findings:#?}");
+    for check in ["config", "state", "ollama"] {
+        assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
+    }
+    for check in ["listeners", "name", "tailnet", "reach"] {
+        assert_eq!(outcome(&findings, check), "unknown", "{findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_found() {
+    // On every address of the machine, and without an answer.
+    let upstream = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let url = format!("http://127.0.0.1:{}", upstream.local_addr().unwrap().port());
+    let world = World::new(&url, "").await;
+    let wide = json!({
+        "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
+        "grants": [{"src": ["*"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
+    });
+    world.tailnet.api("PUT", "/policy", wide).await;
+    let state = world.tailnet.dir.path().join("proxy-state");
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
+    // The node hears of the policy a moment later.
+    let (code, findings) = soon("the wide policy to be found", async {
+        loop {
+            let (code, findings) = doctor(&world.tailnet).await;
+            if outcome(&findings, "reach") == "fault" {
+                return (code, findings);
+            }
+        }
+    })
+    .await;
+    assert_eq!(code, 1);
+    for check in ["state", "ollama", "reach"] {
+        assert_eq!(outcome(&findings, check), "fault", "{findings:#?}");
+    }
+    // A machine that has no other address than loopback can't be reached by anybody.
+    assert!(["fault", "unknown"].contains(&outcome(&findings, "exposure")), "{findings:#?}");
+}
