@@ -6,7 +6,7 @@ use remote_ollama_proxy::cli::exit;
 
 use crate::Home;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: &[&str] = &[
     "run",
     "key",
     "check",
@@ -22,7 +22,6 @@ const COMMANDS: [&str; 15] = [
     "completions",
     "man",
     "version",
-    "help",
 ];
 
 #[test]
