@@ -28,7 +28,7 @@ check: ## Run all checks except the tests: format, lints, licences, documents
 
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt
-	gofmt -w vendor/libtailscale tests/tailnet
+	gofmt -w vendor/libtailscale tests/tailnet tests/toxiproxy
 
 clean: ## Remove what was built here; what all clones share stays in the cache
 	cargo clean

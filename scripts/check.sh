@@ -17,16 +17,18 @@ for name in sys.argv[1:]:
         plistlib.load(f)'
 
 run cargo fmt --check
-say "+ gofmt -l vendor/libtailscale tests/tailnet"
-unformatted=$(gofmt -l vendor/libtailscale tests/tailnet)
+say "+ gofmt -l vendor/libtailscale tests/tailnet tests/toxiproxy"
+unformatted=$(gofmt -l vendor/libtailscale tests/tailnet tests/toxiproxy)
 [ -z "$unformatted" ] || die "not in gofmt's form, run make fmt: $unformatted"
 run "$cargo_deny" check licenses bans sources
 
 within vendor/libtailscale go vet ./...
 within tests/tailnet go vet ./...
+within tests/toxiproxy go vet ./...
 # The other system's files, as far as they need no C compiler of that system.
 within vendor/libtailscale env GOOS=darwin CGO_ENABLED=0 go vet ./node/...
 within tests/tailnet env GOOS=darwin CGO_ENABLED=0 go vet ./...
+within tests/toxiproxy env GOOS=darwin CGO_ENABLED=0 go vet ./...
 
 run cargo clippy --locked --keep-going --all-targets -- --deny warnings
 run cargo clippy --locked --keep-going --all-targets --no-default-features -- --deny warnings

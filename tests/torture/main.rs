@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "tests/support is shared with tests/e2e")]
 
+mod counter;
+mod faults;
 mod figures;
 #[path = "../support/http.rs"]
 mod http;
@@ -17,3 +19,5 @@ mod ollama;
 mod process;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
+#[path = "../support/toxiproxy.rs"]
+mod toxiproxy;
