@@ -34,6 +34,7 @@ func prepareProcess(portMapping bool) error {
 	// it would be up before the control server has answered: with the policy of
 	// an earlier day, even where the node has been removed.
 	envknob.Setenv("TS_USE_CACHED_NETMAP", "false")
+	keepAlive()
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softLimit)
 	return nil

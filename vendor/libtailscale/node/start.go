@@ -5,21 +5,11 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
-	"tailscale.com/wgengine/netstack"
 )
-
-// timeWait is how long a connection that our side closed first is remembered.
-// Netstack's stack answers no new connection from the same port of the same peer
-// meanwhile, so with the usual minute a busy peer's connections would hang. What
-// the minute is for, stray packets, WireGuard's replay window leaves little of.
-const timeWait = 2 * time.Second
 
 // Start starts the node without waiting for the tailnet. A second call does
 // nothing.
@@ -131,15 +121,9 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if err := server.Start(); err != nil {
 		return nil, classifyStart(err, state.path)
 	}
-	shortenTimeWait(server)
+	setTimers(server)
 	server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {
 		return n.dispatch(server, src, dst)
 	})
 	return server, nil
-}
-
-func shortenTimeWait(server *tsnet.Server) {
-	if impl, ok := server.Sys().Netstack.Get().(*netstack.Impl); ok {
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, new(tcpip.TCPTimeWaitTimeoutOption(timeWait)))
-	}
 }
