@@ -17,7 +17,10 @@ mod http;
 mod ollama;
 #[path = "../support/process.rs"]
 mod process;
+mod restart;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
+mod tailnet_faults;
+mod ticker;
 #[path = "../support/toxiproxy.rs"]
 mod toxiproxy;
