@@ -142,6 +142,42 @@ async fn a_stream_goes_along_when_its_client_roams() {
     );
 }
 
+/// Nodes join and leave, and the policy changes: whom that does not concern notices nothing.
+#[tokio::test]
+async fn a_stream_outlives_the_changes_of_the_tailnet() {
+    let _alone = figures::alone().await;
+    let scene = scene().await;
+    let mut streams = [stream(scene.world.at).await, stream(scene.other).await];
+    let tailnet = &scene.world.tailnet;
+    // Clients keep their rights, now by this rule and now by that.
+    let policy = |ip: &str| {
+        json!({
+            "tagOwners": {"tag:ai-server": [], "tag:ai-client": []},
+            "grants": [{"src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": [ip]}],
+        })
+    };
+    for _ in 0..10 {
+        let passes = client(&scene.world, "passes-by").await;
+        is_served(passes).await;
+        tailnet.api("PUT", "/policy", policy("tcp:*")).await;
+        is_served(passes).await;
+        tailnet.api("DELETE", "/clients/passes-by", Value::Null).await;
+        tailnet.api("DELETE", "/nodes/passes-by", Value::Null).await;
+        tailnet.api("PUT", "/policy", policy("tcp:11434")).await;
+    }
+    for stream in &mut streams {
+        stream.goes_on("after all that", 50).await;
+    }
+    let gap = streams.iter().map(|s| s.read().gap).max().unwrap();
+    figure(
+        PART,
+        "forty changes of the tailnet: longest gap of a stream",
+        ms(gap),
+        "ms",
+        Meant::AtMost(1000.0),
+    );
+}
+
 /// What runs at Ollama for a client that has vanished ends, streamed or not; a client that is there
 /// and does not read for as long loses nothing.
 #[tokio::test]

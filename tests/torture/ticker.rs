@@ -177,10 +177,7 @@ impl Flow {
     }
 
     /// Waits for the stream to break, which it has to do visibly.
-    pub(crate) async fn breaks(self, patience: Duration) -> Read {
-        let read = self.read.clone();
+    pub(crate) async fn breaks(self, patience: Duration) {
         tokio::time::timeout(patience, self.reader).await.expect("the stream goes on").expect("reading");
-        let read = *read.borrow();
-        read
     }
 }
