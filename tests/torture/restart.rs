@@ -73,6 +73,17 @@ async fn ollama_dies_and_comes_back_under_the_same_proxy() {
 
     ollama.kill();
     assert!(!stream.rest().await.ends_with(b"0\r\n\r\n"), "the stream's end looks like one");
+    // The kernel closes what a dead process had open one after the other: what reaches the remains is
+    // broken off, and not sent again.
+    soon("nothing to be left of Ollama", async {
+        loop {
+            match status(&mut kept, &get("/v1/models")).await {
+                502 => {}
+                status => return assert_eq!(status, 503),
+            }
+        }
+    })
+    .await;
     for request in [get("/v1/models"), chat("hi")] {
         assert_eq!(status(&mut kept, &request).await, 503);
         assert_eq!(status(&mut world.connect().await, &request).await, 503);
