@@ -44,7 +44,7 @@ deb: ## Build the Debian package, and try it in a folder of its own
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
-	gofmt -w vendor/libtailscale tests/tailnet fuzz/oracle
+	gofmt -w vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle
 
 clean: ## Remove what was built here; what all clones share stays in the cache
 	cargo clean

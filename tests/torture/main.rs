@@ -10,8 +10,10 @@
 
 mod cancel;
 mod churn;
+mod counter;
 mod drain;
 mod fairness;
+mod faults;
 mod figures;
 #[path = "../support/held.rs"]
 mod held;
@@ -23,6 +25,7 @@ mod ollama;
 #[path = "../support/process.rs"]
 mod process;
 mod readers;
+mod restart;
 #[path = "../support/routes.rs"]
 mod routes;
 mod slow;
@@ -35,3 +38,7 @@ mod standin;
 mod swarm;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
+mod tailnet_faults;
+mod ticker;
+#[path = "../support/toxiproxy.rs"]
+mod toxiproxy;

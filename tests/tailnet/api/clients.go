@@ -96,12 +96,15 @@ func (a *API) dial(r *http.Request) (any, error) {
 	return dialled{OK: true}, nil
 }
 
-func (a *API) abandon(r *http.Request) (any, error) {
-	c, err := a.Clients.Client(r.PathValue("name"))
-	if err != nil {
-		return nil, err
+// onClient makes the handler of something that is done to a client.
+func (a *API) onClient(do func(*clients.Client) error) handler {
+	return func(r *http.Request) (any, error) {
+		c, err := a.Clients.Client(r.PathValue("name"))
+		if err != nil {
+			return nil, err
+		}
+		return done{}, do(c)
 	}
-	return done{}, c.Abandon()
 }
 
 func (a *API) receiveBuffer(r *http.Request) (any, error) {

@@ -14,6 +14,7 @@ import (
 	"remote-ollama-proxy/tests/tailnet/control"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
+	"tailscale.com/wgengine/netstack"
 )
 
 // A Client is one device that is up.
@@ -51,8 +52,12 @@ func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
 		return nil, err
 	}
 	c.acquaint(ctx, addr.Addr())
-	conn, err := c.server.Dial(ctx, "tcp", addr.String())
-	if err != nil {
+	stack, ok := c.server.Sys().Netstack.Get().(*netstack.Impl)
+	if !ok {
+		return nil, fmt.Errorf("%s has no stack to dial %s with", c.Name, to)
+	}
+	conn, err := stack.DialContextTCP(ctx, addr)
+	if err != nil { // a nil connection here is no nil net.Conn
 		return nil, fmt.Errorf("%s to %s: %w", c.Name, to, err)
 	}
 	return conn, nil
@@ -76,9 +81,10 @@ func splitTarget(to string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// resolve finds the address of a peer and waits until the client can reach it.
+// resolve finds the address of a peer and waits until the client knows it.
 // tsnet's own dialer would ask the system's DNS for a name that it does not
-// know, and connect outside the tailnet to an address that no peer has.
+// know, and connect outside the tailnet to an address that no peer has, or has
+// no more since resolve looked: see Reintroduce. That is why it is not used.
 func (c *Client) resolve(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
 	const interval = 5 * time.Millisecond
 	for {

@@ -41,7 +41,7 @@ func (c *Client) acquaint(ctx context.Context, peer netip.Addr) {
 func (c *Client) meet(peer netip.Addr, m *meeting) {
 	const (
 		patience = 3 * time.Second
-		answer   = 150 * time.Millisecond // far more than any takes, far less than 5 s
+		answer   = 150 * time.Millisecond // more than any takes, unless the machine is busy, and far less than 5 s
 	)
 	defer close(m.over)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -57,11 +57,13 @@ func (c *Client) meet(peer netip.Addr, m *meeting) {
 			return
 		}
 	}
-	for !ping(ctx, lc, peer, tailcfg.PingTSMP, answer) {
+	for wait := answer; !ping(ctx, lc, peer, tailcfg.PingTSMP, wait); wait *= 2 {
 		if ctx.Err() != nil {
 			return
 		}
-		// The handshake is lost, and only a new peer gets another one at once.
+		// The handshake is lost, and only a new peer gets another one at once. Or
+		// it takes longer on a busy machine: then this has just thrown it away,
+		// and the next one is given twice the time.
 		c.control.Reintroduce(c.StableID, peer)
 	}
 }

@@ -38,6 +38,7 @@ func prepareProcess(config *Config) error {
 	// it would be up before the control server has answered: with the policy of
 	// an earlier day, even where the node has been removed. So only if asked.
 	envknob.Setenv("TS_USE_CACHED_NETMAP", fmt.Sprint(config.StartOffline))
+	keepAlive()
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(softLimit)
 	return nil

@@ -5,29 +5,10 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
-	"tailscale.com/wgengine/netstack"
-)
-
-// timeWait is how long a connection that our side closed first is remembered.
-// Netstack's stack answers no new connection from the same port of the same peer
-// meanwhile, so with the usual minute a busy peer's connections would hang. What
-// the minute is for, stray packets, WireGuard's replay window leaves little of.
-const timeWait = 2 * time.Second
-
-// What one connection may hold of bytes that nobody has taken. Tailscale's own
-// sizes are 1 MiB at first and 6 to 8 MiB after that, so a thousand peers that
-// ask and do not read could fill the machine's memory. These let an answer go
-// on at 40 Mbit/s, and an upload at 160, to a peer 50 ms away.
-var (
-	sendBuffer    = tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: 64 << 10, Max: 256 << 10}
-	receiveBuffer = tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: 256 << 10, Max: 1 << 20}
 )
 
 // Start starts the node without waiting for the tailnet. A second call does
@@ -143,17 +124,10 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if err := server.Start(); err != nil {
 		return nil, classifyStart(err, state.path)
 	}
-	tuneTCP(server)
+	setTimers(server)
+	boundBuffers(server)
 	server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {
 		return n.dispatch(server, src, dst)
 	})
 	return server, nil
-}
-
-func tuneTCP(server *tsnet.Server) {
-	if impl, ok := server.Sys().Netstack.Get().(*netstack.Impl); ok {
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, new(tcpip.TCPTimeWaitTimeoutOption(timeWait)))
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &sendBuffer)
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &receiveBuffer)
-	}
 }

@@ -1,0 +1,106 @@
+//! A hop right before Ollama that counts what arrives there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::http::soon;
+
+/// How each request that counts begins. Tests take care that no body has it.
+const BEGINNING: &[u8] = b"POST /";
+
+#[derive(Clone, Default)]
+struct Counts {
+    requests: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
+}
+
+pub(crate) struct Counter {
+    pub(crate) at: SocketAddr,
+    counts: Counts,
+}
+
+impl Counter {
+    pub(crate) async fn in_front_of(ollama: &str) -> Counter {
+        let to: SocketAddr = ollama.trim_start_matches("http://").parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let counts = Counts::default();
+        let shared = counts.clone();
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                let counts = shared.clone();
+                tokio::spawn(async move {
+                    carry(near, to, &counts.requests).await;
+                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Counter { at, counts }
+    }
+
+    /// POST requests of which Ollama has got at least the beginning.
+    pub(crate) fn requests(&self) -> u64 {
+        self.counts.requests.load(Ordering::SeqCst)
+    }
+
+    /// Waits until Ollama has got one more than `before`.
+    pub(crate) async fn one_more_than(&self, before: u64) {
+        soon("the request at Ollama", async {
+            while self.requests() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Connections to Ollama now.
+    pub(crate) fn open(&self) -> u64 {
+        self.counts.open.load(Ordering::SeqCst)
+    }
+
+    /// Waits until none is left.
+    pub(crate) async fn none_open(&self) {
+        soon("the connections to Ollama to be closed", async {
+            while self.open() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Joins two connections; whichever ends, both are closed, since the proxy never half-closes.
+async fn carry(mut near: TcpStream, to: SocketAddr, requests: &AtomicU64) {
+    let Ok(mut far) = TcpStream::connect(to).await else { return };
+    let (mut near_out, mut near_in) = near.split();
+    let (mut far_out, mut far_in) = far.split();
+    let asks = async {
+        let (mut buffer, mut matched) = ([0u8; 4096], 0);
+        while let Ok(n @ 1..) = near_out.read(&mut buffer).await {
+            for byte in &buffer[..n] {
+                matched = if *byte == BEGINNING[matched] {
+                    matched + 1
+                } else {
+                    usize::from(*byte == BEGINNING[0])
+                };
+                if matched == BEGINNING.len() {
+                    requests.fetch_add(1, Ordering::SeqCst);
+                    matched = 0;
+                }
+            }
+            if far_in.write_all(&buffer[..n]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = asks => {}
+        _ = tokio::io::copy(&mut far_out, &mut near_in) => {}
+    }
+}

@@ -1,0 +1,111 @@
+//! Ollama dies and comes back while the proxy runs.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::figures::{self, Meant, figure};
+use crate::http::{Client, get, post, soon};
+use crate::tailnet::World;
+
+/// A real Ollama that dies with this value.
+struct Ollama {
+    url: String,
+    group: Pid,
+}
+
+impl Ollama {
+    async fn start(dir: &TempDir, port: &str) -> Ollama {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ollama/ollama.sh"));
+        command.args(["start", "--port", port, "--preload", "tiny"]).arg(dir.path().join("ollama"));
+        let started = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output().unwrap());
+        let out = started.await.unwrap();
+        let told: Value = serde_json::from_slice(&out.stdout).expect("tests/ollama/ollama.sh start");
+        let pid = told["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().unwrap())).unwrap();
+        Ollama { url: told["url"].as_str().unwrap().to_owned(), group: pid }
+    }
+
+    fn port(&self) -> &str {
+        self.url.rsplit(':').next().unwrap()
+    }
+
+    /// As a crash does: at once, and with the processes that run its models.
+    fn kill(&self) {
+        let _ = kill_process_group(self.group, Signal::KILL); // twice does no harm
+    }
+}
+
+impl Drop for Ollama {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The status of an answer, which tells when to come back if Ollama is away.
+async fn status(client: &mut Client<TcpStream>, request: &str) -> u16 {
+    client.send(request).await;
+    let answer = client.answer().await;
+    assert!(answer.status() != 503 || answer.header("retry-after") == Some("1"), "{answer:?}");
+    answer.status()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ollama_dies_and_comes_back_under_the_same_proxy() {
+    let _alone = figures::alone().await;
+    let dir = TempDir::new().unwrap();
+    let ollama = Ollama::start(&dir, "0").await;
+    let world = World::new(&ollama.url, "").await;
+    let chat = |says: &str| {
+        let ask = json!({"model": "tiny", "messages": [{"role": "user", "content": says}], "stream": says == "go!"});
+        post("/v1/chat/completions", &ask.to_string())
+    };
+    let mut kept = world.connect().await;
+    assert_eq!(status(&mut kept, &get("/v1/models")).await, 200);
+    let mut stream = world.connect().await;
+    stream.send(chat("go!")).await;
+    stream.head().await.unwrap();
+    stream.chunk().await.unwrap();
+
+    ollama.kill();
+    assert!(!stream.rest().await.ends_with(b"0\r\n\r\n"), "the stream's end looks like one");
+    // The kernel closes what a dead process had open one after the other: what reaches the remains is
+    // broken off, and not sent again.
+    soon("nothing to be left of Ollama", async {
+        loop {
+            match status(&mut kept, &get("/v1/models")).await {
+                502 => {}
+                status => return assert_eq!(status, 503),
+            }
+        }
+    })
+    .await;
+    for request in [get("/v1/models"), chat("hi")] {
+        assert_eq!(status(&mut kept, &request).await, 503);
+        assert_eq!(status(&mut world.connect().await, &request).await, 503);
+    }
+
+    let (address, port) = (ollama.url.trim_start_matches("http://"), ollama.port());
+    let back = async {
+        // Asked from beside the proxy, when there is something to be reached again.
+        soon("Ollama", async {
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let begun = Instant::now();
+        soon("an answer from Ollama", async { while status(&mut kept, &get("/v1/models")).await != 200 {} })
+            .await;
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    let (again, ms) = tokio::join!(Ollama::start(&dir, port), back);
+    figure("Ollama restarts", "listening again: first good answer after", ms, "ms", Meant::AtMost(1000.0));
+    assert_eq!(again.url, ollama.url);
+    assert_eq!(status(&mut kept, &chat("hi")).await, 200);
+    assert_eq!(status(&mut world.connect().await, &chat("hi")).await, 200);
+}
