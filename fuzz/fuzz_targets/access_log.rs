@@ -7,11 +7,11 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use http::{Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::audit::{Ended, Journal, Record};
+use remote_ollama_proxy::audit::{Ended, Journal, Metrics, Record};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::tailnet::{Address, Member};
@@ -22,6 +22,9 @@ use tracing_subscriber::prelude::*;
 
 static JSON: Buffer = Buffer(Mutex::new(Vec::new()));
 static TEXT: Buffer = Buffer(Mutex::new(Vec::new()));
+
+/// What is counted of requests, identities among it.
+static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
 
 /// The log in both formats, as `cli::run` sets it up.
 static LOG: LazyLock<TempDir> = LazyLock::new(|| {
@@ -61,6 +64,8 @@ fuzz_target!(|input: &[u8]| {
         os: String::new(),
         online: true,
         expired: false,
+        direct: None,
+        relay: None,
         addresses: vec![address],
     };
     journalled(journal, &member);
@@ -68,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// A request is recorded in one line.
 fn recorded(peer: &Arc<Peer>, method: &Method, path: &str) {
-    let mut record = Record::new(Arc::clone(peer), method, Arc::new(OnceLock::new()));
+    let mut record = Record::new(Arc::clone(peer), method, Arc::default(), Arc::clone(&METRICS));
     record.failed(StatusCode::FORBIDDEN, "allowlist", path, Ended::Refused);
     drop(record);
     one_line(&TEXT.take());
