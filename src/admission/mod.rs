@@ -164,6 +164,11 @@ impl Admission {
         }
     }
 
+    /// From now on these limits hold; whoever waits may have a turn under them.
+    pub fn limit(&self, limits: &Limits) {
+        lock(&self.state).queue.limit(limits.running, limits.running_per_identity);
+    }
+
     /// Requests that run, and that wait.
     pub fn load(&self) -> (u32, u32) {
         let state = lock(&self.state);

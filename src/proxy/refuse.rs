@@ -23,6 +23,9 @@ pub(super) enum Failure {
     /// The identity has as many requests as it may.
     #[error("{0}")]
     Busy(Busy),
+    /// The proxy has been told to stop.
+    #[error("the proxy is stopping")]
+    Stopping,
     /// The client does not go on with its request.
     #[error("{0}")]
     Slow(Awaited),
@@ -58,7 +61,7 @@ impl Failure {
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
-            Failure::Down { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Down { .. } | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => StatusCode::BAD_GATEWAY,
         }
     }
@@ -73,6 +76,7 @@ impl Failure {
             Failure::Busy(Busy::Full(_)) => "queue-full",
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
+            Failure::Stopping => "stopping",
             Failure::Slow(awaited) => awaited.rule(),
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
@@ -99,6 +103,7 @@ impl Failure {
             Failure::Framing(fault) => fault.to_string(),
             Failure::Busy(busy) => busy.to_string(),
             Failure::Slow(awaited) => awaited.to_string(),
+            Failure::Stopping => "this proxy is being stopped; try again soon".to_owned(),
             Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
             Failure::Down { .. } => "Ollama does not answer behind this proxy; try again soon".to_owned(),
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
@@ -137,7 +142,7 @@ impl Failure {
             Failure::Busy(Busy::Rate { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
             }
-            Failure::Down { .. } | Failure::Busy(_) => {
+            Failure::Down { .. } | Failure::Busy(_) | Failure::Stopping => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // Where the next request begins can't be told, or is too far away; or nobody wants an answer.

@@ -48,6 +48,8 @@ pub struct Proxy {
     tailnet: Arc<dyn Tailnet>,
     admission: Admission,
     live: Live,
+    /// Told to stop: what comes from now on is refused.
+    stopping: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,8 +63,8 @@ pub struct Drained {
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, live, metrics) = (Admission::default(), Live::default(), Arc::default());
-        Proxy { rules, tailnet, admission, live, metrics }
+        let (admission, live, metrics, stopping) = Default::default();
+        Proxy { rules, tailnet, admission, live, metrics, stopping }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -120,9 +122,12 @@ impl Proxy {
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut rules = self.rules.clone();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                // Who waits may have a turn under the new limits.
+                Ok(()) = rules.changed() => self.admission.limit(&rules.borrow_and_update().limits),
                 accepted = listener.accept() => {
                     if let Some((io, left, entered)) = self.enter(accepted?) {
                         tasks.spawn(self.clone().connection(io, left, entered, graceful.watcher()));
@@ -132,6 +137,7 @@ impl Proxy {
             }
         }
         drop(listener);
+        self.stopping.store(true, Ordering::Relaxed);
         let ended = async {
             graceful.shutdown().await;
             while tasks.join_next().await.is_some() {}
@@ -140,8 +146,9 @@ impl Proxy {
             () = ended => true,
             () = deadline => false,
         };
-        let cut = if in_time { 0 } else { tasks.len() };
-        self.live.sessions().iter().for_each(|session| session.cut(Ended::Stopped));
+        let sessions = self.live.sessions();
+        let cut = sessions.iter().filter(|session| !in_time && session.running().is_some()).count();
+        sessions.iter().for_each(|session| session.cut(Ended::Stopped));
         tasks.shutdown().await;
         Ok(Drained { cut })
     }
@@ -180,7 +187,8 @@ impl Proxy {
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let session = Arc::clone(&entered.session);
-        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.rules().pace);
+        let (wire, watch) =
+            Wire::new(io, left, Arc::clone(&session), self.rules().pace, Arc::clone(&self.stopping));
         let by_end = Arc::new(AtomicBool::new(false));
         let client = Arc::new(Client {
             proxy: self,
@@ -268,6 +276,9 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         self.watch.next_head().map_err(Failure::Framing)?;
+        if self.proxy.stopping.load(Ordering::Relaxed) {
+            return Err(Failure::Stopping);
+        }
         let Rules { policy, limits, upstream, .. } = &*self.proxy.rules();
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
@@ -281,6 +292,9 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         if !self.session.rights().allows(permit.endpoint()) {
             return Err(Failure::Refused(Refusal::NotGranted(permit.endpoint())));
         }
+        // And the endpoint may have been switched off.
+        let now = self.proxy.rules();
+        now.policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
         let too_large = || Failure::TooLarge(max_body);
         let traffic = Arc::clone(&job.record.traffic);

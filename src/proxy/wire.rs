@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -75,21 +75,41 @@ struct Shared<Io> {
     reads: Timer,
     writes: Timer,
     /// Whether a request is being answered, so that no other is waited for.
-    busy: Arc<AtomicBool>,
+    busy: Arc<Answering>,
+    /// Whether the proxy is to stop, so that no further request is waited for.
+    stopping: Arc<AtomicBool>,
+}
+
+/// Whether a request is being answered.
+#[derive(Default)]
+struct Answering {
+    now: AtomicBool,
+    /// Of the task that reads, which has to wait for the next request from the end of this one on. The
+    /// library does not ask again by itself.
+    waker: Mutex<Option<Waker>>,
 }
 
 /// Held while a request is being answered.
-pub(super) struct Busy(Arc<AtomicBool>);
+pub(super) struct Busy(Arc<Answering>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.now.store(false, Ordering::Relaxed);
+        if let Some(waker) = lock(&self.0.waker).take() {
+            waker.wake();
+        }
     }
 }
 
 impl<Io> Wire<Io> {
     /// A client that does not read what `session` has for it is cut with it.
-    pub(super) fn new(io: Io, left: Left, session: Arc<Session>, pace: Pace) -> (Self, Watch<Io>) {
+    pub(super) fn new(
+        io: Io,
+        left: Left,
+        session: Arc<Session>,
+        pace: Pace,
+        stopping: Arc<AtomicBool>,
+    ) -> (Self, Watch<Io>) {
         let shared = Arc::new(Mutex::new(Shared {
             io,
             framing: Framing::default(),
@@ -103,6 +123,7 @@ impl<Io> Wire<Io> {
             reads: Timer::default(),
             writes: Timer::default(),
             busy: Arc::default(),
+            stopping,
         }));
         (Wire { shared: Arc::clone(&shared) }, Watch { shared })
     }
@@ -115,7 +136,7 @@ impl<Io> Clone for Watch<Io> {
 }
 
 /// Never contended: library and watch run in one task.
-fn lock<Io>(shared: &Mutex<Shared<Io>>) -> MutexGuard<'_, Shared<Io>> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -123,7 +144,7 @@ impl<Io> Watch<Io> {
     /// A request is being answered as long as the returned value is held.
     pub(super) fn busy(&self) -> Busy {
         let busy = Arc::clone(&lock(&self.shared).busy);
-        busy.store(true, Ordering::Relaxed);
+        busy.now.store(true, Ordering::Relaxed);
         Busy(busy)
     }
 
@@ -227,8 +248,8 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
             self.trouble.get_or_insert(Trouble::Framing(fault));
         }
-        // The time for a head goes on while it is the same one.
-        if self.framing.place() != Place::Head || self.heads.len() != heads {
+        // Bytes of a body start its time anew; those of a head do not, nor do empty lines before one.
+        if self.framing.place() == Place::Body || self.heads.len() != heads {
             self.reads.stop();
         }
         Poll::Ready(result)
@@ -236,14 +257,23 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
 
     /// The library waits for the client's next byte: whether it may go on waiting.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let busy = self.busy.load(Ordering::Relaxed);
+        let busy = self.busy.now.load(Ordering::Relaxed);
         let awaited = match self.framing.place() {
             Place::Body => Awaited::Body,
-            // It only wants to know of the client's end.
-            _ if busy => return Poll::Pending,
+            // It only wants to know of the client's end; or the client still has to take the last
+            // answer, for which it has a time of its own.
+            _ if busy || self.writes.is_running() => {
+                self.reads.stop();
+                *lock(&self.busy.waker) = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             Place::Head => Awaited::Head,
+            Place::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
             Place::Between => Awaited::Request,
         };
+        if self.trouble.is_some() && busy {
+            return Poll::Pending; // it has been told
+        }
         ready!(self.reads.poll(awaited, &self.pace, cx));
         self.trouble.get_or_insert(Trouble::Slow(awaited));
         if busy {
@@ -258,7 +288,10 @@ impl<Io: AsyncWrite + Unpin> Shared<Io> {
     /// What became of a write, unless the client has taken nothing for too long.
     fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.writes.stop();
+            if self.writes.is_running() {
+                self.writes.stop();
+                cx.waker().wake_by_ref(); // from now on the next request is waited for
+            }
             return written;
         }
         ready!(self.writes.poll(Awaited::Answer, &self.pace, cx));

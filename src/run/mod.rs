@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
@@ -36,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// See [`Failure`].
 pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
+    let hangup = hangup();
     let (started, since) = (Instant::now(), SystemTime::now());
     let settings = Arc::new(settings);
     let config = &*settings.config();
@@ -84,7 +85,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         tokio::select! {
             () = stop.wait() => {}
             error = follower.run() => failed = Some(error),
-            never = reload_on_signal(&settings) => match never {},
+            never = reload_on_signal(&settings, hangup) => match never {},
         }
         stopping.store(true, Ordering::Relaxed);
         let deadline = settings.config().drain_timeout;
@@ -103,15 +104,21 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     failed.map_or(Ok(()), |error| Err(explain(error)))
 }
 
-/// Takes a new config whenever SIGHUP comes.
-async fn reload_on_signal(settings: &Settings) -> std::convert::Infallible {
-    match signal(SignalKind::hangup()) {
-        Ok(mut hangup) => {
-            while hangup.recv().await.is_some() {
-                let _ = settings.reload(); // which says what becomes of it
-            }
+/// SIGHUP; from now on it no longer ends the process.
+fn hangup() -> Option<Signal> {
+    signal(SignalKind::hangup())
+        .inspect_err(|error| {
+            tracing::warn!(%error, "SIGHUP can't be received: use `remote-ollama-proxy reload`");
+        })
+        .ok()
+}
+
+/// Takes a new config whenever SIGHUP comes, or has come.
+async fn reload_on_signal(settings: &Settings, hangup: Option<Signal>) -> std::convert::Infallible {
+    if let Some(mut hangup) = hangup {
+        while hangup.recv().await.is_some() {
+            let _ = settings.reload(); // which says what becomes of it
         }
-        Err(error) => tracing::warn!(%error, "SIGHUP can't be received: use `remote-ollama-proxy reload`"),
     }
     std::future::pending().await
 }

@@ -213,3 +213,28 @@ async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
         assert!(status != 200 || answer.text() == "0123456789", "{answer:?}");
     }
 }
+
+/// What has asked for nothing yet does not hold up the end, and what asks from then on is refused.
+#[tokio::test]
+async fn who_asks_after_the_stop_is_refused_and_who_does_not_ask_is_let_go() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let (mut running, mut upstream) = proxy.stream(&ollama).await;
+    let mut empty = proxy.client().await;
+    empty.send("\r\n").await;
+    let mut late = proxy.client().await;
+    late.send("GET /api").await;
+    proxy.has(3).await;
+    tokio::time::sleep(Duration::from_millis(100)).await; // most likely they have been read by then
+    let stopping = proxy.stop();
+    assert!(empty.rest().await.is_empty());
+    use tokio::io::AsyncWriteExt;
+    let _ = late.stream.write_all(b"/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n").await;
+    let told = String::from_utf8(late.rest().await).unwrap();
+    assert!(told.is_empty() || told.starts_with("HTTP/1.1 503") && told.contains("stopping"), "{told}");
+    assert!(ollama.untouched().await);
+    upstream.send("0\r\n\r\n").await;
+    assert!(running.chunk().await.unwrap().is_empty());
+    drop((running, late));
+    assert_eq!(soon("the end", stopping).await.unwrap().unwrap().cut, 0);
+}

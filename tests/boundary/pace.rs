@@ -58,6 +58,18 @@ async fn a_connection_without_a_request_is_closed() {
     assert_eq!(client.answer().await.text(), "ok");
     assert!(client.rest().await.is_empty());
     proxy.has(0).await;
+
+    // After an answer that took longer than that, too, and then not at once.
+    let ollama = Ollama::new().await;
+    let proxy = paced(&ollama.url, Pace { idle: SHORT * 10, ..LENIENT });
+    let (mut client, mut upstream) = proxy.stream(&ollama).await;
+    tokio::time::sleep(SHORT * 12).await;
+    upstream.send("0\r\n\r\n").await;
+    assert!(client.chunk().await.unwrap().is_empty());
+    client.send(get("/nowhere")).await;
+    assert_eq!(client.answer().await.status(), 403);
+    assert!(client.rest().await.is_empty());
+    proxy.has(0).await;
 }
 
 #[tokio::test]
@@ -150,4 +162,76 @@ async fn who_is_refused_in_mid_upload_gets_the_answer() {
     // What is still on its way is taken, or its answer would be a reset that overtakes ours.
     client.send("x".repeat(100_000)).await;
     assert!(client.rest().await.is_empty());
+}
+
+/// Reads an answer of that size, a little at a time; how much came.
+async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: Duration) -> usize {
+    use tokio::io::AsyncReadExt;
+    let (mut got, mut buf) = (0, vec![0; 16 << 10]);
+    while got < size {
+        match client.stream.read(&mut buf).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => got += n,
+        }
+        tokio::time::sleep(pause).await;
+    }
+    got
+}
+
+/// The last of an answer may be read long after Ollama has done its part, and that after a long time.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_the_whole_answer() {
+    const SIZE: usize = 500_000;
+    for thinking in [60, 180] {
+        let ollama = Ollama::new().await;
+        let proxy = paced(&ollama.url, Pace::default());
+        let mut client = proxy.client().await;
+        client.send(post("/v1/chat/completions", "{}")).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(thinking)).await;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE));
+        let writing = tokio::spawn(async move {
+            upstream.send(answer).await;
+            upstream
+        });
+        assert!(sip(&mut client, SIZE, Duration::from_secs(20)).await >= SIZE, "after {thinking} s");
+        drop(writing.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn empty_lines_are_no_request() {
+    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT, ..LENIENT });
+    let mut client = proxy.client().await;
+    soon("the connection to be closed", async {
+        use tokio::io::AsyncWriteExt;
+        while client.stream.write_all(b"\r\n").await.is_ok() {
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    })
+    .await;
+    proxy.has(0).await;
+}
+
+/// Half a body, and an answer that began all the same and is not read: the client's time for the
+/// answer decides.
+#[tokio::test]
+async fn who_neither_sends_nor_reads_is_cut() {
+    let ollama = Ollama::new().await;
+    let proxy = paced(&ollama.url, Pace { body: SHORT, answer: SHORT * 4, ..LENIENT });
+    let mut client = proxy.client().await;
+    client
+        .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9000\r\n\r\n{")
+        .await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    soon("the end of Ollama's connection", async {
+        use tokio::io::AsyncWriteExt;
+        while upstream.stream.write_all(chunk.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    proxy.has(0).await;
 }

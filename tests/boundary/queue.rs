@@ -1,7 +1,7 @@
 //! Requests that wait for their turn at Ollama.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::{Access, EndpointSet};
 
 use crate::support::*;
 
@@ -89,5 +89,31 @@ async fn there_is_an_end_to_connections_and_bodies() {
     let _one = proxy.client().await;
     proxy.has(1).await;
     assert!(proxy.client().await.rest().await.is_empty());
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn new_limits_hold_for_who_waits_already() {
+    let ollama = Ollama::new().await;
+    let proxy = limited(&ollama.url, ONE);
+    let (_running, _its_upstream) = proxy.stream(&ollama).await;
+    let mut second = proxy.client().await;
+    second.send(post("/v1/messages", "{}")).await;
+    proxy.waits(1).await;
+    proxy.change(|rules| rules.limits.running = 2);
+    assert!(ollama.accept().await.head().await.unwrap().starts_with("POST /v1/messages"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
+    let ollama = Ollama::new().await;
+    let proxy = limited(&ollama.url, ONE);
+    let running = proxy.stream(&ollama).await;
+    let mut second = proxy.client().await;
+    second.send(post("/v1/messages", "{}")).await;
+    proxy.waits(1).await;
+    proxy.change(|rules| rules.policy.endpoints = EndpointSet::EMPTY);
+    drop(running);
+    assert_eq!(second.answer().await.status(), 403);
     assert!(ollama.untouched().await);
 }

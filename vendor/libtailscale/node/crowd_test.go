@@ -21,7 +21,8 @@ func TestCrowdIsTidiedUpAfter(t *testing.T) {
 	}{
 		{func() { come(1, 63); leave(62, 0) }, 0},     // too few to matter
 		{func() { come(1, 400); leave(399, 101) }, 0}, // most are still there
-		{func() { leave(100, 0) }, 1},                 // they have left: once
+		{func() { leave(100, 80) }, 1},                // most have left: once
+		{func() { leave(79, 0) }, 2},                  // and so have the rest
 		{func() { come(1, 64); leave(63, 0) }, 3},
 	} {
 		if step.do(); tidied != step.want {
