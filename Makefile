@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture soak fuzz check deb fmt clean testtailnet
+.PHONY: help setup build demo test torture soak fuzz check deb pictures fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ check: ## Run all checks except the tests: format, lints, licences, documents, a
 
 deb: ## Build the Debian package, and try it in a folder of its own
 	@scripts/deb.sh test
+
+pictures: ## Make the pictures of terminals in docs/pictures/ anew, from real runs (Linux, tmux)
+	@scripts/setup.sh
+	@scripts/pictures.sh
 
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt

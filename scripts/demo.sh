@@ -210,4 +210,4 @@ end_on_signals
 for name in $(compgen -e REMOTE_OLLAMA_PROXY_); do unset "$name"; done
 # The demo may run as root, as in a container; a proxy that stays should not.
 export REMOTE_OLLAMA_PROXY_AS_ROOT=1
-main
+[ "${BASH_SOURCE[0]}" != "$0" ] || main # pictures.sh takes its parts

@@ -1,8 +1,10 @@
 //! `doctor`: the security review, with a result, a reason and a remedy for each check.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use clap::Args;
+use clap::builder::styling::{AnsiColor, Style};
 
 use super::{ConfigArgs, complain, exit, show};
 use crate::doctor::{Finding, Outcome, examine};
@@ -33,23 +35,29 @@ pub(super) fn doctor(args: &DoctorArgs) -> u8 {
     };
     let text = match args.json {
         true => format!("{:#}\n", serde_json::json!(findings)),
-        false => listing(&findings),
+        false => listing(&findings, wants_colour()),
     };
     let wrong = findings.iter().any(|finding| finding.outcome == Outcome::Fault);
     show(&text).max(if wrong { exit::FAILURE } else { exit::OK })
 }
 
-fn listing(findings: &[Finding]) -> String {
+/// Whether a person looks, and has not asked for no colour (no-color.org).
+fn wants_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+fn listing(findings: &[Finding], coloured: bool) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     for Finding { check, outcome, reason, remedy } in findings {
-        let word = match outcome {
-            Outcome::Good => "good",
-            Outcome::Unknown => "unknown",
-            Outcome::Warning => "WARNING",
-            Outcome::Fault => "FAULT",
+        let (word, style) = match outcome {
+            Outcome::Good => ("good", AnsiColor::Green.on_default()),
+            Outcome::Unknown => ("unknown", Style::new().dimmed()),
+            Outcome::Warning => ("WARNING", AnsiColor::Yellow.on_default().bold()),
+            Outcome::Fault => ("FAULT", AnsiColor::Red.on_default().bold()),
         };
-        let _ = writeln!(text, "{word:<8} {check:<15} {reason}");
+        let style = if coloured { style } else { Style::new() };
+        let _ = writeln!(text, "{style}{word:<8}{style:#} {check:<15} {reason}");
         if let Some(remedy) = remedy {
             let _ = writeln!(text, "{:<24} -> {remedy}", "");
         }
@@ -64,4 +72,25 @@ fn listing(findings: &[Finding]) -> String {
         count(Outcome::Unknown)
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_is_coloured_and_only_where_that_is_wanted() {
+        let finding = |outcome| Finding { check: "state", outcome, reason: "seen".to_owned(), remedy: None };
+        let findings = [Outcome::Good, Outcome::Warning, Outcome::Fault].map(finding);
+        let plain = listing(&findings, false);
+        assert!(
+            plain.starts_with("good     state           seen\nWARNING  state           seen\n"),
+            "{plain}"
+        );
+        assert!(!plain.contains('\x1b'), "{plain}");
+        let coloured = listing(&findings, true);
+        let first = "\x1b[32mgood    \x1b[0m state           seen\n";
+        assert!(coloured.starts_with(first), "{coloured:?}");
+        assert!(coloured.contains("\x1b[1m\x1b[31mFAULT   \x1b[0m state"), "{coloured:?}");
+    }
 }
