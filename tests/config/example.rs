@@ -8,10 +8,10 @@ use remote_ollama_proxy::policy::Endpoint;
 
 use crate::Home;
 
-const EXAMPLE: &str = include_str!("../../config.example.toml");
+pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys whose default is no value, or depends on the account; what the file shows is an example.
-const EXAMPLES: [&str; 6] = [
+pub(crate) const EXAMPLES: [&str; 6] = [
     "log.file",
     "limits.requests_per_minute",
     "node.state_dir",

@@ -4,11 +4,13 @@
 
 mod cli;
 mod credentials;
+mod docs;
 mod example;
 mod fixtures;
 mod init;
 mod overrides;
 mod pages;
+mod reference;
 mod secrets;
 mod security;
 

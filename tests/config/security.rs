@@ -14,7 +14,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 const FOLDERS: [&str; 10] =
     [".github/", "acl/", "docs/", "fuzz/", "launchd/", "scripts/", "src/", "systemd/", "tests/", "vendor/"];
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -23,19 +23,19 @@ fn read(path: &str) -> Option<String> {
 }
 
 /// What stands between backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// What follows a heading, up to the next of the same level or above.
-fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+pub(crate) fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, rest) =
         page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
     rest.split("\n## ").next().unwrap()
 }
 
 /// The rows of the tables in a text, without heads, as their cells.
-fn rows(text: &str) -> Vec<Vec<&str>> {
+pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
     let lines: Vec<_> = text.lines().collect();
     let body = |at: usize| lines[at].starts_with('|') && !lines[at].starts_with("|--");
     let head = |at: usize| lines.get(at + 1).is_some_and(|next| next.starts_with("|--"));
@@ -44,7 +44,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
 }
 
 /// Fails with all of them at once.
-fn none(what: &str, wrong: &BTreeSet<String>) {
+pub(crate) fn none(what: &str, wrong: &BTreeSet<String>) {
     assert!(
         wrong.is_empty(),
         "{what}:\n  {}",
@@ -105,7 +105,7 @@ fn every_constant_is_where_the_page_says() {
 }
 
 /// A heading as GitHub makes an anchor of it.
-fn anchor(heading: &str) -> String {
+pub(crate) fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }

@@ -1,0 +1,214 @@
+//! docs/operations.md has every message of the log that is worth a person's while, docs/troubleshooting.md every rule
+//! that refuses and every exit code; neither has one that there is not. Of the newer pages, every link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use remote_ollama_proxy::cli::exit;
+use remote_ollama_proxy::policy::Endpoint;
+
+use crate::security::{anchor, none, quoted, root, rows, section};
+
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
+const CLIENTS: &str = include_str!("../../docs/clients.md");
+
+/// Every Rust file below src/, without its unit tests.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+                found.push((path.strip_prefix(root()).unwrap().display().to_string(), code));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join("src"), &mut found);
+    assert!(found.len() > 50, "{} files", found.len());
+    found
+}
+
+/// The literals of text in what stands between the parenthesis at the beginning and the one that closes it, each with
+/// what comes before it.
+fn literals(code: &str) -> Vec<(&str, String)> {
+    let (mut depth, mut literals, mut from) = (0, Vec::new(), 0);
+    let mut chars = code.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            '"' => {
+                let mut text = String::new();
+                while let Some((_, c)) = chars.next() {
+                    match c {
+                        '"' => break,
+                        '\\' => text.extend(chars.next().map(|(_, c)| c)),
+                        c => text.push(c),
+                    }
+                }
+                literals.push((code[from..at].trim_end(), text));
+                from = code.len() - chars.as_str().len();
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    literals
+}
+
+/// A message with `…` for whatever is put into it; nothing if no word of it is constant.
+fn constant(message: &str) -> Option<String> {
+    let mut words = String::new();
+    let mut inside = false;
+    for c in message.chars() {
+        match c {
+            '{' => {
+                inside = true;
+                words.push('…');
+            }
+            '}' => inside = false,
+            '`' => {}
+            c if !inside => words.push(c),
+            _ => {}
+        }
+    }
+    words.contains(char::is_alphabetic).then_some(words)
+}
+
+/// The messages of the macro with that name in `code`.
+fn logged(code: &str, name: &str) -> BTreeSet<String> {
+    let calls = code.split(name).skip(1).map(literals);
+    let message = |literals: Vec<(&str, String)>| {
+        let (_, message) = literals.into_iter().find(|(before, _)| !before.ends_with("target:"))?;
+        constant(&message)
+    };
+    calls.filter_map(message).collect()
+}
+
+/// What errors say, of those whose words are a message of their own.
+fn errors(code: &str) -> BTreeSet<String> {
+    let texts = code.split("#[error").skip(1).map(literals);
+    texts.filter_map(|literals| constant(&literals.first()?.1)).collect()
+}
+
+/// Each level with its messages.
+fn messages() -> [(&'static str, BTreeSet<String>); 2] {
+    let mut levels = [("warn", BTreeSet::new()), ("error", BTreeSet::new())];
+    for (path, code) in sources() {
+        for (level, messages) in &mut levels {
+            messages.extend(logged(&code, &format!("tracing::{level}!")));
+        }
+        match path.as_str() {
+            // Logged as they are: `run` ends over them, whose last word they are; or Ollama gave no answer.
+            "src/run/failure.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
+            "src/proxy/refuse.rs" => {
+                levels[0].1.extend(errors(&code).into_iter().filter(|text| text.starts_with("Ollama")));
+            }
+            _ => {}
+        }
+    }
+    levels
+}
+
+#[test]
+fn every_message_of_the_log_is_in_the_table() {
+    let table = rows(section(OPERATIONS, "What the log says"));
+    for (level, messages) in messages() {
+        assert!(messages.len() > 10, "{level}: {messages:?}");
+        let told: BTreeSet<String> = table
+            .iter()
+            .filter(|row| row[0] == level)
+            .map(|row| row[1].replace("`` ", "").replace(" ``", "").replace('`', ""))
+            .collect();
+        let missing = messages.difference(&told).cloned().collect();
+        none(&format!("of level {level} in src/, not in docs/operations.md"), &missing);
+        let gone = told.difference(&messages).cloned().collect();
+        none(&format!("of level {level} in docs/operations.md, not in src/"), &gone);
+    }
+    assert!(table.iter().all(|row| row.len() == 4 && row.iter().all(|cell| !cell.is_empty())));
+}
+
+/// The names that the functions `rule` give.
+fn rules() -> BTreeSet<String> {
+    let mut rules = BTreeSet::new();
+    for (_, code) in sources() {
+        for function in code.split("fn rule(").skip(1) {
+            let body = function.split("\n    }\n").next().unwrap();
+            let names = body.split("=> \"").skip(1);
+            rules.extend(names.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+    }
+    assert!(rules.len() > 15, "{rules:?}");
+    rules
+}
+
+#[test]
+fn every_rule_is_among_the_symptoms() {
+    let (_, part) = TROUBLESHOOTING.split_once("\n### An answer of the proxy's own\n").unwrap();
+    let named: BTreeSet<String> = rows(part.split("\n#").next().unwrap())
+        .iter()
+        .flat_map(|row| quoted(row[1]).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let rules = rules();
+    none("rules that docs/troubleshooting.md does not have", &rules.difference(&named).cloned().collect());
+    none("rules that there are not", &named.difference(&rules).cloned().collect());
+}
+
+#[test]
+fn every_exit_code_is_there_with_its_meaning() {
+    let codes = rows(section(TROUBLESHOOTING, "It does not start, or ends"));
+    let told: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
+    let table = exit::TABLE
+        .iter()
+        .map(|(code, meaning)| (format!("`{code}`"), meaning.trim().trim_end_matches('.').to_owned()));
+    assert_eq!(told, table.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_clients_need_has_the_names_of_the_config() {
+    let needed = rows(section(CLIENTS, "What each asks for"));
+    assert!(needed.len() > 5);
+    for row in needed {
+        let known = |name: &&str, on| Endpoint::named(name).is_some_and(|e| e.default_on() == on);
+        let wrong = |cell, on| quoted(cell).filter(|name| !known(name, on)).map(str::to_owned).collect();
+        none(&format!("{}: not on by default", row[0]), &wrong(row[1], true));
+        none(&format!("{}: not off by default", row[0]), &wrong(row[2], false));
+    }
+}
+
+#[test]
+fn every_link_of_the_newer_pages_leads_somewhere() {
+    let mut wrong = BTreeSet::new();
+    for (from, page) in [
+        ("docs/operations.md", OPERATIONS),
+        ("docs/troubleshooting.md", TROUBLESHOOTING),
+        ("docs/clients.md", CLIENTS),
+        ("README.md", include_str!("../../README.md")),
+    ] {
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let from_path = root().join(from);
+            let file = if path.is_empty() { from_path } else { from_path.parent().unwrap().join(path) };
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let anchored = || {
+                text.lines()
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| anchor(line.trim_start_matches('#').trim()) == fragment)
+            };
+            if !file.exists() || !fragment.is_empty() && !anchored() {
+                wrong.insert(format!("{from}: {link}"));
+            }
+        }
+    }
+    none("links that lead nowhere", &wrong);
+}

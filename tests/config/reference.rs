@@ -1,0 +1,141 @@
+//! docs/configuration.md is what this makes of config.example.toml and of what the config's parser says. To write it anew:
+//! UPDATE=1 cargo test --no-default-features --test config reference
+
+use std::fmt::Write;
+use std::path::Path;
+
+use remote_ollama_proxy::auth::Environment;
+use remote_ollama_proxy::config;
+
+use crate::Home;
+use crate::example::{EXAMPLE, EXAMPLES};
+
+const INTRO: &str = "# Configuration
+
+Every setting, section by section. This page is made from [config.example.toml](../config.example.toml) and from what
+the program itself says to a wrong value; whoever changes a setting has it written anew by a test
+(`tests/config/reference.rs`).
+
+";
+
+/// What is said of one setting.
+struct Setting<'a> {
+    key: &'a str,
+    /// As TOML.
+    value: &'a str,
+    meaning: String,
+}
+
+/// What `value` is refused for, in the program's words; nothing if it is taken.
+fn refused(key: &str, value: &str) -> Option<String> {
+    let home = Home::new();
+    let file = home.write("config.toml", &format!("{key} = {value}\n"));
+    let faults = config::load(Some(&file), &[], &Environment::default()).err()?;
+    faults.faults.into_iter().find(|fault| fault.key == key).map(|fault| fault.reason)
+}
+
+/// What a setting takes: what the program says to values of the right type that are out of every range.
+fn takes(key: &str, value: &str) -> String {
+    let words = |wrong| {
+        let reason = refused(key, wrong).unwrap_or_else(|| panic!("{key} takes {wrong}"));
+        let opening = ["want ", "say ", "a name here is ", "a port is ", "a duration here is ", "an age is "];
+        let short = opening.iter().find_map(|words| reason.strip_prefix(words));
+        short.unwrap_or(&reason).to_owned()
+    };
+    match value.chars().next() {
+        Some('t' | 'f') => "`true` or `false`".to_owned(),
+        Some('[') => format!("a list; {}", words("['_']")),
+        Some('"') if humantime::parse_duration(value.trim_matches('"')).is_ok() => {
+            let most = words("'9999years'");
+            match refused(key, "'0s'") {
+                None => most,
+                Some(_) if words("'0s'") == most => most,
+                Some(_) => format!("{}, {most}", words("'0s'")),
+            }
+        }
+        Some('"') => words("'_'"),
+        _ => words("-1"),
+    }
+}
+
+fn default(key: &str, value: &str) -> String {
+    // On macOS it is another, which the meaning says.
+    match EXAMPLES.contains(&key) && key != "node.state_dir" {
+        true => format!("none; for example `{value}`"),
+        false => format!("`{value}`"),
+    }
+}
+
+/// A line's comment, without the marks.
+fn comment(line: &str) -> Option<&str> {
+    if line == "#" { Some("") } else { line.strip_prefix("# ") }
+}
+
+fn page() -> String {
+    let (header, sections) = EXAMPLE.split_once("\n\n\n").unwrap();
+    let mut page = INTRO.to_owned();
+    // The file's title is not the page's.
+    for line in header.lines().filter_map(comment).skip_while(|line| !line.is_empty()).skip(1) {
+        // Writing to a String can't fail.
+        let _ = writeln!(page, "{line}");
+    }
+    for text in sections.split("\n\n\n") {
+        section(&mut page, text);
+    }
+    page
+}
+
+fn section(page: &mut String, text: &str) {
+    let (intro, text) = text.split_once("\n[").unwrap();
+    let (name, text) = text.split_once("]\n").unwrap();
+    let intro: Vec<_> = intro.lines().filter_map(comment).collect();
+    let _ = write!(page, "\n## {name}\n\n{}\n\n", intro.join("\n"));
+    let _ = writeln!(page, "| key | default | takes | meaning |\n|---|---|---|---|");
+    for block in text.trim().split("\n\n") {
+        let above = block.lines().filter_map(comment).collect::<Vec<_>>().join(" ");
+        let settings: Vec<Setting<'_>> = block
+            .lines()
+            .filter(|line| comment(line).is_none())
+            .map(|line| {
+                let (key, rest) = line[1..].split_once(" = ").unwrap();
+                let (value, beside) = rest.split_once(" # ").unwrap_or((rest, ""));
+                let beside = beside.split_whitespace().collect::<Vec<_>>().join(" ");
+                Setting { key, value: value.trim(), meaning: beside }
+            })
+            .collect();
+        let each_has_its_own = settings.iter().all(|setting| !setting.meaning.is_empty());
+        if each_has_its_own {
+            let _ = writeln!(page, "| **{above}** | | | |");
+        }
+        for (at, Setting { key, value, meaning }) in settings.iter().enumerate() {
+            let full = format!("{name}.{key}");
+            let meaning = match (each_has_its_own, at) {
+                (true, _) => meaning.clone(),
+                (false, 0) => above.clone(),
+                (false, _) => format!("see `{}`", settings[0].key),
+            };
+            let cells = [format!("`{key}`"), default(&full, value), takes(&full, value), meaning];
+            let cells = cells.map(|cell| cell.replace('|', "\\|"));
+            let _ = writeln!(page, "| {} |", cells.join(" | "));
+        }
+    }
+}
+
+#[test]
+fn the_page_is_the_example_as_a_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = page();
+    for key in config::keys() {
+        let (_, short) = key.split_once('.').unwrap();
+        assert!(page.contains(&format!("\n| `{short}` | ")), "{key} is not in the page");
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == page,
+        "docs/configuration.md is not what config.example.toml says: \
+         UPDATE=1 cargo test --no-default-features --test config reference"
+    );
+}
