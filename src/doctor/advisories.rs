@@ -2,7 +2,7 @@
 
 use super::Finding;
 
-/// What a peer can reach by a route that is open by default, and the version that mends it.
+/// What is worth an update, and the version that mends it.
 const ADVISORIES: [(&str, [u32; 3], &str); 3] = [
     (
         "CVE-2025-51471",
