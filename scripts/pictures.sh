@@ -39,6 +39,8 @@ main() {
     ip address add 192.168.1.20/24 dev lo
     mount -t tmpfs -o size=64g,mode=755 tmpfs /srv
     mkdir /srv/ai
+    printf "%s\n" root:x:0:0::/root:/bin/sh ai:x:1000:1000::/srv/ai:/bin/sh >/srv/passwd
+    mount --bind /srv/passwd /etc/passwd
     ulimit -n 8192
     exec unshare --user --map-user=1000 --map-group=1000 "$0" "$@"' "$root/scripts/pictures.sh" "${what[@]}"
 }
