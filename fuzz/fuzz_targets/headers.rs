@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use remote_ollama_proxy::proxy::headers::{request, response};
 
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 10] = [
+    "http2-settings",
     "connection",
     "keep-alive",
     "proxy-authenticate",
