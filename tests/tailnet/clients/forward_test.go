@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -80,6 +82,47 @@ func TestRemovedForwardResetsItsConnections(t *testing.T) {
 	_, err := io.ReadAll(far)
 	contains(t, err, "reset")
 	contains(t, p.client.RemoveForward(p.forward.Listen), p.forward.Listen)
+}
+
+// Connections begin while clients are being introduced to each other.
+func TestManyConnectionsOfManyClients(t *testing.T) {
+	p := newPair(t)
+	// A listener of tsnet's resets what waits for a second to be accepted, which
+	// on a busy machine it may.
+	p.server.server.RegisterFallbackTCPHandler(func(_, to netip.AddrPort) (func(net.Conn), bool) {
+		return func(c net.Conn) {
+			io.Copy(c, c)
+			c.Close()
+		}, to.Port() == 81
+	})
+	var all sync.WaitGroup
+	for _, name := range []string{"a", "b", "c", "d"} {
+		all.Go(func() {
+			c := p.start(t, name, "tag:client")
+			f, err := c.Forward("server:81")
+			must(t, err)
+			for i := range 50 {
+				all.Go(func() { echo(t, f.Listen, bytes.Repeat([]byte{byte(i)}, 1000*i+1)) })
+			}
+		})
+	}
+	all.Wait()
+}
+
+func echo(t *testing.T, addr string, want []byte) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	go func() {
+		c.Write(want)
+		c.(*net.TCPConn).CloseWrite()
+	}()
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d: %v", len(got), len(want), err)
+	}
 }
 
 func TestAbandonedClientsSayNothing(t *testing.T) {

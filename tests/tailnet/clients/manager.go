@@ -15,6 +15,7 @@ import (
 
 	"remote-ollama-proxy/tests/tailnet/control"
 	"tailscale.com/ipn"
+	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/ipn/store/mem"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
@@ -72,7 +73,13 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	}
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
-	status, err := server.Up(ctx)
+	var status *ipnstate.Status
+	if err = server.Start(); err == nil {
+		err = withoutGRO(server)
+	}
+	if err == nil {
+		status, err = server.Up(ctx)
+	}
 	if err != nil {
 		server.Close()
 		os.RemoveAll(dir)
