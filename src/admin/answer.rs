@@ -1,7 +1,6 @@
 //! What can be asked, and the answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -33,8 +32,6 @@ pub struct Admin {
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
     pub started: SystemTime,
-    /// Whether it has been told to stop.
-    pub stopping: Arc<AtomicBool>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -81,14 +78,14 @@ impl Admin {
             roster: &roster,
             node: self.node.borrow().clone(),
             started: self.started,
-            stopping: self.stopping.load(Ordering::Relaxed),
+            stopping: self.proxy.is_stopping(),
         };
         Status::new(parts, ollama)
     }
 
     async fn not_ready(&self) -> Option<NotReady> {
         let fault = Ollama::answers(&self.settings.config().upstream).await.err();
-        not_ready(self.stopping.load(Ordering::Relaxed), &self.node.borrow(), fault.as_deref())
+        not_ready(self.proxy.is_stopping(), &self.node.borrow(), fault.as_deref())
     }
 
     async fn metrics(&self) -> String {

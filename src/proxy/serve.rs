@@ -76,6 +76,11 @@ impl Proxy {
         &self.live
     }
 
+    /// Whether it has been told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// What has been counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -276,10 +281,11 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         self.watch.next_head().map_err(Failure::Framing)?;
-        if self.proxy.stopping.load(Ordering::Relaxed) {
+        if self.proxy.is_stopping() {
             return Err(Failure::Stopping);
         }
-        let Rules { policy, limits, upstream, .. } = &*self.proxy.rules();
+        let rules = self.proxy.rules();
+        let Rules { policy, limits, upstream, .. } = &*rules;
         let permit = policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
         let grant = permit.grant();
@@ -292,9 +298,11 @@ impl<Io: AsyncRead + Unpin> Client<Io> {
         if !self.session.rights().allows(permit.endpoint()) {
             return Err(Failure::Refused(Refusal::NotGranted(permit.endpoint())));
         }
-        // And the endpoint may have been switched off.
+        // And there may be new rules, which have the endpoint no longer.
         let now = self.proxy.rules();
-        now.policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
+        if !Arc::ptr_eq(&now, &rules) {
+            now.policy.decide(&self.session.rights(), head).map_err(Failure::Refused)?;
+        }
         let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
         let too_large = || Failure::TooLarge(max_body);
         let traffic = Arc::clone(&job.record.traffic);

@@ -10,7 +10,6 @@ mod stop;
 mod word;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,14 +69,12 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     warn_of_other_name(config, &status);
 
     let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), &status);
-    let stopping = Arc::new(AtomicBool::new(false));
     let admin = Admin {
         settings: Arc::clone(&settings),
         proxy: proxy.clone(),
         roster: follower.roster(),
         node: follower.situation(),
         started: since,
-        stopping: Arc::clone(&stopping),
     };
     let admin = admin.start().map_err(Failure::Admin)?;
     let mut failed = None;
@@ -87,7 +84,6 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             error = follower.run() => failed = Some(error),
             never = reload_on_signal(&settings, hangup) => match never {},
         }
-        stopping.store(true, Ordering::Relaxed);
         let deadline = settings.config().drain_timeout;
         tracing::info!(?deadline, "stopping: running requests may end");
     };
