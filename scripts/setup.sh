@@ -79,7 +79,9 @@ libclang() {
   local found
   [ -z "${LIBCLANG_PATH:-}" ] || return 0
   for found in /usr/lib/llvm-*/lib /usr/lib64 /usr/lib /usr/lib/*-linux-gnu /usr/local/lib; do
-    ! compgen -G "$found/libclang*.so*" >/dev/null || return 0
+    # Not libclang-cpp, which other packages bring and which bindgen can't use.
+    ! compgen -G "$found/libclang.so*" >/dev/null || return 0
+    ! compgen -G "$found/libclang-[0-9]*.so*" >/dev/null || return 0
   done
   return 1
 }
