@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture soak fuzz check deb pictures fmt clean testtailnet
+.PHONY: help setup build demo test torture soak bench fuzz check deb pictures fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ soak: ## Work for MINUTES (60), and print whether anything grew or went wrong
 	@scripts/setup.sh test
 	@scripts/soak.sh
 
+bench: ## Measure it beside other ways to do the same: rounds=1 only=ours,raw for a quick look (Linux)
+	@scripts/setup.sh bench
+	@scripts/bench.sh $(foreach word,rounds only parts against write,$(if $($(word)),$(word)=$($(word))))
+
 seconds ?= 600
 
 fuzz: ## Fuzz for long and keep what is found: seconds=600 for each target
@@ -48,7 +52,7 @@ pictures: ## Make the pictures of terminals in docs/pictures/ anew, from real ru
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
-	gofmt -w vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle
+	gofmt -w vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle benches
 
 clean: ## Remove what was built here; what all clones share stays in the cache
 	cargo clean

@@ -5,6 +5,7 @@
 #   scripts/setup.sh         for make build and demo
 #   scripts/setup.sh test    for make test, torture and soak too
 #   scripts/setup.sh check   for make check too
+#   scripts/setup.sh bench   for make bench
 #   scripts/setup.sh deb     for make deb
 set -euo pipefail
 
@@ -14,9 +15,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | test | check | deb) ;;
+  '' | test | check | bench | deb) ;;
   *)
-    say "usage: setup.sh [test | check | deb]"
+    say "usage: setup.sh [test | check | bench | deb]"
     exit 2
     ;;
 esac
@@ -69,6 +70,7 @@ linux() {
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
       ;;
+    bench) PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy) ;;
     deb) has dpkg-shlibdeps || packages+=(dpkg-dev) ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"

@@ -1,0 +1,44 @@
+// Reverseproxy is what most proxies of the kind are made of: tsnet, the standard
+// library's ReverseProxy, and WhoIs for each request.
+//
+// Its transport keeps as many connections as there are clients. With the two
+// that Go keeps unasked it would connect anew for most requests, which would
+// measure that default and not the design. And it is full-duplex: else the server
+// closes a request's body once the answer begins, now and then before the
+// transport has looked whether more of it comes, which breaks the answer off.
+package main
+
+import (
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"remote-ollama-proxy/benches/contestants/node"
+)
+
+func main() {
+	server, listener := node.Listen()
+	client, err := server.LocalClient()
+	if err != nil {
+		log.Fatal(err)
+	}
+	target := &url.URL{Scheme: "http", Host: node.Upstream()}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, 4096
+	transport.DisableCompression = true
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+	}
+	node.Ready()
+	log.Fatal(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := client.WhoIs(r.Context(), r.RemoteAddr)
+		if err != nil || len(who.Node.Tags) == 0 && who.UserProfile == nil {
+			http.Error(w, "who are you?", http.StatusForbidden)
+			return
+		}
+		http.NewResponseController(w).EnableFullDuplex()
+		proxy.ServeHTTP(w, r)
+	})))
+}

@@ -1,0 +1,55 @@
+package load
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Connect has n workers connect, ask once and close, over and over, and returns
+// how long each round took from the first packet to the whole answer.
+func Connect(dial Dial, n int, window time.Duration) (Times, error) {
+	times, errs := make([]Times, n), make([]error, n)
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			for !over.Load() {
+				begun := time.Now()
+				c, err := open(dial)
+				if err == nil {
+					c.SetDeadline(begun.Add(patience))
+					_, err = c.ask(small)
+					c.Close()
+				}
+				if errs[i] = err; err != nil {
+					return
+				}
+				times[i] = append(times[i], int64(time.Since(begun)))
+			}
+		})
+	}
+	time.Sleep(window)
+	over.Store(true)
+	all.Wait()
+	return join(times), errors.Join(errs...)
+}
+
+// Idle opens n connections that have each had an answer, and calls f while they
+// are open and silent.
+func Idle(dial Dial, n int, f func()) error {
+	conns, err := openAll(dial, n)
+	if err != nil {
+		return err
+	}
+	defer closeAll(conns)
+	for _, c := range conns {
+		c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.ask(small); err != nil {
+			return err
+		}
+	}
+	f()
+	return nil
+}

@@ -1,0 +1,52 @@
+package load
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// small is the request whose way is measured.
+var small = request("GET", "/api/version", 0)
+
+// warmUp comes before each window: connections settle, and heaps grow to their
+// size.
+const warmUp = 300 * time.Millisecond
+
+// Requests has n connections ask for small answers, one after the other on each,
+// and returns how long each took that began within the window. mark is called at
+// both ends of the window.
+func Requests(dial Dial, n int, window time.Duration, mark func()) (Times, error) {
+	conns, err := openAll(dial, n)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(conns)
+	var measuring, over atomic.Bool
+	times, errs := make([]Times, n), make([]error, n)
+	var all sync.WaitGroup
+	for i, c := range conns {
+		all.Go(func() {
+			c.SetDeadline(time.Now().Add(patience))
+			for !over.Load() {
+				counts, begun := measuring.Load(), time.Now()
+				if _, errs[i] = c.ask(small); errs[i] != nil {
+					return
+				}
+				if counts {
+					times[i] = append(times[i], int64(time.Since(begun)))
+				}
+			}
+		})
+	}
+	time.Sleep(warmUp)
+	mark()
+	measuring.Store(true)
+	time.Sleep(window)
+	measuring.Store(false)
+	mark()
+	over.Store(true)
+	all.Wait()
+	return join(times), errors.Join(errs...)
+}

@@ -1,0 +1,167 @@
+// Benches measures the proxy beside other ways to do the same, on a tailnet of
+// its own; scripts/bench.sh builds what it needs and runs it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"remote-ollama-proxy/benches/contestants"
+	"remote-ollama-proxy/benches/load"
+	"remote-ollama-proxy/benches/report"
+	"remote-ollama-proxy/benches/tailnet"
+)
+
+func main() {
+	log.SetFlags(0)
+	var o options
+	flag.StringVar(&o.bin, "bin", "", "`folder` of the contestants' programs")
+	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
+	flag.StringVar(&o.parts, "parts", "", "of speed, memory and growth, separated by commas; all if empty")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		log.Fatalf("bench: %v", err)
+	}
+}
+
+type options struct {
+	bin, only, parts string
+	rounds           int
+}
+
+// bench is one run.
+type bench struct {
+	ctx      context.Context
+	options  options
+	dir      string
+	tailnet  *tailnet.Tailnet
+	upstream string
+	figures  report.Figures
+	failures []string
+	started  int
+}
+
+// failed notes what a contestant can't do, which is a result too. The others
+// are measured all the same.
+func (b *bench) failed(c *contestants.Running, what string, err error) {
+	failure := fmt.Sprintf("%s fails at %s: %v", c.Name, what, err)
+	log.Printf("%s; it said last:\n%s", failure, c.Said())
+	if !slices.Contains(b.failures, failure) {
+		b.failures = append(b.failures, failure)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	chosen, err := contestants.Choose(o.bin, list(o.only))
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tn, err := tailnet.Start(ctx, dir)
+	if err != nil {
+		return err
+	}
+	upstream, end, err := startUpstream(filepath.Join(o.bin, "upstream"))
+	if err != nil {
+		return err
+	}
+	defer end()
+	b := &bench{ctx: ctx, options: o, dir: dir, tailnet: tn, upstream: upstream, figures: report.Figures{}}
+	parts := list(o.parts)
+	for _, part := range []struct {
+		name    string
+		measure func([]contestants.Contestant) error
+	}{{"speed", b.speed}} {
+		if len(parts) > 0 && !slices.Contains(parts, part.name) {
+			continue
+		}
+		if err := part.measure(chosen); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	var names []string
+	for _, c := range chosen {
+		names = append(names, c.Name)
+	}
+	b.figures.Table(os.Stdout, names)
+	for _, failure := range b.failures {
+		fmt.Println(failure)
+	}
+	for _, o := range b.figures.Outcomes() {
+		if !o.Met {
+			return errors.New("not every goal is met")
+		}
+	}
+	return nil
+}
+
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// startUpstream starts the stand-in for Ollama and returns where it listens.
+func startUpstream(program string) (addr string, end func(), err error) {
+	c := exec.Command(program)
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := c.Start(); err != nil {
+		return "", nil, err
+	}
+	line := bufio.NewScanner(out)
+	if !line.Scan() {
+		return "", nil, errors.New("the upstream does not say where it listens")
+	}
+	return line.Text(), func() { in.Close(); c.Wait() }, nil
+}
+
+// start starts a contestant as a node of its own, and has the client meet it.
+func (b *bench) start(c contestants.Contestant) (*contestants.Running, load.Dial, error) {
+	key, err := b.tailnet.Key()
+	if err != nil {
+		return nil, nil, err
+	}
+	b.started++
+	name := fmt.Sprintf("%s-%d", c.Name, b.started)
+	r, err := c.Start(b.ctx, contestants.Site{
+		Bin: b.options.bin, Dir: filepath.Join(b.dir, name), Name: name, Control: b.tailnet.Control.URL(), Key: key,
+		Upstream: b.upstream, Port: tailnet.Port,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	dial := func(ctx context.Context) (net.Conn, error) { return b.tailnet.Dial(ctx, name) }
+	if !c.IsTailnet() {
+		dial = func(ctx context.Context) (net.Conn, error) { return contestants.Loopback(ctx, b.upstream) }
+	}
+	if err := load.Idle(dial, 1, func() {}); err != nil {
+		r.Stop()
+		return nil, nil, fmt.Errorf("%s does not answer: %w", c.Name, err)
+	}
+	return r, dial, nil
+}

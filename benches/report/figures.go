@@ -1,0 +1,119 @@
+// Package report keeps what was measured and shows it: on the terminal, as JSON,
+// in the document and as plots.
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A Metric is one thing that is measured of each contestant.
+type Metric struct {
+	ID     string
+	Title  string
+	Unit   string
+	Higher bool // whether more is better
+}
+
+// Metrics is every row of the table, in its order.
+var Metrics = []Metric{
+	{ID: "latency1_p50", Title: "latency, 1 connection, p50", Unit: "µs"},
+	{ID: "latency1_p99", Title: "latency, 1 connection, p99", Unit: "µs"},
+	{ID: "latency32_p50", Title: "latency, 32 connections, p50", Unit: "µs"},
+	{ID: "latency32_p99", Title: "latency, 32 connections, p99", Unit: "µs"},
+	{ID: "latency256_p50", Title: "latency, 256 connections, p50", Unit: "µs"},
+	{ID: "latency256_p99", Title: "latency, 256 connections, p99", Unit: "µs"},
+	{ID: "rate1", Title: "requests per second, 1 connection", Unit: "1/s", Higher: true},
+	{ID: "rate32", Title: "requests per second, 32 connections", Unit: "1/s", Higher: true},
+	{ID: "rate256", Title: "requests per second, 256 connections", Unit: "1/s", Higher: true},
+	{ID: "cpu_requests", Title: "CPU for 1,000 requests, 32 connections", Unit: "ms"},
+	{ID: "first_byte", Title: "first byte of a streamed answer, p50", Unit: "µs"},
+	{ID: "chunk1_p50", Title: "delay of a chunk, 1 stream, p50", Unit: "µs"},
+	{ID: "chunk1_p99", Title: "delay of a chunk, 1 stream, p99", Unit: "µs"},
+	{ID: "chunk100_p50", Title: "delay of a chunk, 100 streams, p50", Unit: "µs"},
+	{ID: "chunk100_p99", Title: "delay of a chunk, 100 streams, p99", Unit: "µs"},
+	{ID: "chunk1000_p50", Title: "delay of a chunk, 1,000 streams, p50", Unit: "µs"},
+	{ID: "chunk1000_p99", Title: "delay of a chunk, 1,000 streams, p99", Unit: "µs"},
+	{ID: "chunk1000_max", Title: "delay of a chunk, 1,000 streams, the longest", Unit: "ms"},
+	{ID: "chunk1000_rate", Title: "chunks per second, 1,000 streams", Unit: "1/s", Higher: true},
+	{ID: "cpu_chunks", Title: "CPU for 1,000 chunks, 100 streams", Unit: "ms"},
+	{ID: "download", Title: "download", Unit: "MB/s", Higher: true},
+	{ID: "upload", Title: "upload", Unit: "MB/s", Higher: true},
+	{ID: "cpu_download", Title: "CPU for a MB downloaded", Unit: "ms"},
+	{ID: "cpu_upload", Title: "CPU for a MB uploaded", Unit: "ms"},
+	{ID: "connect_p50", Title: "connection and first answer, p50", Unit: "µs"},
+	{ID: "connect_rate", Title: "connections per second, 32 at a time", Unit: "1/s", Higher: true},
+}
+
+// metric finds one by its ID.
+func metric(id string) Metric {
+	i := slices.IndexFunc(Metrics, func(m Metric) bool { return m.ID == id })
+	if i < 0 {
+		panic("no metric " + id)
+	}
+	return Metrics[i]
+}
+
+// Figures holds the values of every round, by metric and contestant.
+type Figures map[string]map[string][]float64
+
+// Add notes a value.
+func (f Figures) Add(id, contestant string, value float64) {
+	metric(id)
+	if f[id] == nil {
+		f[id] = map[string][]float64{}
+	}
+	f[id][contestant] = append(f[id][contestant], value)
+}
+
+// Best is the best round's value, and by what part of it the worst round differs.
+func (f Figures) Best(id, contestant string) (best, spread float64, ok bool) {
+	values := f[id][contestant]
+	if len(values) == 0 {
+		return 0, 0, false
+	}
+	low, high := slices.Min(values), slices.Max(values)
+	best, worst := low, high
+	if metric(id).Higher {
+		best, worst = high, low
+	}
+	if best != 0 {
+		spread = math.Abs(worst-best) / best
+	}
+	return best, spread, true
+}
+
+// Ratio is the best value of one contestant by that of another.
+func (f Figures) Ratio(id, contestant, to string) (float64, bool) {
+	a, _, okA := f.Best(id, contestant)
+	b, _, okB := f.Best(id, to)
+	if !okA || !okB || b == 0 {
+		return 0, false
+	}
+	return a / b, true
+}
+
+// short writes a number with three digits that say something.
+func short(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case math.Abs(v) >= 100:
+		return thousands(int64(math.Round(v)))
+	case math.Abs(v) >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+func thousands(n int64) string {
+	if n < 0 {
+		return "-" + thousands(-n)
+	}
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}

@@ -1,0 +1,71 @@
+package report
+
+import "fmt"
+
+// A Goal is what a ratio of two contestants, or a value, is meant to be.
+type Goal struct {
+	Metric string
+	Of, To string  // contestants; without To the value itself counts
+	Bound  float64 // the most, or the least where more is better
+}
+
+// Goals is everything that is meant to hold on two cores.
+var Goals = []Goal{
+	{"latency1_p50", "ours", "raw", 1.25},
+	{"latency1_p50", "ours", "reverse", 0.7},
+	{"rate32", "ours", "raw", 0.9},
+	{"rate32", "ours", "reverse", 2},
+	{"chunk1_p50", "ours", "reverse", 1},
+	{"chunk1_p99", "ours", "reverse", 1},
+	{"chunk1_p50", "ours", "raw", 1.1},
+	{"chunk1_p99", "ours", "raw", 1.1},
+	{"chunk100_p50", "ours", "reverse", 1},
+	{"chunk100_p99", "ours", "reverse", 1},
+	{"chunk100_p50", "ours", "raw", 1.1},
+	{"chunk100_p99", "ours", "raw", 1.1},
+	{"cpu_requests", "ours", "reverse", 0.5},
+	{"chunk1000_max", "ours", "", 20},
+}
+
+// Outcome is how a goal was met.
+type Outcome struct {
+	Goal
+	Value float64
+	Met   bool
+}
+
+// Meant says what the goal is.
+func (g Goal) Meant() string {
+	sign := "≤"
+	if metric(g.Metric).Higher {
+		sign = "≥"
+	}
+	if g.To == "" {
+		return fmt.Sprintf("%s %s %s", sign, short(g.Bound), metric(g.Metric).Unit)
+	}
+	return fmt.Sprintf("%s %s × %s", sign, short(g.Bound), g.To)
+}
+
+// Outcomes judges the goals of which there are figures.
+func (f Figures) Outcomes() (out []Outcome) {
+	for _, g := range Goals {
+		value, ok := f.value(g)
+		if !ok {
+			continue
+		}
+		met := value <= g.Bound
+		if metric(g.Metric).Higher {
+			met = value >= g.Bound
+		}
+		out = append(out, Outcome{g, value, met})
+	}
+	return out
+}
+
+func (f Figures) value(g Goal) (float64, bool) {
+	if g.To == "" {
+		value, _, ok := f.Best(g.Metric, g.Of)
+		return value, ok
+	}
+	return f.Ratio(g.Metric, g.Of, g.To)
+}

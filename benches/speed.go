@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"time"
+
+	"remote-ollama-proxy/benches/contestants"
+	"remote-ollama-proxy/benches/load"
+	"remote-ollama-proxy/benches/usage"
+)
+
+// spacing is the time between the chunks of a stream: a hundred tokens a second.
+const spacing = 10 * time.Millisecond
+
+// entrant is a contestant in the ring.
+type entrant struct {
+	*contestants.Running
+	dial load.Dial
+	note func(id string, value float64)
+	cpu  []time.Duration // at each mark
+}
+
+// mark notes the CPU that has gone by.
+func (e *entrant) mark() {
+	var u usage.Usage
+	if e.IsTailnet() {
+		u, _ = e.Usage() // one that has died fails the requests too
+	}
+	e.cpu = append(e.cpu, u.CPU)
+}
+
+// spent is the CPU between the last two marks, by the number of things done.
+func (e *entrant) spent(id string, done float64) {
+	if n := len(e.cpu); e.IsTailnet() && done > 0 {
+		e.note(id, milliseconds(e.cpu[n-1]-e.cpu[n-2])/done)
+	}
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// scenarios are measured one after the other, each by all contestants in turn,
+// so that what disturbs the machine for some seconds disturbs all alike.
+var scenarios = []struct {
+	name    string
+	measure func(*entrant) error
+}{
+	{"requests, 1 connection", requests(1)},
+	{"requests, 32 connections", requests(32)},
+	{"requests, 256 connections", requests(256)},
+	{"first bytes", firstByte},
+	{"1 stream", streams(1)},
+	{"100 streams", streams(100)},
+	{"1,000 streams", streams(1000)},
+	{"transfers", transfers},
+	{"connections", connections},
+}
+
+// speed measures what there is of time: all contestants run, and one of them
+// works.
+func (b *bench) speed(chosen []contestants.Contestant) error {
+	var entrants []*entrant
+	for _, c := range chosen {
+		running, dial, err := b.start(c)
+		if err != nil {
+			return err
+		}
+		defer running.Stop()
+		note := func(id string, value float64) { b.figures.Add(id, c.Name, value) }
+		entrants = append(entrants, &entrant{Running: running, dial: dial, note: note})
+	}
+	for _, s := range scenarios {
+		begun := time.Now()
+		for round := range b.options.rounds {
+			for i := range entrants {
+				if b.ctx.Err() != nil {
+					return b.ctx.Err()
+				}
+				// Another goes first each time.
+				e := entrants[(i+round)%len(entrants)]
+				if err := s.measure(e); err != nil {
+					b.failed(e.Running, s.name, err)
+				}
+			}
+		}
+		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))
+	}
+	return nil
+}
+
+func requests(n int) func(*entrant) error {
+	return func(e *entrant) error {
+		const window = 2 * time.Second
+		times, err := load.Requests(e.dial, n, window, e.mark)
+		if err != nil {
+			return err
+		}
+		e.note(fmt.Sprintf("latency%d_p50", n), microseconds(times.Quantile(0.5)))
+		e.note(fmt.Sprintf("latency%d_p99", n), microseconds(times.Quantile(0.99)))
+		e.note(fmt.Sprintf("rate%d", n), float64(len(times))/window.Seconds())
+		if n == 32 {
+			e.spent("cpu_requests", float64(len(times))/1000)
+		}
+		return nil
+	}
+}
+
+func firstByte(e *entrant) error {
+	times, err := load.FirstByte(e.dial, 500)
+	if err == nil {
+		e.note("first_byte", microseconds(times.Quantile(0.5)))
+	}
+	return err
+}
+
+func streams(n int) func(*entrant) error {
+	return func(e *entrant) error {
+		const window = 2 * time.Second
+		times, err := load.Streams(e.dial, n, spacing, window, e.mark)
+		if err != nil {
+			return err
+		}
+		e.note(fmt.Sprintf("chunk%d_p50", n), microseconds(times.Quantile(0.5)))
+		e.note(fmt.Sprintf("chunk%d_p99", n), microseconds(times.Quantile(0.99)))
+		switch n {
+		case 100:
+			e.spent("cpu_chunks", float64(len(times))/1000)
+		case 1000:
+			e.note("chunk1000_max", milliseconds(times.Quantile(1)))
+			e.note("chunk1000_rate", float64(len(times))/window.Seconds())
+		}
+		return nil
+	}
+}
+
+func transfers(e *entrant) error {
+	const megabytes = 256
+	for _, way := range []struct {
+		id  string
+		run func(load.Dial, int64) (time.Duration, error)
+	}{{"download", load.Download}, {"upload", load.Upload}} {
+		e.mark()
+		took, err := way.run(e.dial, megabytes*1_000_000)
+		if err != nil {
+			return err
+		}
+		e.mark()
+		e.note(way.id, megabytes/took.Seconds())
+		e.spent("cpu_"+way.id, megabytes)
+	}
+	return nil
+}
+
+func connections(e *entrant) error {
+	const window = time.Second
+	alone, err := load.Connect(e.dial, 1, window)
+	if err != nil {
+		return err
+	}
+	together, err := load.Connect(e.dial, 32, window)
+	if err != nil {
+		return err
+	}
+	e.note("connect_p50", microseconds(alone.Quantile(0.5)))
+	e.note("connect_rate", float64(len(together))/window.Seconds())
+	return nil
+}
