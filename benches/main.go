@@ -31,6 +31,8 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
 	flag.StringVar(&o.parts, "parts", "", "of speed, memory and growth, separated by commas; all if empty")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
+	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
+	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures are to be written anew, with pictures beside it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,6 +43,7 @@ func main() {
 
 type options struct {
 	bin, only, parts string
+	json, document   string
 	rounds           int
 }
 
@@ -52,6 +55,7 @@ type bench struct {
 	tailnet  *tailnet.Tailnet
 	upstream string
 	figures  report.Figures
+	growths  []report.Growth
 	failures []string
 	started  int
 }
@@ -59,7 +63,8 @@ type bench struct {
 // failed notes what a contestant can't do, which is a result too. The others
 // are measured all the same.
 func (b *bench) failed(c *contestants.Running, what string, err error) {
-	failure := fmt.Sprintf("%s fails at %s: %v", c.Name, what, err)
+	first, _, _ := strings.Cut(err.Error(), "\n") // of a thousand connections each may fail
+	failure := fmt.Sprintf("%s fails at %s: %s", c.Name, what, first)
 	log.Printf("%s; it said last:\n%s", failure, c.Said())
 	if !slices.Contains(b.failures, failure) {
 		b.failures = append(b.failures, failure)
@@ -67,7 +72,7 @@ func (b *bench) failed(c *contestants.Running, what string, err error) {
 }
 
 func run(ctx context.Context, o options) error {
-	chosen, err := contestants.Choose(o.bin, list(o.only))
+	chosen, missing, err := contestants.Choose(o.bin, list(o.only))
 	if err != nil {
 		return err
 	}
@@ -90,7 +95,7 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func([]contestants.Contestant) error
-	}{{"speed", b.speed}} {
+	}{{"speed", b.speed}, {"memory", b.memory}, {"growth", b.growth}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
@@ -98,20 +103,34 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	var names []string
-	for _, c := range chosen {
-		names = append(names, c.Name)
+	r := b.report(chosen, missing)
+	r.Table(os.Stdout)
+	if err := r.Write(o.json); err != nil {
+		return err
 	}
-	b.figures.Table(os.Stdout, names)
-	for _, failure := range b.failures {
-		fmt.Println(failure)
-	}
-	for _, o := range b.figures.Outcomes() {
-		if !o.Met {
-			return errors.New("not every goal is met")
+	if o.document != "" {
+		if err := r.Document(o.document); err != nil {
+			return err
 		}
 	}
+	if !r.Met() {
+		return errors.New("not every goal is met")
+	}
 	return nil
+}
+
+// report is what has come out.
+func (b *bench) report(chosen []contestants.Contestant, missing []string) report.Report {
+	r := report.Report{
+		Machine: report.ThisMachine(), Rounds: b.options.rounds, Figures: b.figures, Growths: b.growths, Failures: b.failures,
+	}
+	for _, c := range chosen {
+		r.Contestants = append(r.Contestants, report.Contestant{Name: c.Name, About: c.About})
+	}
+	for _, name := range missing {
+		r.Failures = append(r.Failures, name+" was not measured: its program can't be had here")
+	}
+	return r
 }
 
 func list(text string) []string {
@@ -159,9 +178,10 @@ func (b *bench) start(c contestants.Contestant) (*contestants.Running, load.Dial
 	if !c.IsTailnet() {
 		dial = func(ctx context.Context) (net.Conn, error) { return contestants.Loopback(ctx, b.upstream) }
 	}
-	if err := load.Idle(dial, 1, func() {}); err != nil {
+	if err := load.Idle(dial, 1, func() error { return nil }); err != nil {
+		said := r.Said()
 		r.Stop()
-		return nil, nil, fmt.Errorf("%s does not answer: %w", c.Name, err)
+		return nil, nil, fmt.Errorf("%s does not answer: %w; it said last:\n%s", c.Name, err, said)
 	}
 	return r, dial, nil
 }

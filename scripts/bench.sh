@@ -11,7 +11,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 [ "$(uname -s)" = Linux ] || die "what processes take is read from /proc, which only Linux has: run make bench there"
 
-# shellcheck disable=SC2034 # write is for later
 rounds=3 only='' parts='' against='' write=''
 for word in "$@"; do
   case $word in
@@ -21,21 +20,44 @@ for word in "$@"; do
 done
 
 bin=$root/target/bench/bin
+target=${CARGO_TARGET_DIR:-$root/target}
+# Another run's: what can't be built now is not to be taken for what is there.
+rm -rf "$bin"
 mkdir -p "$bin"
-rm -f "$bin/before"
 
 # wanted NAME: whether that contestant is to be measured.
-wanted() { [ -z "$only" ] || [[ ",$only," == *",$1,"* ]]; }
+wanted() { [ -z "$only" ] || [[ ,$only, == *,$1,* ]]; }
 
 # What is built of Go has the same parts of tailscale left out as the proxy.
 tags=$(paste -s -d , vendor/libtailscale/build-tags.txt)
 go_build() { within "$1" go build -trimpath -ldflags "-s -w" -tags "$tags" -o "$bin/" "${@:2}"; }
 
+# peer NAME COMMAND...: builds what is not of this repository. Without it the others are measured.
+peer() {
+  wanted "$1" || return 0
+  "${@:2}" || say "$1 can't be built here and is left out"
+}
+
+rust_peer() {
+  # The crate takes no flags for the Go that it builds, but Go looks here. The target folder is the proxy's: they
+  # have most crates in common.
+  run env GOFLAGS="${GOFLAGS:-} -tags=$tags" \
+    cargo build --manifest-path benches/peers/Cargo.toml --target-dir "$target" --release --package "$1" &&
+    cp "$target/release/$1" "$bin/"
+}
+
+go_build benches . ./upstream ./contestants/rawforward ./contestants/reverseproxy
 if wanted ours; then
   run cargo build --locked --release
-  cp "${CARGO_TARGET_DIR:-target}/release/remote-ollama-proxy" "$bin/"
+  cp "$target/release/remote-ollama-proxy" "$bin/"
 fi
 [ -z "$against" ] || cp "$against" "$bin/before"
-go_build benches . ./upstream ./contestants/rawforward ./contestants/reverseproxy
+if wanted bare; then rust_peer bare; fi
+peer libtailscale rust_peer libtailscale
+peer caddy go_build benches/peers/caddy-tailscale github.com/tailscale/caddy-tailscale/cmd/caddy
+peer tsnsrv go_build benches/peers/tsnsrv github.com/boinkor-net/tsnsrv/cmd/tsnsrv
+if haproxy=$(PATH=$PATH:/usr/sbin command -v haproxy); then ln -s "$haproxy" "$bin/haproxy"; fi
 
-run "$bin/benches" -bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts"
+arguments=(-bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts" -json "$root/target/bench.json")
+[ -z "$write" ] || arguments+=(-document "$root/docs/performance.md")
+run "$bin/benches" "${arguments[@]}"

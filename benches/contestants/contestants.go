@@ -4,12 +4,12 @@ package contestants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -134,6 +134,12 @@ func (r *Running) Usage() (usage.Usage, error) {
 	return usage.Of(pids...)
 }
 
+// Settled is what they take once nothing happens any more, or almost.
+func (r *Running) Settled() (usage.Usage, error) {
+	time.Sleep(2 * time.Second)
+	return r.Usage()
+}
+
 // IsTailnet reports whether it is a node, rather than the upstream itself.
 func (c Contestant) IsTailnet() bool { return c.commands != nil }
 
@@ -150,91 +156,28 @@ func (r *Running) Stop() {
 	}
 }
 
-// All lists the contestants, the reference points first.
-func All() []Contestant {
-	return []Contestant{
-		{Name: "direct", About: "the upstream on loopback, without a tailnet"},
-		{Name: "raw", About: "TCP forward on tsnet, the floor", Program: "rawforward", commands: ours("rawforward")},
-		{Name: "ours", About: "remote-ollama-proxy", Program: "remote-ollama-proxy", commands: product("remote-ollama-proxy")},
-		{Name: "before", About: "another build of it (against=PROGRAM)", Program: "before", commands: product("before")},
-		{Name: "reverse", About: "Go: tsnet, httputil.ReverseProxy, WhoIs per request", Program: "reverseproxy", commands: ours("reverseproxy")},
-	}
-}
-
-// ours is a program that is made for the bench.
-func ours(program string) func(Site) ([]command, error) {
-	return func(s Site) ([]command, error) {
-		c := exec.Command(filepath.Join(s.Bin, program))
-		c.Env = append(os.Environ(),
-			"BENCH_NAME="+s.Name, "BENCH_CONTROL="+s.Control, "BENCH_UPSTREAM="+s.Upstream, "BENCH_DIR="+s.Dir,
-			fmt.Sprintf("BENCH_PORT=%d", s.Port), "TS_AUTHKEY="+s.Key, "TS_NO_LOGS_NO_SUPPORT=true", "TS_DISABLE_PORTMAPPER=true",
-		)
-		return []command{{c, "listening in the tailnet"}}, nil
-	}
-}
-
-// product is a build of the proxy, set up as it comes but for the limits on how
-// much one peer may do at once.
-func product(program string) func(Site) ([]command, error) {
-	return func(s Site) ([]command, error) {
-		config := filepath.Join(s.Dir, "config.toml")
-		text := fmt.Sprintf(`node.hostname = %q
-node.state_dir = %q
-node.control_url = %q
-listen.port = %d
-upstream.url = "http://%s"
-limits.running = 100000
-limits.running_per_identity = 100000
-limits.connections = 20000
-limits.connections_per_peer = 20000
-http.hosts = ["bench.test"]
-limits.max_body = 4000000000
-`, s.Name, filepath.Join(s.Dir, "state"), s.Control, s.Port, s.Upstream)
-		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-		c := exec.Command(filepath.Join(s.Bin, program), "run", "--as-root", "--config", config)
-		c.Env = append(os.Environ(), "TS_AUTHKEY="+s.Key)
-		return []command{{c, "listening in the tailnet"}}, nil
-	}
-}
-
-// Choose returns those that are named; all whose program is there if none is.
-func Choose(bin string, names []string) (out []Contestant, err error) {
+// Choose returns those that are named, or all. missing says of which there is no
+// program; one that is named must be there.
+func Choose(bin string, names []string) (out []Contestant, missing []string, err error) {
 	for _, c := range All() {
-		there := true
-		if c.Program != "" {
-			_, err := os.Stat(filepath.Join(bin, c.Program))
-			there = err == nil
+		if len(names) > 0 && !slices.Contains(names, c.Name) {
+			continue
 		}
-		named := len(names) == 0
-		for _, name := range names {
-			named = named || name == c.Name
-		}
-		if named && there {
+		switch _, err := os.Stat(filepath.Join(bin, c.Program)); {
+		case c.Program == "" || err == nil:
 			out = append(out, c)
-		} else if named && len(names) > 0 {
-			return nil, fmt.Errorf("%s: %s is not there", c.Name, filepath.Join(bin, c.Program))
+		case len(names) > 0:
+			return nil, nil, fmt.Errorf("%s can't be measured, its program is not there: %w", c.Name, err)
+		case c.Name != "before":
+			missing = append(missing, c.Name)
 		}
 	}
 	for _, name := range names {
-		if !known(name) {
-			return nil, fmt.Errorf("only=%s: no contestant has that name", name)
+		if !slices.ContainsFunc(All(), func(c Contestant) bool { return c.Name == name }) {
+			return nil, nil, fmt.Errorf("only=%s: there is no contestant of that name", name)
 		}
 	}
-	if len(out) == 0 {
-		return nil, errors.New("there is no contestant")
-	}
-	return out, nil
-}
-
-func known(name string) bool {
-	for _, c := range All() {
-		if c.Name == name {
-			return true
-		}
-	}
-	return false
+	return out, missing, nil
 }
 
 // Loopback dials the upstream itself.

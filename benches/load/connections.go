@@ -38,7 +38,7 @@ func Connect(dial Dial, n int, window time.Duration) (Times, error) {
 
 // Idle opens n connections that have each had an answer, and calls f while they
 // are open and silent.
-func Idle(dial Dial, n int, f func()) error {
+func Idle(dial Dial, n int, f func() error) error {
 	conns, err := openAll(dial, n)
 	if err != nil {
 		return err
@@ -50,6 +50,5 @@ func Idle(dial Dial, n int, f func()) error {
 			return err
 		}
 	}
-	f()
-	return nil
+	return f()
 }

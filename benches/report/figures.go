@@ -33,10 +33,10 @@ var Metrics = []Metric{
 	{ID: "chunk1_p99", Title: "delay of a chunk, 1 stream, p99", Unit: "µs"},
 	{ID: "chunk100_p50", Title: "delay of a chunk, 100 streams, p50", Unit: "µs"},
 	{ID: "chunk100_p99", Title: "delay of a chunk, 100 streams, p99", Unit: "µs"},
-	{ID: "chunk1000_p50", Title: "delay of a chunk, 1,000 streams, p50", Unit: "µs"},
-	{ID: "chunk1000_p99", Title: "delay of a chunk, 1,000 streams, p99", Unit: "µs"},
-	{ID: "chunk1000_max", Title: "delay of a chunk, 1,000 streams, the longest", Unit: "ms"},
-	{ID: "chunk1000_rate", Title: "chunks per second, 1,000 streams", Unit: "1/s", Higher: true},
+	{ID: "chunk1000_p50", Title: "delay of a chunk, 1,000 streams at 100 ms, p50", Unit: "µs"},
+	{ID: "chunk1000_p99", Title: "delay of a chunk, 1,000 streams at 100 ms, p99", Unit: "µs"},
+	{ID: "chunk1000_max", Title: "delay of a chunk, 1,000 streams at 100 ms, the longest", Unit: "ms"},
+	{ID: "chunk_rate", Title: "chunks per second, 1,000 streams at 10 ms", Unit: "1/s", Higher: true},
 	{ID: "cpu_chunks", Title: "CPU for 1,000 chunks, 100 streams", Unit: "ms"},
 	{ID: "download", Title: "download", Unit: "MB/s", Higher: true},
 	{ID: "upload", Title: "upload", Unit: "MB/s", Higher: true},
@@ -44,6 +44,14 @@ var Metrics = []Metric{
 	{ID: "cpu_upload", Title: "CPU for a MB uploaded", Unit: "ms"},
 	{ID: "connect_p50", Title: "connection and first answer, p50", Unit: "µs"},
 	{ID: "connect_rate", Title: "connections per second, 32 at a time", Unit: "1/s", Higher: true},
+	{ID: "start", Title: "from the start to listening", Unit: "ms"},
+	{ID: "memory_idle", Title: "memory, idle", Unit: "MB"},
+	{ID: "memory_connection", Title: "memory for an idle connection, of 1,000", Unit: "kB"},
+	{ID: "memory_stream", Title: "memory for a stream, of 500", Unit: "kB"},
+	{ID: "memory_peak", Title: "memory, most during a transfer of 1 GiB", Unit: "MB"},
+	{ID: "memory_after", Title: "memory 10 s after it", Unit: "MB"},
+	{ID: "threads", Title: "threads with 1,000 connections", Unit: ""},
+	{ID: "size", Title: "size of the program", Unit: "MB"},
 }
 
 // metric finds one by its ID.
@@ -53,6 +61,14 @@ func metric(id string) Metric {
 		panic("no metric " + id)
 	}
 	return Metrics[i]
+}
+
+// name is the title with the unit.
+func (m Metric) name() string {
+	if m.Unit == "" {
+		return m.Title
+	}
+	return m.Title + ", " + m.Unit
 }
 
 // Figures holds the values of every round, by metric and contestant.

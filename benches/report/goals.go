@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Goal is what a ratio of two contestants, or a value, is meant to be.
 type Goal struct {
@@ -25,6 +28,11 @@ var Goals = []Goal{
 	{"chunk100_p99", "ours", "raw", 1.1},
 	{"cpu_requests", "ours", "reverse", 0.5},
 	{"chunk1000_max", "ours", "", 20},
+	{"memory_idle", "ours", "", 40},
+	{"memory_connection", "ours", "", 32},
+	{"memory_after", "ours", "", 80},
+	{"memory_peak", "ours", "", 150},
+	{"rate32", "ours", "bare", 0.95},
 }
 
 // Outcome is how a goal was met.
@@ -34,8 +42,8 @@ type Outcome struct {
 	Met   bool
 }
 
-// Meant says what the goal is.
-func (g Goal) Meant() string {
+// meant says what the goal is.
+func (g Goal) meant() string {
 	sign := "≤"
 	if metric(g.Metric).Higher {
 		sign = "≥"
@@ -46,10 +54,21 @@ func (g Goal) Meant() string {
 	return fmt.Sprintf("%s %s × %s", sign, short(g.Bound), g.To)
 }
 
+// said is the value as the table has it.
+func (o Outcome) said() string {
+	if o.To == "" {
+		return short(o.Value) + " " + metric(o.Metric).Unit
+	}
+	return fmt.Sprintf("%.2f ×", o.Value)
+}
+
 // Outcomes judges the goals of which there are figures.
-func (f Figures) Outcomes() (out []Outcome) {
+func (r Report) Outcomes() (out []Outcome) {
 	for _, g := range Goals {
-		value, ok := f.value(g)
+		value, _, ok := r.Figures.Best(g.Metric, g.Of)
+		if g.To != "" {
+			value, ok = r.Figures.Ratio(g.Metric, g.Of, g.To)
+		}
 		if !ok {
 			continue
 		}
@@ -62,10 +81,7 @@ func (f Figures) Outcomes() (out []Outcome) {
 	return out
 }
 
-func (f Figures) value(g Goal) (float64, bool) {
-	if g.To == "" {
-		value, _, ok := f.Best(g.Metric, g.Of)
-		return value, ok
-	}
-	return f.Ratio(g.Metric, g.Of, g.To)
+// Met reports whether no goal is missed.
+func (r Report) Met() bool {
+	return !slices.ContainsFunc(r.Outcomes(), func(o Outcome) bool { return !o.Met })
 }

@@ -8,19 +8,22 @@ import (
 )
 
 // Table writes the goals and then the figures, ratios first.
-func (f Figures) Table(w io.Writer, contestants []string) {
-	if outcomes := f.Outcomes(); len(outcomes) > 0 {
+func (r Report) Table(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\n", r.Machine)
+	if outcomes := r.Outcomes(); len(outcomes) > 0 {
 		fmt.Fprintln(w, "\ngoals")
-		for _, o := range outcomes {
-			mark := ""
-			if !o.Met {
-				mark = "   <-- MISSED"
-			}
-			fmt.Fprintf(w, "  %s %10s   %s%s\n", pad(metric(o.Metric).Title, 46), o.said(), o.Meant(), mark)
-		}
+		align(w, r.goals(outcomes))
 	}
-	fmt.Fprintln(w, "\nfigures: best of the rounds and by how much they differ")
-	rows := f.rows(contestants)
+	fmt.Fprintln(w, "\nbest of the rounds, and by how much the others differ from it")
+	align(w, r.rows())
+	for _, failure := range r.Failures {
+		fmt.Fprintln(w, "\n"+failure)
+	}
+}
+
+// align writes rows, the first cell of each to the left and the others to the
+// right.
+func align(w io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -28,58 +31,68 @@ func (f Figures) Table(w io.Writer, contestants []string) {
 		}
 	}
 	for _, row := range rows {
-		line := "  " + pad(row[0], widths[0])
-		for i, cell := range row[1:] {
-			line += "  " + strings.Repeat(" ", widths[i+1]-utf8.RuneCountInString(cell)) + cell
+		line := ""
+		for i, cell := range row {
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				line += "  " + cell + space
+			} else {
+				line += "  " + space + cell
+			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
 }
 
-// said is the goal's value as the table has it.
-func (o Outcome) said() string {
-	if o.To == "" {
-		return short(o.Value) + " " + metric(o.Metric).Unit
+func (r Report) goals(outcomes []Outcome) [][]string {
+	rows := [][]string{{"", "is", "meant", ""}}
+	for _, o := range outcomes {
+		mark := "met"
+		if !o.Met {
+			mark = "MISSED"
+		}
+		rows = append(rows, []string{metric(o.Metric).Title, o.said(), o.meant(), mark})
 	}
-	return fmt.Sprintf("%.2f", o.Value)
+	return rows
 }
 
 // rows is the table of figures with its head.
-func (f Figures) rows(contestants []string) [][]string {
-	references := []string{"raw", "reverse", "before"}
+func (r Report) rows() [][]string {
 	head := []string{""}
-	for _, to := range references {
-		if f.has("ours") && f.has(to) {
-			head = append(head, "ours:"+to)
+	var references []string
+	for _, to := range []string{"raw", "reverse", "bare", "before"} {
+		if r.Figures.has("ours") && r.Figures.has(to) {
+			references, head = append(references, to), append(head, "ours:"+to)
 		}
 	}
-	ratios := len(head) - 1
-	out := [][]string{append(head, contestants...)}
+	for _, c := range r.Contestants {
+		head = append(head, c.Name)
+	}
+	rows := [][]string{head}
 	for _, m := range Metrics {
-		if f[m.ID] == nil {
+		if r.Figures[m.ID] == nil {
 			continue
 		}
-		row := []string{m.Title + ", " + m.Unit}
-		for _, head := range out[0][1 : 1+ratios] {
+		row := []string{m.name()}
+		for _, to := range references {
 			cell := ""
-			if ratio, ok := f.Ratio(m.ID, "ours", strings.TrimPrefix(head, "ours:")); ok {
+			if ratio, ok := r.Figures.Ratio(m.ID, "ours", to); ok {
 				cell = fmt.Sprintf("%.2f", ratio)
 			}
 			row = append(row, cell)
 		}
-		for _, c := range contestants {
+		for _, c := range r.Contestants {
 			cell := ""
-			if best, spread, ok := f.Best(m.ID, c); ok {
-				cell = short(best)
-				if len(f[m.ID][c]) > 1 {
-					cell += fmt.Sprintf(" ±%2.0f%%", 100*spread)
+			if best, spread, ok := r.Figures.Best(m.ID, c.Name); ok {
+				if cell = short(best); len(r.Figures[m.ID][c.Name]) > 1 {
+					cell += fmt.Sprintf(" ±%.0f%%", 100*spread)
 				}
 			}
 			row = append(row, cell)
 		}
-		out = append(out, row)
+		rows = append(rows, row)
 	}
-	return out
+	return rows
 }
 
 func (f Figures) has(contestant string) bool {
@@ -89,8 +102,4 @@ func (f Figures) has(contestant string) bool {
 		}
 	}
 	return false
-}
-
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
 }

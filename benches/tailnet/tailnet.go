@@ -25,6 +25,7 @@ type Tailnet struct {
 	Control *control.Server
 
 	client *clients.Client
+	crowd  int
 }
 
 // Start starts a tailnet that keeps its files under dir.
@@ -63,6 +64,15 @@ func (t *Tailnet) Grant(grants int) error {
 		"tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
 		"grants": [` + text + `],
 	}`))
+}
+
+// Crowd makes the netmap of the contestants so many peers large, the client
+// included. There is no way back.
+func (t *Tailnet) Crowd(peers int) error {
+	more := peers - 1 - t.crowd
+	t.crowd += more
+	t.Control.Crowd(more, []string{"tag:ai-client"})
+	return nil
 }
 
 // Key returns an auth key for one contestant.

@@ -47,6 +47,16 @@ func TestNodesSeeWhomThePolicyConnects(t *testing.T) {
 	}
 }
 
+func TestACrowdIsSeen(t *testing.T) {
+	s := newServer(t, Settings{})
+	n := joined(t, s, "server")
+	s.Crowd(3, []string{"tag:client"})
+	v := s.viewOf(n["server"])
+	if len(v.peers) != 3 || len(v.filter) != 1 || len(v.filter[0].SrcIPs) != 6 || *v.peers[0].Online {
+		t.Errorf("the server sees %v through %v", labels(v.peers), v.filter)
+	}
+}
+
 func TestStreamsTellWhatChanged(t *testing.T) {
 	s := newServer(t, Settings{})
 	n := joined(t, s, "server", "client")

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"slices"
+	"time"
+
+	"remote-ollama-proxy/benches/contestants"
+	"remote-ollama-proxy/benches/load"
+	"remote-ollama-proxy/benches/report"
+)
+
+// growing are the contestants whose growth is drawn.
+var growing = []string{"raw", "ours", "before", "reverse"}
+
+// growth measures everything again as connections, grants and peers grow, peers
+// last: there is no way to make them fewer.
+func (b *bench) growth(chosen []contestants.Contestant) error {
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(c contestants.Contestant) bool { return !slices.Contains(growing, c.Name) })
+	for _, axis := range []struct {
+		report.Axis
+		set func(n int) error
+	}{
+		{report.Axis{ID: "connections", Title: "connections", Points: []int{1, 8, 32, 128, 512, 1000}}, func(int) error { return nil }},
+		{report.Axis{ID: "grants", Title: "grants in the policy", Points: []int{1, 10, 100, 1000}}, b.tailnet.Grant},
+		{report.Axis{ID: "peers", Title: "peers in the netmap", Points: []int{1, 10, 100, 1000, 10000}}, b.tailnet.Crowd},
+	} {
+		begun := time.Now()
+		growth := report.Growth{Axis: axis.Axis}
+		for _, n := range axis.Points {
+			if err := axis.set(n); err != nil {
+				return err
+			}
+			connections := 32
+			if axis.ID == "connections" {
+				connections = n
+			}
+			for _, c := range chosen {
+				if b.ctx.Err() != nil {
+					return b.ctx.Err()
+				}
+				what := fmt.Sprintf("%d %s", n, axis.Title)
+				b.afresh(c, what, func(r *contestants.Running, dial load.Dial) error { return b.point(&growth, n, r, dial, connections) })
+			}
+		}
+		if err := b.tailnet.Grant(1); err != nil {
+			return err
+		}
+		b.growths = append(b.growths, growth)
+		log.Printf("growth with %s: measured in %v", axis.Title, time.Since(begun).Round(time.Second))
+	}
+	return nil
+}
+
+// point measures one contestant at one point of an axis.
+func (b *bench) point(g *report.Growth, n int, r *contestants.Running, dial load.Dial, connections int) error {
+	const window = time.Second
+	var spent []time.Duration
+	times, err := load.Requests(dial, connections, window, func() {
+		u, _ := r.Usage()
+		spent = append(spent, u.CPU)
+	})
+	if err != nil {
+		return err
+	}
+	u, err := r.Usage()
+	if err != nil {
+		return err
+	}
+	done := float64(len(times))
+	g.Add("p50", r.Name, n, microseconds(times.Quantile(0.5)))
+	g.Add("rate", r.Name, n, done/window.Seconds())
+	g.Add("cpu", r.Name, n, milliseconds(spent[1]-spent[0])/done*1000)
+	g.Add("memory", r.Name, n, megabytes(u.RSS))
+	return nil
+}

@@ -1,0 +1,51 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// A Report is the outcome of one run.
+type Report struct {
+	Machine     string       `json:"machine"`
+	Rounds      int          `json:"rounds"`
+	Contestants []Contestant `json:"contestants"`
+	Figures     Figures      `json:"figures"` // every round's, by metric and contestant
+	Growths     []Growth     `json:"growth"`
+	Failures    []string     `json:"failures"`
+}
+
+// A Contestant is one column.
+type Contestant struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+}
+
+// ThisMachine describes where the figures come from.
+func ThisMachine() string {
+	model := runtime.GOARCH
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return fmt.Sprintf("%s, %d cores, Linux %s", model, runtime.NumCPU(), strings.TrimSpace(string(release)))
+}
+
+// Write writes everything as JSON.
+func (r Report) Write(path string) error {
+	text, err := json.MarshalIndent(struct {
+		Report
+		Goals []Outcome `json:"goals"`
+	}{r, r.Outcomes()}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}

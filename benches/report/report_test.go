@@ -1,0 +1,86 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheBestRoundCounts(t *testing.T) {
+	f := Figures{}
+	for _, v := range []float64{120, 100, 110} {
+		f.Add("latency1_p50", "ours", v)
+		f.Add("rate32", "ours", v)
+	}
+	f.Add("latency1_p50", "raw", 80)
+	if best, spread, _ := f.Best("latency1_p50", "ours"); best != 100 || spread != 0.2 {
+		t.Errorf("less is better: %v ±%v", best, spread)
+	}
+	if best, _, _ := f.Best("rate32", "ours"); best != 120 {
+		t.Errorf("more is better: %v", best)
+	}
+	if ratio, ok := f.Ratio("latency1_p50", "ours", "raw"); ratio != 1.25 || !ok {
+		t.Errorf("%v %v", ratio, ok)
+	}
+	if _, ok := f.Ratio("rate32", "ours", "raw"); ok {
+		t.Error("there is a ratio to what was not measured")
+	}
+}
+
+func TestGoalsAreJudged(t *testing.T) {
+	r := Report{Figures: Figures{}}
+	r.Figures.Add("rate32", "ours", 95)
+	r.Figures.Add("rate32", "raw", 100)
+	r.Figures.Add("memory_idle", "ours", 41)
+	met := map[string]bool{}
+	for _, o := range r.Outcomes() {
+		met[o.Metric+" "+o.To] = o.Met
+	}
+	if len(met) != 2 || !met["rate32 raw"] || met["memory_idle "] || r.Met() {
+		t.Errorf("%v", met)
+	}
+}
+
+func TestGoalsNameWhatIsMeasured(t *testing.T) {
+	for _, g := range Goals {
+		if g.Of != "ours" || g.meant() == "" {
+			t.Errorf("%+v", g)
+		}
+	}
+}
+
+func TestOnlyTheMarkedPlaceIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "page.md")
+	if err := os.Mkdir(filepath.Join(dir, "pictures"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := Report{Contestants: []Contestant{{Name: "ours", About: "us"}}, Figures: Figures{}}
+	r.Figures.Add("rate32", "ours", 12345)
+	growth := Growth{Axis: Axis{ID: "peers", Title: "peers", Points: []int{1, 100}}}
+	growth.Add("rate", "ours", 1, 7)
+	r.Growths = []Growth{growth}
+
+	write("before\n" + begin + "\nold\n" + end + "\nafter\n")
+	if err := r.Document(path); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := os.ReadFile(path)
+	said := string(text)
+	if !strings.HasPrefix(said, "before\n") || !strings.HasSuffix(said, end+"\nafter\n") || strings.Contains(said, "old") || !strings.Contains(said, "12,345") {
+		t.Errorf("%s", said)
+	}
+	if picture, _ := os.ReadFile(filepath.Join(dir, "pictures", "bench-peers.svg")); !strings.Contains(string(picture), "<circle") {
+		t.Errorf("%s", picture)
+	}
+	write("no place\n")
+	if err := r.Document(path); err == nil {
+		t.Error("a page without the place was written")
+	}
+}
