@@ -30,7 +30,7 @@ soak: ## Work for MINUTES (60), and print whether anything grew or went wrong
 
 bench: ## Measure it beside other ways to do the same: rounds=1 only=ours,raw for a quick look (Linux)
 	@scripts/setup.sh bench
-	@scripts/bench.sh $(foreach word,rounds only parts against write,$(if $($(word)),$(word)=$($(word))))
+	@scripts/bench.sh $(foreach word,rounds only parts what against write,$(if $($(word)),$(word)=$($(word))))
 
 seconds ?= 600
 
@@ -52,6 +52,7 @@ pictures: ## Make the pictures of terminals in docs/pictures/ anew, from real ru
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path benches/peers/Cargo.toml --all
 	gofmt -w vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle benches
 
 clean: ## Remove what was built here; what all clones share stays in the cache

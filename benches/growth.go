@@ -24,7 +24,7 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 	}{
 		{report.Axis{ID: "connections", Title: "connections", Points: []int{1, 8, 32, 128, 512, 1000}}, func(int) error { return nil }},
 		{report.Axis{ID: "grants", Title: "grants in the policy", Points: []int{1, 10, 100, 1000}}, b.tailnet.Grant},
-		{report.Axis{ID: "peers", Title: "peers in the netmap", Points: []int{1, 10, 100, 1000, 10000}}, b.tailnet.Crowd},
+		{report.Axis{ID: "peers", Title: "peers in the netmap", Points: []int{1, 100, 1000, 10000}}, b.tailnet.Crowd},
 	} {
 		begun := time.Now()
 		growth := report.Growth{Axis: axis.Axis}
@@ -55,6 +55,12 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 
 // point measures one contestant at one point of an axis.
 func (b *bench) point(g *report.Growth, n int, r *contestants.Running, dial load.Dial, connections int) error {
+	g.Add("start", r.Name, n, milliseconds(r.Started))
+	if g.ID == "peers" {
+		if err := b.idle(g, n, r); err != nil {
+			return err
+		}
+	}
 	const window = time.Second
 	var spent []time.Duration
 	times, err := load.Requests(dial, connections, window, func() {
@@ -74,4 +80,20 @@ func (b *bench) point(g *report.Growth, n int, r *contestants.Running, dial load
 	g.Add("cpu", r.Name, n, milliseconds(spent[1]-spent[0])/done*1000)
 	g.Add("memory", r.Name, n, megabytes(u.RSS))
 	return nil
+}
+
+// idle measures what a contestant does unasked, once it has got over its start.
+func (b *bench) idle(g *report.Growth, n int, r *contestants.Running) error {
+	const while = 5 * time.Second // in which whatever it does now and then comes up
+	time.Sleep(while)
+	before, err := r.Usage()
+	if err != nil {
+		return err
+	}
+	time.Sleep(while)
+	after, err := r.Usage()
+	if err == nil {
+		g.Add("idle", r.Name, n, milliseconds(after.CPU-before.CPU)/while.Seconds())
+	}
+	return err
 }

@@ -30,6 +30,7 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "", "`folder` of the contestants' programs")
 	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
 	flag.StringVar(&o.parts, "parts", "", "of speed, memory and growth, separated by commas; all if empty")
+	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: of speed only what has one of them in its name")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
 	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures are to be written anew, with pictures beside it")
@@ -43,6 +44,7 @@ func main() {
 
 type options struct {
 	bin, only, parts string
+	what             string
 	json, document   string
 	rounds           int
 }

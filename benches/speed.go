@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"log"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"remote-ollama-proxy/benches/contestants"
@@ -43,6 +46,26 @@ func (e *entrant) spent(id string, done float64) {
 	}
 }
 
+// calmDown waits until the contestant and the client have dealt with what has
+// ended, so that the next is not measured with it; but not for ever.
+func (e *entrant) calmDown() {
+	const while, most, patience = 200 * time.Millisecond, 20 * time.Millisecond, 10 * time.Second
+	cpu := func() time.Duration {
+		self, _ := usage.Of(os.Getpid())
+		u, _ := e.Usage()
+		return self.CPU + u.CPU
+	}
+	end := time.Now().Add(patience)
+	for before := cpu(); time.Now().Before(end); {
+		time.Sleep(while)
+		after := cpu()
+		if after-before <= most {
+			return
+		}
+		before = after
+	}
+}
+
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
@@ -58,8 +81,8 @@ var scenarios = []struct {
 	{"first bytes", firstByte},
 	{"1 stream", streams(1)},
 	{"100 streams", streams(100)},
-	{"1,000 streams", streams(1000)},
-	{"1,000 streams, more than there is time for", crush},
+	{"1000 streams", streams(1000)},
+	{"flood of streams", crush},
 	{"transfers", transfers},
 	{"connections", connections},
 }
@@ -71,13 +94,17 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 	for _, c := range chosen {
 		running, dial, err := b.start(c)
 		if err != nil {
-			return err
+			b.failed(&contestants.Running{Contestant: c}, "starting", err)
+			continue
 		}
 		defer running.Stop()
 		note := func(id string, value float64) { b.figures.Add(id, c.Name, value) }
 		entrants = append(entrants, &entrant{Running: running, dial: dial, note: note})
 	}
 	for _, s := range scenarios {
+		if what := list(b.options.what); len(what) > 0 && !slices.ContainsFunc(what, func(word string) bool { return strings.Contains(s.name, word) }) {
+			continue
+		}
 		begun := time.Now()
 		for round := range b.options.rounds {
 			for i := range entrants {
@@ -89,6 +116,7 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 				if err := s.measure(e); err != nil {
 					b.failed(e.Running, s.name, err)
 				}
+				e.calmDown()
 			}
 		}
 		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))

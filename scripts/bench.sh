@@ -2,7 +2,7 @@
 # Builds the proxy and what it is measured beside, and measures them on a tailnet of their own; `make bench` calls it.
 # What it measures and how is in docs/performance.md.
 #
-#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth] [against=PROGRAM] [write=1]
+#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth] [what=streams] [against=PROGRAM] [write=1]
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,11 +11,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 [ "$(uname -s)" = Linux ] || die "what processes take is read from /proc, which only Linux has: run make bench there"
 
-rounds=3 only='' parts='' against='' write=''
+rounds=3 only='' parts='' what='' against='' write=''
 for word in "$@"; do
   case $word in
-    rounds=* | only=* | parts=* | against=* | write=*) declare "${word%%=*}=${word#*=}" ;;
-    *) die "bench.sh: $word is none of rounds=, only=, parts=, against= and write=" ;;
+    rounds=* | only=* | parts=* | what=* | against=* | write=*) declare "${word%%=*}=${word#*=}" ;;
+    *) die "bench.sh: $word is none of rounds=, only=, parts=, what=, against= and write=" ;;
   esac
 done
 
@@ -58,6 +58,6 @@ peer caddy go_build benches/peers/caddy-tailscale github.com/tailscale/caddy-tai
 peer tsnsrv go_build benches/peers/tsnsrv github.com/boinkor-net/tsnsrv/cmd/tsnsrv
 if haproxy=$(PATH=$PATH:/usr/sbin command -v haproxy); then ln -s "$haproxy" "$bin/haproxy"; fi
 
-arguments=(-bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts" -json "$root/target/bench.json")
+arguments=(-bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts" -what "$what" -json "$root/target/bench.json")
 [ -z "$write" ] || arguments+=(-document "$root/docs/performance.md")
 run "$bin/benches" "${arguments[@]}"

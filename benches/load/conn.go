@@ -37,7 +37,8 @@ func open(dial Dial) (*conn, error) {
 	return &conn{c, bufio.NewReaderSize(c, 4<<10)}, nil
 }
 
-// openAll opens n connections, some at a time.
+// openAll opens n connections, some at a time. One that is refused is tried
+// again: a contestant that has just lost a thousand may not be ready for more.
 func openAll(dial Dial, n int) ([]*conn, error) {
 	conns, errs := make([]*conn, n), make([]error, n)
 	var all sync.WaitGroup
@@ -45,7 +46,12 @@ func openAll(dial Dial, n int) ([]*conn, error) {
 	for i := range conns {
 		slots <- struct{}{}
 		all.Go(func() {
-			conns[i], errs[i] = open(dial)
+			for range 20 {
+				if conns[i], errs[i] = open(dial); errs[i] == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
 			<-slots
 		})
 	}

@@ -39,6 +39,8 @@ var panels = []struct{ id, title string }{
 	{"rate", "requests per second"},
 	{"cpu", "CPU for 1,000 requests, ms"},
 	{"memory", "memory, MB"},
+	{"start", "from the start to listening, ms"},
+	{"idle", "CPU in a second without requests, ms"},
 }
 
 // Colours that differ for the colour-blind too (Okabe and Ito), and on white as on
@@ -47,22 +49,28 @@ var colours = map[string]string{"ours": "#0072b2", "raw": "#888888", "reverse": 
 
 const (
 	panelWidth, panelHeight = 360, 220
-	left, right             = 58, 14
+	left, right             = 58, 24
 	top, bottom             = 34, 40
 )
 
-// Plot draws the growth as SVG: four panels, each with a line for every
+// Plot draws the growth as SVG: panels, each with a line for every
 // contestant. What grows is on a logarithmic scale, what comes of it on a linear one.
 func (g Growth) Plot(contestants []Contestant) string {
 	var s strings.Builder
-	width, height := 2*panelWidth, 2*panelHeight+24
+	rows := (len(g.Values) + 1) / 2
+	width, height := 2*panelWidth, rows*panelHeight+24
 	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, height)
 	fmt.Fprintf(&s, "<title>Growth with the number of %s</title>\n", g.Title)
 	s.WriteString(`<rect width="100%" height="100%" fill="#ffffff"/>` + "\n")
-	for i, p := range panels {
+	i := 0
+	for _, p := range panels {
+		if g.Values[p.id] == nil {
+			continue
+		}
 		fmt.Fprintf(&s, `<g transform="translate(%d,%d)">`+"\n", i%2*panelWidth, i/2*panelHeight)
 		g.panel(&s, p.id, p.title, contestants)
 		s.WriteString("</g>\n")
+		i++
 	}
 	x := left
 	for _, c := range contestants {
