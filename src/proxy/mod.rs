@@ -6,6 +6,7 @@ mod forward;
 pub mod headers;
 mod live;
 mod pace;
+mod port;
 mod refuse;
 mod rules;
 mod serve;
@@ -13,5 +14,6 @@ mod upload;
 mod wire;
 
 pub use live::{Live, Request, Session};
+pub use port::{Drained, Port};
 pub use rules::Rules;
-pub use serve::{Drained, Proxy};
+pub use serve::Proxy;

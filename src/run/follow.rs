@@ -118,7 +118,7 @@ impl Follower {
             let access = &config.access;
             match self.node.members(config.port, &access.capability).await {
                 Ok(members) => {
-                    self.proxy.judge(&members);
+                    self.proxy.port().judge(&members);
                     journal.observe(access.mode, &members);
                     self.roster.send_replace(Arc::new(members));
                 }

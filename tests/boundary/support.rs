@@ -219,7 +219,7 @@ impl Running {
 
     /// The tailnet's word has changed.
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.judge(&self.word.roster())
+        self.proxy.port().judge(&self.word.roster())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {
