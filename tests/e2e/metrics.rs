@@ -140,6 +140,12 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     world.proxy.process.line(&["\"journal\"", "\"lost\"", "reader.tailnet.test", "\"port\":9090"]).await;
     ci.send(get("/")).await;
     assert_eq!(ci.answer().await.status(), 403);
+
+    // A port for everybody is told of, whichever it is.
+    let mut open = policy(false);
+    open["grants"][1]["src"] = json!(["*"]);
+    world.tailnet.api("PUT", "/policy", open).await;
+    world.until("everybody", "/who", |who| who["anybody"] == true).await;
 }
 
 #[test]
