@@ -125,6 +125,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.port_mapping": node.port_mapping;
         "node.start_offline": node.start_offline;
         "listen.port": port;
+        "metrics.port": metrics_port;
         "log.format": log.format;
         "log.file": log.file;
         "log.max_size": log.rotation.max_size;
@@ -177,11 +178,17 @@ mod tests {
 
     #[test]
     fn a_sound_one_takes_effect_but_for_what_needs_a_restart() {
-        let settings = settings(|| config(&[("listen.port", "80"), ("upstream.url", "http://127.0.0.1:1")]));
+        let settings = settings(|| {
+            config(&[
+                ("listen.port", "80"),
+                ("metrics.port", "11434"),
+                ("upstream.url", "http://127.0.0.1:1"),
+            ])
+        });
         let rules = settings.rules();
         let Reloaded { restart } = settings.reload().unwrap();
-        assert_eq!(restart, ["listen.port"]);
-        assert_eq!(settings.config().port, 11434);
+        assert_eq!(restart, ["listen.port", "metrics.port"]);
+        assert_eq!((settings.config().port, settings.config().metrics_port), (11434, None));
         assert_eq!(rules.borrow().upstream.to_string(), "http://127.0.0.1:1");
     }
 }

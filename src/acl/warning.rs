@@ -10,6 +10,7 @@ use super::reach::{Reach, Target};
 use super::rights;
 use super::rule::{Origin, Rule};
 use super::selector::Selector;
+use super::traffic::Traffic;
 
 /// One warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,17 +103,20 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
     let mut all = Vec::new();
     let mut warn = |kind, text: String| all.push(Warning::at(kind, rule.origin, &text));
     if target.is_meant_by(policy, rule) {
-        let opens = rule.ip.iter().any(|traffic| traffic.passes(super::TCP, target.port));
+        let opens = |port| rule.ip.iter().any(|traffic| traffic.passes(super::TCP, port));
+        let opens = target.ports().any(opens);
         for src in rule.src.iter().filter(|_| opens) {
             if let Some(whom) = src.wide() {
                 warn(Kind::WideSource, format!("{src} lets in {whom}: name a tag or a group instead"));
             }
         }
-        let more: Vec<_> = rule.ip.iter().filter(|traffic| !traffic.is_just(target.port)).collect();
+        let is_just_that = |traffic: &&Traffic| target.ports().any(|port| traffic.is_just(port));
+        let more: Vec<_> = rule.ip.iter().filter(|traffic| !is_just_that(traffic)).collect();
         if !more.is_empty() {
             let (src, more) = (list(&rule.src), list(&more));
-            let want = target.port;
-            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: \"tcp:{want}\" is enough"));
+            let want: Vec<_> = target.ports().map(|port| format!("\"tcp:{port}\"")).collect();
+            let (want, is) = (want.join(", "), if want.len() == 1 { "is" } else { "are" });
+            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: {want} {is} enough"));
         }
         for src in &rule.src {
             if matches!(src, Selector::Group(group) if policy.names.members(group).is_empty()) {

@@ -19,9 +19,9 @@ impl Admin {
     ///
     /// # Errors
     /// The socket can't be made.
-    pub fn start(self) -> io::Result<tokio::task::JoinHandle<()>> {
+    pub fn start(self: &Arc<Self>) -> io::Result<tokio::task::JoinHandle<()>> {
         let listener = bind(&path(&self.settings.config().node.state_dir))?;
-        Ok(tokio::spawn(Arc::new(self).serve(listener)))
+        Ok(tokio::spawn(Arc::clone(self).serve(listener)))
     }
 
     async fn serve(self: Arc<Self>, listener: UnixListener) {

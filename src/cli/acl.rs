@@ -52,7 +52,13 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
 fn target(config: &Config) -> Target {
     let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
-    Target { device: Device::tagged(tags), port: config.port, capability, access }
+    Target {
+        device: Device::tagged(tags),
+        port: config.port,
+        metrics: config.metrics_port,
+        capability,
+        access,
+    }
 }
 
 fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
@@ -101,14 +107,11 @@ impl Checked {
     }
 
     fn table(&self, file: &Path, target: &Target) -> String {
-        let reach = &self.report.reach;
-        let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
+        let Report { reach, metrics, .. } = &self.report;
         let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
-        for row in reach {
-            text += &lines_of(row, wide);
-        }
-        if reach.is_empty() {
-            text += "  nobody\n";
+        text += &rows(reach, asks);
+        if let Some(port) = target.metrics {
+            text += &format!("who reaches it on tcp:{port}, for the metrics\n{}", rows(metrics, reads));
         }
         let failed = self.failures.len();
         // Writing to a String can't fail.
@@ -130,7 +133,15 @@ impl Checked {
     }
 }
 
-fn lines_of(row: &Reach, wide: usize) -> String {
+fn rows(reach: &[Reach], may: fn(&Reach) -> String) -> String {
+    if reach.is_empty() {
+        return "  nobody\n".to_owned();
+    }
+    let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
+    reach.iter().map(|row| lines_of(row, wide, may(row))).collect()
+}
+
+fn lines_of(row: &Reach, wide: usize, may: String) -> String {
     let through: Vec<_> = row.through.iter().map(ToString::to_string).collect();
     let mut text = format!("  {:wide$}  through {}\n", row.source, through.join(", "));
     let mut more = |what: &str, items: Vec<String>| {
@@ -142,15 +153,25 @@ fn lines_of(row: &Reach, wide: usize) -> String {
         more("members: ", vec![row.members.join(", ")]);
     }
     more("perhaps: ", row.perhaps.clone());
-    let rights = match &row.rights {
-        Some(rights) => rights.to_string(),
-        None if row.capabilities.is_empty() => {
-            "nothing: the node goes by grants, and there is none".to_owned()
-        }
-        None => "nothing: no grant can be read".to_owned(),
-    };
-    more("may ask ", vec![rights]);
+    more("may ", vec![may]);
     text
+}
+
+fn asks(row: &Reach) -> String {
+    match &row.rights {
+        Some(rights) => format!("ask {rights}"),
+        None if row.capabilities.is_empty() => {
+            "ask nothing: the node goes by grants, and there is none".to_owned()
+        }
+        None => "ask nothing: no grant can be read".to_owned(),
+    }
+}
+
+fn reads(row: &Reach) -> String {
+    match row.rights.as_ref().is_some_and(|rights| rights.metrics) {
+        true => "read them".to_owned(),
+        false => "not read them: no grant has \"metrics\": true".to_owned(),
+    }
 }
 
 fn listed(file: &Path, faults: &Faults) -> String {
@@ -167,7 +188,8 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
     let mut value = json!({
         "file": file,
         "target": {
-            "tags": target.device.tags, "port": target.port, "capability": target.capability,
+            "tags": target.device.tags, "port": target.port, "metrics_port": target.metrics,
+            "capability": target.capability,
         },
         "sound": checked.as_ref().is_ok_and(Checked::is_sound),
         "faults": [],
@@ -176,6 +198,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         Ok(Checked { expectations, failures, report }) => {
             value["tests"] = json!({"destinations": expectations, "failures": failures});
             value["reach"] = json!(report.reach);
+            value["metrics"] = json!(report.metrics);
             value["warnings"] = json!(report.warnings);
         }
         Err(faults) => value["faults"] = json!(faults),

@@ -36,7 +36,9 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
 fn listing(who: &Who) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
-    let _ = writeln!(text, "port {}, access by {}, capability {}", who.port, who.access, who.capability);
+    let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}")).unwrap_or_default();
+    let _ =
+        writeln!(text, "port {}{metrics}, access by {}, capability {}", who.port, who.access, who.capability);
     let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
     let _ = writeln!(text, "\n{} may connect", count(admitted.len()));
     for peer in &admitted {
@@ -49,6 +51,9 @@ fn listing(who: &Who) -> String {
         };
         let _ = writeln!(text, "    through      {}{}{priority}", peer.through, limits(peer));
         let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
+        if peer.metrics {
+            let _ = writeln!(text, "    metrics      may be read");
+        }
         for fault in &peer.faults {
             let _ = writeln!(text, "    faulty grant {fault}");
         }
@@ -62,7 +67,8 @@ fn listing(who: &Who) -> String {
         );
         for peer in &others {
             let why = if peer.member.expired { ": its key has expired" } else { "" };
-            let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
+            let metrics = if peer.metrics { ", but may read the metrics" } else { "" };
+            let _ = writeln!(text, "  {} ({}){why}{metrics}", peer.member.node, principal(peer));
         }
     }
     let _ = writeln!(

@@ -19,6 +19,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// The port in the tailnet, 1 to 65535.
     pub port: u16,
+    /// Another one there, for the metrics alone; `None`: there is none.
+    pub metrics_port: Option<u16>,
     /// Ollama.
     pub upstream: Upstream,
     /// What peers may do whom the tailnet lets in.
@@ -119,9 +121,12 @@ impl Config {
     /// Reads everything out of `raw`, which notes the faults; defaults stand in for what is faulty.
     /// `state_dir` is the default for the node's state folder, where there is one.
     pub(super) fn read(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
+        let node = raw.section("node", |s| node(s, state_dir, environment));
+        let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
         Config {
-            node: raw.section("node", |s| node(s, state_dir, environment)),
-            port: raw.section("listen", |s| s.parse("port", 11434, parse::port)),
+            node,
+            port,
+            metrics_port: raw.section("metrics", |s| metrics_port(s, port)),
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
                 mode: s.text("mode", Access::Network, parse::access),
@@ -259,6 +264,15 @@ fn pace(s: &mut Section<'_, '_>) -> Pace {
         answer: s.text("answer_idle", answer, parse::patience),
         idle: s.text("connection_idle", idle, parse::patience),
     }
+}
+
+/// `taken` is the proxy's own port.
+fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
+    let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
+    if port == taken {
+        s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
+    }
+    Some(port)
 }
 
 fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {

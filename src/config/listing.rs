@@ -25,7 +25,7 @@ impl Config {
             ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
             ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
             ("comes up", comes_up(node)),
-            ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", self.port)),
+            ("listens", listens(self.port, self.metrics_port)),
             ("access", access(&self.access)),
             ("runs", runs(&self.limits)),
             ("takes", takes(&self.limits)),
@@ -37,6 +37,14 @@ impl Config {
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
         ]
     }
+}
+
+fn listens(port: u16, metrics: Option<u16>) -> String {
+    let ports = match metrics {
+        None => format!("port {port}"),
+        Some(metrics) => format!("port {port}, and for the metrics on port {metrics}"),
+    };
+    format!("on {ports} of its addresses in the tailnet, and nowhere else")
 }
 
 fn comes_up(node: &NodeConfig) -> String {

@@ -16,12 +16,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
-use crate::proxy::{Drained, Proxy};
+use crate::proxy::{Drained, Proxy, Scrapes, Text};
 use crate::settings::Settings;
 use crate::tsnet::Status;
 pub use failure::Failure;
 use failure::explain;
-use follow::Follower;
+use follow::{Follower, Watched};
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
@@ -53,6 +53,10 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     };
     let node = Arc::new(node);
     let listener = node.listen(config.port).await.map_err(explain)?;
+    let metrics_listener = match config.metrics_port {
+        Some(port) => Some(node.listen(port).await.map_err(explain)?),
+        None => None,
+    };
 
     settings.named(status.dns_name.clone(), status.addresses.clone());
     let word = Word::new(Arc::clone(&node), settings.configs());
@@ -61,6 +65,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         name = status.dns_name,
         addresses = ?status.addresses,
         port = config.port,
+        metrics_port = config.metrics_port,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
         ms = started.elapsed().as_millis() as u64,
@@ -68,13 +73,26 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), &status);
-    let admin = Admin {
+    let own = Watched::new(config.port, proxy.port().clone());
+    let beside = proxy.port().another();
+    let metrics = config.metrics_port.map(|number| Watched::new(number, beside.clone()));
+    let (roster, metrics_roster) = (own.roster(), metrics.as_ref().map(Watched::roster));
+    let ports = [own].into_iter().chain(metrics).collect();
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, &status);
+    let admin = Arc::new(Admin {
         settings: Arc::clone(&settings),
         proxy: proxy.clone(),
-        roster: follower.roster(),
+        roster,
+        metrics_roster,
         node: follower.situation(),
         started: since,
+    });
+    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(&admin));
+    let scrapes = async {
+        match metrics_listener {
+            Some(listener) => scrapes.serve(listener).await,
+            None => std::future::pending().await,
+        }
     };
     let admin = admin.start().map_err(Failure::Admin)?;
     let mut failed = None;
@@ -93,11 +111,25 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             () = tokio::time::sleep(settings.config().drain_timeout) => {}
         }
     };
-    let Drained { cut } = proxy.serve(listener, told, deadline).await.map_err(Failure::Listener)?;
+    let served = tokio::select! {
+        served = proxy.serve(listener, told, deadline) => served,
+        // For as long as the proxy serves, to its last request.
+        ended = scrapes => ended.map(|never| match never {}),
+    };
+    let Drained { cut } = served.map_err(Failure::Listener)?;
     admin.abort();
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// Looked up whenever somebody reads them.
+fn metrics_of(admin: &Arc<Admin>) -> Text {
+    let admin = Arc::clone(admin);
+    Box::new(move || {
+        let admin = Arc::clone(&admin);
+        Box::pin(async move { admin.metrics().await })
+    })
 }
 
 /// SIGHUP; from now on it no longer ends the process.

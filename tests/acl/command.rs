@@ -68,6 +68,38 @@ fn a_sound_file_is_told_as_a_table() {
 }
 
 #[test]
+fn the_port_for_the_metrics_has_a_table_of_its_own() {
+    let grant = |tag: &str, more: &str| {
+        format!("{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:9090\"]{more}}}")
+    };
+    let app =
+        ", \"app\": {\"remote-ollama-proxy.internal/cap/ollama\": [{\"endpoints\": [], \"metrics\": true}]}";
+    let policy = format!(
+        "{{\"tagOwners\": {{\"tag:ai-server\": [], \"tag:a\": [], \"tag:b\": []}}, \"grants\": [{}, {}]}}",
+        grant("tag:a", app),
+        grant("tag:b", "")
+    );
+    let output = acl("metrics.port = 9090\n", &["--check", "-"], &policy);
+    let told = text(&output);
+    for part in [
+        "who reaches tag:ai-server on tcp:11434\n  nobody\n",
+        "who reaches it on tcp:9090, for the metrics\n  tag:a  through grants[0] (line 1)\n         may read them\n",
+        "may not read them: no grant has \"metrics\": true",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("is enough") && !told.contains("no connection to use it on"), "{told}");
+    let json: Value =
+        serde_json::from_str(&text(&acl("metrics.port = 9090\n", &["--check", "-", "--json"], &policy)))
+            .unwrap();
+    assert_eq!(json["metrics"][0]["rights"]["metrics"], true);
+    assert_eq!(
+        (&json["target"]["metrics_port"], &json["reach"]),
+        (&Value::from(9090), &Value::Array(vec![]))
+    );
+}
+
+#[test]
 fn json_has_the_same() {
     let output = acl("", &["--check", &sample(), "--json"], "");
     assert_eq!(output.status.code(), Some(0));

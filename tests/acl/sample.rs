@@ -13,6 +13,7 @@ fn target() -> Target {
     Target {
         device: Device::tagged([TAGS[0]]),
         port: 11434,
+        metrics: None,
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
     }
@@ -54,6 +55,30 @@ fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
         let code = line.split("//").next().unwrap();
         assert!(!code.contains('*'), "a wildcard: {line}");
     }
+}
+
+/// The sample with its example for the metrics taken in: the lines where a comment has no blank.
+fn with_metrics() -> String {
+    let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
+    assert!(SAMPLE.lines().filter(commented).count() > 10);
+    let line = |line: &str| if commented(&line) { line.replacen("//", "", 1) } else { line.to_owned() };
+    SAMPLE.lines().map(|l| line(l) + "\n").collect()
+}
+
+#[test]
+fn its_example_lets_one_tag_read_the_metrics_and_do_nothing_else() {
+    let policy = parse(&with_metrics()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(policy.failures(), []);
+    assert!(policy.expectations() > parse(SAMPLE).unwrap().expectations());
+    let report = policy.reach(&Target { metrics: Some(9090), ..target() });
+    assert_eq!(report.warnings, []);
+    assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES);
+    let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
+    let [("tag:ai-metrics", Some(rights))] = readers[..] else { panic!("{readers:?}") };
+    assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
+    // A node without the port is told of what the entry opens in vain.
+    let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
+    assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork]);
 }
 
 #[test]
