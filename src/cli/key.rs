@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{ConfigArgs, complain, exit, refuse, show};
+use super::{ASKED, ConfigArgs, args, complain, exit, refuse, show};
 use crate::auth::{Credential, Keychain, KeychainFault};
 
 /// Somebody may have to unlock the keychain.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An entry of the keychain goes by the node's name.
+const NAMES: &[&str] = &["hostname"];
 
 /// From which number of bytes on an input is no key.
 const TOO_LONG: u64 = 4096;
@@ -17,8 +20,10 @@ const TOO_LONG: u64 = 4096;
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Store the key that is typed, unseen, or comes from standard input; in place of the one there is.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
     Set(ConfigArgs),
     /// Remove the stored key.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
     Remove(ConfigArgs),
 }
 

@@ -17,7 +17,7 @@ fn the_key_files_faults_come_with_the_others() {
         "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so others can read it: chmod 600 '{key}'\n\
          {file}:2: node.auth_key_file = '~/a key': is empty, but must hold one line with the auth key\n\
          {file}:4: listen.port = 0: a port is 1 to 65535\n\
-         remote-ollama-proxy: 3 faults in the config: nothing was started\n"
+         remote-ollama-proxy: 3 faults in the config: nothing was done\n"
     );
     assert_eq!((ended.code, ended.err.as_str()), (Some(78), expected.as_str()));
 }
