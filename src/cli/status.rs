@@ -60,10 +60,15 @@ fn listing(status: &Status, now: SystemTime) -> String {
     }
     let uptime = status.uptime(now).map(time).unwrap_or_default();
     line("runs", &format!("version {}, for {uptime}, since {}", status.version, status.since));
-    line("node", &format!("{}, {}", node.dns_name, node.state));
-    let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
-    line("addresses", &addresses.join(", "));
-    line("key", &node.key_expiry.as_ref().map_or("never expires".to_owned(), |at| format!("expires {at}")));
+    if node.addresses.is_empty() {
+        line("node", &node.state);
+    } else {
+        line("node", &format!("{}, {}", node.dns_name, node.state));
+        let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
+        line("addresses", &addresses.join(", "));
+        let expiry = node.key_expiry.as_ref();
+        line("key", &expiry.map_or("never expires".to_owned(), |at| format!("expires {at}")));
+    }
     node.error.iter().for_each(|error| line("error", error));
     node.warnings.iter().for_each(|warning| line("warning", warning));
     let version = ollama.version.as_ref().map_or("down".to_owned(), |v| format!("version {v}"));

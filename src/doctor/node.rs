@@ -20,6 +20,10 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             return names.into_iter().map(unknown).collect();
         }
     };
+    if status.node.addresses.is_empty() {
+        let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
+        return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
+    }
     vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach(config, &who)]
 }
 

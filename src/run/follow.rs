@@ -22,28 +22,38 @@ pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
     proxy: Proxy,
-    roster: watch::Sender<Arc<Vec<Member>>>,
-    situation: watch::Sender<Situation>,
+    known: Known,
     changed: Notify,
     expiry: Mutex<Expiry>,
 }
 
+/// What is known of the node and its tailnet; there to be asked for before the node has come up.
+pub(super) struct Known {
+    /// Everybody in the netmap, as of the last change.
+    pub(super) roster: watch::Sender<Arc<Vec<Member>>>,
+    /// How the node stands, as of the last event.
+    pub(super) situation: watch::Sender<Situation>,
+}
+
+impl Known {
+    /// Of a node that is still to come up.
+    pub(super) fn new() -> Self {
+        Known { roster: watch::Sender::default(), situation: watch::Sender::new(situation::joining()) }
+    }
+}
+
 impl Follower {
     /// `status` is that of the node, which has just come up.
-    pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy, status: &Status) -> Self {
-        let situation = watch::Sender::new(situation::first(status));
-        let (roster, changed, expiry) = Default::default();
-        Follower { settings, node, proxy, roster, situation, changed, expiry }
-    }
-
-    /// Everybody in the netmap, as of the last change.
-    pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
-        self.roster.subscribe()
-    }
-
-    /// How the node stands, as of the last event.
-    pub(super) fn situation(&self) -> watch::Receiver<Situation> {
-        self.situation.subscribe()
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        node: Arc<Node>,
+        proxy: Proxy,
+        known: Known,
+        status: &Status,
+    ) -> Self {
+        known.situation.send_replace(situation::first(status));
+        let (changed, expiry) = Default::default();
+        Follower { settings, node, proxy, known, changed, expiry }
     }
 
     /// Returns what the node can't go on with.
@@ -57,7 +67,7 @@ impl Follower {
     async fn events(&self) -> Result<(), Error> {
         let mut events = self.node.events().await?;
         while let Some(event) = events.next().await {
-            self.situation.send_modify(|known| situation::note(known, &event));
+            self.known.situation.send_modify(|known| situation::note(known, &event));
             match event {
                 Event::Running => tracing::info!("the tailnet node is running"),
                 Event::Health(warnings) if warnings.is_empty() => {
@@ -120,7 +130,7 @@ impl Follower {
                 Ok(members) => {
                     self.proxy.judge(&members);
                     journal.observe(access.mode, &members);
-                    self.roster.send_replace(Arc::new(members));
+                    self.known.roster.send_replace(Arc::new(members));
                 }
                 Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
             }

@@ -18,10 +18,11 @@ use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
 use crate::proxy::{Drained, Proxy};
 use crate::settings::Settings;
-use crate::tsnet::Status;
+use crate::tailnet::Tailnet;
+use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
 use failure::explain;
-use follow::Follower;
+use follow::{Follower, Known};
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
@@ -46,17 +47,39 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             "node.start_offline = \"cached\": until the control server answers, whoever the tailnet let in when it was last heard of is let in"
         );
     }
+    let word = Arc::new(Word::new(settings.configs()));
+    let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
+    let known = Known::new();
+    let mut admin = Some(Admin {
+        settings: Arc::clone(&settings),
+        proxy: proxy.clone(),
+        roster: known.roster.subscribe(),
+        node: known.situation.subscribe(),
+        started: since,
+    });
+    let meanwhile = async |mut events: Events| {
+        if let Err(failure) = open(&mut admin) {
+            return failure;
+        }
+        while let Some(event) = events.next().await {
+            // Its states on the way, such as NeedsLogin before it has shown its key, are nobody's business.
+            if let Event::Health(_) = event {
+                known.situation.send_modify(|known| situation::note(known, &event));
+            }
+        }
+        std::future::pending().await
+    };
     let (node, status) = tokio::select! {
-        joined = join::join(config) => joined?,
+        joined = join::join(config, meanwhile) => joined?,
         () = stop.wait() => return Ok(()),
         never = be_patient(config) => match never {},
     };
+    open(&mut admin)?; // it may have been up at once
     let node = Arc::new(node);
     let listener = node.listen(config.port).await.map_err(explain)?;
 
     settings.named(status.dns_name.clone(), status.addresses.clone());
-    let word = Word::new(Arc::clone(&node), settings.configs());
-    let proxy = Proxy::new(settings.rules(), Arc::new(word));
+    word.ask_of(Arc::clone(&node));
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
@@ -68,15 +91,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), &status);
-    let admin = Admin {
-        settings: Arc::clone(&settings),
-        proxy: proxy.clone(),
-        roster: follower.roster(),
-        node: follower.situation(),
-        started: since,
-    };
-    let admin = admin.start().map_err(Failure::Admin)?;
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), known, &status);
     let mut failed = None;
     let told = async {
         tokio::select! {
@@ -94,10 +109,14 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         }
     };
     let Drained { cut } = proxy.serve(listener, told, deadline).await.map_err(Failure::Listener)?;
-    admin.abort();
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// Has the admin socket answer, unless it does already. The state folder must be this process's.
+fn open(admin: &mut Option<Admin>) -> Result<(), Failure> {
+    admin.take().map_or(Ok(()), Admin::start).map_err(Failure::Admin)
 }
 
 /// SIGHUP; from now on it no longer ends the process.
