@@ -79,6 +79,15 @@ impl Selector {
         }
     }
 
+    /// Whether it means every device that there is in the tailnet, and that will be.
+    pub(super) fn is_everything(&self) -> bool {
+        match self {
+            Selector::Any | Selector::Danger => true,
+            Selector::Addresses(block, _) => block.covers_tailnet(),
+            _ => false,
+        }
+    }
+
     /// Whether it means `device`, as seen in packets of `family`, when `other` is at the other end.
     pub(super) fn means(&self, device: &Device, other: &Device, family: Family, names: &Names) -> Answer {
         let user = device.user();

@@ -27,6 +27,8 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// A source is every device of the tailnet.
+    Anybody,
     /// A source is wider than a tag, a group or somebody named.
     WideSource,
     /// More of the node than the port is open.
@@ -107,7 +109,8 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
         let opens = target.ports().any(opens);
         for src in rule.src.iter().filter(|_| opens) {
             if let Some(whom) = src.wide() {
-                warn(Kind::WideSource, format!("{src} lets in {whom}: name a tag or a group instead"));
+                let kind = if src.is_everything() { Kind::Anybody } else { Kind::WideSource };
+                warn(kind, format!("{src} lets in {whom}: name a tag or a group instead"));
             }
         }
         let is_just_that = |traffic: &&Traffic| target.ports().any(|port| traffic.is_just(port));

@@ -99,6 +99,9 @@ pub(super) fn not_ready(stopping: bool, node: &Situation, ollama: Option<&str>) 
     if stopping {
         return because(What::Stopping, "the proxy has been told to stop".to_owned());
     }
+    if node.state == "Starting" && node.error.is_none() {
+        return because(What::Node, "joining: the tailnet has not let the node in yet".to_owned());
+    }
     if !node.is_running() {
         let more = node.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         return because(What::Node, format!("the tailnet node is in the state {}{more}", node.state));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
 use crate::config::Config;
@@ -16,9 +17,11 @@ use crate::config::Config;
 const TAG: &str = "tag:ai-server";
 
 pub(super) const HELP: &str = "\
-Exit codes with --check:
-   0 The policy file is sound, and its own tests pass
-   1 It is not, or its tests fail or can't be judged";
+Exit codes:
+   0  Ended as asked; with --check, the policy file is sound, keeps somebody out, and its own tests pass
+   1  With --check, it is not, lets every device of the tailnet in, or its tests fail or can't be judged
+   2  The command line is wrong
+  78  The config is invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct AclArgs {
@@ -101,8 +104,9 @@ impl Checked {
     }
 
     fn is_sound(&self) -> bool {
-        // Both mean that a limit was meant and does not hold, or not as it was meant.
-        let meant_otherwise = |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability);
+        // A limit was meant and does not hold, or not as it was meant; or nobody has drawn one.
+        let meant_otherwise =
+            |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability | Kind::Anybody);
         self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
     }
 
@@ -117,8 +121,10 @@ impl Checked {
         // Writing to a String can't fail.
         let _ = match (self.expectations, failed) {
             (0, _) => writeln!(text, "the file has no tests of its own"),
-            (n, 0) => writeln!(text, "the file's own tests pass: {n} destinations"),
-            (n, _) => writeln!(text, "the file's own tests do not pass: {failed} of {n} destinations"),
+            (n, 0) => writeln!(text, "the file's own tests pass: {}", count(n, "destination")),
+            (n, _) => {
+                writeln!(text, "the file's own tests do not pass: {failed} of {}", count(n, "destination"))
+            }
         };
         for failure in &self.failures {
             let _ = writeln!(text, "  {failure}");
@@ -179,9 +185,7 @@ fn listed(file: &Path, faults: &Faults) -> String {
     for fault in &faults.0 {
         let _ = writeln!(text, "{}: {fault}", file.display());
     }
-    let n = faults.0.len();
-    let s = if n == 1 { "" } else { "s" };
-    text + &format!("{n} fault{s}: what the file lets through was not worked out\n")
+    text + &format!("{}: what the file lets through was not worked out\n", count(faults.0.len(), "fault"))
 }
 
 fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> serde_json::Value {

@@ -28,6 +28,17 @@ pub(super) fn ask<T: DeserializeOwned>(
     })
 }
 
+/// The exit code, once it was said, if a proxy runs with this config: the node is its, so nobody else may change it.
+pub(super) fn refuse_running(config: &Config) -> Option<u8> {
+    text(config, Method::GET, "/healthz").ok()?;
+    complain(&format!(
+        "remote-ollama-proxy: a proxy runs as this node, with the state folder {}: stop it first, with \
+         `remote-ollama-proxy service stop`, or with Ctrl-C where somebody started it by hand",
+        config.node.state_dir.display()
+    ));
+    Some(exit::STATE)
+}
+
 /// What questions are asked with.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();

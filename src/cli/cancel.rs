@@ -8,6 +8,14 @@ use super::ask::ask;
 use super::{complain, exit, refuse, show};
 use crate::admin::Cancelled;
 
+pub(super) const HELP: &str = "\
+Exit codes:
+   0  The request is cancelled
+   1  There is no such request, or no longer
+   2  The command line is wrong
+  69  The running proxy can't be reached
+  78  The config is invalid";
+
 /// What `cancel` takes.
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{complain, exit, refuse, show};
+use super::{complain, exit, refuse_over, show};
 use crate::auth::Environment;
 use crate::config::{self, Faults, Override};
 
@@ -30,7 +30,8 @@ pub(super) struct InitArgs {
     /// Control server, for tailnets that are not Tailscale's
     #[arg(long, value_name = "URL")]
     control_url: Option<String>,
-    /// What a peer may do for whom the tailnet policy has no grant: nothing, or the whole allowlist
+    /// What a peer may ask that has no grant in the tailnet policy: with `network` whatever the config allows, with
+    /// `grants` nothing [default: network]
     #[arg(long, value_enum)]
     access: Option<Access>,
     /// Replace a config that is there
@@ -74,7 +75,7 @@ pub(super) fn init(args: &InitArgs) -> u8 {
     };
     match asked {
         Ok(()) => {}
-        Err(Ended::Faults(faults)) => return refuse(&faults),
+        Err(Ended::Faults(faults)) => return refuse_over(&faults.faults, "nothing was written"),
         Err(Ended::Left) => {
             complain("\nremote-ollama-proxy: the answers ended too early: nothing was written");
             return exit::FAILURE;
@@ -129,7 +130,7 @@ fn settings(args: &InitArgs, path: &Path) -> [Setting; 5] {
         setting(
             "access.mode",
             "--access",
-            "Who has no grant may use: everything allowed (network) or nothing (grants)",
+            "What a peer without a grant may ask: all that the config allows (network), or nothing (grants)",
             &access,
             "network",
         ),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::ask::refuse_running;
 use super::run::code;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::Config;
@@ -32,6 +33,9 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
     // The library would make the folder.
     if !config.node.state_dir.exists() {
         return show(&format!("no node is stored: {dir} does not exist\n"));
+    }
+    if let Some(code) = refuse_running(&config) {
+        return code;
     }
     if !args.yes && std::io::stdin().is_terminal() && !agreed(&config) {
         return show("nothing was changed\n");

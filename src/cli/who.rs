@@ -7,6 +7,7 @@ use http::Method;
 
 use super::args::ConfigArgs;
 use super::ask::ask;
+use super::units::{bytes, count};
 use super::{refuse, show};
 use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
@@ -40,7 +41,7 @@ fn listing(who: &Who) -> String {
     let _ =
         writeln!(text, "port {}{metrics}, access by {}, capability {}", who.port, who.access, who.capability);
     let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
-    let _ = writeln!(text, "\n{} may connect", count(admitted.len()));
+    let _ = writeln!(text, "\n{} may connect", count(admitted.len(), "peer"));
     for peer in &admitted {
         let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
         let _ = writeln!(text, "    may use      {}", rights(peer));
@@ -62,7 +63,7 @@ fn listing(who: &Who) -> String {
         let _ = writeln!(
             text,
             "\n{} may not, though this node sees {}",
-            count(others.len()),
+            count(others.len(), "peer"),
             if others.len() == 1 { "it" } else { "them" }
         );
         for peer in &others {
@@ -78,10 +79,6 @@ fn listing(who: &Who) -> String {
     text
 }
 
-fn count(n: usize) -> String {
-    if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
-}
-
 fn principal(peer: &WhoPeer) -> String {
     peer.member.user.clone().unwrap_or_else(|| peer.member.tags.join(", "))
 }
@@ -95,7 +92,7 @@ fn limits(peer: &WhoPeer) -> String {
     [
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
-        limit(peer.max_body, "bytes each"),
+        peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
     ]
     .into_iter()
     .flatten()

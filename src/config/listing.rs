@@ -58,7 +58,7 @@ fn comes_up(node: &NodeConfig) -> String {
 fn log_place(log: &Log) -> String {
     let Some(file) = &log.file else { return "on standard error".to_owned() };
     let age = humantime::format_duration(log.rotation.max_age);
-    format!("in {}, set aside at {} bytes and kept for {age}", file.display(), log.rotation.max_size)
+    format!("in {}, set aside at {} and kept for {age}", file.display(), size(log.rotation.max_size as u64))
 }
 
 fn access(access: &AccessConfig) -> String {
@@ -80,7 +80,17 @@ fn runs(limits: &Limits) -> String {
 
 fn takes(limits: &Limits) -> String {
     let Limits { max_body, connections, connections_per_peer, .. } = limits;
-    format!("bodies of {max_body} bytes; {connections} connections, {connections_per_peer} per peer")
+    format!("bodies of {}; {connections} connections, {connections_per_peer} per peer", size(*max_body))
+}
+
+/// To the byte: what is in force is not rounded.
+fn size(bytes: u64) -> String {
+    let whole = |unit: u64| (bytes > 0 && bytes.is_multiple_of(unit)).then(|| bytes / unit);
+    match (whole(1_000_000), whole(1000)) {
+        (Some(n), _) => format!("{n} MB"),
+        (None, Some(n)) => format!("{n} kB"),
+        (None, None) => format!("{bytes} bytes"),
+    }
 }
 
 fn waits(pace: &Pace) -> String {

@@ -9,6 +9,7 @@ use super::Finding;
 use crate::admin::{self, AskFault, Status, Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::Access;
+use crate::tailnet::Situation;
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -19,7 +20,11 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             return names.into_iter().map(unknown).collect();
         }
     };
-    vec![listeners(status.pid), name(config, &status), tailnet(&status), reach(config, &who)]
+    if status.node.addresses.is_empty() {
+        let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
+        return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
+    }
+    vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach(config, &who)]
 }
 
 async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
@@ -27,7 +32,9 @@ async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, St
     match admin::ask(&path, Method::GET, target).await {
         Ok(answer) => serde_json::from_slice(&answer)
             .map_err(|e| format!("the running proxy is of another version: {e}")),
-        Err(AskFault::NotRunning { .. }) => Err("the proxy does not run".to_owned()),
+        Err(AskFault::NotRunning { .. }) => {
+            Err("not checked, since the proxy does not run: start it, then this again".to_owned())
+        }
         Err(fault) => Err(fault.to_string()),
     }
 }
@@ -74,7 +81,8 @@ fn name(config: &Config, status: &Status) -> Finding {
     }
 }
 
-fn tailnet(status: &Status) -> Finding {
+/// As far as can be told from this side.
+fn tailnet(config: &Config, status: &Status) -> Finding {
     match &status.not_ready {
         Some(not_ready) => Finding::fault(
             "tailnet",
@@ -86,7 +94,16 @@ fn tailnet(status: &Status) -> Finding {
             status.node.warnings.join("; "),
             "see what tailscale says of it; peers may reach the node all the same",
         ),
-        None => Finding::good("tailnet", format!("the node runs as {}", status.node.dns_name)),
+        None => Finding::good("tailnet", {
+            let Situation { dns_name, addresses, .. } = &status.node;
+            let address = addresses.first().map(ToString::to_string);
+            let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
+            format!(
+                "the node says that it runs, as {at}; whether a client gets through is not checked from here: \
+                 on one, curl http://{at}:{}/v1/models",
+                config.port
+            )
+        }),
     }
 }
 
@@ -118,7 +135,7 @@ fn reach(config: &Config, who: &Who) -> Finding {
     if faulty > 0 {
         return Finding::warning(
             "reach",
-            format!("{faulty} peers have a grant that grants nothing, since it has a fault"),
+            format!("of {} a grant grants nothing, since it has a fault", devices(faulty)),
             "`remote-ollama-proxy who` says which; mend it in the tailnet policy file",
         );
     }
@@ -126,5 +143,9 @@ fn reach(config: &Config, who: &Who) -> Finding {
         Access::Grants => "each by a grant",
         Access::Network => "narrowed by grants where there are any",
     };
-    Finding::good("reach", format!("{} devices of {shown} may connect, {narrowed}", admitted.len()))
+    Finding::good("reach", format!("{} of {shown} may connect, {narrowed}", devices(admitted.len())))
+}
+
+fn devices(n: usize) -> String {
+    if n == 1 { "1 device".to_owned() } else { format!("{n} devices") }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::auth;
+use crate::auth::{self, Found};
 use crate::config::Config;
 use crate::tsnet::Error;
 
@@ -34,12 +34,16 @@ pub enum Failure {
 pub(super) fn explain(error: Error, config: &Config) -> Failure {
     let found = &config.node.credential;
     let way_out = match &error {
-        Error::LoginNeeded { .. } if found.credential().is_none() => {
-            format!(
+        Error::LoginNeeded { .. } if found.credential().is_none() => match found {
+            Found::NoFile(path) => format!(
+                "the file with its key, {}, does not exist: put an auth key there, or log the node in with `{LOGIN}`",
+                path.display()
+            ),
+            _ => format!(
                 "no auth key was found: log the node in with `{LOGIN}`, or make a key in the tailnet's admin console and set {} or node.auth_key_file",
                 auth::ENV
-            )
-        }
+            ),
+        },
         Error::KeyExpired { .. } if found.credential().is_none() => {
             format!("log the node in with `{LOGIN}`, or start with a new auth key")
         }

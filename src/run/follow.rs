@@ -40,6 +40,7 @@ pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
     ports: Vec<Watched>,
+    /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
     changed: Notify,
     expiry: Mutex<Expiry>,
@@ -51,16 +52,12 @@ impl Follower {
         settings: Arc<Settings>,
         node: Arc<Node>,
         ports: Vec<Watched>,
+        situation: watch::Sender<Situation>,
         status: &Status,
     ) -> Self {
-        let situation = watch::Sender::new(situation::first(status));
+        situation.send_replace(situation::first(status));
         let (changed, expiry) = Default::default();
         Follower { settings, node, ports, situation, changed, expiry }
-    }
-
-    /// How the node stands, as of the last event.
-    pub(super) fn situation(&self) -> watch::Receiver<Situation> {
-        self.situation.subscribe()
     }
 
     /// Returns what the node can't go on with.

@@ -144,6 +144,11 @@ fn what_is_wrong_is_told_with_exit_code_1() {
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
             &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
         ),
+        // What a new tailnet has. No test of the file fails, and everybody is in.
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
+            &["  *  through grants[0]", "* lets in everything in the tailnet"],
+        ),
     ] {
         let output = acl("", &["--check", "-"], policy);
         assert_eq!(output.status.code(), Some(1), "{policy}");

@@ -146,8 +146,11 @@ fn what_is_too_wide_is_said() {
         (grant("autogroup:shared", tcp), vec![WideSource]),
         (grant("lab", tcp), vec![WideSource, ReachesOthers]),
         // The node is in the source as well.
-        (grant("*", tcp), vec![WideSource, ReachesOthers]),
-        (grant("0.0.0.0/0", tcp), vec![WideSource, ReachesOthers]),
+        (grant("*", tcp), vec![Anybody, ReachesOthers]),
+        (grant("0.0.0.0/0", tcp), vec![Anybody, ReachesOthers]),
+        (grant("100.64.0.0/10", tcp), vec![Anybody, ReachesOthers]),
+        (grant("fd7a:115c:a1e0::/48", tcp), vec![Anybody, ReachesOthers]),
+        (grant("100.64.0.0/11", tcp), vec![WideSource, ReachesOthers]),
         (grant("autogroup:tagged", tcp), vec![WideSource, ReachesOthers]),
         (grant("tag:client", "11434"), vec![OtherPorts]),
         (grant("tag:client", "tcp:11434-11435"), vec![OtherPorts]),

@@ -140,7 +140,7 @@ impl Start {
 
     /// Starts the binary, whatever becomes of it.
     pub(crate) fn process(&self) -> Process {
-        self.command(&["run", "--as-root"])
+        self.command(&["run"])
     }
 
     /// Starts another subcommand with the same config.
@@ -157,6 +157,8 @@ impl Start {
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(arguments).arg("--config").arg(&config).env_remove("TS_AUTHKEY");
+        // These tests may run as root.
+        command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
         if let Some(key) = &self.key {
             command.env("TS_AUTHKEY", key);
         }
