@@ -29,6 +29,7 @@ pub(super) fn ask<T: DeserializeOwned>(
 }
 
 /// The exit code, once it was said, if a proxy runs with this config: the node is its, so nobody else may change it.
+#[cfg(feature = "tailnet")]
 pub(super) fn refuse_running(config: &Config) -> Option<u8> {
     text(config, Method::GET, "/healthz").ok()?;
     complain(&format!(
