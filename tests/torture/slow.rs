@@ -14,7 +14,7 @@ use crate::swarm::{Good, Steady};
 use crate::tailnet::{Elsewhere, World};
 
 const CONNECTIONS: &str = "500";
-const SECONDS: &str = "12";
+const SECONDS: u64 = 12;
 const PACE: Duration = Duration::from_millis(20);
 
 /// Attackers have computers of their own; here they take the processor time that the others leave.
@@ -28,7 +28,7 @@ async fn attack(at: SocketAddr, path: &str, mode: &[&str]) -> Process {
     let mut command = Command::new(LAST[0]);
     command.args(&LAST[1..]).arg("slowhttptest");
     // -i: a bit every second; -r: all within five seconds; -p: how long its own probe waits.
-    let common = ["-c", CONNECTIONS, "-l", SECONDS, "-i", "1", "-r", "100", "-p", "3"];
+    let common = ["-c", CONNECTIONS, "-l", &SECONDS.to_string(), "-i", "1", "-r", "100", "-p", "3"];
     command.args(mode).args(common).args(["-u", &format!("http://{at}{path}")]);
     let mut attack = Process::start("slowhttptest", &mut command);
     attack.ended().await;
@@ -45,7 +45,7 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
     let quiet = held(process);
 
     let steady = Steady::start(world.at, PACE);
-    tokio::time::sleep(Duration::from_secs(3)).await; // how it is without the attack
+    tokio::time::sleep(Duration::from_secs(SECONDS)).await; // how it is without the attack
     let (before, mut calm) = steady.stop().await;
     let steady = Steady::start(world.at, PACE);
     let attack = attack(attacker.at, path, mode).await;
