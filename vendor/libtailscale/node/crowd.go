@@ -16,7 +16,7 @@ import (
 // the limit follows how many there are, and once most of a crowd have left, all
 // that they held is given back at once.
 const (
-	memoryBase    = 64 << 20        // bytes, for a few connections; an idle node takes less than half
+	memoryBase    = 96 << 20        // bytes, for a few connections; an idle node takes a third
 	memoryPerConn = 3 << 19         // bytes, for what boundBuffers lets a connection hold, and its pumps
 	few           = 16              // connections
 	crowded       = 64              // connections; what fewer leave behind is not worth a collection
