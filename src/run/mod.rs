@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
@@ -111,12 +111,17 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             None => std::future::pending().await,
         }
     };
+    let (fail, ended) = oneshot::channel();
+    // To the last request: whoever loses access loses it while the others are waited for, too.
+    let following = async {
+        let _ = fail.send(follower.run().await);
+        std::future::pending().await
+    };
     let mut failed = None;
     let told = async {
         tokio::select! {
             () = stop.wait() => {}
-            error = follower.run() => failed = Some(error),
-            never = reload_on_signal(&settings, hangup) => match never {},
+            error = ended => failed = error.ok(),
         }
         let deadline = settings.config().drain_timeout;
         tracing::info!(?deadline, "stopping: running requests may end");
@@ -129,8 +134,10 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     };
     let served = tokio::select! {
         served = proxy.serve(listener, told, deadline) => served,
-        // For as long as the proxy serves, to its last request.
+        // For as long as the proxy serves.
         ended = scrapes => ended.map(|never| match never {}),
+        never = following => match never {},
+        never = reload_on_signal(&settings, hangup) => match never {},
     };
     let Drained { cut } = served.map_err(Failure::Listener)?;
     node.close().await;
