@@ -21,7 +21,8 @@ const (
 	departureInterval = 250 * time.Millisecond
 )
 
-// departureTime is how long a peer may take over what is left, some 450 KB at most.
+// departureTime is how long a peer may take over what is left, some 450 KB at
+// most. Guarded by conns.mu, for tests to change.
 var departureTime = time.Minute
 
 // departures are the connections that have been released and are not gone, and
@@ -49,19 +50,24 @@ func depart(c *Conn) {
 	}
 }
 
+// departing returns those that are not gone by now. The caller holds conns.mu.
+func departing() (left []*Conn) {
+	for c := range departures {
+		depart(c)
+		if _, still := departures[c]; still {
+			left = append(left, c)
+		}
+	}
+	return left
+}
+
 // sweep resets whatever has had its time, or a peer that has lost access, until
 // there are no departures.
 func sweep() {
 	for {
 		time.Sleep(departureInterval)
 		conns.mu.Lock()
-		var left []*Conn
-		for c := range departures {
-			depart(c)
-			if _, still := departures[c]; still {
-				left = append(left, c)
-			}
-		}
+		left := departing()
 		slices.SortFunc(left, func(a, b *Conn) int { return departures[a].Compare(departures[b]) })
 		now := time.Now()
 		older := func(than time.Duration) (n int) {

@@ -39,8 +39,13 @@ func served() (n int) {
 
 func TestWhatAPeerDoesNotReadIsGivenUp(t *testing.T) {
 	p := newPair(t)
-	departureTime = 2 * time.Second
-	defer func() { departureTime = time.Minute }()
+	patience := func(d time.Duration) {
+		conns.mu.Lock()
+		defer conns.mu.Unlock()
+		departureTime = d
+	}
+	patience(2 * time.Second)
+	defer patience(time.Minute)
 	nears := forsaken(t, p, 10)
 	eventually(t, "all are given up", func() bool { return served() == 0 })
 	for _, near := range nears {

@@ -71,7 +71,7 @@ func claimed(c *Conn) bool {
 func (l *listener) full() bool {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
-	return l.waiting >= backlog || len(departures) >= departuresMost
+	return l.waiting >= backlog || len(departures) >= departuresMost && len(departing()) >= departuresMost
 }
 
 func find(id uint64) *Conn {
