@@ -27,7 +27,7 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A source is every device of the tailnet.
+    /// A source, or several together, are every device of the tailnet.
     Anybody,
     /// A source is wider than a tag, a group or somebody named.
     WideSource,
@@ -90,6 +90,7 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: 
     for rule in &policy.rules {
         all.extend(about_rule(policy, target, rule));
     }
+    all.extend(target.ports().filter_map(|port| together(policy, target, port)));
     for Reach { source, capabilities, .. } in idle {
         let Some(first) = capabilities.first() else { continue };
         let text =
@@ -99,6 +100,18 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: 
     all.sort_by_key(|warning| (warning.line, warning.kind));
     all.dedup();
     all
+}
+
+/// That the sources of all entries that open a port come to everybody, though none does alone.
+fn together(policy: &Policy, target: &Target, port: u16) -> Option<Warning> {
+    let rules = policy.rules.iter().filter(|rule| rule.passes(super::TCP, port));
+    let sources: Vec<_> =
+        rules.filter(|rule| target.is_meant_by(policy, rule)).flat_map(|rule| &rule.src).collect();
+    let all = list(&sources);
+    let text = format!(
+        "port {port}: every device of the tailnet is let in, by {all} together: name a tag or a group instead"
+    );
+    Selector::are_everything(&sources).then_some(Warning { kind: Kind::Anybody, line: None, text })
 }
 
 fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {

@@ -65,10 +65,11 @@ impl Admin {
         let (roster, config) = (Arc::clone(&self.roster.borrow()), self.settings.config());
         let metrics =
             self.metrics_roster.as_ref().map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default();
-        let own = self.node.borrow().addresses.iter().find(|ip| ip.is_ipv4()).copied();
+        let node = self.node.borrow();
+        let own = node.addresses.iter().find(|ip| ip.is_ipv4()).copied();
         let open = |port| own.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster));
         let anybody = open(config.port) || config.metrics_port.is_some_and(open);
-        Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), anybody)
+        Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 
     async fn status(&self) -> Status {

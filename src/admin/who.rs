@@ -12,6 +12,8 @@ use crate::tailnet::Member;
 /// The answer to `who`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Who {
+    /// Whether the node has joined; until then the tailnet has said nothing, and `peers` is empty.
+    pub joined: bool,
     /// `network` or `grants`: what a peer without a grant may do.
     pub access: String,
     /// The app capability that grants stand under.
@@ -69,9 +71,11 @@ impl Who {
         roster: &[Member],
         metrics: &[Member],
         sessions: &[Arc<Session>],
+        joined: bool,
         anybody: bool,
     ) -> Who {
         Who {
+            joined,
             access: match config.access.mode {
                 Access::Network => "network".to_owned(),
                 Access::Grants => "grants".to_owned(),

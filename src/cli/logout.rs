@@ -7,8 +7,9 @@ use std::path::Path;
 use clap::Args;
 
 use super::ask::refuse_running;
+use super::root::NodeArgs;
 use super::run::code;
-use super::{ConfigArgs, complain, exit, refuse, show};
+use super::{complain, exit, refuse, show};
 use crate::config::Config;
 use crate::run;
 
@@ -21,11 +22,14 @@ pub(super) struct LogoutArgs {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    node: NodeArgs,
 }
 
 pub(super) fn logout(args: &LogoutArgs) -> u8 {
-    let config = match args.config.load() {
+    if let Some(code) = args.node.refuse_root() {
+        return code;
+    }
+    let config = match args.node.config.load() {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };

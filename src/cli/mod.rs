@@ -151,7 +151,7 @@ enum Command {
     /// Take the node out of the tailnet and its keys off this machine.
     #[cfg(feature = "tailnet")]
     #[command(
-        after_help = exit::of(&[exit::STATE, exit::CONFIG]),
+        after_help = exit::of(&[exit::ROOT, exit::STATE, exit::CONFIG]),
         mut_args(args::shown(&["hostname", "state-dir", "control-url"]))
     )]
     Logout(logout::LogoutArgs),

@@ -5,7 +5,7 @@ use clap::builder::BoolishValueParser;
 
 use super::{ConfigArgs, complain, exit};
 
-/// What `run` and `login` take.
+/// What `run`, `login` and `logout` take.
 #[derive(Debug, Args)]
 pub(super) struct NodeArgs {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use http::Method;
 use super::args::ConfigArgs;
 use super::ask::ask;
 use super::units::{bytes, count};
-use super::{refuse, show};
+use super::{exit, refuse, show};
 use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
 
@@ -28,8 +28,11 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
         Err(faults) => return refuse(&faults),
     };
     match ask::<Who>(&config, Method::GET, "/who") {
-        Ok((answer, _)) if args.json => show(&format!("{answer}\n")),
-        Ok((_, who)) => show(&listing(&who)),
+        Ok((answer, who)) => {
+            let text = if args.json { format!("{answer}\n") } else { listing(&who) };
+            // What `status` ends with while nobody is served.
+            show(&text).max(if who.joined { exit::OK } else { exit::UNAVAILABLE })
+        }
         Err(code) => code,
     }
 }
@@ -40,6 +43,10 @@ fn listing(who: &Who) -> String {
     let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}")).unwrap_or_default();
     let _ =
         writeln!(text, "port {}{metrics}, access by {}, capability {}", who.port, who.access, who.capability);
+    if !who.joined {
+        text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
+        return text;
+    }
     let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
     let _ = writeln!(text, "\n{} may connect", count(admitted.len(), "peer"));
     for peer in &admitted {

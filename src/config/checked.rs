@@ -48,6 +48,10 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// What the node joins with the first time.
     pub credential: Found,
+    /// The file with an auth key that the config names.
+    pub auth_key_file: Option<PathBuf>,
+    /// The file with an OAuth client secret that the config names.
+    pub client_secret_file: Option<PathBuf>,
     /// Whether the keychain is one of the places where that is looked for.
     pub keychain: bool,
     /// The control server; `None` is Tailscale's.
@@ -179,7 +183,7 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
     let ephemeral = s.get("ephemeral", false);
 
     let untagged = tags.is_empty() && !s.is_faulty("tags");
-    let credential = credential(s, auth_key_file, client_secret_file, untagged, environment);
+    let credential = credential(s, auth_key_file.clone(), client_secret_file.clone(), untagged, environment);
     let credential = match credential {
         Found::NoFile(_) | Found::Nothing if keychain => Found::Keychain(Keychain::of(&hostname)),
         found => found,
@@ -188,6 +192,8 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
         hostname,
         state_dir,
         credential: credential.ephemeral(ephemeral),
+        auth_key_file,
+        client_secret_file,
         keychain,
         control_url,
         tags,

@@ -20,7 +20,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             return names.into_iter().map(unknown).collect();
         }
     };
-    if status.node.addresses.is_empty() {
+    if !status.node.has_joined() {
         let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
         return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
     }

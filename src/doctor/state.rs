@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
+use super::enrolled::enrolled;
 use crate::auth::Found;
 use crate::config::Config;
 
@@ -59,7 +60,11 @@ fn is_ours(found: &Metadata) -> bool {
 }
 
 fn key(config: &Config) -> Finding {
-    let enrolled = config.node.state_dir.join(KEYS).exists();
+    let file = config.node.state_dir.join(KEYS);
+    let enrolled = match enrolled(&file) {
+        Ok(enrolled) => enrolled,
+        Err(error) => return Finding::unknown("key", format!("{}: {error}", file.display())),
+    };
     let credential = &config.node.credential;
     match (enrolled, credential.credential(), credential) {
         (true, Some(_), _) => Finding::warning(

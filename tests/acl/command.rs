@@ -149,6 +149,13 @@ fn what_is_wrong_is_told_with_exit_code_1() {
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
             &["  *  through grants[0]", "* lets in everything in the tailnet"],
         ),
+        // No entry alone lets everybody in.
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [
+                {"src": ["autogroup:member"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
+                {"src": ["autogroup:tagged"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#,
+            &["every device of the tailnet is let in, by autogroup:member, autogroup:tagged together"],
+        ),
     ] {
         let output = acl("", &["--check", "-"], policy);
         assert_eq!(output.status.code(), Some(1), "{policy}");

@@ -201,7 +201,9 @@ fn run_as_root_has_to_be_meant() {
     }
     assert_eq!(invalid(&["check"], None).code, Some(78));
     #[cfg(feature = "tailnet")]
-    for (args, code) in [(&["login"][..], alone), (&["login", "--as-root"], exit::CONFIG)] {
-        assert_eq!(invalid(args, None).code, Some(code.into()), "{args:?}");
+    for command in ["login", "logout"] {
+        for (args, code) in [(&[command][..], alone), (&[command, "--as-root"], exit::CONFIG)] {
+            assert_eq!(invalid(args, None).code, Some(code.into()), "{args:?}");
+        }
     }
 }

@@ -151,6 +151,21 @@ async fn while_it_joins_it_is_alive_and_not_ready() {
     let mut told = start.command(&["status"]);
     told.ended_with(69).await;
     told.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
+    let mut told = start.command(&["who"]);
+    told.ended_with(69).await;
+    told.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
+    assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
+    // tailscale's file is there before there is a node in it.
+    let keys = start.state.join("tailscaled.state");
+    soon("tailscale's file", async {
+        while !keys.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut told = start.command(&["doctor"]);
+    told.ended().await;
+    told.line(&["key", "the node joins with"]).await;
     let mut refused = start.command(&["login"]);
     refused.ended_with(73).await;
     let mut second = start.process();
