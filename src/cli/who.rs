@@ -6,9 +6,9 @@ use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
+use super::ask::{ask, refuse_to_ask};
+use super::show;
 use super::units::{bytes, count};
-use super::{refuse, show};
 use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
 
@@ -25,7 +25,7 @@ pub(super) struct WhoArgs {
 pub(super) fn who(args: &WhoArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Who>(&config, Method::GET, "/who") {
         Ok((answer, _)) if args.json => show(&format!("{answer}\n")),
