@@ -59,6 +59,13 @@ fn listing(who: &Who) -> String {
             let _ = writeln!(text, "    faulty grant {fault}");
         }
     }
+    let (readers, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics);
+    if !readers.is_empty() {
+        let _ = writeln!(text, "\n{} may read the metrics only", count(readers.len(), "peer"));
+        for peer in &readers {
+            let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
+        }
+    }
     if !others.is_empty() {
         let _ = writeln!(
             text,
@@ -68,8 +75,7 @@ fn listing(who: &Who) -> String {
         );
         for peer in &others {
             let why = if peer.member.expired { ": its key has expired" } else { "" };
-            let metrics = if peer.metrics { ", but may read the metrics" } else { "" };
-            let _ = writeln!(text, "  {} ({}){why}{metrics}", peer.member.node, principal(peer));
+            let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
         }
     }
     let _ = writeln!(
