@@ -45,7 +45,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Some(file) => check(file, args.json, &target),
         None => {
             let tag = target.device.tags.first().map_or(TAG, String::as_str);
-            let lines = lines(tag, target.port, &target.capability);
+            let lines = lines(tag, &target);
             let text = if args.json { format!("{:#}\n", json!(lines)) } else { lines.hujson() };
             show(&text)
         }

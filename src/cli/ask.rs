@@ -4,9 +4,18 @@ use anyhow::Context;
 use http::Method;
 use serde::de::DeserializeOwned;
 
-use super::{complain, exit};
+use super::{complain, exit, refuse_over};
 use crate::admin::{self, AskFault};
-use crate::config::Config;
+use crate::config::{Config, Faults};
+
+/// Shows the faults of a config in which the running proxy's socket was looked for.
+pub(super) fn refuse_to_ask(faults: &Faults) -> u8 {
+    let code = refuse_over(&faults.faults, "nothing was asked");
+    complain(
+        "to ask the running proxy all the same, name its state folder: --config /dev/null --state-dir DIR",
+    );
+    code
+}
 
 /// Asks the proxy that runs with this config; its answer as it came and as it is understood.
 ///

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::root::is_root;
 use super::{complain, exit, refuse_over, show};
 use crate::auth::Environment;
 use crate::config::{self, Faults, Override};
@@ -230,12 +231,18 @@ fn next(path: &Path, is_named: bool, settings: &[Setting]) -> String {
         settings.iter().find(|s| s.key == "node.auth_key_file").map(|s| s.value.as_str()).unwrap_or_default();
     let named =
         if is_named { format!(" --config {}", quoted(&path.to_string_lossy())) } else { String::new() };
+    let root = if is_root() {
+        "as root `remote-ollama-proxy run` is refused without --as-root: better do all this from an ordinary account\n"
+    } else {
+        ""
+    };
     format!(
         "written: {}\n\
          1. an auth key, tagged and for one use, goes into {key}; paste it after this, then Enter and Ctrl-D:\n   \
             (umask 077 && cat > {})\n\
          2. what is in force, or wrong: remote-ollama-proxy check{named}\n\
-         3. have it run from now on: remote-ollama-proxy service install{named}\n",
+         3. have it run from now on: remote-ollama-proxy service install{named}\n\
+         {root}",
         path.display(),
         quoted(key)
     )

@@ -7,9 +7,9 @@ use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
+use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count, time};
-use super::{exit, refuse, show};
+use super::{exit, show};
 use crate::admin::{Model, NotReady, Request, State, Status, StatusPeer, What};
 
 /// What `status` takes.
@@ -25,7 +25,7 @@ pub(super) struct StatusArgs {
 pub(super) fn status(args: &StatusArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Status>(&config, Method::GET, "/status") {
         Ok((answer, status)) => {

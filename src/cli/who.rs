@@ -6,9 +6,9 @@ use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
+use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count};
-use super::{exit, refuse, show};
+use super::{exit, show};
 use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
 
@@ -25,7 +25,7 @@ pub(super) struct WhoArgs {
 pub(super) fn who(args: &WhoArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Who>(&config, Method::GET, "/who") {
         Ok((answer, who)) => {
@@ -66,6 +66,13 @@ fn listing(who: &Who) -> String {
             let _ = writeln!(text, "    faulty grant {fault}");
         }
     }
+    let (readers, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics);
+    if !readers.is_empty() {
+        let _ = writeln!(text, "\n{} may read the metrics only", count(readers.len(), "peer"));
+        for peer in &readers {
+            let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
+        }
+    }
     if !others.is_empty() {
         let _ = writeln!(
             text,
@@ -75,8 +82,7 @@ fn listing(who: &Who) -> String {
         );
         for peer in &others {
             let why = if peer.member.expired { ": its key has expired" } else { "" };
-            let metrics = if peer.metrics { ", but may read the metrics" } else { "" };
-            let _ = writeln!(text, "  {} ({}){why}{metrics}", peer.member.node, principal(peer));
+            let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
         }
     }
     let _ = writeln!(

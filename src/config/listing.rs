@@ -40,11 +40,8 @@ impl Config {
 }
 
 fn listens(port: u16, metrics: Option<u16>) -> String {
-    let ports = match metrics {
-        None => format!("port {port}"),
-        Some(metrics) => format!("port {port}, and for the metrics on port {metrics}"),
-    };
-    format!("on {ports} of its addresses in the tailnet, and nowhere else")
+    let metrics = metrics.map(|port| format!(", for the metrics on port {port}")).unwrap_or_default();
+    format!("on port {port} of its addresses in the tailnet{metrics}, and nowhere else")
 }
 
 fn comes_up(node: &NodeConfig) -> String {

@@ -6,7 +6,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::Finding;
-use crate::admin::{self, AskFault, Status, Who, WhoPeer};
+use crate::admin::{self, AskFault, Status, What, Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::Access;
 use crate::tailnet::Situation;
@@ -24,7 +24,11 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
         return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
     }
-    vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach(config, &who)]
+    let reach = match status.node.is_running() {
+        true => reach(config, &who),
+        false => Finding::unknown("reach", "not checked, since nobody can reach the node now"),
+    };
+    vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach]
 }
 
 async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
@@ -81,14 +85,10 @@ fn name(config: &Config, status: &Status) -> Finding {
     }
 }
 
-/// As far as can be told from this side.
+/// As far as can be told from this side. That Ollama does not answer is a finding of its own.
 fn tailnet(config: &Config, status: &Status) -> Finding {
-    match &status.not_ready {
-        Some(not_ready) => Finding::fault(
-            "tailnet",
-            not_ready.reason.clone(),
-            "the log says more; `status` shows when it has passed",
-        ),
+    match status.not_ready.as_ref().filter(|not_ready| not_ready.what != What::Ollama) {
+        Some(not_ready) => Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(&status.node)),
         None if !status.node.warnings.is_empty() => Finding::warning(
             "tailnet",
             status.node.warnings.join("; "),
@@ -104,6 +104,16 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
                 config.port
             )
         }),
+    }
+}
+
+fn tailnet_remedy(node: &Situation) -> &'static str {
+    match &*node.state {
+        "NeedsLogin" => {
+            "extend the key in the tailnet's admin console, or stop the proxy and log the node in with `remote-ollama-proxy login`"
+        }
+        "NeedsMachineAuth" => "approve the device in the tailnet's admin console",
+        _ => "the log says more; `status` shows when it has passed",
     }
 }
 

@@ -11,6 +11,9 @@ const LOGIN: &str = "remote-ollama-proxy login";
 /// The words of Go's crypto/x509 for a certificate outside of its time.
 const NOT_YET_VALID: &str = "certificate has expired or is not yet valid";
 
+/// The words of the library for a state folder that another process holds.
+const IN_USE: &str = "is in use by another node";
+
 /// Why the proxy does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -68,6 +71,8 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
         Error::LoggingRequired => {
             "turn the requirement off in the tailnet, or use another tailnet".to_owned()
         }
+        // The library's words end with what to do, but do not know where the folder is set.
+        Error::StateUnusable { reason } if reason.contains(IN_USE) => "node.state_dir names it".to_owned(),
         Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
         _ => "the tailnet node does not work".to_owned(),
     };

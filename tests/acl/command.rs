@@ -41,9 +41,17 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
     assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
-    // What it prints it accepts.
-    let checked = acl("", &["--check", "-"], &text(&output));
-    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    // What it prints it accepts, and lets the clients ask.
+    for config in ["", "access.mode = \"grants\"\n", "access.mode = \"grants\"\nmetrics.port = 9090\n"] {
+        let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
+        assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+        let told = text(&checked);
+        assert!(
+            told.contains("may ask whatever the node allows") && !told.contains("to think about"),
+            "{told}"
+        );
+        assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
+    }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
     assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");
     assert!(json["tagOwners"]["tag:ai-ci"].is_array() && json["tests"].is_array(), "{json}");

@@ -175,18 +175,31 @@ fn without_its_guest_it_is_in_order() {
 
 #[test]
 fn the_lines_to_paste_are_a_policy_that_closes_too() {
-    for (tag, port) in [("tag:ai-server", 11434), ("tag:gpu-1", 22), ("tag:x", 80)] {
-        let lines = lines(tag, port, CAPABILITY);
+    for (tag, port, metrics, access) in [
+        ("tag:ai-server", 11434, None, Access::Network),
+        ("tag:gpu-1", 22, Some(80), Access::Grants),
+        ("tag:x", 80, Some(9090), Access::Network),
+        ("tag:y", 443, Some(22), Access::Grants),
+    ] {
+        let target = Target { device: Device::tagged([tag]), port, metrics, access, ..target() };
+        let lines = lines(tag, &target);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);
-        let target = Target { device: Device::tagged([tag]), port, ..target() };
         let report = policy.reach(&target);
         assert_eq!(report.warnings, []);
-        assert_eq!(
-            report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(),
-            ["tag:ai-client", "tag:ai-ci"]
-        );
-        for i in 0..2 {
+        let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
+        assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
+        // The first one may ask whatever the node allows.
+        assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
+        let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
+        match (metrics, &readers[..]) {
+            (None, []) => {}
+            (Some(_), [("tag:ai-metrics", Some(rights))]) => {
+                assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
+            }
+            _ => panic!("{readers:?}"),
+        }
+        for i in 0..lines.grants.len() {
             for (key, wide) in [("src", "*"), ("dst", "*"), ("ip", "*")] {
                 let mut policy = json!(lines);
                 policy["grants"][i][key] = json!([wide]);

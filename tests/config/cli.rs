@@ -50,6 +50,25 @@ fn a_config_that_somebody_names_must_be_there() {
 }
 
 #[test]
+fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
+    let home = Home::new();
+    let file = home.write("c.toml", "listen.port = 0");
+    let state = home.path().join("state");
+    for command in [&["status"][..], &["top"], &["who"], &["cancel", "1"]] {
+        let ended = home.run(&[command, &["--config", file.to_str().unwrap()]].concat());
+        assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
+        assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
+    }
+    // The way out gets as far as the socket; `top` wants a terminal first.
+    let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
+    for command in [&["status"][..], &["who"], &["cancel", "1"]] {
+        let ended = home.run(&[command, &around].concat());
+        assert_eq!(ended.code, Some(exit::UNAVAILABLE.into()), "{ended:?}");
+        assert!(ended.err.contains("another state folder, name that: --state-dir DIR"), "{ended:?}");
+    }
+}
+
+#[test]
 fn run_ends_over_an_invalid_config_before_anything_else() {
     let home = Home::new();
     let state = home.path().join("state");

@@ -130,8 +130,13 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     let readers = who["peers"].as_array().unwrap().iter().filter(|p| p["metrics"] == true);
     assert_eq!(readers.map(|p| &p["node"]).collect::<Vec<_>>(), ["reader.tailnet.test"]);
     assert_eq!((&who["metrics_port"], &who["anybody"]), (&json!(9090), &json!(false)));
+    let said = String::from_utf8(world.run("who", &[]).await.stdout).unwrap();
+    assert!(
+        said.contains("1 peer may read the metrics only\n  reader.tailnet.test (tag:ai-metrics)\n"),
+        "{said}"
+    );
     let said = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(said.contains("and for the metrics on port 9090"), "{said}");
+    assert!(said.contains("for the metrics on port 9090"), "{said}");
 
     // Access that goes takes the connection with it, and nobody else's.
     world.tailnet.api("PUT", "/policy", policy(false)).await;
