@@ -13,7 +13,8 @@ setup: ## Install what a package manager can, and name the rest
 build: setup ## Build the proxy: target/release/remote-ollama-proxy
 	cargo build --locked --release
 
-demo: setup ## Show the proxy at work in a tailnet of its own, without an account
+demo: ## Show the proxy at work in a tailnet of its own, without an account
+	@scripts/setup.sh demo
 	@scripts/demo.sh
 
 test: ## Run all tests
@@ -46,7 +47,7 @@ deb: ## Build the Debian package, and try it in a folder of its own
 	@scripts/deb.sh test
 
 pictures: ## Make the pictures of terminals in docs/pictures/ anew, from real runs (Linux, tmux)
-	@scripts/setup.sh
+	@scripts/setup.sh demo
 	@scripts/pictures.sh
 
 fmt: ## Put Rust and Go code in the usual form

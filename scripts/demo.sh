@@ -23,11 +23,12 @@ main() {
   show_no_listener
 
   end
-  heading "That took $((SECONDS - began)) s, and all of it has ended. With your own tailnet:"
+  heading "The show took $((SECONDS - began)) s, not counting what was built, and all of it has ended. With your own tailnet:"
   cat <<'TEXT'
-1. make an auth key with tag:ai-server in the admin console (acl/README.md has a policy for it)
-2. TS_AUTHKEY=tskey-auth-… target/release/remote-ollama-proxy run
-3. on a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
+1. target/release/remote-ollama-proxy init, which writes a config and says into which file an auth key goes
+2. make one with tag:ai-server in the admin console (acl/README.md has a policy for it), and put it there
+3. target/release/remote-ollama-proxy run
+4. on a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
 TEXT
 }
 

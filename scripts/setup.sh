@@ -2,7 +2,8 @@
 # Gets a machine ready to build and test: installs what the system's package manager has, and names each other thing
 # that is missing in one line with the command that installs it. Does nothing, within a second, where all is there.
 #
-#   scripts/setup.sh         for make build and demo
+#   scripts/setup.sh         for make build and fuzz
+#   scripts/setup.sh demo    for make demo and pictures: Ollama and its toy models are made
 #   scripts/setup.sh test    for make test, torture and soak too
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
@@ -15,9 +16,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | test | check | bench | deb) ;;
+  '' | demo | test | check | bench | deb) ;;
   *)
-    say "usage: setup.sh [test | check | bench | deb]"
+    say "usage: setup.sh [demo | test | check | bench | deb]"
     exit 2
     ;;
 esac
@@ -29,7 +30,7 @@ main() {
   esac
   rust
   go_toolchain
-  python
+  case $what in demo | test | check) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
     check) tool "$cargo_deny" ;;
@@ -59,19 +60,29 @@ linux() {
   has curl || packages+=(curl ca-certificates)
   has hostname || packages+=(hostname)
   has lsof || packages+=(lsof)
-  has strace || packages+=(strace)
-  [ "$what" != test ] || has slowhttptest || packages+=(slowhttptest)
   libclang || packages+=(libclang-dev)
-  has python3 || packages+=(python3)
-  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-  has systemd-analyze || packages+=(systemd) # the tests of the units ask it
   case $what in
+    demo | test | check)
+      has python3 || packages+=(python3)
+      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+      ;;
+  esac
+  case $what in
+    test)
+      has strace || packages+=(strace)
+      has slowhttptest || packages+=(slowhttptest)
+      has systemd-analyze || packages+=(systemd) # the tests of the units ask it
+      ;;
     check)
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
       ;;
     bench) PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy) ;;
-    deb) has dpkg-shlibdeps || packages+=(dpkg-dev) ;;
+    deb)
+      has dpkg-shlibdeps || packages+=(dpkg-dev)
+      has python3 || packages+=(python3)
+      has systemd-analyze || packages+=(systemd)
+      ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }

@@ -119,17 +119,24 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
     keep! {
         "node.hostname": node.hostname;
         "node.state_dir": node.state_dir;
+        "node.auth_key_file": node.auth_key_file;
+        "node.client_secret_file": node.client_secret_file;
+        "node.keychain": node.keychain;
         "node.control_url": node.control_url;
         "node.tags": node.tags;
         "node.ephemeral": node.ephemeral;
         "node.port_mapping": node.port_mapping;
         "node.start_offline": node.start_offline;
+        "node.up_timeout": node.up_timeout;
         "listen.port": port;
+        "metrics.port": metrics_port;
         "log.format": log.format;
         "log.file": log.file;
         "log.max_size": log.rotation.max_size;
         "log.max_age": log.rotation.max_age;
     }
+    // It was used, or will not be; that what a file holds is another key by now, or none, is no change of a setting.
+    new.node.credential.clone_from(&old.node.credential);
     restart
 }
 
@@ -177,11 +184,27 @@ mod tests {
 
     #[test]
     fn a_sound_one_takes_effect_but_for_what_needs_a_restart() {
-        let settings = settings(|| config(&[("listen.port", "80"), ("upstream.url", "http://127.0.0.1:1")]));
+        let settings = settings(|| {
+            config(&[
+                ("listen.port", "80"),
+                ("metrics.port", "11434"),
+                ("upstream.url", "http://127.0.0.1:1"),
+            ])
+        });
         let rules = settings.rules();
         let Reloaded { restart } = settings.reload().unwrap();
-        assert_eq!(restart, ["listen.port"]);
-        assert_eq!(settings.config().port, 11434);
+        assert_eq!(restart, ["listen.port", "metrics.port"]);
+        assert_eq!((settings.config().port, settings.config().metrics_port), (11434, None));
         assert_eq!(rules.borrow().upstream.to_string(), "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn whatever_a_node_comes_up_by_needs_a_restart() {
+        let pairs =
+            [("node.auth_key_file", "/nowhere/key"), ("node.keychain", "true"), ("node.up_timeout", "2s")];
+        let settings = settings(move || config(&pairs));
+        let before = settings.config();
+        assert_eq!(settings.reload().unwrap().restart, pairs.map(|(key, _)| key));
+        assert_eq!(settings.config(), before);
     }
 }

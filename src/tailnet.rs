@@ -46,6 +46,11 @@ pub struct Situation {
 pub const STATES: [&str; 5] = ["NeedsLogin", "NeedsMachineAuth", "Starting", "Running", "Stopped"];
 
 impl Situation {
+    /// Whether the tailnet has let the node in, this time; until then nothing is known of the peers.
+    pub fn has_joined(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// Whether peers can reach the node.
     pub fn is_running(&self) -> bool {
         self.state == "Running" && self.error.is_none()

@@ -48,6 +48,7 @@ fn sum(merged: Grant, grants: &[Grant]) {
     assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
     assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
     assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
+    assert_eq!(merged.metrics, grants.iter().any(|g| g.metrics));
 }
 
 /// What a value means; `None` where it is faulty and so grants nothing.
@@ -77,6 +78,7 @@ fn sound(value: &Value) -> Option<Grant> {
                     _ => return None,
                 }
             }
+            "metrics" => grant.metrics = value.as_bool()?,
             _ => return None,
         }
     }

@@ -1,7 +1,8 @@
 # A formula for a tap of your own. Its syntax is checked; it was not run under brew. To use it, make a tap (`brew tap-new`),
-# put this file into its Formula folder, and set `url` and `sha256` to a release, or `head` to a repository.
+# put this file into its Formula folder, and fill in what ../README.md lists, or set `head` to a repository.
 class RemoteOllamaProxy < Formula
   desc "Your own Ollama, reachable inside your tailnet by exactly the peers you chose"
+  # To be filled in at a release, these three.
   homepage "https://example.com/remote-ollama-proxy"
   url "https://example.com/remote-ollama-proxy-0.1.0.tar.gz"
   sha256 "0000000000000000000000000000000000000000000000000000000000000000"

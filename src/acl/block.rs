@@ -95,12 +95,39 @@ impl Block {
         TAILNET.iter().any(|tailnet| self.covers(tailnet))
     }
 
+    /// Whether every node of a tailnet has an address in one of them.
+    pub(super) fn cover_tailnet(blocks: &[Block]) -> bool {
+        TAILNET.iter().any(|tailnet| {
+            let mut blocks: Vec<_> = blocks.iter().filter(|b| b.family() == tailnet.family()).collect();
+            blocks.sort_by_key(|block| block.first);
+            let (mut open, last) = (number(tailnet.first), number(tailnet.last));
+            for block in blocks.into_iter().filter(|block| tailnet.touches(block)) {
+                if number(block.first) > open {
+                    return false;
+                }
+                open = open.max(number(block.last).saturating_add(1));
+            }
+            open > last
+        })
+    }
+
+    fn touches(&self, other: &Block) -> bool {
+        self.contains(other.first) || other.contains(self.first)
+    }
+
     /// Whether a node of a tailnet may have an address in it.
     pub(super) fn touches_tailnet(&self) -> bool {
-        TAILNET.iter().any(|tailnet| tailnet.contains(self.first) || self.contains(tailnet.first))
+        TAILNET.iter().any(|tailnet| tailnet.touches(self))
     }
 }
 
 pub(super) fn family(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
 }

@@ -3,38 +3,61 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::reach::Target;
+use crate::policy::Access;
+
 /// The entries, section by section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lines {
     /// Who may put the tags on devices.
     pub tag_owners: Value,
-    /// Who gets in: the second one narrowed by a capability.
+    /// Who gets in: the second one narrowed by a capability, the third, if there is one, to the metrics.
     pub grants: Vec<Value>,
     /// What no later edit may change.
     pub tests: Vec<Value>,
 }
 
-/// The entries for a node with `tag` that listens on `port` and reads `capability`.
-pub fn lines(tag: &str, port: u16, capability: &str) -> Lines {
-    let grant = |src: &str| json!({"src": [src], "dst": [tag], "ip": [format!("tcp:{port}")]});
-    let mut narrowed = grant(CI);
-    narrowed["app"] = json!({capability: [
-        {"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60},
-    ]});
+/// The entries for a node with `tag`, of whose `target` the port, the port for the metrics, the capability and the mode of
+/// access count.
+pub fn lines(tag: &str, target: &Target) -> Lines {
+    let Target { port, metrics, capability, access, .. } = target;
+    let port = *port;
+    let grant = |src: &str, port: u16| json!({"src": [src], "dst": [tag], "ip": [format!("tcp:{port}")]});
+    let with = |mut grant: Value, value: Value| {
+        grant["app"] = json!({capability: [value]});
+        grant
+    };
+    let narrow = json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60});
+    let client = match access {
+        Access::Network => grant(CLIENT, port),
+        // By the network rule alone they could ask nothing.
+        Access::Grants => with(grant(CLIENT, port), json!({"endpoints": ["*"]})),
+    };
+    let mut grants = vec![client, with(grant(CI, port), narrow)];
     let at = |host: &str, port: u16| format!("{host}:{port}");
-    let other = if port == 22 { 80 } else { 22 };
-    let closed = |src: &str| json!({"src": src, "accept": [at(tag, port)], "deny": [at(tag, other), at(CLIENT, port)]});
-    let server = json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]});
-    Lines {
-        tag_owners: json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]}),
-        grants: vec![grant(CLIENT), narrowed],
-        tests: vec![closed(CLIENT), closed(CI), server],
+    let own = || [Some(port), *metrics].into_iter().flatten();
+    let foreign = [22, 80, 443].into_iter().find(|foreign| own().all(|port| port != *foreign));
+    let closed = |src: &str, open: u16| {
+        let deny = own().filter(|port| *port != open).chain(foreign).map(|port| at(tag, port));
+        let deny: Vec<_> = deny.chain([at(CLIENT, open)]).collect();
+        json!({"src": src, "accept": [at(tag, open)], "deny": deny})
+    };
+    let mut tests = vec![closed(CLIENT, port), closed(CI, port)];
+    let mut tag_owners = json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]});
+    if let Some(metrics) = *metrics {
+        let read = json!({"endpoints": [], "metrics": true});
+        grants.push(with(grant(METRICS, metrics), read));
+        tests.push(closed(METRICS, metrics));
+        tag_owners[METRICS] = json!([ADMIN]);
     }
+    tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
+    Lines { tag_owners, grants, tests }
 }
 
 const CLIENT: &str = "tag:ai-client";
 const CI: &str = "tag:ai-ci";
+const METRICS: &str = "tag:ai-metrics";
 const ADMIN: &str = "autogroup:admin";
 
 impl Lines {
@@ -51,6 +74,7 @@ impl Lines {
         let comments = [
             "Devices that may ask whatever the node's config allows.",
             "A narrowed grant: \"app\" lists what may be asked, and how often.",
+            "Who collects the metrics, and may do nothing else.",
         ];
         for (grant, comment) in self.grants.iter().zip(comments) {
             text += &format!("\t\t// {comment}\n{},\n", entry(grant));

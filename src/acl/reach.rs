@@ -21,6 +21,8 @@ pub struct Target {
     pub device: Device,
     /// The TCP port that it listens on.
     pub port: u16,
+    /// The one for the metrics, if it has one.
+    pub metrics: Option<u16>,
     /// The name of the capability that it reads.
     pub capability: String,
     /// What it lets those ask who have no value of the capability.
@@ -61,6 +63,8 @@ pub struct Capability {
 pub struct Report {
     /// Every source that gets in, in the order of the file.
     pub reach: Vec<Reach>,
+    /// The same, of the port for the metrics.
+    pub metrics: Vec<Reach>,
     /// In the order of the file.
     pub warnings: Vec<Warning>,
 }
@@ -75,23 +79,35 @@ impl Policy {
                 sources.push(source);
             }
         }
+        let (reach, mut idle) = self.rows(&sources, target, target.port);
+        let mut metrics = Vec::new();
+        if let Some(port) = target.metrics {
+            let (there, shut_out) = self.rows(&sources, target, port);
+            idle.retain(|row| shut_out.iter().any(|other| other.source == row.source));
+            metrics = there;
+        }
+        let warnings = warning::warnings(self, target, &reach, &idle);
+        Report { reach, metrics, warnings }
+    }
+
+    /// Who gets in to a port of the target, and who has its capability and does not.
+    fn rows(&self, sources: &[&Selector], target: &Target, port: u16) -> (Vec<Reach>, Vec<Reach>) {
         let (mut reach, mut idle): (Vec<Reach>, Vec<Reach>) = (Vec::new(), Vec::new());
-        for source in &sources {
-            let (answer, row) = self.row(source, target);
+        for source in sources {
+            let (answer, row) = self.row(source, target, port);
             match answer {
                 Answer::No if row.capabilities.is_empty() => {}
                 Answer::No => idle.push(row),
                 Answer::Yes | Answer::Perhaps(_) => reach.push(row),
             }
         }
-        for member in self.members_with_more(&sources, target, &reach) {
+        for member in self.members_with_more(sources, target, port, &reach) {
             reach.push(member);
         }
-        let warnings = warning::warnings(self, target, &reach, &idle);
-        Report { reach, warnings }
+        (reach, idle)
     }
 
-    fn row(&self, source: &Selector, target: &Target) -> (Answer, Reach) {
+    fn row(&self, source: &Selector, target: &Target, port: u16) -> (Answer, Reach) {
         let members = match source {
             Selector::Group(group) => self.names.members(group).to_vec(),
             _ => Vec::new(),
@@ -103,7 +119,7 @@ impl Policy {
             if applies == Answer::No {
                 continue;
             }
-            if rule.passes(TCP, target.port) {
+            if rule.passes(TCP, port) {
                 through.push(rule.origin);
                 answer = answer.or(applies);
             }
@@ -122,7 +138,13 @@ impl Policy {
 
     /// Members of groups, not named one by one in any rule, who have more than one of the groups
     /// gives: they are in several.
-    fn members_with_more(&self, sources: &[&Selector], target: &Target, reach: &[Reach]) -> Vec<Reach> {
+    fn members_with_more(
+        &self,
+        sources: &[&Selector],
+        target: &Target,
+        port: u16,
+        reach: &[Reach],
+    ) -> Vec<Reach> {
         let mut users: Vec<Selector> = Vec::new();
         for user in reach.iter().flat_map(|row| &row.members).cloned().map(Selector::User) {
             if !users.contains(&user) && !sources.contains(&&user) {
@@ -132,13 +154,18 @@ impl Policy {
         let same = |a: &Reach, b: &Reach| {
             (&a.through, &a.perhaps, &a.capabilities) == (&b.through, &b.perhaps, &b.capabilities)
         };
-        let rows = users.iter().map(|user| self.row(user, target).1);
+        let rows = users.iter().map(|user| self.row(user, target, port).1);
         rows.filter(|row| !reach.iter().any(|group| group.members.contains(&row.source) && same(group, row)))
             .collect()
     }
 }
 
 impl Target {
+    /// The ports that are to be reached.
+    pub(super) fn ports(&self) -> impl Iterator<Item = u16> + Clone {
+        [Some(self.port), self.metrics].into_iter().flatten()
+    }
+
     /// Whether the rule is about connections to it.
     pub(super) fn is_meant_by(&self, policy: &Policy, rule: &Rule) -> bool {
         rule.src.iter().any(|source| self.answer(policy, rule, source) != Answer::No)

@@ -21,6 +21,8 @@ pub struct Merged {
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
     pub priority: &'static str,
+    /// Whether the metrics may be read, at the port for them.
+    pub metrics: bool,
 }
 
 /// Merges the values that somebody has; `None`: they may ask nothing.
@@ -47,12 +49,13 @@ impl From<Grant> for Merged {
                 Priority::Normal => "normal",
                 Priority::High => "high",
             },
+            metrics: grant.metrics,
         }
     }
 }
 
 impl fmt::Display for Merged {
-    /// `v1_models, api_tags; at most 2 at once; at most 60 a minute; priority low`.
+    /// What may be asked at the proxy's port: `v1_models, api_tags; at most 2 at once; at most 60 a minute; priority low`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.endpoints {
             None => f.write_str("whatever the node allows")?,

@@ -79,6 +79,29 @@ impl Selector {
         }
     }
 
+    /// Whether it means every device that there is in the tailnet, and that will be.
+    pub(super) fn is_everything(&self) -> bool {
+        match self {
+            Selector::Any | Selector::Danger => true,
+            Selector::Addresses(block, _) => block.covers_tailnet(),
+            _ => false,
+        }
+    }
+
+    /// Whether every device of the tailnet is meant by one of them, though by none alone.
+    pub(super) fn are_everything(all: &[&Selector]) -> bool {
+        let blocks: Vec<_> = all
+            .iter()
+            .filter_map(|selector| match selector {
+                Selector::Addresses(block, _) => Some(*block),
+                _ => None,
+            })
+            .collect();
+        // A device has a user or a tag.
+        let either = all.contains(&&Selector::Member) && all.contains(&&Selector::Tagged);
+        !all.iter().any(|selector| selector.is_everything()) && (either || Block::cover_tailnet(&blocks))
+    }
+
     /// Whether it means `device`, as seen in packets of `family`, when `other` is at the other end.
     pub(super) fn means(&self, device: &Device, other: &Device, family: Family, names: &Names) -> Answer {
         let user = device.user();

@@ -10,6 +10,7 @@ use super::reach::{Reach, Target};
 use super::rights;
 use super::rule::{Origin, Rule};
 use super::selector::Selector;
+use super::traffic::Traffic;
 
 /// One warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +27,8 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// A source, or several together, are every device of the tailnet.
+    Anybody,
     /// A source is wider than a tag, a group or somebody named.
     WideSource,
     /// More of the node than the port is open.
@@ -87,6 +90,7 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: 
     for rule in &policy.rules {
         all.extend(about_rule(policy, target, rule));
     }
+    all.extend(target.ports().filter_map(|port| together(policy, target, port)));
     for Reach { source, capabilities, .. } in idle {
         let Some(first) = capabilities.first() else { continue };
         let text =
@@ -98,21 +102,37 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: 
     all
 }
 
+/// That the sources of all entries that open a port come to everybody, though none does alone.
+fn together(policy: &Policy, target: &Target, port: u16) -> Option<Warning> {
+    let rules = policy.rules.iter().filter(|rule| rule.passes(super::TCP, port));
+    let sources: Vec<_> =
+        rules.filter(|rule| target.is_meant_by(policy, rule)).flat_map(|rule| &rule.src).collect();
+    let all = list(&sources);
+    let text = format!(
+        "port {port}: every device of the tailnet is let in, by {all} together: name a tag or a group instead"
+    );
+    Selector::are_everything(&sources).then_some(Warning { kind: Kind::Anybody, line: None, text })
+}
+
 fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
     let mut all = Vec::new();
     let mut warn = |kind, text: String| all.push(Warning::at(kind, rule.origin, &text));
     if target.is_meant_by(policy, rule) {
-        let opens = rule.ip.iter().any(|traffic| traffic.passes(super::TCP, target.port));
+        let opens = |port| rule.ip.iter().any(|traffic| traffic.passes(super::TCP, port));
+        let opens = target.ports().any(opens);
         for src in rule.src.iter().filter(|_| opens) {
             if let Some(whom) = src.wide() {
-                warn(Kind::WideSource, format!("{src} lets in {whom}: name a tag or a group instead"));
+                let kind = if src.is_everything() { Kind::Anybody } else { Kind::WideSource };
+                warn(kind, format!("{src} lets in {whom}: name a tag or a group instead"));
             }
         }
-        let more: Vec<_> = rule.ip.iter().filter(|traffic| !traffic.is_just(target.port)).collect();
+        let is_just_that = |traffic: &&Traffic| target.ports().any(|port| traffic.is_just(port));
+        let more: Vec<_> = rule.ip.iter().filter(|traffic| !is_just_that(traffic)).collect();
         if !more.is_empty() {
             let (src, more) = (list(&rule.src), list(&more));
-            let want = target.port;
-            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: \"tcp:{want}\" is enough"));
+            let want: Vec<_> = target.ports().map(|port| format!("\"tcp:{port}\"")).collect();
+            let (want, is) = (want.join(", "), if want.len() == 1 { "is" } else { "are" });
+            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: {want} {is} enough"));
         }
         for src in &rule.src {
             if matches!(src, Selector::Group(group) if policy.names.members(group).is_empty()) {

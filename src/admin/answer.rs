@@ -15,7 +15,7 @@ use super::reload::Reload;
 use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
 use super::who::Who;
-use crate::audit::Now;
+use crate::audit::{Metrics, Now};
 use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::tailnet::{Member, Situation};
@@ -28,6 +28,8 @@ pub struct Admin {
     pub proxy: Proxy,
     /// The latest netmap.
     pub roster: watch::Receiver<Arc<Vec<Member>>>,
+    /// The same, for the port for the metrics where there is one.
+    pub metrics_roster: Option<watch::Receiver<Arc<Vec<Member>>>>,
     /// The node.
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
@@ -49,9 +51,7 @@ impl Admin {
                 Some(why) => json(StatusCode::SERVICE_UNAVAILABLE, &why),
                 None => text("text/plain; charset=utf-8", "ok\n".to_owned()),
             },
-            (&Method::GET, "/metrics") => {
-                text("application/openmetrics-text; version=1.0.0; charset=utf-8", self.metrics().await)
-            }
+            (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
             (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
             (&Method::POST, path) => match request_to_cancel(path) {
                 Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.proxy.live().cancel(id) }),
@@ -63,9 +63,13 @@ impl Admin {
 
     fn who(&self) -> Who {
         let (roster, config) = (Arc::clone(&self.roster.borrow()), self.settings.config());
-        let own = self.node.borrow().addresses.iter().find(|ip| ip.is_ipv4()).copied();
-        let anybody = own.is_some_and(|ip| self.proxy.admits_strangers((ip, config.port).into(), &roster));
-        Who::new(&config, &roster, &self.proxy.live().sessions(), anybody)
+        let metrics =
+            self.metrics_roster.as_ref().map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default();
+        let node = self.node.borrow();
+        let own = node.addresses.iter().find(|ip| ip.is_ipv4()).copied();
+        let open = |port| own.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster));
+        let anybody = open(config.port) || config.metrics_port.is_some_and(open);
+        Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 
     async fn status(&self) -> Status {
@@ -88,7 +92,8 @@ impl Admin {
         not_ready(self.proxy.is_stopping(), &self.node.borrow(), fault.as_deref())
     }
 
-    async fn metrics(&self) -> String {
+    /// The metrics, as they are now.
+    pub async fn metrics(&self) -> String {
         let ollama_up = Ollama::answers(&self.settings.config().upstream).await.is_ok();
         let (running, waiting) = self.proxy.load();
         self.proxy.metrics().text(&Now {

@@ -15,13 +15,14 @@ use super::answer::Admin;
 use super::socket::path;
 
 impl Admin {
-    /// Opens the socket. What connects is answered until the returned task is aborted.
+    /// Opens the socket. What connects is answered until the runtime ends.
     ///
     /// # Errors
     /// The socket can't be made.
-    pub fn start(self) -> io::Result<tokio::task::JoinHandle<()>> {
+    pub fn start(self: Arc<Self>) -> io::Result<()> {
         let listener = bind(&path(&self.settings.config().node.state_dir))?;
-        Ok(tokio::spawn(Arc::new(self).serve(listener)))
+        tokio::spawn(self.serve(listener));
+        Ok(())
     }
 
     async fn serve(self: Arc<Self>, listener: UnixListener) {

@@ -19,7 +19,7 @@ pub fn path(state_dir: &Path) -> PathBuf {
 pub enum AskFault {
     /// Nobody listens.
     #[error(
-        "no proxy runs with the state folder {folder}: start it with `remote-ollama-proxy run`, or name its config with --config"
+        "no proxy runs with the state folder {folder}: start it with `remote-ollama-proxy run`, name its config with --config, or, if a proxy runs with another state folder, name that: --state-dir DIR"
     )]
     NotRunning {
         /// The state folder.

@@ -99,6 +99,9 @@ pub(super) fn not_ready(stopping: bool, node: &Situation, ollama: Option<&str>) 
     if stopping {
         return because(What::Stopping, "the proxy has been told to stop".to_owned());
     }
+    if node.state == "Starting" && node.error.is_none() && !node.has_joined() {
+        return because(What::Node, "joining: the tailnet has not let the node in yet".to_owned());
+    }
     if !node.is_running() {
         let more = node.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         return because(What::Node, format!("the tailnet node is in the state {}{more}", node.state));
@@ -197,5 +200,12 @@ mod tests {
         assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
         assert_eq!(told(false, &node("Running", Some("logs")), None).unwrap().0, What::Node);
         assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
+        let mut starting = node("Starting", None);
+        let (_, reason) = told(false, &starting, None).unwrap();
+        assert_eq!(reason, "joining: the tailnet has not let the node in yet");
+        // One that was in the tailnet already.
+        starting.addresses = vec!["100.64.0.1".parse().unwrap()];
+        let (_, reason) = told(false, &starting, None).unwrap();
+        assert_eq!(reason, "the tailnet node is in the state Starting");
     }
 }

@@ -12,13 +12,18 @@ use crate::tailnet::Member;
 /// The answer to `who`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Who {
+    /// Whether the node has joined; until then the tailnet has said nothing, and `peers` is empty.
+    pub joined: bool,
     /// `network` or `grants`: what a peer without a grant may do.
     pub access: String,
     /// The app capability that grants stand under.
     pub capability: String,
     /// The port in the tailnet.
     pub port: u16,
-    /// Whether the tailnet policy lets in devices that it does not know yet.
+    /// The port for the metrics there; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_port: Option<u16>,
+    /// Whether the tailnet policy lets in devices that it does not know yet, at either port.
     pub anybody: bool,
     /// Everybody in the netmap, by name.
     pub peers: Vec<WhoPeer>,
@@ -47,6 +52,9 @@ pub struct WhoPeer {
     pub max_body: Option<u64>,
     /// Who goes first when requests have to wait.
     pub priority: Priority,
+    /// Whether it may read the metrics, at the port for them.
+    #[serde(default)]
+    pub metrics: bool,
     /// Why some of its grants grant nothing.
     pub faults: Vec<String>,
     /// Its open connections.
@@ -56,22 +64,39 @@ pub struct WhoPeer {
 }
 
 impl Who {
-    /// Puts together what the tailnet says, what the config allows and what is going on.
-    pub fn new(config: &Config, roster: &[Member], sessions: &[Arc<Session>], anybody: bool) -> Who {
+    /// Puts together what the tailnet says, of the proxy's port and of the one for the metrics, what the
+    /// config allows and what is going on.
+    pub fn new(
+        config: &Config,
+        roster: &[Member],
+        metrics: &[Member],
+        sessions: &[Arc<Session>],
+        joined: bool,
+        anybody: bool,
+    ) -> Who {
         Who {
+            joined,
             access: match config.access.mode {
                 Access::Network => "network".to_owned(),
                 Access::Grants => "grants".to_owned(),
             },
             capability: config.access.capability.clone(),
             port: config.port,
+            metrics_port: config.metrics_port,
             anybody,
-            peers: roster.iter().map(|member| peer(config, member, sessions)).collect(),
+            peers: roster
+                .iter()
+                .map(|member| {
+                    let there = metrics.iter().find(|m| m.stable_id == member.stable_id);
+                    peer(config, member, there, sessions)
+                })
+                .collect(),
         }
     }
 }
 
-fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer {
+/// `there` is the same peer as the port for the metrics sees it.
+fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Arc<Session>]) -> WhoPeer {
     let may_connect = member.admitted().next().is_some();
     let mode = config.access.mode;
     // The most that any of its addresses may do; a policy that tells them apart is rare.
@@ -82,7 +107,8 @@ fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer 
         (Some(_), true) => "network rule",
         (Some(_), false) => "grants",
     };
-    let Grant { endpoints, max_concurrent, requests_per_minute, max_body, priority } =
+    let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
+    let Grant { endpoints, max_concurrent, requests_per_minute, max_body, priority, .. } =
         grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
     let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
     let named = |endpoint: Endpoint| endpoint.name().to_owned();
@@ -95,6 +121,7 @@ fn peer(config: &Config, member: &Member, sessions: &[Arc<Session>]) -> WhoPeer 
         requests_per_minute,
         max_body,
         priority,
+        metrics: there.is_some_and(reads),
         faults: Rights::merge(mode, &grants).faults,
         connections: own().count(),
         running: own().filter_map(|s| s.running()).map(named).collect(),

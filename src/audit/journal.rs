@@ -20,7 +20,8 @@ const ROTATION: Rotation = Rotation { max_size: 4_000_000, max_age: Duration::fr
 /// log, and as JSON lines in a file of mode 0600.
 pub struct Journal {
     file: Option<Box<dyn Write + Send>>,
-    known: Option<BTreeMap<String, Standing>>,
+    /// By port.
+    known: BTreeMap<u16, BTreeMap<String, Standing>>,
 }
 
 /// Where a peer stands.
@@ -45,42 +46,43 @@ impl Journal {
             )
             .ok()
             .map(|file| Box::new(file) as _);
-        Journal { file, known: None }
+        Journal { file, known: BTreeMap::new() }
     }
 
-    /// Takes note of everybody. The first time, it notes who has access to begin with.
-    pub fn observe(&mut self, access: Access, members: &[Member]) {
+    /// Takes note of everybody at one of the node's ports, for which `members` says who may connect. The
+    /// first time, it notes who has access to begin with.
+    pub fn observe(&mut self, port: u16, access: Access, members: &[Member]) {
         let now: BTreeMap<String, Standing> = members
             .iter()
             // Without an owner or tags the netmap has the peer only in part yet.
             .filter(|m| m.admitted().next().is_some() && (m.user.is_some() || !m.tags.is_empty()))
             .map(|m| (m.stable_id.clone(), standing(access, m)))
             .collect();
-        match self.known.take() {
-            None => now.iter().for_each(|(id, standing)| self.note("present", id, standing)),
-            Some(before) => self.compare(&before, &now),
+        match self.known.remove(&port) {
+            None => now.iter().for_each(|(id, standing)| self.note(port, "present", id, standing)),
+            Some(before) => self.compare(port, &before, &now),
         }
-        self.known = Some(now);
+        self.known.insert(port, now);
     }
 
-    fn compare(&mut self, before: &BTreeMap<String, Standing>, now: &BTreeMap<String, Standing>) {
+    fn compare(&mut self, port: u16, before: &BTreeMap<String, Standing>, now: &BTreeMap<String, Standing>) {
         for (id, old) in before.iter().filter(|(id, _)| !now.contains_key(*id)) {
-            self.note("lost", id, old);
+            self.note(port, "lost", id, old);
         }
         for (id, new) in now {
             match before.get(id) {
-                None => self.note("gained", id, new),
-                Some(old) if old != new => self.note("changed", id, new),
+                None => self.note(port, "gained", id, new),
+                Some(old) if old != new => self.note(port, "changed", id, new),
                 Some(_) => {}
             }
         }
     }
 
-    fn note(&mut self, access: &str, stable_id: &str, standing: &Standing) {
+    fn note(&mut self, port: u16, access: &str, stable_id: &str, standing: &Standing) {
         let Standing { node, principal, grants, faults } = standing;
         let values = Value::from(grants.clone()).to_string();
         tracing::info!(
-            target: "journal", access, node = &*shown(node), principal = &*shown(principal),
+            target: "journal", access, port, node = &*shown(node), principal = &*shown(principal),
             stable_id = &*shown(stable_id), grants = %shown(&values),
         );
         for fault in faults {
@@ -91,7 +93,7 @@ impl Journal {
         }
         let line = json!({
             "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            "access": access, "stable_id": stable_id,
+            "access": access, "port": port, "stable_id": stable_id,
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
         if let Some(file) = &mut self.file
@@ -142,7 +144,8 @@ mod tests {
             vec![member("a", true, narrow()), member("b", true, vec![])],
             vec![member("a", false, narrow())],
         ] {
-            journal.observe(Access::Network, &members);
+            journal.observe(11434, Access::Network, &members);
+            journal.observe(9090, Access::Network, &[]);
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let noted: Vec<(String, String)> = text
@@ -159,7 +162,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         let name = "a\n\u{1b}\u{7f}\u{9b}";
-        Journal::open(&path).observe(Access::Network, &[member(name, true, vec![json!([name])])]);
+        Journal::open(&path).observe(1, Access::Network, &[member(name, true, vec![json!([name])])]);
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(char::is_control), "{line:?}");

@@ -127,6 +127,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Of [`text`](Metrics::text).
+    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
     pub(super) fn count(&self, done: &Done<'_>) {
         let name = done.endpoint.map_or("none", Endpoint::name);
         let route = Route { route: name };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
 use crate::config::Config;
@@ -16,9 +17,11 @@ use crate::config::Config;
 const TAG: &str = "tag:ai-server";
 
 pub(super) const HELP: &str = "\
-Exit codes with --check:
-   0 The policy file is sound, and its own tests pass
-   1 It is not, or its tests fail or can't be judged";
+Exit codes:
+   0  Ended as asked; with --check, the policy file is sound, keeps somebody out, and its own tests pass
+   1  With --check, it is not, lets every device of the tailnet in, or its tests fail or can't be judged
+   2  The command line is wrong
+  78  The config is invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct AclArgs {
@@ -42,7 +45,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Some(file) => check(file, args.json, &target),
         None => {
             let tag = target.device.tags.first().map_or(TAG, String::as_str);
-            let lines = lines(tag, target.port, &target.capability);
+            let lines = lines(tag, &target);
             let text = if args.json { format!("{:#}\n", json!(lines)) } else { lines.hujson() };
             show(&text)
         }
@@ -52,7 +55,13 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
 fn target(config: &Config) -> Target {
     let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
-    Target { device: Device::tagged(tags), port: config.port, capability, access }
+    Target {
+        device: Device::tagged(tags),
+        port: config.port,
+        metrics: config.metrics_port,
+        capability,
+        access,
+    }
 }
 
 fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
@@ -95,27 +104,27 @@ impl Checked {
     }
 
     fn is_sound(&self) -> bool {
-        // Both mean that a limit was meant and does not hold, or not as it was meant.
-        let meant_otherwise = |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability);
+        // A limit was meant and does not hold, or not as it was meant; or nobody has drawn one.
+        let meant_otherwise =
+            |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability | Kind::Anybody);
         self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
     }
 
     fn table(&self, file: &Path, target: &Target) -> String {
-        let reach = &self.report.reach;
-        let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
+        let Report { reach, metrics, .. } = &self.report;
         let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
-        for row in reach {
-            text += &lines_of(row, wide);
-        }
-        if reach.is_empty() {
-            text += "  nobody\n";
+        text += &rows(reach, asks);
+        if let Some(port) = target.metrics {
+            text += &format!("who reaches it on tcp:{port}, for the metrics\n{}", rows(metrics, reads));
         }
         let failed = self.failures.len();
         // Writing to a String can't fail.
         let _ = match (self.expectations, failed) {
             (0, _) => writeln!(text, "the file has no tests of its own"),
-            (n, 0) => writeln!(text, "the file's own tests pass: {n} destinations"),
-            (n, _) => writeln!(text, "the file's own tests do not pass: {failed} of {n} destinations"),
+            (n, 0) => writeln!(text, "the file's own tests pass: {}", count(n, "destination")),
+            (n, _) => {
+                writeln!(text, "the file's own tests do not pass: {failed} of {}", count(n, "destination"))
+            }
         };
         for failure in &self.failures {
             let _ = writeln!(text, "  {failure}");
@@ -130,7 +139,15 @@ impl Checked {
     }
 }
 
-fn lines_of(row: &Reach, wide: usize) -> String {
+fn rows(reach: &[Reach], may: fn(&Reach) -> String) -> String {
+    if reach.is_empty() {
+        return "  nobody\n".to_owned();
+    }
+    let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
+    reach.iter().map(|row| lines_of(row, wide, may(row))).collect()
+}
+
+fn lines_of(row: &Reach, wide: usize, may: String) -> String {
     let through: Vec<_> = row.through.iter().map(ToString::to_string).collect();
     let mut text = format!("  {:wide$}  through {}\n", row.source, through.join(", "));
     let mut more = |what: &str, items: Vec<String>| {
@@ -142,15 +159,25 @@ fn lines_of(row: &Reach, wide: usize) -> String {
         more("members: ", vec![row.members.join(", ")]);
     }
     more("perhaps: ", row.perhaps.clone());
-    let rights = match &row.rights {
-        Some(rights) => rights.to_string(),
-        None if row.capabilities.is_empty() => {
-            "nothing: the node goes by grants, and there is none".to_owned()
-        }
-        None => "nothing: no grant can be read".to_owned(),
-    };
-    more("may ask ", vec![rights]);
+    more("may ", vec![may]);
     text
+}
+
+fn asks(row: &Reach) -> String {
+    match &row.rights {
+        Some(rights) => format!("ask {rights}"),
+        None if row.capabilities.is_empty() => {
+            "ask nothing: the node goes by grants, and there is none".to_owned()
+        }
+        None => "ask nothing: no grant can be read".to_owned(),
+    }
+}
+
+fn reads(row: &Reach) -> String {
+    match row.rights.as_ref().is_some_and(|rights| rights.metrics) {
+        true => "read them".to_owned(),
+        false => "not read them: no grant has \"metrics\": true".to_owned(),
+    }
 }
 
 fn listed(file: &Path, faults: &Faults) -> String {
@@ -158,16 +185,15 @@ fn listed(file: &Path, faults: &Faults) -> String {
     for fault in &faults.0 {
         let _ = writeln!(text, "{}: {fault}", file.display());
     }
-    let n = faults.0.len();
-    let s = if n == 1 { "" } else { "s" };
-    text + &format!("{n} fault{s}: what the file lets through was not worked out\n")
+    text + &format!("{}: what the file lets through was not worked out\n", count(faults.0.len(), "fault"))
 }
 
 fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> serde_json::Value {
     let mut value = json!({
         "file": file,
         "target": {
-            "tags": target.device.tags, "port": target.port, "capability": target.capability,
+            "tags": target.device.tags, "port": target.port, "metrics_port": target.metrics,
+            "capability": target.capability,
         },
         "sound": checked.as_ref().is_ok_and(Checked::is_sound),
         "faults": [],
@@ -176,6 +202,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         Ok(Checked { expectations, failures, report }) => {
             value["tests"] = json!({"destinations": expectations, "failures": failures});
             value["reach"] = json!(report.reach);
+            value["metrics"] = json!(report.metrics);
             value["warnings"] = json!(report.warnings);
         }
         Err(faults) => value["faults"] = json!(faults),

@@ -82,7 +82,17 @@ impl Flag {
     }
 }
 
-/// What `run` and `check` take.
+/// Has the help show, of the flags that go before the config, these alone: those that change what the command does.
+/// The others are taken, too, so that one set of flags does for every command.
+pub(super) fn shown(names: &'static [&str]) -> impl Fn(Arg) -> Arg {
+    move |arg| {
+        let goes_before = OVERRIDES.iter().any(|flag| arg.get_id() == flag.name);
+        let hide = goes_before && !names.iter().any(|name| arg.get_id() == name);
+        arg.hide(hide)
+    }
+}
+
+/// The config file, and what goes before it.
 #[derive(Debug)]
 pub(super) struct ConfigArgs {
     /// The config file, if somebody names one.

@@ -4,9 +4,18 @@ use anyhow::Context;
 use http::Method;
 use serde::de::DeserializeOwned;
 
-use super::{complain, exit};
+use super::{complain, exit, refuse_over};
 use crate::admin::{self, AskFault};
-use crate::config::Config;
+use crate::config::{Config, Faults};
+
+/// Shows the faults of a config in which the running proxy's socket was looked for.
+pub(super) fn refuse_to_ask(faults: &Faults) -> u8 {
+    let code = refuse_over(&faults.faults, "nothing was asked");
+    complain(
+        "to ask the running proxy all the same, name its state folder: --config /dev/null --state-dir DIR",
+    );
+    code
+}
 
 /// Asks the proxy that runs with this config; its answer as it came and as it is understood.
 ///
@@ -26,6 +35,18 @@ pub(super) fn ask<T: DeserializeOwned>(
         complain(&format!("remote-ollama-proxy: {fault:#}"));
         if fault.is::<AskFault>() { exit::UNAVAILABLE } else { exit::FAILURE }
     })
+}
+
+/// The exit code, once it was said, if a proxy runs with this config: the node is its, so nobody else may change it.
+#[cfg(feature = "tailnet")]
+pub(super) fn refuse_running(config: &Config) -> Option<u8> {
+    text(config, Method::GET, "/healthz").ok()?;
+    complain(&format!(
+        "remote-ollama-proxy: a proxy runs as this node, with the state folder {}: stop it first, with \
+         `remote-ollama-proxy service stop`, or with Ctrl-C where somebody started it by hand",
+        config.node.state_dir.display()
+    ));
+    Some(exit::STATE)
 }
 
 /// What questions are asked with.

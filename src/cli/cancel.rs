@@ -4,9 +4,17 @@ use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
-use super::{complain, exit, refuse, show};
+use super::ask::{ask, refuse_to_ask};
+use super::{complain, exit, show};
 use crate::admin::Cancelled;
+
+pub(super) const HELP: &str = "\
+Exit codes:
+   0  The request is cancelled
+   1  There is no such request, or no longer
+   2  The command line is wrong
+  69  The running proxy can't be reached
+  78  The config is invalid";
 
 /// What `cancel` takes.
 #[derive(Debug, Args)]
@@ -21,7 +29,7 @@ pub(super) struct CancelArgs {
 pub(super) fn cancel(args: &CancelArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     // What can't be an id may not be a part of a path either.
     let sound = args.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

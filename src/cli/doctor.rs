@@ -6,13 +6,15 @@ use std::io::IsTerminal;
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::units::count;
 use super::{ConfigArgs, complain, exit, show};
 use crate::doctor::{Finding, Outcome, examine};
 
 pub(super) const HELP: &str = "\
 Exit codes:
-   0 Nothing is wrong; there may be warnings
-   1 Something is";
+   0  Nothing is wrong; there may be warnings
+   1  Something is
+   2  The command line is wrong";
 
 /// What `doctor` takes.
 #[derive(Debug, Args)]
@@ -62,14 +64,14 @@ fn listing(findings: &[Finding], coloured: bool) -> String {
             let _ = writeln!(text, "{:<24} -> {remedy}", "");
         }
     }
-    let count = |wanted| findings.iter().filter(|finding| finding.outcome == wanted).count();
+    let of = |wanted| findings.iter().filter(|finding| finding.outcome == wanted).count();
     let _ = writeln!(
         text,
-        "\n{} faults, {} warnings, {} good, {} that can't be told now",
-        count(Outcome::Fault),
-        count(Outcome::Warning),
-        count(Outcome::Good),
-        count(Outcome::Unknown)
+        "\n{}, {}, {} good, {} that can't be told now",
+        count(of(Outcome::Fault), "fault"),
+        count(of(Outcome::Warning), "warning"),
+        of(Outcome::Good),
+        of(Outcome::Unknown)
     );
     text
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{complain, exit, refuse, show};
+use super::root::is_root;
+use super::{complain, exit, refuse_over, show};
 use crate::auth::Environment;
 use crate::config::{self, Faults, Override};
 
@@ -30,7 +31,8 @@ pub(super) struct InitArgs {
     /// Control server, for tailnets that are not Tailscale's
     #[arg(long, value_name = "URL")]
     control_url: Option<String>,
-    /// What a peer may do for whom the tailnet policy has no grant: nothing, or the whole allowlist
+    /// What a peer may ask that has no grant in the tailnet policy: with `network` whatever the config allows, with
+    /// `grants` nothing [default: network]
     #[arg(long, value_enum)]
     access: Option<Access>,
     /// Replace a config that is there
@@ -74,7 +76,7 @@ pub(super) fn init(args: &InitArgs) -> u8 {
     };
     match asked {
         Ok(()) => {}
-        Err(Ended::Faults(faults)) => return refuse(&faults),
+        Err(Ended::Faults(faults)) => return refuse_over(&faults.faults, "nothing was written"),
         Err(Ended::Left) => {
             complain("\nremote-ollama-proxy: the answers ended too early: nothing was written");
             return exit::FAILURE;
@@ -129,7 +131,7 @@ fn settings(args: &InitArgs, path: &Path) -> [Setting; 5] {
         setting(
             "access.mode",
             "--access",
-            "Who has no grant may use: everything allowed (network) or nothing (grants)",
+            "What a peer without a grant may ask: all that the config allows (network), or nothing (grants)",
             &access,
             "network",
         ),
@@ -229,12 +231,18 @@ fn next(path: &Path, is_named: bool, settings: &[Setting]) -> String {
         settings.iter().find(|s| s.key == "node.auth_key_file").map(|s| s.value.as_str()).unwrap_or_default();
     let named =
         if is_named { format!(" --config {}", quoted(&path.to_string_lossy())) } else { String::new() };
+    let root = if is_root() {
+        "as root `remote-ollama-proxy run` is refused without --as-root: better do all this from an ordinary account\n"
+    } else {
+        ""
+    };
     format!(
         "written: {}\n\
          1. an auth key, tagged and for one use, goes into {key}; paste it after this, then Enter and Ctrl-D:\n   \
             (umask 077 && cat > {})\n\
          2. what is in force, or wrong: remote-ollama-proxy check{named}\n\
-         3. have it run from now on: remote-ollama-proxy service install{named}\n",
+         3. have it run from now on: remote-ollama-proxy service install{named}\n\
+         {root}",
         path.display(),
         quoted(key)
     )

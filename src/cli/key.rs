@@ -4,12 +4,18 @@ use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-use super::{ConfigArgs, complain, exit, refuse, show};
+use super::ask::runtime;
+use super::{ASKED, ConfigArgs, args, complain, exit, refuse, show};
 use crate::auth::{Credential, Keychain, KeychainFault};
 
 /// Somebody may have to unlock the keychain.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An entry of the keychain goes by the node's name.
+const NAMES: &[&str] = &["hostname"];
 
 /// From which number of bytes on an input is no key.
 const TOO_LONG: u64 = 4096;
@@ -17,8 +23,10 @@ const TOO_LONG: u64 = 4096;
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Store the key that is typed, unseen, or comes from standard input; in place of the one there is.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
     Set(ConfigArgs),
     /// Remove the stored key.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
     Remove(ConfigArgs),
 }
 
@@ -32,7 +40,11 @@ pub(super) fn key(command: &KeyCommand) -> u8 {
     let keychain = Keychain::of(&config.node.hostname);
     let done = match command {
         KeyCommand::Set(_) => match typed() {
-            Ok(credential) => set(&keychain, credential, config.node.keychain),
+            Ok(Some(credential)) => set(&keychain, credential, config.node.keychain),
+            Ok(None) => {
+                complain("\nremote-ollama-proxy: told to stop: nothing was stored");
+                return exit::FAILURE;
+            }
             Err(fault) => {
                 complain(&format!("remote-ollama-proxy: what was typed {fault}"));
                 return exit::USAGE;
@@ -59,18 +71,38 @@ fn set(keychain: &Keychain, credential: Credential, looked_at: bool) -> Result<S
     Ok(format!("stored the {kind} in {keychain}{hint}\n"))
 }
 
-fn typed() -> Result<Credential, String> {
-    let mut text = String::new();
-    let stdin = std::io::stdin();
-    let read = if stdin.is_terminal() {
-        complain("Auth key or OAuth client secret (it is not shown):");
-        let _unseen = Unseen::new();
-        stdin.read_line(&mut text)
+/// The key; nothing if somebody has thought better of it.
+fn typed() -> Result<Option<Credential>, String> {
+    let mut stdin = std::io::stdin();
+    let text = if stdin.is_terminal() {
+        unseen().map_err(|fault| format!("{fault:#}"))
     } else {
-        stdin.take(TOO_LONG).read_to_string(&mut text)
+        let mut text = String::new();
+        stdin.by_ref().take(TOO_LONG).read_to_string(&mut text).map(|_| Some(text)).map_err(|e| e.to_string())
     };
-    read.map_err(|error| format!("can't be read: {error}"))?;
-    Credential::of(&text).map_err(|fault| fault.to_string())
+    let text = text.map_err(|fault| format!("can't be read: {fault}"))?;
+    text.map(|text| Credential::of(&text)).transpose().map_err(|fault| fault.to_string())
+}
+
+/// A line that the terminal does not show; nothing if a signal comes first, which would otherwise leave the
+/// terminal like that.
+fn unseen() -> anyhow::Result<Option<String>> {
+    runtime()?.block_on(async {
+        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let _unseen = Unseen::new();
+        complain("Auth key or OAuth client secret (it is not shown):");
+        let (tell, line) = oneshot::channel();
+        // It blocks, so has a thread of its own, which ends with the process.
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = tell.send(std::io::stdin().read_line(&mut text).map(|_| text));
+        });
+        tokio::select! {
+            line = line => Ok(Some(line??)),
+            _ = int.recv() => Ok(None),
+            _ = term.recv() => Ok(None),
+        }
+    })
 }
 
 /// The terminal does not show what is typed for as long as this lives.

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use super::ask::refuse_running;
 use super::run::{code, start_log};
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::Log;
@@ -23,6 +24,9 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         );
         return exit::CONFIG;
     }
+    if let Some(code) = refuse_running(&config) {
+        return code;
+    }
     // To where somebody is looking; the level does not change any more.
     let _ = start_log(&Log { file: None, ..config.log.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -32,6 +36,8 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
             return exit::FAILURE;
         }
     };
+    let patience = humantime::format_duration(config.node.up_timeout);
+    complain(&format!("Asking the control server, for at most {patience}…"));
     match runtime.block_on(run::login(&config, tell)) {
         Ok(status) => {
             let given = status.dns_name.split('.').next().unwrap_or_default();

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::ask::refuse_running;
+use super::root::NodeArgs;
 use super::run::code;
-use super::{ConfigArgs, complain, exit, refuse, show};
+use super::{complain, exit, refuse, show};
 use crate::config::Config;
 use crate::run;
 
@@ -20,11 +22,14 @@ pub(super) struct LogoutArgs {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    node: NodeArgs,
 }
 
 pub(super) fn logout(args: &LogoutArgs) -> u8 {
-    let config = match args.config.load() {
+    if let Some(code) = args.node.refuse_root() {
+        return code;
+    }
+    let config = match args.node.config.load() {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
@@ -32,6 +37,9 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
     // The library would make the folder.
     if !config.node.state_dir.exists() {
         return show(&format!("no node is stored: {dir} does not exist\n"));
+    }
+    if let Some(code) = refuse_running(&config) {
+        return code;
     }
     if !args.yes && std::io::stdin().is_terminal() && !agreed(&config) {
         return show("nothing was changed\n");

@@ -47,7 +47,9 @@ fn write(command: Command, folder: &Path) -> io::Result<()> {
 fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     let codes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     // As it stands it would become one paragraph.
-    let page = Man::new(command.after_help(None::<&str>)).manual("remote-ollama-proxy");
+    let page = Man::new(command.after_help(None::<&str>))
+        .source(concat!("remote-ollama-proxy ", env!("CARGO_PKG_VERSION")))
+        .manual("remote-ollama-proxy");
     let mut text = Vec::new();
     page.render(&mut text)?;
     exit_status(&codes).to_writer(&mut text)?;

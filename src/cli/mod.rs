@@ -26,6 +26,7 @@ mod units;
 mod version;
 mod who;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -76,9 +77,19 @@ pub mod exit {
         TABLE.iter().find(|(c, _)| *c == code).map_or("", |(_, meaning)| meaning.trim())
     }
 
-    /// The table as the help shows it.
+    /// The whole table, as the help shows it.
     pub(super) fn help() -> String {
-        TABLE.iter().fold("Exit codes:".to_owned(), |help, (code, meaning)| {
+        listed(|_| true)
+    }
+
+    /// The same of those that a command can end with, beside the first three.
+    pub(super) fn of(codes: &[u8]) -> String {
+        listed(|code| code <= USAGE || codes.contains(&code))
+    }
+
+    fn listed(wanted: impl Fn(u8) -> bool) -> String {
+        let rows = TABLE.iter().filter(|(code, _)| wanted(*code));
+        rows.fold("Exit codes:".to_owned(), |help, (code, meaning)| {
             help + &format!("\n  {code:>2} {}", meaning.trim_end_matches('.'))
         })
     }
@@ -92,51 +103,60 @@ pub struct Cli {
     command: Command,
 }
 
+/// What the help shows of each, in the order in which somebody meets them.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Join the tailnet and serve peers until told to stop.
-    #[command(after_help = exit::help())]
-    Run(root::RunArgs),
+    /// Write a config with what you answer, or what the flags say.
+    #[command(after_help = exit::of(&[exit::STATE, exit::CONFIG]))]
+    Init(init::InitArgs),
+    /// Review how safe this is set up: what holds, what does not, and what to do.
+    #[command(after_help = doctor::HELP, mut_args(args::shown(&["hostname", "state-dir", "port", "upstream"])))]
+    Doctor(doctor::DoctorArgs),
     /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.
     #[cfg(feature = "tailnet")]
-    #[command(after_help = exit::help())]
-    Login(ConfigArgs),
-    /// Take the node out of the tailnet and its keys off this machine.
-    #[cfg(feature = "tailnet")]
-    #[command(after_help = exit::help())]
-    Logout(logout::LogoutArgs),
+    #[command(after_help = exit::of(NODE))]
+    Login(root::NodeArgs),
     /// Keep the key that the node joins with in the system's keychain.
-    #[command(subcommand, after_help = exit::help())]
+    #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Check the config, list every fault, show what is in force.
-    #[command(after_help = exit::help())]
-    Check(ConfigArgs),
-    /// Say how the running node is: itself, its peers, Ollama, what runs, and the config in force.
-    #[command(after_help = exit::help())]
-    Status(status::StatusArgs),
-    /// Watch the running requests, and cancel one.
-    #[command(after_help = exit::help())]
-    Top(ConfigArgs),
-    /// Cancel a request that runs or waits.
-    #[command(after_help = exit::help())]
-    Cancel(cancel::CancelArgs),
-    /// List every peer that the running node sees: what it may do, through what, and what it does now.
-    #[command(after_help = exit::help())]
-    Who(who::WhoArgs),
-    /// Have the running node take its config anew; running requests go on.
-    #[command(after_help = exit::help())]
-    Reload(ConfigArgs),
-    /// Review how safe this is set up: what holds, what does not, and what to do.
-    #[command(after_help = doctor::HELP)]
-    Doctor(doctor::DoctorArgs),
-    /// Print the lines that the tailnet policy file needs for this node, or check such a file.
-    #[command(after_help = acl::HELP)]
-    Acl(acl::AclArgs),
-    /// Write a config with what you answer, or what the flags say.
-    Init(init::InitArgs),
+    /// Join the tailnet and serve peers until told to stop.
+    #[command(after_help = exit::of(NODE))]
+    Run(root::NodeArgs),
     /// Have the system keep the proxy running: install, uninstall, start, stop, status.
     Service(service::ServiceArgs),
+    /// Say how the running node is: itself, its peers, Ollama, what runs, and the config in force.
+    #[command(
+        after_help = exit::of(&[exit::UNAVAILABLE, exit::NO_PERMISSION, exit::CONFIG]),
+        mut_args(args::shown(ASKS))
+    )]
+    Status(status::StatusArgs),
+    /// Watch the running requests, and cancel one.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    Top(ConfigArgs),
+    /// List every peer that the running node sees: what it may do, through what, and what it does now.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    Who(who::WhoArgs),
+    /// Cancel a request that runs or waits.
+    #[command(after_help = cancel::HELP, mut_args(args::shown(ASKS)))]
+    Cancel(cancel::CancelArgs),
+    /// Have the running node take its config anew; running requests go on.
+    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    Reload(ConfigArgs),
+    /// Check the config, list every fault, show what is in force.
+    #[command(after_help = exit::of(&[exit::CONFIG]))]
+    Check(ConfigArgs),
+    /// Print the lines that the tailnet policy file needs for this node, or check such a file.
+    #[command(after_help = acl::HELP, mut_args(args::shown(&["port"])))]
+    Acl(acl::AclArgs),
+    /// Take the node out of the tailnet and its keys off this machine.
+    #[cfg(feature = "tailnet")]
+    #[command(
+        after_help = exit::of(&[exit::ROOT, exit::STATE, exit::CONFIG]),
+        mut_args(args::shown(&["hostname", "state-dir", "control-url"]))
+    )]
+    Logout(logout::LogoutArgs),
     /// Print what a shell needs to complete this command line.
+    #[command(arg_required_else_help = true)]
     Completions(completions::CompletionsArgs),
     /// Print the manual page.
     Man(man::ManArgs),
@@ -144,13 +164,22 @@ enum Command {
     Version,
 }
 
+/// What a command that starts a node ends with.
+const NODE: &[u8] = &[exit::ROOT, exit::UNAVAILABLE, exit::STATE, exit::NO_PERMISSION, exit::CONFIG];
+
+/// What a command that asks the running proxy ends with.
+const ASKED: &[u8] = &[exit::UNAVAILABLE, exit::CONFIG];
+
+/// Of the config such a command needs the folder with the socket alone.
+const ASKS: &[&str] = &["state-dir"];
+
 impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
         let code = match self.command {
             Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
             #[cfg(feature = "tailnet")]
-            Command::Login(args) => login::login(&args),
+            Command::Login(args) => args.refuse_root().unwrap_or_else(|| login::login(&args.config)),
             #[cfg(feature = "tailnet")]
             Command::Logout(args) => logout::logout(&args),
             Command::Key(command) => key::key(&command),
@@ -192,9 +221,14 @@ mod run {
 
 /// Shows the faults of a config, a line each.
 fn refuse(faults: &Faults) -> u8 {
-    let n = faults.faults.len();
-    let s = if n == 1 { "" } else { "s" };
-    complain(&format!("{faults}\nremote-ollama-proxy: {n} fault{s} in the config: nothing was started"));
+    refuse_over(&faults.faults, "nothing was done")
+}
+
+/// The same, and what that means.
+fn refuse_over(faults: &[impl Display], therefore: &str) -> u8 {
+    faults.iter().for_each(|fault| complain(&fault.to_string()));
+    let faults = units::count(faults.len(), "fault");
+    complain(&format!("remote-ollama-proxy: {faults} in the config: {therefore}"));
     exit::CONFIG
 }
 

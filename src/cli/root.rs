@@ -5,18 +5,18 @@ use clap::builder::BoolishValueParser;
 
 use super::{ConfigArgs, complain, exit};
 
-/// What `run` takes.
+/// What `run`, `login` and `logout` take.
 #[derive(Debug, Args)]
-pub(super) struct RunArgs {
+pub(super) struct NodeArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// Run even as root, as in a container that has no other account.
+    /// Even as root, as in a container that has no other account.
     // A word that is neither yes nor no is refused: what weakens something must not be guessed.
     #[arg(long, env = "REMOTE_OLLAMA_PROXY_AS_ROOT", hide_env_values = true, value_parser = BoolishValueParser::new())]
     as_root: bool,
 }
 
-impl RunArgs {
+impl NodeArgs {
     /// The exit code, once what is wrong was said, if root runs this and did not mean it.
     pub(super) fn refuse_root(&self) -> Option<u8> {
         (is_root() && !self.as_root).then(|| {

@@ -27,15 +27,19 @@ pub(super) struct ServiceArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Write what the system needs to keep the proxy running, and start it; or bring that up to date.
+    #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE, exit::CONFIG]))]
     Install(install::InstallArgs),
     /// Stop it and take back what install wrote; config, state and log stay.
+    #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE]))]
     Uninstall(ConfigArg),
     /// Start it.
+    #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Start,
     /// Stop it, until the next login or start.
+    #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Stop,
     /// Say whether it is installed, whether it runs, how it ended the last time, and where its log is.
-    #[command(after_help = exit::help())]
+    #[command(after_help = exit::of(&[exit::NOT_RUNNING, exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Status,
 }
 

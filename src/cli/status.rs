@@ -1,15 +1,15 @@
 //! `status`: how the running proxy is.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
-use super::units::{bytes, time};
-use super::{exit, refuse, show};
+use super::ask::{ask, refuse_to_ask};
+use super::units::{bytes, count, time};
+use super::{exit, show};
 use crate::admin::{Model, NotReady, Request, State, Status, StatusPeer, What};
 
 /// What `status` takes.
@@ -25,7 +25,7 @@ pub(super) struct StatusArgs {
 pub(super) fn status(args: &StatusArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Status>(&config, Method::GET, "/status") {
         Ok((answer, status)) => {
@@ -60,22 +60,30 @@ fn listing(status: &Status, now: SystemTime) -> String {
     }
     let uptime = status.uptime(now).map(time).unwrap_or_default();
     line("runs", &format!("version {}, for {uptime}, since {}", status.version, status.since));
-    line("node", &format!("{}, {}", node.dns_name, node.state));
-    let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
-    line("addresses", &addresses.join(", "));
-    line("key", &node.key_expiry.as_ref().map_or("never expires".to_owned(), |at| format!("expires {at}")));
+    if node.addresses.is_empty() {
+        line("node", &node.state);
+    } else {
+        line("node", &format!("{}, {}", node.dns_name, node.state));
+        let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
+        line("addresses", &addresses.join(", "));
+        let expiry = node.key_expiry.as_ref();
+        line("key", &expiry.map_or("never expires".to_owned(), |at| format!("expires {at}")));
+    }
     node.error.iter().for_each(|error| line("error", error));
     node.warnings.iter().for_each(|warning| line("warning", warning));
     let version = ollama.version.as_ref().map_or("down".to_owned(), |v| format!("version {v}"));
     let fault = ollama.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
     line("ollama", &format!("{}, {version}{fault}", ollama.url));
-    ollama.models.iter().for_each(|m| line("  model", &model(m)));
+    ollama.models.iter().for_each(|m| line("  model", &model(m, now)));
     let Status { running, waiting, connections, .. } = status;
     line(
         "requests",
         &format!(
-            "{running} running (limit {}), {waiting} waiting (limit {}), {connections} connections (limit {})",
-            limits.running, limits.waiting, limits.connections
+            "{running} running (limit {}), {waiting} waiting (limit {}), {} (limit {})",
+            limits.running,
+            limits.waiting,
+            count(*connections, "connection"),
+            limits.connections
         ),
     );
     status.requests.iter().for_each(|r| line(&format!("  {}", r.id), &request(r, now)));
@@ -88,8 +96,23 @@ fn listing(status: &Status, now: SystemTime) -> String {
     text
 }
 
-fn model(Model { name, size, size_vram, expires_at }: &Model) -> String {
-    format!("{name}, {}, {} on a GPU, loaded until {expires_at}", bytes(*size), bytes(*size_vram))
+fn model(Model { name, size, size_vram, expires_at }: &Model, now: SystemTime) -> String {
+    let kept = kept(expires_at, now);
+    format!("{name}, {}, {} on a GPU, {kept}", bytes(*size), bytes(*size_vram))
+}
+
+/// Ollama gives a time in centuries for a model that it is told to keep.
+const FOR_GOOD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn kept(expires_at: &str, now: SystemTime) -> String {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let Ok(at) = chrono::DateTime::parse_from_rfc3339(expires_at) else { return "loaded".to_owned() };
+    let left = Duration::from_secs(at.timestamp().max(0) as u64).saturating_sub(now);
+    match left {
+        left if left > FOR_GOOD => "kept loaded".to_owned(),
+        left if left < Duration::from_secs(1) => "about to be unloaded".to_owned(),
+        left => format!("loaded for another {} unless it is asked", time(left)),
+    }
 }
 
 fn request(r: &Request, now: SystemTime) -> String {
@@ -115,6 +138,24 @@ fn peer(p: &StatusPeer) -> String {
         (None, None) if p.online => "online".to_owned(),
         (None, None) => "offline".to_owned(),
     };
-    let s = if p.connections == 1 { "" } else { "s" };
-    format!("({}) {path}, {} connection{s}", p.principal, p.connections)
+    format!("({}) {path}, {}", p.principal, count(p.connections, "connection"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_model_is_kept_is_short() {
+        let now = humantime::parse_rfc3339("2026-11-24T16:44:13Z").unwrap();
+        for (at, said) in [
+            ("2319-03-06T04:31:30.123456789Z", "kept loaded"),
+            ("2026-11-24T17:49:13.987654321+01:00", "loaded for another 5m unless it is asked"),
+            ("2026-11-24T16:44:13Z", "about to be unloaded"),
+            ("0001-01-01T00:00:00Z", "about to be unloaded"),
+            ("", "loaded"),
+        ] {
+            assert_eq!(kept(at, now), said, "{at}");
+        }
+    }
 }

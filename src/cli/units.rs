@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// `1 fault`, `2 faults`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// `340 B`, `1.2 kB`, `35 MB`: powers of ten, as disks and networks count.
 pub(super) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];

@@ -6,8 +6,9 @@ use clap::Args;
 use http::Method;
 
 use super::args::ConfigArgs;
-use super::ask::ask;
-use super::{refuse, show};
+use super::ask::{ask, refuse_to_ask};
+use super::units::{bytes, count};
+use super::{exit, show};
 use crate::admin::{Who, WhoPeer};
 use crate::policy::Priority;
 
@@ -24,11 +25,14 @@ pub(super) struct WhoArgs {
 pub(super) fn who(args: &WhoArgs) -> u8 {
     let config = match args.config.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Who>(&config, Method::GET, "/who") {
-        Ok((answer, _)) if args.json => show(&format!("{answer}\n")),
-        Ok((_, who)) => show(&listing(&who)),
+        Ok((answer, who)) => {
+            let text = if args.json { format!("{answer}\n") } else { listing(&who) };
+            // What `status` ends with while nobody is served.
+            show(&text).max(if who.joined { exit::OK } else { exit::UNAVAILABLE })
+        }
         Err(code) => code,
     }
 }
@@ -36,9 +40,15 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
 fn listing(who: &Who) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
-    let _ = writeln!(text, "port {}, access by {}, capability {}", who.port, who.access, who.capability);
+    let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}")).unwrap_or_default();
+    let _ =
+        writeln!(text, "port {}{metrics}, access by {}, capability {}", who.port, who.access, who.capability);
+    if !who.joined {
+        text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
+        return text;
+    }
     let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
-    let _ = writeln!(text, "\n{} may connect", count(admitted.len()));
+    let _ = writeln!(text, "\n{} may connect", count(admitted.len(), "peer"));
     for peer in &admitted {
         let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
         let _ = writeln!(text, "    may use      {}", rights(peer));
@@ -49,15 +59,25 @@ fn listing(who: &Who) -> String {
         };
         let _ = writeln!(text, "    through      {}{}{priority}", peer.through, limits(peer));
         let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
+        if peer.metrics {
+            let _ = writeln!(text, "    metrics      may be read");
+        }
         for fault in &peer.faults {
             let _ = writeln!(text, "    faulty grant {fault}");
+        }
+    }
+    let (readers, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics);
+    if !readers.is_empty() {
+        let _ = writeln!(text, "\n{} may read the metrics only", count(readers.len(), "peer"));
+        for peer in &readers {
+            let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
         }
     }
     if !others.is_empty() {
         let _ = writeln!(
             text,
             "\n{} may not, though this node sees {}",
-            count(others.len()),
+            count(others.len(), "peer"),
             if others.len() == 1 { "it" } else { "them" }
         );
         for peer in &others {
@@ -70,10 +90,6 @@ fn listing(who: &Who) -> String {
         "\nwhoever is not listed is not even shown to this node by the tailnet policy, and can't connect"
     );
     text
-}
-
-fn count(n: usize) -> String {
-    if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
 
 fn principal(peer: &WhoPeer) -> String {
@@ -89,7 +105,7 @@ fn limits(peer: &WhoPeer) -> String {
     [
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
-        limit(peer.max_body, "bytes each"),
+        peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
     ]
     .into_iter()
     .flatten()

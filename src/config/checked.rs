@@ -19,6 +19,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// The port in the tailnet, 1 to 65535.
     pub port: u16,
+    /// Another one there, for the metrics alone; `None`: there is none.
+    pub metrics_port: Option<u16>,
     /// Ollama.
     pub upstream: Upstream,
     /// What peers may do whom the tailnet lets in.
@@ -46,6 +48,10 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// What the node joins with the first time.
     pub credential: Found,
+    /// The file with an auth key that the config names.
+    pub auth_key_file: Option<PathBuf>,
+    /// The file with an OAuth client secret that the config names.
+    pub client_secret_file: Option<PathBuf>,
     /// Whether the keychain is one of the places where that is looked for.
     pub keychain: bool,
     /// The control server; `None` is Tailscale's.
@@ -119,9 +125,12 @@ impl Config {
     /// Reads everything out of `raw`, which notes the faults; defaults stand in for what is faulty.
     /// `state_dir` is the default for the node's state folder, where there is one.
     pub(super) fn read(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
+        let node = raw.section("node", |s| node(s, state_dir, environment));
+        let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
         Config {
-            node: raw.section("node", |s| node(s, state_dir, environment)),
-            port: raw.section("listen", |s| s.parse("port", 11434, parse::port)),
+            node,
+            port,
+            metrics_port: raw.section("metrics", |s| metrics_port(s, port)),
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
                 mode: s.text("mode", Access::Network, parse::access),
@@ -174,7 +183,7 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
     let ephemeral = s.get("ephemeral", false);
 
     let untagged = tags.is_empty() && !s.is_faulty("tags");
-    let credential = credential(s, auth_key_file, client_secret_file, untagged, environment);
+    let credential = credential(s, auth_key_file.clone(), client_secret_file.clone(), untagged, environment);
     let credential = match credential {
         Found::NoFile(_) | Found::Nothing if keychain => Found::Keychain(Keychain::of(&hostname)),
         found => found,
@@ -183,6 +192,8 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
         hostname,
         state_dir,
         credential: credential.ephemeral(ephemeral),
+        auth_key_file,
+        client_secret_file,
         keychain,
         control_url,
         tags,
@@ -259,6 +270,15 @@ fn pace(s: &mut Section<'_, '_>) -> Pace {
         answer: s.text("answer_idle", answer, parse::patience),
         idle: s.text("connection_idle", idle, parse::patience),
     }
+}
+
+/// `taken` is the proxy's own port.
+fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
+    let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
+    if port == taken {
+        s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
+    }
+    Some(port)
 }
 
 fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {

@@ -25,7 +25,7 @@ impl Config {
             ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
             ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
             ("comes up", comes_up(node)),
-            ("listens", format!("on port {} of its addresses in the tailnet, and nowhere else", self.port)),
+            ("listens", listens(self.port, self.metrics_port)),
             ("access", access(&self.access)),
             ("runs", runs(&self.limits)),
             ("takes", takes(&self.limits)),
@@ -39,6 +39,11 @@ impl Config {
     }
 }
 
+fn listens(port: u16, metrics: Option<u16>) -> String {
+    let metrics = metrics.map(|port| format!(", for the metrics on port {port}")).unwrap_or_default();
+    format!("on port {port} of its addresses in the tailnet{metrics}, and nowhere else")
+}
+
 fn comes_up(node: &NodeConfig) -> String {
     let timeout = humantime::format_duration(node.up_timeout);
     match node.start_offline {
@@ -50,7 +55,7 @@ fn comes_up(node: &NodeConfig) -> String {
 fn log_place(log: &Log) -> String {
     let Some(file) = &log.file else { return "on standard error".to_owned() };
     let age = humantime::format_duration(log.rotation.max_age);
-    format!("in {}, set aside at {} bytes and kept for {age}", file.display(), log.rotation.max_size)
+    format!("in {}, set aside at {} and kept for {age}", file.display(), size(log.rotation.max_size as u64))
 }
 
 fn access(access: &AccessConfig) -> String {
@@ -72,7 +77,17 @@ fn runs(limits: &Limits) -> String {
 
 fn takes(limits: &Limits) -> String {
     let Limits { max_body, connections, connections_per_peer, .. } = limits;
-    format!("bodies of {max_body} bytes; {connections} connections, {connections_per_peer} per peer")
+    format!("bodies of {}; {connections} connections, {connections_per_peer} per peer", size(*max_body))
+}
+
+/// To the byte: what is in force is not rounded.
+fn size(bytes: u64) -> String {
+    let whole = |unit: u64| (bytes > 0 && bytes.is_multiple_of(unit)).then(|| bytes / unit);
+    match (whole(1_000_000), whole(1000)) {
+        (Some(n), _) => format!("{n} MB"),
+        (None, Some(n)) => format!("{n} kB"),
+        (None, None) => format!("{bytes} bytes"),
+    }
 }
 
 fn waits(pace: &Pace) -> String {

@@ -24,15 +24,23 @@ pub(super) fn account() -> Finding {
     }
 }
 
-/// A connection takes two descriptors here and one to Ollama.
 pub(super) fn files(config: Option<&Config>) -> Finding {
-    let hard = getrlimit(Resource::Nofile).maximum;
+    enough_files(getrlimit(Resource::Nofile).maximum, config)
+}
+
+/// A connection takes two descriptors here and one to Ollama; one for the metrics has no Ollama behind
+/// it. As many of these may be open again. `hard` is the limit; `None`: there is none.
+fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
-    let needed = 3 * connections + FILES_BESIDE;
+    let metrics = config.is_some_and(|c| c.metrics_port.is_some());
+    let needed = (if metrics { 5 } else { 3 }) * connections + FILES_BESIDE;
     match hard {
         Some(hard) if hard < needed => Finding::warning(
             "files",
-            format!("this account may open {hard} files, and {connections} connections can take {needed}"),
+            format!(
+                "this account may open {hard} files, and {connections} connections{} can take {needed}",
+                if metrics { ", and as many for the metrics," } else { "" }
+            ),
             "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
         ),
         Some(hard) => Finding::good("files", format!("{hard} may be open, {needed} are needed at most")),
@@ -55,5 +63,33 @@ pub(super) fn disk(config: &Config) -> Finding {
             }
         }
         Err(error) => Finding::unknown("disk", format!("{}: {error}", existing.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome;
+    use super::*;
+    use crate::config::Override;
+
+    #[test]
+    fn the_connections_at_the_port_for_the_metrics_are_counted() {
+        let config = |pairs: &[(&'static str, &str)]| {
+            let source = || "test".to_owned();
+            let overrides: Vec<_> = pairs
+                .iter()
+                .map(|(key, value)| Override { key, value: (*value).to_owned(), source: source() })
+                .collect();
+            crate::config::load(Some("/dev/null".as_ref()), &overrides, &Default::default()).unwrap()
+        };
+        let (one, both) = (config(&[]), config(&[("metrics.port", "9090")]));
+        for (hard, config, outcome) in [
+            (3171, &one, Outcome::Warning),
+            (3172, &one, Outcome::Good),
+            (3172, &both, Outcome::Warning),
+            (5220, &both, Outcome::Good),
+        ] {
+            assert_eq!(enough_files(Some(hard), Some(config)).outcome, outcome, "{hard}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! told.
 
 mod advisories;
+mod enrolled;
 mod host;
 mod node;
 mod ollama;

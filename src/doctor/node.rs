@@ -6,9 +6,10 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::Finding;
-use crate::admin::{self, AskFault, Status, Who, WhoPeer};
+use crate::admin::{self, AskFault, Status, What, Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::Access;
+use crate::tailnet::Situation;
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -19,7 +20,15 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             return names.into_iter().map(unknown).collect();
         }
     };
-    vec![listeners(status.pid), name(config, &status), tailnet(&status), reach(config, &who)]
+    if !status.node.has_joined() {
+        let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
+        return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
+    }
+    let reach = match status.node.is_running() {
+        true => reach(config, &who),
+        false => Finding::unknown("reach", "not checked, since nobody can reach the node now"),
+    };
+    vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach]
 }
 
 async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
@@ -27,7 +36,9 @@ async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, St
     match admin::ask(&path, Method::GET, target).await {
         Ok(answer) => serde_json::from_slice(&answer)
             .map_err(|e| format!("the running proxy is of another version: {e}")),
-        Err(AskFault::NotRunning { .. }) => Err("the proxy does not run".to_owned()),
+        Err(AskFault::NotRunning { .. }) => {
+            Err("not checked, since the proxy does not run: start it, then this again".to_owned())
+        }
         Err(fault) => Err(fault.to_string()),
     }
 }
@@ -74,19 +85,35 @@ fn name(config: &Config, status: &Status) -> Finding {
     }
 }
 
-fn tailnet(status: &Status) -> Finding {
-    match &status.not_ready {
-        Some(not_ready) => Finding::fault(
-            "tailnet",
-            not_ready.reason.clone(),
-            "the log says more; `status` shows when it has passed",
-        ),
+/// As far as can be told from this side. That Ollama does not answer is a finding of its own.
+fn tailnet(config: &Config, status: &Status) -> Finding {
+    match status.not_ready.as_ref().filter(|not_ready| not_ready.what != What::Ollama) {
+        Some(not_ready) => Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(&status.node)),
         None if !status.node.warnings.is_empty() => Finding::warning(
             "tailnet",
             status.node.warnings.join("; "),
             "see what tailscale says of it; peers may reach the node all the same",
         ),
-        None => Finding::good("tailnet", format!("the node runs as {}", status.node.dns_name)),
+        None => Finding::good("tailnet", {
+            let Situation { dns_name, addresses, .. } = &status.node;
+            let address = addresses.first().map(ToString::to_string);
+            let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
+            format!(
+                "the node says that it runs, as {at}; whether a client gets through is not checked from here: \
+                 on one, curl http://{at}:{}/v1/models",
+                config.port
+            )
+        }),
+    }
+}
+
+fn tailnet_remedy(node: &Situation) -> &'static str {
+    match &*node.state {
+        "NeedsLogin" => {
+            "extend the key in the tailnet's admin console, or stop the proxy and log the node in with `remote-ollama-proxy login`"
+        }
+        "NeedsMachineAuth" => "approve the device in the tailnet's admin console",
+        _ => "the log says more; `status` shows when it has passed",
     }
 }
 
@@ -118,7 +145,7 @@ fn reach(config: &Config, who: &Who) -> Finding {
     if faulty > 0 {
         return Finding::warning(
             "reach",
-            format!("{faulty} peers have a grant that grants nothing, since it has a fault"),
+            format!("of {} a grant grants nothing, since it has a fault", devices(faulty)),
             "`remote-ollama-proxy who` says which; mend it in the tailnet policy file",
         );
     }
@@ -126,5 +153,9 @@ fn reach(config: &Config, who: &Who) -> Finding {
         Access::Grants => "each by a grant",
         Access::Network => "narrowed by grants where there are any",
     };
-    Finding::good("reach", format!("{} devices of {shown} may connect, {narrowed}", admitted.len()))
+    Finding::good("reach", format!("{} of {shown} may connect, {narrowed}", devices(admitted.len())))
+}
+
+fn devices(n: usize) -> String {
+    if n == 1 { "1 device".to_owned() } else { format!("{n} devices") }
 }

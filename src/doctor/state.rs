@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
+use super::enrolled::enrolled;
+use crate::auth::Found;
 use crate::config::Config;
 
 /// Where tailscale's library keeps the node's keys, in the state folder.
@@ -58,17 +60,32 @@ fn is_ours(found: &Metadata) -> bool {
 }
 
 fn key(config: &Config) -> Finding {
-    let enrolled = config.node.state_dir.join(KEYS).exists();
+    let file = config.node.state_dir.join(KEYS);
+    let enrolled = match enrolled(&file) {
+        Ok(enrolled) => enrolled,
+        Err(error) => return Finding::unknown("key", format!("{}: {error}", file.display())),
+    };
     let credential = &config.node.credential;
-    match (enrolled, credential.credential()) {
-        (true, Some(_)) => Finding::warning(
+    match (enrolled, credential.credential(), credential) {
+        (true, Some(_), _) => Finding::warning(
             "key",
             format!("the node has joined and no longer needs what it joined with: {credential}"),
             "take the key away, so that nobody can join another device with it",
         ),
-        (true, None) => Finding::good("key", "the node has joined, and no key lies about"),
-        (false, Some(_)) => Finding::good("key", format!("the node joins with: {credential}")),
-        (false, None) => Finding::fault(
+        (true, None, _) => Finding::good("key", "the node has joined, and no key lies about"),
+        (false, Some(_), _) => Finding::good("key", format!("the node joins with: {credential}")),
+        (false, None, Found::NoFile(path)) => Finding::fault(
+            "key",
+            format!("the node has not joined, and the file with its key, {}, does not exist", path.display()),
+            "put the auth key there, mode 0600, or run `remote-ollama-proxy login`",
+        ),
+        (false, None, Found::Keychain(_)) => Finding::unknown(
+            "key",
+            format!(
+                "the node joins with: {credential}; it was not looked at, since it may have to be unlocked"
+            ),
+        ),
+        (false, None, _) => Finding::fault(
             "key",
             "the node has not joined, and there is nothing to join with",
             format!("run `remote-ollama-proxy login`, or set {} or node.auth_key_file", crate::auth::ENV),

@@ -5,10 +5,11 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
-use super::endpoint::{Endpoint, EndpointSet, Management};
+use super::endpoint::{Endpoint, EndpointSet, Management, allow};
 use super::grants::{Grant, Rights};
 use super::host::Hosts;
 use super::target::{Target, TargetFault};
+
 /// What may be asked of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -75,9 +76,17 @@ pub enum Refusal {
     /// The peer's grants do not have the endpoint.
     #[error("the tailnet policy does not grant you this endpoint ({}); ask whoever keeps the policy file", .0.name())]
     NotGranted(Endpoint),
-    /// The path is allowed, the method is not.
-    #[error("this path does not take that method; it takes {}", .0.allow())]
-    Method(Endpoint),
+    /// The peer's grants do not have the metrics.
+    #[error(
+        "the tailnet policy does not grant you the metrics (metrics: true under this node's capability); ask whoever keeps the policy file"
+    )]
+    MetricsNotGranted,
+    /// The port for metrics has no such path.
+    #[error("this port has {METRICS} and nothing else; Ollama is at the node's other port")]
+    NotMetrics,
+    /// The path is allowed, the method is not. These are.
+    #[error("this path does not take that method; it takes {}", allow(.0))]
+    Method(&'static [Method]),
     /// A preflight, and they are switched off.
     #[error("browsers' preflight requests are switched off here (http.preflight)")]
     Preflight,
@@ -96,13 +105,22 @@ impl Refusal {
             Refusal::NotListed => "allowlist",
             Refusal::Off(_) => "endpoint-off",
             Refusal::Management(_) => "management",
-            Refusal::NotGranted(_) => "grant",
+            Refusal::NotGranted(_) | Refusal::MetricsNotGranted => "grant",
+            Refusal::NotMetrics => "metrics-only",
             Refusal::Method(_) => "method",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
         }
     }
+
+    /// The methods that the path takes, as an Allow header lists them; empty unless it is for them.
+    pub fn allow(&self) -> String {
+        if let Refusal::Method(methods) = self { allow(methods) } else { String::new() }
+    }
 }
+
+/// The path of the metrics, at the port for them.
+const METRICS: &str = "/metrics";
 
 impl Policy {
     /// Decides whether a peer with these rights may make the request that begins with `head`.
@@ -110,12 +128,7 @@ impl Policy {
     /// # Errors
     /// The rule that refuses it.
     pub fn decide(&self, rights: &Rights, head: &Parts) -> Result<Permit, Refusal> {
-        self.check_host(&head.headers)?;
-        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-            return Err(Refusal::Target(TargetFault::NotAPath));
-        }
-        let target = head.uri.path_and_query().ok_or(Refusal::Target(TargetFault::NotAPath))?;
-        let path = Target::parse(target.as_str()).map_err(Refusal::Target)?.path;
+        let (target, path) = self.target(head)?;
         let endpoint = match Endpoint::at(path) {
             Some(endpoint) if self.endpoints.contains(endpoint) => endpoint,
             Some(endpoint) => return Err(Refusal::Off(endpoint)),
@@ -133,9 +146,34 @@ impl Policy {
                 }
             }
             None if endpoint.methods().contains(&head.method) => {}
-            _ => return Err(Refusal::Method(endpoint)),
+            _ => return Err(Refusal::Method(endpoint.methods())),
         }
         Ok(Permit { endpoint, method: head.method.clone(), target: target.clone(), grant })
+    }
+
+    /// Decides whether a peer with these rights may have the metrics, at the port for them, by the
+    /// request that begins with `head`. Who may not is told nothing of what is there.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn decide_metrics(&self, rights: &Rights, head: &Parts) -> Result<(), Refusal> {
+        let (_, path) = self.target(head)?;
+        match (rights.metrics(), path, &head.method) {
+            (false, ..) => Err(Refusal::MetricsNotGranted),
+            (_, METRICS, &Method::GET) => Ok(()),
+            (_, METRICS, _) => Err(Refusal::Method(&[Method::GET])),
+            _ => Err(Refusal::NotMetrics),
+        }
+    }
+
+    /// The target and its path, of a request for this node that means what it says.
+    fn target<'a>(&self, head: &'a Parts) -> Result<(&'a PathAndQuery, &'a str), Refusal> {
+        self.check_host(&head.headers)?;
+        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+            return Err(Refusal::Target(TargetFault::NotAPath));
+        }
+        let target = head.uri.path_and_query().ok_or(Refusal::Target(TargetFault::NotAPath))?;
+        Ok((target, Target::parse(target.as_str()).map_err(Refusal::Target)?.path))
     }
 
     fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -90,7 +90,7 @@ impl Endpoint {
 
     /// The methods as an Allow header lists them: `GET, HEAD`.
     pub fn allow(self) -> String {
-        self.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+        allow(self.methods())
     }
 
     /// Whether a model runs for it; the others are answered from memory or disk.
@@ -106,6 +106,11 @@ impl Endpoint {
     fn spec(self) -> &'static Spec {
         &TABLE[usize::from(self.0)]
     }
+}
+
+/// Methods as an Allow header lists them.
+pub(super) fn allow(methods: &[Method]) -> String {
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Debug for Endpoint {

@@ -21,6 +21,8 @@ pub struct Grant {
     pub max_body: Option<u64>,
     /// Who goes first when requests have to wait.
     pub priority: Priority,
+    /// Whether the metrics may be read, where the node has a port for them.
+    pub metrics: bool,
 }
 
 /// Who goes first when requests have to wait.
@@ -46,16 +48,20 @@ struct Wire {
     max_body: Option<u64>,
     #[serde(default)]
     priority: Priority,
+    #[serde(default)]
+    metrics: bool,
 }
 
 impl Grant {
-    /// Every endpoint, without limits of its own.
+    /// Every endpoint, without limits of its own. The metrics tell who asks how much, so nobody reads
+    /// them by omission.
     pub const EVERYTHING: Grant = Grant {
         endpoints: EndpointSet::ALL,
         max_concurrent: None,
         requests_per_minute: None,
         max_body: None,
         priority: Priority::Normal,
+        metrics: false,
     };
 
     /// Parses one value. Absent `endpoints` means all of them.
@@ -97,6 +103,7 @@ impl Grant {
             requests_per_minute: wire.requests_per_minute,
             max_body: wire.max_body,
             priority: wire.priority,
+            metrics: wire.metrics,
         })
     }
 
@@ -109,6 +116,7 @@ impl Grant {
             requests_per_minute: larger(self.requests_per_minute, other.requests_per_minute),
             max_body: larger(self.max_body, other.max_body),
             priority: self.priority.max(other.priority),
+            metrics: self.metrics || other.metrics,
         }
     }
 }
@@ -161,6 +169,11 @@ impl Rights {
     pub fn allows(&self, endpoint: Endpoint) -> bool {
         self.grant.is_some_and(|g| g.endpoints.contains(endpoint))
     }
+
+    /// Whether the metrics may be read.
+    pub fn metrics(&self) -> bool {
+        self.grant.is_some_and(|g| g.metrics)
+    }
 }
 
 #[cfg(test)]
@@ -173,10 +186,12 @@ mod tests {
     #[test]
     fn grants_parse_or_say_why_not() {
         let full = json!({"endpoints": ["api_tags", "v1_models"], "max_concurrent": 2,
-            "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high"});
+            "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high", "metrics": true});
         let grant = Grant::parse(&full).unwrap();
         assert_eq!(grant.endpoints.iter().map(Endpoint::name).collect::<Vec<_>>(), ["v1_models", "api_tags"]);
         assert_eq!((grant.max_concurrent, grant.priority), (Some(2), Priority::High));
+        assert!(grant.metrics);
+        assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
         assert_eq!(Grant::parse(&json!({"endpoints": ["*"]})).unwrap(), Grant::EVERYTHING);
         for (bad, word) in [
@@ -192,6 +207,10 @@ mod tests {
             (json!({"endpoints": null}), "endpoints"),
             (json!({"max_concurrent": null}), "max_concurrent"),
             (json!({"priority": {"high": null}}), "priority"),
+            (json!({"metrics": "true"}), "boolean"),
+            (json!({"metrics": 1}), "boolean"),
+            (json!({"metrics": null}), "metrics"),
+            (json!({"metric": true}), "metric"),
         ] {
             let fault = Grant::parse(&bad).unwrap_err();
             assert!(fault.contains(word), "{fault}");
@@ -202,6 +221,16 @@ mod tests {
     fn who_has_no_grant_has_everything_or_nothing() {
         assert_eq!(Rights::merge(Access::Network, &[]).grant, Some(Grant::EVERYTHING));
         assert_eq!(Rights::merge(Access::Grants, &[]).grant, None);
+    }
+
+    #[test]
+    fn who_has_no_grant_of_the_metrics_may_not_read_them() {
+        let may = |access, values: &[Value]| Rights::merge(access, values).metrics();
+        for access in [Access::Network, Access::Grants] {
+            assert!(!may(access, &[]) && !may(access, &[json!({})]));
+            assert!(!may(access, &[json!({"metrics": true, "unheard": 1})]), "a faulty grant");
+            assert!(may(access, &[json!({}), json!({"endpoints": [], "metrics": true})]));
+        }
     }
 
     #[test]
@@ -226,13 +255,17 @@ mod tests {
             limit(),
             proptest::option::of(0u64..100),
             priority,
+            any::<bool>(),
         )
-            .prop_map(|(names, max_concurrent, requests_per_minute, max_body, priority)| Grant {
-                endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
-                max_concurrent,
-                requests_per_minute,
-                max_body,
-                priority,
+            .prop_map(|(names, max_concurrent, requests_per_minute, max_body, priority, metrics)| {
+                Grant {
+                    endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
+                    max_concurrent,
+                    requests_per_minute,
+                    max_body,
+                    priority,
+                    metrics,
+                }
             })
     }
 
@@ -249,7 +282,7 @@ mod tests {
             let both = a.or(b);
             prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
             prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
-            prop_assert!(both.priority >= a.priority);
+            prop_assert!(both.priority >= a.priority && both.metrics >= a.metrics);
         }
     }
 }

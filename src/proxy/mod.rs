@@ -6,12 +6,16 @@ mod forward;
 pub mod headers;
 mod live;
 mod pace;
+mod port;
 mod refuse;
 mod rules;
+mod scrape;
 mod serve;
 mod upload;
 mod wire;
 
 pub use live::{Live, Request, Session};
+pub use port::{Drained, Port};
 pub use rules::Rules;
-pub use serve::{Drained, Proxy};
+pub use scrape::{Scrapes, Text};
+pub use serve::Proxy;

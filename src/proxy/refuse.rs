@@ -54,6 +54,7 @@ impl Failure {
         match self {
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
+            Failure::Refused(Refusal::NotMetrics) => StatusCode::NOT_FOUND,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
             Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -134,8 +135,8 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         match self {
-            Failure::Refused(Refusal::Method(endpoint)) => {
-                if let Ok(methods) = HeaderValue::from_str(&endpoint.allow()) {
+            Failure::Refused(refusal @ Refusal::Method(_)) => {
+                if let Ok(methods) = HeaderValue::from_str(&refusal.allow()) {
                     headers.insert(ALLOW, methods);
                 }
             }

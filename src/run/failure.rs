@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::auth;
+use crate::auth::{self, Found};
 use crate::config::Config;
 use crate::tsnet::Error;
 
@@ -10,6 +10,9 @@ const LOGIN: &str = "remote-ollama-proxy login";
 
 /// The words of Go's crypto/x509 for a certificate outside of its time.
 const NOT_YET_VALID: &str = "certificate has expired or is not yet valid";
+
+/// The words of the library for a state folder that another process holds.
+const IN_USE: &str = "is in use by another node";
 
 /// Why the proxy does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +37,16 @@ pub enum Failure {
 pub(super) fn explain(error: Error, config: &Config) -> Failure {
     let found = &config.node.credential;
     let way_out = match &error {
-        Error::LoginNeeded { .. } if found.credential().is_none() => {
-            format!(
+        Error::LoginNeeded { .. } if found.credential().is_none() => match found {
+            Found::NoFile(path) => format!(
+                "the file with its key, {}, does not exist: put an auth key there, or log the node in with `{LOGIN}`",
+                path.display()
+            ),
+            _ => format!(
                 "no auth key was found: log the node in with `{LOGIN}`, or make a key in the tailnet's admin console and set {} or node.auth_key_file",
                 auth::ENV
-            )
-        }
+            ),
+        },
         Error::KeyExpired { .. } if found.credential().is_none() => {
             format!("log the node in with `{LOGIN}`, or start with a new auth key")
         }
@@ -64,6 +71,8 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
         Error::LoggingRequired => {
             "turn the requirement off in the tailnet, or use another tailnet".to_owned()
         }
+        // The library's words end with what to do, but do not know where the folder is set.
+        Error::StateUnusable { reason } if reason.contains(IN_USE) => "node.state_dir names it".to_owned(),
         Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
         _ => "the tailnet node does not work".to_owned(),
     };

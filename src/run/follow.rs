@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use super::expiry::Expiry;
 use super::situation;
 use crate::audit::Journal;
-use crate::proxy::Proxy;
+use crate::proxy::Port;
 use crate::settings::Settings;
 use crate::tailnet::{Member, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
@@ -17,12 +17,30 @@ use crate::tsnet::{Error, Event, Node, Status};
 /// alone, such as the expiry of a peer's key.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// A port of the node: the connections there, and who may have one.
+pub(super) struct Watched {
+    number: u16,
+    port: Port,
+    roster: watch::Sender<Arc<Vec<Member>>>,
+}
+
+impl Watched {
+    pub(super) fn new(number: u16, port: Port) -> Self {
+        Watched { number, port, roster: watch::Sender::default() }
+    }
+
+    /// Everybody in the netmap, as of the last change, and whether they may connect to this port.
+    pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
+        self.roster.subscribe()
+    }
+}
+
 /// Follows one node.
 pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
-    proxy: Proxy,
-    roster: watch::Sender<Arc<Vec<Member>>>,
+    ports: Vec<Watched>,
+    /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
     changed: Notify,
     expiry: Mutex<Expiry>,
@@ -30,20 +48,16 @@ pub(super) struct Follower {
 
 impl Follower {
     /// `status` is that of the node, which has just come up.
-    pub(super) fn new(settings: Arc<Settings>, node: Arc<Node>, proxy: Proxy, status: &Status) -> Self {
-        let situation = watch::Sender::new(situation::first(status));
-        let (roster, changed, expiry) = Default::default();
-        Follower { settings, node, proxy, roster, situation, changed, expiry }
-    }
-
-    /// Everybody in the netmap, as of the last change.
-    pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
-        self.roster.subscribe()
-    }
-
-    /// How the node stands, as of the last event.
-    pub(super) fn situation(&self) -> watch::Receiver<Situation> {
-        self.situation.subscribe()
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        node: Arc<Node>,
+        ports: Vec<Watched>,
+        situation: watch::Sender<Situation>,
+        status: &Status,
+    ) -> Self {
+        situation.send_replace(situation::first(status));
+        let (changed, expiry) = Default::default();
+        Follower { settings, node, ports, situation, changed, expiry }
     }
 
     /// Returns what the node can't go on with.
@@ -116,13 +130,15 @@ impl Follower {
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;
-            match self.node.members(config.port, &access.capability).await {
-                Ok(members) => {
-                    self.proxy.judge(&members);
-                    journal.observe(access.mode, &members);
-                    self.roster.send_replace(Arc::new(members));
+            for Watched { number, port, roster } in &self.ports {
+                match self.node.members(*number, &access.capability).await {
+                    Ok(members) => {
+                        port.judge(&members);
+                        journal.observe(*number, access.mode, &members);
+                        roster.send_replace(Arc::new(members));
+                    }
+                    Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
                 }
-                Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
             }
             tokio::select! {
                 () = self.changed.notified() => {}

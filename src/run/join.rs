@@ -5,12 +5,15 @@ use std::time::Duration;
 use crate::auth::{Credential, Found, Keychain};
 use crate::config::{Config, StartOffline};
 use crate::secret::Secret;
-use crate::tsnet::{Builder, Error, Event, Node, Status};
+use crate::tsnet::{Builder, Error, Event, Events, Node, Status};
 
 use super::failure::{Failure, explain};
 
 /// How long the keychain may take: a person may have to unlock it, and there may be nobody.
 const KEYCHAIN: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether a node has started.
+const STARTING: Duration = Duration::from_millis(50);
 
 /// A login that waits for somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +24,12 @@ pub enum Wait<'a> {
     Approval,
 }
 
-/// A node that is up.
-pub(super) async fn join(config: &Config) -> Result<(Node, Status), Failure> {
-    let (node, joined) = attempt(config).await?;
+/// A node that is up. Until then `meanwhile` runs, with events of the node that is coming up.
+pub(super) async fn join(
+    config: &Config,
+    meanwhile: impl AsyncFnMut(Events) -> Failure,
+) -> Result<(Node, Status), Failure> {
+    let (node, joined) = attempt(config, meanwhile).await?;
     joined.map(|status| (node, status)).map_err(|error| explain(error, config))
 }
 
@@ -32,7 +38,7 @@ pub(super) async fn join(config: &Config) -> Result<(Node, Status), Failure> {
 /// # Errors
 /// See [`Failure`]; a key that is refused is one, wherever it was found.
 pub async fn login(config: &Config, tell: impl Fn(Wait<'_>)) -> Result<Status, Failure> {
-    let (node, joined) = attempt(config).await?;
+    let (node, joined) = attempt(config, async |_| std::future::pending().await).await?;
     let status = match joined {
         Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. } | Error::ApprovalPending)
             if config.node.credential.credential().is_none() =>
@@ -71,22 +77,38 @@ async fn logged_in(node: &Node, tell: impl Fn(Wait<'_>), deadline: Duration) -> 
 
 /// Has a node come up. The keychain is asked only once the tailnet asks for a key: it may have to be
 /// unlocked, and a stored node needs none.
-async fn attempt(config: &Config) -> Result<(Node, Result<Status, Error>), Failure> {
-    let up = async |node: Node| {
-        let joined = node.up(config.node.up_timeout).await;
-        (node, joined)
+async fn attempt(
+    config: &Config,
+    mut meanwhile: impl AsyncFnMut(Events) -> Failure,
+) -> Result<(Node, Result<Status, Error>), Failure> {
+    let mut up = async |node: Node| {
+        let joined = tokio::select! {
+            joined = node.up(config.node.up_timeout) => joined,
+            failure = async { meanwhile(started(&node).await).await } => return Err(failure),
+        };
+        Ok((node, joined))
     };
     let build =
         |credential: Option<&Credential>| build(config, credential).map_err(|error| explain(error, config));
     let found = &config.node.credential;
-    let (node, joined) = up(build(found.credential())?).await;
+    let (node, joined) = up(build(found.credential())?).await?;
     let Found::Keychain(keychain) = found else { return Ok((node, joined)) };
     if !matches!(joined, Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. })) {
         return Ok((node, joined));
     }
     let Some(credential) = credential(keychain, config).await else { return Ok((node, joined)) };
     node.close().await; // it holds the state folder
-    Ok(up(build(Some(&credential))?).await)
+    up(build(Some(&credential))?).await
+}
+
+/// The events of a node, as soon as it has started and so holds the state folder, which it does not tell.
+async fn started(node: &Node) -> Events {
+    loop {
+        match node.events().await {
+            Ok(events) => return events,
+            Err(_) => tokio::time::sleep(STARTING).await,
+        }
+    }
 }
 
 /// The key in the keychain, if it can be used; a person can still log the node in.

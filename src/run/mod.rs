@@ -13,15 +13,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
-use crate::proxy::{Drained, Proxy};
+use crate::proxy::{Drained, Proxy, Scrapes, Text};
 use crate::settings::Settings;
-use crate::tsnet::Status;
+use crate::tailnet::Tailnet;
+use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
 use failure::explain;
-use follow::Follower;
+use follow::{Follower, Watched};
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
@@ -46,21 +48,54 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             "node.start_offline = \"cached\": until the control server answers, whoever the tailnet let in when it was last heard of is let in"
         );
     }
+    let word = Arc::new(Word::new(settings.configs()));
+    let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
+    let own = Watched::new(config.port, proxy.port().clone());
+    let beside = proxy.port().another();
+    let metrics = config.metrics_port.map(|number| Watched::new(number, beside.clone()));
+    let situation = watch::Sender::new(situation::joining());
+    let admin = Arc::new(Admin {
+        settings: Arc::clone(&settings),
+        proxy: proxy.clone(),
+        roster: own.roster(),
+        metrics_roster: metrics.as_ref().map(Watched::roster),
+        node: situation.subscribe(),
+        started: since,
+    });
+    let ports = [own].into_iter().chain(metrics).collect();
+    let mut closed = Some(Arc::clone(&admin));
+    let meanwhile = async |mut events: Events| {
+        if let Err(failure) = open(&mut closed) {
+            return failure;
+        }
+        while let Some(event) = events.next().await {
+            // Its states on the way, such as NeedsLogin before it has shown its key, are nobody's business.
+            if let Event::Health(_) = event {
+                situation.send_modify(|known| situation::note(known, &event));
+            }
+        }
+        std::future::pending().await
+    };
     let (node, status) = tokio::select! {
-        joined = join::join(config) => joined?,
+        joined = join::join(config, meanwhile) => joined?,
         () = stop.wait() => return Ok(()),
         never = be_patient(config) => match never {},
     };
+    open(&mut closed)?; // it may have been up at once
     let node = Arc::new(node);
     let listener = node.listen(config.port).await.map_err(explain)?;
+    let metrics_listener = match config.metrics_port {
+        Some(port) => Some(node.listen(port).await.map_err(explain)?),
+        None => None,
+    };
 
     settings.named(status.dns_name.clone(), status.addresses.clone());
-    let word = Word::new(Arc::clone(&node), settings.configs());
-    let proxy = Proxy::new(settings.rules(), Arc::new(word));
+    word.ask_of(Arc::clone(&node));
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
         port = config.port,
+        metrics_port = config.metrics_port,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
         ms = started.elapsed().as_millis() as u64,
@@ -68,21 +103,25 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), proxy.clone(), &status);
-    let admin = Admin {
-        settings: Arc::clone(&settings),
-        proxy: proxy.clone(),
-        roster: follower.roster(),
-        node: follower.situation(),
-        started: since,
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, situation, &status);
+    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(admin));
+    let scrapes = async {
+        match metrics_listener {
+            Some(listener) => scrapes.serve(listener).await,
+            None => std::future::pending().await,
+        }
     };
-    let admin = admin.start().map_err(Failure::Admin)?;
+    let (fail, ended) = oneshot::channel();
+    // To the last request: whoever loses access loses it while the others are waited for, too.
+    let following = async {
+        let _ = fail.send(follower.run().await);
+        std::future::pending().await
+    };
     let mut failed = None;
     let told = async {
         tokio::select! {
             () = stop.wait() => {}
-            error = follower.run() => failed = Some(error),
-            never = reload_on_signal(&settings, hangup) => match never {},
+            error = ended => failed = error.ok(),
         }
         let deadline = settings.config().drain_timeout;
         tracing::info!(?deadline, "stopping: running requests may end");
@@ -93,11 +132,30 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             () = tokio::time::sleep(settings.config().drain_timeout) => {}
         }
     };
-    let Drained { cut } = proxy.serve(listener, told, deadline).await.map_err(Failure::Listener)?;
-    admin.abort();
+    let served = tokio::select! {
+        served = proxy.serve(listener, told, deadline) => served,
+        // For as long as the proxy serves.
+        ended = scrapes => ended.map(|never| match never {}),
+        never = following => match never {},
+        never = reload_on_signal(&settings, hangup) => match never {},
+    };
+    let Drained { cut } = served.map_err(Failure::Listener)?;
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// Looked up whenever somebody reads them.
+fn metrics_of(admin: Arc<Admin>) -> Text {
+    Box::new(move || {
+        let admin = Arc::clone(&admin);
+        Box::pin(async move { admin.metrics().await })
+    })
+}
+
+/// Has the admin socket answer, unless it does already. The state folder must be this process's.
+fn open(admin: &mut Option<Arc<Admin>>) -> Result<(), Failure> {
+    admin.take().map_or(Ok(()), Admin::start).map_err(Failure::Admin)
 }
 
 /// SIGHUP; from now on it no longer ends the process.

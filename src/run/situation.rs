@@ -3,6 +3,11 @@
 use crate::tailnet::Situation;
 use crate::tsnet::{Event, Status};
 
+/// Of a node that is still to come up.
+pub(super) fn joining() -> Situation {
+    Situation { state: "Starting".to_owned(), ..Situation::default() }
+}
+
 /// Of a node that has just come up.
 pub(super) fn first(status: &Status) -> Situation {
     Situation {

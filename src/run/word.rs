@@ -1,7 +1,7 @@
 //! The tailnet's word on a peer, from the node.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -11,21 +11,27 @@ use crate::peer::Peer;
 use crate::tailnet::{Tailnet, Verdict};
 use crate::tsnet::{Error, Node};
 
-/// Asks the node's live packet filter.
+/// Asks the node's live packet filter. Until there is a node nobody is admitted.
 pub(super) struct Word {
-    node: Arc<Node>,
+    node: OnceLock<Arc<Node>>,
     config: watch::Receiver<Arc<Config>>,
 }
 
 impl Word {
-    pub(super) fn new(node: Arc<Node>, config: watch::Receiver<Arc<Config>>) -> Self {
-        Word { node, config }
+    pub(super) fn new(config: watch::Receiver<Arc<Config>>) -> Self {
+        Word { node: OnceLock::new(), config }
+    }
+
+    /// From now on this node is asked; there is but one.
+    pub(super) fn ask_of(&self, node: Arc<Node>) {
+        let _ = self.node.set(node);
     }
 
     fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
+        let node = self.node.get().ok_or(Error::Closed)?;
         let src = peer.addr.ip();
-        let admitted = self.node.check_access(src, local)?;
-        let mut granted = self.node.capabilities(src, local)?;
+        let admitted = node.check_access(src, local)?;
+        let mut granted = node.capabilities(src, local)?;
         let grants = match granted.get_mut(&self.config.borrow().access.capability).map(Value::take) {
             Some(Value::Array(values)) => values,
             _ => Vec::new(),

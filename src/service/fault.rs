@@ -15,7 +15,7 @@ pub enum Fault {
         reason: io::Error,
     },
     /// The manager said no.
-    #[error("`{command}` failed with {code}: {said}{hint}")]
+    #[error("the service manager refuses: {said}{hint} (`{command}` failed with {code})")]
     Refused {
         /// What was asked.
         command: String,

@@ -120,10 +120,16 @@ fn evaluate(text: &str) {
             return;
         }
     };
-    let target =
-        |device| Target { device, port: 443, capability: CAPABILITY.to_owned(), access: Access::Network };
+    let target = |device| Target {
+        device,
+        port: 443,
+        metrics: Some(80),
+        capability: CAPABILITY.to_owned(),
+        access: Access::Network,
+    };
     for device in [Device::tagged(["tag:a", "tag:b"]), Device::of_user("anna@x.y"), Device::tagged([""; 0])] {
-        for row in policy.reach(&target(device)).reach {
+        let report = policy.reach(&target(device));
+        for row in report.reach.iter().chain(&report.metrics) {
             assert!(!row.through.is_empty(), "{} gets in through nothing: {text}", row.source);
         }
     }

@@ -41,9 +41,17 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
     assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
-    // What it prints it accepts.
-    let checked = acl("", &["--check", "-"], &text(&output));
-    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    // What it prints it accepts, and lets the clients ask.
+    for config in ["", "access.mode = \"grants\"\n", "access.mode = \"grants\"\nmetrics.port = 9090\n"] {
+        let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
+        assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+        let told = text(&checked);
+        assert!(
+            told.contains("may ask whatever the node allows") && !told.contains("to think about"),
+            "{told}"
+        );
+        assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
+    }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
     assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");
     assert!(json["tagOwners"]["tag:ai-ci"].is_array() && json["tests"].is_array(), "{json}");
@@ -65,6 +73,38 @@ fn a_sound_file_is_told_as_a_table() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("to think about"), "{text}");
+}
+
+#[test]
+fn the_port_for_the_metrics_has_a_table_of_its_own() {
+    let grant = |tag: &str, more: &str| {
+        format!("{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:9090\"]{more}}}")
+    };
+    let app =
+        ", \"app\": {\"remote-ollama-proxy.internal/cap/ollama\": [{\"endpoints\": [], \"metrics\": true}]}";
+    let policy = format!(
+        "{{\"tagOwners\": {{\"tag:ai-server\": [], \"tag:a\": [], \"tag:b\": []}}, \"grants\": [{}, {}]}}",
+        grant("tag:a", app),
+        grant("tag:b", "")
+    );
+    let output = acl("metrics.port = 9090\n", &["--check", "-"], &policy);
+    let told = text(&output);
+    for part in [
+        "who reaches tag:ai-server on tcp:11434\n  nobody\n",
+        "who reaches it on tcp:9090, for the metrics\n  tag:a  through grants[0] (line 1)\n         may read them\n",
+        "may not read them: no grant has \"metrics\": true",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("is enough") && !told.contains("no connection to use it on"), "{told}");
+    let json: Value =
+        serde_json::from_str(&text(&acl("metrics.port = 9090\n", &["--check", "-", "--json"], &policy)))
+            .unwrap();
+    assert_eq!(json["metrics"][0]["rights"]["metrics"], true);
+    assert_eq!(
+        (&json["target"]["metrics_port"], &json["reach"]),
+        (&Value::from(9090), &Value::Array(vec![]))
+    );
 }
 
 #[test]
@@ -111,6 +151,18 @@ fn what_is_wrong_is_told_with_exit_code_1() {
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["a@b.c"], "dst": ["tag:ai-server"],
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
             &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
+        ),
+        // What a new tailnet has. No test of the file fails, and everybody is in.
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
+            &["  *  through grants[0]", "* lets in everything in the tailnet"],
+        ),
+        // No entry alone lets everybody in.
+        (
+            r#"{"tagOwners": {"tag:ai-server": []}, "grants": [
+                {"src": ["autogroup:member"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
+                {"src": ["autogroup:tagged"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#,
+            &["every device of the tailnet is let in, by autogroup:member, autogroup:tagged together"],
         ),
     ] {
         let output = acl("", &["--check", "-"], policy);

@@ -7,7 +7,7 @@ use remote_ollama_proxy::policy::Access;
 use crate::admits::with;
 
 fn target(device: Device) -> Target {
-    Target { device, port: 11434, capability: CAPABILITY.to_owned(), access: Access::Network }
+    Target { device, port: 11434, metrics: None, capability: CAPABILITY.to_owned(), access: Access::Network }
 }
 
 fn server() -> Target {
@@ -146,9 +146,33 @@ fn what_is_too_wide_is_said() {
         (grant("autogroup:shared", tcp), vec![WideSource]),
         (grant("lab", tcp), vec![WideSource, ReachesOthers]),
         // The node is in the source as well.
-        (grant("*", tcp), vec![WideSource, ReachesOthers]),
-        (grant("0.0.0.0/0", tcp), vec![WideSource, ReachesOthers]),
+        (grant("*", tcp), vec![Anybody, ReachesOthers]),
+        (grant("0.0.0.0/0", tcp), vec![Anybody, ReachesOthers]),
+        (grant("100.64.0.0/10", tcp), vec![Anybody, ReachesOthers]),
+        (grant("fd7a:115c:a1e0::/48", tcp), vec![Anybody, ReachesOthers]),
+        (grant("100.64.0.0/11", tcp), vec![WideSource, ReachesOthers]),
         (grant("autogroup:tagged", tcp), vec![WideSource, ReachesOthers]),
+        // Two halves that are everybody together, in one entry and in two; and nearly so.
+        (
+            grant("autogroup:member\", \"autogroup:tagged", tcp),
+            vec![Anybody, WideSource, WideSource, ReachesOthers],
+        ),
+        (
+            grant("100.64.0.0/11\", \"100.96.0.0/11", tcp),
+            vec![Anybody, WideSource, WideSource, ReachesOthers],
+        ),
+        (
+            format!("{}, {}", grant("fd7a:115c:a1e0:8000::/49", tcp), grant("fd7a:115c:a1e0::/49", tcp)),
+            vec![Anybody, WideSource, WideSource, ReachesOthers, ReachesOthers],
+        ),
+        (
+            format!("{}, {}", grant("autogroup:tagged", tcp), grant("autogroup:member", "tcp:22")),
+            vec![WideSource, OtherPorts, ReachesOthers],
+        ),
+        (
+            format!("{}, {}", grant("100.64.0.0/11", tcp), grant("100.96.0.1-100.127.255.255", tcp)),
+            vec![WideSource, WideSource, ReachesOthers, ReachesOthers],
+        ),
         (grant("tag:client", "11434"), vec![OtherPorts]),
         (grant("tag:client", "tcp:11434-11435"), vec![OtherPorts]),
         (grant("tag:client", "*"), vec![OtherPorts]),

@@ -13,6 +13,7 @@ fn target() -> Target {
     Target {
         device: Device::tagged([TAGS[0]]),
         port: 11434,
+        metrics: None,
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
     }
@@ -54,6 +55,30 @@ fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
         let code = line.split("//").next().unwrap();
         assert!(!code.contains('*'), "a wildcard: {line}");
     }
+}
+
+/// The sample with its example for the metrics taken in: the lines where a comment has no blank.
+fn with_metrics() -> String {
+    let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
+    assert!(SAMPLE.lines().filter(commented).count() > 10);
+    let line = |line: &str| if commented(&line) { line.replacen("//", "", 1) } else { line.to_owned() };
+    SAMPLE.lines().map(|l| line(l) + "\n").collect()
+}
+
+#[test]
+fn its_example_lets_one_tag_read_the_metrics_and_do_nothing_else() {
+    let policy = parse(&with_metrics()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(policy.failures(), []);
+    assert!(policy.expectations() > parse(SAMPLE).unwrap().expectations());
+    let report = policy.reach(&Target { metrics: Some(9090), ..target() });
+    assert_eq!(report.warnings, []);
+    assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES);
+    let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
+    let [("tag:ai-metrics", Some(rights))] = readers[..] else { panic!("{readers:?}") };
+    assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
+    // A node without the port is told of what the entry opens in vain.
+    let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
+    assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork]);
 }
 
 #[test]
@@ -150,18 +175,31 @@ fn without_its_guest_it_is_in_order() {
 
 #[test]
 fn the_lines_to_paste_are_a_policy_that_closes_too() {
-    for (tag, port) in [("tag:ai-server", 11434), ("tag:gpu-1", 22), ("tag:x", 80)] {
-        let lines = lines(tag, port, CAPABILITY);
+    for (tag, port, metrics, access) in [
+        ("tag:ai-server", 11434, None, Access::Network),
+        ("tag:gpu-1", 22, Some(80), Access::Grants),
+        ("tag:x", 80, Some(9090), Access::Network),
+        ("tag:y", 443, Some(22), Access::Grants),
+    ] {
+        let target = Target { device: Device::tagged([tag]), port, metrics, access, ..target() };
+        let lines = lines(tag, &target);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);
-        let target = Target { device: Device::tagged([tag]), port, ..target() };
         let report = policy.reach(&target);
         assert_eq!(report.warnings, []);
-        assert_eq!(
-            report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(),
-            ["tag:ai-client", "tag:ai-ci"]
-        );
-        for i in 0..2 {
+        let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
+        assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
+        // The first one may ask whatever the node allows.
+        assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
+        let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
+        match (metrics, &readers[..]) {
+            (None, []) => {}
+            (Some(_), [("tag:ai-metrics", Some(rights))]) => {
+                assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
+            }
+            _ => panic!("{readers:?}"),
+        }
+        for i in 0..lines.grants.len() {
             for (key, wide) in [("src", "*"), ("dst", "*"), ("ip", "*")] {
                 let mut policy = json!(lines);
                 policy["grants"][i][key] = json!([wide]);

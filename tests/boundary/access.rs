@@ -94,9 +94,9 @@ async fn a_peer_that_became_somebody_else_is_cut() {
     proxy.has(1).await;
     let mut roster = proxy.word.roster();
     roster[0].user = Some("mallory@example.com".to_owned());
-    assert_eq!(proxy.proxy.judge(&roster), 1);
+    assert_eq!(proxy.proxy.port().judge(&roster), 1);
     assert!(client.rest().await.is_empty());
-    assert_eq!(proxy.proxy.judge(&[]), 0);
+    assert_eq!(proxy.proxy.port().judge(&[]), 0);
 }
 
 #[tokio::test]

@@ -224,6 +224,24 @@ async fn too_much_head_is_refused() {
     assert!(ollama.untouched().await);
 }
 
+/// docs/troubleshooting.md, "No request": what no request can be made of is answered with a status and no words.
+#[tokio::test]
+async fn what_is_no_request_gets_an_empty_answer() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for (head, status) in [
+        (format!("GET /api/tags HTTP/1.1\r\n{HOST}{}\r\n", "X: y\r\n".repeat(100)), 431),
+        (format!("GET /api/tags HTTP/1.2\r\n{HOST}\r\n"), 400),
+        (format!("GET /api/tags HTTP/1.1\r\nX : y\r\n{HOST}\r\n"), 400),
+    ] {
+        let mut client = proxy.client().await;
+        client.send(&head).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.text()), (status, ""), "{head}");
+    }
+    assert!(ollama.untouched().await);
+}
+
 #[tokio::test]
 async fn absolute_and_other_forms_of_target_are_refused() {
     let ollama = Ollama::new().await;

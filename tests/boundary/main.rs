@@ -13,6 +13,7 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod matrix;
+mod metrics;
 mod pace;
 mod pairing;
 mod queue;

@@ -39,7 +39,7 @@ pub(crate) fn peer() -> Peer {
     }
 }
 
-struct Memory(mpsc::Receiver<Accepted<DuplexStream>>);
+pub(crate) struct Memory(pub(crate) mpsc::Receiver<Accepted<DuplexStream>>);
 
 impl Listen for Memory {
     type Io = DuplexStream;
@@ -144,33 +144,7 @@ impl Running {
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
-        let (client, near) = tokio::io::duplex(64 << 10);
-        let (far, io) = tokio::io::duplex(64 << 10);
-        let abort = Arc::new(Notify::new());
-        let aborted = Arc::clone(&abort);
-        // The network: it can be cut by whoever holds `abort`.
-        let gone = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&gone);
-        tokio::spawn(async move {
-            let ((mut from, mut back), (mut away, mut to)) = (tokio::io::split(near), tokio::io::split(far));
-            let forth = async {
-                let _ = tokio::io::copy(&mut from, &mut to).await;
-                over.store(true, Ordering::SeqCst);
-                let _ = to.shutdown().await;
-            };
-            let back = async {
-                let _ = tokio::io::copy(&mut away, &mut back).await;
-                let _ = back.shutdown().await;
-            };
-            tokio::select! {
-                _ = async { tokio::join!(forth, back) } => {}
-                () = aborted.notified() => {}
-            }
-        });
-        let abort = Box::new(move || abort.notify_one());
-        let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
-        self.connect.send(Accepted { io, peer: peer(), local: local(), left, abort }).await.unwrap();
-        Client::new(client)
+        connect(&self.connect, local()).await
     }
 
     /// A request whose answer has begun, with a chunk `hello`, and goes on as the test has it.
@@ -219,13 +193,47 @@ impl Running {
 
     /// The tailnet's word has changed.
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.judge(&self.word.roster())
+        self.proxy.port().judge(&self.word.roster())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {
         let _ = self.stop.send(());
         self.task
     }
+}
+
+/// The peer connects to our address `local`, whose listener takes what is sent to `to`.
+pub(crate) async fn connect(
+    to: &mpsc::Sender<Accepted<DuplexStream>>,
+    local: SocketAddr,
+) -> Client<DuplexStream> {
+    let (client, near) = tokio::io::duplex(64 << 10);
+    let (far, io) = tokio::io::duplex(64 << 10);
+    let abort = Arc::new(Notify::new());
+    let aborted = Arc::clone(&abort);
+    // The network: it can be cut by whoever holds `abort`.
+    let gone = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&gone);
+    tokio::spawn(async move {
+        let ((mut from, mut back), (mut away, mut to)) = (tokio::io::split(near), tokio::io::split(far));
+        let forth = async {
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+            over.store(true, Ordering::SeqCst);
+            let _ = to.shutdown().await;
+        };
+        let back = async {
+            let _ = tokio::io::copy(&mut away, &mut back).await;
+            let _ = back.shutdown().await;
+        };
+        tokio::select! {
+            _ = async { tokio::join!(forth, back) } => {}
+            () = aborted.notified() => {}
+        }
+    });
+    let abort = Box::new(move || abort.notify_one());
+    let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
+    to.send(Accepted { io, peer: peer(), local, left, abort }).await.unwrap();
+    Client::new(client)
 }
 
 /// Ollama's place taken by the test.

@@ -42,10 +42,29 @@ fn a_config_that_somebody_names_must_be_there() {
             let ended = home.run(&[command, "--config", path, "--port", "0"]);
             let expected = format!(
                 "{path}: {reason}\n--port: listen.port = 0: a port is 1 to 65535\n\
-                 remote-ollama-proxy: 2 faults in the config: nothing was started\n"
+                 remote-ollama-proxy: 2 faults in the config: nothing was done\n"
             );
             assert_eq!((ended.code, ended.err), (Some(78), expected));
         }
+    }
+}
+
+#[test]
+fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
+    let home = Home::new();
+    let file = home.write("c.toml", "listen.port = 0");
+    let state = home.path().join("state");
+    for command in [&["status"][..], &["top"], &["who"], &["cancel", "1"]] {
+        let ended = home.run(&[command, &["--config", file.to_str().unwrap()]].concat());
+        assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
+        assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
+    }
+    // The way out gets as far as the socket; `top` wants a terminal first.
+    let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
+    for command in [&["status"][..], &["who"], &["cancel", "1"]] {
+        let ended = home.run(&[command, &around].concat());
+        assert_eq!(ended.code, Some(exit::UNAVAILABLE.into()), "{ended:?}");
+        assert!(ended.err.contains("another state folder, name that: --state-dir DIR"), "{ended:?}");
     }
 }
 
@@ -88,22 +107,61 @@ fn version_says_what_it_is_made_of() {
 }
 
 #[test]
-fn help_names_every_flag_variable_and_exit_code() {
+fn help_names_the_flags_and_exit_codes_that_a_command_has() {
     let home = Home::new();
-    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["help", "run"]] {
+    let flags = ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"];
+    let (all, node): (Vec<_>, _) =
+        (exit::TABLE.iter().map(|(code, _)| *code).collect(), [67, 69, 73, 77, 78]);
+    for (args, shown, codes) in [
+        (&["--help"][..], &[][..], &all[..]),
+        (&["run", "--help"], &flags, &node),
+        (&["help", "run"], &flags, &node),
+        (&["check", "--help"], &flags, &[78]),
+        (&["status", "--help"], &["config", "state-dir"], &[69, 77, 78]),
+        (&["cancel", "--help"], &["config", "state-dir"], &[69, 78]),
+        (&["key", "set", "--help"], &["config", "hostname"], &[69, 78]),
+        (&["acl", "--help"], &["config", "port"], &[78]),
+        (&["service", "status", "--help"], &[], &[3, 4, 67, 71]),
+    ] {
         let ended = home.run(args);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-        for (code, meaning) in exit::TABLE {
-            let line = format!("{code:>2} {}\n", meaning.trim().trim_end_matches('.'));
-            assert!(ended.out.replace("  ", " ").contains(&line), "{args:?} {line} {}", ended.out);
-        }
-        for name in ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"] {
+        let table = ended.out.split_once("Exit codes:\n").unwrap().1.lines();
+        let listed: Vec<u8> =
+            table.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
+        let usual = if codes == all { &[][..] } else { &[0, 1, 2] };
+        assert_eq!(listed, [usual, codes].concat(), "{args:?}");
+        for name in flags {
             let variable = name.to_uppercase().replace('-', "_");
             let both = [format!("--{name} <"), format!("[env: REMOTE_OLLAMA_PROXY_{variable}]")];
-            assert_eq!(both.iter().all(|text| ended.out.contains(text)), args.len() == 2, "{}", ended.out);
+            let there = both.map(|text| ended.out.contains(&text));
+            assert_eq!(there, [shown.contains(&name); 2], "{args:?} {name} {}", ended.out);
         }
     }
+    let ended = home.run(&["--help"]);
+    for (code, meaning) in exit::TABLE {
+        let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
+        assert!(ended.out.contains(&line), "{line} {}", ended.out);
+    }
+    // One that is not shown is taken all the same.
+    assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));
+}
+
+/// The order in which somebody needs them.
+#[test]
+fn help_lists_the_commands_from_the_first_to_the_rare() {
+    let help = Home::new().run(&["--help"]).out;
+    let place =
+        |command: &str| help.find(&format!("\n  {command} ")).unwrap_or_else(|| panic!("{command} {help}"));
+    let order = ["init", "doctor", "run", "service", "status", "top", "reload", "check", "version"];
+    assert!(order.map(place).is_sorted(), "{help}");
+}
+
+#[test]
+fn completions_without_a_shell_name_the_shells() {
+    let ended = Home::new().run(&["completions"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+    assert!(ended.err.contains("bash, elvish, fish, powershell, zsh"), "{}", ended.err);
 }
 
 #[test]
@@ -161,4 +219,10 @@ fn run_as_root_has_to_be_meant() {
         assert_eq!(invalid(&["run"], Some(word)).code, Some(2), "{word:?}");
     }
     assert_eq!(invalid(&["check"], None).code, Some(78));
+    #[cfg(feature = "tailnet")]
+    for command in ["login", "logout"] {
+        for (args, code) in [(&[command][..], alone), (&[command, "--as-root"], exit::CONFIG)] {
+            assert_eq!(invalid(args, None).code, Some(code.into()), "{args:?}");
+        }
+    }
 }

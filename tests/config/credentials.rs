@@ -17,7 +17,7 @@ fn the_key_files_faults_come_with_the_others() {
         "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so others can read it: chmod 600 '{key}'\n\
          {file}:2: node.auth_key_file = '~/a key': is empty, but must hold one line with the auth key\n\
          {file}:4: listen.port = 0: a port is 1 to 65535\n\
-         remote-ollama-proxy: 3 faults in the config: nothing was started\n"
+         remote-ollama-proxy: 3 faults in the config: nothing was done\n"
     );
     assert_eq!((ended.code, ended.err.as_str()), (Some(78), expected.as_str()));
 }
@@ -100,4 +100,38 @@ fn what_is_no_key_is_not_stored() {
         assert!(ended.err.contains(said) && !ended.err.contains("HIDDEN"), "{ended:?}");
     }
     assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
+}
+
+/// On a terminal of the test's own.
+#[test]
+fn who_stops_typing_a_key_sees_again_what_he_types() {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    let home = Home::new();
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let name = ptsname(&keyboard, Vec::new()).unwrap();
+    let terminal = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let is_shown = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
+    for stop in [Signal::INT, Signal::TERM] {
+        let mut command = home.command(&["key", "set"]);
+        command.stdin(terminal.try_clone().unwrap()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = child.stderr.take().unwrap();
+        let mut prompt = vec![0; "Auth key or OAuth client secret (it is not shown):\n".len()];
+        said.read_exact(&mut prompt).unwrap();
+        assert!(!is_shown());
+        kill_process(Pid::from_child(&child), stop).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(is_shown());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("nothing was stored"), "{rest}");
+    }
 }

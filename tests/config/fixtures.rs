@@ -21,7 +21,7 @@ fn invalid() {
         assert_eq!((ended.code, ended.out.as_str()), (Some(78), ""), "{}: {}", file.display(), ended.err);
         let n = expected.lines().count();
         let s = if n == 1 { "" } else { "s" };
-        let end = format!("remote-ollama-proxy: {n} fault{s} in the config: nothing was started\n");
+        let end = format!("remote-ollama-proxy: {n} fault{s} in the config: nothing was done\n");
         assert_eq!(ended.err, expected + &end, "{}", file.display());
     }
 }

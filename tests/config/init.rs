@@ -42,6 +42,9 @@ fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
     assert_eq!(checked.code, Some(0), "{}", checked.err);
     assert!(checked.out.contains("remote-ollama-proxy/key does not exist"), "{}", checked.out);
 
+    // Root is told that it may not run what it has just set up.
+    assert_eq!(ended.out.contains("--as-root"), rustix::process::geteuid().is_root(), "{}", ended.out);
+
     // The command that it shows for the key is one.
     let command = ended.out.lines().find(|line| line.contains("umask")).unwrap().trim();
     let mut shell = std::process::Command::new("sh");

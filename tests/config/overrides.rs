@@ -65,7 +65,7 @@ fn a_fault_names_the_flag_or_the_variable() {
         for (ended, source) in [(by_flag, flag), (by_variable, variable.as_str())] {
             assert_eq!(ended.code, Some(78), "{ended:?}");
             assert!(ended.err.starts_with(&format!("{source}: {key} = {shown}: ")), "{}", ended.err);
-            assert!(ended.err.ends_with("1 fault in the config: nothing was started\n"), "{}", ended.err);
+            assert!(ended.err.ends_with("1 fault in the config: nothing was done\n"), "{}", ended.err);
         }
     }
 }

@@ -8,6 +8,10 @@ use crate::Home;
 
 const COMMANDS: &[&str] = &[
     "run",
+    #[cfg(feature = "tailnet")]
+    "login",
+    #[cfg(feature = "tailnet")]
+    "logout",
     "key",
     "check",
     "status",
@@ -66,7 +70,9 @@ fn every_command_has_a_page() {
         page(&format!("remote-ollama-proxy-{command}.1"));
     }
     for action in ["install", "uninstall", "start", "stop", "status"] {
-        page(&format!("remote-ollama-proxy-service-{action}.1"));
+        let name = format!("remote-ollama-proxy-service-{action}");
+        let head = format!("\n.TH {name} 1  \"remote-ollama-proxy {}\" ", env!("CARGO_PKG_VERSION"));
+        assert!(page(&format!("{name}.1")).contains(&head), "{head}");
     }
     let first = home.run(&["man"]);
     assert_eq!((first.code, first.out), (Some(0), page("remote-ollama-proxy.1")));

@@ -88,6 +88,26 @@ async fn what_is_wrong_is_found() {
     for check in ["state", "ollama", "reach"] {
         assert_eq!(outcome(&findings, check), "fault", "{findings:#?}");
     }
+    // It is none of the tailnet's, and told once.
+    assert_ne!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
     // A machine that has no other address than loopback can't be reached by anybody.
     assert!(["fault", "unknown"].contains(&outcome(&findings, "exposure")), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn an_expired_key_is_told_with_its_way_out_and_the_policy_is_not_blamed() {
+    let world = World::new(ollama::url(), "").await;
+    world.tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
+    let findings = soon("the expired key to be found", async {
+        loop {
+            let (_, findings) = doctor(&world.tailnet).await;
+            let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
+            if tailnet["remedy"].as_str().is_some_and(|remedy| remedy.contains("remote-ollama-proxy login")) {
+                return findings;
+            }
+        }
+    })
+    .await;
+    assert_eq!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
+    assert_eq!(outcome(&findings, "reach"), "unknown", "{findings:#?}");
 }

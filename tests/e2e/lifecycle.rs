@@ -71,7 +71,7 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
     let world = World::new(ollama::url(), "").await;
     let mut second = Start::new(&world.tailnet, ollama::url()).process();
     second.ended_with(73).await;
-    second.line(&["is in use by another node"]).await;
+    second.line(&["is in use by another node", "choose another folder: node.state_dir names it"]).await;
 
     let file = world.tailnet.dir.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -32,6 +32,7 @@ async fn somebody_logs_the_node_in_and_run_needs_no_key() {
     refused.line(&["does not know this node", "remote-ollama-proxy login"]).await;
 
     let mut login = start.command(&["login"]);
+    login.line(&["Asking the control server, for at most 1m"]).await;
     let url = shown(&mut login, &tailnet).await;
     tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
     login.line(&["logged in: remote-ollama-proxy.tailnet.test", "as anna@example.com"]).await;
@@ -119,7 +120,7 @@ async fn while_it_runs_login_and_logout_are_refused() {
     for arguments in [&["login"][..], &["logout"], &["logout", "--yes", "--all"]] {
         let mut process = start.command(arguments);
         process.ended_with(73).await;
-        process.line(&["is in use by another node"]).await;
+        process.line(&["a proxy runs as this node", "remote-ollama-proxy service stop"]).await;
     }
     assert!(start.state.join("tailscaled.state").exists() && old_journal.exists());
     assert_eq!(node(&world.tailnet).await.unwrap()["expired"], false);

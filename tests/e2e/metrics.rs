@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::http::*;
 use crate::ollama;
@@ -64,6 +65,92 @@ async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
     for made_up in ["unheard", "pull", "tiny"] {
         assert!(!text.contains(made_up), "{made_up} became a label:\n{text}");
     }
+}
+
+/// `tag:ai-metrics` may read the metrics at port 9090 if it is `let_in`; `tag:ai-ci` may connect there.
+fn policy(let_in: bool) -> Value {
+    let app = json!({"remote-ollama-proxy.internal/cap/ollama": [{"endpoints": [], "metrics": true}]});
+    let ports = |src: &str, ip: Value, app: Value| json!({"src": [src], "dst": ["tag:ai-server"], "ip": ip, "app": app});
+    let reader = if let_in { json!(["tcp:9090"]) } else { json!(["icmp:*"]) };
+    json!({
+        "tagOwners": {"tag:ai-server": [], "tag:ai-client": [], "tag:ai-ci": [], "tag:ai-metrics": []},
+        "grants": [
+            ports("tag:ai-client", json!(["tcp:11434"]), json!({})),
+            ports("tag:ai-ci", json!(["tcp:9090"]), json!({})),
+            ports("tag:ai-metrics", reader, app),
+        ],
+    })
+}
+
+#[tokio::test]
+async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
+    let mut world = World::new(ollama::url(), "metrics.port = 9090").await;
+    world.tailnet.api("PUT", "/policy", policy(true)).await;
+    world.tailnet.client("reader", &["tag:ai-metrics"]).await;
+    world.tailnet.client("ci", &["tag:ai-ci"]).await;
+    let mut clients = Vec::new();
+    for name in ["reader", "ci"] {
+        let at = world.tailnet.forward(name, "remote-ollama-proxy:9090").await;
+        clients.push(Client::new(TcpStream::connect(at).await.unwrap()));
+    }
+    let [reader, ci] = &mut clients[..] else { panic!() };
+
+    // The same as over the socket, as nothing else goes on; the states come in any order.
+    reader.send(get("/metrics")).await;
+    let (answer, own) = (reader.answer().await, world.admin("GET", "/metrics").await);
+    let sorted = |answer: &Answer| {
+        let mut lines: Vec<_> = answer.text().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!((answer.status(), sorted(&answer)), (200, sorted(&own)));
+    assert_eq!(answer.header("content-type"), own.header("content-type"));
+    assert!(checked(&answer.body).contains("remote_ollama_proxy_ollama_up gauge"));
+    // Not without the grant, nor without the port.
+    ci.send(get("/metrics")).await;
+    let answer = ci.answer().await;
+    assert_eq!(answer.status(), 403);
+    assert!(
+        answer.text().contains("metrics: true") && answer.text().contains("(rule: grant)"),
+        "{}",
+        answer.text()
+    );
+    for (from, port, ok) in
+        [("reader", 9090, true), ("reader", 11434, false), ("laptop", 11434, true), ("laptop", 9090, false)]
+    {
+        let dial = world.tailnet.dials(from, &format!("remote-ollama-proxy:{port}")).await;
+        assert_eq!(dial["ok"], ok, "{from}: {port}: {dial}");
+    }
+    // Who may is told.
+    let who = world
+        .until("the reader", "/who", |who| {
+            who["peers"].as_array().unwrap().iter().any(|p| p["metrics"] == true)
+        })
+        .await;
+    let readers = who["peers"].as_array().unwrap().iter().filter(|p| p["metrics"] == true);
+    assert_eq!(readers.map(|p| &p["node"]).collect::<Vec<_>>(), ["reader.tailnet.test"]);
+    assert_eq!((&who["metrics_port"], &who["anybody"]), (&json!(9090), &json!(false)));
+    let said = String::from_utf8(world.run("who", &[]).await.stdout).unwrap();
+    assert!(
+        said.contains("1 peer may read the metrics only\n  reader.tailnet.test (tag:ai-metrics)\n"),
+        "{said}"
+    );
+    let said = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
+    assert!(said.contains("for the metrics on port 9090"), "{said}");
+
+    // Access that goes takes the connection with it, and nobody else's.
+    world.tailnet.api("PUT", "/policy", policy(false)).await;
+    assert!(reader.rest().await.is_empty());
+    assert_eq!(world.tailnet.dials("reader", "remote-ollama-proxy:9090").await["ok"], false);
+    world.proxy.process.line(&["\"journal\"", "\"lost\"", "reader.tailnet.test", "\"port\":9090"]).await;
+    ci.send(get("/")).await;
+    assert_eq!(ci.answer().await.status(), 403);
+
+    // A port for everybody is told of, whichever it is.
+    let mut open = policy(false);
+    open["grants"][1]["src"] = json!(["*"]);
+    world.tailnet.api("PUT", "/policy", open).await;
+    world.until("everybody", "/who", |who| who["anybody"] == true).await;
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::process::Command;
 
 #[cfg(target_os = "linux")]
 use rustix::process::Signal;
-#[cfg(target_os = "linux")]
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::http::*;
 use crate::ollama;
@@ -35,9 +35,25 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
     found
 }
 
+/// `tag:ai-client` may connect to port 9090 as well, and read the metrics there.
+fn with_metrics() -> Value {
+    json!({
+        "tagOwners": {"tag:ai-server": [], "tag:ai-client": []},
+        "grants": [{
+            "src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": ["tcp:11434", "tcp:9090"],
+            "app": {"remote-ollama-proxy.internal/cap/ollama": [{"metrics": true}]},
+        }],
+    })
+}
+
 #[tokio::test]
 async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
-    let world = World::new(ollama::url(), "").await;
+    let world = World::new(ollama::url(), "metrics.port = 9090").await;
+    world.tailnet.api("PUT", "/policy", with_metrics()).await;
+    let metrics = world.tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
+    let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
+    client.send(get("/metrics")).await;
+    assert_eq!(client.answer().await.status(), 200);
     let mut client = world.connect().await;
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 200);
@@ -91,14 +107,20 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         Command::new("strace").arg("-V").output().is_ok(),
         "strace is needed: sudo apt-get install strace"
     );
-    let mut proxy = Start { key, under, ..Start::new(&tailnet, ollama::url()) }.up().await;
+    let config = "metrics.port = 9090".to_owned();
+    let mut proxy = Start { key, under, config, ..Start::new(&tailnet, ollama::url()) }.up().await;
 
+    tailnet.api("PUT", "/policy", with_metrics()).await;
     tailnet.client("laptop", &["tag:ai-client"]).await;
+    let metrics = tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
+    let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
+    client.send(get("/metrics")).await;
+    assert_eq!(client.answer().await.status(), 200);
     let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
     let body =
         json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true}).to_string();
     for request in [get("/api/tags"), post("/v1/chat/completions", &body), get("/api/pull")] {
-        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        let mut client = Client::new(TcpStream::connect(at).await.unwrap());
         client.send(request).await;
         client.answer().await;
     }

@@ -102,6 +102,20 @@ async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
     scene.world.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
 }
 
+/// Which may take as long as the config says, a day at most.
+#[tokio::test]
+async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
+    let mut scene = scene().await;
+    let (mut kept, mut lost) = (streaming(scene.world.at).await, streaming(scene.ci).await);
+    scene.open(2).await;
+    scene.world.proxy.process.signal(rustix::process::Signal::TERM);
+    scene.world.proxy.process.line(&["running requests may end"]).await;
+    scene.world.tailnet.api("PUT", "/policy", policy(&["tag:ai-client"], &json!([]))).await;
+    scene.open(1).await;
+    assert!(!lost.rest().await.ends_with(b"0\r\n\r\n"), "a clean end");
+    kept.chunk().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_narrower_grant_cuts_what_it_no_longer_has() {
     let mut scene = scene().await;

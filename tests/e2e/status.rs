@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::http::*;
 use crate::ollama;
-use crate::tailnet::World;
+use crate::tailnet::{Start, Tailnet, World};
 
 /// A request to the model that is slow.
 fn slow() -> String {
@@ -119,4 +119,62 @@ async fn without_ollama_it_is_not_ready_and_says_why() {
     let out = world.run("status", &[]).await;
     assert_eq!(out.status.code(), Some(69));
     assert!(String::from_utf8_lossy(&out.stderr).contains("no proxy runs"));
+}
+
+/// A control server that takes connections and says nothing.
+#[tokio::test]
+async fn while_it_joins_it_is_alive_and_not_ready() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tailnet = Tailnet::new().await;
+    let start = Start {
+        control: format!("http://{}", silent.local_addr().unwrap()),
+        key: Some("tskey-auth-unused".to_owned()),
+        ..Start::new(&tailnet, ollama::url())
+    };
+    let mut process = start.process();
+    let socket = start.state.join("admin.sock");
+    let mut client = soon("the admin socket", async {
+        loop {
+            match tokio::net::UnixStream::connect(&socket).await {
+                Ok(stream) => return Client::new(stream),
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await;
+    for (target, status, said) in [("/healthz", 200, "ok"), ("/readyz", 503, "joining")] {
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), status, "{target}");
+        assert!(answer.text().contains(said), "{target}: {}", answer.text());
+    }
+    let mut told = start.command(&["status"]);
+    told.ended_with(69).await;
+    told.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
+    let mut told = start.command(&["who"]);
+    told.ended_with(69).await;
+    told.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
+    assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
+    // tailscale's file is there before there is a node in it.
+    let keys = start.state.join("tailscaled.state");
+    soon("tailscale's file", async {
+        while !keys.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut told = start.command(&["doctor"]);
+    told.ended().await;
+    told.line(&["key", "the node joins with"]).await;
+    let mut refused = start.command(&["login"]);
+    refused.ended_with(73).await;
+    let mut second = start.process();
+    second.ended_with(73).await;
+    // Which has left the socket alone.
+    let mut told = start.command(&["status"]);
+    told.ended_with(69).await;
+    told.line(&["joining"]).await;
+
+    process.signal(rustix::process::Signal::TERM);
+    process.ended_with(0).await;
 }

@@ -35,10 +35,11 @@ except BlockingIOError:
 
 unlock() { exec 9>&-; }
 
-# step TITLE LOG COMMAND...: runs COMMAND with its output in LOG, tells every 15 seconds that it still runs, and on
+# step TITLE LOG COMMAND...: runs COMMAND with its output in LOG, tells every now and then that it still runs, and on
 # failure shows the end of LOG and ends the script.
 step() {
-  local title=$1 log=$2 began=$SECONDS child status=0 tick=0
+  local title=$1 log=$2 began=$SECONDS child status=0 tick=0 every=300 # ticks: a minute
+  [ ! -t 2 ] || every=75 # a person watches
   shift 2
   say "$title"
   set -m # a process group of its own, to end a compiler's many processes at once
@@ -49,7 +50,7 @@ step() {
   while kill -0 "$child" 2>/dev/null; do
     sleep 0.2
     tick=$((tick + 1))
-    [ $((tick % 75)) -ne 0 ] || say "  still at it, $((SECONDS - began)) s"
+    [ $((tick % every)) -ne 0 ] || say "  still at it, $((SECONDS - began)) s"
   done
   wait "$child" || status=$?
   trap - INT TERM HUP

@@ -90,7 +90,7 @@ fn stopped_started_and_gone() {
     );
 }
 
-/// The shapes are those of launchctl's `print` on macOS 14, cut down.
+/// In the shapes that launchctl(1)'s `print` is known for, cut down; written without a Mac at hand.
 #[test]
 fn status_says_what_launchd_knows() {
     let person = Person::new();
@@ -124,6 +124,9 @@ fn what_launchd_refuses_is_told_with_its_words() {
     let person = Person::new();
     person.tell("refused", "launchctl bootstrap");
     let told = person.service("launchd", &["install"]).complained(exit::MANAGER);
-    assert!(told.contains("launchctl bootstrap gui/") && told.contains("failed with 5: said no"), "{told}");
+    assert!(
+        told.contains("manager refuses: said no; ") && told.contains("(`launchctl bootstrap gui/"),
+        "{told}"
+    );
     assert!(told.contains("log in there"), "{told}");
 }

@@ -140,7 +140,7 @@ impl Start {
 
     /// Starts the binary, whatever becomes of it.
     pub(crate) fn process(&self) -> Process {
-        self.command(&["run", "--as-root"])
+        self.command(&["run"])
     }
 
     /// Starts another subcommand with the same config.
@@ -157,6 +157,8 @@ impl Start {
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(arguments).arg("--config").arg(&config).env_remove("TS_AUTHKEY");
+        // These tests may run as root.
+        command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
         if let Some(key) = &self.key {
             command.env("TS_AUTHKEY", key);
         }
@@ -200,5 +202,30 @@ impl World {
         let mut client = self.connect().await;
         client.send(request).await;
         client.answer().await
+    }
+}
+
+/// A client of the proxy whose node runs in a process of its own.
+#[allow(dead_code, reason = "not every test binary has one")]
+pub(crate) struct Elsewhere {
+    _process: Process,
+    /// Where it forwards to the proxy.
+    pub(crate) at: SocketAddr,
+}
+
+#[allow(dead_code, reason = "not every test binary has one")]
+impl Elsewhere {
+    /// Runs it `under` another program. Its node takes in little that nobody has read.
+    pub(crate) async fn new(world: &World, under: &[&str]) -> Elsewhere {
+        let key = world.tailnet.key(json!({"tags": ["tag:ai-client"], "preapproved": true})).await;
+        // Written as a list, IPv4 first.
+        let addresses = world.proxy.listening["addresses"].as_str().unwrap();
+        let to = format!("{}:11434", addresses[1..].split([',', ']']).next().unwrap());
+        let mut command = Command::new(under[0]);
+        command.args(&under[1..]).arg(program()).args(["-until-stdin-closes", "-receive-buffer", "65536"]);
+        command.args(["-join", &world.tailnet.control, "-to", &to]).env("TS_AUTHKEY", key);
+        let mut process = Process::start("a client elsewhere", &mut command);
+        let line: Value = serde_json::from_str(&process.line(&["\"listen\":"]).await).unwrap();
+        Elsewhere { _process: process, at: line["listen"].as_str().unwrap().parse().unwrap() }
     }
 }

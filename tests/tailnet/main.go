@@ -3,6 +3,11 @@
 //
 //	testtailnet -policy policy.hujson -until-stdin-closes
 //
+// Or it runs a single client of a tailnet that another process has, for what
+// must not take processor time from the others:
+//
+//	TS_AUTHKEY=... testtailnet -join http://127.0.0.1:44689 -to 100.64.0.1:11434
+//
 // The first line on standard output is a JSON object that says where everything
 // listens; logs go to standard error. README.md describes the interface.
 package main
@@ -34,6 +39,9 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "`folder` for the clients' files; a temporary one if empty")
 	flag.StringVar(&o.controlAddr, "control-addr", "127.0.0.1:0", "`address` of the control server")
 	flag.StringVar(&o.apiAddr, "api-addr", "127.0.0.1:0", "`address` of the HTTP interface")
+	flag.StringVar(&o.join, "join", "", "run one client of the tailnet of this control server's `URL`, with the key in TS_AUTHKEY")
+	flag.StringVar(&o.to, "to", "", "with -join: forward to this `address` in the tailnet")
+	flag.IntVar(&o.receiveBuffer, "receive-buffer", 0, "with -join: take in no more than so many `bytes` unread")
 	flag.BoolVar(&o.untilStdinCloses, "until-stdin-closes", false, "end when standard input ends, as it does when the parent dies")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -48,6 +56,8 @@ func main() {
 
 type options struct {
 	policy, dir, controlAddr, apiAddr string
+	join, to                          string
+	receiveBuffer                     int
 	untilStdinCloses                  bool
 }
 
@@ -82,6 +92,9 @@ func run(o options) error {
 		defer os.RemoveAll(dir)
 		o.dir = dir
 	}
+	if o.join != "" {
+		return joined(ctx, o)
+	}
 	relay, err := relay.Listen(logger.Discard)
 	if err != nil {
 		return err
@@ -113,6 +126,30 @@ func run(o options) error {
 		Control: control.URL(), API: "http://" + front.Addr(), DERP: relay.Addr(), STUN: relay.STUNAddr(),
 	})
 	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// joined runs a client of a tailnet that is elsewhere.
+func joined(ctx context.Context, o options) error {
+	devices := clients.NewManager(clients.Elsewhere{At: o.join, Key: os.Getenv("TS_AUTHKEY")}, o.dir, log.Printf)
+	defer devices.Close()
+	client, err := devices.Start(ctx, "elsewhere", nil, "")
+	if err != nil {
+		return err
+	}
+	if o.receiveBuffer != 0 {
+		if err := client.SetReceiveBuffer(o.receiveBuffer); err != nil {
+			return err
+		}
+	}
+	forward, err := client.Forward(o.to)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(forward); err != nil {
 		return err
 	}
 	<-ctx.Done()

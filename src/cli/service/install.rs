@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::{complain, exit, found, refuse, show};
 use super::ConfigArg;
-use crate::auth::Environment;
+use crate::auth::{Environment, Found};
 use crate::config::{self, Config};
 use crate::service::{Fault, Manager, Service, Values};
 
@@ -84,8 +84,13 @@ fn notes(proxy: &Service, config: &Config) -> String {
     let mut notes = String::new();
     let node = &config.node;
     if node.credential.credential().is_none() && !node.state_dir.join("tailscaled.state").exists() {
+        let way_out = match &node.credential {
+            Found::NoFile(path) => format!("put an auth key into {}", path.display()),
+            _ => "set node.auth_key_file".to_owned(),
+        };
         notes += &format!(
-            "to do: the node is in no tailnet yet, and the service has no key (joins with {}): set node.auth_key_file\n",
+            "to do: the node is in no tailnet yet, and the service has no key (joins with {}): {way_out}, or run \
+             `remote-ollama-proxy login`\n",
             node.credential
         );
     }

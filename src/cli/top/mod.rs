@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::args::ConfigArgs;
-use super::ask::{ask, runtime};
-use super::{complain, exit, refuse};
+use super::ask::{ask, refuse_to_ask, runtime};
+use super::{complain, exit};
 use crate::admin::{self, Cancelled, Requests};
 use view::{Act, View};
 
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn top(args: &ConfigArgs) -> u8 {
     let config = match args.load() {
         Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+        Err(faults) => return refuse_to_ask(&faults),
     };
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         complain(

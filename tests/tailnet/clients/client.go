@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"remote-ollama-proxy/tests/tailnet/control"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
 	"tailscale.com/wgengine/netstack"
@@ -26,7 +25,7 @@ type Client struct {
 
 	server  *tsnet.Server
 	dir     string
-	control *control.Server
+	control Control
 	logf    logger.Logf
 
 	receiveBuffer atomic.Int64 // 0: the system's and tailscale's own

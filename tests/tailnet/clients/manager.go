@@ -27,9 +27,19 @@ const upTimeout = 60 * time.Second
 // ErrNotFound is for what names a client or forward that does not exist.
 var ErrNotFound = errors.New("not running")
 
+// Control is what a client needs of the control server, beside what every node
+// gets of it.
+type Control interface {
+	URL() string
+	NewKey(control.KeyRequest) (string, error)
+	Resolve(stableID, host string) (netip.Addr, bool)
+	Epoch() uint64
+	Reintroduce(stableID string, peer netip.Addr)
+}
+
 // A Manager keeps the clients of one tailnet.
 type Manager struct {
-	control *control.Server
+	control Control
 	dir     string
 	logf    logger.Logf
 
@@ -38,7 +48,7 @@ type Manager struct {
 }
 
 // NewManager makes a manager whose clients keep their files under dir.
-func NewManager(control *control.Server, dir string, logf logger.Logf) *Manager {
+func NewManager(control Control, dir string, logf logger.Logf) *Manager {
 	return &Manager{control: control, dir: dir, logf: logf, clients: map[string]*Client{}}
 }
 

@@ -24,7 +24,8 @@ const closed = `{"tagOwners": {"tag:server": [], "tag:client": [], "tag:ci": []}
 // tailnet is a whole tailnet, with real nodes.
 type tailnet struct {
 	*Manager
-	relay *relay.Relay
+	control *control.Server // beside the manager's, which can do less
+	relay   *relay.Relay
 }
 
 func newTailnet(t *testing.T) *tailnet {
@@ -40,7 +41,7 @@ func newTailnet(t *testing.T) *tailnet {
 	must(t, c.SetPolicy([]byte(open)))
 	m := NewManager(c, t.TempDir(), logger.Discard)
 	t.Cleanup(m.Close)
-	return &tailnet{m, r}
+	return &tailnet{m, c, r}
 }
 
 func (tn *tailnet) start(t *testing.T, hostname, tag string) *Client {

@@ -41,8 +41,7 @@ func abortLeftovers(server *tsnet.Server) {
 // confirmed it, our side's end included.
 func unsent(server *tsnet.Server) bool {
 	for _, ep := range endpoints(server) {
-		switch ep.EndpointState() {
-		case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateLastAck, tcp.StateClosing:
+		if unconfirmed(ep.EndpointState()) {
 			return true
 		}
 	}

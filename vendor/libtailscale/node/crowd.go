@@ -2,32 +2,78 @@ package node
 
 import (
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// crowd gives the memory of many connections back to the system once most of
-// them have left. Left alone, Go collects two minutes later at the latest and
-// returns what it has collected bit by bit, which reads like a leak.
-var crowd = gathering{after: func(f func()) { time.AfterFunc(dispersal, f) }, tidy: debug.FreeOSMemory}
-
+// The Go half lives beside the host program's own heap, and a node moves bytes
+// rather than keeping them. Left alone, Go lets a transfer or a crowd of
+// connections double the heap, collects two minutes after they have left at the
+// latest, and returns what it has collected bit by bit, which reads like a leak.
+// So there is a limit for it, past which it collects without pause, with half of
+// the machine's cores. What connections may hold must therefore have room below:
+// the limit follows how many there are, and once most of a crowd have left, all
+// that they held is given back at once.
 const (
-	crowded   = 64              // connections; what fewer leave behind is not worth a collection
-	dispersal = 2 * time.Second // the last of them are still being torn down until then
+	memoryBase    = 96 << 20        // bytes, for a few connections; an idle node takes a third
+	memoryPerConn = 3 << 19         // bytes, for what boundBuffers lets a connection hold, and its pumps
+	few           = 16              // connections
+	crowded       = 64              // connections; what fewer leave behind is not worth a collection
+	dispersal     = 2 * time.Second // the last of a crowd are still being torn down until then
 )
 
-// gathering remembers how many there were. Guarded by conns.mu.
+var crowd = gathering{
+	room:  few,
+	adapt: func(room int) { memory.follow(room) },
+	tidy:  func() { time.AfterFunc(dispersal, debug.FreeOSMemory) },
+}
+
+// gathering remembers for how many connections there is room. Guarded by conns.mu.
 type gathering struct {
-	most  int // since the last tidying
-	after func(func())
+	room  int // few, doubled as often as needed
+	adapt func(room int)
 	tidy  func()
 }
 
-func (g *gathering) grew(now int) { g.most = max(g.most, now) }
-
-func (g *gathering) shrank(now int) {
-	if g.most < crowded || now > g.most/4 {
+func (g *gathering) grew(now int) {
+	if now <= g.room {
 		return
 	}
-	g.most = now
-	g.after(g.tidy)
+	for g.room < now {
+		g.room *= 2
+	}
+	g.adapt(g.room)
+}
+
+func (g *gathering) shrank(now int) {
+	if g.room == few || now > g.room/4 {
+		return
+	}
+	if g.room >= crowded {
+		g.tidy()
+	}
+	for g.room > few && now <= g.room/2 {
+		g.room /= 2
+	}
+	g.adapt(g.room)
+}
+
+// memory is the limit of the Go half.
+var memory memoryLimit
+
+type memoryLimit struct {
+	room atomic.Int64 // connections
+	mu   sync.Mutex   // so that the last one to look is the last one to set
+}
+
+// follow makes the limit fit so many connections, in a while: that may have to
+// wait for a collection.
+func (l *memoryLimit) follow(room int) {
+	l.room.Store(int64(room))
+	go func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		debug.SetMemoryLimit(memoryBase + (l.room.Load()-few)*memoryPerConn)
+	}()
 }

@@ -40,15 +40,10 @@ func prepareProcess(config *Config) error {
 	envknob.Setenv("TS_USE_CACHED_NETMAP", fmt.Sprint(config.StartOffline))
 	keepAlive()
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(softLimit)
+	memory.follow(few)
 	return nil
 }
 
-// The Go half lives beside the host program's own heap, and a node moves bytes
-// rather than keeping them. Go's defaults let the heap double between
-// collections and keep what a burst took: 390 MB of RSS were seen after one
-// download of 256 MB.
-const (
-	gcPercent = 50       // collect when the heap has grown by half
-	softLimit = 64 << 20 // bytes; past it the collector works harder, nothing fails
-)
+// gcPercent is how much the heap may grow between collections, within the limit
+// that memory sets.
+const gcPercent = 50

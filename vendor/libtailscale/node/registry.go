@@ -2,8 +2,8 @@ package node
 
 import "sync"
 
-// conns holds every connection until it is over and the host program has let go
-// of it. One lock covers all its transitions, so that none of them can race.
+// conns holds every connection until it is over, the host program has let go of
+// it, and the peer has everything; see departures. One lock covers all its transitions, so that none of them can race.
 var conns struct {
 	mu sync.Mutex
 	m  map[uint64]*Conn
@@ -35,9 +35,12 @@ func forget(c *Conn) {
 	if !c.claimed {
 		c.listener.waiting--
 	}
-	if !c.claimed || c.released {
+	switch {
+	case !c.claimed:
 		delete(conns.m, c.ID)
 		crowd.shrank(len(conns.m))
+	case c.released:
+		depart(c)
 	}
 	if c.after != nil {
 		c.after()
@@ -68,7 +71,7 @@ func claimed(c *Conn) bool {
 func (l *listener) full() bool {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
-	return l.waiting >= backlog
+	return l.waiting >= backlog || len(departures) >= departuresMost && len(departing()) >= departuresMost
 }
 
 func find(id uint64) *Conn {
@@ -100,10 +103,7 @@ func Release(id uint64, abort bool) {
 	c := conns.m[id]
 	if c != nil {
 		c.released = true
-		if c.over {
-			delete(conns.m, id)
-			crowd.shrank(len(conns.m))
-		}
+		depart(c)
 	}
 	conns.mu.Unlock()
 	if c != nil && abort {
@@ -117,7 +117,7 @@ func abortOpen(n *Node) {
 	var all []*Conn
 	conns.mu.Lock()
 	for _, c := range conns.m {
-		if c.node == n {
+		if c.node == n && !c.over {
 			all = append(all, c)
 		}
 	}

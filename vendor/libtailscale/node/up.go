@@ -200,7 +200,7 @@ func (n *Node) interrupted(ctx context.Context, trouble string) error {
 	case trouble != "":
 		return errf(KindControl, "it did not let the node in before the deadline: %s", trouble)
 	}
-	return errf(KindControl, "the control server did not answer before the deadline: check the network and the control URL")
+	return errf(KindControl, "the control server did not answer before the deadline")
 }
 
 // loginTrouble picks what keeps the node from logging in out of all warnings.

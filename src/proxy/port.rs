@@ -1,0 +1,246 @@
+//! A port of the node: connections, from the listener to their end. What is answered on them is up to
+//! a [`Handler`]; who may have one, how long they may be silent and when they are cut is the same on
+//! every port.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::request::Parts;
+use http::{Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::body::Body;
+use super::exchange::Slot;
+use super::live::{Entered, Live, Session};
+use super::pace::Awaited;
+use super::rules::Rules;
+use super::wire::{Trouble, Watch, Wire};
+use crate::audit::Ended;
+use crate::listen::{Accepted, Left, Listen};
+use crate::peer::Peer;
+use crate::policy::{HEAD_MAX, Rights};
+use crate::tailnet::{Member, Tailnet, Verdict};
+
+/// The most headers that a request may have.
+const HEADERS_MAX: usize = 100;
+
+/// The answer to a head that is not whole in time, of which no request can be made.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// What answers the requests of a port.
+pub(super) trait Handler: Send + Sync + 'static {
+    /// Answers one request of `client`. Nothing has been decided about it.
+    fn answer<Io>(
+        &self,
+        client: &Client<Io>,
+        head: Parts,
+        body: Incoming,
+    ) -> impl Future<Output = Response<Body<Io>>> + Send
+    where
+        Io: AsyncRead + Send + Unpin + 'static;
+}
+
+/// One client connection, for whoever answers its requests.
+pub(super) struct Client<Io> {
+    pub(super) session: Arc<Session>,
+    pub(super) watch: Watch<Io>,
+    /// Its connection to Ollama, where one is needed.
+    pub(super) slot: Slot,
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut, with requests still running.
+    pub cut: usize,
+}
+
+/// A port of the node in the tailnet: its connections, and the rules that they are under. Clones are
+/// the same port.
+#[derive(Clone)]
+pub struct Port {
+    rules: watch::Receiver<Arc<Rules>>,
+    tailnet: Arc<dyn Tailnet>,
+    live: Live,
+    /// Told to stop: what comes from now on is refused.
+    stopping: Arc<AtomicBool>,
+}
+
+impl Port {
+    pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
+        Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
+    }
+
+    /// Another port under the same rules, with connections of its own.
+    pub fn another(&self) -> Port {
+        Port::new(self.rules.clone(), Arc::clone(&self.tailnet))
+    }
+
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
+    }
+
+    /// The rules, as they come to be.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<Rules>> {
+        self.rules.clone()
+    }
+
+    /// The connections there are.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Whether it has been told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What the tailnet says of a peer that connects to our address `local`.
+    pub(super) fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
+        self.tailnet.verdict(peer, local)
+    }
+
+    /// Judges every live connection again by what the tailnet says now; see [`Live::judge`]. `roster`
+    /// has to tell who may connect to this port.
+    pub fn judge(&self, roster: &[Member]) -> usize {
+        self.live.judge(self.rules().access, roster)
+    }
+
+    /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
+    /// is ready, which is polled from then on, and cuts the rest.
+    ///
+    /// # Errors
+    /// The listener has ended by itself.
+    pub(super) async fn serve<L: Listen>(
+        &self,
+        mut listener: L,
+        handler: Arc<impl Handler>,
+        shutdown: impl Future<Output = ()>,
+        deadline: impl Future<Output = ()>,
+    ) -> io::Result<Drained> {
+        let graceful = GracefulShutdown::new();
+        let mut tasks = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => {
+                    if let Some((io, left, entered)) = self.enter(accepted?) {
+                        let handler = Arc::clone(&handler);
+                        tasks.spawn(self.clone().connection(io, left, entered, handler, graceful.watcher()));
+                    }
+                }
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        drop(listener);
+        self.stopping.store(true, Ordering::Relaxed);
+        let ended = async {
+            graceful.shutdown().await;
+            while tasks.join_next().await.is_some() {}
+        };
+        let in_time = tokio::select! {
+            () = ended => true,
+            () = deadline => false,
+        };
+        let sessions = self.live.sessions();
+        let cut = sessions.iter().filter(|session| !in_time && session.running().is_some()).count();
+        sessions.iter().for_each(|session| session.cut(Ended::Stopped));
+        tasks.shutdown().await;
+        Ok(Drained { cut })
+    }
+
+    /// Takes a connection in, unless its peer lost access on the way.
+    fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
+        let Accepted { io, peer, local, left, abort } = accepted;
+        let Rules { access, limits, .. } = &*self.rules();
+        let judged = self.live.judged();
+        let verdict = self.tailnet.verdict(&peer, local);
+        if !verdict.admitted {
+            tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+            abort();
+            return None;
+        }
+        let (all, of_peer) = self.live.count(&peer);
+        if all >= limits.connections || of_peer >= limits.connections_per_peer {
+            tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+            abort();
+            return None;
+        }
+        let rights = Rights::merge(*access, &verdict.grants);
+        let entered = self.live.enter(peer, local, rights, abort);
+        // Everybody else has been judged between the verdict and the entry.
+        if self.live.judged() != judged {
+            let session = &entered.session;
+            if !session.obey(*access, &self.tailnet.verdict(&session.peer, local)) {
+                return None;
+            }
+        }
+        Some((io, left, entered))
+    }
+
+    async fn connection<Io>(
+        self,
+        io: Io,
+        left: Left,
+        entered: Entered,
+        handler: Arc<impl Handler>,
+        graceful: Watcher,
+    ) where
+        Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let session = Arc::clone(&entered.session);
+        let (wire, watch) =
+            Wire::new(io, left, Arc::clone(&session), self.rules().pace, Arc::clone(&self.stopping));
+        // Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
+        let by_end = Arc::new(AtomicBool::new(false));
+        let client =
+            Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: Slot::default() });
+        let told = Arc::clone(&by_end);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
+            let (client, handler) = (Arc::clone(&client), Arc::clone(&handler));
+            let (head, body) = request.into_parts();
+            async move { Ok::<_, Infallible>(handler.answer(&client, head, body).await) }
+        });
+        let connection = http1::Builder::new()
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(2 * HEAD_MAX)
+            .serve_connection(TokioIo::new(wire), service);
+        let served = async {
+            let error = match graceful.watch(connection).await {
+                Ok(()) => return watch.linger().await,
+                Err(error) => error,
+            };
+            let peer = &session.peer;
+            if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
+                tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
+                watch.say(TOO_LATE).await;
+            } else if error.is_parse() || error.is_parse_too_large() {
+                // So malformed that no request came of it, and so no record.
+                tracing::info!(target: "access", %peer, %error, "malformed request refused");
+                watch.linger().await;
+            } else {
+                tracing::debug!(%peer, %error, "connection ended");
+                if by_end.load(Ordering::Relaxed) {
+                    session.reset();
+                }
+            }
+        };
+        // What cuts it has been logged with the request that it ends.
+        tokio::select! {
+            () = served => {}
+            () = session.cut_off() => {}
+        }
+    }
+}
