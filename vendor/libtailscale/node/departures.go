@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -103,14 +101,7 @@ func (c *Conn) admitted() bool {
 
 // undelivered reports whether the peer has yet to confirm something that was
 // sent, our side's end included.
-func undelivered(c net.Conn) bool {
-	gvisor, ok := c.(*gonet.TCPConn)
-	if !ok {
-		return false
-	}
-	ep, ok := private(gvisor, "ep").(tcpip.Endpoint)
-	return ok && ep != nil && unconfirmed(tcp.EndpointState(ep.State()))
-}
+func undelivered(c net.Conn) bool { return unconfirmed(stateOf(c)) }
 
 func unconfirmed(state tcp.EndpointState) bool {
 	switch state {

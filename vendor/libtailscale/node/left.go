@@ -21,17 +21,20 @@ func PeerLeft(id uint64) bool {
 }
 
 func endedByPeer(c net.Conn) bool {
-	gvisor, ok := c.(*gonet.TCPConn)
-	if !ok {
-		return false
-	}
-	ep, ok := private(gvisor, "ep").(tcpip.Endpoint)
-	if !ok || ep == nil {
-		return false
-	}
-	switch tcp.EndpointState(ep.State()) {
+	switch stateOf(c) {
 	case tcp.StateCloseWait, tcp.StateLastAck, tcp.StateClosing, tcp.StateTimeWait, tcp.StateClose, tcp.StateError:
 		return true
 	}
 	return false
+}
+
+// stateOf returns the state of a connection in the tailnet, and that of none at
+// all for any other.
+func stateOf(c net.Conn) tcp.EndpointState {
+	if gvisor, ok := c.(*gonet.TCPConn); ok {
+		if ep, ok := private(gvisor, "ep").(tcpip.Endpoint); ok && ep != nil {
+			return tcp.EndpointState(ep.State())
+		}
+	}
+	return tcp.StateInitial
 }
