@@ -89,7 +89,7 @@ fn recorded(peer: &Arc<Peer>, method: &Method, path: &str) {
 
 /// A peer with access is noted in one line of the journal's file.
 fn journalled(path: PathBuf, member: &Member) {
-    Journal::open(&path).observe(Access::Network, std::slice::from_ref(member));
+    Journal::open(&path).observe(11434, Access::Network, std::slice::from_ref(member));
     let noted = std::fs::read(&path).expect("the journal");
     std::fs::remove_file(&path).expect("the journal");
     for line in TEXT.take().split_inclusive(|b| *b == b'\n') {
