@@ -81,7 +81,7 @@ mod tailnet {
                 "-trimpath",
                 "-mod=readonly",
                 "-ldflags",
-                "-s -w",
+                "-w",
                 "-tags",
             ])
             .arg(tags.join(","))
