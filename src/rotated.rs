@@ -1,10 +1,10 @@
 //! Files that are appended to for years: when one has grown to its size it is set aside under the time
 //! of day, and those that are too old are removed. Mode 0600.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use file_rotate::compression::Compression;
@@ -42,6 +42,48 @@ pub fn open(path: &Path, rotation: Rotation) -> io::Result<impl Write + Send + S
     ))
 }
 
+/// Opens for reading what was set aside of the file at `path`, the oldest first, and that file itself. Whoever
+/// writes may set it aside meanwhile: each line is in one of them all the same.
+///
+/// # Errors
+/// One can't be opened, or the file does not exist.
+pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
+    let mut names = set_aside(path)?;
+    loop {
+        let all = names.iter().map(PathBuf::as_path).chain([path]);
+        let opened: io::Result<Vec<_>> = all.map(|path| Ok((path.to_owned(), File::open(path)?))).collect();
+        let now = set_aside(path)?;
+        // If another was set aside or removed in between, a file may be missing or there twice.
+        if now == names {
+            return opened;
+        }
+        names = now;
+    }
+}
+
+/// What was set aside of the file at `path`, the oldest first.
+fn set_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let none = || io::Error::new(io::ErrorKind::NotFound, "the file does not exist");
+    let (name, folder) = path.file_name().zip(path.parent()).ok_or_else(none)?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.file_name();
+        let suffix = file.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let suffix = suffix.and_then(|suffix| str::from_utf8(suffix).ok()?.strip_prefix('.'));
+        found.extend(suffix.and_then(when).map(|when| (when, folder.join(&file))));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// When a file was set aside, by its suffix, and which of those of that second it is.
+fn when(suffix: &str) -> Option<(String, u32)> {
+    let (time, number) = suffix.split_once('.').unwrap_or((suffix, "0"));
+    chrono::NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S").ok()?;
+    Some((time.to_owned(), number.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -66,6 +108,27 @@ mod tests {
         }
         lines.sort();
         assert_eq!(lines, (0..50).map(|n| format!("line {n:03}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn all_are_read_in_the_order_in_which_they_were_written() {
+        use std::io::Read;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(dir.path().join("a.log.20200101T000000"), "line 0\n").unwrap();
+        for name in ["a.log.old", "a.log.20200101T000000.gz", "b.log.20200101T000000", "a.log2"] {
+            std::fs::write(dir.path().join(name), "of somebody else\n").unwrap();
+        }
+        let mut file = open(&path, Rotation { max_size: 20, max_age: Duration::from_secs(1 << 32) }).unwrap();
+        // More than ten in a second, of which 10 comes after 9.
+        let lines: Vec<_> = (0..100).map(|n| format!("line {n}\n")).collect();
+        lines.iter().skip(1).for_each(|line| file.write_all(line.as_bytes()).unwrap());
+        let mut text = String::new();
+        for (_, mut file) in read(&path).unwrap() {
+            file.read_to_string(&mut text).unwrap();
+        }
+        assert_eq!(text, lines.concat());
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Standing {
 }
 
 impl Journal {
+    /// What it is called in the state folder.
+    pub const FILE: &str = "journal.jsonl";
+
     /// Appends to the file at `path`. Without it the journal is in the log alone.
     pub fn open(path: &Path) -> Self {
         let file = rotated::open(path, ROTATION)

@@ -182,6 +182,8 @@ impl Drop for Record {
             first_byte: self.first_byte,
             took,
         });
+        // What is let in and gets no turn has waited all along.
+        let in_vain = if self.endpoint.is_some() { took } else { Duration::ZERO };
         let ms = |d: Duration| d.as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "access",
@@ -196,7 +198,7 @@ impl Drop for Record {
             rule = self.rule,
             bytes_in = self.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
-            queue_ms = ms(self.queued.unwrap_or_default()),
+            queue_ms = ms(self.queued.unwrap_or(in_vain)),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(took),
             ended = ended.name(),

@@ -10,6 +10,7 @@ use super::ask::refuse_running;
 use super::root::NodeArgs;
 use super::run::code;
 use super::{complain, exit, refuse, show};
+use crate::audit::Journal;
 use crate::config::Config;
 use crate::run;
 
@@ -83,7 +84,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
 fn remove_journal(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("journal.jsonl") {
+        if entry.file_name().to_string_lossy().starts_with(Journal::FILE) {
             fs::remove_file(entry.path())?;
         }
     }

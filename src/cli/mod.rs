@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod man;
 mod reload;
+mod report;
 mod root;
 #[cfg(feature = "tailnet")]
 mod run;
@@ -136,6 +137,9 @@ enum Command {
     /// List every peer that the running node sees: what it may do, through what, and what it does now.
     #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
     Who(who::WhoArgs),
+    /// Sum up who asked for what, who was refused, who is new and what was unusual, from the logs.
+    #[command(after_help = report::HELP, mut_args(args::shown(ASKS)))]
+    Report(report::ReportArgs),
     /// Cancel a request that runs or waits.
     #[command(after_help = cancel::HELP, mut_args(args::shown(ASKS)))]
     Cancel(cancel::CancelArgs),
@@ -188,6 +192,7 @@ impl Cli {
             Command::Top(args) => top::top(&args),
             Command::Cancel(args) => cancel::cancel(&args),
             Command::Who(args) => who::who(&args),
+            Command::Report(args) => report::report(&args),
             Command::Reload(args) => reload::reload(&args),
             Command::Doctor(args) => doctor::doctor(&args),
             Command::Acl(args) => acl::acl(&args),

@@ -129,7 +129,7 @@ impl Follower {
     /// journal.
     async fn judge(&self) {
         let mut configs = self.settings.configs();
-        let mut journal = Journal::open(&self.settings.config().node.state_dir.join("journal.jsonl"));
+        let mut journal = Journal::open(&self.settings.config().node.state_dir.join(Journal::FILE));
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;

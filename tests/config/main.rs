@@ -11,6 +11,7 @@ mod init;
 mod overrides;
 mod pages;
 mod reference;
+mod report;
 mod secrets;
 mod security;
 

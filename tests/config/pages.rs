@@ -18,6 +18,7 @@ const COMMANDS: &[&str] = &[
     "top",
     "cancel",
     "who",
+    "report",
     "reload",
     "doctor",
     "acl",

@@ -1,9 +1,14 @@
 //! One record for each request, whatever becomes of it, and never content, at any level.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::http::*;
 use crate::ollama;
+use crate::process::Process;
 use crate::tailnet::{Start, Tailnet, World};
 
 const SECRETS: [&str; 4] = ["prompt-secret", "query-secret", "header-secret", "tskey-"];
@@ -98,20 +103,17 @@ async fn nobody_can_write_a_line_of_their_own() {
     }
 }
 
-#[tokio::test]
-async fn a_log_file_is_set_aside_when_it_has_grown() {
-    let tailnet = Tailnet::new().await;
+/// A proxy with its log in a file, and where a client with access reaches it.
+async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     let file = tailnet.dir.path().join("proxy.log");
-    let config = format!("log.file = {file:?}\nlog.max_size = 1500\n");
+    let config = format!("log.file = {file:?}\n{more}");
     let key = Some(tailnet.key(json!({})).await);
-    let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
+    let start = Start { key, config, ..Start::new(tailnet, ollama::url()) };
     let mut process = start.process();
     process.line(&["the log is in", "proxy.log"]).await;
-    let aside = || {
-        let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect::<Vec<_>>()
+    let has = |words: &str| {
+        files(tailnet).iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words))
     };
-    let has = |words: &str| aside().iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words));
     soon("the log", async {
         while !has("listening in the tailnet") {
             tokio::task::yield_now().await;
@@ -119,13 +121,70 @@ async fn a_log_file_is_set_aside_when_it_has_grown() {
     })
     .await;
     tailnet.client("laptop", &["tag:ai-client"]).await;
-    let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
+    (process, tailnet.forward("laptop", "remote-ollama-proxy:11434").await)
+}
+
+/// The log and what was set aside of it.
+fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect()
+}
+
+#[tokio::test]
+async fn a_log_file_is_set_aside_when_it_has_grown() {
+    let tailnet = Tailnet::new().await;
+    let (_process, at) = with_file(&tailnet, "log.max_size = 1500\n").await;
     soon("a second file", async {
-        while aside().len() < 2 {
+        while files(&tailnet).len() < 2 {
             let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
             client.send(get("/api/version")).await;
             assert_eq!(client.answer().await.status(), 200);
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_report_tells_of_every_request() {
+    for format in ["json", "text"] {
+        let tailnet = Tailnet::new().await;
+        let more = format!("log.format = \"{format}\"\nlog.max_size = 1500\n");
+        let (_process, at) = with_file(&tailnet, &more).await;
+        for (path, status) in [("/api/version", 200), ("/api/pull", 403), ("/api/pull", 403), ("/x", 403)] {
+            let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+            client.send(get(path)).await;
+            assert_eq!(client.answer().await.status(), status);
+        }
+        let config = tailnet.dir.path().join("proxy-state.toml");
+        let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+        report.args(["report", "--format", "json", "--config"]).arg(config);
+        // What is logged of the last request may come after its answer, and so may the journal's line.
+        let told = soon("the report", async {
+            loop {
+                let output = report.output().await.unwrap();
+                let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+                if told["total"]["requests"] == 4 && told["access"] != json!([]) {
+                    return told;
+                }
+            }
+        })
+        .await;
+        assert_eq!(told["lines"]["unreadable"], 0, "{told}");
+        assert_eq!(told["ended"], json!({"complete": 1, "refused": 3}));
+        assert_eq!(told["rules"], json!([["management", 2], ["allowlist", 1]]));
+        let laptop = &told["identities"][0];
+        assert_eq!(
+            (&laptop["identity"], &laptop["principal"]),
+            (&json!("laptop.tailnet.test"), &json!("tag:ai-client"))
+        );
+        assert_eq!(
+            (&told["refused"][0]["asked"], &told["refused"][0]["count"]),
+            (&json!("/api/pull"), &json!(2))
+        );
+        assert_eq!(told["first_seen"][0]["node"], "laptop.tailnet.test");
+        assert_eq!(
+            (&told["access"][0]["access"], &told["access"][0]["node"]),
+            (&json!("gained"), &json!("laptop.tailnet.test"))
+        );
+    }
 }

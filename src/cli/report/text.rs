@@ -1,0 +1,166 @@
+//! The report for people: no line has more than 100 columns.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_seconds as second;
+
+use super::super::units::{bytes, count, time};
+use crate::history::{FACTOR, Measure, Summary, Tally, Unusual};
+
+/// So many rows of each table are shown.
+const ROWS: usize = 20;
+
+pub(super) fn text(summary: &Summary) -> String {
+    let mut text = head(summary);
+    let unusual = summary.unusual.iter().map(unusual);
+    let title =
+        format!("unusual volume: days with more than {FACTOR} times the identity's median day before");
+    table(&mut text, &title, unusual, 0);
+
+    let first_seen = summary.first_seen.iter().map(|seen| {
+        let (device, tally) = (device(&seen.node, &seen.principal), &seen.tally);
+        let did = format!("{}, {} refused", number(tally.requests, "request"), tally.refused);
+        format!("{}  {:<44} {did}", second(seen.time), cut(&device, 44))
+    });
+    let title = match (summary.known_before, summary.first_seen_more) {
+        (false, _) => "first seen: all, since nothing older than the span was read",
+        (true, true) => "first seen: not all of them, since more devices were read of than can be told apart",
+        (true, false) => "first seen",
+    };
+    table(&mut text, title, first_seen, 0);
+
+    let access = summary.access.iter().map(|change| {
+        let device = device(&change.node, &change.principal);
+        format!("{}  {:<8} port {:<6} {}", second(change.time), change.access, change.port, cut(&device, 55))
+    });
+    table(&mut text, "access gained, changed and lost", access, summary.access_more);
+
+    let refused = summary.refused.iter().map(|r| {
+        let device = device(&r.node, &r.principal);
+        let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+        let (rule, device, asked) = (cut(&r.rule, 12), cut(&device, 33), cut(&asked.join(" "), 22));
+        let row = format!("{:>6} {rule:<12} {} {device:<33} {asked}", r.count, second(r.last));
+        row.trim_end().to_owned()
+    });
+    table(
+        &mut text,
+        "refused attempts: how often, by which rule, and when last",
+        refused,
+        summary.refused_more,
+    );
+
+    let identities = summary.identities.iter().map(|id| {
+        let tagged = id.principal != id.identity;
+        let who = if tagged { device(&id.identity, &id.principal) } else { id.identity.clone() };
+        row(&id.tally, &who)
+    });
+    let others = (summary.others != Tally::default()).then(|| row(&summary.others, "all others"));
+    counted(&mut text, "by identity", identities.chain(others));
+    counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &a.endpoint)));
+    let rules = summary.rules.iter().map(|(rule, count)| format!("{count:>7} {}", cut(rule, 60)));
+    table(&mut text, "by rule that refused", rules, 0);
+    text
+}
+
+fn head(summary: &Summary) -> String {
+    let Summary { span, lines, total, .. } = summary;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name:<10} {}", cut(value, 89));
+    };
+    line("span", &format!("{} to {}", second(span.since), second(span.until)));
+    let begins =
+        |at: Option<SystemTime>| at.map_or("none was read".to_owned(), |at| format!("from {}", second(at)));
+    line("log", &begins(lines.log_from));
+    line("journal", &begins(lines.journal_from));
+    if let Some(place) = &lines.first_unreadable {
+        let n = format!("{} of {} can't be read", lines.unreadable, number(lines.read, "line"));
+        line("unreadable", &format!("{n}, the first is line {} of {}", place.line, place.file));
+    }
+    let ended: Vec<_> = summary.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
+    match total.requests {
+        0 => line("requests", "none in the span; with log.level = \"info,access=off\" none is logged"),
+        n => line("requests", &format!("{n}: {}", ended.join(", "))),
+    }
+    line("refused", &number(total.refused, "attempt"));
+    line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
+    line(
+        "ollama",
+        &format!("worked for {}, failed at {}", time(total.worked), number(total.errors, "request")),
+    );
+    text
+}
+
+fn unusual(unusual: &Unusual) -> String {
+    let shown = |n: u64| match unusual.measure {
+        Measure::Requests | Measure::Refused => n.to_string(),
+        Measure::Bytes => bytes(n),
+        Measure::OllamaMs => time(std::time::Duration::from_millis(n)),
+    };
+    let what = match unusual.measure {
+        Measure::Requests => "requests",
+        Measure::Refused => "refused attempts",
+        Measure::Bytes => "of traffic",
+        Measure::OllamaMs => "of Ollama's time",
+    };
+    let identity = cut(&unusual.identity, 40);
+    format!("{}  {identity:<40} {} {what}, usual {}", unusual.day, shown(unusual.value), shown(unusual.usual))
+}
+
+fn number(n: u64, what: &str) -> String {
+    count(usize::try_from(n).unwrap_or(usize::MAX), what)
+}
+
+fn device(node: &str, principal: &str) -> String {
+    format!("{node} ({principal})")
+}
+
+fn row(tally: &Tally, name: &str) -> String {
+    let Tally { requests, refused, errors, bytes_in, bytes_out, worked } = tally;
+    let (bytes_in, bytes_out) = (bytes(*bytes_in), bytes(*bytes_out));
+    let worked = time(*worked);
+    format!(
+        "{requests:>8} {refused:>8} {errors:>7} {bytes_in:>8} {bytes_out:>8} {worked:>11}  {}",
+        cut(name, 41)
+    )
+}
+
+/// A table of rows that [`row`] made.
+fn counted(text: &mut String, title: &str, rows: impl Iterator<Item = String>) {
+    let heads = format!(
+        "{title}\n  {:>8} {:>8} {:>7} {:>8} {:>8} {:>11}",
+        "requests", "refused", "errors", "in", "out", "ollama"
+    );
+    table(text, &heads, rows, 0);
+}
+
+/// A title and the rows below it, of which `more` are not known any more.
+fn table(text: &mut String, title: &str, rows: impl Iterator<Item = String>, more: u64) {
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        let title = title.split('\n').next().unwrap_or_default();
+        let _ = writeln!(text, "\n{title}\n  none");
+        return;
+    }
+    let _ = writeln!(text, "\n{title}");
+    for row in rows.iter().take(ROWS) {
+        let _ = writeln!(text, "  {row}");
+    }
+    let hidden = rows.len().saturating_sub(ROWS);
+    if hidden > 0 {
+        let _ = writeln!(text, "  … and {hidden} more, with --format json or csv");
+    }
+    if more > 0 {
+        let _ = writeln!(text, "  … and {more} beyond what is kept");
+    }
+}
+
+/// A text of so many characters at most.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}

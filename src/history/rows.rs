@@ -1,0 +1,64 @@
+//! Rows of a table, with a bound on how many there are.
+
+use std::collections::BTreeMap;
+
+/// At most `MOST` rows by their key; what comes beyond goes into one row for all.
+#[derive(Debug)]
+pub(super) struct Rows<K, V, const MOST: usize> {
+    rows: BTreeMap<K, V>,
+    /// The one for all.
+    pub(super) others: V,
+}
+
+impl<K, V: Default, const MOST: usize> Default for Rows<K, V, MOST> {
+    fn default() -> Self {
+        Rows { rows: BTreeMap::new(), others: V::default() }
+    }
+}
+
+impl<K: Ord + Clone, V: Default, const MOST: usize> Rows<K, V, MOST> {
+    /// The row of `key`.
+    pub(super) fn of(&mut self, key: &K) -> &mut V {
+        if self.has_room_for(key) { self.rows.entry(key.clone()).or_default() } else { &mut self.others }
+    }
+
+    /// Takes a row out where there is no room for `key`: of those that have an age the one with the least.
+    pub(super) fn make_room<A: Ord>(&mut self, key: &K, age: impl Fn(&V) -> Option<A>) {
+        if self.has_room_for(key) {
+            return;
+        }
+        let aged = self.rows.iter().filter_map(|(key, row)| Some((age(row)?, key)));
+        if let Some(key) = aged.min().map(|(_, key)| key.clone()) {
+            self.rows.remove(&key);
+        }
+    }
+
+    /// All but the one for all.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.iter()
+    }
+
+    fn has_room_for(&self, key: &K) -> bool {
+        self.rows.len() < MOST || self.rows.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_than_so_many() {
+        let mut rows = Rows::<u32, u32, 2>::default();
+        for key in [1, 2, 3, 2, 4] {
+            *rows.of(&key) += 1;
+        }
+        assert_eq!((rows.iter().collect::<Vec<_>>(), rows.others), (vec![(&1, &1), (&2, &2)], 2));
+        rows.make_room(&2, |_| Some(0));
+        rows.make_room(&3, |_| None::<u32>);
+        assert_eq!(rows.iter().count(), 2);
+        rows.make_room(&3, |row| Some(*row));
+        *rows.of(&3) += 1;
+        assert_eq!((rows.iter().collect::<Vec<_>>(), rows.others), (vec![(&2, &2), (&3, &1)], 2));
+    }
+}

@@ -1,0 +1,272 @@
+//! `report`, from files as the proxy leaves them.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::security::{quoted, rows, section};
+use crate::{Ended, Home};
+
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+
+/// From the 20th on.
+const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-25"];
+
+fn text(day: u32, node: &str, principal: &str, outcome: &str) -> String {
+    format!(
+        "2026-11-{day}T12:00:00.000001Z  INFO access: id=\"1-1\" node={node:?} principal={principal:?} \
+         addr=100.64.0.2:5 method=\"POST\" {outcome} bytes_in=1000 bytes_out=2000 queue_ms=500.0 \
+         first_byte_ms=600.0 ms=60500.0 ended=\"complete\"\n"
+    )
+}
+
+fn served(day: u32) -> String {
+    text(day, "phone.tailnet.test", "anna@example.com", "route=\"v1_messages\" status=200")
+}
+
+fn refused(day: u32, node: &str, principal: &str, rule: &str, path: &str) -> String {
+    let record = json!({
+        "timestamp": format!("2026-11-{day}T13:00:00.000001Z"), "level": "INFO", "id": "1-2", "node": node,
+        "principal": principal, "addr": "100.64.0.3:5", "method": "GET", "path": path, "status": 403,
+        "rule": rule, "bytes_in": 0, "bytes_out": 0, "queue_ms": 0, "ms": 0.1, "ended": "refused",
+        "target": "access",
+    });
+    format!("{record}\n")
+}
+
+fn journal(day: u32, access: &str, node: &str, principal: &str) -> String {
+    let line = json!({
+        "time": format!("2026-11-{day}T11:00:00.000Z"), "access": access, "port": 11434, "stable_id": "n1",
+        "node": node, "principal": principal, "grants": [], "faults": [],
+    });
+    format!("{line}\n")
+}
+
+/// A home whose proxy has been at work: logs in both formats, set aside and not, the last line not whole.
+fn home() -> Home {
+    let home = Home::new();
+    let (log, state) = (home.path().join("proxy.log"), home.path().join("state"));
+    home.write("c.toml", &format!("log.file = {log:?}\nnode.state_dir = {state:?}"));
+    home.write("proxy.log.20261117T000000", &(15..=18).map(served).collect::<String>());
+    home.write("proxy.log.20261121T000000", &(0..101).map(|_| served(20)).collect::<String>());
+    let mut last = refused(22, "runner.tailnet.test", "tag:ai-ci", "management", "/api/pull").repeat(2);
+    last += "{\"timestamp\":\"2026-11-22T13:00:00Z\",\"level\":\"INFO\",\"message\":\"up\",\"target\":\"tsnet\"}\n";
+    last += &served(23)[..200];
+    home.write("proxy.log", &last);
+    home.write(
+        "state/journal.jsonl.20260101T000000",
+        &journal(10, "present", "phone.tailnet.test", "anna@example.com"),
+    );
+    home.write("state/journal.jsonl", &journal(21, "gained", "runner.tailnet.test", "tag:ai-ci"));
+    home
+}
+
+fn report(home: &Home, more: &[&str]) -> Ended {
+    let config = home.path().join("c.toml");
+    home.run(&[&["report", "--config", config.to_str().unwrap()], &SPAN[..], more].concat())
+}
+
+#[test]
+fn it_tells_who_did_what_from_all_files() {
+    let home = home();
+    let ended = report(&home, &[]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    // What the documentation shows; only the file has another name there.
+    let shown = section(OPERATIONS, "Reports").split("```\n").nth(1).unwrap();
+    let name = |line: &str| {
+        line.starts_with("unreadable").then(|| line.split(" line 4 of ").nth(1).unwrap().to_owned())
+    };
+    let [here, there] = [&*ended.out, shown].map(|text| text.lines().find_map(name).unwrap());
+    assert_eq!(ended.out.replace(&here, &there), shown);
+}
+
+#[test]
+fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
+    let home = home();
+    let ended = report(&home, &["--format", "json"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&told["since"], &told["known_before"]), (&json!("2026-11-20T00:00:00.000Z"), &json!(true)));
+    assert_eq!((&told["lines"]["read"], &told["lines"]["unreadable"]), (&json!(111), &json!(1)));
+    assert_eq!(told["lines"]["first_unreadable"]["line"], 4);
+    assert_eq!(told["total"]["ollama_ms"], 101 * 60_000);
+    let anna = &told["identities"][0];
+    assert_eq!((&anna["identity"], &anna["requests"]), (&json!("anna@example.com"), &json!(101)));
+    assert_eq!(
+        (&anna["days"][0]["day"], &anna["days"][0]["bytes_out"]),
+        (&json!("2026-11-20"), &json!(202_000))
+    );
+    assert_eq!(told["rules"], json!([["management", 2]]));
+    assert_eq!(told["first_seen"][0]["node"], "runner.tailnet.test");
+    assert_eq!(told["access"][0]["access"], "gained");
+    assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
+
+    // Every key is in the table, and nothing else is.
+    let documented = rows(section(OPERATIONS, "Reports"));
+    let named = |part: &str| -> Vec<String> {
+        let row = documented.iter().find(|row| row[0] == format!("`{part}`"));
+        let row = row.unwrap_or_else(|| panic!("{part} is not documented"));
+        quoted(row[2]).map(str::to_owned).collect()
+    };
+    const TALLY: [&str; 6] = ["requests", "refused", "errors", "bytes_in", "bytes_out", "ollama_ms"];
+    for (key, value) in told.as_object().unwrap() {
+        let value = if value.is_array() { &value[0] } else { value };
+        let keys = match value {
+            Value::Object(keys) if key != "ended" => keys.keys().cloned().collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        let mut rest: Vec<_> = keys.clone();
+        if TALLY.iter().all(|name| keys.iter().any(|key| key == name)) {
+            rest.retain(|key| !TALLY.contains(&key.as_str()));
+            rest.push("total".to_owned());
+        }
+        if key == "total" {
+            rest = TALLY.map(str::to_owned).to_vec();
+        }
+        rest.sort();
+        let mut named = named(key);
+        named.sort();
+        assert_eq!(named, rest, "{key}");
+    }
+}
+
+#[test]
+fn as_csv_it_is_one_table() {
+    let home = home();
+    let ended = report(&home, &["--format", "csv"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    let columns = ended.out.lines().next().unwrap();
+    let (_, told) = section(OPERATIONS, "Reports").split_once("\n### CSV\n").unwrap();
+    let documented: Vec<_> = rows(told).iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    assert_eq!(columns.split(',').collect::<Vec<_>>(), documented);
+    for line in ended.out.lines() {
+        assert_eq!(line.split(',').count(), documented.len(), "{line}");
+    }
+    let parts: Vec<_> = ended.out.lines().skip(1).map(|line| line.split('"').nth(1).unwrap()).collect();
+    let mut known: Vec<_> =
+        told.split("`part`").nth(1).unwrap().split('|').take(2).flat_map(quoted).collect();
+    known.dedup();
+    for part in parts {
+        assert!(known.contains(&part), "{part} is not documented: {known:?}");
+    }
+    for line in [
+        "\"rule\",,,,,,\"management\",,2,,,,,,,",
+        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,",
+        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,6060000",
+    ] {
+        assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
+    }
+}
+
+/// Names are the tailnet's words, paths a client's, and a file may have been tampered with.
+#[test]
+fn whatever_somebody_is_called_stays_a_text() {
+    let home = home();
+    let long = "x".repeat(500);
+    let lines: String = ["=cmd|' /C calc'!A0", "+1", "a\nb,\"c\"", "\u{1b}[31m\u{9b}\r", "ü😀", &long]
+        .iter()
+        .enumerate()
+        .flat_map(|(n, hostile)| {
+            [
+                refused(21, hostile, "tag:x", &format!("rule{n}"), hostile),
+                text(22, "node", hostile, "route=\"v1_models\" status=200"),
+                journal(23, "lost", hostile, hostile),
+            ]
+        })
+        .collect();
+    let file = home.write("hostile.log", &lines);
+    let file = file.to_str().unwrap();
+    for format in ["text", "json", "csv"] {
+        let ended = report(&home, &["--format", format, file]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+        assert!(!ended.out.contains(|c: char| c.is_control() && c != '\n'), "{:?}", ended.out);
+        match format {
+            "text" => {
+                let long = ended.out.lines().find(|line| line.chars().count() > 100);
+                assert_eq!(long, None);
+            }
+            "json" => {
+                let told: Value = serde_json::from_str(&ended.out).unwrap();
+                assert_eq!(told["lines"]["unreadable"], 0, "{told}");
+                assert_eq!(told["identities"].as_array().unwrap().len(), 12);
+            }
+            _ => {
+                assert!(ended.out.contains("\"'=cmd|' /C calc'!A0\""), "{}", ended.out);
+                assert!(ended.out.contains("\"a\\u000ab,\"\"c\"\"\""), "{}", ended.out);
+                for start in ["\"=", "\"+"] {
+                    let begins = |line: &str| line.starts_with(start) || line.contains(&format!(",{start}"));
+                    assert!(!ended.out.lines().any(begins), "{}", ended.out);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn it_reads_standard_input_and_needs_no_config_for_files() {
+    let home = Home::new();
+    let config = home.write("c.toml", "listen.port = 0");
+    let mut command =
+        home.command(&["report", "--format", "json", "-", "--config", config.to_str().unwrap()]);
+    let mut child = command
+        .args(SPAN)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("Started it.\n{}", served(21)).as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["total"]["requests"], &told["lines"]["unreadable"]), (&json!(1), &json!(1)));
+    assert_eq!(told["lines"]["first_unreadable"], json!({"file": "standard input", "line": 1}));
+    assert_eq!(told["known_before"], false);
+}
+
+#[test]
+fn what_it_can_not_read_it_says() {
+    let home = Home::new();
+    let state = home.path().join("state");
+    let config = home.write("c.toml", &format!("node.state_dir = {state:?}"));
+    let run = |more: &[&str]| home.run(&[&["report", "--config", config.to_str().unwrap()], more].concat());
+
+    let ended = run(&[]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    let way_out = if cfg!(target_os = "macos") { "remote-ollama-proxy.log" } else { "--output cat | " };
+    assert!(ended.err.contains("the config has no log.file") && ended.err.contains(way_out), "{}", ended.err);
+    assert!(!ended.err.contains("journal.jsonl"), "{}", ended.err);
+    let journal = home.write("state/journal.jsonl", &journal(21, "lost", "a", "b"));
+    let named = format!(" remote-ollama-proxy report {journal:?}* ");
+    assert!(run(&[]).err.contains(&named), "{}", run(&[]).err);
+
+    let missing = home.path().join("proxy.log");
+    home.write("c.toml", &format!("node.state_dir = {state:?}\nlog.file = {missing:?}"));
+    for ended in [run(&[]), run(&[missing.to_str().unwrap()])] {
+        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+        let said = format!("remote-ollama-proxy: {}: can't be read: ", missing.display());
+        assert!(ended.err.starts_with(&said), "{}", ended.err);
+    }
+
+    for wrong in [
+        &["--since", "yesterday"][..],
+        &["--until", "2026-13-01"],
+        &["--format", "yaml"],
+        &["--since", "2026-11-20", "--until", "2026-11-20"],
+        &["--since", "1h", "--until", "2h"],
+    ] {
+        let ended = run(wrong);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(ended.err.contains("--help"), "{}", ended.err);
+    }
+
+    home.write("c.toml", "listen.port = 0");
+    let ended = run(&[]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(78), ""));
+    assert!(
+        ended.err.ends_with("1 fault in the config: nothing was read; name the files to read, or mend it\n")
+    );
+}
