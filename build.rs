@@ -75,15 +75,7 @@ mod tailnet {
         let (os, arch) = (go_os()?, go_arch()?);
         let mut go = Command::new("go");
         go.current_dir(module)
-            .args([
-                "build",
-                "-buildmode=c-archive",
-                "-trimpath",
-                "-mod=readonly",
-                "-ldflags",
-                "-s -w",
-                "-tags",
-            ])
+            .args(["build", "-buildmode=c-archive", "-trimpath", "-mod=readonly", "-ldflags", "-w", "-tags"])
             .arg(tags.join(","))
             .arg("-o")
             .arg(to)

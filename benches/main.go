@@ -29,7 +29,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "", "`folder` of the contestants' programs")
 	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
-	flag.StringVar(&o.parts, "parts", "", "of speed, memory and growth, separated by commas; all if empty")
+	flag.StringVar(&o.parts, "parts", "", "of speed, memory, growth and profile, separated by commas; all if empty")
 	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: of speed only what has one of them in its name")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
@@ -58,6 +58,7 @@ type bench struct {
 	upstream string
 	figures  report.Figures
 	growths  []report.Growth
+	profiles []report.Profile
 	failures []string
 	started  int
 }
@@ -97,7 +98,7 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func([]contestants.Contestant) error
-	}{{"speed", b.speed}, {"memory", b.memory}, {"growth", b.growth}} {
+	}{{"speed", b.speed}, {"memory", b.memory}, {"growth", b.growth}, {"profile", b.profile}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
@@ -124,7 +125,7 @@ func run(ctx context.Context, o options) error {
 // report is what has come out.
 func (b *bench) report(chosen []contestants.Contestant, missing []string) report.Report {
 	r := report.Report{
-		Machine: report.ThisMachine(), Rounds: b.options.rounds, Figures: b.figures, Growths: b.growths, Failures: b.failures,
+		Machine: report.ThisMachine(), Rounds: b.options.rounds, Figures: b.figures, Growths: b.growths, Profiles: b.profiles, Failures: b.failures,
 	}
 	for _, c := range chosen {
 		r.Contestants = append(r.Contestants, report.Contestant{Name: c.Name, About: c.About})

@@ -2,7 +2,7 @@
 # Builds the proxy and what it is measured beside, and measures them on a tailnet of their own; `make bench` calls it.
 # What it measures and how is in docs/performance.md.
 #
-#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth] [what=streams] [against=PROGRAM] [write=1]
+#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth,profile] [what=streams] [against=PROGRAM] [write=1]
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -50,6 +50,15 @@ go_build benches . ./upstream ./contestants/rawforward ./contestants/reverseprox
 if wanted ours; then
   run cargo build --locked --release
   cp "$target/release/remote-ollama-proxy" "$bin/"
+fi
+if wanted ours && { [ -z "$parts" ] || [[ ,$parts, == *,profile,* ]]; }; then
+  # With names for perf to tell.
+  if command -v perf >/dev/null; then
+    run cargo build --locked --profile profiling
+    cp "$target/profiling/remote-ollama-proxy" "$bin/profiled"
+  else
+    say "perf (Debian's linux-perf) is not here, so there is no profile"
+  fi
 fi
 [ -z "$against" ] || cp "$against" "$bin/before"
 if wanted bare; then rust_peer bare; fi

@@ -77,7 +77,10 @@ linux() {
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
       ;;
-    bench) PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy) ;;
+    bench)
+      PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
+      has perf || packages+=(linux-perf) # Ubuntu's depends on the kernel; without it there is no profile
+      ;;
     deb)
       has dpkg-shlibdeps || packages+=(dpkg-dev)
       has python3 || packages+=(python3)

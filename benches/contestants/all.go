@@ -24,6 +24,11 @@ func All() []Contestant {
 	}
 }
 
+// Profiled is the proxy with the names of its functions.
+func Profiled() Contestant {
+	return Contestant{Name: "profiled", Program: "profiled", commands: product("profiled")}
+}
+
 // ready is what a contestant that is made for the bench says.
 const ready = "listening in the tailnet"
 

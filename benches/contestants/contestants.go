@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -123,6 +124,14 @@ func (r *Running) Said() (last string) {
 		last += string(text[max(0, len(text)-most):])
 	}
 	return last
+}
+
+// Processes are the ids of its processes.
+func (r *Running) Processes() (ids []string) {
+	for _, p := range r.processes {
+		ids = append(ids, strconv.Itoa(p.Process.Pid))
+	}
+	return ids
 }
 
 // Usage is what its processes take.

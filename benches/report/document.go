@@ -50,6 +50,9 @@ func (r Report) markdown() string {
 		fmt.Fprintf(&s, "- %s\n", failure)
 	}
 	s.WriteString("\n")
+	if len(r.Profiles) > 0 {
+		s.WriteString("### Where the proxy's CPU goes\n\n" + grid(r.profileRows()) + "\n")
+	}
 	if len(r.Growths) > 0 {
 		s.WriteString("### Growth\n\n")
 	}

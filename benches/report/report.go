@@ -15,6 +15,7 @@ type Report struct {
 	Contestants []Contestant `json:"contestants"`
 	Figures     Figures      `json:"figures"` // every round's, by metric and contestant
 	Growths     []Growth     `json:"growth"`
+	Profiles    []Profile    `json:"profiles"`
 	Failures    []string     `json:"failures"`
 }
 

@@ -16,6 +16,10 @@ func (r Report) Table(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\nbest of the rounds, and by how much the others differ from it")
 	align(w, r.rows())
+	if len(r.Profiles) > 0 {
+		fmt.Fprintln(w, "\nwhere the proxy's CPU goes")
+		align(w, r.profileRows())
+	}
 	for _, failure := range r.Failures {
 		fmt.Fprintln(w, "\n"+failure)
 	}

@@ -1,7 +1,7 @@
 //! What happens to the node and its tailnet while the proxy runs: names, health, and who may what.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
@@ -16,6 +16,9 @@ use crate::tsnet::{Error, Event, Node, Status};
 /// How often live connections are judged without a notification, for what comes about by the clock
 /// alone, such as the expiry of a peer's key.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// That takes no more than one part in so many of the time, however large the tailnet is.
+const SWEEP_SHARE: u32 = 20;
 
 /// A port of the node: the connections there, and who may have one.
 pub(super) struct Watched {
@@ -130,6 +133,7 @@ impl Follower {
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;
+            let begun = Instant::now();
             for Watched { number, port, roster } in &self.ports {
                 match self.node.members(*number, &access.capability).await {
                     Ok(members) => {
@@ -143,7 +147,7 @@ impl Follower {
             tokio::select! {
                 () = self.changed.notified() => {}
                 _ = configs.changed() => {}
-                () = tokio::time::sleep(SWEEP) => {}
+                () = tokio::time::sleep(SWEEP.max(begun.elapsed() * SWEEP_SHARE)) => {}
             }
             self.warn_of_expiry();
         }

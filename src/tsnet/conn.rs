@@ -1,6 +1,6 @@
 //! One connection in the tailnet.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
@@ -23,6 +23,8 @@ pub struct Conn {
     stream: UnixStream,
     claim: Claim,
     local: SocketAddr,
+    /// Bytes that were written to `stream`.
+    streamed: u64,
 }
 
 impl Conn {
@@ -31,7 +33,7 @@ impl Conn {
         let local = local.parse().map_err(|e| Error::Other(format!("our address {local:?}: {e}")))?;
         let stream = UnixStream::from_std(StdStream::from(accepted.fd))
             .map_err(|e| Error::Other(format!("connection: {e}")))?;
-        Ok(Conn { stream, claim: accepted.claim, local })
+        Ok(Conn { stream, claim: accepted.claim, local, streamed: 0 })
     }
 
     /// Our tailnet address and port.
@@ -87,21 +89,29 @@ impl AsyncRead for Conn {
     }
 }
 
+/// Bytes go to the tailnet at once where it has room, and otherwise through the descriptor, where the
+/// library waits for room.
 impl AsyncWrite for Conn {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let taken = ffi::conn_write(self.claim.0, bufs, self.streamed);
+        if taken > 0 {
+            return Poll::Ready(Ok(taken));
+        }
+        let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        self.streamed += n as u64;
+        Poll::Ready(Ok(n))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::catch_unwind;
@@ -35,6 +35,9 @@ const TEXT_MIN: usize = 4 << 10;
 
 /// The longest answer, that is the app capabilities of one peer.
 const TEXT_MAX: usize = 1 << 20;
+
+/// The most pieces that go to the tailnet in one call.
+const PARTS_MAX: usize = 64;
 
 /// One node of the library; closed when dropped.
 pub(super) struct Handle {
@@ -344,6 +347,15 @@ impl AcceptSlot {
 pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays the same open descriptor for as long as the AsyncFd holds it.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// Hands bytes to the tailnet past the descriptor and says how many were taken; never waits. None are
+/// taken unless the first `after` bytes, those ever written to the descriptor, have been passed on.
+pub(super) fn conn_write(id: u64, bufs: &[IoSlice<'_>], after: u64) -> usize {
+    let count = bufs.len().min(PARTS_MAX) as c_int;
+    // SAFETY: an IoSlice is an iovec by its contract, on every Unix; the bytes are borrowed for the
+    // call, which copies what it takes.
+    unsafe { sys::tailscale_conn_write(id, bufs.as_ptr().cast(), count, after) }
 }
 
 /// Whether the peer has left, though bytes of it may be unread.

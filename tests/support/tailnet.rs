@@ -42,6 +42,10 @@ impl Tailnet {
         Tailnet { process, dir, control, ports, api }
     }
 
+    pub(crate) fn output(&self) -> String {
+        self.process.output()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }

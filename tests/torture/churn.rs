@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinError;
 
 use crate::figures::{self, Meant, figure};
 use crate::held::{held, settled};
@@ -22,6 +24,9 @@ const PEERS: usize = 20;
 const CONNECTIONS: u64 = 100_000;
 /// At once; each peer has two or three of them.
 const AT_ONCE: u64 = 48;
+
+/// Who breaks a connection does not wait until the proxy has noticed, which may take it a while.
+const CONFIG: &str = "limits.connections = 10000\nlimits.connections_per_peer = 10000\n";
 
 /// What a connection does, by its number.
 enum Way {
@@ -73,7 +78,7 @@ async fn connect(at: SocketAddr, name: &str, n: u64) -> u64 {
 }
 
 /// Runs the connections `numbers`, and returns the number of answers.
-async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: std::ops::Range<u64>) -> u64 {
+async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: Range<u64>) -> Result<u64, JoinError> {
     let (next, end) = (Arc::new(AtomicU64::new(numbers.start)), numbers.end);
     let workers = (0..AT_ONCE).map(|_| {
         let (peers, next) = (Arc::clone(peers), Arc::clone(&next));
@@ -91,24 +96,31 @@ async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: std::ops::Range<
     });
     let mut answers = 0;
     for worker in workers.collect::<Vec<_>>() {
-        answers += worker.await.unwrap();
+        answers += worker.await?;
     }
-    answers
+    Ok(answers)
+}
+
+/// Fails with what both sides have said beyond the requests.
+fn fail(world: &World, why: JoinError) -> u64 {
+    let (proxy, tailnet) = (world.proxy.process.output(), world.tailnet.output());
+    let told = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
+    panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", told.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await; // which nothing here reaches
-    let mut world = World::new(&ollama.url, "").await;
+    let mut world = World::new(&ollama.url, CONFIG).await;
     let peers = Arc::new(Swarm::new(&world, PEERS).await.0);
     let process = &world.proxy.process;
     let quiet = held(process);
 
     let begun = Instant::now();
-    let mut answers = churn(&peers, 0..CONNECTIONS / 5).await;
+    let mut answers = churn(&peers, 0..CONNECTIONS / 5).await.unwrap_or_else(|e| fail(&world, e));
     let warm = settled(process, quiet.descriptors).await;
-    answers += churn(&peers, CONNECTIONS / 5..CONNECTIONS).await;
+    answers += churn(&peers, CONNECTIONS / 5..CONNECTIONS).await.unwrap_or_else(|e| fail(&world, e));
     let end = settled(process, quiet.descriptors).await;
     let pace = CONNECTIONS as f64 / begun.elapsed().as_secs_f64();
     assert!(end.rss < warm.rss + 16.0, "memory has grown: {warm:?} after a fifth, {end:?} at the end");

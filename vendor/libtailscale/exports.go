@@ -4,6 +4,7 @@ package main
 
 // #include <stdint.h>
 // #include <stdlib.h>
+// #include <sys/uio.h>
 // #include "tailscale.h"
 // void ts_call_log(void *callback, void *context, const char *line, size_t len);
 // void ts_fail(tailscale sd, int kind, const char *text, size_t len);
@@ -281,7 +282,7 @@ func nodeWhoIs(sd C.int, addr *C.char, buf *C.char, size C.size_t) C.int {
 			}
 			ap = netip.AddrPortFrom(ip, 0)
 		}
-		id, err := h.WhoIs(context.Background(), ap)
+		id, err := h.WhoIs(ap)
 		if err != nil {
 			return "", err
 		}
@@ -343,7 +344,7 @@ func nodeCapabilities(sd C.int, src, dst *C.char, buf *C.char, size C.size_t) C.
 func nodePeers(sd C.int, port C.uint16_t, capability *C.char) (out *C.char) {
 	name := C.GoString(capability)
 	try(sd, func(h *handle) error {
-		peers, err := h.Peers(context.Background(), uint16(port), name)
+		peers, err := h.Peers(uint16(port), name)
 		if err != nil {
 			return err
 		}
@@ -453,6 +454,15 @@ func connWasReset(id C.uint64_t) C.int {
 		return 1
 	}
 	return 0
+}
+
+//export connWrite
+func connWrite(id C.uint64_t, parts *C.struct_iovec, count C.int, after C.uint64_t) C.size_t {
+	var slices [][]byte
+	for _, part := range unsafe.Slice(parts, int(count)) {
+		slices = append(slices, unsafe.Slice((*byte)(part.iov_base), int(part.iov_len)))
+	}
+	return C.size_t(node.WriteDirect(uint64(id), slices, uint64(after)))
 }
 
 //export connRelease

@@ -177,6 +177,9 @@ int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, ch
 	return connRemote(conn, buf, buflen);
 }
 
+size_t tailscale_conn_write(uint64_t id, const struct iovec *parts, int count, uint64_t after) {
+	return connWrite(id, (struct iovec *)parts, count, after);
+}
 int tailscale_conn_peer_left(uint64_t id) { return connPeerLeft(id); }
 int tailscale_conn_was_reset(uint64_t id) { return connWasReset(id); }
 void tailscale_conn_release(uint64_t id, int abort) { connRelease(id, abort); }

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -154,6 +155,11 @@ extern int tailscale_accept_peer(tailscale_listener listener, struct tailscale_a
 /* As tailscale_dial, with a non-blocking descriptor; identity stays empty. */
 extern int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out);
 
+/* Hands bytes to the tailnet in the calling thread, past the descriptor, and
+ * returns how many were taken; never waits. 0: use the descriptor. after: how many
+ * bytes were ever written to the descriptor; none are taken until those have been
+ * passed on, so that none are overtaken. One thread at a time may write. */
+extern size_t tailscale_conn_write(uint64_t id, const struct iovec *parts, int count, uint64_t after);
 /* 1 if the connection was broken (reset) rather than ended, else 0. Ask when
  * read returns 0: a socketpair can't carry a reset everywhere. */
 extern int tailscale_conn_was_reset(uint64_t id);

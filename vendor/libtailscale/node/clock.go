@@ -3,7 +3,6 @@ package node
 import (
 	"time"
 
-	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tsnet"
 )
 
@@ -16,8 +15,8 @@ const maxSkew = 5 * time.Minute
 // of the last netmap; zero while that is bearable. Tailscale measures it for the
 // expiry of keys and tells nobody.
 func skew(server *tsnet.Server) time.Duration {
-	backend, ok := private(server, "lb").(*ipnlocal.LocalBackend)
-	if !ok || backend == nil {
+	backend, err := backendOf(server)
+	if err != nil {
 		return 0
 	}
 	now := time.Now()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // A Conn is one tailnet connection whose other half is a descriptor that the
@@ -24,9 +26,11 @@ type Conn struct {
 	node     *Node
 	listener *listener // nil for a dialled connection
 	net      tailnetConn
+	endpoint tcpip.Endpoint // behind net; nil outside the tailnet
 	pair     *os.File
-	reset    atomic.Bool  // either side broke the connection
-	ended    atomic.Int32 // directions that have come to their end
+	passed   atomic.Uint64 // bytes that have come through pair and that net has taken
+	reset    atomic.Bool   // either side broke the connection
+	ended    atomic.Int32  // directions that have come to their end
 	closing  sync.Once
 
 	// Guarded by conns.mu.
@@ -54,7 +58,7 @@ func newConn(n *Node, c net.Conn) (conn *Conn, fd int, err error) {
 	if err != nil {
 		return nil, -1, err
 	}
-	return &Conn{ID: lastID.Add(1), node: n, net: tcp, pair: pair}, fd, nil
+	return &Conn{ID: lastID.Add(1), node: n, net: tcp, endpoint: endpointOf(c), pair: pair}, fd, nil
 }
 
 // start makes the connection known and copies both ways until both have ended.
@@ -109,7 +113,7 @@ func (c *Conn) fromTailnet() {
 }
 
 func (c *Conn) toTailnet() {
-	readErr, writeErr := pump(c.net, c.pair)
+	readErr, writeErr := pump(counted{c.net, &c.passed}, c.pair)
 	// A listener that is closed drops what nobody has accepted.
 	if writeErr != nil || !errors.Is(readErr, io.EOF) || !claimed(c) || c.net.CloseWrite() != nil {
 		c.Abort()
@@ -126,4 +130,16 @@ func (c *Conn) directionEnded() {
 	if c.ended.Add(1) == 2 {
 		c.end()
 	}
+}
+
+// counted counts what it has written.
+type counted struct {
+	io.Writer
+	n *atomic.Uint64
+}
+
+func (w counted) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.n.Add(uint64(n))
+	return n, err
 }

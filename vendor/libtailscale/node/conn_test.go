@@ -25,7 +25,7 @@ func TestIdentityComesWithTheConnection(t *testing.T) {
 	if far.conn.Remote.Addr() != p.client.Addresses()[0] || far.conn.Local.String() != p.addr {
 		t.Errorf("addresses %v, %v", far.conn.Remote, far.conn.Local)
 	}
-	who, err := p.server.WhoIs(deadline(t), far.conn.Remote)
+	who, err := p.server.WhoIs(far.conn.Remote)
 	must(t, err)
 	if who.StableID != id.StableID {
 		t.Errorf("whois says %+v", who)

@@ -148,7 +148,7 @@ func TestPeersThatComeAndGoAreAnEvent(t *testing.T) {
 	e.until("running", func(e Event) bool { return e.State == "Running" })
 	peer := tn.upNode(t, "peer")
 	e.until("a peer has come", ofType("netmap"))
-	who, err := n.WhoIs(deadline(t), netip.AddrPortFrom(peer.Addresses()[0], 1))
+	who, err := n.WhoIs(netip.AddrPortFrom(peer.Addresses()[0], 1))
 	must(t, err)
 	key := tn.AllNodes()[0].Key
 	var id tailcfg.NodeID
@@ -163,7 +163,7 @@ func TestPeersThatComeAndGoAreAnEvent(t *testing.T) {
 		t.Fatal("the node does not listen")
 	}
 	e.until("a peer has gone", func(event Event) bool {
-		_, err := n.WhoIs(deadline(t), netip.AddrPortFrom(peer.Addresses()[0], 1))
+		_, err := n.WhoIs(netip.AddrPortFrom(peer.Addresses()[0], 1))
 		return event.Type == "netmap" && err != nil
 	})
 }

@@ -1,12 +1,11 @@
 package node
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"strings"
 
-	"tailscale.com/client/tailscale/apitype"
+	"tailscale.com/tailcfg"
 )
 
 // MaxIdentity is the largest encoded Identity in bytes
@@ -26,35 +25,35 @@ type Identity struct {
 
 // WhoIs returns the identity behind a tailnet address. It answers from the
 // netmap in memory and fails for an address that no visible peer has.
-func (n *Node) WhoIs(ctx context.Context, addr netip.AddrPort) (*Identity, error) {
-	lc, err := n.client()
+func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
+	backend, err := n.backend()
 	if err != nil {
 		return nil, err
 	}
-	who, err := lc.WhoIsProto(ctx, "tcp", addr.String())
-	if err != nil {
-		return nil, errf(KindOther, "no peer of this tailnet has the address %v: %v", addr.Addr(), err)
+	node, user, ok := backend.WhoIs("tcp", addr)
+	if !ok {
+		return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
 	}
-	return identityOf(who, addr.Addr())
+	return identityOf(node, user, addr.Addr())
 }
 
-func identityOf(who *apitype.WhoIsResponse, ip netip.Addr) (*Identity, error) {
-	if who.Node == nil || who.Node.StableID == "" {
+func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) (*Identity, error) {
+	if node.StableID() == "" {
 		return nil, errf(KindOther, "the tailnet does not know the node at %v", ip)
 	}
 	id := &Identity{
-		Node:      strings.TrimSuffix(who.Node.Name, "."),
-		StableID:  string(who.Node.StableID),
-		Addresses: who.Node.Addresses,
+		Node:      strings.TrimSuffix(node.Name(), "."),
+		StableID:  string(node.StableID()),
+		Addresses: node.Addresses().AsSlice(),
 	}
-	if who.Node.Hostinfo.Valid() {
-		id.OS = who.Node.Hostinfo.OS()
+	if host := node.Hostinfo(); host.Valid() {
+		id.OS = host.OS()
 	}
 	switch {
-	case len(who.Node.Tags) > 0:
-		id.Tags = who.Node.Tags
-	case who.UserProfile != nil && who.UserProfile.LoginName != "":
-		id.User = who.UserProfile.LoginName
+	case node.Tags().Len() > 0:
+		id.Tags = node.Tags().AsSlice()
+	case user.LoginName != "":
+		id.User = user.LoginName
 	default:
 		return nil, errf(KindOther, "the node at %v has neither an owner nor tags", ip)
 	}

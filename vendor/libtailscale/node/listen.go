@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"tailscale.com/tsnet"
@@ -19,9 +18,6 @@ import (
 // backlog is how many connections may wait for the host program to accept
 // them; further ones are reset, as the kernel does with a full backlog.
 const backlog = 1024
-
-// whoIsTimeout only bounds a fault: the answer comes from memory.
-const whoIsTimeout = 5 * time.Second
 
 // listenKey says which destinations belong to a listener.
 type listenKey struct {
@@ -140,9 +136,7 @@ func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net
 // offer hands a connection over with the identity of its peer. It fails for a
 // connection whose peer can't be told.
 func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) error {
-	ctx, cancel := context.WithTimeout(l.node.ctx, whoIsTimeout)
-	defer cancel()
-	who, err := l.node.WhoIs(ctx, src)
+	who, err := l.node.WhoIs(src)
 	if err != nil {
 		return err
 	}

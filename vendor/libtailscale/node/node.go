@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tailscale.com/client/local"
+	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/logger"
 )
@@ -194,6 +195,23 @@ func (n *Node) client() (*local.Client, error) {
 		return nil, err
 	}
 	return server.LocalClient()
+}
+
+// backend returns what knows the netmap. The local client asks the same one, but
+// through HTTP and JSON, which is most of what it takes to let a connection in.
+func (n *Node) backend() (*ipnlocal.LocalBackend, error) {
+	server, err := n.running()
+	if err != nil {
+		return nil, err
+	}
+	return backendOf(server)
+}
+
+func backendOf(server *tsnet.Server) (*ipnlocal.LocalBackend, error) {
+	if backend, ok := private(server, "lb").(*ipnlocal.LocalBackend); ok && backend != nil {
+		return backend, nil
+	}
+	return nil, errf(KindOther, "tailscale's backend is not where it was")
 }
 
 func (n *Node) logf(format string, args ...any) {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -38,15 +37,12 @@ type PeerAddr struct {
 
 // Peers returns everybody in the netmap, by name, with access to a TCP port of
 // ours and the values granted under an app capability.
-func (n *Node) Peers(ctx context.Context, port uint16, capability string) ([]Peer, error) {
-	lc, err := n.client()
+func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
+	backend, err := n.backend()
 	if err != nil {
 		return nil, err
 	}
-	status, err := lc.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
+	status := backend.Status()
 	// Taken after the netmap: a peer that has been added meanwhile is judged the
 	// next time.
 	live, err := n.filter()

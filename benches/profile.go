@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"remote-ollama-proxy/benches/contestants"
+	"remote-ollama-proxy/benches/load"
+	"remote-ollama-proxy/benches/report"
+)
+
+// profile tells where the proxy's CPU goes, by samples that perf takes of a build
+// with names in it.
+func (b *bench) profile([]contestants.Contestant) error {
+	const window = 4 * time.Second
+	profiled := contestants.Profiled()
+	if _, err := os.Stat(filepath.Join(b.options.bin, profiled.Program)); err != nil {
+		return nil // scripts/bench.sh has said why
+	}
+	for _, work := range []struct {
+		what string
+		run  func(load.Dial, func()) (load.Times, error)
+	}{
+		{"request, 32 connections", func(dial load.Dial, mark func()) (load.Times, error) {
+			return load.Requests(dial, 32, window, mark)
+		}},
+		{"chunk, 100 streams", func(dial load.Dial, mark func()) (load.Times, error) {
+			return load.Streams(dial, 100, spacing, window, mark)
+		}},
+	} {
+		running, dial, err := b.start(profiled)
+		if err != nil {
+			return err
+		}
+		defer running.Stop()
+		e := &entrant{Running: running}
+		var samples *exec.Cmd
+		data := filepath.Join(b.dir, "perf.data")
+		times, err := work.run(dial, func() {
+			e.mark()
+			if samples == nil {
+				samples = exec.CommandContext(b.ctx, "perf", "record", "--quiet", "--freq", "997", "--output", data,
+					"--pid", strings.Join(running.Processes(), ","))
+				samples.Stderr = os.Stderr
+				if samples.Start() != nil {
+					samples.Process = nil
+				}
+				return
+			}
+			samples.Process.Signal(os.Interrupt)
+		})
+		if err != nil {
+			return err
+		}
+		samples.Wait() // ends by our signal
+		shares, err := attribute(data)
+		if err != nil {
+			return err
+		}
+		p := report.Profile{What: work.what, Shares: shares}
+		e.note = func(_ string, value float64) { p.CPU = value * 1000 }
+		e.spent("", float64(len(times)))
+		b.profiles = append(b.profiles, p)
+		running.Stop()
+	}
+	return nil
+}
+
+func attribute(data string) (map[string]float64, error) {
+	var stderr bytes.Buffer
+	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "overhead,comm,dso,sym", "--field-separator", ";")
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("perf report: %w: %s", err, stderr.String())
+	}
+	return report.Attribute(bytes.NewReader(out))
+}

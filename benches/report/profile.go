@@ -1,0 +1,109 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Profile is where the proxy's CPU goes while it does one thing.
+type Profile struct {
+	What   string             `json:"what"` // what it is reckoned by: "request"
+	CPU    float64            `json:"cpu"`  // of one, µs
+	Shares map[string]float64 `json:"shares"`
+}
+
+// A room is a part of the program, told by the names of its functions, of which
+// the first that fits counts.
+type room struct {
+	name      string
+	functions *regexp.Regexp
+}
+
+const (
+	kernelNode = "kernel: packets and threads of the node"
+	kernelRust = "kernel: socketpair, Ollama's socket, log"
+	elsewhere  = "all else"
+)
+
+var rooms = []room{
+	{"node: between netstack and the proxy", regexp.MustCompile(`remote-ollama-proxy/libtailscale|_?cgoexp|crosscall|cgocallback|^conn[A-Z]|^tailscale_`)},
+	{"node: WireGuard and its packets", regexp.MustCompile(`wireguard|magicsock|net/batching|net/tstun|wgengine/filter|net/packet|^crypto/|chacha20|poly1305|^golang\.org/x/net|^net\.|^net/`)},
+	{"node: TCP (netstack)", regexp.MustCompile(`gvisor|netstack`)},
+	{"node: Go's runtime", regexp.MustCompile(`^runtime[./]|^internal/|^sync[./]|^syscall\.|^time\.|^gcWriteBarrier|^gogo|^aeshash|^mem(eq|hash)|^context\.`)},
+	{"node: the rest of Tailscale", regexp.MustCompile(`tailscale\.com|^reflect\.|^slices\.|^math/|^bytes\.|^io\.`)},
+	{"log and metrics", regexp.MustCompile(`remote_ollama_proxy::audit|tracing|prometheus|core::fmt|std::io|ryu|itoa|chrono|humantime`)},
+	{"policy, admission and the watch on the client", regexp.MustCompile(`remote_ollama_proxy`)},
+	{"HTTP (hyper)", regexp.MustCompile(`hyper|httparse|http::|http_body|bytes::`)},
+	{"tasks and timers (tokio)", regexp.MustCompile(`tokio|mio::|futures`)},
+	{"memory (jemalloc, copies)", regexp.MustCompile(`_rjem|^je_|malloc|calloc|do_rallocx|^_?_?mem(move|cpy|set|cmp)|alloc::|sdallocx`)},
+}
+
+// Attribute adds the samples of a `perf report` up by room. Its lines have the
+// share in percent, the thread's name, the object and the function, separated by
+// semicolons.
+func Attribute(perf io.Reader) (map[string]float64, error) {
+	shares := map[string]float64{}
+	lines := bufio.NewScanner(perf)
+	for lines.Scan() {
+		fields := strings.SplitN(lines.Text(), ";", 4)
+		if len(fields) != 4 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(fields[0]), "%"), 64)
+		if err != nil {
+			return nil, fmt.Errorf("perf report: %q: %w", lines.Text(), err)
+		}
+		shares[roomOf(fields[1], strings.TrimSpace(fields[3]))] += percent / 100
+	}
+	return shares, lines.Err()
+}
+
+func roomOf(thread, function string) string {
+	mode, name, _ := strings.Cut(function, " ")
+	if mode == "[k]" {
+		if strings.Contains(thread, "tokio") {
+			return kernelRust
+		}
+		return kernelNode
+	}
+	for _, r := range rooms {
+		if r.functions.MatchString(strings.TrimSpace(name)) {
+			return r.name
+		}
+	}
+	return elsewhere
+}
+
+// profileRows is a table of all profiles, the largest first.
+func (r Report) profileRows() [][]string {
+	head := []string{"CPU, µs"}
+	names := map[string]bool{}
+	for _, p := range r.Profiles {
+		head = append(head, "of one "+p.What)
+		for name := range p.Shares {
+			names[name] = true
+		}
+	}
+	sorted := slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return int(1e6 * (r.Profiles[0].Shares[b] - r.Profiles[0].Shares[a]))
+	})
+	rows := [][]string{head}
+	for _, name := range sorted {
+		row := []string{name}
+		for _, p := range r.Profiles {
+			row = append(row, fmt.Sprintf("%.1f", p.CPU*p.Shares[name]))
+		}
+		rows = append(rows, row)
+	}
+	sum := []string{"in all"}
+	for _, p := range r.Profiles {
+		sum = append(sum, fmt.Sprintf("%.1f", p.CPU))
+	}
+	return append(rows, sum)
+}
