@@ -40,7 +40,9 @@ impl Host {
     pub(super) async fn until(&mut self, stop: &Stop) {
         self.follow(stop).await;
         let Withdraw::First(handover) = self.settings.config().shutdown.withdraw else { return };
-        self.withdraw().await;
+        if !self.withdraw().await {
+            return; // nobody is led here as it is
+        }
         tracing::info!(service = self.name, ?handover, "stopping: clients may be led to other hosts first");
         tokio::select! {
             () = tokio::time::sleep(handover) => {}
@@ -48,12 +50,14 @@ impl Host {
         }
     }
 
-    /// Has the tailnet lead nobody here any more, if it does.
-    pub(super) async fn withdraw(&mut self) {
+    /// Has the tailnet lead nobody here any more; false: it did not, or can't be told.
+    pub(super) async fn withdraw(&mut self) -> bool {
         let told = "the proxy has been told to stop";
-        if std::mem::take(&mut self.health.up) && self.advertise(Some(told.to_owned())).await {
+        let withdrawn = std::mem::take(&mut self.health.up) && self.advertise(Some(told.to_owned())).await;
+        if withdrawn {
             tracing::info!(service = self.name, "the Service is withdrawn, since {told}");
         }
+        withdrawn
     }
 
     async fn follow(&mut self, stop: &Stop) {

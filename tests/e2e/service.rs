@@ -172,6 +172,15 @@ impl Scene {
         self.until(&format!("{pairs:?}"), |service| pairs.iter().all(|(c, h)| service["led"][c] == *h)).await;
     }
 
+    /// What a subcommand says on the machine of a host.
+    async fn tells(&self, host: &str, subcommand: &str) -> String {
+        let config = self.tailnet.dir.path().join(host).with_extension("toml");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+        command.args([subcommand, "--config"]).arg(config).env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
+        let output = soon(subcommand, command.output()).await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A way for a client to the Service by its name.
     async fn way(&self, client: &str) -> SocketAddr {
         self.tailnet.forward(client, "ollama:11434").await
@@ -188,9 +197,11 @@ async fn asks(at: SocketAddr, host: &str) -> Option<Answer> {
     Some(Answer { head, body })
 }
 
-/// The name of the host that answers; `None` if none does.
+/// The name of the host that answers; `None` if none does. A request on its way while its client is led
+/// elsewhere is answered by nobody, and is given up for another.
 async fn answering(at: SocketAddr) -> Option<String> {
-    let answer = asks(at, "ollama").await.filter(|answer| answer.status() == 200)?;
+    let answer = tokio::time::timeout(Duration::from_secs(5), asks(at, "ollama")).await.ok()?;
+    let answer = answer.filter(|answer| answer.status() == 200)?;
     let version: Value = serde_json::from_slice(&answer.body).unwrap();
     Some(version["version"].as_str().unwrap().to_owned())
 }
@@ -247,6 +258,12 @@ async fn a_request_through_the_service_comes_with_its_identity_and_its_grants() 
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
     client.send("GET /v1/models HTTP/1.1\r\nHost: ollama\r\n\r\n").await;
     assert!(client.answer().await.text().contains("(rule: grant)"));
+    // Told by the host.
+    let told = scene.tells("one", "status").await;
+    assert!(told.contains(&format!("service    svc:ollama, {v4}, {v6}: advertised")), "{told}");
+    let told = scene.tells("one", "doctor").await;
+    assert!(told.contains(&format!("svc:ollama, {v4}, {v6}: advertised")), "{told}");
+    assert!(scene.tells("one", "check").await.contains("one, which hosts svc:ollama"));
     // The hosts' own addresses are not to be reached, as the policy has it.
     assert_eq!(scene.tailnet.dials("laptop", "one:11434").await["ok"], false);
 }
@@ -263,6 +280,7 @@ async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;
     kept.chunk().await.unwrap();
+    assert!(scene.tells("one", "status").await.contains(": withdrawn, "));
 
     scene.one.ollama.dead.send_replace(false);
     scene.one.proxy.process.lines(&["the Service is advertised"], 2).await;
