@@ -30,6 +30,7 @@ pub struct Source {
 struct Names {
     dns_name: String,
     addresses: Vec<IpAddr>,
+    service_addresses: Vec<IpAddr>,
 }
 
 /// A new config is in force.
@@ -62,9 +63,10 @@ impl Settings {
         self.rules.subscribe()
     }
 
-    /// The tailnet calls this node so: requests for these hosts are for it.
-    pub fn named(&self, dns_name: String, addresses: Vec<IpAddr>) {
-        *self.names() = Names { dns_name, addresses };
+    /// The tailnet calls this node, and the Service that it hosts, so: requests for these hosts are for
+    /// it.
+    pub fn named(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
+        *self.names() = Names { dns_name, addresses, service_addresses };
         self.derive();
     }
 
@@ -124,6 +126,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.keychain": node.keychain;
         "node.control_url": node.control_url;
         "node.tags": node.tags;
+        "node.service": node.service;
         "node.ephemeral": node.ephemeral;
         "node.port_mapping": node.port_mapping;
         "node.start_offline": node.start_offline;
@@ -144,7 +147,12 @@ fn rules(config: &Config, names: &Names) -> Rules {
     let mut hosts = Hosts::default();
     hosts.add_dns_name(&names.dns_name);
     hosts.add(&config.node.hostname);
-    names.addresses.iter().for_each(|ip| hosts.add_ip(*ip));
+    if let Some(name) = config.node.service.as_ref().and_then(|service| service.strip_prefix("svc:")) {
+        // In the same domain as the node, where that has a name.
+        let domain = names.dns_name.split_once('.').map(|(_, domain)| format!(".{domain}"));
+        hosts.add_dns_name(&format!("{name}{}", domain.unwrap_or_default()));
+    }
+    names.addresses.iter().chain(&names.service_addresses).for_each(|ip| hosts.add_ip(*ip));
     config.http.hosts.iter().for_each(|name| hosts.add(name));
     Rules {
         policy: Policy { endpoints: config.endpoints, preflight: config.http.preflight, hosts },

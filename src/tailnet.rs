@@ -1,5 +1,6 @@
 //! What the tailnet says about its peers, as data: who there is, who may connect, what is granted.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,31 @@ pub trait Tailnet: Send + Sync + 'static {
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
 }
 
+/// A Tailscale Service that this node hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name, `svc:` included.
+    pub name: String,
+    /// Its addresses; none before the tailnet has approved the node as a host.
+    pub addresses: Vec<IpAddr>,
+    /// Why the tailnet is asked to lead no client here; absent: it is asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+}
+
+impl fmt::Display for Service {
+    /// `svc:ollama, 100.100.1.1: advertised`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.addresses.iter().try_for_each(|ip| write!(f, ", {ip}"))?;
+        match &self.withdrawn {
+            Some(why) => write!(f, ": withdrawn, {why}"),
+            None if self.addresses.is_empty() => f.write_str(": the tailnet has not approved this host yet"),
+            None => f.write_str(": advertised"),
+        }
+    }
+}
+
 /// How this node itself stands in the tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Situation {
@@ -34,6 +60,9 @@ pub struct Situation {
     /// When the node key expires, as RFC 3339; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_expiry: Option<String>,
+    /// The Service that the node hosts; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
     /// All health warnings now in force.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -89,12 +118,16 @@ pub struct Member {
     pub addresses: Vec<Address>,
 }
 
-/// One address of a peer. A policy may name a single one, so each has a standing of its own.
+/// One address of a peer at one of ours. A policy may name a single one, so each has a standing of its
+/// own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Address {
-    /// The address.
+    /// The peer's address.
     pub ip: IpAddr,
-    /// Whether it may connect to this node.
+    /// Ours: the node's own, or one of the Service that it hosts. Absent: any of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<IpAddr>,
+    /// Whether it may connect there.
     #[serde(default)]
     pub admitted: bool,
     /// The values granted under this node's capability.
@@ -113,9 +146,11 @@ impl Member {
         self.user.clone().unwrap_or_else(|| self.tags.join(","))
     }
 
-    /// What the policy says of one of its addresses; nothing good of one that it has not.
-    pub fn verdict(&self, ip: IpAddr) -> Verdict {
-        let address = self.addresses.iter().find(|a| a.ip == ip && !self.expired);
+    /// What the policy says of one of its addresses at our address `at`; nothing good of one that it, or
+    /// this node, has not.
+    pub fn verdict(&self, ip: IpAddr, at: IpAddr) -> Verdict {
+        let here = |a: &&Address| a.ip == ip && a.at.is_none_or(|ours| ours == at);
+        let address = self.addresses.iter().find(here).filter(|_| !self.expired);
         address.map_or_else(Verdict::default, |a| Verdict { admitted: a.admitted, grants: a.grants.clone() })
     }
 
@@ -133,5 +168,37 @@ impl Member {
             }
         }
         grants
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_judged_at_the_address_that_it_came_to() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (peer, own, service) = (ip("100.64.0.2"), ip("100.64.0.1"), ip("100.127.0.1"));
+        let address = |at, admitted, grants| Address { ip: peer, at: Some(at), admitted, grants };
+        let mut member = Member {
+            addresses: vec![address(own, false, vec![]), address(service, true, vec![Value::from(1)])],
+            ..Member::default()
+        };
+        assert!(!member.verdict(peer, own).admitted);
+        assert_eq!(member.verdict(peer, service), Verdict { admitted: true, grants: vec![Value::from(1)] });
+        // Which is no address of ours, or no more.
+        assert_eq!(member.verdict(peer, ip("100.127.0.2")), Verdict::default());
+        member.expired = true;
+        assert_eq!(member.verdict(peer, service), Verdict::default());
+    }
+
+    #[test]
+    fn a_service_says_how_it_stands() {
+        let mut service = Service { name: "svc:ollama".to_owned(), ..Service::default() };
+        assert_eq!(service.to_string(), "svc:ollama: the tailnet has not approved this host yet");
+        service.addresses = vec!["100.127.0.1".parse().unwrap()];
+        assert_eq!(service.to_string(), "svc:ollama, 100.127.0.1: advertised");
+        service.withdrawn = Some("Ollama has yet to answer".to_owned());
+        assert_eq!(service.to_string(), "svc:ollama, 100.127.0.1: withdrawn, Ollama has yet to answer");
     }
 }

@@ -55,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(method) = Method::from_bytes(method.as_bytes()) {
         recorded(&peer, &method, path);
     }
-    let address = Address { ip, admitted: true, grants: grants.clone() };
+    let address = Address { ip, at: None, admitted: true, grants: grants.clone() };
     let member = Member {
         node: node.clone(),
         stable_id: stable_id.clone(),

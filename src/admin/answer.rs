@@ -1,5 +1,6 @@
 //! What can be asked, and the answers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -66,9 +67,14 @@ impl Admin {
         let metrics =
             self.metrics_roster.as_ref().map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default();
         let node = self.node.borrow();
-        let own = node.addresses.iter().find(|ip| ip.is_ipv4()).copied();
-        let open = |port| own.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster));
-        let anybody = open(config.port) || config.metrics_port.is_some_and(open);
+        let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
+        let open = |ip: Option<IpAddr>, port| {
+            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster))
+        };
+        let own = v4(&node.addresses);
+        let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
+        let metrics_open = config.metrics_port.is_some_and(|port| open(own, port));
+        let anybody = open(own, config.port) || open(service, config.port) || metrics_open;
         Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 

@@ -130,7 +130,7 @@ mod tests {
             node: format!("{id}.tailnet.test"),
             stable_id: id.to_owned(),
             user: Some("anna@example.com".to_owned()),
-            addresses: vec![Address { ip, admitted, grants }],
+            addresses: vec![Address { ip, at: None, admitted, grants }],
             ..Member::default()
         }
     }

@@ -53,6 +53,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Listener(_) => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
+        Failure::Untagged { .. } => exit::CONFIG,
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
             Error::LoginNeeded { .. } | Error::ApprovalPending => exit::NO_PERMISSION,

@@ -33,10 +33,29 @@ pub struct Config {
     pub endpoints: EndpointSet,
     /// Hosts and preflight.
     pub http: Http,
-    /// How long running requests may take to end once the process is told to stop: 0 to 24 hours.
-    pub drain_timeout: Duration,
+    /// What happens once the process is told to stop.
+    pub shutdown: Shutdown,
     /// The log.
     pub log: Log,
+}
+
+/// What happens once the process is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long running requests may take to end: 0 to 24 hours.
+    pub drain_timeout: Duration,
+    /// When the Service is withdrawn, where the node hosts one.
+    pub withdraw: Withdraw,
+}
+
+/// When a host that is told to stop withdraws its Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdraw {
+    /// Before anything else. Requests are then served as before for so long, 0 to 24 hours, while the
+    /// tailnet leads clients to other hosts.
+    First(Duration),
+    /// Once the running requests have ended.
+    Last,
 }
 
 /// The node in the tailnet.
@@ -58,6 +77,8 @@ pub struct NodeConfig {
     pub control_url: Option<String>,
     /// The tags to advertise, each `tag:name`.
     pub tags: Vec<String>,
+    /// The Tailscale Service that the node hosts beside its own name, `svc:` included.
+    pub service: Option<String>,
     /// Whether the tailnet forgets the node when it goes offline.
     pub ephemeral: bool,
     /// Whether to ask the router for a port.
@@ -143,8 +164,7 @@ impl Config {
                 hosts: s.list("hosts", parse::host),
                 preflight: s.get("preflight", true),
             }),
-            drain_timeout: raw
-                .section("shutdown", |s| s.text("drain_timeout", Duration::from_secs(30), parse::duration)),
+            shutdown: raw.section("shutdown", shutdown),
             log: raw.section("log", |s| Log {
                 level: s.text("level", "info".to_owned(), parse::log_level),
                 format: s.text("format", LogFormat::Text, parse::log_format),
@@ -157,6 +177,10 @@ impl Config {
         }
     }
 }
+
+/// As long as Tailscale's control server may take to choose another host. Source: `kube/services` in
+/// Tailscale's source, which waits for the same.
+const HANDOVER: Duration = Duration::from_secs(15);
 
 /// macOS takes 103 bytes for the path of a socket, and `/admin.sock` is part of it.
 const STATE_DIR_MAX: usize = 103 - "/admin.sock".len();
@@ -180,6 +204,7 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
     let keychain = s.get("keychain", false);
     let control_url = s.text("control_url", None, |url| parse::control_url(url).map(Some));
     let tags = s.list("tags", parse::tag);
+    let service = s.text("service", None, |name| parse::service(name).map(Some));
     let ephemeral = s.get("ephemeral", false);
 
     let untagged = tags.is_empty() && !s.is_faulty("tags");
@@ -197,6 +222,7 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
         keychain,
         control_url,
         tags,
+        service,
         ephemeral,
         port_mapping: s.get("port_mapping", false),
         start_offline: s.text("start_offline", StartOffline::Wait, parse::start_offline),
@@ -279,6 +305,13 @@ fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
         s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
     }
     Some(port)
+}
+
+fn shutdown(s: &mut Section<'_, '_>) -> Shutdown {
+    let drain_timeout = s.text("drain_timeout", Duration::from_secs(30), parse::duration);
+    let handover = s.text("handover", HANDOVER, parse::duration);
+    let withdraw = s.text("withdraw", Withdraw::First(handover), |when| parse::withdraw(when, handover));
+    Shutdown { drain_timeout, withdraw }
 }
 
 fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {

@@ -1,6 +1,6 @@
 //! What is in force, in words.
 
-use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline};
+use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
 use crate::policy::Access;
 
@@ -17,7 +17,7 @@ impl Config {
             LogFormat::Json => "as JSON",
         };
         vec![
-            ("node", node.hostname.clone()),
+            ("node", name(node)),
             ("control", node.control_url.clone().unwrap_or_else(|| "Tailscale's own server".to_owned())),
             ("state", node.state_dir.display().to_string()),
             ("joins with", node.credential.to_string()),
@@ -33,15 +33,31 @@ impl Config {
             ("upstream", self.upstream.to_string()),
             ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
             ("preflight", choose(self.http.preflight, "goes through", "is refused")),
-            ("drains", format!("for at most {}", humantime::format_duration(self.drain_timeout))),
+            ("drains", drains(self)),
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
         ]
     }
 }
 
+fn name(node: &NodeConfig) -> String {
+    let service = node.service.as_ref().map(|service| format!(", which hosts {service}")).unwrap_or_default();
+    format!("{}{service}", node.hostname)
+}
+
 fn listens(port: u16, metrics: Option<u16>) -> String {
     let metrics = metrics.map(|port| format!(", for the metrics on port {port}")).unwrap_or_default();
     format!("on port {port} of its addresses in the tailnet{metrics}, and nowhere else")
+}
+
+fn drains(config: &Config) -> String {
+    let drain = format!("for at most {}", humantime::format_duration(config.shutdown.drain_timeout));
+    match config.shutdown.withdraw {
+        _ if config.node.service.is_none() => drain,
+        Withdraw::First(handover) => {
+            format!("{drain}, after {} without the Service", humantime::format_duration(handover))
+        }
+        Withdraw::Last => format!("{drain}, then withdraws the Service"),
+    }
 }
 
 fn comes_up(node: &NodeConfig) -> String {

@@ -10,7 +10,9 @@ mod raw;
 mod section;
 mod typed;
 
-pub use checked::{AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, StartOffline};
+pub use checked::{
+    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, Shutdown, StartOffline, Withdraw,
+};
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use super::checked::{LogFormat, StartOffline};
+use super::checked::{LogFormat, StartOffline, Withdraw};
 use crate::policy::Access;
 use crate::upstream::Upstream;
 
@@ -64,6 +64,23 @@ pub(super) fn tag(tag: &str) -> Result<String, String> {
     } else {
         Err("a tag is \"tag:\", a letter, and then letters, digits and -, such as \"tag:ai-server\""
             .to_owned())
+    }
+}
+
+/// The name of a Tailscale Service, by the rules of `tailcfg.ServiceName`, in lower case.
+pub(super) fn service(name: &str) -> Result<String, String> {
+    match name.strip_prefix("svc:").map(label) {
+        Some(Ok(_)) => Ok(name.to_owned()),
+        _ => Err("a Service is \"svc:\" and a name of 1 to 63 lower-case letters, digits and -, such as \"svc:ollama\"".to_owned()),
+    }
+}
+
+/// When a Service is withdrawn.
+pub(super) fn withdraw(when: &str, handover: Duration) -> Result<Withdraw, String> {
+    match when {
+        "first" => Ok(Withdraw::First(handover)),
+        "last" => Ok(Withdraw::Last),
+        _ => Err("say \"first\" or \"last\"".to_owned()),
     }
 }
 

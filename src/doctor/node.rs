@@ -9,15 +9,16 @@ use super::Finding;
 use crate::admin::{self, AskFault, Status, What, Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::Access;
-use crate::tailnet::Situation;
+use crate::tailnet::{Service, Situation};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
         (Ok(status), Ok(who)) => (status, who),
         (Err(reason), _) | (_, Err(reason)) => {
-            let names = ["listeners", "name", "tailnet", "reach"];
+            let names = ["listeners", "name", "tailnet", "reach"].into_iter();
+            let service = config.node.service.as_ref().map(|_| "service");
             let unknown = |check| Finding::unknown(check, reason.clone());
-            return names.into_iter().map(unknown).collect();
+            return names.chain(service).map(unknown).collect();
         }
     };
     if !status.node.has_joined() {
@@ -28,7 +29,9 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         true => reach(config, &who),
         false => Finding::unknown("reach", "not checked, since nobody can reach the node now"),
     };
-    vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach]
+    let mut findings = vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach];
+    findings.extend(status.node.service.as_ref().map(service));
+    findings
 }
 
 async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
@@ -81,6 +84,23 @@ fn name(config: &Config, status: &Status) -> Finding {
             "name",
             format!("the tailnet calls this node {full}, not {wanted}"),
             "remove the other node of that name in the admin console and rename this one there, or tell clients the other name",
+        ),
+    }
+}
+
+fn service(service: &Service) -> Finding {
+    let told = service.to_string();
+    match &service.withdrawn {
+        None if service.addresses.is_empty() => Finding::warning(
+            "service",
+            told,
+            "approve it in the admin console, or for good by autoApprovers.services in the tailnet policy file",
+        ),
+        None => Finding::good("service", told),
+        Some(_) => Finding::warning(
+            "service",
+            told,
+            "clients are led to other hosts, if there are any, until this has passed",
         ),
     }
 }

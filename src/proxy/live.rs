@@ -111,7 +111,8 @@ impl Live {
             .into_iter()
             .filter(|session| {
                 let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
-                let verdict = member.map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip()));
+                let verdict = member
+                    .map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));
                 !session.is_cut() && !session.settle(access, &verdict)
             })
             .collect();

@@ -25,6 +25,14 @@ pub enum Failure {
         /// What is the matter.
         error: Error,
     },
+    /// A node without tags can't host a Service.
+    #[error(
+        "node.service is {service:?}, but only a tagged node can host a Service: give it a tag in the admin console"
+    )]
+    Untagged {
+        /// Its name.
+        service: String,
+    },
     /// The admin socket can't be opened.
     #[error("the admin socket in the state folder can't be opened: {0}")]
     Admin(std::io::Error),

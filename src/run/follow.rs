@@ -81,7 +81,11 @@ impl Follower {
                     tracing::info!("the tailnet node is healthy")
                 }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
-                Event::Assigned { dns_name, addresses } => self.settings.named(dns_name, addresses),
+                Event::Assigned { dns_name, addresses, service_addresses } => {
+                    self.settings.named(dns_name, addresses, service_addresses);
+                    // At its new addresses everybody has a standing of their own.
+                    self.changed.notify_one();
+                }
                 Event::NetmapChanged => self.changed.notify_one(),
                 Event::KeyExpiry(at) => {
                     self.expiry().set(at.as_deref());

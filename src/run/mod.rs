@@ -3,6 +3,7 @@
 mod expiry;
 mod failure;
 mod follow;
+mod host;
 mod join;
 mod logout;
 mod situation;
@@ -24,6 +25,7 @@ use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
 use failure::explain;
 use follow::{Follower, Watched};
+use host::Host;
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
@@ -89,13 +91,20 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         None => None,
     };
 
-    settings.named(status.dns_name.clone(), status.addresses.clone());
+    if let Some(service) = &config.node.service {
+        if status.tags.is_empty() {
+            return Err(Failure::Untagged { service: service.clone() });
+        }
+        node.host_service(service, config.port).await.map_err(explain)?;
+    }
+    settings.named(status.dns_name.clone(), status.addresses.clone(), Vec::new());
     word.ask_of(Arc::clone(&node));
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
         port = config.port,
         metrics_port = config.metrics_port,
+        service = config.node.service,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
         ms = started.elapsed().as_millis() as u64,
@@ -103,7 +112,11 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, situation, &status);
+    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, situation.clone(), &status);
+    let mut host = config.node.service.clone().map(|service| {
+        situation.send_modify(|known| known.service = Some(host::hosted(&service)));
+        Host::new(service, Arc::clone(&node), Arc::clone(&settings), situation)
+    });
     let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(admin));
     let scrapes = async {
         match metrics_listener {
@@ -119,17 +132,23 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     };
     let mut failed = None;
     let told = async {
+        let stopped = async {
+            match &mut host {
+                Some(host) => host.until(stop).await,
+                None => stop.wait().await,
+            }
+        };
         tokio::select! {
-            () = stop.wait() => {}
+            () = stopped => {}
             error = ended => failed = error.ok(),
         }
-        let deadline = settings.config().drain_timeout;
+        let deadline = settings.config().shutdown.drain_timeout;
         tracing::info!(?deadline, "stopping: running requests may end");
     };
     let deadline = async {
         tokio::select! {
             () = stop.at_once() => tracing::info!("told again to stop: running requests are cut"),
-            () = tokio::time::sleep(settings.config().drain_timeout) => {}
+            () = tokio::time::sleep(settings.config().shutdown.drain_timeout) => {}
         }
     };
     let served = tokio::select! {
@@ -140,6 +159,9 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         never = reload_on_signal(&settings, hangup) => match never {},
     };
     let Drained { cut } = served.map_err(Failure::Listener)?;
+    if let Some(host) = &mut host {
+        host.withdraw().await;
+    }
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))

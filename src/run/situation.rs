@@ -28,8 +28,11 @@ pub(super) fn note(situation: &mut Situation, event: &Event) {
         Event::NeedsApproval => "NeedsMachineAuth",
         Event::KeyExpiry(at) => return situation.key_expiry.clone_from(at),
         Event::Health(warnings) => return situation.warnings.clone_from(warnings),
-        Event::Assigned { dns_name, addresses } => {
+        Event::Assigned { dns_name, addresses, service_addresses } => {
             situation.dns_name.clone_from(dns_name);
+            if let Some(service) = &mut situation.service {
+                service.addresses.clone_from(service_addresses);
+            }
             return situation.addresses.clone_from(addresses);
         }
         Event::Failed(error) => return situation.error = Some(error.to_string()),

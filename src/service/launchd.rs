@@ -15,7 +15,7 @@ const HINT: &str = "; an agent lives in a session at the Mac's own screen: log i
 const IN_PROGRESS: i32 = 36;
 
 /// More than ExitTimeOut, after which launchd kills it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(75);
 
 pub(super) fn install(service: &Service, text: &str) -> Result<PathBuf, Fault> {
     let file = service.file();

@@ -37,6 +37,8 @@ pub enum Event {
         dns_name: String,
         /// Tailnet addresses.
         addresses: Vec<IpAddr>,
+        /// Those of the Service that the node hosts.
+        service_addresses: Vec<IpAddr>,
     },
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
@@ -113,7 +115,9 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Login { login_url } => Event::LoginUrl(login_url),
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
         Wire::Health { warnings } => Event::Health(warnings),
-        Wire::Name { status } => Event::Assigned { dns_name: status.dns_name, addresses: status.addresses },
+        Wire::Name { status: Status { dns_name, addresses, service_addresses, .. } } => {
+            Event::Assigned { dns_name, addresses, service_addresses }
+        }
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
@@ -145,7 +149,19 @@ mod tests {
             (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
             (
                 r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]}}"#,
-                Event::Assigned { dns_name: "n.t".into(), addresses: vec!["100.64.0.1".parse().unwrap()] },
+                Event::Assigned {
+                    dns_name: "n.t".into(),
+                    addresses: vec!["100.64.0.1".parse().unwrap()],
+                    service_addresses: Vec::new(),
+                },
+            ),
+            (
+                r#"{"type":"name","status":{"dns_name":"","addresses":[],"service_addresses":["fd7a::1"]}}"#,
+                Event::Assigned {
+                    dns_name: String::new(),
+                    addresses: Vec::new(),
+                    service_addresses: vec!["fd7a::1".parse().unwrap()],
+                },
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
             (r#"{"type":"clock"}"#, Event::ClockAhead(0)),

@@ -183,6 +183,17 @@ impl Handle {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    pub(super) fn host_service(&self, name: &str, port: u16) -> Result<(), Error> {
+        let name = c_string(name)?;
+        // SAFETY: the string is NUL-terminated and outlives the call.
+        self.check(unsafe { sys::tailscale_host_service(self.sd, name.as_ptr(), port) })
+    }
+
+    pub(super) fn advertise_service(&self, on: bool) -> Result<(), Error> {
+        // SAFETY: plain numbers.
+        self.check(unsafe { sys::tailscale_advertise_service(self.sd, on.into()) })
+    }
+
     /// Blocks the thread for up to 30 seconds.
     pub(super) fn dial(&self, addr: &str) -> Result<Accepted, Error> {
         let addr = c_string(addr)?;

@@ -144,6 +144,9 @@ pub struct Status {
     pub dns_name: String,
     /// Tailnet addresses: usually one IPv4 and one IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Those of the Service that it hosts; none before the tailnet has approved it as a host.
+    #[serde(default)]
+    pub service_addresses: Vec<IpAddr>,
     /// Login name of its owner; absent for a tagged node.
     #[serde(default)]
     pub user: Option<String>,
@@ -203,6 +206,26 @@ impl Node {
     pub async fn listen(&self, port: u16) -> Result<Listener, Error> {
         let fd = self.blocking(move |handle| handle.listen(&format!(":{port}"))).await?;
         Listener::new(fd)
+    }
+
+    /// Has connections to `port` of a Tailscale Service's addresses come out of the listener on that
+    /// port, with the address as the local one. `name` is `svc:` and a DNS label. A node hosts one
+    /// Service.
+    ///
+    /// # Errors
+    /// The node is not up, or the library's words.
+    pub async fn host_service(&self, name: &str, port: u16) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.blocking(move |handle| handle.host_service(&name, port)).await
+    }
+
+    /// Tells the tailnet whether clients of that Service may be led here; not so until it is told. Who
+    /// comes nevertheless is accepted as before.
+    ///
+    /// # Errors
+    /// No Service is hosted, or the library's words.
+    pub async fn advertise_service(&self, on: bool) -> Result<(), Error> {
+        self.blocking(move |handle| handle.advertise_service(on)).await
     }
 
     /// Connects to `addr`, `name:port` or `ip:port`, in the tailnet within 30 seconds. Dropping the

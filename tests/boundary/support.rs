@@ -79,7 +79,7 @@ impl Word {
             tags: peer.tags,
             os: peer.os,
             online: true,
-            addresses: vec![Address { ip: peer.addr.ip(), admitted, grants }],
+            addresses: vec![Address { ip: peer.addr.ip(), at: None, admitted, grants }],
             ..Member::default()
         }]
     }

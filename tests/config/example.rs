@@ -11,7 +11,7 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys whose default is no value, or depends on the account; what the file shows is an example.
-pub(crate) const EXAMPLES: [&str; 7] = [
+pub(crate) const EXAMPLES: [&str; 8] = [
     "log.file",
     "limits.requests_per_minute",
     "metrics.port",
@@ -19,6 +19,7 @@ pub(crate) const EXAMPLES: [&str; 7] = [
     "node.auth_key_file",
     "node.client_secret_file",
     "node.control_url",
+    "node.service",
 ];
 
 /// The settings that are commented out: the full name of the key, and the line without its `#`.

@@ -27,6 +27,7 @@ mod recorder;
 mod refusals;
 mod reload;
 mod revocation;
+mod service;
 mod status;
 #[path = "../support/tailnet.rs"]
 mod tailnet;

@@ -35,21 +35,40 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
     found
 }
 
-/// `tag:ai-client` may connect to port 9090 as well, and read the metrics there.
-fn with_metrics() -> Value {
+/// All that a node may do: it has the metrics on a port of their own, and hosts a Service.
+const CONFIG: &str = "metrics.port = 9090\nnode.service = \"svc:ollama\"\nshutdown.handover = \"0s\"\n";
+
+/// `tag:ai-client` may connect to port 9090 as well, and read the metrics there; and to the Service.
+fn with_all() -> Value {
     json!({
         "tagOwners": {"tag:ai-server": [], "tag:ai-client": []},
+        "autoApprovers": {"services": {"svc:ollama": ["tag:ai-server"]}},
         "grants": [{
             "src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": ["tcp:11434", "tcp:9090"],
             "app": {"remote-ollama-proxy.internal/cap/ollama": [{"metrics": true}]},
+        }, {
+            "src": ["tag:ai-client"], "dst": ["svc:ollama"], "ip": ["tcp:11434"],
         }],
     })
 }
 
+/// A request of `laptop` through the Service.
+async fn asks_the_service(tailnet: &Tailnet) {
+    tailnet.api("PUT", "/services/ollama", Value::Null).await;
+    soon("a host", async {
+        while tailnet.api("GET", "/services/ollama", Value::Null).await["led"]["laptop"].is_null() {}
+    })
+    .await;
+    let service = tailnet.forward("laptop", "ollama:11434").await;
+    let mut client = Client::new(TcpStream::connect(service).await.unwrap());
+    client.send("GET /api/tags HTTP/1.1\r\nHost: ollama\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
 #[tokio::test]
 async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
-    let world = World::new(ollama::url(), "metrics.port = 9090").await;
-    world.tailnet.api("PUT", "/policy", with_metrics()).await;
+    let world = World::new(ollama::url(), CONFIG).await;
+    world.tailnet.api("PUT", "/policy", with_all()).await;
     let metrics = world.tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
     client.send(get("/metrics")).await;
@@ -57,6 +76,7 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     let mut client = world.connect().await;
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 200);
+    asks_the_service(&world.tailnet).await;
     let sockets = sockets(world.proxy.process.id());
     let (udp, tcp): (Vec<_>, Vec<_>) = sockets.iter().partition(|(protocol, _)| protocol.starts_with("UDP"));
     // One for each address family: magicsock's, WireGuard's transport.
@@ -107,10 +127,10 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         Command::new("strace").arg("-V").output().is_ok(),
         "strace is needed: sudo apt-get install strace"
     );
-    let config = "metrics.port = 9090".to_owned();
+    let config = CONFIG.to_owned();
     let mut proxy = Start { key, under, config, ..Start::new(&tailnet, ollama::url()) }.up().await;
 
-    tailnet.api("PUT", "/policy", with_metrics()).await;
+    tailnet.api("PUT", "/policy", with_all()).await;
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let metrics = tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
@@ -124,6 +144,7 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         client.send(request).await;
         client.answer().await;
     }
+    asks_the_service(&tailnet).await;
     // What else belongs to the tailnet: the UDP ports of its STUN server and of its nodes.
     let peers: BTreeSet<u16> = sockets(tailnet.id())
         .iter()

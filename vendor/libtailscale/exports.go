@@ -394,6 +394,17 @@ func nodeListen(sd C.int, network, addr *C.char, fdOut *C.int) C.int {
 	})
 }
 
+//export nodeHostService
+func nodeHostService(sd C.int, name *C.char, port C.uint16_t) C.int {
+	s := C.GoString(name)
+	return try(sd, func(h *handle) error { return h.HostService(context.Background(), s, uint16(port)) })
+}
+
+//export nodeAdvertiseService
+func nodeAdvertiseService(sd, on C.int) C.int {
+	return try(sd, func(h *handle) error { return h.Advertise(context.Background(), on != 0) })
+}
+
 //export nodeDial
 func nodeDial(sd C.int, network, addr *C.char, fdOut *C.int, idOut *C.uint64_t, remote, local *C.char) C.int {
 	net, to := C.GoString(network), C.GoString(addr)

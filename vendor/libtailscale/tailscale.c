@@ -46,6 +46,8 @@ int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char 
 	return nodeCapabilities(sd, MUT(src), MUT(dst), buf, buflen);
 }
 char *tailscale_peers(tailscale sd, uint16_t port, const char *capability) { return nodePeers(sd, port, MUT(capability)); }
+int tailscale_host_service(tailscale sd, const char *name, uint16_t port) { return nodeHostService(sd, MUT(name), port); }
+int tailscale_advertise_service(tailscale sd, int on) { return nodeAdvertiseService(sd, on); }
 char *tailscale_logout(tailscale sd, int64_t timeout_ms) { return nodeLogout(sd, timeout_ms); }
 void tailscale_free(char *text) { free(text); }
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }

@@ -130,7 +130,8 @@ extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 /* Where somebody can log the node in; empty when no login is needed. EBADF, ERANGE. */
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
 /* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...],
- * "user" or "tags", "stored": whether it was in the state folder already}. EBADF, ERANGE. */
+ * "user" or "tags", "stored": whether it was in the state folder already,
+ * "service_addresses": those of the Service that it hosts}. EBADF, ERANGE. */
 extern int tailscale_status(tailscale sd, char *buf, size_t buflen);
 
 /* Sizes of the buffers below, the final NUL included. */
@@ -174,6 +175,14 @@ extern void tailscale_conn_release(uint64_t id, int abort);
  * is released already. */
 extern void tailscale_conn_abort(uint64_t id);
 
+/* Has connections to the addresses of a Tailscale Service ("svc:name") at port go
+ * to the listener on ":port" of the node, which must be up; tailscale_accepted
+ * tells by its local address. A node hosts one Service, and none when it starts. */
+extern int tailscale_host_service(tailscale sd, const char *name, uint16_t port);
+/* Tells the tailnet whether clients of that Service may be led to this node.
+ * Whoever comes nevertheless is accepted as before. Not so until it is told. */
+extern int tailscale_advertise_service(tailscale sd, int on);
+
 /* Writes the identity (JSON, as above) behind "ip:port" or "ip". EBADF, ERANGE. */
 extern int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen);
 /* Whether the tailnet policy, as it stands now, lets the address src ("ip")
@@ -188,7 +197,8 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
  * granted under an app capability: [{"node", "stable_id", "user" or "tags",
  * "os", "online", "expired", "direct": the "ip:port" behind which it is reached
  * or "relay": what passes its packets on, while any flow, "addresses": [{"ip",
- * "admitted": may connect, "grants": [...]}, ...]}, ...]. NULL on failure; to be
+ * "at": an address of ours, the Service's included, "admitted": may connect there,
+ * "grants": [...]}, ...]}, ...]. NULL on failure; to be
  * freed with tailscale_free. */
 extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
 extern void tailscale_free(char *text);
@@ -203,7 +213,7 @@ extern char *tailscale_logout(tailscale sd, int64_t timeout_ms);
  * state, the present one first; close() ends it. "type" is one of
  *   state   "state": NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
  *   login   "login_url"
- *   name    "status": {"dns_name", "addresses"}
+ *   name    "status": {"dns_name", "addresses", "service_addresses"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
  *   clock   "ahead": seconds by which this machine's clock is ahead of the control

@@ -101,6 +101,30 @@ func (a *API) setKeyExpiry(r *http.Request) (any, error) {
 	return a.settled(r, a.Control.SetKeyExpiry(r.PathValue("name"), at))
 }
 
+func (a *API) defineService(r *http.Request) (any, error) {
+	info, err := a.Control.DefineService("svc:" + r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.settled(r, nil)
+	return info, err
+}
+
+func (a *API) service(r *http.Request) (any, error) {
+	return a.Control.Service("svc:" + r.PathValue("name"))
+}
+
+func (a *API) holdClient(r *http.Request) (any, error) {
+	req, err := body[struct {
+		Client string `json:"client"`
+		On     bool   `json:"on"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	return a.settled(r, a.Control.HoldClient("svc:"+r.PathValue("name"), req.Client, req.On))
+}
+
 func (a *API) stopControl(r *http.Request) (any, error) {
 	req, err := body[struct {
 		Hold bool `json:"hold"`

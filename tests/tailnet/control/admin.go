@@ -140,13 +140,18 @@ func (s *Server) SetKeyExpiry(name string, at time.Time) error {
 	return s.changeNode(name, func(n *node) { s.setExpiry(n, at.UTC().Truncate(time.Millisecond)) })
 }
 
-// Resolve finds the address of the node that host means (a MagicDNS name, its
-// first label, or an address), if the node with the given stable ID is, by the
-// policy, to know of it.
+// Resolve finds the address of the node or Service that host means (a MagicDNS
+// name, its first label, or an address), if the node with the given stable ID is, by the
+// policy, to know of it. A Service has to have a host.
 func (s *Server) Resolve(stableID, host string) (netip.Addr, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, to, i := s.named(stableID), s.named(host), 0
+	if from != nil {
+		if ip, ok := s.resolveService(from, host); ok {
+			return ip, true
+		}
+	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		to = s.find(func(n *node) bool {
 			i = slices.IndexFunc(n.Addresses, func(a netip.Prefix) bool { return a.Addr() == ip })

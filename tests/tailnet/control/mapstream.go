@@ -70,6 +70,7 @@ func (s *Server) update(n *node, req *tailcfg.MapRequest) {
 	n.Endpoints, n.DiscoKey, n.Cap = req.Endpoints, req.DiscoKey, req.Version
 	if req.Hostinfo != nil {
 		n.Hostinfo = req.Hostinfo.View()
+		n.toldServices(req.Hostinfo.ServicesHash)
 		if net := req.Hostinfo.NetInfo; net != nil && net.PreferredDERP != 0 {
 			n.HomeDERP = net.PreferredDERP
 		}
@@ -119,8 +120,14 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 				st.forget, change = netip.Addr{}, 0
 				st.poke()
 			}
+			question := s.question(n)
 			s.mu.Unlock()
-			res = told.difference(view)
+			if res = told.difference(view); question != nil {
+				if res == nil {
+					res = &tailcfg.MapResponse{}
+				}
+				res.PingRequest = question
+			}
 		}
 		if res != nil && out.send(res) != nil {
 			return

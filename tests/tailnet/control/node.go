@@ -30,6 +30,10 @@ type node struct {
 	expire       *time.Timer // tells the others when the key expires
 	stream       *stream     // nil while it is offline
 	lastSeen     time.Time
+
+	services     []*tailcfg.VIPService // that it hosts, as it said last
+	servicesHash string                // of what it hosts
+	asking       bool                  // it is to be asked
 }
 
 func (n *node) wake() {

@@ -48,6 +48,8 @@ type Server struct {
 	users      []tailcfg.UserProfile
 	keys       map[string]*authKey
 	logins     map[string]*login // by URL
+	services   []*service
+	questions  int // asked of nodes
 }
 
 // Listen starts a control server whose policy lets everybody reach everything,
@@ -93,6 +95,7 @@ func (s *Server) Close() { s.http.Close() }
 // The caller holds s.mu.
 func (s *Server) changed() {
 	s.change++
+	s.lead()
 	for _, n := range s.nodes {
 		n.wake()
 	}
@@ -156,6 +159,7 @@ func (s *Server) serveNoise(w http.ResponseWriter, r *http.Request) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /machine/register", func(w http.ResponseWriter, r *http.Request) { s.serveRegister(w, r, machine) })
 	mux.HandleFunc("POST /machine/map", func(w http.ResponseWriter, r *http.Request) { s.serveMap(w, r, machine) })
+	mux.HandleFunc("POST /machine/services/{question}", func(w http.ResponseWriter, r *http.Request) { s.serveServices(w, r, machine) })
 	mux.HandleFunc("/machine/update-health", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	new(http2.Server).ServeConn(c, &http2.ServeConnOpts{
 		Context:    r.Context(),

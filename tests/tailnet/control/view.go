@@ -31,15 +31,22 @@ func (s *Server) view(n *node, now time.Time) view {
 	me := n.identity()
 	for _, other := range s.nodes {
 		id := other.identity()
-		if other == n || !other.MachineAuthorized || !s.policy.Sees(me, id) {
+		if other == n || !other.MachineAuthorized || !s.policy.Sees(me, id) && !s.meet(n, other) {
 			continue
 		}
-		v.peers = append(v.peers, peer(other, now))
+		p := peer(other, now)
+		p.AllowedIPs = slices.Concat(p.AllowedIPs, s.routes(n, other))
+		v.peers = append(v.peers, p)
 		if !other.expired(now) {
 			identities = append(identities, id)
 		}
 	}
 	v.filter = s.policy.Compile(me, identities)
+	for _, svc := range s.services {
+		if s.approved(svc, n) {
+			v.filter = append(v.filter, s.policy.Compile(svc.identity(), identities)...)
+		}
+	}
 	return v
 }
 
@@ -67,6 +74,9 @@ func (s *Server) self(n *node, now time.Time) *tailcfg.Node {
 	if s.settings.RequireLogging && !n.exempt {
 		// The one capability that a node refuses when it uploads no logs.
 		self.CapMap[tailcfg.CapabilityDataPlaneAuditLogs] = nil
+	}
+	if mappings := s.mappings(n); mappings != nil {
+		self.CapMap[tailcfg.NodeAttrServiceHost] = mappings
 	}
 	if s.settings.CacheNetmaps {
 		self.CapMap[tailcfg.NodeAttrCacheNetworkMaps] = nil

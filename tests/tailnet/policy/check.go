@@ -102,6 +102,8 @@ func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
 	switch {
 	case strings.HasPrefix(name, "tag:"):
 		n.Tags = []string{name}
+	case strings.HasPrefix(name, "svc:"):
+		n.Service = name
 	case strings.HasPrefix(name, "group:"):
 		var members []Node
 		for _, user := range p.groups[name] {

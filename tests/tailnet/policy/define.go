@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"tailscale.com/tailcfg"
 )
 
 // define reads the sections that give names to things. Rules refer to them, so
@@ -32,7 +35,27 @@ func (p *Policy) define(d document) error {
 		}
 		p.hosts[name] = prefix
 	}
-	return p.defineTags(d)
+	return errors.Join(p.defineTags(d), p.defineHosting(d))
+}
+
+// defineHosting reads who may host which Service; Tailscale lets it be said of the
+// tags of Services as well.
+func (p *Policy) defineHosting(d document) (err error) {
+	p.hosting = map[string][]selector{}
+	for _, name := range sorted(d.AutoApprovers.Services) {
+		if err := tailcfg.ServiceName(name).Validate(); err != nil {
+			return fmt.Errorf("autoApprovers: services: %w", err)
+		}
+		if p.hosting[name], err = p.selectors("autoApprovers: services: "+name, d.AutoApprovers.Services[name]); err != nil {
+			return err
+		}
+		for _, host := range p.hosting[name] {
+			if host.names == nil {
+				return fmt.Errorf("autoApprovers: services: %s: %q is no tag, user, group or autogroup", name, host.text)
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Policy) defineTags(d document) error {

@@ -23,7 +23,8 @@ type document struct {
 	ACLs      *[]json.RawMessage  `json:"acls"`
 	Tests     []json.RawMessage   `json:"tests"`
 
-	AutoApprovers       json.RawMessage `json:"autoApprovers"`
+	AutoApprovers autoApprovers `json:"autoApprovers"`
+
 	NodeAttrs           json.RawMessage `json:"nodeAttrs"`
 	SSH                 json.RawMessage `json:"ssh"`
 	SSHTests            json.RawMessage `json:"sshTests"`
@@ -34,6 +35,13 @@ type document struct {
 	DisableIPv4         json.RawMessage `json:"disableIPv4"`
 	RandomizeClientPort json.RawMessage `json:"randomizeClientPort"`
 	OneCGNATRoute       json.RawMessage `json:"OneCGNATRoute"`
+}
+
+// autoApprovers has a section that is of use here.
+type autoApprovers struct {
+	Services map[string][]string `json:"services"`
+	Routes   json.RawMessage     `json:"routes"`
+	ExitNode json.RawMessage     `json:"exitNode"`
 }
 
 type grant struct {

@@ -24,6 +24,7 @@ type Node struct {
 	ID        string // tells nodes apart
 	User      string // login name; "" for a tagged device
 	Tags      []string
+	Service   string // "svc:name": it is no device, but a Service
 	Addresses []netip.Addr
 }
 
@@ -33,6 +34,7 @@ type Policy struct {
 	hosts     map[string]netip.Prefix
 	tagOwners map[string][]selector
 	admins    []string
+	hosting   map[string][]selector // who may host a Service, by its name
 	rules     []rule
 	tests     []test
 }
@@ -62,12 +64,21 @@ func (p *Policy) MayTag(user, tag string) bool {
 		slices.ContainsFunc(owners, func(s selector) bool { return s.names(n, n) })
 }
 
+// MayHost reports whether autoApprovers lets a device, which has to have tags,
+// host a Service.
+func (p *Policy) MayHost(n Node, service string) bool {
+	return len(n.Tags) > 0 && slices.ContainsFunc(p.hosting[service], func(s selector) bool { return s.names(n, n) })
+}
+
 // Sees reports whether a and b may know of each other: whether any rule lets
 // either reach the other.
 func (p *Policy) Sees(a, b Node) bool {
-	return slices.ContainsFunc(p.rules, func(r rule) bool {
-		return r.applies(a, b) || r.applies(b, a)
-	})
+	return p.Reaches(a, b) || p.Reaches(b, a)
+}
+
+// Reaches reports whether any rule lets src reach dst in some way.
+func (p *Policy) Reaches(src, dst Node) bool {
+	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.applies(src, dst) })
 }
 
 // applies reports whether the rule lets src reach dst in some way.

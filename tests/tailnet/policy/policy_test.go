@@ -53,6 +53,7 @@ func TestWhoReachesWhom(t *testing.T) {
 	anna, anna2, ben, ada, carl := device(1, "anna@example.com"), device(2, "anna@example.com"),
 		device(3, "ben@example.com"), device(4, "ada@example.com"), device(5, "carl@other.test")
 	server, client, both := device(6, "tag:server"), device(7, "tag:client"), device(8, "tag:server,tag:client")
+	service := Node{ID: "svc:llm", Service: "svc:llm", Addresses: []netip.Addr{netip.MustParseAddr("100.127.0.9")}}
 	printer, lab := device(77, "carl@other.test"), device(7<<8+9, "tag:ci")
 
 	for _, c := range []struct {
@@ -67,6 +68,9 @@ func TestWhoReachesWhom(t *testing.T) {
 		{`"autogroup:member"`, `"autogroup:tagged"`, [][2]Node{{carl, lab}, {anna, both}}, [][2]Node{{client, server}, {anna, ben}}},
 		{`"autogroup:admin"`, `"*"`, [][2]Node{{ada, server}}, [][2]Node{{anna, server}}},
 		{`"autogroup:member"`, `"autogroup:self"`, [][2]Node{{anna, anna2}}, [][2]Node{{anna, ben}, {client, both}}},
+		{`"tag:client"`, `"svc:llm"`, [][2]Node{{client, service}}, [][2]Node{{anna, service}, {client, server}}},
+		{`"*"`, `"*"`, [][2]Node{{anna, service}}, nil},
+		{`"tag:client"`, `"tag:server"`, nil, [][2]Node{{client, service}}},
 		{`"*"`, `"printer"`, [][2]Node{{client, printer}}, [][2]Node{{client, server}, {printer, client}}},
 		{`"lab"`, `"tag:server"`, [][2]Node{{lab, server}}, [][2]Node{{client, server}}},
 		{`"100.64.0.7"`, `"100.64.0.0/24"`, [][2]Node{{client, server}}, [][2]Node{{server, client}, {client, lab}}},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go4.org/netipx"
+	"tailscale.com/tailcfg"
 )
 
 // A selector is one entry of src or dst, such as "tag:ai-server", resolved
@@ -56,6 +57,11 @@ func (p *Policy) selector(text string) (selector, error) {
 			return s, fmt.Errorf("%q is not defined in tagOwners", text)
 		}
 		s.names = func(n, _ Node) bool { return slices.Contains(n.Tags, text) }
+	case kind == "svc":
+		if err := tailcfg.ServiceName(text).Validate(); err != nil {
+			return s, err
+		}
+		s.names = func(n, _ Node) bool { return n.Service == text }
 	case kind == "group":
 		members, ok := p.groups[text]
 		if !ok {

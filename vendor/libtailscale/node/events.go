@@ -21,7 +21,7 @@ type Event struct {
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
-	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned
+	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included
 	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
 	Error     string     `json:"error,omitempty"`      // in words
@@ -120,7 +120,7 @@ func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 	}
 	defer context.AfterFunc(ctx, func() { watcher.Close() })()
 	defer watcher.Close()
-	var t teller
+	t := teller{serviceAddresses: n.addressesOfService}
 	for {
 		notify, err := watcher.Next()
 		if err != nil {
@@ -137,9 +137,10 @@ func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 // A teller turns notifications into events. It remembers what a later one needs
 // to be understood.
 type teller struct {
-	mustLog bool
-	expiry  time.Time // of the node key; zero: never
-	told    Kind      // the error told last, so that none is told twice
+	serviceAddresses func(tailcfg.NodeCapMap) []netip.Addr
+	mustLog          bool
+	expiry           time.Time // of the node key; zero: never
+	told             Kind      // the error told last, so that none is told twice
 }
 
 func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
@@ -150,14 +151,14 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 			t.expiry = *st.Self.KeyExpiry
 		}
 		if len(st.Self.TailscaleIPs) > 0 {
-			add(nameEvent(st.Self.DNSName, st.Self.TailscaleIPs))
+			add(nameEvent(st.Self.DNSName, st.Self.TailscaleIPs, t.serviceAddresses(st.Self.CapMap)))
 			add(t.keyEvent())
 		}
 	}
 	if self := notify.SelfChange; self != nil {
 		t.mustLog = self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
 		t.expiry = self.KeyExpiry
-		add(nameEvent(self.Name, hostAddrs(self)))
+		add(nameEvent(self.Name, hostAddrs(self), t.serviceAddresses(self.CapMap)))
 		add(t.keyEvent())
 	}
 	// A full netmap, whatever changed in it, comes with SelfChange.
@@ -215,8 +216,10 @@ func (t *teller) errorEvents(err error) []Event {
 	return nil
 }
 
-func nameEvent(name string, addrs []netip.Addr) Event {
-	return Event{Type: "name", Status: &Status{DNSName: strings.TrimSuffix(name, "."), Addresses: addrs}}
+func nameEvent(name string, addrs, service []netip.Addr) Event {
+	return Event{Type: "name", Status: &Status{
+		DNSName: strings.TrimSuffix(name, "."), Addresses: addrs, ServiceAddresses: service,
+	}}
 }
 
 func hostAddrs(n *tailcfg.Node) (out []netip.Addr) {

@@ -121,7 +121,8 @@ func (s *listenerSet) find(dst netip.AddrPort) *listener {
 // first packet on.
 func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net.Conn), bool) {
 	ln := n.listeners.find(dst)
-	if n.ctx.Err() != nil || ln == nil || ln.full() || !slices.Contains(addressesOf(server), dst.Addr()) {
+	ours := slices.Contains(addressesOf(server), dst.Addr()) || n.takes(dst)
+	if n.ctx.Err() != nil || ln == nil || ln.full() || !ours {
 		return nil, false
 	}
 	return func(c net.Conn) {

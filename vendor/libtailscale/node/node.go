@@ -57,6 +57,7 @@ type Node struct {
 
 	listeners listenerSet
 	loginURL  atomic.Pointer[string]
+	hosted    atomic.Pointer[hosted]
 	stored    atomic.Bool  // the node was in the state folder already and is used as it was
 	lastReset atomic.Int64 // when a connection was last reset; nanoseconds since 1970
 }

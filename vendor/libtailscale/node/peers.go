@@ -27,10 +27,11 @@ type Peer struct {
 	Addresses []PeerAddr `json:"addresses"`
 }
 
-// A PeerAddr is one address of a peer. A policy may name a single one, so each
-// has a standing of its own.
+// A PeerAddr is one address of a peer at one of ours, the node's own or the hosted
+// Service's. A policy may name a single one, so each has a standing of its own.
 type PeerAddr struct {
 	IP       netip.Addr        `json:"ip"`
+	At       netip.Addr        `json:"at"`                 // ours
 	Admitted bool              `json:"admitted,omitempty"` // may connect to the port asked about
 	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the capability asked about
 }
@@ -50,6 +51,9 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 		return nil, err
 	}
 	ours := n.Addresses()
+	if status.Self != nil {
+		ours = append(ours, n.addressesOfService(status.Self.CapMap)...)
+	}
 	peers := []Peer{}
 	for _, st := range status.Peer {
 		p := Peer{
@@ -67,11 +71,16 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 		p.Direct, p.Relay = pathOf(st)
 		p.Addresses = []PeerAddr{}
 		for _, ip := range st.TailscaleIPs {
-			addr := PeerAddr{IP: ip}
-			if live != nil && !p.Expired {
-				addr.judge(live, ours, port, tailcfg.PeerCapability(capability))
+			for _, at := range ours {
+				if ip.Is4() != at.Is4() {
+					continue
+				}
+				addr := PeerAddr{IP: ip, At: at}
+				if live != nil && !p.Expired {
+					addr.judge(live, port, tailcfg.PeerCapability(capability))
+				}
+				p.Addresses = append(p.Addresses, addr)
 			}
-			p.Addresses = append(p.Addresses, addr)
 		}
 		peers = append(peers, p)
 	}
@@ -93,14 +102,9 @@ func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
 	return "", ""
 }
 
-func (a *PeerAddr) judge(live *filter.Filter, ours []netip.Addr, port uint16, capability tailcfg.PeerCapability) {
-	for _, dst := range ours {
-		if a.IP.Is4() != dst.Is4() {
-			continue
-		}
-		a.Admitted = live.CheckTCP(a.IP, dst, port) == filter.Accept
-		for _, value := range live.CapsWithValues(a.IP, dst)[capability] {
-			a.Grants = append(a.Grants, json.RawMessage(value))
-		}
+func (a *PeerAddr) judge(live *filter.Filter, port uint16, capability tailcfg.PeerCapability) {
+	a.Admitted = live.CheckTCP(a.IP, a.At, port) == filter.Accept
+	for _, value := range live.CapsWithValues(a.IP, a.At)[capability] {
+		a.Grants = append(a.Grants, json.RawMessage(value))
 	}
 }

@@ -20,6 +20,9 @@ type Status struct {
 	User      string       `json:"user,omitempty"` // login name of its owner; "" with tags
 	Tags      []string     `json:"tags,omitempty"`
 	Stored    bool         `json:"stored,omitempty"` // it was in the state folder already
+	// Of the Service that the node hosts; empty before an admin or the policy file
+	// has approved it as a host.
+	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
 
 	mustLog bool // the tailnet requires log upload
 }
@@ -56,7 +59,7 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 		status, err := w.watch(ctx)
 		switch {
 		case status != nil:
-			return status, nil
+			return status, w.node.hostNothing(ctx)
 		case errors.Is(err, errOfferKey):
 			if err := n.offerKey(); err != nil {
 				return nil, err
@@ -176,6 +179,7 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 		} else {
 			status.User = st.User[st.Self.UserID].LoginName
 		}
+		status.ServiceAddresses = n.addressesOfService(st.Self.CapMap)
 		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
 	}
 	return status, nil

@@ -1,0 +1,157 @@
+package control
+
+import (
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"tailscale.com/tailcfg"
+)
+
+const servicePolicy = `{
+	"tagOwners": {"tag:one": [], "tag:two": [], "tag:other": [], "tag:a": [], "tag:b": [], "tag:c": [], "tag:stranger": []},
+	"autoApprovers": {"services": {"svc:ollama": ["tag:one", "tag:two"]}},
+	"grants": [
+		{"src": ["tag:a", "tag:b", "tag:c"], "dst": ["svc:ollama"], "ip": ["tcp:80"], "app": {"example.com/cap/x": [{}]}},
+		{"src": ["tag:stranger"], "dst": ["tag:one"], "ip": ["tcp:80"]},
+	],
+}`
+
+// scene has two hosts of one Service, another node that would be one, and
+// clients.
+func scene(t *testing.T) (*Server, map[string]*node) {
+	t.Helper()
+	s := newServer(t, Settings{})
+	if err := s.SetPolicy([]byte(servicePolicy)); err != nil {
+		t.Fatal(err)
+	}
+	n := joined(t, s, "one", "two", "other", "a", "b", "c", "stranger")
+	for _, name := range []string{"one", "two", "other"} {
+		s.says(n[name], true)
+	}
+	if _, err := s.DefineService("svc:ollama"); err != nil {
+		t.Fatal(err)
+	}
+	return s, n
+}
+
+// says has an online node say whether it serves.
+func (s *Server) says(n *node, active bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.stream == nil {
+		n.stream = &stream{news: make(chan struct{}, 1)}
+	}
+	n.services = []*tailcfg.VIPService{{Name: "svc:ollama", Ports: []tailcfg.ProtoPortRange{{Proto: 6, Ports: tailcfg.PortRange{First: 80, Last: 80}}}, Active: active}}
+	s.changed()
+}
+
+func ledTo(t *testing.T, s *Server, want map[string]string) {
+	t.Helper()
+	info, err := s.Service("svc:ollama")
+	if err != nil || !maps.Equal(info.Led, want) {
+		t.Errorf("led to %v, want %v (%v)", info.Led, want, err)
+	}
+}
+
+func TestClientsAreSpreadOverTheHostsOfAService(t *testing.T) {
+	s, n := scene(t)
+	ledTo(t, s, map[string]string{"a": "one", "b": "two", "c": "one"})
+	info, _ := s.Service("svc:ollama")
+	if !slices.Equal(info.Hosts, []string{"one", "two"}) {
+		t.Errorf("hosts: %v", info.Hosts)
+	}
+	routes := func(client string) (out []string) {
+		for _, p := range s.viewOf(n[client]).peers {
+			for _, ip := range info.Addresses {
+				if slices.Contains(p.AllowedIPs, netip.PrefixFrom(ip, ip.BitLen())) {
+					out = append(out, p.Name)
+				}
+			}
+		}
+		return out
+	}
+	if got := routes("b"); !slices.Equal(got, []string{"two.tailnet.test.", "two.tailnet.test."}) {
+		t.Errorf("b is led to %v", got)
+	}
+	if got := routes("stranger"); got != nil {
+		t.Errorf("a stranger is led to %v", got)
+	}
+	if err := s.HoldClient("svc:ollama", "a", true); err != nil {
+		t.Fatal(err)
+	}
+	s.says(n["one"], false)
+	ledTo(t, s, map[string]string{"a": "one", "b": "two", "c": "two"})
+	if err := s.HoldClient("svc:ollama", "a", false); err != nil {
+		t.Fatal(err)
+	}
+	ledTo(t, s, map[string]string{"a": "two", "b": "two", "c": "two"})
+	s.says(n["one"], true)
+	ledTo(t, s, map[string]string{"a": "two", "b": "two", "c": "two"}) // nobody is moved without need
+	s.says(n["one"], false)
+	s.says(n["two"], false)
+	ledTo(t, s, map[string]string{})
+	if _, ok := s.Resolve(string(n["a"].StableID), "ollama"); ok {
+		t.Error("a Service without a host has an address")
+	}
+}
+
+func TestAHostIsToldOfItsServices(t *testing.T) {
+	s, n := scene(t)
+	info, _ := s.Service("svc:ollama")
+	host, other := s.viewOf(n["one"]), s.viewOf(n["other"])
+	told, err := tailcfg.UnmarshalNodeCapJSON[tailcfg.ServiceIPMappings](host.self.CapMap, tailcfg.NodeAttrServiceHost)
+	if err != nil || len(told) != 1 || !slices.Equal(told[0]["svc:ollama"], info.Addresses) {
+		t.Errorf("%v, %v", told, err)
+	}
+	if _, ok := other.self.CapMap[tailcfg.NodeAttrServiceHost]; ok {
+		t.Error("a node that nobody approved hosts a Service")
+	}
+	var dsts []string
+	for _, rule := range host.filter {
+		for _, dst := range rule.DstPorts {
+			dsts = append(dsts, dst.IP)
+		}
+	}
+	for _, ip := range info.Addresses {
+		if !slices.Contains(dsts, ip.String()) {
+			t.Errorf("the filter has no %v: %v", ip, dsts)
+		}
+	}
+	if !slices.Equal(labels(host.peers), []string{"a", "b", "c", "stranger"}) {
+		t.Errorf("the host sees %v", labels(host.peers))
+	}
+}
+
+func TestANodeIsAskedOnceForWhatItServes(t *testing.T) {
+	s, n := scene(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	host := n["one"]
+	host.toldServices("hash")
+	if q := s.question(host); q == nil || q.Types != "c2n" {
+		t.Errorf("%+v", q)
+	}
+	host.toldServices("hash")
+	if q := s.question(host); q != nil {
+		t.Errorf("asked again: %+v", q)
+	}
+	if host.toldServices(""); host.services != nil || s.question(host) != nil {
+		t.Error("a node that has none still serves")
+	}
+}
+
+func TestServicesThatThereAreNot(t *testing.T) {
+	s, _ := scene(t)
+	if _, err := s.DefineService("ollama"); err == nil {
+		t.Error("a Service without svc:")
+	}
+	if _, err := s.Service("svc:x"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if err := s.HoldClient("svc:ollama", "x", true); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}
