@@ -366,7 +366,12 @@ mod tests {
             node: "a\u{1b}.tailnet.test".to_owned(),
             stable_id: "n1".to_owned(),
             user: Some("anna@example.com".to_owned()),
-            addresses: vec![Address { ip: [100, 64, 0, 2].into(), admitted: true, grants: Vec::new() }],
+            addresses: vec![Address {
+                ip: [100, 64, 0, 2].into(),
+                at: None,
+                admitted: true,
+                grants: Vec::new(),
+            }],
             ..Member::default()
         };
         let logged = logged(|| {
