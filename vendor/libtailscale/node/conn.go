@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // A Conn is one tailnet connection whose other half is a descriptor that the
@@ -26,7 +27,8 @@ type Conn struct {
 	node     *Node
 	listener *listener // nil for a dialled connection
 	net      tailnetConn
-	endpoint tcpip.Endpoint // behind net; nil outside the tailnet
+	endpoint tcpip.Endpoint           // behind net, for WriteDirect; nil: not to be written to
+	outgoing chan *stack.PacketBuffer // where its packets wait for WireGuard
 	pair     *os.File
 	passed   atomic.Uint64 // bytes that have come through pair and that net has taken
 	reset    atomic.Bool   // either side broke the connection
@@ -58,7 +60,11 @@ func newConn(n *Node, c net.Conn) (conn *Conn, fd int, err error) {
 	if err != nil {
 		return nil, -1, err
 	}
-	return &Conn{ID: lastID.Add(1), node: n, net: tcp, endpoint: endpointOf(c), pair: pair}, fd, nil
+	conn = &Conn{ID: lastID.Add(1), node: n, net: tcp, pair: pair}
+	if outgoing := n.outgoing.Load(); outgoing != nil {
+		conn.outgoing, conn.endpoint = *outgoing, endpointOf(c, *outgoing)
+	}
+	return conn, fd, nil
 }
 
 // start makes the connection known and copies both ways until both have ended.

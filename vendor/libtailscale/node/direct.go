@@ -1,32 +1,37 @@
 package node
 
 import (
-	"bytes"
 	"io"
 	"net"
+	"reflect"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"tailscale.com/tsnet"
 )
 
+// directMost is the largest piece, in bytes, that is handed over at once: a chunk of
+// an answer, or a small answer.
+const directMost = 8 << 10
+
 // WriteDirect hands bytes of the host program to netstack in the calling thread,
-// and returns how many it took. It never waits. What it does not take, because
-// netstack has no room or the connection is broken, goes through the
-// descriptor, as does everything until the peer's side has all that went there
-// before: after is how many bytes that is, so that nothing is overtaken.
+// and returns how many it took. What it does not take, because it is much, netstack
+// has no room or the connection is broken, goes through the descriptor, as does
+// everything until the peer's side has all that went there before: after is how
+// many bytes that is, so that nothing is overtaken.
 //
 // Through the descriptor a chunk of an answer needs a second thread to be woken
-// and copies it twice more.
+// and is copied twice more.
+//
+// It waits for nobody but whoever holds a lock for a moment. Netstack's write ends
+// in a queue of packets for WireGuard, and waits where that is full: so nothing is
+// taken unless half of it is free.
 func WriteDirect(id uint64, parts [][]byte, after uint64) int {
+	payload := &gathered{parts}
 	c := find(id)
-	if c == nil || c.endpoint == nil || c.passed.Load() != after {
+	if c == nil || c.endpoint == nil || c.passed.Load() != after || payload.Len() > directMost || 2*len(c.outgoing) > cap(c.outgoing) {
 		return 0
-	}
-	var payload tcpip.Payloader
-	if len(parts) == 1 {
-		payload = bytes.NewReader(parts[0])
-	} else {
-		payload = &gathered{parts}
 	}
 	// Any failure shows again, and in full, when the descriptor is used.
 	n, _ := c.endpoint.Write(payload, tcpip.WriteOptions{})
@@ -58,11 +63,27 @@ func (g *gathered) Read(b []byte) (int, error) {
 	return read, nil
 }
 
-// endpointOf returns what is behind a connection in the tailnet; nil for any other.
-func endpointOf(c net.Conn) tcpip.Endpoint {
-	if gvisor, ok := c.(*gonet.TCPConn); ok {
+// endpointOf returns what is behind a connection in the tailnet, unless nothing may
+// be written to it directly: another kind of connection, or one whose packets go no
+// way that is known.
+func endpointOf(c net.Conn, outgoing chan *stack.PacketBuffer) tcpip.Endpoint {
+	if gvisor, ok := c.(*gonet.TCPConn); ok && outgoing != nil {
 		ep, _ := private(gvisor, "ep").(tcpip.Endpoint)
 		return ep
 	}
 	return nil
+}
+
+// outgoingOf returns the queue of packets that a server's netstack has for
+// WireGuard; nil, and TestDirectWritesOvertakeNothing fails, if it is not where it was.
+func outgoingOf(server *tsnet.Server) chan *stack.PacketBuffer {
+	at := any(server.Sys().Netstack.Get())
+	for _, field := range []string{"linkEP", "q", "c"} {
+		if v := reflect.ValueOf(at); v.Kind() != reflect.Pointer || v.IsNil() {
+			return nil
+		}
+		at = private(at, field)
+	}
+	outgoing, _ := at.(chan *stack.PacketBuffer)
+	return outgoing
 }

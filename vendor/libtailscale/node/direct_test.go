@@ -3,7 +3,13 @@ package node
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,7 +65,7 @@ func TestDirectWritesEnd(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	defer near.close()
-	chunk := [][]byte{make([]byte, 16<<10)}
+	chunk := [][]byte{make([]byte, 4<<10)}
 	taken := 0
 	// The peer takes some time to take all that it will.
 	for full := time.Now(); time.Since(full) < time.Second; {
@@ -85,5 +91,44 @@ func TestDirectWritesEnd(t *testing.T) {
 	far.close()
 	if n := WriteDirect(far.conn.ID, chunk, 0); n != 0 {
 		t.Errorf("a connection that was let go of took %d bytes", n)
+	}
+}
+
+// However much goes out at once, the thread that hands it over is not held up in
+// netstack's queue of packets.
+func TestDirectWritesDoNotWaitForWireGuard(t *testing.T) {
+	p := newPair(t)
+	const connections, threads = 96, 2
+	var ends [connections]end
+	for i := range ends {
+		near, far := p.connect()
+		defer near.close()
+		defer far.close()
+		go io.Copy(io.Discard, near)
+		ends[i] = far
+	}
+	runtime.SetBlockProfileRate(1)
+	defer runtime.SetBlockProfileRate(0)
+	chunk := [][]byte{make([]byte, 4<<10)}
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for first := range threads {
+		all.Go(func() {
+			for range 2000 {
+				for i := first; i < connections; i += threads {
+					taken.Add(int64(WriteDirect(ends[i].conn.ID, chunk, 0)))
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d MB taken", taken.Load()>>20)
+	var waits bytes.Buffer
+	must(t, pprof.Lookup("block").WriteTo(&waits, 1))
+	for stack := range strings.SplitSeq(waits.String(), "\n\n") {
+		if strings.Contains(stack, "node.WriteDirect") && strings.Contains(stack, "netstack.(*queue)") {
+			t.Errorf("a direct write waited:\n%s", stack)
+		}
 	}
 }

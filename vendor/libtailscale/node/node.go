@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"tailscale.com/client/local"
 	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tsnet"
@@ -58,8 +59,9 @@ type Node struct {
 	listeners listenerSet
 	loginURL  atomic.Pointer[string]
 	hosted    atomic.Pointer[hosted]
-	stored    atomic.Bool  // the node was in the state folder already and is used as it was
-	lastReset atomic.Int64 // when a connection was last reset; nanoseconds since 1970
+	outgoing  atomic.Pointer[chan *stack.PacketBuffer] // see outgoingOf
+	stored    atomic.Bool                              // the node was in the state folder already and is used as it was
+	lastReset atomic.Int64                             // when a connection was last reset; nanoseconds since 1970
 }
 
 // New makes a node that has not started.

@@ -126,6 +126,8 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	}
 	setTimers(server)
 	boundBuffers(server)
+	outgoing := outgoingOf(server)
+	n.outgoing.Store(&outgoing)
 	server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {
 		return n.dispatch(server, src, dst)
 	})
