@@ -28,7 +28,7 @@ const directMost = 8 << 10
 // in a queue of packets for WireGuard, and waits where that is full: so nothing is
 // taken unless half of it is free.
 func WriteDirect(id uint64, parts [][]byte, after uint64) int {
-	payload := &gathered{parts}
+	payload := &gathered{parts: parts}
 	c := find(id)
 	if c == nil || c.endpoint == nil || c.passed.Load() != after || payload.Len() > directMost || 2*len(c.outgoing) > cap(c.outgoing) {
 		return 0
@@ -39,28 +39,31 @@ func WriteDirect(id uint64, parts [][]byte, after uint64) int {
 }
 
 // gathered reads several slices as one.
-type gathered struct{ parts [][]byte }
+type gathered struct {
+	parts [][]byte
+	read  int // of all of them
+}
 
-func (g *gathered) Len() (n int) {
+func (g *gathered) Len() int {
+	n := -g.read
 	for _, part := range g.parts {
 		n += len(part)
 	}
 	return n
 }
 
-func (g *gathered) Read(b []byte) (int, error) {
-	read := 0
-	for len(g.parts) > 0 && read < len(b) {
-		n := copy(b[read:], g.parts[0])
-		read += n
-		if g.parts[0] = g.parts[0][n:]; len(g.parts[0]) == 0 {
-			g.parts = g.parts[1:]
+func (g *gathered) Read(b []byte) (n int, err error) {
+	at := g.read
+	for _, part := range g.parts {
+		if at < len(part) {
+			n += copy(b[n:], part[at:])
 		}
+		at = max(at-len(part), 0)
 	}
-	if read == 0 && len(b) > 0 {
-		return 0, io.EOF
+	if g.read += n; n == 0 && len(b) > 0 {
+		err = io.EOF
 	}
-	return read, nil
+	return n, err
 }
 
 // endpointOf returns what is behind a connection in the tailnet, unless nothing may
