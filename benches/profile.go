@@ -73,7 +73,7 @@ func (b *bench) profile([]contestants.Contestant) error {
 
 func attribute(data string) (map[string]float64, error) {
 	var stderr bytes.Buffer
-	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "overhead,comm,dso,sym", "--field-separator", ";")
+	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "sample,comm,dso,sym", "--field-separator", ";")
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {

@@ -19,6 +19,17 @@ for word in "$@"; do
   esac
 done
 
+for part in ${parts//,/ }; do
+  case $part in
+    speed | memory | growth | profile) ;;
+    *) die "bench.sh: parts=$part is none of speed, memory, growth and profile" ;;
+  esac
+done
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "bench.sh: rounds=$rounds: want a number, 1 or more"
+if [ -n "$write" ] && { [ -n "$only$parts$what" ] || [ "$rounds" -lt 3 ]; }; then
+  die "bench.sh: write=1 writes all figures anew: leave only=, parts= and what= out, and have 3 rounds"
+fi
+
 bin=$root/target/bench/bin
 target=${CARGO_TARGET_DIR:-$root/target}
 # Another run's: what can't be built now is not to be taken for what is there.
@@ -54,6 +65,7 @@ fi
 if wanted ours && { [ -z "$parts" ] || [[ ,$parts, == *,profile,* ]]; }; then
   # With names for perf to tell.
   if command -v perf >/dev/null; then
+    say "for the profile the proxy is compiled once more, in some minutes, if it has changed"
     run cargo build --locked --profile profiling
     cp "$target/profiling/remote-ollama-proxy" "$bin/profiled"
   else

@@ -78,8 +78,10 @@ linux() {
       has ruby || packages+=(ruby)
       ;;
     bench)
-      PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
-      has perf || packages+=(linux-perf) # Ubuntu's depends on the kernel; without it there is no profile
+      # As far as what is to be measured needs it; make hands these words on.
+      [[ ${only:-haproxy} != *haproxy* ]] || PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
+      # Ubuntu's perf is of the kernel's package; without it there is no profile.
+      [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
       ;;
     deb)
       has dpkg-shlibdeps || packages+=(dpkg-dev)
@@ -122,6 +124,10 @@ install() {
     ! "${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$@" >&2 </dev/null; then
     missing+=("what apt-get says above; it was to install: $*")
   fi
+  # The program is wanted, and not the service that comes with it.
+  case " $* " in
+    *" haproxy "*) ! has systemctl || "${as_root[@]}" systemctl disable --quiet --now haproxy >&2 || true ;;
+  esac
 }
 
 macos() {

@@ -33,10 +33,14 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 			h, err := c.send(ask)
 			begun.Done()
 			if err == nil {
+				events := stamps{key: `"sent":`}
 				err = c.body(h, func(part []byte) {
-					if sent, ok := stamp(part, `"sent":`); ok && measuring.Load() {
-						times[i] = append(times[i], clock.Now()-sent)
-					}
+					counts, now := measuring.Load(), clock.Now()
+					events.each(part, func(sent int64) {
+						if counts {
+							times[i] = append(times[i], now-sent)
+						}
+					})
 				})
 			}
 			if !over.Load() {
@@ -57,17 +61,45 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 	return join(times), errors.Join(errs...)
 }
 
-// stamp finds a time that the upstream has written. Of several events in one
-// chunk it takes the first, which was held up longest.
+// digits is how long a time is that the upstream has written.
+const digits = 16
+
+// stamp finds the first time of a kind that the upstream has written.
 func stamp(part []byte, key string) (at int64, ok bool) {
-	_, digits, ok := bytes.Cut(part, []byte(key))
-	if !ok || len(digits) < 16 {
-		return 0, false
+	f := stamps{key: key}
+	f.each(part, func(found int64) {
+		if !ok {
+			at, ok = found, true
+		}
+	})
+	return at, ok
+}
+
+// stamps finds the times of a kind in a stream, however it is cut into parts: some
+// contestants make one chunk of several, or split one.
+type stamps struct {
+	key  string
+	kept []byte // the end of the last part, which may be a beginning
+}
+
+func (f *stamps) each(part []byte, found func(at int64)) {
+	if len(f.kept) > 0 {
+		part = append(f.kept, part...)
 	}
-	for _, d := range digits[:16] {
-		at = at*10 + int64(d-'0')
+	for {
+		i := bytes.Index(part, []byte(f.key))
+		if i < 0 || len(part) < i+len(f.key)+digits {
+			break
+		}
+		part = part[i+len(f.key):]
+		at := int64(0)
+		for _, d := range part[:digits] {
+			at = at*10 + int64(d-'0')
+		}
+		found(at)
+		part = part[digits:]
 	}
-	return at, true
+	f.kept = append(f.kept[:0], part[max(len(part)-len(f.key)-digits+1, 0):]...)
 }
 
 // FirstByte asks for streams one after the other on one connection, and returns

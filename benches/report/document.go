@@ -38,7 +38,7 @@ func (g Growth) picture() string { return "bench-" + g.ID + ".svg" }
 
 func (r Report) markdown() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s; best of %d rounds.\n\n", r.Machine, r.Rounds)
+	fmt.Fprintf(&s, "%s; %s.\n\n", r.Machine, r.caption())
 	if outcomes := r.Outcomes(); len(outcomes) > 0 {
 		s.WriteString("### Goals\n\n" + grid(r.goals(outcomes)) + "\n")
 	}

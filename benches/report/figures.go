@@ -14,6 +14,7 @@ type Metric struct {
 	Title  string
 	Unit   string
 	Higher bool // whether more is better
+	Most   bool // whether it is the most of all rounds that counts
 }
 
 // Metrics is every row of the table, in its order.
@@ -24,9 +25,9 @@ var Metrics = []Metric{
 	{ID: "latency32_p99", Title: "latency, 32 connections, p99", Unit: "µs"},
 	{ID: "latency256_p50", Title: "latency, 256 connections, p50", Unit: "µs"},
 	{ID: "latency256_p99", Title: "latency, 256 connections, p99", Unit: "µs"},
-	{ID: "rate1", Title: "requests per second, 1 connection", Unit: "1/s", Higher: true},
-	{ID: "rate32", Title: "requests per second, 32 connections", Unit: "1/s", Higher: true},
-	{ID: "rate256", Title: "requests per second, 256 connections", Unit: "1/s", Higher: true},
+	{ID: "rate1", Title: "requests per second, 1 connection", Higher: true},
+	{ID: "rate32", Title: "requests per second, 32 connections", Higher: true},
+	{ID: "rate256", Title: "requests per second, 256 connections", Higher: true},
 	{ID: "cpu_requests", Title: "CPU for 1,000 requests, 32 connections", Unit: "ms"},
 	{ID: "first_byte", Title: "first byte of a streamed answer, p50", Unit: "µs"},
 	{ID: "chunk1_p50", Title: "delay of a chunk, 1 stream, p50", Unit: "µs"},
@@ -35,15 +36,15 @@ var Metrics = []Metric{
 	{ID: "chunk100_p99", Title: "delay of a chunk, 100 streams, p99", Unit: "µs"},
 	{ID: "chunk1000_p50", Title: "delay of a chunk, 1,000 streams at 100 ms, p50", Unit: "µs"},
 	{ID: "chunk1000_p99", Title: "delay of a chunk, 1,000 streams at 100 ms, p99", Unit: "µs"},
-	{ID: "chunk1000_max", Title: "delay of a chunk, 1,000 streams at 100 ms, the longest", Unit: "ms"},
-	{ID: "chunk_rate", Title: "chunks per second, 1,000 streams at 10 ms", Unit: "1/s", Higher: true},
+	{ID: "chunk1000_max", Title: "delay of a chunk, 1,000 streams at 100 ms, the longest", Unit: "ms", Most: true},
+	{ID: "chunk_rate", Title: "chunks per second, 1,000 streams at 10 ms", Higher: true},
 	{ID: "cpu_chunks", Title: "CPU for 1,000 chunks, 100 streams", Unit: "ms"},
 	{ID: "download", Title: "download", Unit: "MB/s", Higher: true},
 	{ID: "upload", Title: "upload", Unit: "MB/s", Higher: true},
 	{ID: "cpu_download", Title: "CPU for a MB downloaded", Unit: "ms"},
 	{ID: "cpu_upload", Title: "CPU for a MB uploaded", Unit: "ms"},
 	{ID: "connect_p50", Title: "connection and first answer, p50", Unit: "µs"},
-	{ID: "connect_rate", Title: "connections per second, 32 at a time", Unit: "1/s", Higher: true},
+	{ID: "connect_rate", Title: "connections per second, 32 at a time", Higher: true},
 	{ID: "start", Title: "from the start to listening", Unit: "ms"},
 	{ID: "memory_idle", Title: "memory, idle", Unit: "MB"},
 	{ID: "memory_connection", Title: "memory for an idle connection, of 1,000", Unit: "kB"},
@@ -83,21 +84,20 @@ func (f Figures) Add(id, contestant string, value float64) {
 	f[id][contestant] = append(f[id][contestant], value)
 }
 
-// Best is the best round's value, and by what part of it the worst round differs.
-func (f Figures) Best(id, contestant string) (best, spread float64, ok bool) {
+// Best is the best round's value, and the worst one's.
+func (f Figures) Best(id, contestant string) (best, worst float64, ok bool) {
 	values := f[id][contestant]
 	if len(values) == 0 {
 		return 0, 0, false
 	}
 	low, high := slices.Min(values), slices.Max(values)
-	best, worst := low, high
-	if metric(id).Higher {
-		best, worst = high, low
+	switch m := metric(id); {
+	case m.Most:
+		return high, high, true
+	case m.Higher:
+		return high, low, true
 	}
-	if best != 0 {
-		spread = math.Abs(worst-best) / best
-	}
-	return best, spread, true
+	return low, high, true
 }
 
 // Ratio is the best value of one contestant by that of another.

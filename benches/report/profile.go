@@ -44,22 +44,26 @@ var rooms = []room{
 	{"memory (jemalloc, copies)", regexp.MustCompile(`_rjem|^je_|malloc|calloc|do_rallocx|^_?_?mem(move|cpy|set|cmp)|alloc::|sdallocx`)},
 }
 
-// Attribute adds the samples of a `perf report` up by room. Its lines have the
-// share in percent, the thread's name, the object and the function, separated by
-// semicolons.
+// Attribute adds the samples of a `perf report` up by room, as shares of all. Its
+// lines have the number of samples, the thread's name, the object and the function,
+// separated by semicolons.
 func Attribute(perf io.Reader) (map[string]float64, error) {
-	shares := map[string]float64{}
+	shares, all := map[string]float64{}, 0.0
 	lines := bufio.NewScanner(perf)
 	for lines.Scan() {
 		fields := strings.SplitN(lines.Text(), ";", 4)
 		if len(fields) != 4 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		percent, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(fields[0]), "%"), 64)
+		samples, err := strconv.ParseFloat(strings.TrimSpace(fields[0]), 64)
 		if err != nil {
 			return nil, fmt.Errorf("perf report: %q: %w", lines.Text(), err)
 		}
-		shares[roomOf(fields[1], strings.TrimSpace(fields[3]))] += percent / 100
+		shares[roomOf(fields[1], strings.TrimSpace(fields[3]))] += samples
+		all += samples
+	}
+	for name := range shares {
+		shares[name] /= all
 	}
 	return shares, lines.Err()
 }
@@ -82,10 +86,10 @@ func roomOf(thread, function string) string {
 
 // profileRows is a table of all profiles, the largest first.
 func (r Report) profileRows() [][]string {
-	head := []string{"CPU, µs"}
+	head := []string{""}
 	names := map[string]bool{}
 	for _, p := range r.Profiles {
-		head = append(head, "of one "+p.What)
+		head = append(head, "µs of one "+p.What)
 		for name := range p.Shares {
 			names[name] = true
 		}
@@ -97,7 +101,7 @@ func (r Report) profileRows() [][]string {
 	for _, name := range sorted {
 		row := []string{name}
 		for _, p := range r.Profiles {
-			row = append(row, fmt.Sprintf("%.1f", p.CPU*p.Shares[name]))
+			row = append(row, fmt.Sprintf("%.1f (%.0f %%)", p.CPU*p.Shares[name], 100*p.Shares[name]))
 		}
 		rows = append(rows, row)
 	}

@@ -14,15 +14,29 @@ func (r Report) Table(w io.Writer) {
 		fmt.Fprintln(w, "\ngoals")
 		align(w, r.goals(outcomes))
 	}
-	fmt.Fprintln(w, "\nbest of the rounds, and by how much the others differ from it")
-	align(w, r.rows())
+	if rows := r.rows(); len(rows) > 1 {
+		fmt.Fprintln(w, "\n"+r.caption())
+		align(w, rows)
+	}
 	if len(r.Profiles) > 0 {
 		fmt.Fprintln(w, "\nwhere the proxy's CPU goes")
 		align(w, r.profileRows())
 	}
+	fmt.Fprintln(w)
+	for _, c := range r.Contestants {
+		fmt.Fprintf(w, "  %-13s %s\n", c.Name, c.About)
+	}
 	for _, failure := range r.Failures {
 		fmt.Fprintln(w, "\n"+failure)
 	}
+}
+
+// caption says what the table of figures has.
+func (r Report) caption() string {
+	if r.Rounds == 1 {
+		return "one round"
+	}
+	return fmt.Sprintf("best of %d rounds, and the worst in brackets", r.Rounds)
 }
 
 // align writes rows, the first cell of each to the left and the others to the
@@ -87,9 +101,9 @@ func (r Report) rows() [][]string {
 		}
 		for _, c := range r.Contestants {
 			cell := ""
-			if best, spread, ok := r.Figures.Best(m.ID, c.Name); ok {
-				if cell = short(best); len(r.Figures[m.ID][c.Name]) > 1 {
-					cell += fmt.Sprintf(" ±%.0f%%", 100*spread)
+			if best, worst, ok := r.Figures.Best(m.ID, c.Name); ok {
+				if cell = short(best); short(worst) != cell {
+					cell += " (" + short(worst) + ")"
 				}
 			}
 			row = append(row, cell)
