@@ -100,6 +100,9 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
     assert_eq!(told["rules"], json!([["management", 2]]));
     assert_eq!(told["first_seen"][0]["node"], "runner.tailnet.test");
     assert_eq!(told["access"][0]["access"], "gained");
+    for part in ["first_seen", "access", "refused"] {
+        assert_eq!(told[part][0]["identity"], told["identities"][1]["identity"], "{part}");
+    }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
     // Every key is in the table, and nothing else is.
@@ -152,6 +155,9 @@ fn as_csv_it_is_one_table() {
     }
     for line in [
         "\"rule\",,,,,,\"management\",,2,,,,,,,",
+        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,",
+        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0",
+        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,",
         "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,",
         "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,6060000",
     ] {
