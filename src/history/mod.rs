@@ -250,8 +250,9 @@ impl History {
     fn access(&mut self, at: SystemTime, peer: Peer, access: String, port: u64) {
         // Who is present had access before: the proxy has started.
         if self.see(at, &peer) && access != "present" {
+            let identity = peer.identity().to_owned();
             let Peer { node, principal } = peer;
-            self.changes.push_back(Access { time: at, access, port, node, principal });
+            self.changes.push_back(Access { time: at, access, port, identity, node, principal });
             if self.changes.len() > CHANGES_MAX {
                 self.changes.pop_front();
                 self.older_changes += 1;
@@ -310,8 +311,9 @@ impl History {
     fn first_seen(&self) -> Vec<FirstSeen> {
         let first_seen = self.peers.iter().filter_map(|(peer, seen)| {
             let time = seen.first.filter(|first| self.span.contains(*first))?;
+            let (identity, tally) = (peer.identity().to_owned(), seen.tally);
             let Peer { node, principal } = peer.clone();
-            Some(FirstSeen { time, node, principal, tally: seen.tally })
+            Some(FirstSeen { time, identity, node, principal, tally })
         });
         most_first(first_seen.collect(), |seen| seen.time)
     }
@@ -319,8 +321,9 @@ impl History {
     fn refused(&self) -> Vec<Refused> {
         let refused = self.refused.iter().filter_map(|(attempt, times)| {
             let (first, last) = times.ends?;
+            let (count, identity) = (times.count, attempt.peer.identity().to_owned());
             let Attempt { peer: Peer { node, principal }, rule, method, asked } = attempt.clone();
-            Some(Refused { count: times.count, rule, node, principal, method, asked, first, last })
+            Some(Refused { count, rule, identity, node, principal, method, asked, first, last })
         });
         most_first(refused.collect(), |refused| refused.count)
     }

@@ -175,6 +175,8 @@ pub struct FirstSeen {
     /// When the log or the journal first has it.
     #[serde(serialize_with = "time")]
     pub time: SystemTime,
+    /// As whom it is counted, as for an [`Identity`].
+    pub identity: String,
     /// Its name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
@@ -194,6 +196,8 @@ pub struct Access {
     pub access: String,
     /// To which of the node's ports.
     pub port: u64,
+    /// As whom the device is counted, as for an [`Identity`].
+    pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
@@ -207,6 +211,8 @@ pub struct Refused {
     pub count: u64,
     /// The rule.
     pub rule: String,
+    /// As whom the device is counted, as for an [`Identity`].
+    pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
     /// Its user, or its tags.

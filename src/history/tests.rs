@@ -185,6 +185,24 @@ fn what_can_not_be_read_is_counted_and_located() {
     assert_eq!(summary.total.requests, 3);
 }
 
+/// As when the disk was full or the machine lost power, and the proxy has written on since.
+#[test]
+fn half_a_line_and_what_was_appended_to_it_are_counted_as_unreadable() {
+    let whole = refused(&day(22), "runner", "management", "/api/pull");
+    let text = served(&day(22), "runner", "tag:ci").replace("status=200", "status=403 rule=\"management\"");
+    let other = format!("{}  INFO remote_ollama_proxy::run::follow: the tailnet node is hea", day(20));
+    let half = served(&day(20), "phone", "anna");
+    let half = half.split_once("route=").unwrap().0;
+    for half in [half, &other, &refused(&day(20), "phone", "host", "/")[..90]] {
+        for whole in [&text, &whole] {
+            let summary = of(&[format!("{half}{whole}"), whole.clone()]);
+            assert_eq!((summary.lines.read, summary.lines.unreadable), (2, 1), "{half}{whole}");
+            assert_eq!(summary.total.refused, 1, "{half}{whole}");
+            assert!(summary.refused.iter().all(|r| r.node == "runner"), "{:?}", summary.refused);
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_is_bounded() {
     let mut lines: Vec<_> = (0..MOST + 7).map(|n| served(&day(21), &format!("n{n}"), "tag:ci")).collect();

@@ -100,6 +100,9 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
     assert_eq!(told["rules"], json!([["management", 2]]));
     assert_eq!(told["first_seen"][0]["node"], "runner.tailnet.test");
     assert_eq!(told["access"][0]["access"], "gained");
+    for part in ["first_seen", "access", "refused"] {
+        assert_eq!(told[part][0]["identity"], told["identities"][1]["identity"], "{part}");
+    }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
     // Every key is in the table, and nothing else is.
@@ -152,6 +155,9 @@ fn as_csv_it_is_one_table() {
     }
     for line in [
         "\"rule\",,,,,,\"management\",,2,,,,,,,",
+        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,",
+        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0",
+        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,",
         "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,",
         "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,6060000",
     ] {
@@ -183,8 +189,9 @@ fn whatever_somebody_is_called_stays_a_text() {
         assert!(!ended.out.contains(|c: char| c.is_control() && c != '\n'), "{:?}", ended.out);
         match format {
             "text" => {
-                let long = ended.out.lines().find(|line| line.chars().count() > 100);
-                assert_eq!(long, None);
+                // Only who it was is not cut.
+                let is_wide = |line: &&str| line.chars().count() > 100 && !line.contains(&long[..290]);
+                assert_eq!(ended.out.lines().find(is_wide), None);
             }
             "json" => {
                 let told: Value = serde_json::from_str(&ended.out).unwrap();
@@ -200,6 +207,31 @@ fn whatever_somebody_is_called_stays_a_text() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn who_it_was_is_never_cut_in_a_table() {
+    let home = home();
+    let (node, user) =
+        (format!("{}.tailnet.test", "n".repeat(60)), format!("{}@example.com", "u".repeat(60)));
+    let mut lines: String = [1, 2, 3].map(|day| text(10 + day, &node, &user, "route=\"v1_models\"")).concat();
+    lines += &text(21, &node, &user, "route=\"v1_models\"").repeat(100);
+    lines += &refused(21, &node, "tag:ai-ci", "management", &format!("/{}", "p".repeat(90))).repeat(30);
+    lines += &journal(22, "lost", &node, &user);
+    let file = home.write("long.log", &lines);
+    let ended = report(&home, &[file.to_str().unwrap()]);
+    let tables: Vec<_> = ended.out.split("\n\n").collect();
+    let (device, tagged) = (format!("  {node} ({user})\n"), format!("  {node} (tag:ai-ci)\n"));
+    for (title, who) in [
+        ("unusual volume", &format!("  {user}\n")),
+        ("first seen", &tagged),
+        ("access gained", &device.replacen(' ', "", 1)),
+        ("refused attempts", &tagged),
+        ("by identity", &format!("  {user}\n")),
+    ] {
+        let table = tables.iter().find(|table| table.starts_with(title)).unwrap();
+        assert!(format!("{table}\n").contains(who), "{}", ended.out);
     }
 }
 

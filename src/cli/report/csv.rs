@@ -73,19 +73,22 @@ pub(super) fn csv(summary: &Summary) -> String {
         add(Row { part: "unusual", first, identity, principal, subject, value, usual, ..Row::default() });
     }
     for seen in &summary.first_seen {
-        let (node, principal, tally) = (&seen.node, &seen.principal, Some(&seen.tally));
-        add(Row { part: "first-seen", first: at(seen.time), node, principal, tally, ..Row::default() });
+        let (identity, node, principal) = (&seen.identity, &seen.node, &seen.principal);
+        let (first, tally) = (at(seen.time), Some(&seen.tally));
+        add(Row { part: "first-seen", first, identity, node, principal, tally, ..Row::default() });
     }
     for access in &summary.access {
-        let (node, principal, subject) = (&access.node, &access.principal, &access.access);
-        let (first, value) = (at(access.time), Some(access.port));
-        add(Row { part: "access", first, node, principal, subject, value, ..Row::default() });
+        let (identity, node, principal) = (&access.identity, &access.node, &access.principal);
+        let (first, subject, value) = (at(access.time), &access.access, Some(access.port));
+        add(Row { part: "access", first, identity, node, principal, subject, value, ..Row::default() });
     }
     for r in &summary.refused {
         let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
         let (first, last, value) = (at(r.first), at(r.last), Some(r.count));
-        let (node, principal, rule, subject) = (&r.node, &r.principal, &r.rule, &*asked.join(" "));
-        add(Row { part: "refused", first, last, node, principal, rule, subject, value, ..Row::default() });
+        let (identity, node, principal) = (&*r.identity, &*r.node, &*r.principal);
+        let (part, rule, subject) = ("refused", &*r.rule, &*asked.join(" "));
+        let row = Row { part, first, last, identity, node, principal, ..Row::default() };
+        add(Row { rule, subject, value, ..row });
     }
     for id in &summary.identities {
         let (identity, principal) = (&*id.identity, &*id.principal);
