@@ -13,6 +13,8 @@ use crate::policy::{Access, EndpointSet, Grant, Priority, Rights};
 pub struct Merged {
     /// The endpoints by name; `None`: all that the node allows.
     pub endpoints: Option<Vec<&'static str>>,
+    /// The patterns of models; `None`: all that the node allows.
+    pub models: Option<Vec<String>>,
     /// Requests running at once; `None`: as many as the node allows anybody.
     pub max_concurrent: Option<u32>,
     /// Requests begun within any minute; `None`: as many as the node allows anybody.
@@ -41,6 +43,7 @@ impl From<Grant> for Merged {
         let some = grant.endpoints != EndpointSet::ALL;
         Merged {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
+            models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
             max_body: grant.max_body,
@@ -61,6 +64,9 @@ impl fmt::Display for Merged {
             None => f.write_str("whatever the node allows")?,
             Some(none) if none.is_empty() => f.write_str("nothing")?,
             Some(some) => f.write_str(&some.join(", "))?,
+        }
+        if let Some(models) = &self.models {
+            write!(f, "; models {}", models.join(", "))?;
         }
         if let Some(most) = self.max_concurrent {
             write!(f, "; at most {most} at once")?;

@@ -1,5 +1,5 @@
 //! One record for each request when it ends: who, what, the outcome. Never content: no body, query,
-//! prompt, header or key.
+//! prompt, header or key; of a body at most the model's name, where it was refused for it.
 
 mod gauges;
 mod identities;
@@ -95,6 +95,8 @@ pub struct Record {
     /// The path of a request without endpoint.
     path: Option<String>,
     rule: Option<&'static str>,
+    /// The model that it was refused for. Of others none is logged.
+    model: Option<String>,
     /// Counted as it passes.
     pub traffic: Arc<Traffic>,
     ended: Option<Ended>,
@@ -123,6 +125,7 @@ impl Record {
             endpoint: None,
             path: None,
             rule: None,
+            model: None,
             traffic: Arc::default(),
             ended: None,
             cut,
@@ -155,6 +158,11 @@ impl Record {
             let plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
             self.path = Some(path.chars().take(PATH_MAX).map(plain).collect());
         }
+    }
+
+    /// It was refused for the model that it asks for, by a name that is short and plain.
+    pub fn refused_for(&mut self, model: &str) {
+        self.model = Some(model.to_owned());
     }
 
     /// The answer has ended.
@@ -196,6 +204,7 @@ impl Drop for Record {
             path = self.path,
             status = self.status.map(|s| s.as_u16()),
             rule = self.rule,
+            model = self.model,
             bytes_in = self.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
             queue_ms = ms(self.queued.unwrap_or(in_vain)),

@@ -97,7 +97,11 @@ fn principal(peer: &WhoPeer) -> String {
 }
 
 fn rights(peer: &WhoPeer) -> String {
-    if peer.endpoints.is_empty() { "nothing".to_owned() } else { peer.endpoints.join(", ") }
+    let models = peer.models.as_ref().map(|models| format!(", models {}", models.join(", ")));
+    match peer.endpoints.is_empty() {
+        true => "nothing".to_owned(),
+        false => peer.endpoints.join(", ") + &models.unwrap_or_default(),
+    }
 }
 
 fn limits(peer: &WhoPeer) -> String {

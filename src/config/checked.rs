@@ -8,7 +8,7 @@ use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
-use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
+use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
 use crate::upstream::Upstream;
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub pace: Pace,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
+    /// The models that may be asked for.
+    pub models: ModelRules,
     /// Hosts and preflight.
     pub http: Http,
     /// How long running requests may take to end once the process is told to stop: 0 to 24 hours.
@@ -139,6 +141,7 @@ impl Config {
             limits: raw.section("limits", limits),
             pace: raw.section("timeouts", pace),
             endpoints: raw.section("endpoints", endpoints),
+            models: raw.section("models", models),
             http: raw.section("http", |s| Http {
                 hosts: s.list("hosts", parse::host),
                 preflight: s.get("preflight", true),
@@ -279,6 +282,19 @@ fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
         s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
     }
     Some(port)
+}
+
+fn models(s: &mut Section<'_, '_>) -> ModelRules {
+    let ModelRules { deny_cloud, within, .. } = ModelRules::default();
+    let patterns = s.list("allow", Models::pattern);
+    if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
+        s.fault("allow", "an empty list lets no model through: leave it out, or switch the endpoints off");
+    }
+    ModelRules {
+        allow: s.is_written("allow").then(|| Models::of(patterns)),
+        deny_cloud: s.text("cloud", deny_cloud, parse::deny_cloud),
+        within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
+    }
 }
 
 fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {

@@ -14,6 +14,7 @@ mod headers;
 mod http;
 mod matrix;
 mod metrics;
+mod models;
 mod pace;
 mod pairing;
 mod queue;

@@ -16,6 +16,7 @@ mod http;
 mod lifecycle;
 mod login;
 mod metrics;
+mod models;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
