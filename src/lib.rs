@@ -25,3 +25,4 @@ pub mod tailnet;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
 pub mod upstream;
+pub mod usage;

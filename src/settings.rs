@@ -156,6 +156,7 @@ fn rules(config: &Config, names: &Names) -> Rules {
         access: config.access.mode,
         limits: config.limits,
         pace: config.pace,
+        usage: config.usage,
         upstream: Arc::new(config.upstream.clone()),
     }
 }

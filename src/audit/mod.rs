@@ -14,6 +14,7 @@ use http::{Method, StatusCode};
 
 use crate::peer::{Peer, shown};
 use crate::policy::Endpoint;
+use crate::usage::Tokens;
 use metrics::Done;
 
 pub use gauges::Now;
@@ -99,6 +100,8 @@ pub struct Record {
     model: Option<String>,
     /// Counted as it passes.
     pub traffic: Arc<Traffic>,
+    /// What its answer said of tokens; `None`: they were not counted.
+    pub tokens: Option<Tokens>,
     ended: Option<Ended>,
     /// Set by whoever cuts the connection.
     cut: Arc<OnceLock<Ended>>,
@@ -127,6 +130,7 @@ impl Record {
             rule: None,
             model: None,
             traffic: Arc::default(),
+            tokens: None,
             ended: None,
             cut,
             metrics,
@@ -186,6 +190,7 @@ impl Drop for Record {
             rule: self.rule,
             ended,
             traffic: &self.traffic,
+            tokens: self.tokens,
             queued: self.queued,
             first_byte: self.first_byte,
             took,
@@ -207,6 +212,8 @@ impl Drop for Record {
             model = self.model,
             bytes_in = self.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
+            tokens_in = self.tokens.and_then(|t| t.input),
+            tokens_out = self.tokens.and_then(|t| t.output),
             queue_ms = ms(self.queued.unwrap_or(in_vain)),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(took),

@@ -21,6 +21,8 @@ pub struct Config {
     pub port: u16,
     /// Another one there, for the metrics alone; `None`: there is none.
     pub metrics_port: Option<u16>,
+    /// Whether tokens are counted, by what answers say of them.
+    pub usage: bool,
     /// Ollama.
     pub upstream: Upstream,
     /// What peers may do whom the tailnet lets in.
@@ -129,10 +131,13 @@ impl Config {
     pub(super) fn read(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
         let node = raw.section("node", |s| node(s, state_dir, environment));
         let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
+        let (metrics_port, usage) =
+            raw.section("metrics", |s| (metrics_port(s, port), s.get("usage", false)));
         Config {
             node,
             port,
-            metrics_port: raw.section("metrics", |s| metrics_port(s, port)),
+            metrics_port,
+            usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
                 mode: s.text("mode", Access::Network, parse::access),

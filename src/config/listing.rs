@@ -35,6 +35,7 @@ impl Config {
             ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
             ("preflight", choose(self.http.preflight, "goes through", "is refused")),
             ("drains", format!("for at most {}", humantime::format_duration(self.drain_timeout))),
+            ("tokens", choose(self.usage, "are counted, as answers tell them", "are not counted")),
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
         ]
     }

@@ -26,6 +26,7 @@ use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
 use crate::policy::Endpoint;
 use crate::upstream::{Stream, Upstream};
+use crate::usage::Scanner;
 
 /// Where a client connection keeps its connection to Ollama between requests.
 pub(super) type Slot = Arc<Mutex<Option<Link>>>;
@@ -168,6 +169,8 @@ pub(super) struct Reply<Io> {
     slot: Slot,
     watch: Watch<Io>,
     ended: Option<Ended>,
+    /// Looks for tokens, where they are counted.
+    scanner: Option<Scanner>,
     job: Job,
 }
 
@@ -216,8 +219,15 @@ impl Drop for Job {
 }
 
 impl<Io> Reply<Io> {
-    pub(super) fn new(body: Incoming, link: Link, slot: Slot, watch: Watch<Io>, job: Job) -> Self {
-        Reply { body, link: Some(link), slot, watch, ended: None, job }
+    pub(super) fn new(
+        body: Incoming,
+        link: Link,
+        slot: Slot,
+        watch: Watch<Io>,
+        scanner: Option<Scanner>,
+        job: Job,
+    ) -> Self {
+        Reply { body, link: Some(link), slot, watch, ended: None, scanner, job }
     }
 }
 
@@ -240,6 +250,9 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers belong to this hop; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
+                    if let Some(scanner) = &mut self.scanner {
+                        scanner.feed(&data);
+                    }
                     self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -279,6 +292,7 @@ impl<Io> Reply<Io> {
 
 impl<Io> Drop for Reply<Io> {
     fn drop(&mut self) {
+        self.job.record.tokens = self.scanner.as_ref().map(Scanner::tokens);
         // The server stops asking once a body of known length is whole.
         let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
         if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {

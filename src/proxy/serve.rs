@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
@@ -27,9 +27,10 @@ use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::Listen;
 use crate::peer::Peer;
-use crate::policy::{ModelCheck, ModelRefusal, Refusal};
+use crate::policy::{Endpoint, ModelCheck, ModelRefusal, Refusal};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
+use crate::usage::Scanner;
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
 /// Ollama.
@@ -157,6 +158,13 @@ impl Proxy {
         }
     }
 
+    /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
+    fn scanner(&self, job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
+        let computes = job.record.endpoint.is_some_and(Endpoint::computes);
+        let counts = computes && response.status() == StatusCode::OK && self.port.rules().usage;
+        counts.then(|| Scanner::of(response.headers()))
+    }
+
     /// Finds out which model is asked for, and whether it may be. What that takes of the body comes back.
     async fn check_model<Io: AsyncRead + Unpin>(
         &self,
@@ -198,8 +206,9 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
+                let scanner = self.scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
-                response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, job))))
+                response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
             }
             Err(failure) => {
                 let path = head.uri.path();

@@ -25,3 +25,4 @@ mod spellings;
 mod streams;
 mod support;
 mod upgrade;
+mod usage;

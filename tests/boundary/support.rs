@@ -127,7 +127,8 @@ impl Running {
         pace: Pace,
     ) -> Running {
         let upstream = Arc::new(Upstream::parse(upstream).unwrap());
-        let (rules, current) = watch::channel(Arc::new(Rules { policy, access, limits, pace, upstream }));
+        let (rules, current) =
+            watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
         let proxy = Proxy::new(current, tailnet);

@@ -32,4 +32,5 @@ mod status;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
 mod top;
+mod usage;
 mod who;
