@@ -69,6 +69,15 @@ impl Scanner {
         }
     }
 
+    /// The tokens to charge somebody for whose answer has ended, `whole` or not. Where it has not told them all, each value
+    /// of JSON in it counts for one, of which a stream has one for each token or few: so nobody spends less by not asking
+    /// to be told, or by leaving early.
+    pub fn spent(&self, whole: bool) -> u64 {
+        let Tokens { input, output } = self.json.tokens;
+        let told = input.unwrap_or(0).saturating_add(output.unwrap_or(0));
+        if whole && told > 0 { told } else { told.saturating_add(self.json.untold) }
+    }
+
     /// What has been told so far. What is told later counts, since it is of the whole answer.
     pub fn tokens(&self) -> Tokens {
         self.json.tokens
@@ -90,6 +99,8 @@ struct Json {
     /// The number that is read.
     number: Option<u64>,
     tokens: Tokens,
+    /// Values since a number of tokens was told; some streams have zeros for it until they end.
+    untold: u64,
 }
 
 /// What an object is, by where it stands.
@@ -127,7 +138,7 @@ impl Key {
 impl Json {
     /// Whatever was read, another value begins.
     fn begin(&mut self) {
-        *self = Json { tokens: self.tokens, ..Json::default() };
+        *self = Json { tokens: self.tokens, untold: self.untold, ..Json::default() };
     }
 
     fn place(&self) -> Place {
@@ -150,6 +161,7 @@ impl Json {
             b'}' | b']' => {
                 self.count();
                 self.depth = self.depth.saturating_sub(1);
+                self.untold += u64::from(self.depth == 0);
                 self.before_key = false;
             }
             b',' => {
@@ -199,14 +211,18 @@ impl Json {
     /// A value has ended; if it is one that counts, it is kept.
     fn count(&mut self) {
         let Some(number) = self.number.take() else { return };
-        match (self.place(), self.key.name()) {
+        let counts = match (self.place(), self.key.name()) {
             (Place::Usage, b"prompt_tokens" | b"input_tokens") | (Place::Outer, b"prompt_eval_count") => {
-                self.tokens.input = Some(number);
+                &mut self.tokens.input
             }
             (Place::Usage, b"completion_tokens" | b"output_tokens") | (Place::Outer, b"eval_count") => {
-                self.tokens.output = Some(number);
+                &mut self.tokens.output
             }
-            _ => {}
+            _ => return,
+        };
+        *counts = Some(number);
+        if number > 0 {
+            self.untold = 0;
         }
     }
 }
@@ -313,6 +329,24 @@ mod tests {
             assert_eq!(scan(EVENTS, &format!("event: x\ndata: {answer}\n\n")), NONE, "{answer}");
             assert_eq!(scan(EVENTS, &format!("x: {{{usage}}}\n: {{{usage}}}\n xdata: {{{usage}}}\n")), NONE);
         }
+    }
+
+    #[test]
+    fn who_does_not_let_it_be_told_is_charged_all_the_same() {
+        let charged = |answer: &str, whole| {
+            let mut scanner = Scanner { framing: Framing::Events(Some(0)), json: Json::default() };
+            scanner.feed(answer.as_bytes());
+            scanner.spent(whole)
+        };
+        let event = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+        let zeros = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n";
+        let told = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n";
+        assert_eq!(charged(&(event.repeat(3) + told), true), 10);
+        assert_eq!(charged(&(zeros.repeat(3) + told), true), 10);
+        assert_eq!(charged(&event.repeat(5), true), 5);
+        assert_eq!(charged(&zeros.repeat(5), false), 5);
+        let start = "data: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":0}}}\n\n".to_owned();
+        assert_eq!(charged(&(start + &event.repeat(4)), false), 9 + 1 + 4);
     }
 
     #[test]

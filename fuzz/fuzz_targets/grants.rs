@@ -48,6 +48,7 @@ fn sum(merged: &Grant, grants: &[Grant]) {
     }
     assert_eq!(merged.max_concurrent, largest(grants.iter().map(|g| g.max_concurrent)));
     assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
+    assert_eq!(merged.tokens_per_day, largest(grants.iter().map(|g| g.tokens_per_day)));
     assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
     let patterns = |grant: &Grant| grant.models.as_ref().map(|models| models.patterns().to_vec());
     let all: Option<Vec<_>> = grants.iter().map(patterns).collect();
@@ -101,6 +102,7 @@ fn sound(value: &Value) -> Option<Grant> {
             }
             "max_concurrent" => grant.max_concurrent = Some(count(value)?),
             "requests_per_minute" => grant.requests_per_minute = Some(count(value)?),
+            "tokens_per_day" => grant.tokens_per_day = Some(value.as_u64().filter(|n| *n > 0)?),
             "max_body" => grant.max_body = Some(value.as_u64()?),
             "priority" => {
                 grant.priority = match value.as_str()? {

@@ -19,6 +19,8 @@ pub struct Merged {
     pub max_concurrent: Option<u32>,
     /// Requests begun within any minute; `None`: as many as the node allows anybody.
     pub requests_per_minute: Option<u32>,
+    /// Tokens a day; `None`: any number.
+    pub tokens_per_day: Option<u64>,
     /// Bytes of a request's body; `None`: as many as the node allows anybody.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
@@ -46,6 +48,7 @@ impl From<Grant> for Merged {
             models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
+            tokens_per_day: grant.tokens_per_day,
             max_body: grant.max_body,
             priority: match grant.priority {
                 Priority::Low => "low",
@@ -73,6 +76,9 @@ impl fmt::Display for Merged {
         }
         if let Some(most) = self.requests_per_minute {
             write!(f, "; at most {most} a minute")?;
+        }
+        if let Some(most) = self.tokens_per_day {
+            write!(f, "; at most {most} tokens a day")?;
         }
         if let Some(most) = self.max_body {
             write!(f, "; bodies of at most {most} bytes")?;

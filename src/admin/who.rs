@@ -50,6 +50,9 @@ pub struct WhoPeer {
     /// See above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// See above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
     /// In bytes; see above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
@@ -111,8 +114,16 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
         (Some(_), false) => "grants",
     };
     let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
-    let Grant { endpoints, models, max_concurrent, requests_per_minute, max_body, priority, .. } =
-        grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
+    let Grant {
+        endpoints,
+        models,
+        max_concurrent,
+        requests_per_minute,
+        tokens_per_day,
+        max_body,
+        priority,
+        ..
+    } = grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
     let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
     let named = |endpoint: Endpoint| endpoint.name().to_owned();
     WhoPeer {
@@ -123,6 +134,7 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
         models: models.map(|models| models.patterns().to_vec()),
         max_concurrent,
         requests_per_minute,
+        tokens_per_day,
         max_body,
         priority,
         metrics: there.is_some_and(reads),

@@ -109,6 +109,7 @@ fn limits(peer: &WhoPeer) -> String {
     [
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
+        limit(peer.tokens_per_day, "tokens a day"),
         peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
     ]
     .into_iter()

@@ -20,6 +20,8 @@ pub struct Grant {
     pub max_concurrent: Option<u32>,
     /// Requests begun within any minute; `None`: as many as the node allows anybody.
     pub requests_per_minute: Option<u32>,
+    /// Tokens a day, in UTC, from 1; `None`: any number. Where it is set tokens are counted.
+    pub tokens_per_day: Option<u64>,
     /// Bytes of a request's body; `None`: as many as the node allows anybody.
     pub max_body: Option<u64>,
     /// Who goes first when requests have to wait.
@@ -49,6 +51,7 @@ struct Wire {
     models: Option<Vec<String>>,
     max_concurrent: Option<u32>,
     requests_per_minute: Option<u32>,
+    tokens_per_day: Option<u64>,
     max_body: Option<u64>,
     #[serde(default)]
     priority: Priority,
@@ -64,6 +67,7 @@ impl Grant {
         models: None,
         max_concurrent: None,
         requests_per_minute: None,
+        tokens_per_day: None,
         max_body: None,
         priority: Priority::Normal,
         metrics: false,
@@ -105,9 +109,11 @@ impl Grant {
                 Some(Models::of(parsed.map_err(|reason| format!("{value}: models: {reason}"))?))
             }
         };
-        for (key, limit) in
-            [("max_concurrent", wire.max_concurrent), ("requests_per_minute", wire.requests_per_minute)]
-        {
+        for (key, limit) in [
+            ("max_concurrent", wire.max_concurrent.map(u64::from)),
+            ("requests_per_minute", wire.requests_per_minute.map(u64::from)),
+            ("tokens_per_day", wire.tokens_per_day),
+        ] {
             if limit == Some(0) {
                 return Err(format!(
                     "{value}: {key}: 0 grants nothing; to grant nothing say \"endpoints\": []"
@@ -119,6 +125,7 @@ impl Grant {
             models,
             max_concurrent: wire.max_concurrent,
             requests_per_minute: wire.requests_per_minute,
+            tokens_per_day: wire.tokens_per_day,
             max_body: wire.max_body,
             priority: wire.priority,
             metrics: wire.metrics,
@@ -133,6 +140,7 @@ impl Grant {
             models: self.models.zip(other.models).map(|(a, b)| a.union(&b)),
             max_concurrent: larger(self.max_concurrent, other.max_concurrent),
             requests_per_minute: larger(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_day: larger(self.tokens_per_day, other.tokens_per_day),
             max_body: larger(self.max_body, other.max_body),
             priority: self.priority.max(other.priority),
             metrics: self.metrics || other.metrics,
@@ -227,6 +235,8 @@ mod tests {
             (json!({"endpoints": "*"}), "sequence"),
             (json!({"max_concurrent": 0}), "max_concurrent"),
             (json!({"max_concurrent": -1}), "-1"),
+            (json!({"tokens_per_day": 0}), "tokens_per_day: 0 grants nothing"),
+            (json!({"tokens_per_day": 1.5}), "1.5"),
             (json!({"priority": "urgent"}), "urgent"),
             (json!([]), "object"),
             (json!([null, null, null, null]), "object"),
@@ -284,17 +294,28 @@ mod tests {
             proptest::sample::subsequence(names, 0..5),
             limit(),
             limit(),
+            limit(),
             proptest::option::of(0u64..100),
             priority,
             any::<bool>(),
             proptest::option::of(proptest::collection::vec("[ab*]", 1..3).prop_map(Models::of)),
         )
             .prop_map(
-                |(names, max_concurrent, requests_per_minute, max_body, priority, metrics, models)| Grant {
+                |(
+                    names,
+                    max_concurrent,
+                    requests_per_minute,
+                    tokens,
+                    max_body,
+                    priority,
+                    metrics,
+                    models,
+                )| Grant {
                     endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
                     models,
                     max_concurrent,
                     requests_per_minute,
+                    tokens_per_day: tokens.map(u64::from),
                     max_body,
                     priority,
                     metrics,

@@ -180,13 +180,15 @@ pub(super) struct Job {
     session: Arc<Session>,
     slot: Option<admission::Slot>,
     listed: bool,
+    /// Whether the tokens of its answer are counted.
+    pub(super) counted: bool,
     _busy: Busy,
 }
 
 impl Job {
     pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
         let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark(), metrics);
-        Job { record, session: Arc::clone(session), slot: None, listed: false, _busy: busy }
+        Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
     }
 
     /// The policy has permitted the request, which waits for its turn.
@@ -292,9 +294,14 @@ impl<Io> Reply<Io> {
 
 impl<Io> Drop for Reply<Io> {
     fn drop(&mut self) {
-        self.job.record.tokens = self.scanner.as_ref().map(Scanner::tokens);
         // The server stops asking once a body of known length is whole.
         let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
+        if let Some(scanner) = &self.scanner {
+            self.job.record.tokens = Some(scanner.tokens());
+            if let Some(slot) = &self.job.slot {
+                slot.spend(scanner.spent(whole));
+            }
+        }
         if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {
             self.job.record.end(ended);
         }

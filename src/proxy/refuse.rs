@@ -59,7 +59,9 @@ impl Failure {
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Failure::Refused(Refusal::NotMetrics) => StatusCode::NOT_FOUND,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
-            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. } | Busy::Tokens { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -79,6 +81,7 @@ impl Failure {
             Failure::Framing(_) => "framing",
             Failure::Busy(Busy::Concurrent(_)) => "concurrency",
             Failure::Busy(Busy::Rate { .. }) => "rate",
+            Failure::Busy(Busy::Tokens { .. }) => "tokens",
             Failure::Busy(Busy::Full(_)) => "queue-full",
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
@@ -159,7 +162,7 @@ impl Failure {
                     headers.insert(ALLOW, methods);
                 }
             }
-            Failure::Busy(Busy::Rate { wait, .. }) => {
+            Failure::Busy(Busy::Rate { wait, .. } | Busy::Tokens { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
             }
             Failure::Down { .. } | Failure::Busy(_) | Failure::Stopping => {

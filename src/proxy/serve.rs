@@ -27,7 +27,7 @@ use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::Listen;
 use crate::peer::Peer;
-use crate::policy::{Endpoint, ModelCheck, ModelRefusal, Refusal};
+use crate::policy::{ModelCheck, ModelRefusal, Refusal};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
 use crate::usage::Scanner;
@@ -140,6 +140,7 @@ impl Proxy {
             true => permit,
             false => now.policy.decide(&rights_now, head).map_err(Failure::Refused)?,
         };
+        job.counted = permit.computes() && (now.usage || permit.grant().tokens_per_day.is_some());
         let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
         if body.size_hint().lower() > max_body {
             return Err(Failure::TooLarge(max_body));
@@ -156,13 +157,6 @@ impl Proxy {
             Some(Why::TooLarge) => Err(Failure::TooLarge(max_body)),
             Some(Why::Doubt(doubt)) => Err(Failure::Refused(Refusal::Model(ModelRefusal::Untold(doubt)))),
         }
-    }
-
-    /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
-    fn scanner(&self, job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
-        let computes = job.record.endpoint.is_some_and(Endpoint::computes);
-        let counts = computes && response.status() == StatusCode::OK && self.port.rules().usage;
-        counts.then(|| Scanner::of(response.headers()))
     }
 
     /// Finds out which model is asked for, and whether it may be. What that takes of the body comes back.
@@ -206,7 +200,7 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
-                let scanner = self.scanner(&job, &response);
+                let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
                 response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
             }
@@ -226,4 +220,10 @@ impl Handler for Proxy {
             }
         }
     }
+}
+
+/// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
+fn scanner(job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
+    let counts = job.counted && response.status() == StatusCode::OK;
+    counts.then(|| Scanner::of(response.headers()))
 }

@@ -3,6 +3,7 @@
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use remote_ollama_proxy::tailnet::Situation;
+use serde_json::json;
 
 use crate::support::*;
 
@@ -115,4 +116,31 @@ async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn who_has_spent_a_days_tokens_waits_for_the_next() {
+    let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
+    let proxy = counting(&url, false);
+    proxy.word.say(true, vec![json!({"tokens_per_day": 17})]);
+    for _ in 0..2 {
+        assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
+    }
+    // What is spent is counted when the answer has ended here.
+    soon("a refusal", async {
+        loop {
+            let refused = proxy.ask(&post("/v1/messages", "{}")).await;
+            if refused.status() == 429 {
+                assert!(refused.text().contains("(rule: tokens)"), "{}", refused.text());
+                let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+                assert!((1..=86_400).contains(&wait));
+                return;
+            }
+        }
+    })
+    .await;
+    // What needs no model goes on, and so does whoever is granted more.
+    assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
+    proxy.word.say(true, vec![json!({"tokens_per_day": 17}), json!({})]);
+    assert_eq!(proxy.ask(&post("/v1/messages", "{}")).await.status(), 200);
 }
