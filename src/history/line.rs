@@ -49,6 +49,9 @@ pub(super) struct Request {
     pub(super) rule: Option<String>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// As far as the answer told, where they were counted.
+    pub(super) tokens_in: Option<u64>,
+    pub(super) tokens_out: Option<u64>,
     pub(super) ended: Ended,
     /// From its turn to its end.
     after_queue: Duration,
@@ -172,6 +175,8 @@ fn request(at: SystemTime, fields: &Map<String, Value>) -> Option<Request> {
         rule: own("rule"),
         bytes_in: number("bytes_in")?,
         bytes_out: number("bytes_out")?,
+        tokens_in: number("tokens_in"),
+        tokens_out: number("tokens_out"),
         ended: Ended::ALL.into_iter().find(|e| e.name() == ended)?,
         after_queue: ms("ms")?.saturating_sub(ms("queue_ms")?),
     })

@@ -196,6 +196,8 @@ impl History {
             errors: request.has_failed().into(),
             bytes_in: request.bytes_in,
             bytes_out: request.bytes_out,
+            tokens_in: request.tokens_in.unwrap_or(0),
+            tokens_out: request.tokens_out.unwrap_or(0),
             worked: request.worked(),
         };
         let Request { at, peer, method, route, path, rule, ended, .. } = request;

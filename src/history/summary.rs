@@ -102,6 +102,10 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Bytes of answers' bodies.
     pub bytes_out: u64,
+    /// Tokens of prompts, of the requests whose answers told of them, where they were counted.
+    pub tokens_in: u64,
+    /// The same of answers.
+    pub tokens_out: u64,
     /// How long Ollama worked: from each request's turn to its end, of those that make a model run. Of two
     /// at once each counts.
     #[serde(rename = "ollama_ms", serialize_with = "millis")]
@@ -117,6 +121,8 @@ impl Tally {
         sum(&mut self.errors, more.errors);
         sum(&mut self.bytes_in, more.bytes_in);
         sum(&mut self.bytes_out, more.bytes_out);
+        sum(&mut self.tokens_in, more.tokens_in);
+        sum(&mut self.tokens_out, more.tokens_out);
         self.worked = self.worked.saturating_add(more.worked);
     }
 

@@ -65,7 +65,8 @@ fn who_asked_for_what_is_summed_up() {
         served(&day(25), "laptop", "anna"),
     ]);
     let worked = Duration::from_secs(6);
-    let anna = Tally { requests: 3, refused: 1, errors: 1, bytes_in: 30, bytes_out: 60, worked };
+    let anna =
+        Tally { requests: 3, refused: 1, errors: 1, bytes_in: 30, bytes_out: 60, worked, ..Tally::default() };
     let ci = Tally { requests: 3, refused: 3, ..Tally::default() };
     let rows: Vec<_> = summary.identities.iter().map(|i| (&*i.identity, &*i.principal, i.tally)).collect();
     assert_eq!(rows, [("runner", "tag:ci", ci), ("anna", "anna", anna)]);

@@ -14,6 +14,7 @@ pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 pub(crate) const EXAMPLES: [&str; 8] = [
     "log.file",
     "limits.requests_per_minute",
+    "models.allow",
     "metrics.port",
     "node.state_dir",
     "node.auth_key_file",

@@ -112,7 +112,8 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
         let row = row.unwrap_or_else(|| panic!("{part} is not documented"));
         quoted(row[2]).map(str::to_owned).collect()
     };
-    const TALLY: [&str; 6] = ["requests", "refused", "errors", "bytes_in", "bytes_out", "ollama_ms"];
+    const TALLY: [&str; 8] =
+        ["requests", "refused", "errors", "bytes_in", "bytes_out", "tokens_in", "tokens_out", "ollama_ms"];
     for (key, value) in told.as_object().unwrap() {
         let value = if value.is_array() { &value[0] } else { value };
         let keys = match value {
@@ -154,15 +155,31 @@ fn as_csv_it_is_one_table() {
         assert!(known.contains(&part), "{part} is not documented: {known:?}");
     }
     for line in [
-        "\"rule\",,,,,,\"management\",,2,,,,,,,",
-        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,",
-        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0",
-        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,",
-        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,",
-        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,6060000",
+        "\"rule\",,,,,,\"management\",,2,,,,,,,,,",
+        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,,,",
+        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0,0,0",
+        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,,,",
+        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,,,",
+        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,0,0,6060000",
     ] {
         assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
     }
+}
+
+#[test]
+fn tokens_are_told_where_there_are_any() {
+    let home = home();
+    assert!(!report(&home, &[]).out.contains("tokens"));
+    let counted = served(21).replace(" queue_ms", " tokens_in=11 tokens_out=5 queue_ms");
+    let file = home.write("counted.log", &(counted.clone() + &counted + &served(22)));
+    let told = report(&home, &[file.to_str().unwrap()]).out;
+    let table =
+        "\ntokens, where they are counted\n            in          out\n            22           10  anna@";
+    assert!(told.contains("\ntokens     22 in, 10 out\n"), "{told}");
+    assert!(told.contains(table), "{told}");
+    let told: Value =
+        serde_json::from_str(&report(&home, &["--format", "json", file.to_str().unwrap()]).out).unwrap();
+    assert_eq!((&told["total"]["tokens_in"], &told["identities"][0]["tokens_out"]), (&json!(22), &json!(10)));
 }
 
 /// Names are the tailnet's words, paths a client's, and a file may have been tampered with.

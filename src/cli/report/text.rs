@@ -59,6 +59,13 @@ pub(super) fn text(summary: &Summary) -> String {
     });
     let others = (summary.others != Tally::default()).then(|| row(&summary.others, "all others"));
     counted(&mut text, "by identity", identities.chain(others));
+    let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
+    let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| counts(tally));
+    let tokens = tokens.map(|(t, who)| format!("{:>12} {:>12}  {who}", t.tokens_in, t.tokens_out));
+    if counts(&summary.total) {
+        let heads = format!("tokens, where they are counted\n  {:>12} {:>12}", "in", "out");
+        table(&mut text, &heads, tokens, 0);
+    }
     counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
     let rules = summary.rules.iter().map(|(rule, count)| format!("{count:>7} {}", cut(rule, 60)));
     table(&mut text, "by rule that refused", rules, 0);
@@ -88,6 +95,9 @@ fn head(summary: &Summary) -> String {
     }
     line("refused", &number(total.refused, "attempt"));
     line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
+    if counts(total) {
+        line("tokens", &format!("{} in, {} out", total.tokens_in, total.tokens_out));
+    }
     line(
         "ollama",
         &format!("worked for {}, failed at {}", time(total.worked), number(total.errors, "request")),
@@ -111,6 +121,10 @@ fn unusual(unusual: &Unusual) -> String {
     format!("{}  {much:<36}  {}", unusual.day, unusual.identity)
 }
 
+fn counts(tally: &Tally) -> bool {
+    tally.tokens_in > 0 || tally.tokens_out > 0
+}
+
 fn number(n: u64, what: &str) -> String {
     count(usize::try_from(n).unwrap_or(usize::MAX), what)
 }
@@ -120,7 +134,7 @@ fn device(node: &str, principal: &str) -> String {
 }
 
 fn row(tally: &Tally, name: &str) -> String {
-    let Tally { requests, refused, errors, bytes_in, bytes_out, worked } = tally;
+    let Tally { requests, refused, errors, bytes_in, bytes_out, worked, .. } = tally;
     let (bytes_in, bytes_out) = (bytes(*bytes_in), bytes(*bytes_out));
     let worked = time(*worked);
     format!("{requests:>8} {refused:>8} {errors:>7} {bytes_in:>8} {bytes_out:>8} {worked:>11}  {name}")
