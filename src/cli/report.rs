@@ -4,7 +4,7 @@ mod csv;
 mod text;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::args::ConfigArgs;
 use super::{complain, exit, refuse_over, show};
 use crate::audit::Journal;
 use crate::config::Config;
-use crate::history::{History, Span};
+use crate::history::{History, Span, Summary};
 use crate::rotated;
 use crate::service::{Account, Manager, Part, Service};
 
@@ -108,11 +108,21 @@ pub(super) fn report(args: &ReportArgs) -> u8 {
         return code;
     }
     let summary = history.summary();
-    show(&match args.format {
-        Format::Text => text::text(&summary),
-        Format::Json => format!("{:#}\n", serde_json::json!(summary)),
-        Format::Csv => csv::csv(&summary),
-    })
+    match args.format {
+        Format::Text => show(&text::text(&summary)),
+        Format::Json => json(&summary),
+        Format::Csv => show(&csv::csv(&summary)),
+    }
+}
+
+/// Shows it as one object, which is never in the memory as a whole.
+fn json(summary: &Summary) -> u8 {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, summary).map_err(io::Error::from);
+    match written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(_) => exit::FAILURE,
+    }
 }
 
 /// What the proxy with this config has written.
