@@ -133,11 +133,13 @@ impl History {
     }
 
     /// Reads all lines of `from`, which is called `name`: an access log in either format, the journal, or
-    /// both mixed. Older files go first. A line that can't be read is counted as such.
+    /// both mixed. Older files go first. A line that can't be read is counted as such. Whether there is one
+    /// that can be read, or none at all.
     ///
     /// # Errors
     /// It can't be read; what came before is in the summary.
-    pub fn read(&mut self, name: &str, mut from: impl BufRead) -> io::Result<()> {
+    pub fn read(&mut self, name: &str, mut from: impl BufRead) -> io::Result<bool> {
+        let before = (self.lines.read, self.lines.unreadable);
         let mut bytes = Vec::new();
         for number in 1.. {
             bytes.clear();
@@ -163,7 +165,8 @@ impl History {
                 self.lines.first_unreadable.get_or_insert_with(place);
             }
         }
-        Ok(())
+        let (read, unreadable) = (self.lines.read - before.0, self.lines.unreadable - before.1);
+        Ok(read == 0 || unreadable < read)
     }
 
     fn note(&mut self, line: Line) {

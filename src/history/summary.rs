@@ -60,6 +60,7 @@ pub struct Summary {
     /// What for, the most frequent first.
     pub endpoints: Vec<Asked>,
     /// Refused attempts by rule, the most frequent first.
+    #[serde(serialize_with = "by_name")]
     pub rules: Vec<(String, u64)>,
 }
 
@@ -276,6 +277,10 @@ fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+fn by_name<S: Serializer>(counts: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(name, count)| (name, count)))
 }
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,11 +2,11 @@
 //! it was stands last in a row and is never cut; what a client made up is.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_seconds as second;
 
-use super::super::units::{bytes, count, time};
+use super::super::units::{self, bytes, count};
 use crate::history::{FACTOR, Measure, Summary, Tally, Unusual};
 
 /// So many rows of each table are shown.
@@ -93,7 +93,8 @@ fn head(summary: &Summary) -> String {
         0 => line("requests", "none in the span; with log.level = \"info,access=off\" none is logged"),
         n => line("requests", &format!("{n}: {}", ended.join(", "))),
     }
-    line("refused", &number(total.refused, "attempt"));
+    let refused = number(total.refused, "attempt");
+    line("refused", &format!("{refused} in all, with those that came to no request"));
     line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
     if counts(total) {
         line("tokens", &format!("{} in, {} out", total.tokens_in, total.tokens_out));
@@ -109,7 +110,7 @@ fn unusual(unusual: &Unusual) -> String {
     let shown = |n: u64| match unusual.measure {
         Measure::Requests | Measure::Refused => n.to_string(),
         Measure::Bytes => bytes(n),
-        Measure::OllamaMs => time(std::time::Duration::from_millis(n)),
+        Measure::OllamaMs => time(Duration::from_millis(n)),
     };
     let what = match unusual.measure {
         Measure::Requests => "requests",
@@ -123,6 +124,14 @@ fn unusual(unusual: &Unusual) -> String {
 
 fn counts(tally: &Tally) -> bool {
     tally.tokens_in > 0 || tally.tokens_out > 0
+}
+
+/// As elsewhere, and `0.1s` or more if it is any time at all.
+fn time(duration: Duration) -> String {
+    match duration.as_millis() {
+        1..1000 => format!("0.{}s", (duration.as_millis() / 100).max(1)),
+        _ => units::time(duration),
+    }
 }
 
 fn number(n: u64, what: &str) -> String {
@@ -176,4 +185,18 @@ fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_less_than_a_second_takes_time() {
+        for (ms, shown) in
+            [(0, "0s"), (1, "0.1s"), (199, "0.1s"), (999, "0.9s"), (1000, "1s"), (61_500, "1m 1s")]
+        {
+            assert_eq!(time(Duration::from_millis(ms)), shown, "{ms}");
+        }
+    }
 }
