@@ -118,7 +118,7 @@ func run(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name    string
 		measure func([]contestants.Contestant) error
-	}{{"speed", b.speed}, {"memory", b.memory}, {"growth", b.growth}, {"profile", b.profile}} {
+	}{{"speed", b.speed}, {"memory", b.memory}, {"profile", b.profile}, {"growth", b.growth}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
@@ -128,6 +128,13 @@ func run(ctx context.Context, o options) error {
 	}
 	r := b.report(chosen, missing)
 	r.Table(os.Stdout)
+	if o.document != "" && o.parts != "" {
+		before, err := report.Read(o.json)
+		if err != nil {
+			return fmt.Errorf("the other parts of the document come from the last run: %w", err)
+		}
+		r = before.With(r)
+	}
 	if err := r.Write(o.json); err != nil {
 		return err
 	}

@@ -26,8 +26,8 @@ for part in ${parts//,/ }; do
   esac
 done
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "bench.sh: rounds=$rounds: want a number, 1 or more"
-if [ -n "$write" ] && { [ -n "$only$parts$what" ] || [ "$rounds" -lt 3 ]; }; then
-  die "bench.sh: write=1 writes all figures anew: leave only=, parts= and what= out, and have 3 rounds"
+if [ -n "$write" ] && { [ -n "$only$what" ] || [ "$rounds" -lt 3 ]; }; then
+  die "bench.sh: write=1 writes whole parts: leave only= and what= out, and have 3 rounds"
 fi
 
 bin=$root/target/bench/bin

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+mod fetch;
 pub mod history;
 pub mod listen;
 pub mod peer;
@@ -24,3 +25,4 @@ pub mod tailnet;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
 pub mod upstream;
+pub mod usage;

@@ -45,20 +45,29 @@ impl fmt::Display for Peer {
 }
 
 /// A text as a log shows it: control characters, which could begin a line or move a terminal's
-/// cursor, are escaped as in JSON. Those from U+007F on JSON itself lets be.
+/// cursor, are escaped as in JSON, and so are characters that nobody sees and those that turn the
+/// direction of what follows. Those from U+007F on JSON itself lets be.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() {
+        if is_unseen(c) {
             shown.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             shown.push(c);
         }
     }
     Cow::Owned(shown)
+}
+
+/// Control characters; marks, embeddings, overrides and isolates of direction (Unicode Standard Annex #9);
+/// and what has no width.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -76,5 +85,15 @@ mod tests {
             os: String::new(),
         };
         assert_eq!(peer.to_string(), "a\\u000a\\u007f (ü\\u001b[31m\\u009b, 100.64.0.2:1)");
+    }
+
+    #[test]
+    fn a_name_can_neither_hide_nor_turn_what_is_shown() {
+        for c in "\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}".chars() {
+            assert_eq!(shown(&format!("a{c}b")), format!("a\\u{:04x}b", u32::from(c)));
+        }
+        // What stands next to them is seen.
+        let seen = "\u{61b}\u{200a}\u{2010}\u{2029}\u{202f}\u{205f}\u{206f}é😀";
+        assert_eq!(shown(seen), seen);
     }
 }

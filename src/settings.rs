@@ -155,10 +155,16 @@ fn rules(config: &Config, names: &Names) -> Rules {
     names.addresses.iter().chain(&names.service_addresses).for_each(|ip| hosts.add_ip(*ip));
     config.http.hosts.iter().for_each(|name| hosts.add(name));
     Rules {
-        policy: Policy { endpoints: config.endpoints, preflight: config.http.preflight, hosts },
+        policy: Policy {
+            endpoints: config.endpoints,
+            preflight: config.http.preflight,
+            hosts,
+            models: config.models.clone(),
+        },
         access: config.access.mode,
         limits: config.limits,
         pace: config.pace,
+        usage: config.usage,
         upstream: Arc::new(config.upstream.clone()),
     }
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -49,4 +50,33 @@ func (r Report) Write(path string) error {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// Read reads what Write has written.
+func Read(path string) (r Report, err error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, err
+}
+
+// With is this report with what a later one, of some parts, has measured.
+func (r Report) With(later Report) Report {
+	for id, of := range later.Figures {
+		r.Figures[id] = of
+		r.Rounds = later.Rounds
+	}
+	if len(later.Profiles) > 0 {
+		r.Profiles = later.Profiles
+	}
+	if len(later.Growths) > 0 {
+		r.Growths = later.Growths
+	}
+	for _, failure := range later.Failures {
+		if !slices.Contains(r.Failures, failure) {
+			r.Failures = append(r.Failures, failure)
+		}
+	}
+	return r
 }

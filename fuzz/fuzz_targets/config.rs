@@ -67,6 +67,8 @@ fn accepted(config: &Config) {
     assert!(
         limits.connections > 0 && limits.connections_per_peer > 0 && limits.requests_per_minute != Some(0)
     );
+    let models = &config.models;
+    assert!(models.within > 0 && models.allow.as_ref().is_none_or(|allow| !allow.patterns().is_empty()));
     assert!(config.node.state_dir.is_absolute());
     assert!(!config.node.hostname.is_empty() && config.node.hostname.len() <= 63);
     assert!(config.node.tags.iter().all(|tag| tag.starts_with("tag:") && !tag.contains(',')));

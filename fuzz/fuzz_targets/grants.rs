@@ -2,8 +2,10 @@
 
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Priority, Rights};
+use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Models, Priority, Rights};
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
@@ -16,18 +18,18 @@ fuzz_target!(|input: &[u8]| {
     for (value, parsed) in values.iter().zip(&parsed) {
         assert_eq!(parsed.as_ref().ok(), sound(value).as_ref(), "{value}: {parsed:?}");
         let alone = Rights::merge(Access::Network, std::slice::from_ref(value));
-        assert_eq!(alone.grant, parsed.as_ref().ok().copied());
+        assert_eq!(alone.grant, parsed.as_ref().ok().cloned());
     }
 
-    let grants: Vec<Grant> = parsed.iter().flatten().copied().collect();
+    let grants: Vec<Grant> = parsed.iter().flatten().cloned().collect();
     let faults: Vec<&String> = parsed.iter().filter_map(|p| p.as_ref().err()).collect();
     for access in [Access::Network, Access::Grants] {
         let rights = Rights::merge(access, &values);
         assert_eq!(rights.faults.iter().collect::<Vec<_>>(), faults);
-        match (rights.grant, values.is_empty()) {
+        match (rights.grant.clone(), values.is_empty()) {
             (grant, true) => assert_eq!(grant, (access == Access::Network).then_some(Grant::EVERYTHING)),
             (None, false) => assert!(grants.is_empty()),
-            (Some(merged), false) => sum(merged, &grants),
+            (Some(merged), false) => sum(&merged, &grants),
         }
         let backwards: Vec<Value> = values.iter().rev().cloned().collect();
         assert_eq!(Rights::merge(access, &backwards).grant, rights.grant, "the order decides");
@@ -35,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// Each field of what is merged is one that some grant has, or that all together have.
-fn sum(merged: Grant, grants: &[Grant]) {
+fn sum(merged: &Grant, grants: &[Grant]) {
     for endpoint in Endpoint::all() {
         let granted = grants.iter().any(|grant| grant.endpoints.contains(endpoint));
         assert_eq!(merged.endpoints.contains(endpoint), granted, "{endpoint:?}");
@@ -46,9 +48,31 @@ fn sum(merged: Grant, grants: &[Grant]) {
     }
     assert_eq!(merged.max_concurrent, largest(grants.iter().map(|g| g.max_concurrent)));
     assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
+    assert_eq!(merged.tokens_per_day, largest(grants.iter().map(|g| g.tokens_per_day)));
     assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
+    let patterns = |grant: &Grant| grant.models.as_ref().map(|models| models.patterns().to_vec());
+    let all: Option<Vec<_>> = grants.iter().map(patterns).collect();
+    let all = all.map(|all| all.concat().into_iter().collect::<BTreeSet<_>>());
+    assert_eq!(patterns(merged), all.map(|all| all.into_iter().collect()));
     assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
     assert_eq!(merged.metrics, grants.iter().any(|g| g.metrics));
+}
+
+/// A pattern as it is held against names: `None` where nothing could match it.
+fn short(pattern: &str) -> Option<String> {
+    let lower = pattern.to_ascii_lowercase();
+    let own = lower.strip_prefix("registry.ollama.ai/").filter(|rest| rest.contains('/'));
+    let rest = own.unwrap_or(&lower);
+    let slashes = rest.matches('/').count();
+    let sound = lower.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/*".contains(c))
+        && lower.len() <= 600
+        && lower.matches('/').count() <= 2
+        && lower.split('/').all(|part| !part.is_empty());
+    let shortest = match rest.strip_prefix("library/") {
+        Some(model) if slashes == 1 => model,
+        _ => rest,
+    };
+    sound.then(|| shortest.to_owned())
 }
 
 /// What a value means; `None` where it is faulty and so grants nothing.
@@ -67,8 +91,18 @@ fn sound(value: &Value) -> Option<Grant> {
                     grant.endpoints = grant.endpoints.union(these);
                 }
             }
+            "models" => {
+                let patterns: Vec<&str> =
+                    value.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+                if patterns.is_empty() {
+                    return None;
+                }
+                let short: Option<Vec<_>> = patterns.iter().map(|pattern| short(pattern)).collect();
+                grant.models = Some(Models::of(short?));
+            }
             "max_concurrent" => grant.max_concurrent = Some(count(value)?),
             "requests_per_minute" => grant.requests_per_minute = Some(count(value)?),
+            "tokens_per_day" => grant.tokens_per_day = Some(value.as_u64().filter(|n| *n > 0)?),
             "max_body" => grant.max_body = Some(value.as_u64()?),
             "priority" => {
                 grant.priority = match value.as_str()? {

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use remote_ollama_proxy::policy::{EndpointSet, Permit};
 use remote_ollama_proxy_fuzz::{Head, Oracle, policy, rights};
 
-static ORACLE: LazyLock<Mutex<Oracle>> = LazyLock::new(|| Mutex::new(Oracle::start()));
+static ORACLE: LazyLock<Mutex<Oracle>> = LazyLock::new(|| Mutex::new(Oracle::start("request")));
 
 fuzz_target!(|input: &[u8]| {
     let Some(head) = Head::parse(input) else { return };

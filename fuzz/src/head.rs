@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use remote_ollama_proxy::policy::{EndpointSet, Framing, Grant, Hosts, Policy, Rights};
+use remote_ollama_proxy::policy::{EndpointSet, Framing, Grant, Hosts, ModelRules, Policy, Rights};
 
 /// The names of the node.
 pub const HOSTS: [&str; 3] = ["remote-ollama-proxy", "remote-ollama-proxy.tailnet.test", "100.64.0.1"];
@@ -57,7 +57,7 @@ impl Head {
 pub fn policy(endpoints: EndpointSet, preflight: bool) -> Policy {
     let mut hosts = Hosts::default();
     HOSTS.iter().for_each(|host| hosts.add(host));
-    Policy { endpoints, preflight, hosts }
+    Policy { endpoints, preflight, hosts, models: ModelRules::default() }
 }
 
 /// The rights to these endpoints.

@@ -1,9 +1,9 @@
-//! Go's word on a request: a child process, asked over its standard input and output.
+//! Go's word on a request or a body: a child process, asked over its standard input and output.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// `fuzz/oracle`, which answers what Ollama's router makes of a request.
+/// `fuzz/oracle`, which answers what Ollama makes of a request or a body.
 pub struct Oracle {
     _child: Child,
     to: ChildStdin,
@@ -11,10 +11,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Builds it, unless Go has it built already, and starts it. It ends with this process.
-    pub fn start() -> Oracle {
+    /// Builds it, unless Go has it built already, and starts it. It ends with this process. What it is asked about,
+    /// `request` or `body`, is `what`.
+    pub fn start(what: &str) -> Oracle {
         let mut child = Command::new("go")
-            .args(["run", "-tags", "nomsgpack", "."]) // a part of gin that takes long to compile
+            .args(["run", "-tags", "nomsgpack", ".", what]) // a part of gin that takes long to compile
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/oracle"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -25,10 +26,10 @@ impl Oracle {
         Oracle { _child: child, to, from }
     }
 
-    /// The line that says what becomes of a request.
-    pub fn ask(&mut self, request: &[u8]) -> String {
-        let length = u32::try_from(request.len()).expect("a short request").to_be_bytes();
-        self.to.write_all(&[&length, request].concat()).expect("the oracle reads");
+    /// The line that says what becomes of it.
+    pub fn ask(&mut self, question: &[u8]) -> String {
+        let length = u32::try_from(question.len()).expect("a short question").to_be_bytes();
+        self.to.write_all(&[&length, question].concat()).expect("the oracle reads");
         let mut line = String::new();
         self.from.read_line(&mut line).expect("the oracle answers");
         assert!(line.ends_with('\n'), "the oracle has ended");

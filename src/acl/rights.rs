@@ -13,10 +13,14 @@ use crate::policy::{Access, EndpointSet, Grant, Priority, Rights};
 pub struct Merged {
     /// The endpoints by name; `None`: all that the node allows.
     pub endpoints: Option<Vec<&'static str>>,
+    /// The patterns of models; `None`: all that the node allows.
+    pub models: Option<Vec<String>>,
     /// Requests running at once; `None`: as many as the node allows anybody.
     pub max_concurrent: Option<u32>,
     /// Requests begun within any minute; `None`: as many as the node allows anybody.
     pub requests_per_minute: Option<u32>,
+    /// Tokens a day; `None`: any number.
+    pub tokens_per_day: Option<u64>,
     /// Bytes of a request's body; `None`: as many as the node allows anybody.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
@@ -41,8 +45,10 @@ impl From<Grant> for Merged {
         let some = grant.endpoints != EndpointSet::ALL;
         Merged {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
+            models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
+            tokens_per_day: grant.tokens_per_day,
             max_body: grant.max_body,
             priority: match grant.priority {
                 Priority::Low => "low",
@@ -62,11 +68,17 @@ impl fmt::Display for Merged {
             Some(none) if none.is_empty() => f.write_str("nothing")?,
             Some(some) => f.write_str(&some.join(", "))?,
         }
+        if let Some(models) = &self.models {
+            write!(f, "; models {}", models.join(", "))?;
+        }
         if let Some(most) = self.max_concurrent {
             write!(f, "; at most {most} at once")?;
         }
         if let Some(most) = self.requests_per_minute {
             write!(f, "; at most {most} a minute")?;
+        }
+        if let Some(most) = self.tokens_per_day {
+            write!(f, "; at most {most} tokens a day")?;
         }
         if let Some(most) = self.max_body {
             write!(f, "; bodies of at most {most} bytes")?;

@@ -1,7 +1,6 @@
 //! The running proxy's own interface: HTTP over a Unix socket that only this account can open.
 
 mod answer;
-mod fetch;
 mod ollama;
 mod reload;
 mod requests;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::fetch::{Fault, fetch};
+use crate::fetch::{Fault, fetch};
 use crate::upstream::Upstream;
 
 /// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
@@ -113,7 +113,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, 
 async fn get<T: for<'a> Deserialize<'a>>(upstream: &Upstream, target: &str) -> Result<T, Fault> {
     let stream = upstream.connect().await?;
     let (status, body): (StatusCode, Bytes) =
-        fetch(stream, upstream.host().clone(), Method::GET, target).await?;
+        fetch(stream, upstream.host().clone(), Method::GET, target, Bytes::new()).await?;
     if status != StatusCode::OK {
         return Err(format!("it answers {target} with {status}").into());
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use tokio::net::UnixStream;
 
-use super::fetch::{Fault, fetch};
+use crate::fetch::{Fault, fetch};
 
 /// The socket of the proxy with this state folder.
 pub fn path(state_dir: &Path) -> PathBuf {
@@ -53,6 +53,7 @@ pub async fn ask(path: &Path, method: Method, target: &str) -> Result<Bytes, Ask
         _ => AskFault::Socket { path: path.to_owned(), reason },
     })?;
     let host = HeaderValue::from_static("localhost");
-    let (status, body) = fetch(stream, host, method, target).await.map_err(AskFault::BrokenOff)?;
+    let (status, body) =
+        fetch(stream, host, method, target, Bytes::new()).await.map_err(AskFault::BrokenOff)?;
     if status == StatusCode::OK { Ok(body) } else { Err(AskFault::Status(status)) }
 }

@@ -41,12 +41,18 @@ pub struct WhoPeer {
     pub through: String,
     /// The endpoints that it may use, by name.
     pub endpoints: Vec<String>,
+    /// The patterns of models that its merged grants have; absent: every one that the config lets through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
     /// The limits of its merged grants; absent: none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
     /// See above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// See above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
     /// In bytes; see above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
@@ -102,14 +108,22 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
     // The most that any of its addresses may do; a policy that tells them apart is rare.
     let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
     let grants = member.grants();
-    let through = match (grant, grants.is_empty()) {
+    let through = match (&grant, grants.is_empty()) {
         (None, _) => "nothing",
         (Some(_), true) => "network rule",
         (Some(_), false) => "grants",
     };
     let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
-    let Grant { endpoints, max_concurrent, requests_per_minute, max_body, priority, .. } =
-        grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
+    let Grant {
+        endpoints,
+        models,
+        max_concurrent,
+        requests_per_minute,
+        tokens_per_day,
+        max_body,
+        priority,
+        ..
+    } = grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
     let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
     let named = |endpoint: Endpoint| endpoint.name().to_owned();
     WhoPeer {
@@ -117,8 +131,10 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
         may_connect,
         through: through.to_owned(),
         endpoints: config.endpoints.iter().filter(|e| endpoints.contains(*e)).map(named).collect(),
+        models: models.map(|models| models.patterns().to_vec()),
         max_concurrent,
         requests_per_minute,
+        tokens_per_day,
         max_body,
         priority,
         metrics: there.is_some_and(reads),

@@ -5,9 +5,10 @@
 
 mod queue;
 mod rate;
+mod tokens;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -84,6 +85,7 @@ pub struct Admission {
 struct State {
     queue: Queue,
     rates: rate::Rates,
+    spent: tokens::Spent,
 }
 
 /// Why a request may not begin.
@@ -98,6 +100,16 @@ pub enum Busy {
         /// Requests per minute.
         limit: u32,
         /// Until the next may begin.
+        wait: Duration,
+    },
+    /// As many tokens of the identity were spent today as its grant allows in a day.
+    #[error(
+        "the tailnet policy grants you {limit} tokens a day, and they are spent; the next day begins at midnight, UTC"
+    )]
+    Tokens {
+        /// Tokens a day.
+        limit: u64,
+        /// Until the next day.
         wait: Duration,
     },
     /// As many requests wait as may wait, in all or of the identity.
@@ -140,6 +152,9 @@ impl Admission {
             state.queue.limit(limits.running, limits.running_per_identity);
             if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.held_by(identity) >= *max) {
                 return Err(Busy::Concurrent(limit));
+            }
+            if let Some(limit) = grant.tokens_per_day.filter(|_| computes) {
+                state.spent.check(identity, limit, SystemTime::now())?;
             }
             let waits = computes && !state.queue.is_free(identity);
             let share = limits.waiting.div_ceil(SHARE);
@@ -196,6 +211,13 @@ impl Drop for Turn<'_> {
         if let Some(waiting) = self.waiting.take() {
             lock(self.state).queue.give_up(waiting);
         }
+    }
+}
+
+impl Slot {
+    /// The request has spent so many tokens of a day's.
+    pub fn spend(&self, tokens: u64) {
+        lock(&self.state).spent.spend(&self.identity, tokens, SystemTime::now());
     }
 }
 

@@ -39,10 +39,12 @@ struct Entry {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Tally {
-    requests: u64,
-    bytes_in: u64,
-    bytes_out: u64,
+pub(super) struct Tally {
+    pub(super) requests: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) tokens_in: u64,
+    pub(super) tokens_out: u64,
 }
 
 impl Tally {
@@ -50,15 +52,16 @@ impl Tally {
         self.requests += more.requests;
         self.bytes_in += more.bytes_in;
         self.bytes_out += more.bytes_out;
+        // These are numbers that Ollama says.
+        self.tokens_in = self.tokens_in.saturating_add(more.tokens_in);
+        self.tokens_out = self.tokens_out.saturating_add(more.tokens_out);
     }
 }
 
 impl Identities {
     /// A request of `peer` has ended at `now`.
-    pub(super) fn count(&self, peer: &Peer, bytes_in: u64, bytes_out: u64, now: Instant) {
-        let mut table = self.table();
-        let tally = table.tally_of(peer, now);
-        tally.add(Tally { requests: 1, bytes_in, bytes_out });
+    pub(super) fn count(&self, peer: &Peer, tally: Tally, now: Instant) {
+        self.table().tally_of(peer, now).add(tally);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -112,6 +115,8 @@ impl Collector for Identities {
             ),
             ("identity_bytes_in", "As bytes_in, by who asked", |t| t.bytes_in),
             ("identity_bytes_out", "As bytes_out, by who asked", |t| t.bytes_out),
+            ("identity_tokens_in", "As tokens_in, by who asked", |t| t.tokens_in),
+            ("identity_tokens_out", "As tokens_out, by who asked", |t| t.tokens_out),
         ] {
             // A dot at the end, as the library puts it to all others.
             let mut family =

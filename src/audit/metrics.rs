@@ -14,10 +14,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::gauges::{Now, gauges};
-use super::identities::Identities;
+use super::identities::{Identities, Tally};
 use super::{Ended, Traffic};
 use crate::peer::Peer;
 use crate::policy::Endpoint;
+use crate::usage::Tokens;
 
 /// What all names begin with.
 pub(super) const PREFIX: &str = "remote_ollama_proxy";
@@ -33,6 +34,9 @@ pub struct Metrics {
     refused: Family<Rule, Counter>,
     bytes_in: Family<Route, Counter>,
     bytes_out: Family<Route, Counter>,
+    tokens_in: Family<Route, Counter>,
+    tokens_out: Family<Route, Counter>,
+    untold: Family<Route, Counter>,
     queue: Histograms,
     first_byte: Histograms,
     stream: Histograms,
@@ -49,6 +53,8 @@ pub(super) struct Done<'a> {
     pub(super) rule: Option<&'static str>,
     pub(super) ended: Ended,
     pub(super) traffic: &'a Traffic,
+    /// What its answer said of tokens, if they were counted.
+    pub(super) tokens: Option<Tokens>,
     /// In the proxy's queue, if its turn came.
     pub(super) queued: Option<Duration>,
     /// From its head to the first byte of Ollama's answer, if there was one.
@@ -84,6 +90,9 @@ impl Default for Metrics {
             refused: Family::default(),
             bytes_in: Family::default(),
             bytes_out: Family::default(),
+            tokens_in: Family::default(),
+            tokens_out: Family::default(),
+            untold: Family::default(),
             queue: histograms(),
             first_byte: histograms(),
             stream: histograms(),
@@ -105,6 +114,21 @@ impl Default for Metrics {
             "bytes_out",
             "Bytes of answers' bodies that came from Ollama",
             metrics.bytes_out.clone(),
+        );
+        registry.register(
+            "tokens_in",
+            "Tokens of prompts, as answers tell, where they are counted",
+            metrics.tokens_in.clone(),
+        );
+        registry.register(
+            "tokens_out",
+            "Tokens of answers, as answers tell, where they are counted",
+            metrics.tokens_out.clone(),
+        );
+        registry.register(
+            "tokens_untold",
+            "Requests that were to be counted and whose answers told of no tokens",
+            metrics.untold.clone(),
         );
         registry.register(
             "queue_seconds",
@@ -140,7 +164,17 @@ impl Metrics {
         }
         let passed = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (bytes_in, bytes_out) = (passed(&done.traffic.bytes_in), passed(&done.traffic.bytes_out));
-        self.identities.count(done.peer, bytes_in, bytes_out, Instant::now());
+        let Tokens { input, output } = done.tokens.unwrap_or_default();
+        let (tokens_in, tokens_out) = (input.unwrap_or(0), output.unwrap_or(0));
+        let tally = Tally { requests: 1, bytes_in, bytes_out, tokens_in, tokens_out };
+        self.identities.count(done.peer, tally, Instant::now());
+        if done.tokens.is_some() {
+            self.tokens_in.get_or_create(&route).inc_by(tokens_in);
+            self.tokens_out.get_or_create(&route).inc_by(tokens_out);
+        }
+        if done.tokens == Some(Tokens::default()) {
+            self.untold.get_or_create(&route).inc();
+        }
         // What is refused beforehand has no part in what follows.
         let Some(queued) = done.queued else { return };
         self.bytes_in.get_or_create(&route).inc_by(bytes_in);

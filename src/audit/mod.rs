@@ -1,5 +1,5 @@
 //! One record for each request when it ends: who, what, the outcome. Never content: no body, query,
-//! prompt, header or key.
+//! prompt, header or key; of a body at most the model's name, where it was refused for it.
 
 mod gauges;
 mod identities;
@@ -14,6 +14,7 @@ use http::{Method, StatusCode};
 
 use crate::peer::{Peer, shown};
 use crate::policy::Endpoint;
+use crate::usage::Tokens;
 use metrics::Done;
 
 pub use gauges::Now;
@@ -95,8 +96,12 @@ pub struct Record {
     /// The path of a request without endpoint.
     path: Option<String>,
     rule: Option<&'static str>,
+    /// The model that it was refused for. Of others none is logged.
+    model: Option<String>,
     /// Counted as it passes.
     pub traffic: Arc<Traffic>,
+    /// What its answer said of tokens; `None`: they were not counted.
+    pub tokens: Option<Tokens>,
     ended: Option<Ended>,
     /// Set by whoever cuts the connection.
     cut: Arc<OnceLock<Ended>>,
@@ -123,7 +128,9 @@ impl Record {
             endpoint: None,
             path: None,
             rule: None,
+            model: None,
             traffic: Arc::default(),
+            tokens: None,
             ended: None,
             cut,
             metrics,
@@ -157,6 +164,11 @@ impl Record {
         }
     }
 
+    /// It was refused for the model that it asks for, by a name that is short and plain.
+    pub fn refused_for(&mut self, model: &str) {
+        self.model = Some(model.to_owned());
+    }
+
     /// The answer has ended.
     pub fn end(&mut self, ended: Ended) {
         self.ended = Some(ended);
@@ -178,6 +190,7 @@ impl Drop for Record {
             rule: self.rule,
             ended,
             traffic: &self.traffic,
+            tokens: self.tokens,
             queued: self.queued,
             first_byte: self.first_byte,
             took,
@@ -196,8 +209,11 @@ impl Drop for Record {
             path = self.path,
             status = self.status.map(|s| s.as_u16()),
             rule = self.rule,
+            model = self.model,
             bytes_in = self.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
+            tokens_in = self.tokens.and_then(|t| t.input),
+            tokens_out = self.tokens.and_then(|t| t.output),
             queue_ms = ms(self.queued.unwrap_or(in_vain)),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(took),

@@ -4,7 +4,7 @@ mod csv;
 mod text;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,14 +14,14 @@ use super::args::ConfigArgs;
 use super::{complain, exit, refuse_over, show};
 use crate::audit::Journal;
 use crate::config::Config;
-use crate::history::{History, Span};
+use crate::history::{History, Span, Summary};
 use crate::rotated;
 use crate::service::{Account, Manager, Part, Service};
 
 pub(super) const HELP: &str = "\
 Exit codes:
    0  Ended as asked
-   1  A file can't be read, or there is none: the log goes to standard error
+   1  A file or all lines of it can't be read, or there is none: the log goes to standard error
    2  The command line is wrong
   78  The config is invalid";
 
@@ -108,11 +108,21 @@ pub(super) fn report(args: &ReportArgs) -> u8 {
         return code;
     }
     let summary = history.summary();
-    show(&match args.format {
-        Format::Text => text::text(&summary),
-        Format::Json => format!("{:#}\n", serde_json::json!(summary)),
-        Format::Csv => csv::csv(&summary),
-    })
+    match args.format {
+        Format::Text => show(&text::text(&summary)),
+        Format::Json => json(&summary),
+        Format::Csv => show(&csv::csv(&summary)),
+    }
+}
+
+/// Shows it as one object, which is never in the memory as a whole.
+fn json(summary: &Summary) -> u8 {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, summary).map_err(io::Error::from);
+    match written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(_) => exit::FAILURE,
+    }
 }
 
 /// What the proxy with this config has written.
@@ -132,6 +142,7 @@ fn read_own(history: &mut History, config: &Config) -> Result<(), u8> {
             opened => opened.map_err(|error| cannot_read(path, &error))?,
         };
         for (path, file) in files {
+            // One with no line that can be read is ours all the same: it may have begun with half a line.
             read(history, &path, BufReader::new(file))?;
         }
     }
@@ -139,14 +150,25 @@ fn read_own(history: &mut History, config: &Config) -> Result<(), u8> {
 }
 
 fn read_file(history: &mut History, path: &Path) -> Result<(), u8> {
-    if path == Path::new("-") {
-        return read(history, Path::new("standard input"), io::stdin().lock());
+    let (path, is_ours) = if path == Path::new("-") {
+        let path = Path::new("standard input");
+        (path, read(history, path, io::stdin().lock())?)
+    } else {
+        let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+        (path, read(history, path, BufReader::new(file))?)
+    };
+    if is_ours {
+        return Ok(());
     }
-    let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
-    read(history, path, BufReader::new(file))
+    let path = path.display();
+    complain(&format!(
+        "remote-ollama-proxy: {path}: no line of it can be read: want a log or a journal of the proxy, without colours"
+    ));
+    Err(exit::FAILURE)
 }
 
-fn read(history: &mut History, path: &Path, from: impl BufRead) -> Result<(), u8> {
+/// Whether there is a line that can be read, or none at all.
+fn read(history: &mut History, path: &Path, from: impl BufRead) -> Result<bool, u8> {
     history.read(&path.display().to_string(), from).map_err(|error| cannot_read(path, &error))
 }
 

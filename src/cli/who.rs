@@ -97,7 +97,11 @@ fn principal(peer: &WhoPeer) -> String {
 }
 
 fn rights(peer: &WhoPeer) -> String {
-    if peer.endpoints.is_empty() { "nothing".to_owned() } else { peer.endpoints.join(", ") }
+    let models = peer.models.as_ref().map(|models| format!(", models {}", models.join(", ")));
+    match peer.endpoints.is_empty() {
+        true => "nothing".to_owned(),
+        false => peer.endpoints.join(", ") + &models.unwrap_or_default(),
+    }
 }
 
 fn limits(peer: &WhoPeer) -> String {
@@ -105,6 +109,7 @@ fn limits(peer: &WhoPeer) -> String {
     [
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
+        limit(peer.tokens_per_day, "tokens a day"),
         peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
     ]
     .into_iter()

@@ -8,7 +8,7 @@ use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
-use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT};
+use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
 use crate::upstream::Upstream;
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub port: u16,
     /// Another one there, for the metrics alone; `None`: there is none.
     pub metrics_port: Option<u16>,
+    /// Whether tokens are counted, by what answers say of them.
+    pub usage: bool,
     /// Ollama.
     pub upstream: Upstream,
     /// What peers may do whom the tailnet lets in.
@@ -31,6 +33,8 @@ pub struct Config {
     pub pace: Pace,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
+    /// The models that may be asked for.
+    pub models: ModelRules,
     /// Hosts and preflight.
     pub http: Http,
     /// What happens once the process is told to stop.
@@ -148,10 +152,13 @@ impl Config {
     pub(super) fn read(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
         let node = raw.section("node", |s| node(s, state_dir, environment));
         let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
+        let (metrics_port, usage) =
+            raw.section("metrics", |s| (metrics_port(s, port), s.get("usage", false)));
         Config {
             node,
             port,
-            metrics_port: raw.section("metrics", |s| metrics_port(s, port)),
+            metrics_port,
+            usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
                 mode: s.text("mode", Access::Network, parse::access),
@@ -160,6 +167,7 @@ impl Config {
             limits: raw.section("limits", limits),
             pace: raw.section("timeouts", pace),
             endpoints: raw.section("endpoints", endpoints),
+            models: raw.section("models", models),
             http: raw.section("http", |s| Http {
                 hosts: s.list("hosts", parse::host),
                 preflight: s.get("preflight", true),
@@ -312,6 +320,19 @@ fn shutdown(s: &mut Section<'_, '_>) -> Shutdown {
     let handover = s.text("handover", HANDOVER, parse::duration);
     let withdraw = s.text("withdraw", Withdraw::First(handover), |when| parse::withdraw(when, handover));
     Shutdown { drain_timeout, withdraw }
+}
+
+fn models(s: &mut Section<'_, '_>) -> ModelRules {
+    let ModelRules { deny_cloud, within, .. } = ModelRules::default();
+    let patterns = s.list("allow", Models::pattern);
+    if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
+        s.fault("allow", "an empty list lets no model through: leave it out, or switch the endpoints off");
+    }
+    ModelRules {
+        allow: s.is_written("allow").then(|| Models::of(patterns)),
+        deny_cloud: s.text("cloud", deny_cloud, parse::deny_cloud),
+        within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
+    }
 }
 
 fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {

@@ -2,7 +2,7 @@
 
 use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
-use crate::policy::Access;
+use crate::policy::{Access, ModelRules};
 
 impl Config {
     /// Each setting by a short name, but for the endpoints. No secret is among them.
@@ -27,6 +27,7 @@ impl Config {
             ("comes up", comes_up(node)),
             ("listens", listens(self.port, self.metrics_port)),
             ("access", access(&self.access)),
+            ("models", models(&self.models)),
             ("runs", runs(&self.limits)),
             ("takes", takes(&self.limits)),
             ("waits", waits(&self.pace)),
@@ -34,6 +35,7 @@ impl Config {
             ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
             ("preflight", choose(self.http.preflight, "goes through", "is refused")),
             ("drains", drains(self)),
+            ("tokens", choose(self.usage, "are counted, as answers tell them", "are not counted")),
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
         ]
     }
@@ -80,6 +82,16 @@ fn access(access: &AccessConfig) -> String {
         Access::Network => format!("for whom the network rule lets in, narrowed by grants of {capability}"),
         Access::Grants => format!("by grants of {capability} alone"),
     }
+}
+
+fn models(rules: &ModelRules) -> String {
+    let some = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
+    if some.is_none() && !rules.deny_cloud {
+        return "every one, unless a grant names some".to_owned();
+    }
+    let cloud = if rules.deny_cloud { ", none in the cloud" } else { "" };
+    let within = size(rules.within);
+    format!("{}{cloud}, named in the first {within} of a body", some.unwrap_or("every one".to_owned()))
 }
 
 fn runs(limits: &Limits) -> String {

@@ -199,6 +199,15 @@ pub(super) fn access(mode: &str) -> Result<Access, String> {
     }
 }
 
+/// `allow` or `deny`: whether models in the cloud are refused.
+pub(super) fn deny_cloud(what: &str) -> Result<bool, String> {
+    match what {
+        "allow" => Ok(false),
+        "deny" => Ok(true),
+        _ => Err("say \"allow\" or \"deny\"".to_owned()),
+    }
+}
+
 /// The name of an app capability: a domain and a path (Tailscale documentation, "Grants: app").
 pub(super) fn capability(name: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/".contains(&b);

@@ -100,6 +100,11 @@ impl<'r, 'a> Section<'r, 'a> {
         self.raw.fault(place, &self.full(key), &text, reason);
     }
 
+    /// Whether a value was there to be read.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.written.contains_key(key)
+    }
+
     /// Whether a fault of the key was noted.
     pub(super) fn is_faulty(&self, key: &str) -> bool {
         let full = self.full(key);

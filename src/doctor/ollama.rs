@@ -24,6 +24,11 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             findings.push(advisories::of(&version));
             findings.push(match admin::cloud_is_off(upstream).await {
                 Ok(Some(true)) => Finding::good("ollama-cloud", "models in the cloud are off"),
+                Ok(Some(false)) if config.models.deny_cloud => Finding::warning(
+                    "ollama-cloud",
+                    "Ollama's cloud is on: models in it are refused here (models.cloud), but a tool in a request may have Ollama search the web, under its owner's account",
+                    "set OLLAMA_NO_CLOUD=1 for Ollama and start it again",
+                ),
                 Ok(Some(false)) => Finding::warning(
                     "ollama-cloud",
                     "models in the cloud, and web search, are on: what peers ask may leave this machine, under its owner's account",

@@ -49,6 +49,9 @@ pub(super) struct Request {
     pub(super) rule: Option<String>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// As far as the answer told, where they were counted.
+    pub(super) tokens_in: Option<u64>,
+    pub(super) tokens_out: Option<u64>,
     pub(super) ended: Ended,
     /// From its turn to its end.
     after_queue: Duration,
@@ -112,11 +115,10 @@ pub(super) fn read(line: &str) -> Option<Line> {
 fn of_text(line: &str) -> Option<Line> {
     let (at, rest) = line.split_once(' ')?;
     let at = humantime::parse_rfc3339(at).ok()?;
-    let (level, rest) = rest.trim_start_matches(' ').split_once(' ')?;
-    if !matches!(level, "ERROR" | "WARN" | "INFO" | "DEBUG" | "TRACE") {
+    let (target, told) = after_time(rest)?;
+    if has_another(told) {
         return None;
     }
-    let (target, told) = rest.split_once(": ")?;
     if target != "access" {
         return Some(Line::Other { at });
     }
@@ -129,6 +131,23 @@ fn of_text(line: &str) -> Option<Line> {
     // From the end, since a name may hold anything.
     let peer = if after.is_empty() { more } else { &more[..more.rfind(after)?] };
     refused(at, message, peer)
+}
+
+/// `LEVEL TARGET: FIELDS`: the target and the fields.
+fn after_time(text: &str) -> Option<(&str, &str)> {
+    let (level, rest) = text.trim_start_matches(' ').split_once(' ')?;
+    matches!(level, "ERROR" | "WARN" | "INFO" | "DEBUG" | "TRACE").then_some(())?;
+    let (target, told) = rest.split_once(' ')?;
+    Some((target.strip_suffix(':')?, told))
+}
+
+/// Whether another line begins in what a line of text tells: it was written in part, and the next was
+/// appended to it. A path has no space, and within quotes a quote is escaped: a whole line looks so only if
+/// a device or a user is called like that.
+fn has_another(told: &str) -> bool {
+    let ends_time = |at: usize| told[..at].ends_with(|c: char| c.is_ascii_digit());
+    told.match_indices("Z ").any(|(at, _)| ends_time(at) && after_time(&told[at + 1..]).is_some())
+        || told.match_indices("{\"").any(|(at, _)| read(&told[at..]).is_some())
 }
 
 /// `peer` as it displays itself: `NODE (PRINCIPAL, ADDR)`. A node's name has no space.
@@ -156,6 +175,8 @@ fn request(at: SystemTime, fields: &Map<String, Value>) -> Option<Request> {
         rule: own("rule"),
         bytes_in: number("bytes_in")?,
         bytes_out: number("bytes_out")?,
+        tokens_in: number("tokens_in"),
+        tokens_out: number("tokens_out"),
         ended: Ended::ALL.into_iter().find(|e| e.name() == ended)?,
         after_queue: ms("ms")?.saturating_sub(ms("queue_ms")?),
     })
@@ -252,8 +273,22 @@ mod tests {
         }
     }
 
+    /// Has the proxy write a line of each kind that there is in the log.
+    fn write_one(kind: usize, node: &str, user: &str) {
+        let peer = Arc::new(peer_of(node, user));
+        let record = |peer| Record::new(peer, &Method::POST, Arc::default(), Arc::default());
+        match kind {
+            0 => record(peer).failed(StatusCode::FORBIDDEN, "management", "/api/pull", Ended::Refused),
+            1 => record(peer).end(Ended::Complete),
+            2 => {
+                tracing::warn!(target: "access", %peer, rule = "head-time", "slow request refused");
+            }
+            _ => tracing::info!(given = "a", "the tailnet node is healthy again"),
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
         fn what_the_proxy_writes_is_read_back(node in ".{0,40}", user in ".{0,40}", path in ".{0,120}") {
@@ -282,6 +317,26 @@ mod tests {
                 prop_assert_eq!((&served.route, &served.path), (&Some("v1_models".to_owned()), &None));
                 prop_assert_eq!((served.bytes_out, served.ended), (187, Ended::Complete));
             }
+        }
+
+        #[test]
+        fn half_a_line_and_a_whole_one_are_never_one(
+            node in ".{0,10}",
+            user in ".{0,10}",
+            kinds in (0usize..4, 0usize..4),
+            formats in (0usize..2, 0usize..2),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let half = logged(|| write_one(kinds.0, &node, &user))[formats.0].trim_end().to_owned();
+            let whole = logged(|| write_one(kinds.1, &user, &node))[formats.1].trim_end().to_owned();
+            // Up to all of it but for the end of the line.
+            let cut = cut.index(half.len() + 1);
+            let glued = [&half.as_bytes()[..cut], whole.as_bytes()].concat();
+            // Where a character is cut through it is no text, and unreadable as well.
+            let told = str::from_utf8(&glued).ok().and_then(read);
+            let expected = if cut == 0 { read(&whole) } else { None };
+            prop_assert!(cut > 0 || expected.is_some(), "{whole}");
+            prop_assert_eq!(told, expected, "{}", String::from_utf8_lossy(&glued));
         }
 
         #[test]
@@ -403,6 +458,12 @@ mod tests {
             "2026-11-24T16:44:13.022046Z  LOUD access: id=\"1\"",
             "\u{1b}[2m2026-11-24T16:44:13.022046Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m access: id=\"1\"",
             "2026-11-24T16:44:13.022046Z  INFO access: id=\"1\" ended=\"complete\"",
+            "2026-11-24T16:44:13.022046Z  INFO 2026-11-24T16:44:13.022046Z  INFO tsnet: up",
+            "2026-11-24T16:44:13.022046Z  INFO tsnet: u2026-11-24T16:44:13.022046Z  INFO tsnet: up",
+            "2026-11-24T16:44:13.022046Z  INFO tsnet: u{\"target\":\"a\",\"timestamp\":\"2026-11-24T16:44:13Z\"}",
+            // A name twice, and one that is none of ours.
+            &TEXT.replace("status=", "bytes_in="),
+            &TEXT.replace("status=", "Status="),
         ] {
             assert_eq!(read(line), None, "{line}");
         }

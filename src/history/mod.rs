@@ -133,11 +133,13 @@ impl History {
     }
 
     /// Reads all lines of `from`, which is called `name`: an access log in either format, the journal, or
-    /// both mixed. Older files go first. A line that can't be read is counted as such.
+    /// both mixed. Older files go first. A line that can't be read is counted as such. Whether there is one
+    /// that can be read, or none at all.
     ///
     /// # Errors
     /// It can't be read; what came before is in the summary.
-    pub fn read(&mut self, name: &str, mut from: impl BufRead) -> io::Result<()> {
+    pub fn read(&mut self, name: &str, mut from: impl BufRead) -> io::Result<bool> {
+        let before = (self.lines.read, self.lines.unreadable);
         let mut bytes = Vec::new();
         for number in 1.. {
             bytes.clear();
@@ -163,7 +165,8 @@ impl History {
                 self.lines.first_unreadable.get_or_insert_with(place);
             }
         }
-        Ok(())
+        let (read, unreadable) = (self.lines.read - before.0, self.lines.unreadable - before.1);
+        Ok(read == 0 || unreadable < read)
     }
 
     fn note(&mut self, line: Line) {
@@ -196,6 +199,8 @@ impl History {
             errors: request.has_failed().into(),
             bytes_in: request.bytes_in,
             bytes_out: request.bytes_out,
+            tokens_in: request.tokens_in.unwrap_or(0),
+            tokens_out: request.tokens_out.unwrap_or(0),
             worked: request.worked(),
         };
         let Request { at, peer, method, route, path, rule, ended, .. } = request;
@@ -250,8 +255,9 @@ impl History {
     fn access(&mut self, at: SystemTime, peer: Peer, access: String, port: u64) {
         // Who is present had access before: the proxy has started.
         if self.see(at, &peer) && access != "present" {
+            let identity = peer.identity().to_owned();
             let Peer { node, principal } = peer;
-            self.changes.push_back(Access { time: at, access, port, node, principal });
+            self.changes.push_back(Access { time: at, access, port, identity, node, principal });
             if self.changes.len() > CHANGES_MAX {
                 self.changes.pop_front();
                 self.older_changes += 1;
@@ -310,8 +316,9 @@ impl History {
     fn first_seen(&self) -> Vec<FirstSeen> {
         let first_seen = self.peers.iter().filter_map(|(peer, seen)| {
             let time = seen.first.filter(|first| self.span.contains(*first))?;
+            let (identity, tally) = (peer.identity().to_owned(), seen.tally);
             let Peer { node, principal } = peer.clone();
-            Some(FirstSeen { time, node, principal, tally: seen.tally })
+            Some(FirstSeen { time, identity, node, principal, tally })
         });
         most_first(first_seen.collect(), |seen| seen.time)
     }
@@ -319,8 +326,9 @@ impl History {
     fn refused(&self) -> Vec<Refused> {
         let refused = self.refused.iter().filter_map(|(attempt, times)| {
             let (first, last) = times.ends?;
+            let (count, identity) = (times.count, attempt.peer.identity().to_owned());
             let Attempt { peer: Peer { node, principal }, rule, method, asked } = attempt.clone();
-            Some(Refused { count: times.count, rule, node, principal, method, asked, first, last })
+            Some(Refused { count, rule, identity, node, principal, method, asked, first, last })
         });
         most_first(refused.collect(), |refused| refused.count)
     }

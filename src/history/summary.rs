@@ -60,6 +60,7 @@ pub struct Summary {
     /// What for, the most frequent first.
     pub endpoints: Vec<Asked>,
     /// Refused attempts by rule, the most frequent first.
+    #[serde(serialize_with = "by_name")]
     pub rules: Vec<(String, u64)>,
 }
 
@@ -102,6 +103,10 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Bytes of answers' bodies.
     pub bytes_out: u64,
+    /// Tokens of prompts, of the requests whose answers told of them, where they were counted.
+    pub tokens_in: u64,
+    /// The same of answers.
+    pub tokens_out: u64,
     /// How long Ollama worked: from each request's turn to its end, of those that make a model run. Of two
     /// at once each counts.
     #[serde(rename = "ollama_ms", serialize_with = "millis")]
@@ -117,6 +122,8 @@ impl Tally {
         sum(&mut self.errors, more.errors);
         sum(&mut self.bytes_in, more.bytes_in);
         sum(&mut self.bytes_out, more.bytes_out);
+        sum(&mut self.tokens_in, more.tokens_in);
+        sum(&mut self.tokens_out, more.tokens_out);
         self.worked = self.worked.saturating_add(more.worked);
     }
 
@@ -175,6 +182,8 @@ pub struct FirstSeen {
     /// When the log or the journal first has it.
     #[serde(serialize_with = "time")]
     pub time: SystemTime,
+    /// As whom it is counted, as for an [`Identity`].
+    pub identity: String,
     /// Its name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
@@ -194,6 +203,8 @@ pub struct Access {
     pub access: String,
     /// To which of the node's ports.
     pub port: u64,
+    /// As whom the device is counted, as for an [`Identity`].
+    pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
@@ -207,6 +218,8 @@ pub struct Refused {
     pub count: u64,
     /// The rule.
     pub rule: String,
+    /// As whom the device is counted, as for an [`Identity`].
+    pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
@@ -264,6 +277,10 @@ fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+fn by_name<S: Serializer>(counts: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(name, count)| (name, count)))
 }
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

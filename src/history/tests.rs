@@ -65,7 +65,8 @@ fn who_asked_for_what_is_summed_up() {
         served(&day(25), "laptop", "anna"),
     ]);
     let worked = Duration::from_secs(6);
-    let anna = Tally { requests: 3, refused: 1, errors: 1, bytes_in: 30, bytes_out: 60, worked };
+    let anna =
+        Tally { requests: 3, refused: 1, errors: 1, bytes_in: 30, bytes_out: 60, worked, ..Tally::default() };
     let ci = Tally { requests: 3, refused: 3, ..Tally::default() };
     let rows: Vec<_> = summary.identities.iter().map(|i| (&*i.identity, &*i.principal, i.tally)).collect();
     assert_eq!(rows, [("runner", "tag:ci", ci), ("anna", "anna", anna)]);
@@ -183,6 +184,24 @@ fn what_can_not_be_read_is_counted_and_located() {
     let Place { file, line } = summary.lines.first_unreadable.unwrap();
     assert_eq!((&*file, line), ("one", 3));
     assert_eq!(summary.total.requests, 3);
+}
+
+/// As when the disk was full or the machine lost power, and the proxy has written on since.
+#[test]
+fn half_a_line_and_what_was_appended_to_it_are_counted_as_unreadable() {
+    let whole = refused(&day(22), "runner", "management", "/api/pull");
+    let text = served(&day(22), "runner", "tag:ci").replace("status=200", "status=403 rule=\"management\"");
+    let other = format!("{}  INFO remote_ollama_proxy::run::follow: the tailnet node is hea", day(20));
+    let half = served(&day(20), "phone", "anna");
+    let half = half.split_once("route=").unwrap().0;
+    for half in [half, &other, &refused(&day(20), "phone", "host", "/")[..90]] {
+        for whole in [&text, &whole] {
+            let summary = of(&[format!("{half}{whole}"), whole.clone()]);
+            assert_eq!((summary.lines.read, summary.lines.unreadable), (2, 1), "{half}{whole}");
+            assert_eq!(summary.total.refused, 1, "{half}{whole}");
+            assert!(summary.refused.iter().all(|r| r.node == "runner"), "{:?}", summary.refused);
+        }
+    }
 }
 
 #[test]

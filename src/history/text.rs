@@ -3,14 +3,17 @@
 
 use serde_json::{Map, Value};
 
-/// The fields, or nothing if the text is not made so to its end. What is neither a string in quotes nor
+/// The fields, or nothing if the text is not made so to its end or has a name twice. What is neither a string in quotes nor
 /// a number becomes a string.
 pub(super) fn fields(mut text: &str) -> Option<Map<String, Value>> {
     let mut fields = Map::new();
     loop {
         let (name, rest) = text.split_once('=')?;
         let (value, rest) = if rest.starts_with('"') { quoted(rest)? } else { bare(rest) };
-        fields.insert(name.to_owned(), value);
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if !is_name || fields.insert(name.to_owned(), value).is_some() {
+            return None;
+        }
         match rest.strip_prefix(' ') {
             Some(more) => text = more,
             None if rest.is_empty() => return Some(fields),
@@ -68,8 +71,20 @@ mod tests {
 
     #[test]
     fn what_is_not_made_so_is_none() {
-        for text in ["", "a", "a=\"", "a=\"x\"b=1", "a=\"x\" ", "a=\"\\q\"", "a=\"\\u{d800}\"", "a=\"\\u{}\""]
-        {
+        for text in [
+            "",
+            "a",
+            "a=\"",
+            "a=\"x\"b=1",
+            "a=\"x\" ",
+            "a=\"\\q\"",
+            "a=\"\\u{d800}\"",
+            "a=\"\\u{}\"",
+            "a=1 a=1",
+            "A=1",
+            "a b=1",
+            "=1",
+        ] {
             assert_eq!(fields(text), None, "{text}");
         }
         let told = fields("addr=[fd7a::1]:5 ms=1.5 \u{20}").map(Value::from);

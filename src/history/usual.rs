@@ -131,7 +131,14 @@ mod tests {
         let worked = Duration::from_secs(600);
         days.insert(
             3,
-            Tally { requests: 99, refused: 20, bytes_in: 4_000_000, bytes_out: 6_000_000, worked, errors: 0 },
+            Tally {
+                requests: 99,
+                refused: 20,
+                bytes_in: 4_000_000,
+                bytes_out: 6_000_000,
+                worked,
+                ..Tally::default()
+            },
         );
         let names: Vec<_> = found(&days, 0).iter().map(|(_, measure, ..)| measure.name()).collect();
         assert_eq!(names, ["refused", "bytes", "ollama_ms"]);

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use super::endpoint::{Endpoint, EndpointSet, Management, allow};
 use super::grants::{Grant, Rights};
 use super::host::Hosts;
+use super::models::{ModelCheck, ModelRefusal, ModelRules};
 use super::target::{Target, TargetFault};
 
 /// What may be asked of this node.
@@ -19,6 +20,8 @@ pub struct Policy {
     pub preflight: bool,
     /// The names that clients may use for this node.
     pub hosts: Hosts,
+    /// The models that may be asked for, whoever asks.
+    pub models: ModelRules,
 }
 
 /// Leave to forward one request. Only [`Policy::decide`] makes it, so a request that nobody
@@ -29,6 +32,7 @@ pub struct Permit {
     method: Method,
     target: PathAndQuery,
     grant: Grant,
+    model: Option<ModelCheck>,
 }
 
 impl Permit {
@@ -55,6 +59,12 @@ impl Permit {
     /// What the peer is granted, with its limits.
     pub fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    /// What is still to be found out about the model before the request may go on; `None`: nothing, and
+    /// nobody looks at its body.
+    pub fn model(&self) -> Option<&ModelCheck> {
+        self.model.as_ref()
     }
 }
 
@@ -95,6 +105,9 @@ pub enum Refusal {
         "the Host header does not name this node; use its tailnet name or address, or have its owner add the name to http.hosts"
     )]
     Host,
+    /// The model is not to be used, or can't be told.
+    #[error("{0}")]
+    Model(ModelRefusal),
 }
 
 impl Refusal {
@@ -110,6 +123,7 @@ impl Refusal {
             Refusal::Method(_) => "method",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
+            Refusal::Model(_) => "model",
         }
     }
 
@@ -134,7 +148,7 @@ impl Policy {
             Some(endpoint) => return Err(Refusal::Off(endpoint)),
             None => return Err(Management::at(path).map_or(Refusal::NotListed, Refusal::Management)),
         };
-        let grant = match rights.grant {
+        let grant = match &rights.grant {
             Some(grant) if grant.endpoints.contains(endpoint) => grant,
             _ => return Err(Refusal::NotGranted(endpoint)),
         };
@@ -148,7 +162,13 @@ impl Policy {
             None if endpoint.methods().contains(&head.method) => {}
             _ => return Err(Refusal::Method(endpoint.methods())),
         }
-        Ok(Permit { endpoint, method: head.method.clone(), target: target.clone(), grant })
+        // Nobody names a model by a preflight.
+        let model = match head.method {
+            Method::OPTIONS => None,
+            _ => self.models.check(grant, endpoint, path, &head.headers).map_err(Refusal::Model)?,
+        };
+        let (method, target, grant) = (head.method.clone(), target.clone(), grant.clone());
+        Ok(Permit { endpoint, method, target, grant, model })
     }
 
     /// Decides whether a peer with these rights may have the metrics, at the port for them, by the

@@ -98,6 +98,16 @@ impl Endpoint {
         self.methods() == POST && self.name() != "api_show"
     }
 
+    /// Where a request names the model that it is about; `None`: it is about none, or about all.
+    pub(super) fn names_model(self) -> Option<Named> {
+        match self.name() {
+            "api_show" => Some(Named::Body { name: true }),
+            "v1_model" => Some(Named::Path),
+            _ if self.computes() => Some(Named::Body { name: false }),
+            _ => None,
+        }
+    }
+
     /// Whether it is on unless the config says otherwise.
     pub fn default_on(self) -> bool {
         self.spec().default
@@ -106,6 +116,18 @@ impl Endpoint {
     fn spec(self) -> &'static Spec {
         &TABLE[usize::from(self.0)]
     }
+}
+
+/// Where a request names its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// In the last segment of the path.
+    Path,
+    /// In the body, as "model" or, with `name`, as "name" where that is missing.
+    Body {
+        /// See above.
+        name: bool,
+    },
 }
 
 /// Methods as an Allow header lists them.

@@ -7,16 +7,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, EndpointSet};
+use super::model::Models;
 
 /// Which requests a peer may make, and how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The endpoints; the config's allowlist is the outer bound.
     pub endpoints: EndpointSet,
+    /// The models; `None`: every one that the node lets anybody have.
+    pub models: Option<Models>,
     /// Requests running at once; `None`: as many as the node allows anybody.
     pub max_concurrent: Option<u32>,
     /// Requests begun within any minute; `None`: as many as the node allows anybody.
     pub requests_per_minute: Option<u32>,
+    /// Tokens a day, in UTC, from 1; `None`: any number. Where it is set tokens are counted.
+    pub tokens_per_day: Option<u64>,
     /// Bytes of a request's body; `None`: as many as the node allows anybody.
     pub max_body: Option<u64>,
     /// Who goes first when requests have to wait.
@@ -43,8 +48,10 @@ pub enum Priority {
 #[serde(deny_unknown_fields)]
 struct Wire {
     endpoints: Option<Vec<String>>,
+    models: Option<Vec<String>>,
     max_concurrent: Option<u32>,
     requests_per_minute: Option<u32>,
+    tokens_per_day: Option<u64>,
     max_body: Option<u64>,
     #[serde(default)]
     priority: Priority,
@@ -57,8 +64,10 @@ impl Grant {
     /// them by omission.
     pub const EVERYTHING: Grant = Grant {
         endpoints: EndpointSet::ALL,
+        models: None,
         max_concurrent: None,
         requests_per_minute: None,
+        tokens_per_day: None,
         max_body: None,
         priority: Priority::Normal,
         metrics: false,
@@ -88,9 +97,23 @@ impl Grant {
                 None => return Err(format!("{value}: endpoints: there is no endpoint {name:?}")),
             }
         }
-        for (key, limit) in
-            [("max_concurrent", wire.max_concurrent), ("requests_per_minute", wire.requests_per_minute)]
-        {
+        let models = match wire.models {
+            None => None,
+            Some(none) if none.is_empty() => {
+                return Err(format!(
+                    "{value}: models: [] grants nothing; to grant nothing say \"endpoints\": []"
+                ));
+            }
+            Some(patterns) => {
+                let parsed: Result<_, _> = patterns.iter().map(|pattern| Models::pattern(pattern)).collect();
+                Some(Models::of(parsed.map_err(|reason| format!("{value}: models: {reason}"))?))
+            }
+        };
+        for (key, limit) in [
+            ("max_concurrent", wire.max_concurrent.map(u64::from)),
+            ("requests_per_minute", wire.requests_per_minute.map(u64::from)),
+            ("tokens_per_day", wire.tokens_per_day),
+        ] {
             if limit == Some(0) {
                 return Err(format!(
                     "{value}: {key}: 0 grants nothing; to grant nothing say \"endpoints\": []"
@@ -99,8 +122,10 @@ impl Grant {
         }
         Ok(Grant {
             endpoints,
+            models,
             max_concurrent: wire.max_concurrent,
             requests_per_minute: wire.requests_per_minute,
+            tokens_per_day: wire.tokens_per_day,
             max_body: wire.max_body,
             priority: wire.priority,
             metrics: wire.metrics,
@@ -112,8 +137,10 @@ impl Grant {
     pub fn or(self, other: Grant) -> Grant {
         Grant {
             endpoints: self.endpoints.union(other.endpoints),
+            models: self.models.zip(other.models).map(|(a, b)| a.union(&b)),
             max_concurrent: larger(self.max_concurrent, other.max_concurrent),
             requests_per_minute: larger(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_day: larger(self.tokens_per_day, other.tokens_per_day),
             max_body: larger(self.max_body, other.max_body),
             priority: self.priority.max(other.priority),
             metrics: self.metrics || other.metrics,
@@ -154,7 +181,12 @@ impl Rights {
         let (mut merged, mut faults) = (None::<Grant>, Vec::new());
         for value in values {
             match Grant::parse(value) {
-                Ok(grant) => merged = Some(merged.map_or(grant, |m| m.or(grant))),
+                Ok(grant) => {
+                    merged = Some(match merged {
+                        Some(before) => before.or(grant),
+                        None => grant,
+                    });
+                }
                 Err(fault) => faults.push(fault),
             }
         }
@@ -167,12 +199,12 @@ impl Rights {
 
     /// Whether a request to `endpoint` may go on.
     pub fn allows(&self, endpoint: Endpoint) -> bool {
-        self.grant.is_some_and(|g| g.endpoints.contains(endpoint))
+        self.grant.as_ref().is_some_and(|g| g.endpoints.contains(endpoint))
     }
 
     /// Whether the metrics may be read.
     pub fn metrics(&self) -> bool {
-        self.grant.is_some_and(|g| g.metrics)
+        self.grant.as_ref().is_some_and(|g| g.metrics)
     }
 }
 
@@ -182,15 +214,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::policy::Model;
 
     #[test]
     fn grants_parse_or_say_why_not() {
         let full = json!({"endpoints": ["api_tags", "v1_models"], "max_concurrent": 2,
-            "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high", "metrics": true});
+            "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high", "metrics": true,
+            "models": ["Qwen*", "library/a", "qwen*"]});
         let grant = Grant::parse(&full).unwrap();
         assert_eq!(grant.endpoints.iter().map(Endpoint::name).collect::<Vec<_>>(), ["v1_models", "api_tags"]);
         assert_eq!((grant.max_concurrent, grant.priority), (Some(2), Priority::High));
         assert!(grant.metrics);
+        assert_eq!(grant.models.unwrap().patterns(), ["a", "qwen*"]);
         assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
         assert_eq!(Grant::parse(&json!({"endpoints": ["*"]})).unwrap(), Grant::EVERYTHING);
@@ -200,6 +235,8 @@ mod tests {
             (json!({"endpoints": "*"}), "sequence"),
             (json!({"max_concurrent": 0}), "max_concurrent"),
             (json!({"max_concurrent": -1}), "-1"),
+            (json!({"tokens_per_day": 0}), "tokens_per_day: 0 grants nothing"),
+            (json!({"tokens_per_day": 1.5}), "1.5"),
             (json!({"priority": "urgent"}), "urgent"),
             (json!([]), "object"),
             (json!([null, null, null, null]), "object"),
@@ -207,6 +244,10 @@ mod tests {
             (json!({"endpoints": null}), "endpoints"),
             (json!({"max_concurrent": null}), "max_concurrent"),
             (json!({"priority": {"high": null}}), "priority"),
+            (json!({"models": []}), "grants nothing"),
+            (json!({"models": ["a", "b c"]}), "models: want a model's name"),
+            (json!({"models": "*"}), "sequence"),
+            (json!({"models": null}), "models"),
             (json!({"metrics": "true"}), "boolean"),
             (json!({"metrics": 1}), "boolean"),
             (json!({"metrics": null}), "metrics"),
@@ -240,8 +281,8 @@ mod tests {
             assert_eq!((alone.grant, alone.faults.len()), (None, 1));
             let beside =
                 Rights::merge(access, &[json!({"endpoint": []}), json!({"endpoints": ["api_tags"]})]);
-            assert!(beside.grant.unwrap().endpoints.contains(Endpoint::named("api_tags").unwrap()));
-            assert!(!beside.grant.unwrap().endpoints.contains(Endpoint::named("api_show").unwrap()));
+            assert!(beside.allows(Endpoint::named("api_tags").unwrap()));
+            assert!(!beside.allows(Endpoint::named("api_show").unwrap()));
         }
     }
 
@@ -253,33 +294,50 @@ mod tests {
             proptest::sample::subsequence(names, 0..5),
             limit(),
             limit(),
+            limit(),
             proptest::option::of(0u64..100),
             priority,
             any::<bool>(),
+            proptest::option::of(proptest::collection::vec("[ab*]", 1..3).prop_map(Models::of)),
         )
-            .prop_map(|(names, max_concurrent, requests_per_minute, max_body, priority, metrics)| {
-                Grant {
-                    endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
+            .prop_map(
+                |(
+                    names,
                     max_concurrent,
                     requests_per_minute,
+                    tokens,
                     max_body,
                     priority,
                     metrics,
-                }
-            })
+                    models,
+                )| Grant {
+                    endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
+                    models,
+                    max_concurrent,
+                    requests_per_minute,
+                    tokens_per_day: tokens.map(u64::from),
+                    max_body,
+                    priority,
+                    metrics,
+                },
+            )
     }
 
     proptest! {
         #[test]
         fn the_order_of_grants_makes_no_difference(a in grants(), b in grants(), c in grants()) {
-            prop_assert_eq!(a.or(b), b.or(a));
-            prop_assert_eq!(a.or(b).or(c), a.or(b.or(c)));
-            prop_assert_eq!(a.or(a), a);
+            let or = |a: &Grant, b: &Grant| a.clone().or(b.clone());
+            prop_assert_eq!(or(&a, &b), or(&b, &a));
+            prop_assert_eq!(or(&or(&a, &b), &c), or(&a, &or(&b, &c)));
+            prop_assert_eq!(or(&a, &a), a);
         }
 
         #[test]
         fn a_further_grant_takes_nothing_away(a in grants(), b in grants()) {
-            let both = a.or(b);
+            let both = a.clone().or(b);
+            let model = Model::parse("a").unwrap();
+            let may = |grant: &Grant| grant.models.as_ref().is_none_or(|m| m.contains(&model));
+            prop_assert!(may(&both) || !may(&a));
             prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
             prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
             prop_assert!(both.priority >= a.priority && both.metrics >= a.metrics);

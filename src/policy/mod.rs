@@ -3,16 +3,22 @@
 //! Everything is refused unless a rule lets it through. [`decide`](Policy::decide) is the only
 //! maker of a [`Permit`], and only a `Permit` can be forwarded.
 
+mod body;
 mod decide;
 mod endpoint;
 mod framing;
 mod grants;
 mod host;
+mod model;
+mod models;
 mod target;
 
+pub use body::{Doubt, Reader};
 pub use decide::{Permit, Policy, Refusal};
 pub use endpoint::{Dialect, Endpoint, EndpointSet, MANAGEMENT, Management};
 pub use framing::{Fault, Framing, HEAD_MAX, Place};
 pub use grants::{Access, Grant, Priority, Rights};
 pub use host::Hosts;
+pub use model::{Model, Models, NameFault};
+pub use models::{ModelCheck, ModelRefusal, ModelRules};
 pub use target::{Target, TargetFault};

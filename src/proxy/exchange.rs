@@ -26,6 +26,7 @@ use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
 use crate::policy::Endpoint;
 use crate::upstream::{Stream, Upstream};
+use crate::usage::Scanner;
 
 /// Where a client connection keeps its connection to Ollama between requests.
 pub(super) type Slot = Arc<Mutex<Option<Link>>>;
@@ -168,6 +169,8 @@ pub(super) struct Reply<Io> {
     slot: Slot,
     watch: Watch<Io>,
     ended: Option<Ended>,
+    /// Looks for tokens, where they are counted.
+    scanner: Option<Scanner>,
     job: Job,
 }
 
@@ -177,13 +180,15 @@ pub(super) struct Job {
     session: Arc<Session>,
     slot: Option<admission::Slot>,
     listed: bool,
+    /// Whether the tokens of its answer are counted.
+    pub(super) counted: bool,
     _busy: Busy,
 }
 
 impl Job {
     pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
         let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark(), metrics);
-        Job { record, session: Arc::clone(session), slot: None, listed: false, _busy: busy }
+        Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
     }
 
     /// The policy has permitted the request, which waits for its turn.
@@ -216,8 +221,15 @@ impl Drop for Job {
 }
 
 impl<Io> Reply<Io> {
-    pub(super) fn new(body: Incoming, link: Link, slot: Slot, watch: Watch<Io>, job: Job) -> Self {
-        Reply { body, link: Some(link), slot, watch, ended: None, job }
+    pub(super) fn new(
+        body: Incoming,
+        link: Link,
+        slot: Slot,
+        watch: Watch<Io>,
+        scanner: Option<Scanner>,
+        job: Job,
+    ) -> Self {
+        Reply { body, link: Some(link), slot, watch, ended: None, scanner, job }
     }
 }
 
@@ -240,6 +252,9 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers belong to this hop; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
+                    if let Some(scanner) = &mut self.scanner {
+                        scanner.feed(&data);
+                    }
                     self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -281,6 +296,12 @@ impl<Io> Drop for Reply<Io> {
     fn drop(&mut self) {
         // The server stops asking once a body of known length is whole.
         let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
+        if let Some(scanner) = &self.scanner {
+            self.job.record.tokens = Some(scanner.tokens());
+            if let Some(slot) = &self.job.slot {
+                slot.spend(scanner.spent(whole));
+            }
+        }
         if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {
             self.job.record.end(ended);
         }

@@ -1,11 +1,13 @@
 //! The boundary: HTTP/1.1 from a peer, the policy's decision, and what is allowed on to Ollama.
 
 mod body;
+mod cloud;
 mod exchange;
 mod forward;
 pub mod headers;
 mod live;
 mod pace;
+mod peek;
 mod port;
 mod refuse;
 mod rules;

@@ -44,6 +44,9 @@ pub(super) enum Failure {
     /// The answer has a coding that only this hop would see.
     #[error("Ollama's answer has a transfer coding other than chunked")]
     Coded,
+    /// The rules want to know whether the model is on this machine, and Ollama does not tell.
+    #[error("Ollama did not tell whether a model is on this machine: {0}")]
+    Untold(String),
     /// Nobody is there to read an answer.
     #[error("the client left")]
     Left,
@@ -56,14 +59,18 @@ impl Failure {
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Failure::Refused(Refusal::NotMetrics) => StatusCode::NOT_FOUND,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
-            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. } | Busy::Tokens { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Down { .. } | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => StatusCode::BAD_GATEWAY,
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded | Failure::Untold(_) => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 
@@ -74,6 +81,7 @@ impl Failure {
             Failure::Framing(_) => "framing",
             Failure::Busy(Busy::Concurrent(_)) => "concurrency",
             Failure::Busy(Busy::Rate { .. }) => "rate",
+            Failure::Busy(Busy::Tokens { .. }) => "tokens",
             Failure::Busy(Busy::Full(_)) => "queue-full",
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
@@ -81,6 +89,7 @@ impl Failure {
             Failure::Slow(awaited) => awaited.rule(),
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
+            Failure::Untold(_) => "upstream-failed",
             Failure::Left => "client-left",
         }
     }
@@ -90,9 +99,11 @@ impl Failure {
         match self {
             Failure::Left => Ended::ClientLeft,
             Failure::Slow(_) => Ended::TimedOut,
-            Failure::Down { .. } | Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
-                Ended::UpstreamFailed
-            }
+            Failure::Down { .. }
+            | Failure::BrokenOff(_)
+            | Failure::Switching
+            | Failure::Coded
+            | Failure::Untold(_) => Ended::UpstreamFailed,
             _ => Ended::Refused,
         }
     }
@@ -110,7 +121,18 @@ impl Failure {
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()
             }
+            Failure::Untold(_) => {
+                "Ollama did not tell whether the model is on this machine, so it was not asked".to_owned()
+            }
             Failure::Left => "the client left".to_owned(),
+        }
+    }
+
+    /// The model that was refused by its name, as far as it is worth logging.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Failure::Refused(Refusal::Model(refusal)) => refusal.name(),
+            _ => None,
         }
     }
 
@@ -140,7 +162,7 @@ impl Failure {
                     headers.insert(ALLOW, methods);
                 }
             }
-            Failure::Busy(Busy::Rate { wait, .. }) => {
+            Failure::Busy(Busy::Rate { wait, .. } | Busy::Tokens { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
             }
             Failure::Down { .. } | Failure::Busy(_) | Failure::Stopping => {

@@ -18,6 +18,8 @@ pub struct Rules {
     pub limits: Limits,
     /// How long clients may be silent.
     pub pace: Pace,
+    /// Whether tokens are counted, by what answers say of them.
+    pub usage: bool,
     /// Ollama.
     pub upstream: Arc<Upstream>,
 }

@@ -5,26 +5,32 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 use super::body::Body;
+use super::cloud::{Cloud, Runs};
 use super::exchange::{Job, Link, Reply};
 use super::forward::forward;
 use super::live::Live;
+use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
 use super::refuse::Failure;
 use super::rules::Rules;
-use super::upload::Upload;
+use super::upload::{Upload, Why};
+use super::wire::Watch;
 use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::Listen;
 use crate::peer::Peer;
-use crate::policy::Refusal;
+use crate::policy::{ModelCheck, ModelRefusal, Refusal};
 use crate::tailnet::{Member, Tailnet};
+use crate::upstream::Upstream;
+use crate::usage::Scanner;
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
 /// Ollama.
@@ -33,13 +39,14 @@ pub struct Proxy {
     port: Port,
     admission: Admission,
     metrics: Arc<Metrics>,
+    cloud: Arc<Cloud>,
 }
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, metrics) = Default::default();
-        Proxy { port: Port::new(rules, tailnet), admission, metrics }
+        let (admission, metrics, cloud) = Default::default();
+        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud }
     }
 
     /// Where it is served.
@@ -109,7 +116,7 @@ impl Proxy {
         &self,
         client: &Client<Io>,
         head: &Parts,
-        body: Incoming,
+        mut body: Incoming,
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         let Client { session, watch, slot } = client;
@@ -119,29 +126,67 @@ impl Proxy {
         }
         let rules = self.port.rules();
         let Rules { policy, limits, upstream, .. } = &*rules;
-        let permit = policy.decide(&session.rights(), head).map_err(Failure::Refused)?;
+        let rights = session.rights();
+        let permit = policy.decide(&rights, head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
-        let grant = permit.grant();
         let (identity, asked) = (session.peer.identity(), Instant::now());
-        let turn = self.admission.admit(limits, identity, grant, permit.computes());
+        let turn = self.admission.admit(limits, identity, permit.grant(), permit.computes());
         let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
         // While the request waited, or just now, the peer may have been judged anew; from here on
-        // whoever judges sees the request running.
-        if !session.rights().allows(permit.endpoint()) {
-            return Err(Failure::Refused(Refusal::NotGranted(permit.endpoint())));
+        // whoever judges sees the request running. And there may be new rules.
+        let (now, rights_now) = (self.port.rules(), session.rights());
+        let permit = match Arc::ptr_eq(&now, &rules) && Arc::ptr_eq(&rights_now, &rights) {
+            true => permit,
+            false => now.policy.decide(&rights_now, head).map_err(Failure::Refused)?,
+        };
+        job.counted = permit.computes() && (now.usage || permit.grant().tokens_per_day.is_some());
+        let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
+        if body.size_hint().lower() > max_body {
+            return Err(Failure::TooLarge(max_body));
         }
-        // And there may be new rules, which have the endpoint no longer.
-        let now = self.port.rules();
-        if !Arc::ptr_eq(&now, &rules) {
-            now.policy.decide(&session.rights(), head).map_err(Failure::Refused)?;
-        }
-        let max_body = grant.max_body.unwrap_or(u64::MAX).min(limits.max_body);
-        let too_large = || Failure::TooLarge(max_body);
+        let peeked = match permit.model() {
+            None => None,
+            Some(check) => self.check_model(check, &mut body, max_body, upstream, watch).await?,
+        };
         let traffic = Arc::clone(&job.record.traffic);
-        let (body, grew) = Upload::new(body, max_body, traffic).ok_or_else(too_large)?;
+        let (body, end) = Upload::new(body, peeked, max_body, traffic);
         let answered = forward(&permit, head, body, upstream, slot, watch).await;
-        if grew.is_set() { Err(too_large()) } else { answered }
+        match end.why() {
+            None => answered,
+            Some(Why::TooLarge) => Err(Failure::TooLarge(max_body)),
+            Some(Why::Doubt(doubt)) => Err(Failure::Refused(Refusal::Model(ModelRefusal::Untold(doubt)))),
+        }
+    }
+
+    /// Finds out which model is asked for, and whether it may be. What that takes of the body comes back.
+    async fn check_model<Io: AsyncRead + Unpin>(
+        &self,
+        check: &ModelCheck,
+        body: &mut Incoming,
+        max_body: u64,
+        upstream: &Upstream,
+        watch: &Watch<Io>,
+    ) -> Result<Option<Peeked>, Failure> {
+        let refused = |refusal| Failure::Refused(Refusal::Model(refusal));
+        let (peeked, model, sent) = match check.known() {
+            Some(model) => (None, model.clone(), model.to_string()),
+            None => {
+                let peeked = peek(check, body, max_body, watch).await?;
+                let sent = peeked.reader.model().unwrap_or_default().to_owned();
+                let model = check.admit(&sent).map_err(refused)?;
+                (Some(peeked), model, sent)
+            }
+        };
+        if check.local_only() {
+            let told = watch.unless_trouble(self.cloud.look_up(upstream, &model)).await?;
+            match told.map_err(Failure::Untold)? {
+                Runs::Here => {}
+                Runs::Elsewhere => return Err(refused(ModelRefusal::cloud(&sent))),
+                Runs::Unlisted => return Err(refused(ModelRefusal::not_here(&sent))),
+            }
+        }
+        Ok(peeked)
     }
 }
 
@@ -155,8 +200,9 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
+                let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
-                response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, job))))
+                response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
             }
             Err(failure) => {
                 let path = head.uri.path();
@@ -167,8 +213,17 @@ impl Handler for Proxy {
                     Failure::Left => job.record.end(Ended::ClientLeft), // nobody reads the answer
                     _ => job.record.failed(failure.status(), failure.rule(), path, failure.ended()),
                 }
+                if let Some(model) = failure.model() {
+                    job.record.refused_for(model);
+                }
                 failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
             }
         }
     }
+}
+
+/// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
+fn scanner(job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
+    let counts = job.counted && response.status() == StatusCode::OK;
+    counts.then(|| Scanner::of(response.headers()))
 }

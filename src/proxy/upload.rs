@@ -1,22 +1,29 @@
-//! The body of a request on its way to Ollama: counted, and cut off where it grows too large.
+//! The body of a request on its way to Ollama: counted, and cut off where it grows too large or names a second model.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::peek::Peeked;
 use crate::audit::Traffic;
+use crate::policy::{Doubt, Reader};
 
 /// A request's body. It passes on what comes, chunk by chunk.
 pub(super) struct Upload {
     body: Incoming,
+    /// What goes before it: what has been taken of it to learn the model.
+    first: VecDeque<Frame<Bytes>>,
+    /// Has taken those and goes on, where the model counts.
+    reader: Option<Reader>,
     left: u64,
     traffic: Arc<Traffic>,
-    too_large: TooLarge,
+    end: End,
     /// Held as long as there is something left to pass on.
     alive: Alive,
 }
@@ -32,27 +39,35 @@ impl Alive {
     }
 }
 
-/// Whether a body has turned out to be too large, for whoever waits for the answer.
+/// Why a body was cut off, for whoever waits for the answer.
 #[derive(Clone, Default)]
-pub(super) struct TooLarge(Arc<AtomicBool>);
+pub(super) struct End(Arc<OnceLock<Why>>);
 
-impl TooLarge {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+/// What a body was cut off for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
+    TooLarge,
+    Doubt(Doubt),
+}
+
+impl End {
+    pub(super) fn why(&self) -> Option<Why> {
+        self.0.get().copied()
     }
 }
 
 impl Upload {
-    /// `traffic` counts the bytes. `None` if the client has said that more than `max` will come.
-    pub(super) fn new(body: Incoming, max: u64, traffic: Arc<Traffic>) -> Option<(Self, TooLarge)> {
-        if body.size_hint().lower() > max {
-            return None;
-        }
-        let too_large = TooLarge::default();
-        Some((
-            Upload { body, left: max, traffic, too_large: too_large.clone(), alive: Alive::default() },
-            too_large,
-        ))
+    /// At most `max` bytes are passed on, and counted by `traffic`.
+    pub(super) fn new(
+        body: Incoming,
+        peeked: Option<Peeked>,
+        max: u64,
+        traffic: Arc<Traffic>,
+    ) -> (Self, End) {
+        let (first, reader) = peeked.map_or_else(Default::default, |p| (p.frames.into(), Some(p.reader)));
+        let end = End::default();
+        let alive = Alive::default();
+        (Upload { body, first, reader, left: max, traffic, end: end.clone(), alive }, end)
     }
 }
 
@@ -63,6 +78,8 @@ pub(super) enum Cut {
     Client(#[from] hyper::Error),
     #[error("the body is too large")]
     TooLarge,
+    #[error("{0}")]
+    Doubt(Doubt),
 }
 
 impl Upload {
@@ -80,13 +97,25 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
-            return Poll::Ready(None);
+        let frame = match self.first.pop_front() {
+            Some(frame) => frame,
+            None => {
+                let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+                    return Poll::Ready(None);
+                };
+                let frame = frame?;
+                if let (Some(reader), Some(data)) = (&mut self.reader, frame.data_ref())
+                    && let Err(doubt) = reader.feed(data)
+                {
+                    let _ = self.end.0.set(Why::Doubt(doubt));
+                    return Poll::Ready(Some(Err(Cut::Doubt(doubt))));
+                }
+                frame
+            }
         };
-        let frame = frame?;
         let len = frame.data_ref().map_or(0, Bytes::len) as u64;
         if len > self.left {
-            self.too_large.0.store(true, Ordering::Relaxed);
+            let _ = self.end.0.set(Why::TooLarge);
             return Poll::Ready(Some(Err(Cut::TooLarge)));
         }
         self.left -= len;
@@ -95,10 +124,17 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let first: usize = self.first.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + first as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + first as u64);
+        }
+        hint
     }
 }

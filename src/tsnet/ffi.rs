@@ -360,8 +360,8 @@ pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
 }
 
-/// Hands bytes to the tailnet past the descriptor and says how many were taken: none where that would
-/// wait, and none unless the first `after` bytes, those ever written to the descriptor, have been passed on.
+/// Hands bytes to the tailnet past the descriptor and says how many were taken: none where the way is not
+/// free, and none unless the first `after` bytes, those ever written to the descriptor, have been passed on.
 pub(super) fn conn_write(id: u64, bufs: &[IoSlice<'_>], after: u64) -> usize {
     let count = bufs.len().min(PARTS_MAX) as c_int;
     // SAFETY: an IoSlice is an iovec by its contract, on every Unix; the bytes are borrowed for the

@@ -9,7 +9,7 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, Policy};
+use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::tailnet::{Address, Member, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
@@ -25,7 +25,7 @@ pub(crate) fn policy() -> Policy {
     let mut hosts = Hosts::default();
     hosts.add_dns_name("remote-ollama-proxy.tailnet.test");
     hosts.add_ip("100.64.0.1".parse().unwrap());
-    Policy { endpoints: EndpointSet::default(), preflight: true, hosts }
+    Policy { endpoints: EndpointSet::default(), preflight: true, hosts, models: ModelRules::default() }
 }
 
 pub(crate) fn peer() -> Peer {
@@ -127,7 +127,8 @@ impl Running {
         pace: Pace,
     ) -> Running {
         let upstream = Arc::new(Upstream::parse(upstream).unwrap());
-        let (rules, current) = watch::channel(Arc::new(Rules { policy, access, limits, pace, upstream }));
+        let (rules, current) =
+            watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
         let proxy = Proxy::new(current, tailnet);
@@ -260,15 +261,25 @@ impl Ollama {
 
     /// Answers every request with `answer`, and returns the heads and bodies as they come.
     pub(crate) fn answering(self, answer: &'static str) -> (String, mpsc::UnboundedReceiver<Answer>) {
+        self.answering_with(move |_| answer.to_owned())
+    }
+
+    /// The same, with what `answer` makes of the head.
+    pub(crate) fn answering_with(
+        self,
+        answer: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> (String, mpsc::UnboundedReceiver<Answer>) {
+        let answer = Arc::new(answer);
         let (seen, requests) = mpsc::unbounded_channel();
         let url = self.url.clone();
         tokio::spawn(async move {
             loop {
                 let mut conn = Client::new(self.listener.accept().await.unwrap().0);
-                let seen = seen.clone();
+                let (seen, answer) = (seen.clone(), Arc::clone(&answer));
                 tokio::spawn(async move {
                     while let Some(head) = conn.head().await {
                         let Some(body) = conn.body(&head).await else { return };
+                        let answer = answer(&head);
                         let _ = seen.send(Answer { head, body });
                         conn.send(answer).await;
                     }

@@ -44,7 +44,7 @@ fn takes(key: &str, value: &str) -> String {
     };
     match value.chars().next() {
         Some('t' | 'f') => "`true` or `false`".to_owned(),
-        Some('[') => format!("a list; {}", words("['_']")),
+        Some('[') => format!("a list; {}", words("['_ ']")),
         Some('"') if humantime::parse_duration(value.trim_matches('"')).is_ok() => {
             let most = words("'9999years'");
             match refused(key, "'0s'") {

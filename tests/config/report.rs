@@ -97,37 +97,36 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
         (&anna["days"][0]["day"], &anna["days"][0]["bytes_out"]),
         (&json!("2026-11-20"), &json!(202_000))
     );
-    assert_eq!(told["rules"], json!([["management", 2]]));
+    assert_eq!(told["rules"], json!({"management": 2}));
     assert_eq!(told["first_seen"][0]["node"], "runner.tailnet.test");
     assert_eq!(told["access"][0]["access"], "gained");
+    for part in ["first_seen", "access", "refused"] {
+        assert_eq!(told[part][0]["identity"], told["identities"][1]["identity"], "{part}");
+    }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
     // Every key is in the table, and nothing else is.
+    const TALLY: [&str; 8] =
+        ["requests", "refused", "errors", "bytes_in", "bytes_out", "tokens_in", "tokens_out", "ollama_ms"];
     let documented = rows(section(OPERATIONS, "Reports"));
     let named = |part: &str| -> Vec<String> {
         let row = documented.iter().find(|row| row[0] == format!("`{part}`"));
         let row = row.unwrap_or_else(|| panic!("{part} is not documented"));
-        quoted(row[2]).map(str::to_owned).collect()
+        let counts = row[2].contains("the eight counts").then_some(TALLY).into_iter().flatten();
+        quoted(row[2]).chain(counts).map(str::to_owned).collect()
     };
-    const TALLY: [&str; 6] = ["requests", "refused", "errors", "bytes_in", "bytes_out", "ollama_ms"];
     for (key, value) in told.as_object().unwrap() {
         let value = if value.is_array() { &value[0] } else { value };
-        let keys = match value {
-            Value::Object(keys) if key != "ended" => keys.keys().cloned().collect::<Vec<_>>(),
+        let mut keys = match value {
+            Value::Object(keys) if key != "ended" && key != "rules" => {
+                keys.keys().cloned().collect::<Vec<_>>()
+            }
             _ => Vec::new(),
         };
-        let mut rest: Vec<_> = keys.clone();
-        if TALLY.iter().all(|name| keys.iter().any(|key| key == name)) {
-            rest.retain(|key| !TALLY.contains(&key.as_str()));
-            rest.push("total".to_owned());
-        }
-        if key == "total" {
-            rest = TALLY.map(str::to_owned).to_vec();
-        }
-        rest.sort();
         let mut named = named(key);
         named.sort();
-        assert_eq!(named, rest, "{key}");
+        keys.sort();
+        assert_eq!(named, keys, "{key}");
     }
 }
 
@@ -138,25 +137,43 @@ fn as_csv_it_is_one_table() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let columns = ended.out.lines().next().unwrap();
     let (_, told) = section(OPERATIONS, "Reports").split_once("\n### CSV\n").unwrap();
-    let documented: Vec<_> = rows(told).iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
-    assert_eq!(columns.split(',').collect::<Vec<_>>(), documented);
+    let named: Vec<_> = rows(told).iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    assert_eq!(columns.split(',').collect::<Vec<_>>(), named);
     for line in ended.out.lines() {
-        assert_eq!(line.split(',').count(), documented.len(), "{line}");
+        assert_eq!(line.split(',').count(), named.len(), "{line}");
     }
     let parts: Vec<_> = ended.out.lines().skip(1).map(|line| line.split('"').nth(1).unwrap()).collect();
-    let mut known: Vec<_> =
-        told.split("`part`").nth(1).unwrap().split('|').take(2).flat_map(quoted).collect();
-    known.dedup();
+    let documented = rows(told);
+    let known: Vec<_> = quoted(documented.iter().find(|row| row[0] == "`part`").unwrap()[1]).collect();
     for part in parts {
         assert!(known.contains(&part), "{part} is not documented: {known:?}");
     }
     for line in [
-        "\"rule\",,,,,,\"management\",,2,,,,,,,",
-        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,",
-        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,6060000",
+        "\"rule\",,,,,,\"management\",,2,,,,,,,,,",
+        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,,,",
+        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0,0,0",
+        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,,,",
+        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,,,",
+        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,0,0,6060000",
     ] {
         assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
     }
+}
+
+#[test]
+fn tokens_are_told_where_there_are_any() {
+    let home = home();
+    assert!(!report(&home, &[]).out.contains("tokens"));
+    let counted = served(21).replace(" queue_ms", " tokens_in=11 tokens_out=5 queue_ms");
+    let file = home.write("counted.log", &(counted.clone() + &counted + &served(22)));
+    let told = report(&home, &[file.to_str().unwrap()]).out;
+    let table =
+        "\ntokens, where they are counted\n            in          out\n            22           10  anna@";
+    assert!(told.contains("\ntokens     22 in, 10 out\n"), "{told}");
+    assert!(told.contains(table), "{told}");
+    let told: Value =
+        serde_json::from_str(&report(&home, &["--format", "json", file.to_str().unwrap()]).out).unwrap();
+    assert_eq!((&told["total"]["tokens_in"], &told["identities"][0]["tokens_out"]), (&json!(22), &json!(10)));
 }
 
 /// Names are the tailnet's words, paths a client's, and a file may have been tampered with.
@@ -164,27 +181,30 @@ fn as_csv_it_is_one_table() {
 fn whatever_somebody_is_called_stays_a_text() {
     let home = home();
     let long = "x".repeat(500);
-    let lines: String = ["=cmd|' /C calc'!A0", "+1", "a\nb,\"c\"", "\u{1b}[31m\u{9b}\r", "ü😀", &long]
-        .iter()
-        .enumerate()
-        .flat_map(|(n, hostile)| {
-            [
-                refused(21, hostile, "tag:x", &format!("rule{n}"), hostile),
-                text(22, "node", hostile, "route=\"v1_models\" status=200"),
-                journal(23, "lost", hostile, hostile),
-            ]
-        })
-        .collect();
+    let lines: String =
+        ["=cmd|' /C calc'!A0", "+1", "a\nb,\"c\"", "\u{1b}[31m\u{9b}\r", "\u{202e}b\u{200b}", &long]
+            .iter()
+            .enumerate()
+            .flat_map(|(n, hostile)| {
+                [
+                    refused(21, hostile, "tag:x", &format!("rule{n}"), hostile),
+                    text(22, "node", hostile, "route=\"v1_models\" status=200"),
+                    journal(23, "lost", hostile, hostile),
+                ]
+            })
+            .collect();
     let file = home.write("hostile.log", &lines);
     let file = file.to_str().unwrap();
     for format in ["text", "json", "csv"] {
         let ended = report(&home, &["--format", format, file]);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-        assert!(!ended.out.contains(|c: char| c.is_control() && c != '\n'), "{:?}", ended.out);
+        let is_unseen = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{200b}".contains(c);
+        assert!(!ended.out.contains(is_unseen), "{:?}", ended.out);
         match format {
             "text" => {
-                let long = ended.out.lines().find(|line| line.chars().count() > 100);
-                assert_eq!(long, None);
+                // Only who it was is not cut.
+                let is_wide = |line: &&str| line.chars().count() > 100 && !line.contains(&long[..290]);
+                assert_eq!(ended.out.lines().find(is_wide), None);
             }
             "json" => {
                 let told: Value = serde_json::from_str(&ended.out).unwrap();
@@ -200,6 +220,31 @@ fn whatever_somebody_is_called_stays_a_text() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn who_it_was_is_never_cut_in_a_table() {
+    let home = home();
+    let (node, user) =
+        (format!("{}.tailnet.test", "n".repeat(60)), format!("{}@example.com", "u".repeat(60)));
+    let mut lines: String = [1, 2, 3].map(|day| text(10 + day, &node, &user, "route=\"v1_models\"")).concat();
+    lines += &text(21, &node, &user, "route=\"v1_models\"").repeat(100);
+    lines += &refused(21, &node, "tag:ai-ci", "management", &format!("/{}", "p".repeat(90))).repeat(30);
+    lines += &journal(22, "lost", &node, &user);
+    let file = home.write("long.log", &lines);
+    let ended = report(&home, &[file.to_str().unwrap()]);
+    let tables: Vec<_> = ended.out.split("\n\n").collect();
+    let (device, tagged) = (format!("  {node} ({user})\n"), format!("  {node} (tag:ai-ci)\n"));
+    for (title, who) in [
+        ("unusual volume", &format!("  {user}\n")),
+        ("first seen", &tagged),
+        ("access gained", &device.replacen(' ', "", 1)),
+        ("refused attempts", &tagged),
+        ("by identity", &format!("  {user}\n")),
+    ] {
+        let table = tables.iter().find(|table| table.starts_with(title)).unwrap();
+        assert!(format!("{table}\n").contains(who), "{}", ended.out);
     }
 }
 
@@ -250,6 +295,16 @@ fn what_it_can_not_read_it_says() {
         let said = format!("remote-ollama-proxy: {}: can't be read: ", missing.display());
         assert!(ended.err.starts_with(&said), "{}", ended.err);
     }
+
+    let other = home.write("other.log", "what is this?\n\u{1b}[2m2026-11-24T16:44:13Z\n");
+    let empty = home.write("empty.log", "");
+    let ended = run(&[journal.to_str().unwrap(), other.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    let said = format!("remote-ollama-proxy: {}: no line of it can be read: want ", other.display());
+    assert!(ended.err.starts_with(&said), "{}", ended.err);
+    let ended = run(&[empty.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert!(ended.out.contains("\n  no journal was read\n"), "{}", ended.out);
 
     for wrong in [
         &["--since", "yesterday"][..],

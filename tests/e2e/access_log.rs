@@ -171,7 +171,7 @@ async fn a_report_tells_of_every_request() {
         .await;
         assert_eq!(told["lines"]["unreadable"], 0, "{told}");
         assert_eq!(told["ended"], json!({"complete": 1, "refused": 3}));
-        assert_eq!(told["rules"], json!([["management", 2], ["allowlist", 1]]));
+        assert_eq!(told["rules"], json!({"management": 2, "allowlist": 1}));
         let laptop = &told["identities"][0];
         assert_eq!(
             (&laptop["identity"], &laptop["principal"]),

@@ -16,6 +16,7 @@ mod http;
 mod lifecycle;
 mod login;
 mod metrics;
+mod models;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
@@ -32,4 +33,5 @@ mod status;
 #[path = "../support/tailnet.rs"]
 mod tailnet;
 mod top;
+mod usage;
 mod who;

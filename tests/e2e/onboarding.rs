@@ -498,13 +498,19 @@ fn the_table_of_a_grant_has_its_keys() {
 
 #[tokio::test]
 async fn the_tables_of_the_logs_have_their_fields() {
-    let mut scene = Scene::new("").await;
+    let mut scene = Scene::new("metrics.usage = true\nmodels.allow = [\"tiny\"]\n").await;
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(scene.world.ask(&get("/v1/models")).await.status(), 200);
+    let chat = |model: &str| {
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        post("/v1/chat/completions", &json!({"model": model, "messages": messages}).to_string())
+    };
+    assert_eq!(scene.world.ask(&chat("tiny")).await.status(), 200);
     refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
-    let answered = scene.logged(&["\"status\":200"]).await;
-    let refused = scene.logged(&["\"status\":403"]).await;
-    let all = &keys(&answered) | &keys(&refused);
+    refused(&scene.world.ask(&chat("slow")).await, 403, "model");
+    let mut all = BTreeSet::new();
+    for words in ["\"status\":200", "\"path\":\"/secret\"", "\"rule\":\"model\""] {
+        all.extend(keys(&scene.logged(&[words]).await));
+    }
     assert_eq!(first_column(&page(), "The access log"), all);
     let line = scene.journal("laptop", "gained").await;
     assert_eq!(first_column(&page(), "The journal"), keys(&line));

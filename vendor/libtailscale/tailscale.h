@@ -157,7 +157,7 @@ extern int tailscale_accept_peer(tailscale_listener listener, struct tailscale_a
 extern int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out);
 
 /* Hands bytes to the tailnet in the calling thread, past the descriptor, and
- * returns how many were taken: none where it would have to wait, or if they are many
+ * returns how many were taken: none where the way is not free, or if they are many
  * (more than 8 KiB). 0: use the descriptor. after: how many
  * bytes were ever written to the descriptor; none are taken until those have been
  * passed on, so that none are overtaken. One thread at a time may write. */

@@ -33,6 +33,7 @@ fn done<'a>(peer: &'a Peer, traffic: &'a Traffic) -> Done<'a> {
         rule: None,
         ended: Ended::Complete,
         traffic,
+        tokens: None,
         queued: Some(Duration::from_millis(20)),
         first_byte: Some(Duration::from_millis(70)),
         took: Duration::from_millis(2070),
@@ -94,7 +95,11 @@ const OTHER: &str = r#"identity_requests_total{identity="other",node=""}"#;
 fn there_are_never_more_identities_than_that_and_no_request_is_lost() {
     let (metrics, begun) = (Metrics::default(), Instant::now());
     let ask = |n: usize, at: Instant| {
-        metrics.identities.count(&peer(Some(&format!("user{n}@example.com")), "n"), 1, 1, at);
+        metrics.identities.count(
+            &peer(Some(&format!("user{n}@example.com")), "n"),
+            Tally { requests: 1, ..Tally::default() },
+            at,
+        );
     };
     let series = || text(&metrics).lines().filter(|l| l.contains("identity_requests_total{")).count();
     (0..MOST + 50).for_each(|n| ask(n, begun));
@@ -125,7 +130,8 @@ fn a_name_of_the_tailnet_breaks_no_line() {
 #[test]
 fn the_documentation_has_each_metric() {
     let metrics = Metrics::default();
-    metrics.count(&Done { rule: Some("any"), ..done(&peer(None, "n"), &Traffic::default()) });
+    let (node, traffic) = (peer(None, "n"), Traffic::default());
+    metrics.count(&Done { rule: Some("any"), tokens: Some(Tokens::default()), ..done(&node, &traffic) });
     let exported = text(&metrics);
     let of = |kind: &str| -> Vec<(String, String)> {
         let lines = exported.lines().filter_map(|line| line.strip_prefix(kind)?.split_once(' '));
@@ -159,4 +165,24 @@ fn the_documentation_has_each_word_for_how_a_request_ended() {
     let row = page.lines().find(|line| line.starts_with("| `ended` |")).unwrap();
     let documented: BTreeSet<_> = row.split('`').skip(3).step_by(2).filter(|w| !w.starts_with('[')).collect();
     assert_eq!(documented, Ended::ALL.iter().map(|e| e.name()).collect());
+}
+
+#[test]
+fn tokens_are_counted_as_far_as_answers_tell_them() {
+    let metrics = Metrics::default();
+    let (traffic, anna) = (Traffic::default(), peer(Some("anna@example.com"), "n1"));
+    let told = |input, output| Some(Tokens { input, output });
+    for tokens in [told(Some(5), Some(7)), told(Some(1), None), told(None, None), None] {
+        metrics.count(&Done { tokens, ..done(&anna, &traffic) });
+    }
+    let text = text(&metrics);
+    for line in [
+        "tokens_in_total{route=\"api_chat\"} 6",
+        "tokens_out_total{route=\"api_chat\"} 7",
+        "tokens_untold_total{route=\"api_chat\"} 1",
+        "identity_tokens_in_total{identity=\"anna@example.com\",node=\"\"} 6",
+        "identity_tokens_out_total{identity=\"anna@example.com\",node=\"\"} 7",
+    ] {
+        assert!(text.contains(&format!("\n{PREFIX}_{line}\n")), "{line}\n{text}");
+    }
 }

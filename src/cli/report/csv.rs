@@ -8,7 +8,7 @@ use humantime::format_rfc3339_seconds;
 use crate::history::{Summary, Tally};
 
 const COLUMNS: &str = "part,first,last,identity,node,principal,rule,subject,value,usual,\
-                       requests,refused,errors,bytes_in,bytes_out,ollama_ms\n";
+                       requests,refused,errors,bytes_in,bytes_out,tokens_in,tokens_out,ollama_ms\n";
 
 /// What a row has of the columns.
 #[derive(Default)]
@@ -31,9 +31,10 @@ impl Row<'_> {
         let Row { part, first, last, identity, node, principal, rule, subject, .. } = self;
         let texts = [part, first.as_str(), last, identity, node, principal, rule, subject];
         let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
-        let counted = self.tally.map_or([None; 6], |t| {
+        let counted = self.tally.map_or([None; 8], |t| {
             let worked = u64::try_from(t.worked.as_millis()).unwrap_or(u64::MAX);
-            [t.requests, t.refused, t.errors, t.bytes_in, t.bytes_out, worked].map(Some)
+            [t.requests, t.refused, t.errors, t.bytes_in, t.bytes_out, t.tokens_in, t.tokens_out, worked]
+                .map(Some)
         });
         let numbers = [self.value, self.usual].into_iter().chain(counted).map(number);
         let fields: Vec<_> = texts.into_iter().map(quoted).chain(numbers).collect();
@@ -73,19 +74,22 @@ pub(super) fn csv(summary: &Summary) -> String {
         add(Row { part: "unusual", first, identity, principal, subject, value, usual, ..Row::default() });
     }
     for seen in &summary.first_seen {
-        let (node, principal, tally) = (&seen.node, &seen.principal, Some(&seen.tally));
-        add(Row { part: "first-seen", first: at(seen.time), node, principal, tally, ..Row::default() });
+        let (identity, node, principal) = (&seen.identity, &seen.node, &seen.principal);
+        let (first, tally) = (at(seen.time), Some(&seen.tally));
+        add(Row { part: "first-seen", first, identity, node, principal, tally, ..Row::default() });
     }
     for access in &summary.access {
-        let (node, principal, subject) = (&access.node, &access.principal, &access.access);
-        let (first, value) = (at(access.time), Some(access.port));
-        add(Row { part: "access", first, node, principal, subject, value, ..Row::default() });
+        let (identity, node, principal) = (&access.identity, &access.node, &access.principal);
+        let (first, subject, value) = (at(access.time), &access.access, Some(access.port));
+        add(Row { part: "access", first, identity, node, principal, subject, value, ..Row::default() });
     }
     for r in &summary.refused {
         let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
         let (first, last, value) = (at(r.first), at(r.last), Some(r.count));
-        let (node, principal, rule, subject) = (&r.node, &r.principal, &r.rule, &*asked.join(" "));
-        add(Row { part: "refused", first, last, node, principal, rule, subject, value, ..Row::default() });
+        let (identity, node, principal) = (&*r.identity, &*r.node, &*r.principal);
+        let (part, rule, subject) = ("refused", &*r.rule, &*asked.join(" "));
+        let row = Row { part, first, last, identity, node, principal, ..Row::default() };
+        add(Row { rule, subject, value, ..row });
     }
     for id in &summary.identities {
         let (identity, principal) = (&*id.identity, &*id.principal);

@@ -1,11 +1,12 @@
-//! The report for people: no line has more than 100 columns.
+//! The report for people: a line has at most 100 columns, unless a device's or a user's name is long. Who
+//! it was stands last in a row and is never cut; what a client made up is.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_seconds as second;
 
-use super::super::units::{bytes, count, time};
+use super::super::units::{self, bytes, count};
 use crate::history::{FACTOR, Measure, Summary, Tally, Unusual};
 
 /// So many rows of each table are shown.
@@ -21,7 +22,7 @@ pub(super) fn text(summary: &Summary) -> String {
     let first_seen = summary.first_seen.iter().map(|seen| {
         let (device, tally) = (device(&seen.node, &seen.principal), &seen.tally);
         let did = format!("{}, {} refused", number(tally.requests, "request"), tally.refused);
-        format!("{}  {:<44} {did}", second(seen.time), cut(&device, 44))
+        format!("{}  {did:<27}  {device}", second(seen.time))
     });
     let title = match (summary.known_before, summary.first_seen_more) {
         (false, _) => "first seen: all, since nothing older than the span was read",
@@ -32,16 +33,17 @@ pub(super) fn text(summary: &Summary) -> String {
 
     let access = summary.access.iter().map(|change| {
         let device = device(&change.node, &change.principal);
-        format!("{}  {:<8} port {:<6} {}", second(change.time), change.access, change.port, cut(&device, 55))
+        format!("{}  {:<8} port {:<6} {device}", second(change.time), change.access, change.port)
     });
-    table(&mut text, "access gained, changed and lost", access, summary.access_more);
+    let no_journal = summary.lines.journal_from.is_none().then(|| "no journal was read".to_owned());
+    let title = "access gained, changed and lost";
+    table(&mut text, title, access.chain(no_journal), summary.access_more);
 
     let refused = summary.refused.iter().map(|r| {
         let device = device(&r.node, &r.principal);
         let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
-        let (rule, device, asked) = (cut(&r.rule, 12), cut(&device, 33), cut(&asked.join(" "), 22));
-        let row = format!("{:>6} {rule:<12} {} {device:<33} {asked}", r.count, second(r.last));
-        row.trim_end().to_owned()
+        let (rule, asked) = (cut(&r.rule, 12), cut(&asked.join(" "), 24));
+        format!("{:>6} {rule:<12} {} {asked:<24}  {device}", r.count, second(r.last))
     });
     table(
         &mut text,
@@ -57,7 +59,14 @@ pub(super) fn text(summary: &Summary) -> String {
     });
     let others = (summary.others != Tally::default()).then(|| row(&summary.others, "all others"));
     counted(&mut text, "by identity", identities.chain(others));
-    counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &a.endpoint)));
+    let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
+    let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| counts(tally));
+    let tokens = tokens.map(|(t, who)| format!("{:>12} {:>12}  {who}", t.tokens_in, t.tokens_out));
+    if counts(&summary.total) {
+        let heads = format!("tokens, where they are counted\n  {:>12} {:>12}", "in", "out");
+        table(&mut text, &heads, tokens, 0);
+    }
+    counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
     let rules = summary.rules.iter().map(|(rule, count)| format!("{count:>7} {}", cut(rule, 60)));
     table(&mut text, "by rule that refused", rules, 0);
     text
@@ -84,8 +93,12 @@ fn head(summary: &Summary) -> String {
         0 => line("requests", "none in the span; with log.level = \"info,access=off\" none is logged"),
         n => line("requests", &format!("{n}: {}", ended.join(", "))),
     }
-    line("refused", &number(total.refused, "attempt"));
+    let refused = number(total.refused, "attempt");
+    line("refused", &format!("{refused} in all, with those that came to no request"));
     line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
+    if counts(total) {
+        line("tokens", &format!("{} in, {} out", total.tokens_in, total.tokens_out));
+    }
     line(
         "ollama",
         &format!("worked for {}, failed at {}", time(total.worked), number(total.errors, "request")),
@@ -97,7 +110,7 @@ fn unusual(unusual: &Unusual) -> String {
     let shown = |n: u64| match unusual.measure {
         Measure::Requests | Measure::Refused => n.to_string(),
         Measure::Bytes => bytes(n),
-        Measure::OllamaMs => time(std::time::Duration::from_millis(n)),
+        Measure::OllamaMs => time(Duration::from_millis(n)),
     };
     let what = match unusual.measure {
         Measure::Requests => "requests",
@@ -105,8 +118,20 @@ fn unusual(unusual: &Unusual) -> String {
         Measure::Bytes => "of traffic",
         Measure::OllamaMs => "of Ollama's time",
     };
-    let identity = cut(&unusual.identity, 40);
-    format!("{}  {identity:<40} {} {what}, usual {}", unusual.day, shown(unusual.value), shown(unusual.usual))
+    let much = format!("{} {what}, usual {}", shown(unusual.value), shown(unusual.usual));
+    format!("{}  {much:<36}  {}", unusual.day, unusual.identity)
+}
+
+fn counts(tally: &Tally) -> bool {
+    tally.tokens_in > 0 || tally.tokens_out > 0
+}
+
+/// As elsewhere, and `0.1s` or more if it is any time at all.
+fn time(duration: Duration) -> String {
+    match duration.as_millis() {
+        1..1000 => format!("0.{}s", (duration.as_millis() / 100).max(1)),
+        _ => units::time(duration),
+    }
 }
 
 fn number(n: u64, what: &str) -> String {
@@ -118,13 +143,10 @@ fn device(node: &str, principal: &str) -> String {
 }
 
 fn row(tally: &Tally, name: &str) -> String {
-    let Tally { requests, refused, errors, bytes_in, bytes_out, worked } = tally;
+    let Tally { requests, refused, errors, bytes_in, bytes_out, worked, .. } = tally;
     let (bytes_in, bytes_out) = (bytes(*bytes_in), bytes(*bytes_out));
     let worked = time(*worked);
-    format!(
-        "{requests:>8} {refused:>8} {errors:>7} {bytes_in:>8} {bytes_out:>8} {worked:>11}  {}",
-        cut(name, 41)
-    )
+    format!("{requests:>8} {refused:>8} {errors:>7} {bytes_in:>8} {bytes_out:>8} {worked:>11}  {name}")
 }
 
 /// A table of rows that [`row`] made.
@@ -163,4 +185,18 @@ fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_less_than_a_second_takes_time() {
+        for (ms, shown) in
+            [(0, "0s"), (1, "0.1s"), (199, "0.1s"), (999, "0.9s"), (1000, "1s"), (61_500, "1m 1s")]
+        {
+            assert_eq!(time(Duration::from_millis(ms)), shown, "{ms}");
+        }
+    }
 }

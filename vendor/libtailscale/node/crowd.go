@@ -13,11 +13,12 @@ import (
 // latest, and returns what it has collected bit by bit, which reads like a leak.
 // So there is a limit for it, past which it collects without pause, with half of
 // the machine's cores. What connections may hold must therefore have room below:
-// the limit follows how many there are, and once most of a crowd have left, all
-// that they held is given back at once.
+// the limit follows how many there are, and how many peers the netmap has, and once
+// most of a crowd have left, all that they held is given back at once.
 const (
 	memoryBase    = 96 << 20        // bytes, for a few connections; an idle node takes a third
 	memoryPerConn = 3 << 19         // bytes, for what boundBuffers lets a connection hold, and its pumps
+	memoryPerPeer = 24 << 10        // bytes, for what a peer of the netmap takes, twice over while it is listed
 	few           = 16              // connections
 	crowded       = 64              // connections; what fewer leave behind is not worth a collection
 	dispersal     = 2 * time.Second // the last of a crowd are still being torn down until then
@@ -63,8 +64,16 @@ func (g *gathering) shrank(now int) {
 var memory memoryLimit
 
 type memoryLimit struct {
-	room atomic.Int64 // connections
-	mu   sync.Mutex   // so that the last one to look is the last one to set
+	room  atomic.Int64 // connections
+	peers atomic.Int64 // in the netmap
+	mu    sync.Mutex   // so that the last one to look is the last one to set
+}
+
+// know makes the limit fit so many peers.
+func (l *memoryLimit) know(peers int) {
+	if l.peers.Swap(int64(peers)) != int64(peers) {
+		l.follow(int(l.room.Load()))
+	}
 }
 
 // follow makes the limit fit so many connections, in a while: that may have to
@@ -74,6 +83,6 @@ func (l *memoryLimit) follow(room int) {
 	go func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		debug.SetMemoryLimit(memoryBase + (l.room.Load()-few)*memoryPerConn)
+		debug.SetMemoryLimit(memoryBase + (l.room.Load()-few)*memoryPerConn + l.peers.Load()*memoryPerPeer)
 	}()
 }

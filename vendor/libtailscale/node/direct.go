@@ -24,9 +24,9 @@ const directMost = 8 << 10
 // Through the descriptor a chunk of an answer needs a second thread to be woken
 // and is copied twice more.
 //
-// It waits for nobody but whoever holds a lock for a moment. Netstack's write ends
-// in a queue of packets for WireGuard, and waits where that is full: so nothing is
-// taken unless half of it is free.
+// Netstack's write ends in a queue of packets for WireGuard, and waits where that
+// is full. So nothing is taken unless half of that is free: then it waits only if
+// others fill that half in between, and for whoever holds a lock for a moment.
 func WriteDirect(id uint64, parts [][]byte, after uint64) int {
 	payload := &gathered{parts: parts}
 	c := find(id)

@@ -3,15 +3,11 @@ package node
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
-	"runtime"
-	"runtime/pprof"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // Bytes go past the descriptor or through it, as there is room, and arrive as
@@ -94,41 +90,28 @@ func TestDirectWritesEnd(t *testing.T) {
 	}
 }
 
-// However much goes out at once, the thread that hands it over is not held up in
-// netstack's queue of packets.
-func TestDirectWritesDoNotWaitForWireGuard(t *testing.T) {
+// Nothing is handed over to a node whose packets pile up.
+func TestDirectWritesNeedAFreeWay(t *testing.T) {
 	p := newPair(t)
-	const connections, threads = 96, 2
-	var ends [connections]end
-	for i := range ends {
-		near, far := p.connect()
-		defer near.close()
-		defer far.close()
-		go io.Copy(io.Discard, near)
-		ends[i] = far
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	chunk := [][]byte{{1}}
+	free := far.conn.outgoing
+	full := make(chan *stack.PacketBuffer, 4)
+	for range 3 {
+		full <- nil
 	}
-	runtime.SetBlockProfileRate(1)
-	defer runtime.SetBlockProfileRate(0)
-	chunk := [][]byte{make([]byte, 4<<10)}
-	var taken atomic.Int64
-	var all sync.WaitGroup
-	for first := range threads {
-		all.Go(func() {
-			for range 2000 {
-				for i := first; i < connections; i += threads {
-					taken.Add(int64(WriteDirect(ends[i].conn.ID, chunk, 0)))
-				}
-				time.Sleep(time.Millisecond)
-			}
-		})
+	far.conn.outgoing = full
+	if n := WriteDirect(far.conn.ID, chunk, 0); n != 0 {
+		t.Errorf("%d bytes were taken though more than half of the queue is full", n)
 	}
-	all.Wait()
-	t.Logf("%d MB taken", taken.Load()>>20)
-	var waits bytes.Buffer
-	must(t, pprof.Lookup("block").WriteTo(&waits, 1))
-	for stack := range strings.SplitSeq(waits.String(), "\n\n") {
-		if strings.Contains(stack, "node.WriteDirect") && strings.Contains(stack, "netstack.(*queue)") {
-			t.Errorf("a direct write waited:\n%s", stack)
-		}
+	<-full
+	if n := WriteDirect(far.conn.ID, chunk, 0); n != 1 {
+		t.Errorf("%d bytes were taken though half of the queue is free", n)
+	}
+	far.conn.outgoing = free
+	if n := WriteDirect(far.conn.ID, [][]byte{make([]byte, directMost), {1}}, 0); n != 0 {
+		t.Errorf("%d bytes were taken at once", n)
 	}
 }

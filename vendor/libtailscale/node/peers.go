@@ -44,6 +44,7 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 		return nil, err
 	}
 	status := backend.Status()
+	memory.know(len(status.Peer))
 	// Taken after the netmap: a peer that has been added meanwhile is judged the
 	// next time.
 	live, err := n.filter()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,20 +11,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const MOST: usize = 16 << 20;
 
 /// Why there is no answer.
-pub(super) type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Asks for `target`; the answer's status and body.
-pub(super) async fn fetch<S>(
+/// Asks for `target` with a body, which may be empty; the answer's status and body.
+pub(crate) async fn fetch<S>(
     stream: S,
     host: HeaderValue,
     method: Method,
     target: &str,
+    body: Bytes,
 ) -> Result<(StatusCode, Bytes), Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::try_from(target)?;
     request.headers_mut().insert(http::header::HOST, host);

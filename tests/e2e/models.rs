@@ -1,0 +1,66 @@
+//! Rules about models, with the real Ollama behind them.
+
+use serde_json::{Value, json};
+
+use crate::http::*;
+use crate::ollama;
+use crate::tailnet::World;
+
+/// Each endpoint that is on by default and names a model in its body.
+fn requests(model: &str) -> [String; 4] {
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    [
+        post("/v1/chat/completions", &json!({"messages": messages, "model": model}).to_string()),
+        post("/v1/responses", &json!({"input": "hi", "model": model}).to_string()),
+        post("/v1/messages", &json!({"max_tokens": 50, "messages": messages, "model": model}).to_string()),
+        post("/api/show", &json!({"model": model}).to_string()),
+    ]
+}
+
+#[tokio::test]
+async fn one_model_is_let_through_and_another_is_not() {
+    let world = World::new(ollama::url(), "models.allow = [\"tin*\"]\nmodels.cloud = \"deny\"\n").await;
+    for model in ["tiny", "Tiny:latest", "registry.ollama.ai/library/tiny"] {
+        for request in requests(model) {
+            let answer = world.ask(&request).await;
+            assert_eq!(answer.status(), 200, "{model} {}", answer.text());
+        }
+    }
+    for (model, words) in [
+        ("slow", "models.allow"),
+        ("tiny:cloud", "runs in the cloud"),
+        ("tiny:1b-cloud", "runs in the cloud"),
+        ("tinier", "is not on the machine"),
+    ] {
+        for request in requests(model) {
+            let answer = world.ask(&request).await;
+            assert_eq!(answer.status(), 403, "{model} {}", answer.text());
+            assert!(
+                answer.text().contains(words) && answer.text().contains("(rule: model)"),
+                "{}",
+                answer.text()
+            );
+        }
+    }
+    assert_eq!(world.ask(&get("/v1/models/tiny")).await.status(), 200);
+    assert_eq!(world.ask(&get("/v1/models/slow")).await.status(), 403);
+
+    let logged = soon("the records", async {
+        loop {
+            let output = world.proxy.process.output();
+            let records: Vec<Value> =
+                output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let records: Vec<Value> = records.into_iter().filter(|r| r["target"] == "access").collect();
+            if records.len() == 30 {
+                return records;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let refused = |record: &&Value| record["rule"] == "model";
+    assert_eq!(logged.iter().filter(refused).count(), 17);
+    for record in &logged {
+        assert_eq!(record["model"].is_string(), refused(&record), "{record}");
+    }
+}
