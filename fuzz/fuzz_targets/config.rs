@@ -60,7 +60,9 @@ fn accepted(config: &Config) {
 
     let day = Duration::from_secs(24 * 60 * 60);
     assert!(config.port > 0);
-    assert!(config.shutdown.drain_timeout <= day && config.node.up_timeout <= day && config.limits.wait <= day);
+    assert!(
+        config.shutdown.drain_timeout <= day && config.node.up_timeout <= day && config.limits.wait <= day
+    );
     assert!(config.node.up_timeout >= Duration::from_secs(1) && config.limits.wait >= Duration::from_secs(1));
     let limits = &config.limits;
     assert!(limits.running > 0 && limits.running_per_identity > 0 && limits.max_body > 0);
