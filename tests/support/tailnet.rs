@@ -19,7 +19,7 @@ pub(crate) const POLICY: &str = r#"{
 }"#;
 
 pub(crate) struct Tailnet {
-    process: Process,
+    pub(crate) process: Process,
     pub(crate) dir: TempDir,
     pub(crate) control: String,
     /// Every address of the control server, the relay and STUN, as they were told.
@@ -40,10 +40,6 @@ impl Tailnet {
         let control = ports["control"].as_str().unwrap().to_owned();
         let api = ports["api"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
         Tailnet { process, dir, control, ports, api }
-    }
-
-    pub(crate) fn output(&self) -> String {
-        self.process.output()
     }
 
     pub(crate) fn id(&self) -> u32 {

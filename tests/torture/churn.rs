@@ -103,7 +103,7 @@ async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: Range<u64>) -> R
 
 /// Fails with what both sides have said beyond the requests.
 fn fail(world: &World, why: JoinError) -> u64 {
-    let (proxy, tailnet) = (world.proxy.process.output(), world.tailnet.output());
+    let (proxy, tailnet) = (world.proxy.process.output(), world.tailnet.process.output());
     let told = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
     panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", told.collect::<Vec<_>>());
 }
