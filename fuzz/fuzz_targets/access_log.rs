@@ -115,7 +115,14 @@ fn journalled(path: PathBuf, member: &Member) {
 
 /// A name as the log has it; the journal's file, which programs read, has it as it is.
 fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    // What nobody sees: marks of direction, and what has no width.
+    let unseen = |c| {
+        "\u{61c}\u{feff}".contains(c)
+            || matches!(u32::from(c), 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2069)
+    };
+    let escape = |c: char| {
+        if c.is_control() || unseen(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
     text.chars().map(escape).collect()
 }
 
