@@ -19,12 +19,22 @@ func abortTCP(c net.Conn) {
 	case *gonet.TCPConn:
 		// gonet offers no way to reset a connection, and a plain close would
 		// tell the peer that a truncated stream is complete.
-		if ep, ok := private(c, "ep").(tcpip.Endpoint); ok && ep != nil {
+		if ep := endpointOf(c); ep != nil {
 			ep.Abort()
 		}
 	case *net.TCPConn: // dialled outside the tailnet
 		c.SetLinger(0)
 	}
+}
+
+// endpointOf returns what gonet has of a connection in the tailnet; nil for any
+// other.
+func endpointOf(c net.Conn) tcpip.Endpoint {
+	if gvisor, ok := c.(*gonet.TCPConn); ok {
+		ep, _ := private(gvisor, "ep").(tcpip.Endpoint)
+		return ep
+	}
+	return nil
 }
 
 // abortLeftovers resets every connection of a server, also those that our side

@@ -61,8 +61,8 @@ func newConn(n *Node, c net.Conn) (conn *Conn, fd int, err error) {
 		return nil, -1, err
 	}
 	conn = &Conn{ID: lastID.Add(1), node: n, net: tcp, pair: pair}
-	if outgoing := n.outgoing.Load(); outgoing != nil {
-		conn.outgoing, conn.endpoint = *outgoing, endpointOf(c, *outgoing)
+	if outgoing := n.outgoing.Load(); outgoing != nil && *outgoing != nil {
+		conn.outgoing, conn.endpoint = *outgoing, endpointOf(c)
 	}
 	return conn, fd, nil
 }

@@ -2,11 +2,9 @@ package node
 
 import (
 	"io"
-	"net"
 	"reflect"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"tailscale.com/tsnet"
 )
@@ -64,17 +62,6 @@ func (g *gathered) Read(b []byte) (n int, err error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// endpointOf returns what is behind a connection in the tailnet, unless nothing may
-// be written to it directly: another kind of connection, or one whose packets go no
-// way that is known.
-func endpointOf(c net.Conn, outgoing chan *stack.PacketBuffer) tcpip.Endpoint {
-	if gvisor, ok := c.(*gonet.TCPConn); ok && outgoing != nil {
-		ep, _ := private(gvisor, "ep").(tcpip.Endpoint)
-		return ep
-	}
-	return nil
 }
 
 // outgoingOf returns the queue of packets that a server's netstack has for

@@ -3,8 +3,6 @@ package node
 import (
 	"net"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
@@ -31,10 +29,8 @@ func endedByPeer(c net.Conn) bool {
 // stateOf returns the state of a connection in the tailnet, and that of none at
 // all for any other.
 func stateOf(c net.Conn) tcp.EndpointState {
-	if gvisor, ok := c.(*gonet.TCPConn); ok {
-		if ep, ok := private(gvisor, "ep").(tcpip.Endpoint); ok && ep != nil {
-			return tcp.EndpointState(ep.State())
-		}
+	if ep := endpointOf(c); ep != nil {
+		return tcp.EndpointState(ep.State())
 	}
 	return tcp.StateInitial
 }

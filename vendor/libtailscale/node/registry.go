@@ -3,7 +3,8 @@ package node
 import "sync"
 
 // conns holds every connection until it is over, the host program has let go of
-// it, and the peer has everything; see departures. One lock covers all its transitions, so that none of them can race.
+// it, and the peer has everything; see departures. One lock covers all its
+// transitions, so that none of them can race.
 var conns struct {
 	mu sync.Mutex
 	m  map[uint64]*Conn
