@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::{Fault, fetch};
+use crate::fetch::{Fault, ask, in_time};
 use crate::upstream::Upstream;
 
 /// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
@@ -69,7 +70,7 @@ struct Situation {
 /// # Errors
 /// Why it does not answer.
 pub async fn version(upstream: &Upstream) -> Result<String, String> {
-    in_time(async { Ok(get::<Version>(upstream, "/api/version").await?.version) }).await
+    in_time(PATIENCE, async { Ok(get::<Version>(upstream, "/api/version").await?.version) }).await
 }
 
 /// Whether Ollama sends nothing to models in the cloud; `None` if it does not tell. Source: Ollama's
@@ -78,7 +79,10 @@ pub async fn version(upstream: &Upstream) -> Result<String, String> {
 /// # Errors
 /// Why it does not answer.
 pub async fn cloud_is_off(upstream: &Upstream) -> Result<Option<bool>, String> {
-    in_time(async { Ok(get::<Situation>(upstream, "/api/status").await?.cloud.map(|c| c.disabled)) }).await
+    in_time(PATIENCE, async {
+        Ok(get::<Situation>(upstream, "/api/status").await?.cloud.map(|c| c.disabled))
+    })
+    .await
 }
 
 impl Ollama {
@@ -90,7 +94,7 @@ impl Ollama {
             ollama.models = get::<Models>(upstream, "/api/ps").await?.models;
             Ok(())
         };
-        ollama.fault = in_time(asked).await.err();
+        ollama.fault = in_time(PATIENCE, asked).await.err();
         ollama
     }
 
@@ -99,23 +103,10 @@ impl Ollama {
     /// # Errors
     /// Why not.
     pub(super) async fn answers(upstream: &Upstream) -> Result<(), String> {
-        in_time(async { get::<Version>(upstream, "/api/version").await.map(|_| ()) }).await
+        in_time(PATIENCE, async { get::<Version>(upstream, "/api/version").await.map(|_| ()) }).await
     }
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(answered) => answered.map_err(|fault| fault.to_string()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
-    }
-}
-
-async fn get<T: for<'a> Deserialize<'a>>(upstream: &Upstream, target: &str) -> Result<T, Fault> {
-    let stream = upstream.connect().await?;
-    let (status, body): (StatusCode, Bytes) =
-        fetch(stream, upstream.host().clone(), Method::GET, target, Bytes::new()).await?;
-    if status != StatusCode::OK {
-        return Err(format!("it answers {target} with {status}").into());
-    }
-    serde_json::from_slice(&body).map_err(|e| format!("its answer to {target} can't be read: {e}").into())
+async fn get<T: DeserializeOwned>(upstream: &Upstream, target: &str) -> Result<T, Fault> {
+    ask(upstream, Method::GET, target, Bytes::new()).await
 }

@@ -127,6 +127,11 @@ impl Tally {
         self.worked = self.worked.saturating_add(more.worked);
     }
 
+    /// How long Ollama worked, in milliseconds.
+    pub fn ollama_ms(&self) -> u64 {
+        whole_millis(&self.worked)
+    }
+
     /// By what rows are sorted: all that was tried.
     pub(super) fn attempts(&self) -> u64 {
         self.requests.saturating_add(self.refused)
@@ -236,6 +241,14 @@ pub struct Refused {
     pub last: SystemTime,
 }
 
+impl Refused {
+    /// The method and what was asked for; empty where it came to no request.
+    pub fn attempt(&self) -> String {
+        let words: Vec<_> = [self.method.as_deref(), self.asked.as_deref()].into_iter().flatten().collect();
+        words.join(" ")
+    }
+}
+
 /// More than an identity's usual.
 #[derive(Debug, Serialize)]
 pub struct Unusual {
@@ -284,5 +297,9 @@ fn by_name<S: Serializer>(counts: &[(String, u64)], serializer: S) -> Result<S::
 }
 
 fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    serializer.serialize_u64(whole_millis(duration))
+}
+
+fn whole_millis(duration: &Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -57,7 +57,7 @@ impl Measure {
             Measure::Requests => tally.requests,
             Measure::Refused => tally.refused,
             Measure::Bytes => tally.bytes_in.saturating_add(tally.bytes_out),
-            Measure::OllamaMs => u64::try_from(tally.worked.as_millis()).unwrap_or(u64::MAX),
+            Measure::OllamaMs => tally.ollama_ms(),
         }
     }
 }

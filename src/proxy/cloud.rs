@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::fetch::{Fault, fetch};
+use crate::fetch::{Fault, ask, in_time};
 use crate::policy::Model;
 use crate::upstream::Upstream;
 
@@ -69,14 +69,11 @@ impl Cloud {
     /// # Errors
     /// Why Ollama does not tell.
     pub(super) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<Runs, String> {
-        match tokio::time::timeout(PATIENCE, self.ask(upstream, model)).await {
-            Ok(told) => told.map_err(|fault| fault.to_string()),
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
-        }
+        in_time(PATIENCE, self.told(upstream, model)).await
     }
 
-    async fn ask(&self, upstream: &Upstream, model: &Model) -> Result<Runs, Fault> {
-        let Tags { models } = asked(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
+    async fn told(&self, upstream: &Upstream, model: &Model) -> Result<Runs, Fault> {
+        let Tags { models } = ask(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
         self.here().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
         // One name could be there twice, in two spellings, of which Ollama picks one.
         let same = |entry: &&Entry| Model::parse(&entry.model).as_ref() == Ok(model);
@@ -92,7 +89,7 @@ impl Cloud {
                 continue;
             }
             let body = json!({ "model": entry.model }).to_string().into();
-            let shown: Remote = asked(upstream, Method::POST, "/api/show", body).await?;
+            let shown: Remote = ask(upstream, Method::POST, "/api/show", body).await?;
             if shown.is_remote() {
                 return Ok(Runs::Elsewhere);
             }
@@ -104,18 +101,4 @@ impl Cloud {
     fn here(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn asked<T: for<'a> Deserialize<'a>>(
-    upstream: &Upstream,
-    method: Method,
-    target: &str,
-    body: Bytes,
-) -> Result<T, Fault> {
-    let stream = upstream.connect().await?;
-    let (status, body) = fetch(stream, upstream.host().clone(), method, target, body).await?;
-    if status != StatusCode::OK {
-        return Err(format!("it answers {target} with {status}").into());
-    }
-    serde_json::from_slice(&body).map_err(|e| format!("its answer to {target} can't be read: {e}").into())
 }

@@ -32,8 +32,8 @@ impl Row<'_> {
         let texts = [part, first.as_str(), last, identity, node, principal, rule, subject];
         let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
         let counted = self.tally.map_or([None; 8], |t| {
-            let worked = u64::try_from(t.worked.as_millis()).unwrap_or(u64::MAX);
-            [t.requests, t.refused, t.errors, t.bytes_in, t.bytes_out, t.tokens_in, t.tokens_out, worked]
+            let [tokens_in, tokens_out, ollama_ms] = [t.tokens_in, t.tokens_out, t.ollama_ms()];
+            [t.requests, t.refused, t.errors, t.bytes_in, t.bytes_out, tokens_in, tokens_out, ollama_ms]
                 .map(Some)
         });
         let numbers = [self.value, self.usual].into_iter().chain(counted).map(number);
@@ -84,10 +84,9 @@ pub(super) fn csv(summary: &Summary) -> String {
         add(Row { part: "access", first, identity, node, principal, subject, value, ..Row::default() });
     }
     for r in &summary.refused {
-        let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
         let (first, last, value) = (at(r.first), at(r.last), Some(r.count));
         let (identity, node, principal) = (&*r.identity, &*r.node, &*r.principal);
-        let (part, rule, subject) = ("refused", &*r.rule, &*asked.join(" "));
+        let (part, rule, subject) = ("refused", &*r.rule, &*r.attempt());
         let row = Row { part, first, last, identity, node, principal, ..Row::default() };
         add(Row { rule, subject, value, ..row });
     }

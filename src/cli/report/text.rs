@@ -41,8 +41,7 @@ pub(super) fn text(summary: &Summary) -> String {
 
     let refused = summary.refused.iter().map(|r| {
         let device = device(&r.node, &r.principal);
-        let asked = [r.method.as_deref(), r.asked.as_deref()].into_iter().flatten().collect::<Vec<_>>();
-        let (rule, asked) = (cut(&r.rule, 12), cut(&asked.join(" "), 24));
+        let (rule, asked) = (cut(&r.rule, 12), cut(&r.attempt(), 24));
         format!("{:>6} {rule:<12} {} {asked:<24}  {device}", r.count, second(r.last))
     });
     table(
