@@ -14,6 +14,17 @@ var small = request("GET", "/api/version", 0)
 // size.
 const warmUp = 300 * time.Millisecond
 
+// measure opens a window once all have settled, and closes it. mark is called at
+// both ends.
+func measure(measuring *atomic.Bool, window time.Duration, mark func()) {
+	time.Sleep(warmUp)
+	mark()
+	measuring.Store(true)
+	time.Sleep(window)
+	measuring.Store(false)
+	mark()
+}
+
 // Requests has n connections ask for small answers, one after the other on each,
 // and returns how long each took that began within the window. mark is called at
 // both ends of the window.
@@ -40,12 +51,7 @@ func Requests(dial Dial, n int, window time.Duration, mark func()) (Times, error
 			}
 		})
 	}
-	time.Sleep(warmUp)
-	mark()
-	measuring.Store(true)
-	time.Sleep(window)
-	measuring.Store(false)
-	mark()
+	measure(&measuring, window, mark)
 	over.Store(true)
 	all.Wait()
 	return join(times), errors.Join(errs...)

@@ -49,12 +49,7 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 		})
 	}
 	begun.Wait()
-	time.Sleep(warmUp)
-	mark()
-	measuring.Store(true)
-	time.Sleep(window)
-	measuring.Store(false)
-	mark()
+	measure(&measuring, window, mark)
 	over.Store(true)
 	closeAll(conns)
 	all.Wait()

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::{Port, Scrapes, Text};
-use remote_ollama_proxy::tailnet::Situation;
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -70,17 +68,6 @@ impl Metrics {
         })
         .await;
     }
-}
-
-fn counted(running: &Running) -> String {
-    running.proxy.metrics().text(&Now {
-        running: 0,
-        waiting: 0,
-        connections: 0,
-        node: &Situation::default(),
-        ollama_up: true,
-        started: std::time::SystemTime::UNIX_EPOCH,
-    })
 }
 
 #[tokio::test]
@@ -158,11 +145,11 @@ async fn what_is_refused_is_counted_and_a_scrape_is_not() {
         assert_eq!(client.answer().await.status(), 200);
     }
     let some = |text: &str| text.contains("\nremote_ollama_proxy_requests_total{");
-    assert!(!some(&counted(&running)), "{}", counted(&running));
+    assert!(!some(&running.counted()), "{}", running.counted());
     client.send(get("/")).await;
     assert_eq!(client.answer().await.status(), 404);
-    assert!(some(&counted(&running)));
-    assert!(counted(&running).contains("refused_total{rule=\"metrics-only\"} 1\n"), "{}", counted(&running));
+    assert!(some(&running.counted()));
+    assert!(running.counted().contains("refused_total{rule=\"metrics-only\"} 1\n"), "{}", running.counted());
 }
 
 #[tokio::test]

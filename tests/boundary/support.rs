@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
-use remote_ollama_proxy::tailnet::{Address, Member, Tailnet, Verdict};
+use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -193,6 +194,18 @@ impl Running {
     }
 
     /// The tailnet's word has changed.
+    /// What has been counted, as the metrics have it.
+    pub(crate) fn counted(&self) -> String {
+        self.proxy.metrics().text(&Now {
+            running: 0,
+            waiting: 0,
+            connections: 0,
+            node: &Situation::default(),
+            ollama_up: true,
+            started: std::time::SystemTime::UNIX_EPOCH,
+        })
+    }
+
     pub(crate) fn judge(&self) -> usize {
         self.proxy.port().judge(&self.word.roster())
     }

@@ -1,8 +1,6 @@
 //! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
 
-use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::policy::{EndpointSet, Policy};
-use remote_ollama_proxy::tailnet::Situation;
 use serde_json::json;
 
 use crate::support::*;
@@ -17,14 +15,7 @@ fn counting(url: &str, usage: bool) -> Running {
 
 /// What is counted of tokens by now, a line for each number, without what all names begin with.
 fn counted(proxy: &Running) -> Vec<String> {
-    let text = proxy.proxy.metrics().text(&Now {
-        running: 0,
-        waiting: 0,
-        connections: 0,
-        node: &Situation::default(),
-        ollama_up: true,
-        started: std::time::SystemTime::UNIX_EPOCH,
-    });
+    let text = proxy.counted();
     let mut lines: Vec<_> = text.lines().filter_map(|l| Some(l.strip_prefix(PREFIX)?.to_owned())).collect();
     lines.sort();
     lines
