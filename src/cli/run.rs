@@ -96,7 +96,7 @@ pub(super) fn start_log(log: &Log) -> Result<impl Fn(&Log) + use<>, String> {
     })
 }
 
-/// A connection takes two descriptors, and launchd starts processes with a limit of 256.
+/// A connection takes up to three descriptors, and launchd starts processes with a limit of 256.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -28,8 +28,8 @@ pub(super) fn files(config: Option<&Config>) -> Finding {
     enough_files(getrlimit(Resource::Nofile).maximum, config)
 }
 
-/// A connection takes two descriptors here and one to Ollama; one for the metrics has no Ollama behind
-/// it. As many of these may be open again. `hard` is the limit; `None`: there is none.
+/// A connection takes one descriptor to Ollama, and two here if its answers are large; one for the metrics
+/// has no Ollama behind it. As many of these may be open again. `hard` is the limit; `None`: there is none.
 fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
     let metrics = config.is_some_and(|c| c.metrics_port.is_some());

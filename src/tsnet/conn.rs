@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::task::coop;
 
 use super::Error;
 use super::ffi::{self, Accepted, Claim};
@@ -20,20 +21,36 @@ use super::ffi::{self, Accepted, Claim};
 #[derive(Debug)]
 pub struct Conn {
     // Fields drop in this order: the library must see the end before it forgets the connection.
-    stream: UnixStream,
+    /// For what the tailnet has no room for at once; most connections never need it.
+    stream: Option<UnixStream>,
     claim: Claim,
+    /// Whether what is read comes through `stream`, too.
+    reads_stream: bool,
     local: SocketAddr,
     /// Bytes that were written to `stream`.
     streamed: u64,
+    /// Our side has ended.
+    ended: bool,
 }
 
 impl Conn {
     pub(super) fn new(accepted: Accepted) -> Result<Self, Error> {
-        let local = &accepted.local;
+        let Accepted { mut claim, local, .. } = accepted;
         let local = local.parse().map_err(|e| Error::Other(format!("our address {local:?}: {e}")))?;
-        let stream = UnixStream::from_std(StdStream::from(accepted.fd))
-            .map_err(|e| Error::Other(format!("connection: {e}")))?;
-        Ok(Conn { stream, claim: accepted.claim, local, streamed: 0 })
+        let reads_stream = !claim.watch();
+        let mut conn = Conn { stream: None, claim, reads_stream, local, streamed: 0, ended: false };
+        if reads_stream {
+            conn.stream().map_err(|e| Error::Other(format!("connection: {e}")))?;
+        }
+        Ok(conn)
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut UnixStream>> {
+        let stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => UnixStream::from_std(StdStream::from(ffi::conn_descriptor(self.claim.id)?))?,
+        };
+        Ok(Pin::new(self.stream.insert(stream)))
     }
 
     /// Our tailnet address and port.
@@ -44,12 +61,12 @@ impl Conn {
     /// Breaks the connection: the peer sees a reset and can't take a part for the whole.
     pub fn abort(self) {
         // Before the stream closes: its end must not overtake the reset.
-        ffi::conn_release(self.claim.0, true);
+        ffi::conn_release(self.claim.id, true);
     }
 
     /// A way to watch and break this connection while somebody else owns it.
     pub fn aborter(&self) -> Aborter {
-        Aborter { id: self.claim.0 }
+        Aborter { id: self.claim.id }
     }
 }
 
@@ -79,17 +96,23 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.reads_stream {
+            let turn = ready!(coop::poll_proceed(cx));
+            ready!(self.claim.poll_read(cx, buf))?;
+            turn.made_progress();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let wanted = buf.remaining() > 0;
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if wanted && buf.filled().len() == before && ffi::conn_was_reset(self.claim.0) {
+        ready!(self.stream()?.poll_read(cx, buf))?;
+        if wanted && buf.filled().len() == before && ffi::conn_was_reset(self.claim.id) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// Bytes go to the tailnet at once where it has room, and otherwise through the descriptor, where the
+/// Bytes go to the tailnet at once where it has room, and otherwise through a descriptor, where the
 /// library waits for room.
 impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -101,11 +124,11 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let taken = ffi::conn_write(self.claim.0, bufs, self.streamed);
+        let taken = ffi::conn_write(self.claim.id, bufs, self.streamed);
         if taken > 0 {
             return Poll::Ready(Ok(taken));
         }
-        let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        let n = ready!(self.stream()?.poll_write_vectored(cx, bufs))?;
         self.streamed += n as u64;
         Poll::Ready(Ok(n))
     }
@@ -114,11 +137,18 @@ impl AsyncWrite for Conn {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// Nothing waits on this side of the library.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if let Some(stream) = &mut self.stream {
+            return Pin::new(stream).poll_shutdown(cx);
+        }
+        if !std::mem::replace(&mut self.ended, true) {
+            ffi::conn_shutdown(self.claim.id);
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -11,10 +11,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::catch_unwind;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, ReadBuf};
 
 use super::error::Error;
 
@@ -298,23 +300,11 @@ pub(super) fn error_of(kind: c_int, reason: String, login_url: String) -> Error 
 
 /// A connection as the library hands it over.
 pub(super) struct Accepted {
-    // Fields drop in this order: the descriptor closes before the library forgets the connection.
-    pub(super) fd: OwnedFd,
     pub(super) claim: Claim,
     pub(super) remote: String,
     pub(super) local: String,
     /// JSON; empty for a dialled connection.
     pub(super) identity: String,
-}
-
-/// The library's memory of a connection, released when dropped.
-#[derive(Debug)]
-pub(super) struct Claim(pub(super) u64);
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        conn_release(self.0, false);
-    }
 }
 
 /// Memory that the library fills with one connection, kept from call to call: it is 16 KiB.
@@ -344,9 +334,7 @@ impl AcceptSlot {
         // SAFETY: `new` initialised every byte.
         let filled = unsafe { self.0.assume_init_ref() };
         Accepted {
-            // SAFETY: the library has just made this descriptor and gives it away.
-            fd: unsafe { OwnedFd::from_raw_fd(filled.fd) },
-            claim: Claim(filled.id),
+            claim: Claim { id: filled.id, ready: None },
             remote: c_text(&filled.remote),
             local: c_text(&filled.local),
             identity: c_text(&filled.identity),
@@ -360,13 +348,139 @@ pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
 }
 
-/// Hands bytes to the tailnet past the descriptor and says how many were taken: none where the way is not
-/// free, and none unless the first `after` bytes, those ever written to the descriptor, have been passed on.
+/// Hands bytes to the tailnet and says how many were taken: none where the way is not free, and none unless
+/// the first `after` bytes, those ever written to the descriptor, have been passed on.
 pub(super) fn conn_write(id: u64, bufs: &[IoSlice<'_>], after: u64) -> usize {
     let count = bufs.len().min(PARTS_MAX) as c_int;
     // SAFETY: an IoSlice is an iovec by its contract, on every Unix; the bytes are borrowed for the
     // call, which copies what it takes.
     unsafe { sys::tailscale_conn_write(id, bufs.as_ptr().cast(), count, after) }
+}
+
+/// A descriptor for what [`conn_write`] does not take and, of a connection that is not watched, for what
+/// is read. The library gives one once.
+pub(super) fn conn_descriptor(id: u64) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers; an unknown id answers -1.
+    match unsafe { sys::tailscale_conn_descriptor(id) } {
+        ..0 => Err(io::ErrorKind::ConnectionReset.into()),
+        // SAFETY: the library has just made this descriptor and gives it away.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+/// Ends our side of a connection that has no descriptor.
+pub(super) fn conn_shutdown(id: u64) {
+    // SAFETY: plain numbers; an unknown id is ignored.
+    unsafe { sys::tailscale_conn_shutdown(id) };
+}
+
+/// Wakes the task that reads a connection. Shared with the library, until the connection is released.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// There may be something to read.
+    now: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Ready {
+    /// Ready once there may be something to read, which the caller then has to find out.
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.now.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        drop(waker);
+        // It may have turned before the waker was there.
+        if self.now.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn set(&self) {
+        self.now.store(true, Ordering::Release);
+    }
+
+    fn wake(&self) {
+        self.set();
+        // By reference, under the lock: nothing is dropped here, in a thread of the library's.
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Called by the library, from any thread, with locks of the connection held.
+extern "C" fn ready(context: *mut c_void) {
+    // Nothing may unwind into Go.
+    let _ = catch_unwind(|| {
+        // SAFETY: the library calls this until the connection is released, and the claim that has
+        // the value keeps it until then.
+        unsafe { &*context.cast::<Ready>() }.wake();
+    });
+}
+
+/// A connection in the library's memory, released when dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) id: u64,
+    /// Of a connection that is watched, for as long as the library may call.
+    ready: Option<Arc<Ready>>,
+}
+
+impl Claim {
+    /// Has the connection, from which nothing has been read, read by [`poll_read`](Claim::poll_read); false:
+    /// its descriptor has to do. To be called once.
+    pub(super) fn watch(&mut self) -> bool {
+        let ready = Arc::new(Ready { now: AtomicBool::new(true), waker: Mutex::new(None) });
+        let context = Arc::as_ptr(&ready).cast_mut().cast();
+        self.ready = Some(ready);
+        // SAFETY: the context lives until this claim has released the connection, and the library calls no
+        // longer than that.
+        let watched = unsafe { sys::tailscale_conn_watch(self.id, Some(self::ready), context) } != 0;
+        if !watched {
+            self.ready = None; // the library has kept nothing
+        }
+        watched
+    }
+
+    /// Reads what there is of a connection that is watched.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(ready) = &self.ready else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(ready.poll(cx));
+            let mut more = 0;
+            // SAFETY: nothing is taken out of the room that was not written to it.
+            let room = unsafe { buf.unfilled_mut() };
+            // SAFETY: the memory is writable for the length given, and borrowed for the call.
+            let n = unsafe {
+                sys::tailscale_conn_read(self.id, room.as_mut_ptr().cast(), room.len(), &raw mut more)
+            };
+            if n == -(libc::EAGAIN as isize) {
+                continue;
+            }
+            if n <= 0 || more != 0 {
+                ready.set();
+            }
+            let Ok(n) = usize::try_from(n) else {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            };
+            // SAFETY: the library has written so many bytes.
+            unsafe { buf.assume_init(n) };
+            buf.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        conn_release(self.id, false);
+    }
 }
 
 /// Whether the peer has left, though bytes of it may be unread.

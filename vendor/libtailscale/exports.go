@@ -7,6 +7,7 @@ package main
 // #include <sys/uio.h>
 // #include "tailscale.h"
 // void ts_call_log(void *callback, void *context, const char *line, size_t len);
+// void ts_call_ready(void *callback, void *context);
 // void ts_fail(tailscale sd, int kind, const char *text, size_t len);
 import "C"
 
@@ -406,14 +407,14 @@ func nodeAdvertiseService(sd, on C.int) C.int {
 }
 
 //export nodeDial
-func nodeDial(sd C.int, network, addr *C.char, fdOut *C.int, idOut *C.uint64_t, remote, local *C.char) C.int {
+func nodeDial(sd C.int, network, addr *C.char, idOut *C.uint64_t, remote, local *C.char) C.int {
 	net, to := C.GoString(network), C.GoString(addr)
 	return try(sd, func(h *handle) error {
-		conn, fd, err := h.Dial(net, to)
+		conn, err := h.Dial(net, to)
 		if err != nil {
 			return err
 		}
-		*fdOut, *idOut = C.int(fd), C.uint64_t(conn.ID)
+		*idOut = C.uint64_t(conn.ID)
 		putAddrs(conn, remote, local)
 		return nil
 	})
@@ -435,12 +436,25 @@ func putAddrs(conn *node.Conn, remote, local *C.char) {
 }
 
 //export connPlain
-func connPlain(id C.uint64_t, fd C.int) C.int {
-	if !node.ClaimPlain(uint64(id), int(fd)) {
+func connPlain(id C.uint64_t) C.int {
+	fd, err := node.ClaimPlain(uint64(id))
+	if err != nil {
 		return -1
 	}
-	return 0
+	return C.int(fd)
 }
+
+//export connDescriptor
+func connDescriptor(id C.uint64_t) C.int {
+	fd, err := node.Descriptor(uint64(id))
+	if err != nil {
+		return -1
+	}
+	return C.int(fd)
+}
+
+//export connShutdown
+func connShutdown(id C.uint64_t) { node.Shutdown(uint64(id)) }
 
 //export connRemote
 func connRemote(fd C.int, buf *C.char, size C.size_t) C.int {
@@ -474,6 +488,33 @@ func connWrite(id C.uint64_t, parts *C.struct_iovec, count C.int, after C.uint64
 		slices = append(slices, unsafe.Slice((*byte)(part.iov_base), int(part.iov_len)))
 	}
 	return C.size_t(node.WriteDirect(uint64(id), slices, uint64(after)))
+}
+
+//export connWatch
+func connWatch(id C.uint64_t, callback, ctx unsafe.Pointer) C.int {
+	if node.Watch(uint64(id), func() { C.ts_call_ready(callback, ctx) }) {
+		return 1
+	}
+	return 0
+}
+
+//export connRead
+func connRead(id C.uint64_t, buf unsafe.Pointer, size C.size_t, more *C.int) C.ssize_t {
+	n, rest, none := node.ReadDirect(uint64(id), unsafe.Slice((*byte)(buf), int(size)))
+	*more = 0
+	if rest {
+		*more = 1
+	}
+	if n > 0 {
+		return C.ssize_t(n)
+	}
+	switch none {
+	case node.ReadNothing:
+		return -C.ssize_t(syscall.EAGAIN)
+	case node.ReadReset:
+		return -C.ssize_t(syscall.ECONNRESET)
+	}
+	return 0
 }
 
 //export connRelease

@@ -96,71 +96,52 @@ int tailscale_listen(tailscale sd, const char *network, const char *addr, tailsc
 	return err ? err : make_blocking(*listener_out);
 }
 
-/* Receives one connection: its descriptor and its id. 0, EAGAIN or EBADF. */
-static int receive(tailscale_listener listener, int *fd, uint64_t *id) {
+/* Receives the id of one connection. 0, EAGAIN or EBADF. */
+static int receive(tailscale_listener listener, uint64_t *id) {
 	unsigned char text[8];
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} ctl;
-	int flags = 0;
-#ifdef MSG_CMSG_CLOEXEC
-	flags = MSG_CMSG_CLOEXEC;
-#endif
-	for (;;) {
-		struct iovec iov = {.iov_base = text, .iov_len = sizeof text};
-		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof ctl.buf};
-		ssize_t n = recvmsg(listener, &msg, flags);
-		if (n < 0) {
-			/* With no descriptor free the connection is lost (its peer sees a
-			 * reset), but not the listener. */
-			if (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == EMSGSIZE)
-				continue;
-			return errno == EAGAIN || errno == EWOULDBLOCK ? EAGAIN : EBADF;
-		}
-		if (n == 0)
-			return EBADF;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		if (n != (ssize_t)sizeof text || c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue; /* lost likewise */
-		memcpy(fd, CMSG_DATA(c), sizeof *fd);
-		fcntl(*fd, F_SETFD, FD_CLOEXEC); /* for systems without MSG_CMSG_CLOEXEC */
-		*id = 0;
-		for (int i = 7; i >= 0; i--)
-			*id = *id << 8 | text[i];
-		return 0;
-	}
+	ssize_t n;
+	do
+		n = recv(listener, text, sizeof text, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return EAGAIN;
+	if (n != (ssize_t)sizeof text) /* they are written as one */
+		return EBADF;
+	*id = 0;
+	for (int i = 7; i >= 0; i--)
+		*id = *id << 8 | text[i];
+	return 0;
 }
 
 int tailscale_accept_peer(tailscale_listener listener, struct tailscale_accepted *out) {
 	for (;;) {
-		int err = receive(listener, &out->fd, &out->id);
+		int err = receive(listener, &out->id);
 		if (err)
 			return err;
 		if (connClaim(out->id, out->remote, out->local, out->identity) == 0)
 			return 0;
-		close(out->fd); /* the peer broke it while it waited */
+		/* The peer broke it while it waited. */
 	}
 }
 
 int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out) {
 	out->identity[0] = 0;
-	return nodeDial(sd, MUT(network), MUT(addr), &out->fd, &out->id, out->remote, out->local);
+	return nodeDial(sd, MUT(network), MUT(addr), &out->id, out->remote, out->local);
 }
 
 int tailscale_accept(tailscale_listener listener, tailscale_conn *conn_out) {
 	for (;;) {
 		uint64_t id;
-		int err = receive(listener, conn_out, &id);
+		int err = receive(listener, &id);
 		if (err == EAGAIN) {
 			errno = EAGAIN;
 			return -1;
 		}
 		if (err)
 			return err;
-		if (connPlain(id, *conn_out) == 0)
+		/* One that can't be had is lost, as when no descriptor is free, but not the listener. */
+		if ((*conn_out = connPlain(id)) >= 0)
 			return make_blocking(*conn_out);
-		close(*conn_out);
 	}
 }
 
@@ -169,9 +150,9 @@ int tailscale_dial(tailscale sd, const char *network, const char *addr, tailscal
 	int err = tailscale_dial_peer(sd, network, addr, &out);
 	if (err)
 		return err;
-	*conn_out = out.fd;
-	tailscale_conn_release(out.id, 0);
-	return make_blocking(out.fd);
+	*conn_out = connDescriptor(out.id);
+	tailscale_conn_release(out.id, *conn_out < 0);
+	return *conn_out < 0 ? -1 : make_blocking(*conn_out);
 }
 
 int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, char *buf, size_t buflen) {
@@ -179,6 +160,13 @@ int tailscale_getremoteaddr(tailscale_listener listener, tailscale_conn conn, ch
 	return connRemote(conn, buf, buflen);
 }
 
+int tailscale_conn_watch(uint64_t id, tailscale_ready_fn ready, void *context) {
+	return connWatch(id, (void *)ready, context);
+}
+void ts_call_ready(void *callback, void *context) { ((tailscale_ready_fn)callback)(context); }
+int tailscale_conn_descriptor(uint64_t id) { return connDescriptor(id); }
+void tailscale_conn_shutdown(uint64_t id) { connShutdown(id); }
+ssize_t tailscale_conn_read(uint64_t id, void *buf, size_t len, int *more) { return connRead(id, buf, len, more); }
 size_t tailscale_conn_write(uint64_t id, const struct iovec *parts, int count, uint64_t after) {
 	return connWrite(id, (struct iovec *)parts, count, after);
 }

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #ifdef __cplusplus
@@ -140,7 +141,6 @@ extern int tailscale_status(tailscale sd, char *buf, size_t buflen);
 
 /* A connection together with who is speaking. */
 struct tailscale_accepted {
-	tailscale_conn fd;               /* non-blocking, close-on-exec */
 	uint64_t id;                     /* for tailscale_conn_*; never reused */
 	char remote[TAILSCALE_ADDR_MAX]; /* the peer's "ip:port" in the tailnet */
 	char local[TAILSCALE_ADDR_MAX];  /* ours */
@@ -150,25 +150,42 @@ struct tailscale_accepted {
 
 /* Accepts a connection with its identity in one call. A connection whose peer
  * can't be told never comes out. EBADF: the listener has ended. EAGAIN: none
- * waits and the listener was made non-blocking. Each connection must be
- * released once its descriptor is closed. */
+ * waits and the listener was made non-blocking. Each connection must be released. */
 extern int tailscale_accept_peer(tailscale_listener listener, struct tailscale_accepted *out);
-/* As tailscale_dial, with a non-blocking descriptor; identity stays empty. */
+/* As tailscale_dial; identity stays empty. */
 extern int tailscale_dial_peer(tailscale sd, const char *network, const char *addr, struct tailscale_accepted *out);
 
-/* Hands bytes to the tailnet in the calling thread, past the descriptor, and
- * returns how many were taken: none where the way is not free, or if they are many
- * (more than 8 KiB). 0: use the descriptor. after: how many
- * bytes were ever written to the descriptor; none are taken until those have been
- * passed on, so that none are overtaken. One thread at a time may write. */
+/* What follows is for those. They are read and written past any descriptor, in the
+ * calling thread and without waiting, where that is possible, and otherwise by one.
+ * One thread at a time may read, and one may write. */
+
+/* Says that a connection is read by tailscale_conn_read: ready is called with
+ * context, on a thread that must not wait, whenever there is something to read after
+ * there was nothing, until tailscale_conn_release returns. To be called once, before
+ * anything is read. 0: this connection has to be read by its descriptor. */
+typedef void (*tailscale_ready_fn)(void *context);
+extern int tailscale_conn_watch(uint64_t id, tailscale_ready_fn ready, void *context);
+/* Reads what there is into len > 0 bytes: how many came, and whether there are more;
+ * 0 at the end, -EAGAIN for nothing yet, -ECONNRESET. */
+extern ssize_t tailscale_conn_read(uint64_t id, void *buf, size_t len, int *more);
+/* Takes bytes for the peer and returns how many: none where the way is not free, or
+ * if they are many (more than 8 KiB); write them to the descriptor then. after: how
+ * many bytes were ever written to it; none are taken until those have been passed
+ * on, so that none are overtaken. */
 extern size_t tailscale_conn_write(uint64_t id, const struct iovec *parts, int count, uint64_t after);
+/* A non-blocking, close-on-exec descriptor for a connection that has none, for
+ * writing and, unless that is watched, for reading. From then on its shutdown and its
+ * close end the connection. -1: the connection is broken, or no descriptor is free. */
+extern tailscale_conn tailscale_conn_descriptor(uint64_t id);
+/* Ends our side of a connection without a descriptor. */
+extern void tailscale_conn_shutdown(uint64_t id);
 /* 1 if the connection was broken (reset) rather than ended, else 0. Ask when
  * read returns 0: a socketpair can't carry a reset everywhere. */
 extern int tailscale_conn_was_reset(uint64_t id);
 /* 1 if the peer has ended or broken its side, though bytes of it may still be
  * unread, else 0. For a program that does not read for the time being. */
 extern int tailscale_conn_peer_left(uint64_t id);
-/* Forgets a connection whose descriptor is closed. With abort, the peer sees a
+/* Forgets a connection, whose descriptor is closed if it had one. With abort, the peer sees a
  * reset; otherwise it gets what was written and then the end. */
 extern void tailscale_conn_release(uint64_t id, int abort);
 /* Breaks a connection that is in use: reading and writing fail from now on, the

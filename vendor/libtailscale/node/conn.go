@@ -11,13 +11,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// A Conn is one tailnet connection whose other half is a descriptor that the
-// host program holds. Each direction ends on its own; a reset on either side
-// ends both and reaches the other side as a reset.
+// A Conn is one tailnet connection. The host program reads and writes it in its own
+// threads, see ReadDirect and WriteDirect, or by a descriptor, see Descriptor. Each
+// direction ends on its own; a reset on either side ends both and reaches the other
+// side as a reset.
 type Conn struct {
 	ID       uint64 // names the connection for the host program; never reused
 	Remote   netip.AddrPort
@@ -27,13 +29,17 @@ type Conn struct {
 	node     *Node
 	listener *listener // nil for a dialled connection
 	net      tailnetConn
-	endpoint tcpip.Endpoint           // behind net, for WriteDirect; nil: not to be written to
+	endpoint tcpip.Endpoint           // behind net; nil: only by descriptor
 	outgoing chan *stack.PacketBuffer // where its packets wait for WireGuard
-	pair     *os.File
+	reader   reader
 	passed   atomic.Uint64 // bytes that have come through pair and that net has taken
 	reset    atomic.Bool   // either side broke the connection
 	ended    atomic.Int32  // directions that have come to their end
 	closing  sync.Once
+
+	mu     sync.Mutex
+	pair   *os.File // the other end of the descriptor; nil: there is none
+	closed bool     // and there will be none
 
 	// Guarded by conns.mu.
 	claimed  bool   // the host program has taken the connection
@@ -50,42 +56,47 @@ type tailnetConn interface {
 
 var lastID atomic.Uint64
 
-// newConn joins c to a fresh descriptor, which it returns.
-func newConn(n *Node, c net.Conn) (conn *Conn, fd int, err error) {
+func newConn(n *Node, c net.Conn) (*Conn, error) {
 	tcp, ok := c.(tailnetConn)
 	if !ok {
-		return nil, -1, fmt.Errorf("a %T can't be half-closed", c)
+		return nil, fmt.Errorf("a %T can't be half-closed", c)
 	}
-	pair, fd, err := socketpair()
-	if err != nil {
-		return nil, -1, err
-	}
-	conn = &Conn{ID: lastID.Add(1), node: n, net: tcp, pair: pair}
+	conn := &Conn{ID: lastID.Add(1), node: n, net: tcp}
 	if outgoing := n.outgoing.Load(); outgoing != nil && *outgoing != nil {
 		conn.outgoing, conn.endpoint = *outgoing, endpointOf(c)
 	}
-	return conn, fd, nil
+	return conn, nil
 }
 
-// start makes the connection known and copies both ways until both have ended.
-// On failure the descriptors of the tailnet side are the caller's to close.
-func (c *Conn) start() error {
-	if !remember(c) {
-		c.pair.Close()
-		return errClosed()
+// Descriptor joins a connection that the host program has claimed to a fresh
+// non-blocking descriptor, for what it writes and, unless it reads by ReadDirect,
+// for what it reads. The connection ends when that is closed.
+func Descriptor(id uint64) (fd int, err error) {
+	c := find(id)
+	if c == nil {
+		return -1, errClosed()
 	}
-	var left atomic.Int32
-	left.Store(2)
-	direction := func(run func()) {
-		run()
-		if left.Add(-1) == 0 {
-			c.end()
-			forget(c)
-		}
+	ours, fd, err := socketpair()
+	if err != nil {
+		return -1, err
 	}
-	go direction(c.fromTailnet)
-	go direction(c.toTailnet)
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.pair != nil {
+		ours.Close()
+		unix.Close(fd)
+		return -1, errClosed()
+	}
+	c.pair = ours
+	if !c.reader.isDirect() {
+		go c.fromTailnet()
+	}
+	go func() {
+		c.toTailnet()
+		c.end()
+		forget(c)
+	}()
+	return fd, nil
 }
 
 // Abort breaks the connection at once: the peer sees a reset, and so does the
@@ -102,8 +113,37 @@ func (c *Conn) end() {
 			c.node.lastReset.Store(time.Now().UnixNano())
 		}
 		c.net.Close()
-		c.pair.Close()
+		c.mu.Lock()
+		c.closed = true
+		pair := c.pair
+		c.mu.Unlock()
+		if pair == nil {
+			forget(c)
+			return
+		}
+		pair.Close()
 	})
+}
+
+// descriptor returns the other end of the descriptor, if there is one.
+func (c *Conn) descriptor() *os.File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pair
+}
+
+// Shutdown ends our side of a connection that has no descriptor.
+func Shutdown(id uint64) {
+	if c := find(id); c != nil {
+		// Netstack may wait for room among its packets, which the caller must not.
+		go func() {
+			if c.net.CloseWrite() != nil {
+				c.Abort()
+				return
+			}
+			c.directionEnded()
+		}()
+	}
 }
 
 func (c *Conn) fromTailnet() {
@@ -120,8 +160,7 @@ func (c *Conn) fromTailnet() {
 
 func (c *Conn) toTailnet() {
 	readErr, writeErr := pump(counted{c.net, &c.passed}, c.pair)
-	// A listener that is closed drops what nobody has accepted.
-	if writeErr != nil || !errors.Is(readErr, io.EOF) || !claimed(c) || c.net.CloseWrite() != nil {
+	if writeErr != nil || !errors.Is(readErr, io.EOF) || c.net.CloseWrite() != nil {
 		c.Abort()
 		return
 	}
@@ -129,7 +168,6 @@ func (c *Conn) toTailnet() {
 	// The host program's shutdown of one direction and its close look the same
 	// to a reader, so wait for the second.
 	awaitHangup(c.pair)
-	c.end()
 }
 
 func (c *Conn) directionEnded() {
@@ -147,5 +185,6 @@ type counted struct {
 func (w counted) Write(b []byte) (int, error) {
 	n, err := w.Writer.Write(b)
 	w.n.Add(uint64(n))
+	moved(n)
 	return n, err
 }

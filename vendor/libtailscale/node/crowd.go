@@ -60,6 +60,33 @@ func (g *gathering) shrank(now int) {
 	g.adapt(g.room)
 }
 
+// A transfer leaves behind what it had at its largest, too, which Go would keep
+// for minutes.
+const (
+	much = 64 << 20 // bytes; what less has left behind is not worth a collection
+	calm = 1 << 20  // bytes within the time of dispersal, at most, once it is over
+)
+
+// transfers notices when one is over.
+var transfers struct {
+	moved    atomic.Int64 // bytes, since what was left behind was given back
+	watching atomic.Bool
+}
+
+// moved is told of bytes that have passed.
+func moved(n int) {
+	if transfers.moved.Add(int64(n)) > much && transfers.watching.CompareAndSwap(false, true) {
+		go func() {
+			for before := int64(0); transfers.moved.Load()-before > calm; time.Sleep(dispersal) {
+				before = transfers.moved.Load()
+			}
+			debug.FreeOSMemory()
+			transfers.moved.Store(0)
+			transfers.watching.Store(false)
+		}()
+	}
+}
+
 // memory is the limit of the Go half.
 var memory memoryLimit
 

@@ -5,46 +5,44 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // dialTimeout leaves room for a tailnet peer that is asleep.
 const dialTimeout = 30 * time.Second
 
 // Dial connects to addr ("name:port" or "ip:port") on the tailnet and returns
-// the connection's descriptor. The caller must release the connection.
-func (n *Node) Dial(network, addr string) (conn *Conn, fd int, err error) {
+// the connection, which the caller must release.
+func (n *Node) Dial(network, addr string) (*Conn, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
 	default:
-		return nil, -1, errf(KindOther, "dial network %q: only tcp, tcp4 and tcp6", network)
+		return nil, errf(KindOther, "dial network %q: only tcp, tcp4 and tcp6", network)
 	}
 	if err := n.Start(); err != nil {
-		return nil, -1, err
+		return nil, err
 	}
 	server, err := n.running()
 	if err != nil {
-		return nil, -1, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, dialTimeout)
 	defer cancel()
 	c, err := server.Dial(ctx, network, addr)
 	if err != nil {
-		return nil, -1, errf(KindOther, "dial %s: %v", addr, err)
+		return nil, errf(KindOther, "dial %s: %v", addr, err)
 	}
-	if conn, fd, err = newConn(n, c); err != nil {
+	conn, err := newConn(n, c)
+	if err != nil {
 		c.Close()
-		return nil, -1, err
+		return nil, err
 	}
 	conn.Remote, conn.Local = addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
 	conn.claimed = true
-	if err := conn.start(); err != nil {
-		unix.Close(fd)
+	if !remember(conn) {
 		c.Close()
-		return nil, -1, err
+		return nil, errClosed()
 	}
-	return conn, fd, nil
+	return conn, nil
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

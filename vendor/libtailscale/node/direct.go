@@ -2,10 +2,16 @@ package node
 
 import (
 	"io"
+	"net"
 	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 	"tailscale.com/tsnet"
 )
 
@@ -33,7 +39,129 @@ func WriteDirect(id uint64, parts [][]byte, after uint64) int {
 	}
 	// Any failure shows again, and in full, when the descriptor is used.
 	n, _ := c.endpoint.Write(payload, tcpip.WriteOptions{})
+	moved(int(n))
 	return int(n)
+}
+
+// reader is a host program that reads past the descriptor, if it does.
+type reader struct {
+	mu     sync.Mutex
+	wake   func() // nil: it does not, or no more
+	entry  gwaiter.Entry
+	hungry atomic.Bool // has found nothing to read, and wants to be woken
+	ended  atomic.Bool // has come to the peer's end
+}
+
+func (r *reader) notify() {
+	if r.hungry.CompareAndSwap(true, false) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.wake != nil {
+			r.wake()
+		}
+	}
+}
+
+// stop returns once nobody is woken any more.
+func (r *reader) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake = nil
+}
+
+func (r *reader) isDirect() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wake != nil
+}
+
+// Watch has wake called, by a thread that must not wait, whenever ReadDirect has
+// something for the host program after it had nothing; not after Release. To be
+// called once, before anything is read. False: this connection, none of netstack's,
+// has to be read by its descriptor.
+func Watch(id uint64, wake func()) bool {
+	c := find(id)
+	if c == nil {
+		return true // ReadDirect will say so
+	}
+	queue := queueOf(c.net)
+	if c.endpoint == nil || queue == nil {
+		return false
+	}
+	c.reader.mu.Lock()
+	c.reader.wake = wake
+	c.reader.mu.Unlock()
+	c.reader.entry.Init(&c.reader, gwaiter.ReadableEvents|gwaiter.EventHUp|gwaiter.EventErr)
+	queue.EventRegister(&c.reader.entry)
+	return true
+}
+
+// NotifyEvent is called by netstack, with locks of the connection held.
+func (r *reader) NotifyEvent(gwaiter.EventMask) { r.notify() }
+
+// Read is how ReadDirect went where it took nothing.
+type Read int
+
+const (
+	ReadNothing Read = iota // for now; the host program is woken once there is something
+	ReadEnd                 // the peer has ended its side
+	ReadReset               // the connection is broken
+)
+
+// ReadDirect takes what netstack has from the peer, in the calling thread, and
+// says whether there is more. One thread at a time may read.
+//
+// As a read may confirm what it took, its packets go where those of WriteDirect go.
+func ReadDirect(id uint64, into []byte) (n int, more bool, none Read) {
+	c := find(id)
+	if c == nil || c.reset.Load() {
+		return 0, false, ReadReset
+	}
+	r := &c.reader
+	if r.ended.Load() {
+		return 0, false, ReadEnd
+	}
+	if 2*len(c.outgoing) > cap(c.outgoing) {
+		r.hungry.Store(true)
+		time.AfterFunc(time.Millisecond, r.notify)
+		return 0, false, ReadNothing
+	}
+	for {
+		w := tcpip.SliceWriter(into)
+		result, err := c.endpoint.Read(&w, tcpip.ReadOptions{})
+		switch err.(type) {
+		case nil:
+			c.endpoint.ModerateRecvBuf(result.Count)
+			moved(result.Count)
+			if result.Count == len(into) {
+				return result.Count, true, 0
+			}
+			r.hungry.Store(true)
+			more := c.endpoint.Readiness(gwaiter.ReadableEvents) != 0
+			return result.Count, more, 0
+		case *tcpip.ErrWouldBlock:
+			if r.hungry.Swap(true) {
+				return 0, false, ReadNothing
+			}
+		case *tcpip.ErrClosedForReceive:
+			r.ended.Store(true)
+			c.directionEnded()
+			return 0, false, ReadEnd
+		default:
+			c.Abort()
+			return 0, false, ReadReset
+		}
+	}
+}
+
+// queueOf returns whom netstack tells of changes of a connection; nil if it is none of
+// netstack's.
+func queueOf(c net.Conn) *gwaiter.Queue {
+	if gvisor, ok := c.(*gonet.TCPConn); ok {
+		queue, _ := private(gvisor, "wq").(*gwaiter.Queue)
+		return queue
+	}
+	return nil
 }
 
 // gathered reads several slices as one.

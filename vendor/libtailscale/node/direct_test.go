@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 )
 
 // Bytes go past the descriptor or through it, as there is room, and arrive as
@@ -113,5 +114,71 @@ func TestDirectWritesNeedAFreeWay(t *testing.T) {
 	far.conn.outgoing = free
 	if n := WriteDirect(far.conn.ID, [][]byte{make([]byte, directMost), {1}}, 0); n != 0 {
 		t.Errorf("%d bytes were taken at once", n)
+	}
+}
+
+// Whoever has found nothing is woken by the next byte, by the end and by a reset, and
+// never after it has let go.
+func TestDirectReadsAreWoken(t *testing.T) {
+	p := newPair(t)
+	for _, c := range []struct {
+		what string
+		do   func(near end)
+		none Read
+	}{
+		{"a byte", func(near end) { near.Write([]byte{1}) }, ReadNothing},
+		{"the end", func(near end) { must(t, near.closeWrite()) }, ReadEnd},
+		{"a reset", func(near end) { near.abort() }, ReadReset},
+	} {
+		near, far := p.connect()
+		buf := make([]byte, 8)
+		if n, _, none := ReadDirect(far.conn.ID, buf); n != 0 || none != ReadNothing {
+			t.Fatalf("before %s: %d bytes, %v", c.what, n, none)
+		}
+		for range len(far.ready) {
+			<-far.ready
+		}
+		c.do(near)
+		<-far.ready
+		eventually(t, c.what, func() bool {
+			n, _, none := ReadDirect(far.conn.ID, buf)
+			return n == 1 && c.none == ReadNothing || n == 0 && none == c.none && none != ReadNothing
+		})
+		far.close()
+		near.close()
+		for range len(far.ready) {
+			<-far.ready
+		}
+		far.conn.reader.hungry.Store(true)
+		if far.conn.reader.notify(); len(far.ready) != 0 {
+			t.Errorf("woken by %s after it had let go", c.what)
+		}
+	}
+}
+
+// A read may confirm what it took, which must not wait either.
+func TestDirectReadsNeedAFreeWay(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	_, err := near.Write([]byte("now"))
+	must(t, err)
+	eventually(t, "the bytes are there", func() bool { return far.conn.endpoint.Readiness(gwaiter.ReadableEvents) != 0 })
+	free := far.conn.outgoing
+	full := make(chan *stack.PacketBuffer, 1)
+	full <- nil
+	far.conn.outgoing = full
+	buf := make([]byte, 8)
+	if n, _, none := ReadDirect(far.conn.ID, buf); n != 0 || none != ReadNothing {
+		t.Errorf("%d bytes, %v, though the queue is full", n, none)
+	}
+	<-far.ready // by and by, though nothing comes any more
+	far.conn.outgoing = free
+	if n, more, _ := ReadDirect(far.conn.ID, buf[:2]); n != 2 || !more {
+		t.Errorf("%d bytes and more: %v, of 3", n, more)
+	}
+	if n, more, _ := ReadDirect(far.conn.ID, buf); n != 1 || more {
+		t.Errorf("%d bytes and more: %v, of 1", n, more)
 	}
 }

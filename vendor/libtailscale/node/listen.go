@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -41,9 +41,9 @@ type listenerSet struct {
 }
 
 // Listen announces a TCP port on the node's own tailnet addresses and returns
-// a descriptor that turns readable when a connection waits. Every message on
-// it carries one connection's descriptor and, in eight bytes little-endian,
-// its id (see Claim). Closing the descriptor ends the listener.
+// a descriptor that turns readable when a connection waits. Every eight bytes on
+// it, little-endian, are one connection's id (see Claim). Closing the descriptor
+// ends the listener.
 //
 // network is tcp, tcp4 or tcp6; addr is ":port" or "ip:port" with an address
 // of the node.
@@ -71,6 +71,7 @@ func (n *Node) Listen(network, addr string) (fd int, err error) {
 		ours.Read(make([]byte, 1)) // returns when the host program closes its end
 		n.listeners.remove(ln)
 		ours.Close()
+		ln.drop()
 	}()
 	return theirs, nil
 }
@@ -145,38 +146,19 @@ func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	conn, fd, err := newConn(l.node, c)
+	conn, err := newConn(l.node, c)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
 	conn.Remote, conn.Local, conn.Identity, conn.listener = src, dst, identity, l
-	if err := conn.start(); err != nil {
-		return err
+	if !remember(conn) {
+		return errClosed()
 	}
-	if err := sendFD(l.handover, fd, conn.ID); err != nil {
+	if _, err := l.handover.Write(binary.LittleEndian.AppendUint64(nil, conn.ID)); err != nil {
 		conn.Abort()
 		return fmt.Errorf("the listener is closed: %w", err)
 	}
 	return nil
-}
-
-// sendFD passes fd and the id of its connection through a stream socket.
-func sendFD(over *os.File, fd int, id uint64) error {
-	raw, err := over.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var msg [8]byte
-	for i := range msg {
-		msg[i] = byte(id >> (8 * i))
-	}
-	var sent error
-	err = raw.Write(func(s uintptr) bool {
-		sent = unix.Sendmsg(int(s), msg[:], unix.UnixRights(fd), nil, 0)
-		return !errors.Is(sent, unix.EAGAIN)
-	})
-	return errors.Join(err, sent)
 }
 
 func parseListen(network, addr string) (key listenKey, err error) {

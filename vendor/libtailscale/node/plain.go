@@ -18,18 +18,23 @@ type plainConn struct {
 
 var plain sync.Map // descriptor number → plainConn
 
-// ClaimPlain claims the connection with this id and keeps it findable by its
-// descriptor until it ends; nothing needs to be released. It reports false for
-// a connection that was broken while it waited.
-func ClaimPlain(id uint64, fd int) bool {
+// ClaimPlain claims the connection with this id, returns its descriptor and keeps
+// it findable by that until it ends; nothing needs to be released. It fails for a
+// connection that was broken while it waited, and breaks one that can't be had.
+func ClaimPlain(id uint64) (fd int, err error) {
 	conn := Claim(id)
 	if conn == nil {
-		return false
+		return -1, errClosed()
+	}
+	if fd, err = Descriptor(id); err != nil {
+		Release(id, true)
+		return -1, err
 	}
 	defer Release(id, false)
 	dev, ino, err := socketID(fd)
 	if err != nil {
-		return false
+		unix.Close(fd)
+		return -1, err
 	}
 	entry := plainConn{conn, dev, ino}
 	conns.mu.Lock()
@@ -38,7 +43,7 @@ func ClaimPlain(id uint64, fd int) bool {
 		plain.Store(fd, entry)
 		conn.after = func() { plain.CompareAndDelete(fd, entry) }
 	}
-	return true
+	return fd, nil
 }
 
 // RemoteOf returns the peer's address for the descriptor of an open connection.

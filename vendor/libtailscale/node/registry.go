@@ -1,6 +1,9 @@
 package node
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // conns holds every connection until it is over, the host program has let go of
 // it, and the peer has everything; see departures. One lock covers all its
@@ -10,7 +13,7 @@ var conns struct {
 	m  map[uint64]*Conn
 }
 
-// remember adds a connection that is about to copy; false if its node is closed.
+// remember adds a connection; false if its node is closed.
 func remember(c *Conn) bool {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
@@ -28,7 +31,7 @@ func remember(c *Conn) bool {
 	return true
 }
 
-// forget ends what remember began: nothing is copied any more.
+// forget ends what remember began, once: nothing is copied any more.
 func forget(c *Conn) {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
@@ -62,10 +65,19 @@ func Claim(id uint64) *Conn {
 	return c
 }
 
-func claimed(c *Conn) bool {
+// drop breaks the connections that nobody has accepted, of a listener that is closed.
+func (l *listener) drop() {
+	var all []*Conn
 	conns.mu.Lock()
-	defer conns.mu.Unlock()
-	return c.claimed
+	for _, c := range conns.m {
+		if c.listener == l && !c.claimed {
+			all = append(all, c)
+		}
+	}
+	conns.mu.Unlock()
+	for _, c := range all {
+		c.Abort()
+	}
 }
 
 // full reports whether no more connections may wait.
@@ -96,9 +108,8 @@ func Abort(id uint64) {
 	}
 }
 
-// Release lets go of a claimed connection: the host program closes its
-// descriptor. With abort, the peer sees a reset even if all bytes had been
-// passed on.
+// Release lets go of a claimed connection, whose descriptor is closed if it had
+// one. With abort, the peer sees a reset even if all bytes had been passed on.
 func Release(id uint64, abort bool) {
 	conns.mu.Lock()
 	c := conns.m[id]
@@ -107,8 +118,15 @@ func Release(id uint64, abort bool) {
 		depart(c)
 	}
 	conns.mu.Unlock()
-	if c != nil && abort {
+	if c == nil {
+		return
+	}
+	c.reader.stop()
+	switch {
+	case abort:
 		c.Abort()
+	case c.descriptor() == nil:
+		go c.end() // netstack may wait for room among its packets, which the caller must not
 	}
 }
 
@@ -122,10 +140,15 @@ func abortOpen(n *Node) {
 			all = append(all, c)
 		}
 	}
+	released := func(c *Conn) bool {
+		if pair := c.descriptor(); pair != nil {
+			return hungUp(pair)
+		}
+		return c.released
+	}
+	all = slices.DeleteFunc(all, released)
 	conns.mu.Unlock()
 	for _, c := range all {
-		if !hungUp(c.pair) {
-			c.Abort()
-		}
+		c.Abort()
 	}
 }

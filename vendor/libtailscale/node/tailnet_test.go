@@ -89,15 +89,15 @@ func newPair(t *testing.T) *pair {
 
 // end is one end of a connection as the host program sees it.
 type end struct {
-	*os.File
+	*stream
 	conn *Conn
 }
 
 func (e end) close()            { e.Close(); Release(e.conn.ID, false) }
 func (e end) abort()            { Release(e.conn.ID, true); e.Close() }
-func (e end) closeWrite() error { return closeWrite(e.File) }
+func (e end) closeWrite() error { return e.stream.closeWrite() }
 
-// read reads to the end and reports a reset as the error that it is.
+// readAll reads to the end and reports a reset as the error that it is.
 func (e end) readAll() ([]byte, error) {
 	b, err := io.ReadAll(e)
 	if err == nil && WasReset(e.conn.ID) {
@@ -106,12 +106,104 @@ func (e end) readAll() ([]byte, error) {
 	return b, err
 }
 
+// stream reads and writes a connection as src/tsnet/conn.rs does.
+type stream struct {
+	id    uint64
+	ready chan struct{} // nil: reads by the descriptor
+	file  *os.File      // nil: there is no descriptor
+	wrote uint64        // to the descriptor
+}
+
+// direct reads in its own thread.
+func direct(conn *Conn) end {
+	s := &stream{id: conn.ID, ready: make(chan struct{}, 1)}
+	Watch(s.id, func() {
+		select {
+		case s.ready <- struct{}{}:
+		default:
+		}
+	})
+	return end{s, conn}
+}
+
+// byDescriptor reads by a descriptor.
+func byDescriptor(conn *Conn) (end, error) {
+	e := end{&stream{id: conn.ID}, conn}
+	return e, e.open()
+}
+
+func (s *stream) open() error {
+	if s.file != nil {
+		return nil
+	}
+	fd, err := Descriptor(s.id)
+	if err == nil {
+		s.file = os.NewFile(uintptr(fd), "connection")
+	}
+	return err
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	if s.ready == nil {
+		return s.file.Read(b)
+	}
+	for {
+		n, _, none := ReadDirect(s.id, b)
+		switch {
+		case n > 0:
+			return n, nil
+		case none == ReadEnd:
+			return 0, io.EOF
+		case none == ReadReset:
+			return 0, unix.ECONNRESET
+		}
+		<-s.ready
+	}
+}
+
+func (s *stream) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		taken := 0
+		if s.ready != nil {
+			taken = WriteDirect(s.id, [][]byte{b[n:]}, s.wrote)
+		}
+		if taken == 0 {
+			if err = s.open(); err == nil {
+				taken, err = s.file.Write(b[n:])
+				s.wrote += uint64(taken)
+			}
+		}
+		n += taken
+	}
+	return n, err
+}
+
+// SetWriteDeadline holds for what goes through the descriptor; the rest never waits.
+func (s *stream) SetWriteDeadline(at time.Time) error {
+	return errors.Join(s.open(), s.file.SetWriteDeadline(at))
+}
+
+func (s *stream) closeWrite() error {
+	if s.file == nil {
+		Shutdown(s.id)
+		return nil
+	}
+	return closeWrite(s.file)
+}
+
+func (s *stream) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}
+
 func (p *pair) dial() (end, error) {
-	conn, fd, err := p.client.Dial("tcp", p.addr)
+	conn, err := p.client.Dial("tcp", p.addr)
 	if err != nil {
 		return end{}, err
 	}
-	return end{os.NewFile(uintptr(fd), "near"), conn}, nil
+	return byDescriptor(conn)
 }
 
 func (p *pair) accept() end {
@@ -122,32 +214,11 @@ func (p *pair) accept() end {
 }
 
 func acceptFrom(listener *os.File) (end, error) {
-	raw, err := listener.SyscallConn()
-	if err != nil {
-		return end{}, err
-	}
 	var id [8]byte
-	oob := make([]byte, unix.CmsgSpace(4))
-	var n, oobn int
-	var rerr error
-	if err := raw.Read(func(fd uintptr) bool {
-		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), id[:], oob, 0)
-		return rerr != unix.EAGAIN
-	}); err != nil {
+	if _, err := io.ReadFull(listener, id[:]); err != nil {
 		return end{}, err
 	}
-	if rerr != nil || n == 0 {
-		return end{}, errors.Join(rerr, io.EOF)
-	}
-	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil {
-		return end{}, err
-	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil {
-		return end{}, err
-	}
-	return end{os.NewFile(uintptr(fds[0]), "far"), Claim(binary.LittleEndian.Uint64(id[:]))}, nil
+	return direct(Claim(binary.LittleEndian.Uint64(id[:]))), nil
 }
 
 // connect dials until it gets through. A dial may fail for reasons of the network

@@ -67,7 +67,10 @@ int main(int argc, char **argv) {
 	printf("ready\n");
 	if (!wait_readable(ln) || tailscale_accept_peer(ln, &a))
 		return fail("accept");
-	if (!(fcntl(a.fd, F_GETFD) & FD_CLOEXEC) || !(fcntl(a.fd, F_GETFL) & O_NONBLOCK))
+	int conn = tailscale_conn_descriptor(a.id);
+	if (conn < 0 || tailscale_conn_descriptor(a.id) != -1)
+		return fail("one descriptor for a connection");
+	if (!(fcntl(conn, F_GETFD) & FD_CLOEXEC) || !(fcntl(conn, F_GETFL) & O_NONBLOCK))
 		return fail("the connection's descriptor");
 	printf("%s %s %s\n", a.remote, a.local, a.identity);
 	if (tailscale_whois(ts, a.remote, text, sizeof text) || strcmp(text, a.identity) != 0)
@@ -83,9 +86,9 @@ int main(int argc, char **argv) {
 	if (tailscale_conn_was_reset(a.id))
 		return fail("not reset yet");
 	tailscale_conn_abort(a.id);
-	if (!wait_readable(a.fd) || !tailscale_conn_was_reset(a.id))
+	if (!wait_readable(conn) || !tailscale_conn_was_reset(a.id))
 		return fail("reset");
-	close(a.fd);
+	close(conn);
 	tailscale_conn_release(a.id, 0);
 	/* Errors. */
 	if (tailscale_whois(ts, "100.99.99.99", text, sizeof text) != -1 || tailscale_errkind(ts) != TAILSCALE_ERR_OTHER)
