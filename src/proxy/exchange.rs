@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
+use super::kept::Slot;
 use super::live::{self, Session};
 use super::refuse::Failure;
 use super::upload::{Alive, Upload};
@@ -27,9 +28,6 @@ use crate::audit::{Ended, Metrics, Record};
 use crate::policy::Endpoint;
 use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
-
-/// Where a client connection keeps its connection to Ollama between requests.
-pub(super) type Slot = Arc<Mutex<Option<Link>>>;
 
 /// How long a connection on the same machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +66,7 @@ impl Link {
 
     /// The link of an earlier request, if it leads to `upstream` and Ollama still holds its end.
     async fn reuse(slot: &Slot, upstream: &Upstream) -> Option<Link> {
-        let mut link = slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut link = slot.take()?;
         if *link.to != *upstream {
             return None;
         }
@@ -166,7 +164,7 @@ pub(super) struct Reply<Io> {
     body: Incoming,
     /// `None` once something broke.
     link: Option<Link>,
-    slot: Slot,
+    slot: Arc<Slot>,
     watch: Watch<Io>,
     ended: Option<Ended>,
     /// Looks for tokens, where they are counted.
@@ -224,7 +222,7 @@ impl<Io> Reply<Io> {
     pub(super) fn new(
         body: Incoming,
         link: Link,
-        slot: Slot,
+        slot: Arc<Slot>,
         watch: Watch<Io>,
         scanner: Option<Scanner>,
         job: Job,
@@ -307,8 +305,8 @@ impl<Io> Drop for Reply<Io> {
         }
         // With a part of the request still to be sent, nobody would send it from the slot, and the
         // client's bytes would wait for it for ever.
-        if whole && self.link.as_ref().is_some_and(|link| link.upload.is_over()) {
-            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.link.take();
+        if let Some(link) = self.link.take().filter(|link| whole && link.upload.is_over()) {
+            self.slot.put(link);
         }
     }
 }

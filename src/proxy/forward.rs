@@ -9,8 +9,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 
-use super::exchange::{Link, Slot, exchange};
+use super::exchange::{Link, exchange};
 use super::headers;
+use super::kept::Slot;
 use super::refuse::Failure;
 use super::upload::Upload;
 use super::wire::Watch;

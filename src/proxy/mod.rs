@@ -5,6 +5,7 @@ mod cloud;
 mod exchange;
 mod forward;
 pub mod headers;
+mod kept;
 mod live;
 mod pace;
 mod peek;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::body::Body;
-use super::exchange::Slot;
+use super::kept::Slot;
 use super::live::{Entered, Live, Session};
 use super::pace::Awaited;
 use super::rules::Rules;
@@ -48,6 +48,11 @@ pub(super) trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body<Io>>> + Send
     where
         Io: AsyncRead + Send + Unpin + 'static;
+
+    /// Where a new client's connection to Ollama will be kept, where one is needed.
+    fn slot(&self) -> Arc<Slot> {
+        Arc::default()
+    }
 }
 
 /// One client connection, for whoever answers its requests.
@@ -55,7 +60,7 @@ pub(super) struct Client<Io> {
     pub(super) session: Arc<Session>,
     pub(super) watch: Watch<Io>,
     /// Its connection to Ollama, where one is needed.
-    pub(super) slot: Slot,
+    pub(super) slot: Arc<Slot>,
 }
 
 /// How serving ended.
@@ -205,13 +210,14 @@ impl Port {
         // Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
         let by_end = Arc::new(AtomicBool::new(false));
         let client =
-            Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: Slot::default() });
+            Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: handler.slot() });
         let told = Arc::clone(&by_end);
         let service = service_fn(move |request: http::Request<Incoming>| {
             told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
             let (client, handler) = (Arc::clone(&client), Arc::clone(&handler));
             let (head, body) = request.into_parts();
-            async move { Ok::<_, Infallible>(handler.answer(&client, head, body).await) }
+            // In a box of its own: the library keeps the room for it as long as the connection lasts.
+            Box::pin(async move { Ok::<_, Infallible>(handler.answer(&client, head, body).await) })
         });
         let connection = http1::Builder::new()
             .max_headers(HEADERS_MAX)

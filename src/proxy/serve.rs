@@ -16,6 +16,7 @@ use super::body::Body;
 use super::cloud::{Cloud, Runs};
 use super::exchange::{Job, Link, Reply};
 use super::forward::forward;
+use super::kept::{Kept, Slot};
 use super::live::Live;
 use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
@@ -40,13 +41,14 @@ pub struct Proxy {
     admission: Admission,
     metrics: Arc<Metrics>,
     cloud: Arc<Cloud>,
+    kept: Kept,
 }
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, metrics, cloud) = Default::default();
-        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud }
+        let (admission, metrics, cloud, kept) = Default::default();
+        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept }
     }
 
     /// Where it is served.
@@ -191,6 +193,10 @@ impl Proxy {
 }
 
 impl Handler for Proxy {
+    fn slot(&self) -> Arc<Slot> {
+        Arc::new(Slot::new(&self.kept))
+    }
+
     async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: Incoming) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,

@@ -175,8 +175,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
         if wire.shutdown().await.is_err() {
             return;
         }
-        let mut rest = [0; 4096];
         let ended = async {
+            // Not on the stack, which would be part of every connection's task.
+            let mut rest = vec![0; 4096];
             while let Ok(Ok(1..)) = tokio::time::timeout(LINGER_PAUSE, wire.read(&mut rest)).await {}
         };
         let _ = tokio::time::timeout(LINGER, ended).await;

@@ -1,10 +1,12 @@
 //! How requests end: clients that leave, an Ollama that is down or dies, a proxy told to stop.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Drained;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 
 use crate::support::*;
 
@@ -93,6 +95,51 @@ async fn a_kept_connection_that_ollama_closed_is_replaced() {
         // Closed here, as by a restart, between two requests.
         drop(upstream);
     }
+}
+
+/// Answers one request of `client`, whose connection to Ollama is `before` or a new one.
+async fn one_answer(
+    ollama: &Ollama,
+    client: &mut Client<DuplexStream>,
+    before: Option<Client<TcpStream>>,
+) -> Client<TcpStream> {
+    client.send(get("/api/version")).await;
+    let mut upstream = match before {
+        Some(upstream) => upstream,
+        None => ollama.accept().await,
+    };
+    upstream.head().await.unwrap();
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.text(), "ok");
+    upstream
+}
+
+#[tokio::test]
+async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut idle = VecDeque::new();
+    for _ in 0..256 {
+        let mut client = proxy.client().await;
+        let upstream = one_answer(&ollama, &mut client, None).await;
+        idle.push_back((client, upstream));
+    }
+    // The first is no longer the oldest.
+    let (mut first, upstream) = idle.pop_front().unwrap();
+    let upstream = one_answer(&ollama, &mut first, Some(upstream)).await;
+    idle.push_back((first, upstream));
+    let mut further = proxy.client().await;
+    let _kept = one_answer(&ollama, &mut further, None).await;
+
+    let (mut second, mut closed) = idle.pop_front().unwrap();
+    assert!(closed.head().await.is_none());
+    let (mut third, kept) = idle.pop_front().unwrap();
+    one_answer(&ollama, &mut third, Some(kept)).await;
+    // Its client does not notice; and whoever leaves makes room.
+    drop((third, idle.pop_front()));
+    one_answer(&ollama, &mut second, None).await;
+    let (mut last, kept) = idle.pop_back().unwrap();
+    one_answer(&ollama, &mut last, Some(kept)).await;
 }
 
 #[tokio::test]
