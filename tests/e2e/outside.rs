@@ -35,7 +35,7 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
     found
 }
 
-/// All that a node may do: it has the metrics on a port of their own, and hosts a Service.
+/// What a node may do beside: it has the metrics on a port of their own, and hosts a Service.
 const CONFIG: &str = "metrics.port = 9090\nnode.service = \"svc:ollama\"\nshutdown.handover = \"0s\"\n";
 
 /// `tag:ai-client` may connect to port 9090 as well, and read the metrics there; and to the Service.
@@ -67,8 +67,14 @@ async fn asks_the_service(tailnet: &Tailnet) {
 
 #[tokio::test]
 async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
-    let world = World::new(ollama::url(), CONFIG).await;
+    // With a certificate, where it can have one: see main.rs.
+    let https = cfg!(target_os = "linux");
+    let mut world = World::new(ollama::url(), &format!("{CONFIG}https.enabled = {https}\n")).await;
     world.tailnet.api("PUT", "/policy", with_all()).await;
+    if https {
+        world.tailnet.api("PUT", "/settings", json!({"certificates": true})).await;
+        world.proxy.process.line(&["the certificate for HTTPS is another one"]).await;
+    }
     let metrics = world.tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
     client.send(get("/metrics")).await;
@@ -81,10 +87,12 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     let (udp, tcp): (Vec<_>, Vec<_>) = sockets.iter().partition(|(protocol, _)| protocol.starts_with("UDP"));
     // One for each address family: magicsock's, WireGuard's transport.
     assert!((1..=2).contains(&udp.len()), "{sockets:?}");
+    let acme = world.tailnet.ports["acme"].as_str().unwrap();
     let known = [
         &world.tailnet.control["http://".len()..],
         world.tailnet.ports["derp"].as_str().unwrap(),
         &ollama::url()["http://".len()..],
+        acme.split('/').nth(2).unwrap(),
     ];
     assert!(tcp.len() >= 3, "{sockets:?}");
     for (protocol, name) in tcp {
