@@ -89,18 +89,12 @@ impl Https {
     }
 
     fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {
-        self.shown.show(&new.chain, &new.key)?;
-        let expiry = Some(&new.expiry);
+        if self.shown.show(&new.chain, &new.key)? {
+            tracing::info!(name, expiry = new.expiry, "the certificate for HTTPS is another one from now on");
+        }
         self.certificate(|shown| {
-            if shown.expiry.as_ref() != expiry || shown.name != name {
-                tracing::info!(
-                    name,
-                    expiry = new.expiry,
-                    "the certificate for HTTPS is another one from now on"
-                );
-                shown.expiry = expiry.cloned();
-                name.clone_into(&mut shown.name);
-            }
+            name.clone_into(&mut shown.name);
+            shown.expiry = Some(new.expiry.clone());
         });
         Ok(())
     }

@@ -16,11 +16,11 @@ use rustls::{Error, ServerConfig};
 pub struct Shown(RwLock<Option<Arc<CertifiedKey>>>);
 
 impl Shown {
-    /// Shows another one: `chain` and `key` are PEM, the certificate itself first.
+    /// Shows this one: `chain` and `key` are PEM, the certificate itself first. False: it was shown already.
     ///
     /// # Errors
     /// Why they are none, or do not belong together; the earlier one stays.
-    pub fn show(&self, chain: &str, key: &str) -> Result<(), String> {
+    pub fn show(&self, chain: &str, key: &str) -> Result<bool, String> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(|fault| format!("the certificate: {fault}"))?;
@@ -29,8 +29,12 @@ impl Shown {
             PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PEM".to_owned())?;
         let pair = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|fault| format!("the certificate and its key: {fault}"))?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(pair));
-        Ok(())
+        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let another = shown.as_ref().is_none_or(|before| before.cert != pair.cert);
+        if another {
+            *shown = Some(Arc::new(pair));
+        }
+        Ok(another)
     }
 
     /// TLS 1.2 and 1.3, with HTTP/1.1 inside and nothing else.

@@ -155,10 +155,7 @@ async fn a_certificate_is_renewed_without_a_restart() {
         client.send(secure(&get("/api/tags"))).await;
         assert_eq!(client.answer().await.status(), 200);
     }
-    assert_eq!(
-        scene.world.proxy.process.output().matches("the certificate for HTTPS is another one").count(),
-        2
-    );
+    scene.world.proxy.process.lines(&["the certificate for HTTPS is another one"], 2).await;
 
     // Which is told, and gone with the node.
     let status =
