@@ -72,9 +72,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
         match error.kind() {
             // Of TLS itself; anything else is a connection that has come to its end.
             io::ErrorKind::InvalidData => {
-                tracing::info!(target: "access", peer, %error, "TLS handshake failed");
+                tracing::info!(target: "access", %peer, %error, "TLS handshake failed");
             }
-            _ => tracing::debug!(peer, %error, "connection ended within the TLS handshake"),
+            _ => tracing::debug!(%peer, %error, "connection ended within the TLS handshake"),
         }
     }
 }
