@@ -22,6 +22,7 @@ pub mod secret;
 pub mod service;
 pub mod settings;
 pub mod tailnet;
+pub mod tls;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
 pub mod upstream;

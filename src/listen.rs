@@ -23,6 +23,14 @@ pub struct Accepted<Io> {
     pub abort: Abort,
 }
 
+impl<Io> Accepted<Io> {
+    /// The same with another stream, around this one.
+    pub fn map<Other>(self, other: impl FnOnce(Io, &Peer) -> Other) -> Accepted<Other> {
+        let Accepted { io, peer, local, left, abort } = self;
+        Accepted { io: other(io, &peer), peer, local, left, abort }
+    }
+}
+
 /// See [`Accepted::left`].
 pub type Left = Box<dyn Fn() -> bool + Send + Sync>;
 

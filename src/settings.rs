@@ -131,7 +131,9 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.port_mapping": node.port_mapping;
         "node.start_offline": node.start_offline;
         "node.up_timeout": node.up_timeout;
+        "https": https_port;
         "listen.port": port;
+        "listen.http": plain_http;
         "metrics.port": metrics_port;
         "log.format": log.format;
         "log.file": log.file;

@@ -48,6 +48,30 @@ impl fmt::Display for Service {
     }
 }
 
+/// What the node has for HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The name in it; empty while there is none.
+    pub name: String,
+    /// Until when it is valid, as RFC 3339; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<String>,
+    /// Why there is none, or none that is newer; absent: it is as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl fmt::Display for Certificate {
+    /// `ollama.example.ts.net, expires 2026-12-01T12:00:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.expiry {
+            Some(at) => write!(f, "{}, expires {at}", self.name)?,
+            None => f.write_str("none yet")?,
+        }
+        self.fault.as_ref().map_or(Ok(()), |fault| write!(f, ": {fault}"))
+    }
+}
+
 /// How this node itself stands in the tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Situation {
@@ -63,6 +87,12 @@ pub struct Situation {
     /// The Service that the node hosts; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
+    /// The names for which the tailnet lets it have certificates; none where HTTPS is off there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cert_domains: Vec<String>,
+    /// What it has for HTTPS; absent: HTTPS is off here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
     /// All health warnings now in force.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -190,6 +220,16 @@ mod tests {
         assert_eq!(member.verdict(peer, ip("100.127.0.2")), Verdict::default());
         member.expired = true;
         assert_eq!(member.verdict(peer, service), Verdict::default());
+    }
+
+    #[test]
+    fn a_certificate_says_how_it_stands() {
+        let mut certificate =
+            Certificate { fault: Some("HTTPS is off".to_owned()), ..Certificate::default() };
+        assert_eq!(certificate.to_string(), "none yet: HTTPS is off");
+        certificate.name = "a.ts.net".to_owned();
+        certificate.expiry = Some("2026-12-01T12:00:00Z".to_owned());
+        assert_eq!(certificate.to_string(), "a.ts.net, expires 2026-12-01T12:00:00Z: HTTPS is off");
     }
 
     #[test]

@@ -21,9 +21,13 @@ pub struct Lines {
 /// The entries for a node with `tag`, of whose `target` the port, the port for the metrics, the capability and the mode of
 /// access count.
 pub fn lines(tag: &str, target: &Target) -> Lines {
-    let Target { port, metrics, capability, access, .. } = target;
+    let Target { port, https, metrics, capability, access, .. } = target;
     let port = *port;
-    let grant = |src: &str, port: u16| json!({"src": [src], "dst": [tag], "ip": [format!("tcp:{port}")]});
+    let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
+    let grant = |src: &str, open: u16| {
+        let ip: Vec<_> = asked(open).map(|port| format!("tcp:{port}")).collect();
+        json!({"src": [src], "dst": [tag], "ip": ip})
+    };
     let with = |mut grant: Value, value: Value| {
         grant["app"] = json!({capability: [value]});
         grant
@@ -36,12 +40,14 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
     };
     let mut grants = vec![client, with(grant(CI, port), narrow)];
     let at = |host: &str, port: u16| format!("{host}:{port}");
-    let own = || [Some(port), *metrics].into_iter().flatten();
+    let own = || asked(port).chain(*metrics);
     let foreign = [22, 80, 443].into_iter().find(|foreign| own().all(|port| port != *foreign));
     let closed = |src: &str, open: u16| {
-        let deny = own().filter(|port| *port != open).chain(foreign).map(|port| at(tag, port));
+        let accept: Vec<_> = asked(open).collect();
+        let deny = own().filter(|port| !accept.contains(port)).chain(foreign).map(|port| at(tag, port));
         let deny: Vec<_> = deny.chain([at(CLIENT, open)]).collect();
-        json!({"src": src, "accept": [at(tag, open)], "deny": deny})
+        let accept: Vec<_> = accept.iter().map(|port| at(tag, *port)).collect();
+        json!({"src": src, "accept": accept, "deny": deny})
     };
     let mut tests = vec![closed(CLIENT, port), closed(CI, port)];
     let mut tag_owners = json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]});

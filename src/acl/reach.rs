@@ -21,6 +21,8 @@ pub struct Target {
     pub device: Device,
     /// The TCP port that it listens on.
     pub port: u16,
+    /// Another one at which the same is answered, by HTTPS, if it has one.
+    pub https: Option<u16>,
     /// The one for the metrics, if it has one.
     pub metrics: Option<u16>,
     /// The name of the capability that it reads.
@@ -63,6 +65,8 @@ pub struct Capability {
 pub struct Report {
     /// Every source that gets in, in the order of the file.
     pub reach: Vec<Reach>,
+    /// The same, of the other port for HTTPS.
+    pub https: Vec<Reach>,
     /// The same, of the port for the metrics.
     pub metrics: Vec<Reach>,
     /// In the order of the file.
@@ -80,14 +84,15 @@ impl Policy {
             }
         }
         let (reach, mut idle) = self.rows(&sources, target, target.port);
-        let mut metrics = Vec::new();
-        if let Some(port) = target.metrics {
+        let mut at = |port: Option<u16>| {
+            let Some(port) = port else { return Vec::new() };
             let (there, shut_out) = self.rows(&sources, target, port);
             idle.retain(|row| shut_out.iter().any(|other| other.source == row.source));
-            metrics = there;
-        }
+            there
+        };
+        let (https, metrics) = (at(target.https), at(target.metrics));
         let warnings = warning::warnings(self, target, &reach, &idle);
-        Report { reach, metrics, warnings }
+        Report { reach, https, metrics, warnings }
     }
 
     /// Who gets in to a port of the target, and who has its capability and does not.
@@ -163,7 +168,7 @@ impl Policy {
 impl Target {
     /// The ports that are to be reached.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> + Clone {
-        [Some(self.port), self.metrics].into_iter().flatten()
+        [Some(self.port), self.https, self.metrics].into_iter().flatten()
     }
 
     /// Whether the rule is about connections to it.

@@ -1,5 +1,6 @@
 //! What can be asked, and the answers.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,10 +28,8 @@ pub struct Admin {
     pub settings: Arc<Settings>,
     /// The boundary.
     pub proxy: Proxy,
-    /// The latest netmap.
-    pub roster: watch::Receiver<Arc<Vec<Member>>>,
-    /// The same, for the port for the metrics where there is one.
-    pub metrics_roster: Option<watch::Receiver<Arc<Vec<Member>>>>,
+    /// The latest netmap, for each port.
+    pub rosters: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
     /// The node.
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
@@ -62,26 +61,38 @@ impl Admin {
         }
     }
 
+    /// Everybody in the netmap, with access to a port.
+    fn roster(&self, port: Option<u16>) -> Arc<Vec<Member>> {
+        let roster = port.and_then(|port| self.rosters.get(&port));
+        roster.map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default()
+    }
+
     fn who(&self) -> Who {
-        let (roster, config) = (Arc::clone(&self.roster.borrow()), self.settings.config());
-        let metrics =
-            self.metrics_roster.as_ref().map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default();
+        let config = self.settings.config();
+        let rosters: Vec<_> = config.ports().map(|port| (port, self.roster(Some(port)))).collect();
+        let metrics = self.roster(config.metrics_port);
         let node = self.node.borrow();
         let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
         let open = |ip: Option<IpAddr>, port| {
-            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster))
+            ip.is_some_and(|ip| {
+                self.proxy.admits_strangers(
+                    (ip, port).into(),
+                    rosters.first().map_or(&[], |(_, roster)| &roster[..]),
+                )
+            })
         };
         let own = v4(&node.addresses);
         let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
         let metrics_open = config.metrics_port.is_some_and(|port| open(own, port));
-        let anybody = open(own, config.port) || open(service, config.port) || metrics_open;
-        Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
+        let ours = config.ports().any(|port| open(own, port));
+        let anybody = ours || open(service, config.port) || metrics_open;
+        Who::new(&config, &rosters, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 
     async fn status(&self) -> Status {
         let config = self.settings.config();
         let ollama = Ollama::ask(&config.upstream).await;
-        let roster = Arc::clone(&self.roster.borrow());
+        let roster = self.roster(config.ports().next());
         let parts = Parts {
             config: &config,
             proxy: &self.proxy,

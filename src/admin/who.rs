@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::policy::{Access, Endpoint, Grant, Priority, Rights};
-use crate::proxy::Session;
-use crate::tailnet::Member;
+use crate::proxy::{Roster, Session};
+use crate::tailnet::{Address, Member};
 
 /// The answer to `who`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,12 +18,15 @@ pub struct Who {
     pub access: String,
     /// The app capability that grants stand under.
     pub capability: String,
-    /// The port in the tailnet.
+    /// The port in the tailnet at which Ollama is asked: that for HTTP, or where that is not served, that for HTTPS.
     pub port: u16,
+    /// The port for HTTPS there; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
     /// The port for the metrics there; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_port: Option<u16>,
-    /// Whether the tailnet policy lets in devices that it does not know yet, at either port.
+    /// Whether the tailnet policy lets in devices that it does not know yet, at any of these ports.
     pub anybody: bool,
     /// Everybody in the netmap, by name.
     pub peers: Vec<WhoPeer>,
@@ -37,6 +40,9 @@ pub struct WhoPeer {
     pub member: Member,
     /// Whether it may connect, by the network rule.
     pub may_connect: bool,
+    /// At which ports it may ask Ollama.
+    #[serde(default)]
+    pub ports: Vec<u16>,
     /// Where its rights come from: `nothing`, `network rule`, or `grants`.
     pub through: String,
     /// The endpoints that it may use, by name.
@@ -70,11 +76,11 @@ pub struct WhoPeer {
 }
 
 impl Who {
-    /// Puts together what the tailnet says, of the proxy's port and of the one for the metrics, what the
-    /// config allows and what is going on.
+    /// Puts together what the tailnet says, of the ports at which Ollama is asked and of the one for the metrics, what
+    /// the config allows and what is going on.
     pub fn new(
         config: &Config,
-        roster: &[Member],
+        rosters: &[Roster],
         metrics: &[Member],
         sessions: &[Arc<Session>],
         joined: bool,
@@ -87,23 +93,51 @@ impl Who {
                 Access::Grants => "grants".to_owned(),
             },
             capability: config.access.capability.clone(),
-            port: config.port,
+            port: config.ports().next().unwrap_or(config.port),
+            https_port: config.https_port,
             metrics_port: config.metrics_port,
             anybody,
-            peers: roster
+            peers: everybody(rosters)
                 .iter()
-                .map(|member| {
+                .map(|(member, ports)| {
                     let there = metrics.iter().find(|m| m.stable_id == member.stable_id);
-                    peer(config, member, there, sessions)
+                    peer(config, member, ports, there, sessions)
                 })
                 .collect(),
         }
     }
 }
 
+/// Each peer once, with the ports that it may connect to; its addresses are admitted that are so at any of them.
+fn everybody(rosters: &[Roster]) -> Vec<(Member, Vec<u16>)> {
+    let (port, first) = match rosters {
+        [] => return Vec::new(),
+        [(port, first), ..] => (*port, first),
+    };
+    let ports_of = |member: &Member, port| member.admitted().next().map(|_| port).into_iter().collect();
+    let mut all: Vec<(Member, Vec<u16>)> = first.iter().map(|m| (m.clone(), ports_of(m, port))).collect();
+    for (port, roster) in &rosters[1..] {
+        for (member, ports) in &mut all {
+            let Some(there) = roster.iter().find(|m| m.stable_id == member.stable_id) else { continue };
+            ports.extend(there.admitted().next().map(|_| *port));
+            for address in &mut member.addresses {
+                let same = |a: &&Address| (a.ip, a.at) == (address.ip, address.at);
+                address.admitted |= there.addresses.iter().find(same).is_some_and(|a| a.admitted);
+            }
+        }
+    }
+    all
+}
+
 /// `there` is the same peer as the port for the metrics sees it.
-fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Arc<Session>]) -> WhoPeer {
-    let may_connect = member.admitted().next().is_some();
+fn peer(
+    config: &Config,
+    member: &Member,
+    ports: &[u16],
+    there: Option<&Member>,
+    sessions: &[Arc<Session>],
+) -> WhoPeer {
+    let may_connect = !ports.is_empty();
     let mode = config.access.mode;
     // The most that any of its addresses may do; a policy that tells them apart is rare.
     let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
@@ -129,6 +163,7 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
     WhoPeer {
         member: member.clone(),
         may_connect,
+        ports: ports.to_vec(),
         through: through.to_owned(),
         endpoints: config.endpoints.iter().filter(|e| endpoints.contains(*e)).map(named).collect(),
         models: models.map(|models| models.patterns().to_vec()),

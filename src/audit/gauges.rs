@@ -55,6 +55,11 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
     if let Some(at) = now.node.key_expiry.as_deref().and_then(|at| humantime::parse_rfc3339(at).ok()) {
         add("key_expiry_timestamp_seconds", "When the node key expires, in Unix time; absent: never", at);
     }
+    let certificate = now.node.certificate.as_ref().and_then(|c| c.expiry.as_deref());
+    if let Some(at) = certificate.and_then(|at| humantime::parse_rfc3339(at).ok()) {
+        let help = "When the certificate for HTTPS expires, in Unix time; absent: there is none";
+        add("certificate_expiry_timestamp_seconds", help, at);
+    }
 
     // No OpenMetrics "info": what reads the older Prometheus format does not know that type.
     let build = Family::<[(&str, &str); 1], Gauge>::default();

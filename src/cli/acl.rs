@@ -57,7 +57,8 @@ fn target(config: &Config) -> Target {
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
     Target {
         device: Device::tagged(tags),
-        port: config.port,
+        port: config.ports().next().unwrap_or(config.port),
+        https: config.ports().nth(1),
         metrics: config.metrics_port,
         capability,
         access,
@@ -111,9 +112,12 @@ impl Checked {
     }
 
     fn table(&self, file: &Path, target: &Target) -> String {
-        let Report { reach, metrics, .. } = &self.report;
+        let Report { reach, https, metrics, .. } = &self.report;
         let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
         text += &rows(reach, asks);
+        if let Some(port) = target.https {
+            text += &format!("who reaches it on tcp:{port}, over HTTPS\n{}", rows(https, asks));
+        }
         if let Some(port) = target.metrics {
             text += &format!("who reaches it on tcp:{port}, for the metrics\n{}", rows(metrics, reads));
         }
@@ -192,7 +196,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
     let mut value = json!({
         "file": file,
         "target": {
-            "tags": target.device.tags, "port": target.port, "metrics_port": target.metrics,
+            "tags": target.device.tags, "port": target.port, "https_port": target.https, "metrics_port": target.metrics,
             "capability": target.capability,
         },
         "sound": checked.as_ref().is_ok_and(Checked::is_sound),
@@ -202,6 +206,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         Ok(Checked { expectations, failures, report }) => {
             value["tests"] = json!({"destinations": expectations, "failures": failures});
             value["reach"] = json!(report.reach);
+            value["https"] = json!(report.https);
             value["metrics"] = json!(report.metrics);
             value["warnings"] = json!(report.warnings);
         }

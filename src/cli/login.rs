@@ -109,6 +109,7 @@ mod tests {
             dns_name: "llm.tail.ts.net".to_owned(),
             addresses: vec!["100.64.0.1".parse().unwrap()],
             service_addresses: Vec::new(),
+            cert_domains: Vec::new(),
             user: None,
             tags: vec!["tag:ai-server".to_owned()],
             stored: true,

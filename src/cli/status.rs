@@ -69,6 +69,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
         let expiry = node.key_expiry.as_ref();
         line("key", &expiry.map_or("never expires".to_owned(), |at| format!("expires {at}")));
     }
+    node.certificate.iter().for_each(|certificate| line("HTTPS", &certificate.to_string()));
     node.service.iter().for_each(|service| line("service", &service.to_string()));
     node.error.iter().for_each(|error| line("error", error));
     node.warnings.iter().for_each(|warning| line("warning", warning));

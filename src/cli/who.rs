@@ -40,9 +40,13 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
 fn listing(who: &Who) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
+    let ports = match who.https_port {
+        None => format!("port {}", who.port),
+        Some(https) if https == who.port => format!("HTTPS on port {https}"),
+        Some(https) => format!("port {}, HTTPS on port {https}", who.port),
+    };
     let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}")).unwrap_or_default();
-    let _ =
-        writeln!(text, "port {}{metrics}, access by {}, capability {}", who.port, who.access, who.capability);
+    let _ = writeln!(text, "{ports}{metrics}, access by {}, capability {}", who.access, who.capability);
     if !who.joined {
         text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
         return text;
@@ -59,6 +63,10 @@ fn listing(who: &Who) -> String {
         };
         let _ = writeln!(text, "    through      {}{}{priority}", peer.through, limits(peer));
         let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
+        if who.https_port.is_some() {
+            let ports: Vec<_> = peer.ports.iter().map(u16::to_string).collect();
+            let _ = writeln!(text, "    at ports     {}", ports.join(", "));
+        }
         if peer.metrics {
             let _ = writeln!(text, "    metrics      may be read");
         }

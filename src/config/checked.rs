@@ -19,6 +19,10 @@ pub struct Config {
     pub node: NodeConfig,
     /// The port in the tailnet, 1 to 65535.
     pub port: u16,
+    /// What is done there.
+    pub plain_http: PlainHttp,
+    /// Another one, for HTTPS; `None`: there is none.
+    pub https_port: Option<u16>,
     /// Another one there, for the metrics alone; `None`: there is none.
     pub metrics_port: Option<u16>,
     /// Whether tokens are counted, by what answers say of them.
@@ -41,6 +45,17 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The log.
     pub log: Log,
+}
+
+/// What is done at the port for HTTP, where there is one for HTTPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Ollama is asked there as well.
+    Serve,
+    /// Requests are sent to the port for HTTPS.
+    Redirect,
+    /// Nothing listens there.
+    Off,
 }
 
 /// What happens once the process is told to stop.
@@ -147,16 +162,34 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// The ports at which Ollama is asked, that for HTTP first; there is one at least.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + Clone {
+        let plain = (self.plain_http == PlainHttp::Serve).then_some(self.port);
+        plain.into_iter().chain(self.https_port)
+    }
+
+    /// The address at which clients ask, where they call the node `name`.
+    pub fn url(&self, name: &str) -> String {
+        match (self.plain_http, self.https_port) {
+            (PlainHttp::Redirect | PlainHttp::Off, Some(443)) => format!("https://{name}"),
+            (PlainHttp::Redirect | PlainHttp::Off, Some(port)) => format!("https://{name}:{port}"),
+            _ => format!("http://{name}:{}", self.port),
+        }
+    }
+
     /// Reads everything out of `raw`, which notes the faults; defaults stand in for what is faulty.
     /// `state_dir` is the default for the node's state folder, where there is one.
     pub(super) fn read(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
         let node = raw.section("node", |s| node(s, state_dir, environment));
-        let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
+        let https_port = raw.section("https", https_port);
+        let (port, plain_http) = raw.section("listen", |s| listen(s, https_port, node.service.is_some()));
         let (metrics_port, usage) =
-            raw.section("metrics", |s| (metrics_port(s, port), s.get("usage", false)));
+            raw.section("metrics", |s| (metrics_port(s, port, https_port), s.get("usage", false)));
         Config {
             node,
             port,
+            plain_http,
+            https_port,
             metrics_port,
             usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
@@ -306,11 +339,32 @@ fn pace(s: &mut Section<'_, '_>) -> Pace {
     }
 }
 
-/// `taken` is the proxy's own port.
-fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
+fn https_port(s: &mut Section<'_, '_>) -> Option<u16> {
+    let (enabled, port) = (s.get("enabled", false), s.parse("port", 443, parse::port));
+    enabled.then_some(port)
+}
+
+/// `hosts` is whether the node hosts a Service.
+fn listen(s: &mut Section<'_, '_>, https: Option<u16>, hosts: bool) -> (u16, PlainHttp) {
+    let port = s.parse("port", 11434, parse::port);
+    let plain = s.text("http", PlainHttp::Serve, parse::plain_http);
+    if plain != PlainHttp::Serve && https.is_none() {
+        s.fault("http", "nobody could ask anything without HTTPS: set https.enabled = true too");
+    } else if plain != PlainHttp::Serve && hosts {
+        s.fault("http", "a Service (node.service) is hosted at listen.port, by HTTP: keep \"serve\"");
+    }
+    if https == Some(port) && plain != PlainHttp::Off {
+        s.fault("port", "HTTPS is there (https.port): HTTP needs a port of its own");
+    }
+    (port, plain)
+}
+
+/// `taken` is where Ollama is asked by HTTP, and by HTTPS.
+fn metrics_port(s: &mut Section<'_, '_>, taken: u16, https: Option<u16>) -> Option<u16> {
     let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
-    if port == taken {
-        s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
+    let by = if https == Some(port) { "https.port" } else { "listen.port" };
+    if port == taken || https == Some(port) {
+        s.fault("port", &format!("Ollama is asked there ({by}): the metrics need a port of their own"));
     }
     Some(port)
 }

@@ -1,6 +1,6 @@
 //! What is in force, in words.
 
-use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, StartOffline, Withdraw};
+use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
 use crate::policy::{Access, ModelRules};
 
@@ -25,7 +25,7 @@ impl Config {
             ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
             ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
             ("comes up", comes_up(node)),
-            ("listens", listens(self.port, self.metrics_port)),
+            ("listens", listens(self)),
             ("access", access(&self.access)),
             ("models", models(&self.models)),
             ("runs", runs(&self.limits)),
@@ -46,9 +46,19 @@ fn name(node: &NodeConfig) -> String {
     format!("{}{service}", node.hostname)
 }
 
-fn listens(port: u16, metrics: Option<u16>) -> String {
-    let metrics = metrics.map(|port| format!(", for the metrics on port {port}")).unwrap_or_default();
-    format!("on port {port} of its addresses in the tailnet{metrics}, and nowhere else")
+fn listens(config: &Config) -> String {
+    let Config { port, https_port, metrics_port, .. } = config;
+    let plain = match config.plain_http {
+        PlainHttp::Serve => Some(format!("on port {port}")),
+        PlainHttp::Redirect => Some(format!("to send clients to HTTPS on port {port}")),
+        PlainHttp::Off => None,
+    };
+    let https = https_port.map(|port| format!("for HTTPS on port {port}"));
+    let metrics = metrics_port.map(|port| format!("for the metrics on port {port}"));
+    let ports: Vec<_> = plain.into_iter().chain(https).chain(metrics).collect();
+    let (first, others) = ports.split_first().map_or(("", &[][..]), |(first, others)| (first, others));
+    let others: String = others.iter().map(|other| format!(", {other}")).collect();
+    format!("{first} of its addresses in the tailnet{others}, and nowhere else")
 }
 
 fn drains(config: &Config) -> String {

@@ -11,7 +11,8 @@ mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, Shutdown, StartOffline, Withdraw,
+    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, PlainHttp, Shutdown, StartOffline,
+    Withdraw,
 };
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};

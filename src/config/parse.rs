@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use super::checked::{LogFormat, StartOffline, Withdraw};
+use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
 use crate::policy::Access;
 use crate::upstream::Upstream;
 
@@ -14,6 +14,16 @@ pub(super) fn port(number: &i64) -> Result<u16, String> {
     match u16::try_from(*number) {
         Ok(port) if port > 0 => Ok(port),
         _ => Err("a port is 1 to 65535".to_owned()),
+    }
+}
+
+/// "serve", "redirect" or "off".
+pub(super) fn plain_http(what: &str) -> Result<PlainHttp, String> {
+    match what {
+        "serve" => Ok(PlainHttp::Serve),
+        "redirect" => Ok(PlainHttp::Redirect),
+        "off" => Ok(PlainHttp::Off),
+        _ => Err("say \"serve\", \"redirect\" or \"off\"".to_owned()),
     }
 }
 

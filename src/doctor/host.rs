@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
-use crate::config::Config;
+use crate::config::{Config, PlainHttp};
 
 /// Less than this is not enough for the logs of some days, in bytes.
 const DISK_LEAST: u64 = 200_000_000;
@@ -28,18 +28,20 @@ pub(super) fn files(config: Option<&Config>) -> Finding {
     enough_files(getrlimit(Resource::Nofile).maximum, config)
 }
 
-/// A connection takes one descriptor to Ollama, and two here if its answers are large; one for the metrics
-/// has no Ollama behind it. As many of these may be open again. `hard` is the limit; `None`: there is none.
+/// A connection takes one descriptor to Ollama, and two here if its answers are large; one for the metrics, or
+/// one that is sent to HTTPS, has no Ollama behind it. As many of each may be open again. `hard` is the limit;
+/// `None`: there is none.
 fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
-    let metrics = config.is_some_and(|c| c.metrics_port.is_some());
-    let needed = (if metrics { 5 } else { 3 }) * connections + FILES_BESIDE;
+    let beside = config
+        .map_or(0, |c| u64::from(c.metrics_port.is_some()) + u64::from(c.plain_http == PlainHttp::Redirect));
+    let needed = (3 + 2 * beside) * connections + FILES_BESIDE;
     match hard {
         Some(hard) if hard < needed => Finding::warning(
             "files",
             format!(
                 "this account may open {hard} files, and {connections} connections{} can take {needed}",
-                if metrics { ", and as many for the metrics," } else { "" }
+                if beside > 0 { ", and as many at each other port," } else { "" }
             ),
             "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
         ),

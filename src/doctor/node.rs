@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::Finding;
 use crate::admin::{self, AskFault, Status, What, Who, WhoPeer};
-use crate::config::Config;
+use crate::config::{Config, PlainHttp};
 use crate::policy::Access;
-use crate::tailnet::{Service, Situation};
+use crate::tailnet::{Certificate, Service, Situation};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -31,6 +31,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach];
     findings.extend(status.node.service.as_ref().map(service));
+    findings.extend(status.node.certificate.as_ref().map(certificate));
     findings
 }
 
@@ -73,7 +74,9 @@ fn name(config: &Config, status: &Status) -> Finding {
     let (wanted, full) = (&config.node.hostname, &status.node.dns_name);
     match full.split('.').next() {
         Some(given) if given == wanted => {
-            Finding::good("name", format!("clients use http://{given}:{}", config.port))
+            // A certificate is for the whole name.
+            let name = if config.plain_http == PlainHttp::Serve { given } else { full };
+            Finding::good("name", format!("clients use {}", config.url(name)))
         }
         _ if full.is_empty() => Finding::warning(
             "name",
@@ -105,6 +108,15 @@ fn service(service: &Service) -> Finding {
     }
 }
 
+fn certificate(certificate: &Certificate) -> Finding {
+    let told = certificate.to_string();
+    match (&certificate.expiry, &certificate.fault) {
+        (Some(_), None) => Finding::good("https", told),
+        (None, None) => Finding::warning("https", "the certificate has yet to come", "ask again in a minute"),
+        (_, Some(_)) => Finding::warning("https", told, "docs/https.md says what HTTPS takes"),
+    }
+}
+
 /// As far as can be told from this side. That Ollama does not answer is a finding of its own.
 fn tailnet(config: &Config, status: &Status) -> Finding {
     match status.not_ready.as_ref().filter(|not_ready| not_ready.what != What::Ollama) {
@@ -120,8 +132,8 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
             let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
             format!(
                 "the node says that it runs, as {at}; whether a client gets through is not checked from here: \
-                 on one, curl http://{at}:{}/v1/models",
-                config.port
+                 on one, curl {}/v1/models",
+                config.url(&at)
             )
         }),
     }

@@ -80,7 +80,7 @@ impl Request {
 
 /// What refuses a peer before there is a request, by what the log says of it: the words, what
 /// follows the peer in text, and the name of the rule.
-const REFUSED: [(&str, &str, &str); 4] = [
+const REFUSED: [(&str, &str, &str); 5] = [
     ("connection refused: the tailnet policy no longer lets the peer in", "", "no-access"),
     (
         "connection refused: too many are open (limits.connections, limits.connections_per_peer)",
@@ -89,6 +89,7 @@ const REFUSED: [(&str, &str, &str); 4] = [
     ),
     ("slow request refused", " rule=", "head-time"),
     ("malformed request refused", " error=", "malformed"),
+    ("TLS handshake failed", " error=", "tls"),
 ];
 
 /// What `line` tells, without its end; nothing if the proxy did not write it so, or not to its end.
@@ -390,7 +391,8 @@ mod tests {
     fn who_is_refused_before_there_is_a_request_is_known() {
         for (message, after, rule) in REFUSED {
             // The words are those of the writer.
-            assert!(include_str!("../proxy/port.rs").contains(&format!("\"{message}\"")), "{message}");
+            let written = [include_str!("../proxy/port.rs"), include_str!("../tls/stream.rs")].concat();
+            assert!(written.contains(&format!("\"{message}\"")), "{message}");
             for name in ["anna@example.com", "a (b, 1.2.3.4:5) all=1 rule=", "a, b", ""] {
                 let peer = peer_of("laptop.tailnet.test", name);
                 let told = match after {

@@ -187,7 +187,10 @@ impl Policy {
     }
 
     /// The target and its path, of a request for this node that means what it says.
-    fn target<'a>(&self, head: &'a Parts) -> Result<(&'a PathAndQuery, &'a str), Refusal> {
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn target<'a>(&self, head: &'a Parts) -> Result<(&'a PathAndQuery, &'a str), Refusal> {
         self.check_host(&head.headers)?;
         if head.uri.scheme().is_some() || head.uri.authority().is_some() {
             return Err(Refusal::Target(TargetFault::NotAPath));

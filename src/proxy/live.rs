@@ -1,6 +1,6 @@
 //! The connections there are now, what runs on them, and cutting them when access is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,6 +13,9 @@ use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{Access, Endpoint, Rights};
 use crate::tailnet::{Member, Verdict};
+
+/// Everybody in the netmap, with access to this port of the node.
+pub type Roster = (u16, Arc<Vec<Member>>);
 
 /// Every connection of a proxy. Clones are the same set.
 #[derive(Clone, Default)]
@@ -99,10 +102,13 @@ impl Live {
 
     /// Judges every connection again by what the tailnet says now. Who has lost access, or the
     /// endpoint of a running request, is cut; the others have their new rights from the next request
-    /// on. Returns how many were cut.
-    pub fn judge(&self, access: Access, roster: &[Member]) -> usize {
-        let by_id: std::collections::HashMap<&str, &Member> =
-            roster.iter().map(|m| (m.stable_id.as_str(), m)).collect();
+    /// on. `rosters` tells of each port of the node who may connect there; who is at one of which it says
+    /// nothing is let be. Returns how many were cut.
+    pub fn judge(&self, access: Access, rosters: &[Roster]) -> usize {
+        let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
+            .iter()
+            .map(|(port, members)| (*port, members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
+            .collect();
         self.judged.fetch_add(1, Ordering::SeqCst);
         // All rights are settled before anybody is cut: a cut frees a turn at Ollama, which must not
         // go to another request of the same peer.
@@ -110,6 +116,7 @@ impl Live {
             .sessions()
             .into_iter()
             .filter(|session| {
+                let Some(by_id) = by_port.get(&session.local.port()) else { return false };
                 let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
                 let verdict = member
                     .map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));

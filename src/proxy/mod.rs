@@ -10,6 +10,7 @@ mod live;
 mod pace;
 mod peek;
 mod port;
+mod redirect;
 mod refuse;
 mod rules;
 mod scrape;
@@ -17,8 +18,9 @@ mod serve;
 mod upload;
 mod wire;
 
-pub use live::{Live, Request, Session};
+pub use live::{Live, Request, Roster, Session};
 pub use port::{Drained, Port};
+pub use redirect::Redirects;
 pub use rules::Rules;
 pub use scrape::{Scrapes, Text};
 pub use serve::Proxy;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::body::Body;
 use super::kept::Slot;
-use super::live::{Entered, Live, Session};
+use super::live::{Entered, Live, Roster, Session};
 use super::pace::Awaited;
 use super::rules::Rules;
 use super::wire::{Trouble, Watch, Wire};
@@ -29,7 +29,7 @@ use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::peer::Peer;
 use crate::policy::{HEAD_MAX, Rights};
-use crate::tailnet::{Member, Tailnet, Verdict};
+use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
 const HEADERS_MAX: usize = 100;
@@ -70,8 +70,8 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// A port of the node in the tailnet: its connections, and the rules that they are under. Clones are
-/// the same port.
+/// A port of the node in the tailnet, or several at which the same is answered: its connections, and the
+/// rules that they are under. Clones are the same port.
 #[derive(Clone)]
 pub struct Port {
     rules: watch::Receiver<Arc<Rules>>,
@@ -115,10 +115,9 @@ impl Port {
         self.tailnet.verdict(peer, local)
     }
 
-    /// Judges every live connection again by what the tailnet says now; see [`Live::judge`]. `roster`
-    /// has to tell who may connect to this port.
-    pub fn judge(&self, roster: &[Member]) -> usize {
-        self.live.judge(self.rules().access, roster)
+    /// Judges every live connection again by what the tailnet says now; see [`Live::judge`].
+    pub fn judge(&self, rosters: &[Roster]) -> usize {
+        self.live.judge(self.rules().access, rosters)
     }
 
     /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
@@ -163,6 +162,21 @@ impl Port {
         sessions.iter().for_each(|session| session.cut(Ended::Stopped));
         tasks.shutdown().await;
         Ok(Drained { cut })
+    }
+
+    /// Serves connections until it is dropped, and all of them with it.
+    ///
+    /// # Errors
+    /// The listener has ended by itself.
+    pub(super) async fn serve_for_good(
+        &self,
+        listener: impl Listen,
+        handler: impl Handler,
+    ) -> io::Result<Infallible> {
+        match self.serve(listener, Arc::new(handler), std::future::pending(), std::future::pending()).await {
+            Ok(_) => std::future::pending().await,
+            Err(ended) => Err(ended),
+        }
     }
 
     /// Takes a connection in, unless its peer lost access on the way.

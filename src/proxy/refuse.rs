@@ -4,7 +4,7 @@
 //! out; what is particular to this machine goes to the log only.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
@@ -47,6 +47,12 @@ pub(super) enum Failure {
     /// The rules want to know whether the model is on this machine, and Ollama does not tell.
     #[error("Ollama did not tell whether a model is on this machine: {0}")]
     Untold(String),
+    /// It is to be asked for by HTTPS, at this address.
+    #[error("it is to be asked for by HTTPS")]
+    Https(String),
+    /// The same, but there is no certificate yet.
+    #[error("there is no certificate for HTTPS yet")]
+    NoCertificate,
     /// Nobody is there to read an answer.
     #[error("the client left")]
     Left,
@@ -67,7 +73,10 @@ impl Failure {
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
-            Failure::Down { .. } | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Https(_) => StatusCode::PERMANENT_REDIRECT,
+            Failure::Down { .. } | Failure::Stopping | Failure::NoCertificate => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded | Failure::Untold(_) => {
                 StatusCode::BAD_GATEWAY
             }
@@ -90,6 +99,8 @@ impl Failure {
             Failure::Down { .. } => "upstream-down",
             Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
             Failure::Untold(_) => "upstream-failed",
+            Failure::Https(_) => "https",
+            Failure::NoCertificate => "certificate",
             Failure::Left => "client-left",
         }
     }
@@ -123,6 +134,11 @@ impl Failure {
             }
             Failure::Untold(_) => {
                 "Ollama did not tell whether the model is on this machine, so it was not asked".to_owned()
+            }
+            Failure::Https(_) => "this node is asked by HTTPS; the header Location says where".to_owned(),
+            Failure::NoCertificate => {
+                "this node is asked by HTTPS, and has no certificate for it yet; its owner's log says why"
+                    .to_owned()
             }
             Failure::Left => "the client left".to_owned(),
         }
@@ -165,7 +181,12 @@ impl Failure {
             Failure::Busy(Busy::Rate { wait, .. } | Busy::Tokens { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
             }
-            Failure::Down { .. } | Failure::Busy(_) | Failure::Stopping => {
+            Failure::Https(address) => {
+                if let Ok(address) = HeaderValue::from_str(address) {
+                    headers.insert(LOCATION, address);
+                }
+            }
+            Failure::Down { .. } | Failure::Busy(_) | Failure::Stopping | Failure::NoCertificate => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // Where the next request begins can't be told, or is too far away; or nobody wants an answer.

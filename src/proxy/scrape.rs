@@ -40,10 +40,7 @@ impl Scrapes {
     /// The listener has ended by itself.
     pub async fn serve(self, listener: impl Listen) -> io::Result<std::convert::Infallible> {
         let port = self.port.clone();
-        match port.serve(listener, Arc::new(self), std::future::pending(), std::future::pending()).await {
-            Ok(_) => std::future::pending().await,
-            Err(ended) => Err(ended),
-        }
+        port.serve_for_good(listener, self).await
     }
 
     async fn scrape<Io: AsyncRead + Unpin>(

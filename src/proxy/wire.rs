@@ -286,14 +286,15 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
 }
 
 impl<Io: AsyncWrite + Unpin> Shared<Io> {
-    /// What became of a write, unless the client has taken nothing for too long.
-    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
+    /// What became of a write, or of what else waits until the client has taken what is there for it, unless it has
+    /// taken nothing for too long. The library flushes only what has been written.
+    fn taken<T>(&mut self, taken: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if taken.is_ready() {
             if self.writes.is_running() {
                 self.writes.stop();
                 cx.waker().wake_by_ref(); // from now on the next request is waited for
             }
-            return written;
+            return taken;
         }
         ready!(self.writes.poll(Awaited::Answer, &self.pace, cx));
         self.session.cut(Ended::TimedOut);
@@ -327,7 +328,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.shared);
         let written = Pin::new(&mut shared.io).poll_write(cx, buf);
-        shared.written(written, cx)
+        shared.taken(written, cx)
     }
 
     fn poll_write_vectored(
@@ -337,7 +338,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
     ) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.shared);
         let written = Pin::new(&mut shared.io).poll_write_vectored(cx, bufs);
-        shared.written(written, cx)
+        shared.taken(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -345,10 +346,14 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut lock(&self.shared).io).poll_flush(cx)
+        let mut shared = lock(&self.shared);
+        let flushed = Pin::new(&mut shared.io).poll_flush(cx);
+        shared.taken(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut lock(&self.shared).io).poll_shutdown(cx)
+        let mut shared = lock(&self.shared);
+        let ended = Pin::new(&mut shared.io).poll_shutdown(cx);
+        shared.taken(ended, cx)
     }
 }

@@ -1,5 +1,6 @@
 //! What happens to the node and its tailnet while the proxy runs: names, health, and who may what.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,21 +21,23 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// That takes no more than one part in so many of the time, however large the tailnet is.
 const SWEEP_SHARE: u32 = 20;
 
-/// A port of the node: the connections there, and who may have one.
+/// The ports of the node, by their numbers: who may connect to each, and whose connections are judged by it.
+#[derive(Default)]
 pub(super) struct Watched {
-    number: u16,
-    port: Port,
-    roster: watch::Sender<Arc<Vec<Member>>>,
+    rosters: BTreeMap<u16, watch::Sender<Arc<Vec<Member>>>>,
+    ports: Vec<Port>,
 }
 
 impl Watched {
-    pub(super) fn new(number: u16, port: Port) -> Self {
-        Watched { number, port, roster: watch::Sender::default() }
+    /// `port` has connections at these numbers.
+    pub(super) fn add(&mut self, port: &Port, numbers: impl IntoIterator<Item = u16>) {
+        self.rosters.extend(numbers.into_iter().map(|number| (number, watch::Sender::default())));
+        self.ports.push(port.clone());
     }
 
-    /// Everybody in the netmap, as of the last change, and whether they may connect to this port.
-    pub(super) fn roster(&self) -> watch::Receiver<Arc<Vec<Member>>> {
-        self.roster.subscribe()
+    /// Everybody in the netmap, as of the last change, and whether they may connect to each port.
+    pub(super) fn rosters(&self) -> BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>> {
+        self.rosters.iter().map(|(number, roster)| (*number, roster.subscribe())).collect()
     }
 }
 
@@ -42,7 +45,7 @@ impl Watched {
 pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
-    ports: Vec<Watched>,
+    watched: Watched,
     /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
     changed: Notify,
@@ -54,13 +57,13 @@ impl Follower {
     pub(super) fn new(
         settings: Arc<Settings>,
         node: Arc<Node>,
-        ports: Vec<Watched>,
+        watched: Watched,
         situation: watch::Sender<Situation>,
         status: &Status,
     ) -> Self {
         situation.send_replace(situation::first(status));
         let (changed, expiry) = Default::default();
-        Follower { settings, node, ports, situation, changed, expiry }
+        Follower { settings, node, watched, situation, changed, expiry }
     }
 
     /// Returns what the node can't go on with.
@@ -81,7 +84,7 @@ impl Follower {
                     tracing::info!("the tailnet node is healthy")
                 }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
-                Event::Assigned { dns_name, addresses, service_addresses } => {
+                Event::Assigned { dns_name, addresses, service_addresses, .. } => {
                     self.settings.named(dns_name, addresses, service_addresses);
                     // At its new addresses everybody has a standing of their own.
                     self.changed.notify_one();
@@ -138,14 +141,20 @@ impl Follower {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;
             let begun = Instant::now();
-            for Watched { number, port, roster } in &self.ports {
+            let mut rosters = Vec::new();
+            for number in self.watched.rosters.keys() {
                 match self.node.members(*number, &access.capability).await {
-                    Ok(members) => {
-                        port.judge(&members);
-                        journal.observe(*number, access.mode, &members);
-                        roster.send_replace(Arc::new(members));
-                    }
+                    Ok(members) => rosters.push((*number, Arc::new(members))),
                     Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
+                }
+            }
+            self.watched.ports.iter().for_each(|port| {
+                port.judge(&rosters);
+            });
+            for (number, members) in rosters {
+                journal.observe(number, access.mode, &members);
+                if let Some(roster) = self.watched.rosters.get(&number) {
+                    roster.send_replace(members);
                 }
             }
             tokio::select! {

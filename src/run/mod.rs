@@ -4,6 +4,7 @@ mod expiry;
 mod failure;
 mod follow;
 mod host;
+mod https;
 mod join;
 mod logout;
 mod situation;
@@ -17,15 +18,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
-use crate::config::{Config, StartOffline};
-use crate::proxy::{Drained, Proxy, Scrapes, Text};
+use crate::config::{Config, PlainHttp, StartOffline};
+use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
 use crate::tailnet::Tailnet;
+use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
 use failure::explain;
 use follow::{Follower, Watched};
 use host::Host;
+use https::Https;
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
@@ -52,19 +55,20 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     }
     let word = Arc::new(Word::new(settings.configs()));
     let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
-    let own = Watched::new(config.port, proxy.port().clone());
-    let beside = proxy.port().another();
-    let metrics = config.metrics_port.map(|number| Watched::new(number, beside.clone()));
+    let (beside, redirecting) = (proxy.port().another(), proxy.port().another());
+    let redirects = config.https_port.filter(|_| config.plain_http == PlainHttp::Redirect);
+    let mut watched = Watched::default();
+    watched.add(proxy.port(), config.ports());
+    watched.add(&beside, config.metrics_port);
+    watched.add(&redirecting, redirects.map(|_| config.port));
     let situation = watch::Sender::new(situation::joining());
     let admin = Arc::new(Admin {
         settings: Arc::clone(&settings),
         proxy: proxy.clone(),
-        roster: own.roster(),
-        metrics_roster: metrics.as_ref().map(Watched::roster),
+        rosters: watched.rosters(),
         node: situation.subscribe(),
         started: since,
     });
-    let ports = [own].into_iter().chain(metrics).collect();
     let mut closed = Some(Arc::clone(&admin));
     let meanwhile = async |mut events: Events| {
         if let Err(failure) = open(&mut closed) {
@@ -85,11 +89,20 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     };
     open(&mut closed)?; // it may have been up at once
     let node = Arc::new(node);
-    let listener = node.listen(config.port).await.map_err(explain)?;
-    let metrics_listener = match config.metrics_port {
-        Some(port) => Some(node.listen(port).await.map_err(explain)?),
-        None => None,
+    let listen = async |port: Option<u16>| match port {
+        Some(port) => node.listen(port).await.map(Some).map_err(explain),
+        None => Ok(None),
     };
+    let shown = Arc::new(Shown::default());
+    let mut listener = Ports::new();
+    if config.plain_http == PlainHttp::Serve {
+        listener = listener.http(node.listen(config.port).await.map_err(explain)?);
+    }
+    if let Some(https) = listen(config.https_port).await? {
+        listener = listener.https(https, Arc::clone(&shown)).map_err(Failure::Listener)?;
+    }
+    let metrics_listener = listen(config.metrics_port).await?;
+    let redirects_listener = listen(redirects.map(|_| config.port)).await?;
 
     if let Some(service) = &config.node.service {
         if status.tags.is_empty() {
@@ -103,6 +116,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         name = status.dns_name,
         addresses = ?status.addresses,
         port = config.port,
+        https_port = config.https_port,
         metrics_port = config.metrics_port,
         service = config.node.service,
         upstream = %config.upstream,
@@ -112,7 +126,26 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, situation.clone(), &status);
+    let follower =
+        Follower::new(Arc::clone(&settings), Arc::clone(&node), watched, situation.clone(), &status);
+    let https = config
+        .https_port
+        .map(|_| Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown));
+    let https = async {
+        match &https {
+            Some(https) => https.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let redirects = redirects.map(|https_port| {
+        Redirects::new(redirecting, Arc::clone(proxy.metrics()), situation.subscribe(), https_port)
+    });
+    let redirects = async {
+        match redirects.zip(redirects_listener) {
+            Some((redirects, listener)) => redirects.serve(listener).await,
+            None => std::future::pending().await,
+        }
+    };
     let mut host = config.node.service.clone().map(|service| {
         situation.send_modify(|known| known.service = Some(host::hosted(&service)));
         Host::new(service, Arc::clone(&node), Arc::clone(&settings), situation)
@@ -155,6 +188,8 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         served = proxy.serve(listener, told, deadline) => served,
         // For as long as the proxy serves.
         ended = scrapes => ended.map(|never| match never {}),
+        ended = redirects => ended.map(|never| match never {}),
+        never = https => match never {},
         never = following => match never {},
         never = reload_on_signal(&settings, hangup) => match never {},
     };

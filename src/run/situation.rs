@@ -14,6 +14,7 @@ pub(super) fn first(status: &Status) -> Situation {
         state: "Running".to_owned(),
         dns_name: status.dns_name.clone(),
         addresses: status.addresses.clone(),
+        cert_domains: status.cert_domains.clone(),
         ..Situation::default()
     }
 }
@@ -28,7 +29,8 @@ pub(super) fn note(situation: &mut Situation, event: &Event) {
         Event::NeedsApproval => "NeedsMachineAuth",
         Event::KeyExpiry(at) => return situation.key_expiry.clone_from(at),
         Event::Health(warnings) => return situation.warnings.clone_from(warnings),
-        Event::Assigned { dns_name, addresses, service_addresses } => {
+        Event::Assigned { dns_name, addresses, service_addresses, cert_domains } => {
+            situation.cert_domains.clone_from(cert_domains);
             situation.dns_name.clone_from(dns_name);
             if let Some(service) = &mut situation.service {
                 service.addresses.clone_from(service_addresses);

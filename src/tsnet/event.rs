@@ -39,6 +39,8 @@ pub enum Event {
         addresses: Vec<IpAddr>,
         /// Those of the Service that the node hosts.
         service_addresses: Vec<IpAddr>,
+        /// The names for which it can have certificates.
+        cert_domains: Vec<String>,
     },
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
@@ -115,8 +117,8 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Login { login_url } => Event::LoginUrl(login_url),
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
         Wire::Health { warnings } => Event::Health(warnings),
-        Wire::Name { status: Status { dns_name, addresses, service_addresses, .. } } => {
-            Event::Assigned { dns_name, addresses, service_addresses }
+        Wire::Name { status: Status { dns_name, addresses, service_addresses, cert_domains, .. } } => {
+            Event::Assigned { dns_name, addresses, service_addresses, cert_domains }
         }
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
         Wire::Netmap => Event::NetmapChanged,
@@ -153,14 +155,16 @@ mod tests {
                     dns_name: "n.t".into(),
                     addresses: vec!["100.64.0.1".parse().unwrap()],
                     service_addresses: Vec::new(),
+                    cert_domains: Vec::new(),
                 },
             ),
             (
-                r#"{"type":"name","status":{"dns_name":"","addresses":[],"service_addresses":["fd7a::1"]}}"#,
+                r#"{"type":"name","status":{"dns_name":"","addresses":[],"service_addresses":["fd7a::1"],"cert_domains":["n.t"]}}"#,
                 Event::Assigned {
                     dns_name: String::new(),
                     addresses: Vec::new(),
                     service_addresses: vec!["fd7a::1".parse().unwrap()],
+                    cert_domains: vec!["n.t".to_owned()],
                 },
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),

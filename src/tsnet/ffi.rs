@@ -153,6 +153,21 @@ impl Handle {
         self.given(unsafe { sys::tailscale_logout(self.sd, millis(timeout)) })
     }
 
+    /// JSON of the certificate for a name of the node's, good for `at_least`. Blocks the thread, for
+    /// `timeout` at most.
+    pub(super) fn certificate(
+        &self,
+        name: &str,
+        at_least: Duration,
+        timeout: Duration,
+    ) -> Result<String, Error> {
+        let name = c_string(name)?;
+        // SAFETY: the string is NUL-terminated and outlives the call.
+        self.given(unsafe {
+            sys::tailscale_certificate(self.sd, name.as_ptr(), millis(at_least), millis(timeout))
+        })
+    }
+
     /// Takes over a text that the library has made for us; null: its last error.
     fn given(&self, json: *mut c_char) -> Result<String, Error> {
         if json.is_null() {

@@ -14,4 +14,4 @@ pub use conn::{Aborter, Conn};
 pub use error::Error;
 pub use event::{Event, Events};
 pub use listener::Listener;
-pub use node::{Builder, Farewell, Node, Status};
+pub use node::{Builder, Certificate, Farewell, Node, Status};

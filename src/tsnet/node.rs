@@ -147,6 +147,9 @@ pub struct Status {
     /// Those of the Service that it hosts; none before the tailnet has approved it as a host.
     #[serde(default)]
     pub service_addresses: Vec<IpAddr>,
+    /// The names for which it can have certificates; none where HTTPS is off in the tailnet.
+    #[serde(default)]
+    pub cert_domains: Vec<String>,
     /// Login name of its owner; absent for a tagged node.
     #[serde(default)]
     pub user: Option<String>,
@@ -156,6 +159,30 @@ pub struct Status {
     /// Whether it was in the state folder already, and is used as it was.
     #[serde(default)]
     pub stored: bool,
+}
+
+/// The certificate for a name of the node's, with its key.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Certificate {
+    /// In PEM, the certificate itself first.
+    pub chain: String,
+    /// In PEM.
+    pub key: String,
+    /// From when on it is valid, as RFC 3339.
+    pub issued: String,
+    /// Until when.
+    pub expiry: String,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Certificate { issued, expiry, .. } = self;
+        f.debug_struct("Certificate")
+            .field("issued", issued)
+            .field("expiry", expiry)
+            .field("key", &"[redacted]")
+            .finish_non_exhaustive()
+    }
 }
 
 /// How logging out went. In any case nothing is left of the node here.
@@ -277,6 +304,25 @@ impl Node {
         serde_json::from_str(&json).map_err(|e| Error::Other(format!("peers of the tailnet: {e}")))
     }
 
+    /// The certificate for `name`, one of [`Status::cert_domains`]: the stored one, or else a new one, for
+    /// which the ACME server is asked, for at most `deadline`. A stored one that it is time to renew is
+    /// renewed in the background, for a later call; one that is valid for less than `at_least` is renewed
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], or the words of the library and of the ACME server.
+    pub async fn certificate(
+        &self,
+        name: &str,
+        at_least: Duration,
+        deadline: Duration,
+    ) -> Result<Certificate, Error> {
+        let name = name.to_owned();
+        let json = self.blocking(move |handle| handle.certificate(&name, at_least, deadline)).await?;
+        // Not the parser's words, which may quote what they are about.
+        serde_json::from_str(&json).map_err(|_| Error::Other("a certificate that can't be read".to_owned()))
+    }
+
     /// Ends a stored node: tells the control server, for at most `deadline`, and removes what is
     /// stored of it. This node must not have started.
     ///
@@ -370,5 +416,8 @@ mod tests {
         let builder = Builder::new().auth_key(Some("tskey-auth-1")).client_secret(Some("tskey-client-2"));
         let shown = format!("{builder:?}");
         assert!(shown.contains("[redacted]") && !shown.contains("tskey"), "{shown}");
+        let pair = r#"{"chain":"c","key":"hidden","issued":"i","expiry":"e"}"#;
+        let shown = format!("{:?}", serde_json::from_str::<Certificate>(pair).unwrap());
+        assert!(shown.contains("[redacted]") && !shown.contains("hidden"), "{shown}");
     }
 }

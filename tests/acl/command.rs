@@ -42,7 +42,13 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
     assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
     // What it prints it accepts, and lets the clients ask.
-    for config in ["", "access.mode = \"grants\"\n", "access.mode = \"grants\"\nmetrics.port = 9090\n"] {
+    for config in [
+        "",
+        "access.mode = \"grants\"\n",
+        "access.mode = \"grants\"\nmetrics.port = 9090\n",
+        "https.enabled = true\nmetrics.port = 9090\n",
+        "https.enabled = true\nlisten.http = \"off\"\n",
+    ] {
         let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
         let told = text(&checked);
@@ -51,6 +57,8 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
             "{told}"
         );
         assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
+        assert_eq!(told.contains("tcp:443"), config.contains("https"), "{told}");
+        assert_eq!(told.contains("tcp:11434"), !config.contains("off"), "{told}");
     }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
     assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");

@@ -13,6 +13,7 @@ fn target() -> Target {
     Target {
         device: Device::tagged([TAGS[0]]),
         port: 11434,
+        https: None,
         metrics: None,
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
@@ -175,13 +176,13 @@ fn without_its_guest_it_is_in_order() {
 
 #[test]
 fn the_lines_to_paste_are_a_policy_that_closes_too() {
-    for (tag, port, metrics, access) in [
-        ("tag:ai-server", 11434, None, Access::Network),
-        ("tag:gpu-1", 22, Some(80), Access::Grants),
-        ("tag:x", 80, Some(9090), Access::Network),
-        ("tag:y", 443, Some(22), Access::Grants),
+    for (tag, port, https, metrics, access) in [
+        ("tag:ai-server", 11434, None, None, Access::Network),
+        ("tag:gpu-1", 22, None, Some(80), Access::Grants),
+        ("tag:x", 80, Some(443), Some(9090), Access::Network),
+        ("tag:y", 443, None, Some(22), Access::Grants),
     ] {
-        let target = Target { device: Device::tagged([tag]), port, metrics, access, ..target() };
+        let target = Target { device: Device::tagged([tag]), port, https, metrics, access, ..target() };
         let lines = lines(tag, &target);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);

@@ -94,7 +94,7 @@ async fn a_peer_that_became_somebody_else_is_cut() {
     proxy.has(1).await;
     let mut roster = proxy.word.roster();
     roster[0].user = Some("mallory@example.com".to_owned());
-    assert_eq!(proxy.proxy.port().judge(&roster), 1);
+    assert_eq!(proxy.proxy.port().judge(&[(11434, roster.into())]), 1);
     assert!(client.rest().await.is_empty());
     assert_eq!(proxy.proxy.port().judge(&[]), 0);
 }

@@ -12,6 +12,7 @@ mod framing;
 mod headers;
 #[path = "../support/http.rs"]
 mod http;
+mod https;
 mod matrix;
 mod metrics;
 mod models;

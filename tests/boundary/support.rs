@@ -11,7 +11,7 @@ use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
-use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
+use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
 use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
 use serde_json::Value;
@@ -70,6 +70,12 @@ impl Tailnet for Word {
 }
 
 impl Word {
+    /// Of the port for Ollama and of the one for the metrics.
+    pub(crate) fn rosters(&self) -> [Roster; 2] {
+        let members = Arc::new(self.roster());
+        [(local().port(), Arc::clone(&members)), (9090, members)]
+    }
+
     pub(crate) fn roster(&self) -> Vec<Member> {
         let Verdict { admitted, grants } = self.verdict(&peer(), local());
         let peer = peer();
@@ -127,6 +133,29 @@ impl Running {
         limits: Limits,
         pace: Pace,
     ) -> Running {
+        Self::listening(policy, upstream, drain, access, limits, pace, |http| http)
+    }
+
+    /// With listeners that are made from the one for HTTP.
+    pub(crate) fn at<L: Listen + 'static>(
+        policy: Policy,
+        upstream: &str,
+        limits: Limits,
+        pace: Pace,
+        ports: impl FnOnce(Memory) -> L,
+    ) -> Running {
+        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, pace, ports)
+    }
+
+    fn listening<L: Listen + 'static>(
+        policy: Policy,
+        upstream: &str,
+        drain: Duration,
+        access: Access,
+        limits: Limits,
+        pace: Pace,
+        ports: impl FnOnce(Memory) -> L,
+    ) -> Running {
         let upstream = Arc::new(Upstream::parse(upstream).unwrap());
         let (rules, current) =
             watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
@@ -135,12 +164,12 @@ impl Running {
         let proxy = Proxy::new(current, tailnet);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
-        let serving = proxy.clone();
+        let (serving, listener) = (proxy.clone(), ports(Memory(incoming)));
         let task = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            serving.serve(Memory(incoming), stopped, tokio::time::sleep(drain)).await
+            serving.serve(listener, stopped, tokio::time::sleep(drain)).await
         });
         Running { connect, proxy, word, stop, task, rules }
     }
@@ -207,7 +236,7 @@ impl Running {
     }
 
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().judge(&self.word.roster())
+        self.proxy.port().judge(&self.word.rosters())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

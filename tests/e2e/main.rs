@@ -13,6 +13,9 @@ mod endpoints;
 mod ends;
 #[path = "../support/http.rs"]
 mod http;
+// Go takes what an ACME server is to be trusted by from a variable on Linux alone.
+#[cfg(target_os = "linux")]
+mod https;
 mod lifecycle;
 mod login;
 mod metrics;

@@ -35,7 +35,7 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
     found
 }
 
-/// All that a node may do: it has the metrics on a port of their own, and hosts a Service.
+/// What a node may do beside: it has the metrics on a port of their own, and hosts a Service.
 const CONFIG: &str = "metrics.port = 9090\nnode.service = \"svc:ollama\"\nshutdown.handover = \"0s\"\n";
 
 /// `tag:ai-client` may connect to port 9090 as well, and read the metrics there; and to the Service.
@@ -67,8 +67,14 @@ async fn asks_the_service(tailnet: &Tailnet) {
 
 #[tokio::test]
 async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
-    let world = World::new(ollama::url(), CONFIG).await;
+    // With a certificate, where it can have one: see main.rs.
+    let https = cfg!(target_os = "linux");
+    let mut world = World::new(ollama::url(), &format!("{CONFIG}https.enabled = {https}\n")).await;
     world.tailnet.api("PUT", "/policy", with_all()).await;
+    if https {
+        world.tailnet.api("PUT", "/settings", json!({"certificates": true})).await;
+        world.proxy.process.line(&["the certificate for HTTPS is another one"]).await;
+    }
     let metrics = world.tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
     client.send(get("/metrics")).await;
@@ -81,10 +87,12 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     let (udp, tcp): (Vec<_>, Vec<_>) = sockets.iter().partition(|(protocol, _)| protocol.starts_with("UDP"));
     // One for each address family: magicsock's, WireGuard's transport.
     assert!((1..=2).contains(&udp.len()), "{sockets:?}");
+    let acme = world.tailnet.ports["acme"].as_str().unwrap();
     let known = [
         &world.tailnet.control["http://".len()..],
         world.tailnet.ports["derp"].as_str().unwrap(),
         &ollama::url()["http://".len()..],
+        acme.split('/').nth(2).unwrap(),
     ];
     assert!(tcp.len() >= 3, "{sockets:?}");
     for (protocol, name) in tcp {
@@ -117,6 +125,28 @@ fn addresses(call: &str) -> Vec<SocketAddr> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
+    speaks_to_nobody_else(false).await;
+}
+
+/// Which looks for the record of its proof before it has it made.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn with_https_the_acme_server_and_the_resolver_are_all_that_is_added() {
+    speaks_to_nobody_else(true).await;
+}
+
+/// Where this machine asks for names.
+#[cfg(target_os = "linux")]
+fn resolvers() -> Vec<SocketAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let ips = text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
+    // What Go asks where none is named.
+    let local = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    ips.chain(local).map(|ip| SocketAddr::new(ip, 53)).collect()
+}
+
+#[cfg(target_os = "linux")]
+async fn speaks_to_nobody_else(https: bool) {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let key = Some(tailnet.key(json!({})).await);
@@ -127,10 +157,14 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         Command::new("strace").arg("-V").output().is_ok(),
         "strace is needed: sudo apt-get install strace"
     );
-    let config = CONFIG.to_owned();
+    let config = format!("{CONFIG}https.enabled = {https}\n");
     let mut proxy = Start { key, under, config, ..Start::new(&tailnet, ollama::url()) }.up().await;
 
     tailnet.api("PUT", "/policy", with_all()).await;
+    if https {
+        tailnet.api("PUT", "/settings", json!({"certificates": true})).await;
+        proxy.process.line(&["the certificate for HTTPS is another one"]).await;
+    }
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let metrics = tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
@@ -152,8 +186,13 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         .filter_map(|(_, name)| name.rsplit_once(':')?.1.parse().ok())
         .collect();
     let port = |url: &str| url.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    let servers: BTreeSet<u16> =
-        [&tailnet.control, tailnet.ports["derp"].as_str().unwrap(), ollama::url()].map(port).into();
+    let acme = tailnet.ports["acme"].as_str().unwrap().strip_suffix("/dir").unwrap();
+    let servers: BTreeSet<u16> = [&tailnet.control, tailnet.ports["derp"].as_str().unwrap(), ollama::url()]
+        .into_iter()
+        .chain(https.then_some(acme))
+        .map(port)
+        .collect();
+    let resolvers = if https { resolvers() } else { Vec::new() };
     let tracer = proxy.process.id();
     let traced = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children")).unwrap();
     let traced = rustix::process::Pid::from_raw(traced.trim().parse().unwrap()).unwrap();
@@ -173,10 +212,11 @@ async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
         } else if call.starts_with("send") {
             sent.extend(named);
         } else if call.starts_with("write") && call.contains("<UDP") {
-            panic!("a datagram to {call}");
+            let known = resolvers.iter().any(|at| call.contains(&format!("->{at}]")));
+            assert!(known, "a datagram to {call}");
         }
     }
-    assert!(connected.len() == 3 && !sent.is_empty(), "{connected:?} {sent:?}");
+    assert!(connected.len() == servers.len() && !sent.is_empty(), "{connected:?} {sent:?}");
     for to in &connected {
         assert!(to.ip().is_loopback() && servers.contains(&to.port()), "a connection to {to}");
     }

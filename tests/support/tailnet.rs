@@ -118,6 +118,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Start {
     pub(crate) state: PathBuf,
     pub(crate) control: String,
+    /// Where certificates are from, and a file with what that is trusted by.
+    pub(crate) acme: [String; 2],
     pub(crate) upstream: String,
     pub(crate) key: Option<String>,
     /// More lines of config.
@@ -131,6 +133,7 @@ impl Start {
         Start {
             state: tailnet.dir.path().join("proxy-state"),
             control: tailnet.control.clone(),
+            acme: ["acme", "acme_certificate"].map(|key| tailnet.ports[key].as_str().unwrap().to_owned()),
             upstream: upstream.to_owned(),
             key: None,
             config: String::new(),
@@ -157,6 +160,9 @@ impl Start {
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(arguments).arg("--config").arg(&config).env_remove("TS_AUTHKEY");
+        // A variable of tailscale's, without which the real one is asked, and one of Go's.
+        let [directory, trust] = &self.acme;
+        command.env("TS_DEBUG_ACME_DIRECTORY_URL", directory).env("SSL_CERT_FILE", trust);
         // These tests may run as root.
         command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
         if let Some(key) = &self.key {

@@ -1,5 +1,6 @@
 // Testtailnet runs a whole tailnet on loopback, without an account: control
-// server, DERP relay, STUN, and client devices. Tests drive it over HTTP.
+// server, DERP relay, STUN, ACME server, and client devices. Tests drive it over
+// HTTP.
 //
 //	testtailnet -policy policy.hujson -until-stdin-closes
 //
@@ -21,8 +22,10 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
+	"remote-ollama-proxy/tests/tailnet/acme"
 	"remote-ollama-proxy/tests/tailnet/api"
 	"remote-ollama-proxy/tests/tailnet/clients"
 	"remote-ollama-proxy/tests/tailnet/control"
@@ -65,8 +68,11 @@ type options struct {
 type addresses struct {
 	Control string `json:"control"`
 	API     string `json:"api"`
-	DERP    string `json:"derp"`
-	STUN    string `json:"stun"`
+	ACME    string `json:"acme"`
+	// A file with the ACME server's own certificate, for clients to trust.
+	ACMECertificate string `json:"acme_certificate"`
+	DERP            string `json:"derp"`
+	STUN            string `json:"stun"`
 }
 
 func run(o options) error {
@@ -100,11 +106,17 @@ func run(o options) error {
 		return err
 	}
 	defer relay.Close()
+	issuer, err := acme.Listen(log.Printf)
+	if err != nil {
+		return fmt.Errorf("ACME server: %w", err)
+	}
+	defer issuer.Close()
 	control, err := control.Listen(o.controlAddr, relay.Map(), log.Printf)
 	if err != nil {
 		return fmt.Errorf("control server: %w", err)
 	}
 	defer control.Close()
+	control.SetTXT = issuer.SetTXT
 	if o.policy != "" {
 		text, err := os.ReadFile(o.policy)
 		if err == nil {
@@ -116,14 +128,18 @@ func run(o options) error {
 	}
 	devices := clients.NewManager(control, o.dir, log.Printf)
 	defer devices.Close()
-	routes := &api.API{Control: control, Clients: devices, Relay: relay}
+	routes := &api.API{Control: control, Clients: devices, Relay: relay, ACME: issuer}
 	front, err := loopback.Listen(o.apiAddr, routes.Handler(), nil, log.Printf)
 	if err != nil {
 		return fmt.Errorf("HTTP interface: %w", err)
 	}
 	defer front.Close()
+	trust := filepath.Join(o.dir, "acme.pem")
+	if err := os.WriteFile(trust, []byte(issuer.Certificate()), 0o600); err != nil {
+		return err
+	}
 	err = json.NewEncoder(os.Stdout).Encode(addresses{
-		Control: control.URL(), API: "http://" + front.Addr(), DERP: relay.Addr(), STUN: relay.STUNAddr(),
+		Control: control.URL(), API: "http://" + front.Addr(), ACME: issuer.Directory(), ACMECertificate: trust, DERP: relay.Addr(), STUN: relay.STUNAddr(),
 	})
 	if err != nil {
 		return err

@@ -376,6 +376,25 @@ func nodeLogout(sd C.int, timeoutMS C.int64_t) (out *C.char) {
 	return out
 }
 
+//export nodeCertificate
+func nodeCertificate(sd C.int, name *C.char, atLeastMS, timeoutMS C.int64_t) (out *C.char) {
+	s := C.GoString(name)
+	try(sd, func(h *handle) error {
+		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
+		defer cancel()
+		certificate, err := h.Certificate(ctx, s, duration(atLeastMS))
+		if err != nil {
+			return err
+		}
+		b, err := json.Marshal(certificate)
+		if err == nil {
+			out = C.CString(string(b))
+		}
+		return err
+	})
+	return out
+}
+
 //export nodeEvents
 func nodeEvents(sd C.int, fdOut *C.int) C.int {
 	return try(sd, func(h *handle) error {

@@ -49,6 +49,9 @@ char *tailscale_peers(tailscale sd, uint16_t port, const char *capability) { ret
 int tailscale_host_service(tailscale sd, const char *name, uint16_t port) { return nodeHostService(sd, MUT(name), port); }
 int tailscale_advertise_service(tailscale sd, int on) { return nodeAdvertiseService(sd, on); }
 char *tailscale_logout(tailscale sd, int64_t timeout_ms) { return nodeLogout(sd, timeout_ms); }
+char *tailscale_certificate(tailscale sd, const char *name, int64_t at_least_ms, int64_t timeout_ms) {
+	return nodeCertificate(sd, MUT(name), at_least_ms, timeout_ms);
+}
 void tailscale_free(char *text) { free(text); }
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
 

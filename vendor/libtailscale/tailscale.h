@@ -132,7 +132,8 @@ extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
 /* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...],
  * "user" or "tags", "stored": whether it was in the state folder already,
- * "service_addresses": those of the Service that it hosts}. EBADF, ERANGE. */
+ * "service_addresses": those of the Service that it hosts, "cert_domains": the
+ * names for which it can have certificates}. EBADF, ERANGE. */
 extern int tailscale_status(tailscale sd, char *buf, size_t buflen);
 
 /* Sizes of the buffers below, the final NUL included. */
@@ -227,11 +228,19 @@ extern void tailscale_free(char *text);
  * told}. NULL on failure; to be freed with tailscale_free. */
 extern char *tailscale_logout(tailscale sd, int64_t timeout_ms);
 
+/* The certificate for one of the node's "cert_domains", which the ACME server is
+ * asked for unless a good one is stored: {"chain", "key": PEM, "issued", "expiry":
+ * RFC 3339}. One that it is time to renew is renewed in the background, and comes
+ * with a later call; one that is valid for less than at_least_ms milliseconds is
+ * renewed first. Takes timeout_ms at most. NULL on failure; to be freed with
+ * tailscale_free. */
+extern char *tailscale_certificate(tailscale sd, const char *name, int64_t at_least_ms, int64_t timeout_ms);
+
 /* A non-blocking descriptor with one JSON object per line for every change of
  * state, the present one first; close() ends it. "type" is one of
  *   state   "state": NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
  *   login   "login_url"
- *   name    "status": {"dns_name", "addresses", "service_addresses"}
+ *   name    "status": {"dns_name", "addresses", "service_addresses", "cert_domains"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
  *   clock   "ahead": seconds by which this machine's clock is ahead of the control

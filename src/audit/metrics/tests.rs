@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::audit::identities::{KEPT, MOST};
-use crate::tailnet::Situation;
+use crate::tailnet::{Certificate, Situation};
 
 fn peer(user: Option<&str>, id: &str) -> Peer {
     Peer {
@@ -19,6 +19,10 @@ fn text(metrics: &Metrics) -> String {
     let node = Situation {
         state: "Running".to_owned(),
         key_expiry: Some("2027-01-01T00:00:00Z".to_owned()),
+        certificate: Some(Certificate {
+            expiry: Some("2027-01-01T00:00:01Z".to_owned()),
+            ..Certificate::default()
+        }),
         ..Situation::default()
     };
     let started = std::time::SystemTime::UNIX_EPOCH;
@@ -73,6 +77,7 @@ fn a_request_is_counted_where_it_belongs() {
         r#"node_state{state="Running"} 1"#,
         r#"node_state{state="NeedsLogin"} 0"#,
         "key_expiry_timestamp_seconds 1798761600.0",
+        "certificate_expiry_timestamp_seconds 1798761601.0",
         "running 1",
         "waiting 2",
         "connections 3",

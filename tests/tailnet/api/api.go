@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"remote-ollama-proxy/tests/tailnet/acme"
 	"remote-ollama-proxy/tests/tailnet/clients"
 	"remote-ollama-proxy/tests/tailnet/control"
 	"remote-ollama-proxy/tests/tailnet/relay"
@@ -22,6 +23,7 @@ type API struct {
 	Control *control.Server
 	Clients *clients.Manager
 	Relay   *relay.Relay
+	ACME    *acme.Server // nil: there is none
 }
 
 // Handler returns the routes.
@@ -55,6 +57,9 @@ func (a *API) Handler() http.Handler {
 		"POST /nodes/{name}/approve":               a.approve,
 		"POST /nodes/{name}/expire":                a.expire,
 		"POST /nodes/{name}/key-expiry":            a.setKeyExpiry,
+		"GET /acme":                                a.issuer,
+		"POST /acme/refuse":                        a.refuseName,
+		"POST /acme/hurry":                         a.hurryRenewal,
 		"POST /control/stop":                       a.stopControl,
 		"POST /control/start":                      switchOf(a.Control.Start),
 		"POST /relay/stop":                         switchOf(a.Relay.Stop),

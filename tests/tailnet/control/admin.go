@@ -26,6 +26,8 @@ type Settings struct {
 	// CacheNetmaps has nodes keep the netmap, and start with it while the control
 	// server is down if they are willing.
 	CacheNetmaps bool `json:"cache_netmaps"`
+	// Certificates lets nodes have certificates for their names.
+	Certificates bool `json:"certificates"`
 	// ClockAhead is how far the control server's clock goes wrong, such as "10m".
 	ClockAhead string `json:"clock_ahead"`
 	// Admins are the members of autogroup:admin, by login name.

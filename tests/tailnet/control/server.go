@@ -34,6 +34,10 @@ type Server struct {
 	derpMap *tailcfg.DERPMap
 	logf    logger.Logf
 
+	// SetTXT adds a record to the DNS, by which a node proves to an ACME server
+	// that a name is its own. Nil: there is no DNS.
+	SetTXT func(name, value string)
+
 	mu         sync.Mutex
 	sent       *sync.Cond // a stream has written a change, or ended
 	change     uint64     // counts changes of all that follows
@@ -159,6 +163,7 @@ func (s *Server) serveNoise(w http.ResponseWriter, r *http.Request) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /machine/register", func(w http.ResponseWriter, r *http.Request) { s.serveRegister(w, r, machine) })
 	mux.HandleFunc("POST /machine/map", func(w http.ResponseWriter, r *http.Request) { s.serveMap(w, r, machine) })
+	mux.HandleFunc("POST /machine/set-dns", func(w http.ResponseWriter, r *http.Request) { s.serveSetDNS(w, r, machine) })
 	mux.HandleFunc("POST /machine/services/{question}", func(w http.ResponseWriter, r *http.Request) { s.serveServices(w, r, machine) })
 	mux.HandleFunc("/machine/update-health", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	new(http2.Server).ServeConn(c, &http2.ServeConnOpts{

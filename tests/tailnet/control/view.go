@@ -18,12 +18,14 @@ type view struct {
 	users  []tailcfg.UserProfile
 	filter []tailcfg.FilterRule
 	derp   *tailcfg.DERPMap
+	dns    *tailcfg.DNSConfig
 	ahead  time.Duration // what is wrong with the clock
 }
 
 // view draws the tailnet for n. The caller holds s.mu.
 func (s *Server) view(n *node, now time.Time) view {
-	v := view{self: s.self(n, now), derp: s.derpMap, users: slices.Clone(s.users), ahead: s.clockAhead}
+	dns := &tailcfg.DNSConfig{Proxied: true, Domains: []string{Domain}, CertDomains: s.certDomains(n)}
+	v := view{self: s.self(n, now), derp: s.derpMap, dns: dns, users: slices.Clone(s.users), ahead: s.clockAhead}
 	if n.expired(now) || !n.MachineAuthorized {
 		return v
 	}
@@ -106,6 +108,7 @@ func peer(n *node, now time.Time) *tailcfg.Node {
 type told struct {
 	started             bool
 	self, users, filter string
+	dns                 string
 	ahead               time.Duration
 	peers               map[tailcfg.NodeID]string
 }
@@ -119,7 +122,9 @@ func (t *told) difference(v view) *tailcfg.MapResponse {
 		t.started = true
 		t.peers = map[tailcfg.NodeID]string{}
 		res.DERPMap, res.Domain, res.CollectServices = v.derp, Domain, "false"
-		res.DNSConfig = &tailcfg.DNSConfig{Proxied: true, Domains: []string{Domain}}
+	}
+	if tell(&t.dns, v.dns) {
+		res.DNSConfig, any = v.dns, true
 	}
 	if tell(&t.self, v.self) {
 		res.Node, any = v.self, true

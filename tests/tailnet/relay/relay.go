@@ -3,20 +3,12 @@
 package relay
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"remote-ollama-proxy/tests/tailnet/loopback"
 	"tailscale.com/derp/derpserver"
@@ -41,7 +33,7 @@ type Relay struct {
 
 // Listen starts a relay on free ports.
 func Listen(logf logger.Logf) (*Relay, error) {
-	secure, err := selfSigned()
+	secure, err := loopback.SelfSigned() // DERP is only spoken over TLS
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the relay: %w", err)
 	}
@@ -128,21 +120,4 @@ func (r *Relay) answerSTUN() {
 			r.stun.WriteToUDPAddrPort(stun.Response(id, from), from)
 		}
 	}
-}
-
-// selfSigned makes the relay's TLS configuration; DERP is only spoken over TLS.
-func selfSigned() (*tls.Config, error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, IPAddresses: []net.IP{net.ParseIP(host)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}, nil
 }

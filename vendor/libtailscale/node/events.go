@@ -11,6 +11,7 @@ import (
 
 	"tailscale.com/ipn"
 	"tailscale.com/tailcfg"
+	"tailscale.com/tsconst"
 )
 
 // An Event is a change in the node's life. The fields that its type does not
@@ -21,7 +22,7 @@ type Event struct {
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
-	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included
+	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included, and for which names there are certificates
 	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
 	Error     string     `json:"error,omitempty"`      // in words
@@ -120,7 +121,7 @@ func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 	}
 	defer context.AfterFunc(ctx, func() { watcher.Close() })()
 	defer watcher.Close()
-	t := teller{serviceAddresses: n.addressesOfService}
+	t := teller{serviceAddresses: n.addressesOfService, certDomains: n.certDomains}
 	for {
 		notify, err := watcher.Next()
 		if err != nil {
@@ -138,6 +139,7 @@ func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 // to be understood.
 type teller struct {
 	serviceAddresses func(tailcfg.NodeCapMap) []netip.Addr
+	certDomains      func() []string
 	mustLog          bool
 	expiry           time.Time // of the node key; zero: never
 	told             Kind      // the error told last, so that none is told twice
@@ -151,14 +153,14 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 			t.expiry = *st.Self.KeyExpiry
 		}
 		if len(st.Self.TailscaleIPs) > 0 {
-			add(nameEvent(st.Self.DNSName, st.Self.TailscaleIPs, t.serviceAddresses(st.Self.CapMap)))
+			add(t.nameEvent(st.Self.DNSName, st.Self.TailscaleIPs, st.Self.CapMap))
 			add(t.keyEvent())
 		}
 	}
 	if self := notify.SelfChange; self != nil {
 		t.mustLog = self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
 		t.expiry = self.KeyExpiry
-		add(nameEvent(self.Name, hostAddrs(self), t.serviceAddresses(self.CapMap)))
+		add(t.nameEvent(self.Name, hostAddrs(self), self.CapMap))
 		add(t.keyEvent())
 	}
 	// A full netmap, whatever changed in it, comes with SelfChange.
@@ -187,7 +189,10 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 	}
 	if h := notify.Health; h != nil {
 		warnings := []string{}
-		for _, w := range h.Warnings {
+		for code, w := range h.Warnings {
+			if code == tsconst.HealthWarnableTLSCertPending {
+				continue // it is being asked for, which is no harm to anybody
+			}
 			warnings = append(warnings, strings.Join(strings.Fields(w.Text), " "))
 		}
 		slices.Sort(warnings)
@@ -216,9 +221,10 @@ func (t *teller) errorEvents(err error) []Event {
 	return nil
 }
 
-func nameEvent(name string, addrs, service []netip.Addr) Event {
+func (t *teller) nameEvent(name string, addrs []netip.Addr, caps tailcfg.NodeCapMap) Event {
 	return Event{Type: "name", Status: &Status{
-		DNSName: strings.TrimSuffix(name, "."), Addresses: addrs, ServiceAddresses: service,
+		DNSName: strings.TrimSuffix(name, "."), Addresses: addrs,
+		ServiceAddresses: t.serviceAddresses(caps), CertDomains: t.certDomains(),
 	}}
 }
 

@@ -15,7 +15,7 @@ type Farewell struct {
 
 // belongings is all that a node keeps in its state folder, the lock excepted.
 // Other files may be the host program's, or a person's.
-var belongings = []string{"tailscaled.state", "profile-data"}
+var belongings = []string{"tailscaled.state", "profile-data", "certs"}
 
 // Logout tells the control server, unless ctx ends first, that the stored node
 // is no more, and removes what is stored of it. The node must not have started.

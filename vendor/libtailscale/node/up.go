@@ -23,6 +23,7 @@ type Status struct {
 	// Of the Service that the node hosts; empty before an admin or the policy file
 	// has approved it as a host.
 	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
+	CertDomains      []string     `json:"cert_domains,omitempty"` // names for which it can have certificates
 
 	mustLog bool // the tailnet requires log upload
 }
@@ -171,7 +172,7 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load()}
+	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load(), CertDomains: st.CertDomains}
 	if st.Self != nil {
 		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
 		if st.Self.Tags != nil && st.Self.Tags.Len() > 0 {

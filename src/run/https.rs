@@ -1,0 +1,166 @@
+//! The certificate for HTTPS: asked for, renewed, and shown by the listener without a restart.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+use crate::settings::Settings;
+use crate::tailnet::{Certificate, Situation};
+use crate::tls::Shown;
+use crate::tsnet::{self, Node};
+
+/// How often the node is asked, which knows by itself when it is time to renew.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How long a certificate may take: the ACME server waits until it sees what the control server has put into the DNS.
+const DEADLINE: Duration = Duration::from_secs(5 * 60);
+
+/// After how long the first failure is tried again; then it is twice as long each time, up to [`INTERVAL`]. So there are
+/// fewer than five in an hour, which is what Let's Encrypt lets fail (its documentation, "Rate Limits").
+const RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// Which part of its life a certificate may have left before it is renewed at once, and it is told why that fails. The node
+/// renews it well before, in the background, and says nothing of a failure.
+const LAST_PART: u32 = 4;
+
+/// What somebody has to do where the tailnet gives no certificates.
+const OFF: &str = "the tailnet gives this node no certificates: switch MagicDNS and HTTPS certificates on, on the DNS page of its admin console";
+
+/// Keeps the certificate of a node that is up.
+pub(super) struct Https {
+    node: Arc<Node>,
+    settings: Arc<Settings>,
+    situation: watch::Sender<Situation>,
+    shown: Arc<Shown>,
+}
+
+impl Https {
+    /// `shown` is what the listener shows.
+    pub(super) fn new(
+        node: Arc<Node>,
+        settings: Arc<Settings>,
+        situation: watch::Sender<Situation>,
+        shown: Arc<Shown>,
+    ) -> Self {
+        situation.send_modify(|known| known.certificate = Some(Certificate::default()));
+        Https { node, settings, situation, shown }
+    }
+
+    /// Asks for the certificate now and again, and whenever the tailnet gives the node another name or the config is read
+    /// anew.
+    pub(super) async fn keep(&self) -> std::convert::Infallible {
+        let (mut known, mut configs) = (self.situation.subscribe(), self.settings.configs());
+        let mut failures = 0;
+        loop {
+            configs.mark_unchanged();
+            let name = name(&known.borrow_and_update());
+            let fault = match &name {
+                Some(name) => self.renew(name).await.err(),
+                None => Some(OFF.to_owned()),
+            };
+            failures = if fault.is_some() { failures + 1 } else { 0 };
+            let pause = pause(failures);
+            if let Some(fault) = &fault {
+                let again_in = humantime::format_duration(pause);
+                tracing::warn!(fault, %again_in, "there is no new certificate for HTTPS");
+            }
+            self.certificate(|certificate| certificate.fault = fault);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = known.wait_for(|known| self::name(known) != name) => failures = 0,
+                _ = configs.changed() => {}
+            }
+        }
+    }
+
+    /// Shows the certificate for `name`, new or not.
+    async fn renew(&self, name: &str) -> Result<(), String> {
+        let told = |error: tsnet::Error| error.to_string();
+        let certificate = self.node.certificate(name, Duration::ZERO, DEADLINE).await.map_err(told)?;
+        self.show(name, &certificate)?;
+        match last_part(&certificate, SystemTime::now()) {
+            None => Ok(()),
+            Some(at_least) => {
+                let renewed = self.node.certificate(name, at_least, DEADLINE).await.map_err(told)?;
+                self.show(name, &renewed)
+            }
+        }
+    }
+
+    fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {
+        if self.shown.show(&new.chain, &new.key)? {
+            tracing::info!(name, expiry = new.expiry, "the certificate for HTTPS is another one from now on");
+        }
+        self.certificate(|shown| {
+            name.clone_into(&mut shown.name);
+            shown.expiry = Some(new.expiry.clone());
+        });
+        Ok(())
+    }
+
+    fn certificate(&self, change: impl FnOnce(&mut Certificate)) {
+        self.situation.send_modify(|known| change(known.certificate.get_or_insert_default()));
+    }
+}
+
+/// The name to have a certificate for: the node's own, or else the first that there may be one for.
+fn name(node: &Situation) -> Option<String> {
+    let own = node.cert_domains.iter().find(|name| **name == node.dns_name);
+    own.or_else(|| node.cert_domains.first()).cloned()
+}
+
+fn pause(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => INTERVAL,
+        Some(earlier) => RETRY.saturating_mul(2_u32.saturating_pow(earlier)).min(INTERVAL),
+    }
+}
+
+/// How long the last part of its life is, if that has begun.
+fn last_part(certificate: &tsnet::Certificate, now: SystemTime) -> Option<Duration> {
+    let time = |text: &str| humantime::parse_rfc3339(text).ok();
+    let (issued, expiry) = (time(&certificate.issued)?, time(&certificate.expiry)?);
+    let part = expiry.duration_since(issued).ok()? / LAST_PART;
+    let left = expiry.duration_since(now).unwrap_or_default();
+    (left < part).then_some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_an_hour() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let told: Vec<_> = [0, 1, 2, 3, 4, 5, 6, 100, u32::MAX].map(pause).to_vec();
+        let pauses = [60, 5, 10, 20, 40, 60, 60, 60, 60].map(minutes);
+        assert_eq!(told, pauses);
+    }
+
+    #[test]
+    fn the_last_part_of_its_life_is_a_quarter() {
+        let (issued, expiry) = ("2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z");
+        let certificate = tsnet::Certificate {
+            chain: String::new(),
+            key: String::new(),
+            issued: issued.to_owned(),
+            expiry: expiry.to_owned(),
+        };
+        let day = Duration::from_secs(24 * 60 * 60);
+        let at = |text| last_part(&certificate, humantime::parse_rfc3339(text).unwrap());
+        assert_eq!(at("2026-01-03T23:59:59Z"), None);
+        assert_eq!(at("2026-01-04T00:00:01Z"), Some(day));
+        assert_eq!(at("2026-02-01T00:00:00Z"), Some(day));
+    }
+
+    #[test]
+    fn the_nodes_own_name_comes_first() {
+        let mut node = Situation { dns_name: "a.t".to_owned(), ..Situation::default() };
+        assert_eq!(name(&node), None);
+        node.cert_domains = vec!["b.t".to_owned(), "a.t".to_owned()];
+        assert_eq!(name(&node).as_deref(), Some("a.t"));
+        node.dns_name.clear();
+        assert_eq!(name(&node).as_deref(), Some("b.t"));
+    }
+}
