@@ -133,6 +133,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "node.up_timeout": node.up_timeout;
         "listen.port": port;
         "metrics.port": metrics_port;
+        "page.port": page_port;
         "log.format": log.format;
         "log.file": log.file;
         "log.max_size": log.rotation.max_size;

@@ -23,6 +23,8 @@ pub struct Target {
     pub port: u16,
     /// The one for the metrics, if it has one.
     pub metrics: Option<u16>,
+    /// The one for the page, if it has one.
+    pub page: Option<u16>,
     /// The name of the capability that it reads.
     pub capability: String,
     /// What it lets those ask who have no value of the capability.
@@ -65,6 +67,8 @@ pub struct Report {
     pub reach: Vec<Reach>,
     /// The same, of the port for the metrics.
     pub metrics: Vec<Reach>,
+    /// The same, of the port for the page.
+    pub page: Vec<Reach>,
     /// In the order of the file.
     pub warnings: Vec<Warning>,
 }
@@ -80,14 +84,15 @@ impl Policy {
             }
         }
         let (reach, mut idle) = self.rows(&sources, target, target.port);
-        let mut metrics = Vec::new();
-        if let Some(port) = target.metrics {
+        let mut beside = |port: Option<u16>| {
+            let Some(port) = port else { return Vec::new() };
             let (there, shut_out) = self.rows(&sources, target, port);
             idle.retain(|row| shut_out.iter().any(|other| other.source == row.source));
-            metrics = there;
-        }
+            there
+        };
+        let (metrics, page) = (beside(target.metrics), beside(target.page));
         let warnings = warning::warnings(self, target, &reach, &idle);
-        Report { reach, metrics, warnings }
+        Report { reach, metrics, page, warnings }
     }
 
     /// Who gets in to a port of the target, and who has its capability and does not.
@@ -163,7 +168,7 @@ impl Policy {
 impl Target {
     /// The ports that are to be reached.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> + Clone {
-        [Some(self.port), self.metrics].into_iter().flatten()
+        [Some(self.port), self.metrics, self.page].into_iter().flatten()
     }
 
     /// Whether the rule is about connections to it.

@@ -15,7 +15,7 @@ use super::ollama::Ollama;
 use super::reload::Reload;
 use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
-use super::who::Who;
+use super::who::{Rosters, Who};
 use crate::audit::{Metrics, Now};
 use crate::proxy::Proxy;
 use crate::settings::Settings;
@@ -31,6 +31,8 @@ pub struct Admin {
     pub roster: watch::Receiver<Arc<Vec<Member>>>,
     /// The same, for the port for the metrics where there is one.
     pub metrics_roster: Option<watch::Receiver<Arc<Vec<Member>>>>,
+    /// The same, for the port for the page where there is one.
+    pub page_roster: Option<watch::Receiver<Arc<Vec<Member>>>>,
     /// The node.
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
@@ -55,27 +57,36 @@ impl Admin {
             (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
             (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
             (&Method::POST, path) => match request_to_cancel(path) {
-                Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.proxy.live().cancel(id) }),
+                Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.cancel(id, "this machine") }),
                 None => unknown(),
             },
             _ => unknown(),
         }
     }
 
+    /// What the tailnet said last.
+    pub(crate) fn rosters(&self) -> Rosters {
+        let latest = |roster: &watch::Receiver<Arc<Vec<Member>>>| Arc::clone(&roster.borrow());
+        Rosters {
+            own: latest(&self.roster),
+            metrics: self.metrics_roster.as_ref().map(latest).unwrap_or_default(),
+            page: self.page_roster.as_ref().map(latest).unwrap_or_default(),
+        }
+    }
+
     fn who(&self) -> Who {
-        let (roster, config) = (Arc::clone(&self.roster.borrow()), self.settings.config());
-        let metrics =
-            self.metrics_roster.as_ref().map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default();
+        let (rosters, config) = (self.rosters(), self.settings.config());
         let node = self.node.borrow();
         let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
         let open = |ip: Option<IpAddr>, port| {
-            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &roster))
+            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), &rosters.own))
         };
         let own = v4(&node.addresses);
         let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
-        let metrics_open = config.metrics_port.is_some_and(|port| open(own, port));
-        let anybody = open(own, config.port) || open(service, config.port) || metrics_open;
-        Who::new(&config, &roster, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
+        let mut beside = [config.metrics_port, config.page_port].into_iter().flatten();
+        let anybody =
+            open(own, config.port) || open(service, config.port) || beside.any(|port| open(own, port));
+        Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 
     async fn status(&self) -> Status {
@@ -96,6 +107,11 @@ impl Admin {
     async fn not_ready(&self) -> Option<NotReady> {
         let fault = Ollama::answers(&self.settings.config().upstream).await.err();
         not_ready(self.proxy.is_stopping(), &self.node.borrow(), fault.as_deref())
+    }
+
+    /// Cancels a request on the word of `by`; false if there is no such request.
+    pub(crate) fn cancel(&self, id: &str, by: &str) -> bool {
+        self.proxy.live().cancel(id, by)
     }
 
     /// The metrics, as they are now.

@@ -1,11 +1,12 @@
 //! Who may do what here, and who does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::policy::{Access, Endpoint, Grant, Priority, Rights};
+use crate::policy::{Access, Endpoint, Grant, Page, Priority, Rights};
 use crate::proxy::Session;
 use crate::tailnet::Member;
 
@@ -23,7 +24,10 @@ pub struct Who {
     /// The port for the metrics there; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_port: Option<u16>,
-    /// Whether the tailnet policy lets in devices that it does not know yet, at either port.
+    /// The port for the page there; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_port: Option<u16>,
+    /// Whether the tailnet policy lets in devices that it does not know yet, at any of these ports.
     pub anybody: bool,
     /// Everybody in the netmap, by name.
     pub peers: Vec<WhoPeer>,
@@ -61,6 +65,9 @@ pub struct WhoPeer {
     /// Whether it may read the metrics, at the port for them.
     #[serde(default)]
     pub metrics: bool,
+    /// How much it sees of the page, at the port for it; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
     /// Why some of its grants grant nothing.
     pub faults: Vec<String>,
     /// Its open connections.
@@ -69,17 +76,37 @@ pub struct WhoPeer {
     pub running: Vec<String>,
 }
 
+/// What the tailnet says of everybody, as seen by each port of the node.
+pub(crate) struct Rosters {
+    /// By the proxy's own.
+    pub(crate) own: Arc<Vec<Member>>,
+    /// By the one for the metrics; empty where there is none.
+    pub(crate) metrics: Arc<Vec<Member>>,
+    /// By the one for the page; empty where there is none.
+    pub(crate) page: Arc<Vec<Member>>,
+}
+
+impl Rosters {
+    /// Whether these are the same, with nothing new said since.
+    pub(crate) fn are(&self, other: &Rosters) -> bool {
+        let same = [(&self.own, &other.own), (&self.metrics, &other.metrics), (&self.page, &other.page)];
+        same.into_iter().all(|(a, b)| Arc::ptr_eq(a, b) || (a.is_empty() && b.is_empty()))
+    }
+}
+
 impl Who {
-    /// Puts together what the tailnet says, of the proxy's port and of the one for the metrics, what the
-    /// config allows and what is going on.
-    pub fn new(
+    /// Puts together what the tailnet says, what the config allows and what is going on.
+    pub(crate) fn new(
         config: &Config,
-        roster: &[Member],
-        metrics: &[Member],
+        rosters: &Rosters,
         sessions: &[Arc<Session>],
         joined: bool,
         anybody: bool,
     ) -> Who {
+        let by_id = |roster| -> HashMap<&str, &Member> {
+            <[Member]>::iter(roster).map(|m| (m.stable_id.as_str(), m)).collect()
+        };
+        let (metrics, page) = (by_id(&rosters.metrics), by_id(&rosters.page));
         Who {
             joined,
             access: match config.access.mode {
@@ -89,20 +116,28 @@ impl Who {
             capability: config.access.capability.clone(),
             port: config.port,
             metrics_port: config.metrics_port,
+            page_port: config.page_port,
             anybody,
-            peers: roster
+            peers: rosters
+                .own
                 .iter()
                 .map(|member| {
-                    let there = metrics.iter().find(|m| m.stable_id == member.stable_id);
-                    peer(config, member, there, sessions)
+                    let id = member.stable_id.as_str();
+                    peer(config, member, metrics.get(id).copied(), page.get(id).copied(), sessions)
                 })
                 .collect(),
         }
     }
 }
 
-/// `there` is the same peer as the port for the metrics sees it.
-fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Arc<Session>]) -> WhoPeer {
+/// `metrics` and `page` are the same peer as the ports for them see it.
+fn peer(
+    config: &Config,
+    member: &Member,
+    metrics: Option<&Member>,
+    page: Option<&Member>,
+    sessions: &[Arc<Session>],
+) -> WhoPeer {
     let may_connect = member.admitted().next().is_some();
     let mode = config.access.mode;
     // The most that any of its addresses may do; a policy that tells them apart is rare.
@@ -114,6 +149,8 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
         (Some(_), false) => "grants",
     };
     let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
+    let sees =
+        |member: &Member| member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).page()).max();
     let Grant {
         endpoints,
         models,
@@ -137,7 +174,8 @@ fn peer(config: &Config, member: &Member, there: Option<&Member>, sessions: &[Ar
         tokens_per_day,
         max_body,
         priority,
-        metrics: there.is_some_and(reads),
+        metrics: metrics.is_some_and(reads),
+        page: page.and_then(sees),
         faults: Rights::merge(mode, &grants).faults,
         connections: own().count(),
         running: own().filter_map(|s| s.running()).map(named).collect(),

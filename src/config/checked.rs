@@ -21,6 +21,8 @@ pub struct Config {
     pub port: u16,
     /// Another one there, for the metrics alone; `None`: there is none.
     pub metrics_port: Option<u16>,
+    /// Another one there, for the page alone; `None`: there is none.
+    pub page_port: Option<u16>,
     /// Whether tokens are counted, by what answers say of them.
     pub usage: bool,
     /// Ollama.
@@ -154,10 +156,12 @@ impl Config {
         let port = raw.section("listen", |s| s.parse("port", 11434, parse::port));
         let (metrics_port, usage) =
             raw.section("metrics", |s| (metrics_port(s, port), s.get("usage", false)));
+        let page_port = raw.section("page", |s| page_port(s, port, metrics_port));
         Config {
             node,
             port,
             metrics_port,
+            page_port,
             usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
@@ -311,6 +315,17 @@ fn metrics_port(s: &mut Section<'_, '_>, taken: u16) -> Option<u16> {
     let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
     if port == taken {
         s.fault("port", "Ollama is asked there (listen.port): the metrics need a port of their own");
+    }
+    Some(port)
+}
+
+/// `taken` is the proxy's own port, `metrics` the one for the metrics.
+fn page_port(s: &mut Section<'_, '_>, taken: u16, metrics: Option<u16>) -> Option<u16> {
+    let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
+    if port == taken {
+        s.fault("port", "Ollama is asked there (listen.port): the page needs a port of its own");
+    } else if Some(port) == metrics {
+        s.fault("port", "the metrics are there (metrics.port): the page needs a port of its own");
     }
     Some(port)
 }

@@ -25,7 +25,7 @@ impl Config {
             ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
             ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
             ("comes up", comes_up(node)),
-            ("listens", listens(self.port, self.metrics_port)),
+            ("listens", listens(self)),
             ("access", access(&self.access)),
             ("models", models(&self.models)),
             ("runs", runs(&self.limits)),
@@ -46,9 +46,11 @@ fn name(node: &NodeConfig) -> String {
     format!("{}{service}", node.hostname)
 }
 
-fn listens(port: u16, metrics: Option<u16>) -> String {
-    let metrics = metrics.map(|port| format!(", for the metrics on port {port}")).unwrap_or_default();
-    format!("on port {port} of its addresses in the tailnet{metrics}, and nowhere else")
+fn listens(config: &Config) -> String {
+    let beside = |what, port: Option<u16>| port.map(|port| format!(", for {what} on port {port}"));
+    let metrics = beside("the metrics", config.metrics_port).unwrap_or_default();
+    let page = beside("the page", config.page_port).unwrap_or_default();
+    format!("on port {} of its addresses in the tailnet{metrics}{page}, and nowhere else", config.port)
 }
 
 fn drains(config: &Config) -> String {

@@ -28,18 +28,26 @@ pub(super) fn files(config: Option<&Config>) -> Finding {
     enough_files(getrlimit(Resource::Nofile).maximum, config)
 }
 
-/// A connection takes two descriptors here and one to Ollama; one for the metrics has no Ollama behind
-/// it. As many of these may be open again. `hard` is the limit; `None`: there is none.
+/// A connection takes two descriptors here and one to Ollama; one for the metrics or the page has no Ollama
+/// behind it. As many of these may be open again. `hard` is the limit; `None`: there is none.
 fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
-    let metrics = config.is_some_and(|c| c.metrics_port.is_some());
-    let needed = (if metrics { 5 } else { 3 }) * connections + FILES_BESIDE;
+    let beside = [
+        ("the metrics", config.and_then(|c| c.metrics_port)),
+        ("the page", config.and_then(|c| c.page_port)),
+    ];
+    let beside: Vec<_> = beside.into_iter().filter_map(|(what, port)| port.map(|_| what)).collect();
+    let needed = (3 + 2 * beside.len() as u64) * connections + FILES_BESIDE;
     match hard {
         Some(hard) if hard < needed => Finding::warning(
             "files",
             format!(
                 "this account may open {hard} files, and {connections} connections{} can take {needed}",
-                if metrics { ", and as many for the metrics," } else { "" }
+                if beside.is_empty() {
+                    String::new()
+                } else {
+                    format!(", and as many for {},", beside.join(" and "))
+                }
             ),
             "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
         ),
@@ -73,7 +81,7 @@ mod tests {
     use crate::config::Override;
 
     #[test]
-    fn the_connections_at_the_port_for_the_metrics_are_counted() {
+    fn the_connections_at_the_ports_beside_are_counted() {
         let config = |pairs: &[(&'static str, &str)]| {
             let source = || "test".to_owned();
             let overrides: Vec<_> = pairs
@@ -83,11 +91,14 @@ mod tests {
             crate::config::load(Some("/dev/null".as_ref()), &overrides, &Default::default()).unwrap()
         };
         let (one, both) = (config(&[]), config(&[("metrics.port", "9090")]));
+        let all = config(&[("metrics.port", "9090"), ("page.port", "80")]);
         for (hard, config, outcome) in [
             (3171, &one, Outcome::Warning),
             (3172, &one, Outcome::Good),
             (3172, &both, Outcome::Warning),
             (5220, &both, Outcome::Good),
+            (5220, &all, Outcome::Warning),
+            (7268, &all, Outcome::Good),
         ] {
             assert_eq!(enough_files(Some(hard), Some(config)).outcome, outcome, "{hard}");
         }

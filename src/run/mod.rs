@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, StartOffline};
+use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Scrapes, Text};
 use crate::settings::Settings;
 use crate::tailnet::Tailnet;
@@ -55,16 +56,20 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     let own = Watched::new(config.port, proxy.port().clone());
     let beside = proxy.port().another();
     let metrics = config.metrics_port.map(|number| Watched::new(number, beside.clone()));
+    let page_port = proxy.port().another();
+    let page = config.page_port.map(|number| Watched::new(number, page_port.clone()));
     let situation = watch::Sender::new(situation::joining());
     let admin = Arc::new(Admin {
         settings: Arc::clone(&settings),
         proxy: proxy.clone(),
         roster: own.roster(),
         metrics_roster: metrics.as_ref().map(Watched::roster),
+        page_roster: page.as_ref().map(Watched::roster),
         node: situation.subscribe(),
         started: since,
     });
-    let ports = [own].into_iter().chain(metrics).collect();
+    let ports = [own].into_iter().chain(metrics).chain(page).collect();
+    let chronicle = config.page_port.map(|_| chronicle(config, &proxy, since));
     let mut closed = Some(Arc::clone(&admin));
     let meanwhile = async |mut events: Events| {
         if let Err(failure) = open(&mut closed) {
@@ -91,6 +96,10 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         None => None,
     };
 
+    let page_listener = match config.page_port {
+        Some(port) => Some(node.listen(port).await.map_err(explain)?),
+        None => None,
+    };
     if let Some(service) = &config.node.service {
         if status.tags.is_empty() {
             return Err(Failure::Untagged { service: service.clone() });
@@ -104,6 +113,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         addresses = ?status.addresses,
         port = config.port,
         metrics_port = config.metrics_port,
+        page_port = config.page_port,
         service = config.node.service,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
@@ -112,12 +122,22 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower = Follower::new(Arc::clone(&settings), Arc::clone(&node), ports, situation.clone(), &status);
+    let watcher = chronicle.as_ref().map(Chronicle::watcher);
+    let (known, nodes) = (situation.clone(), Arc::clone(&node));
+    let follower = Follower::new(Arc::clone(&settings), nodes, ports, known, &status, watcher);
     let mut host = config.node.service.clone().map(|service| {
         situation.send_modify(|known| known.service = Some(host::hosted(&service)));
         Host::new(service, Arc::clone(&node), Arc::clone(&settings), situation)
     });
-    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(admin));
+    let pages = async {
+        match chronicle.zip(page_listener) {
+            Some((chronicle, listener)) => {
+                Page::new(page_port, Arc::clone(&admin), chronicle).serve(listener).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(Arc::clone(&admin)));
     let scrapes = async {
         match metrics_listener {
             Some(listener) => scrapes.serve(listener).await,
@@ -155,6 +175,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         served = proxy.serve(listener, told, deadline) => served,
         // For as long as the proxy serves.
         ended = scrapes => ended.map(|never| match never {}),
+        ended = pages => ended.map(|never| match never {}),
         never = following => match never {},
         never = reload_on_signal(&settings, hangup) => match never {},
     };
@@ -165,6 +186,15 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// What the page tells of the last days; what happened before it reads meanwhile.
+fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> {
+    let chronicle = Arc::new(Chronicle::new(now));
+    proxy.metrics().watched_by(chronicle.watcher());
+    let (reader, config) = (Arc::clone(&chronicle), config.clone());
+    tokio::task::spawn_blocking(move || reader.read_back(&config));
+    chronicle
 }
 
 /// Looked up whenever somebody reads them.

@@ -7,7 +7,14 @@ use remote_ollama_proxy::policy::Access;
 use crate::admits::with;
 
 fn target(device: Device) -> Target {
-    Target { device, port: 11434, metrics: None, capability: CAPABILITY.to_owned(), access: Access::Network }
+    Target {
+        device,
+        port: 11434,
+        metrics: None,
+        page: None,
+        capability: CAPABILITY.to_owned(),
+        access: Access::Network,
+    }
 }
 
 fn server() -> Target {
