@@ -66,8 +66,9 @@ impl Scene {
             tailnet.api("POST", "/clients", client).await;
         }
         let socket = start.state.join("admin.sock");
+        let closed = async || tokio::net::UnixStream::connect(&socket).await.is_err();
         soon("the admin socket", async {
-            while !socket.exists() {
+            while closed().await {
                 tokio::task::yield_now().await
             }
         })
@@ -149,8 +150,8 @@ fn past() -> String {
     for (hours, node, principal, method, path, rule, status) in [
         (53, "build-7", "tag:ai-ci", "POST", "/api/pull", "management", 403),
         (29, "kiosk", "tag:ai-client", "GET", "/v1/v1/models", "allowlist", 403),
-        (5, "build-7", "tag:ai-ci", "POST", "/api/chat", "grant", 403),
         (7, "kiosk", "tag:ai-client", "GET", HOSTILE, "target", 403),
+        (5, "build-7", "tag:ai-ci", "POST", "/api/chat", "grant", 403),
         (2, "bobs-laptop", "bob@example.com", "DELETE", "/api/delete", "management", 403),
     ] {
         let time = humantime::format_rfc3339_micros(now - Duration::from_secs(hours * 3600));

@@ -127,6 +127,11 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     alice.until("her request", &format!("{} === 1", rows("requests"))).await;
     alice.until("no other in the past", &format!("{} === 1", rows("days"))).await;
 
+    // The command on the machine tells the same of who sees how much.
+    let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
+    assert!(who.contains("page on port 80"), "{who}");
+    assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
+
     // Nor is there anything once the grant is gone.
     let mut none = policy("view");
     none["grants"][1]["app"] = json!({});
