@@ -2,7 +2,7 @@
 # Nothing newer than GNU make 3.81 is used, which is what macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test torture soak bench fuzz check deb pictures fmt clean testtailnet
+.PHONY: help setup build demo test torture soak bench fuzz check deb pictures screenshots fmt clean testtailnet
 
 help: ## Say what can be made
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ deb: ## Build the Debian package, and try it in a folder of its own
 pictures: ## Make the pictures of terminals in docs/pictures/ anew, from real runs (Linux, tmux)
 	@scripts/setup.sh demo
 	@scripts/pictures.sh
+
+screenshots: ## Make the pictures of the page in docs/pictures/ anew, from its test
+	@scripts/setup.sh test
+	@scripts/screenshots.sh
 
 fmt: ## Put Rust and Go code in the usual form
 	cargo fmt

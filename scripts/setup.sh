@@ -72,6 +72,8 @@ linux() {
       has strace || packages+=(strace)
       has slowhttptest || packages+=(slowhttptest)
       has systemd-analyze || packages+=(systemd) # the tests of the units ask it
+      # By the names of Debian.
+      has chromedriver || packages+=(chromium chromium-driver)
       ;;
     check)
       has shellcheck || packages+=(shellcheck)
@@ -133,6 +135,8 @@ install() {
 macos() {
   xcode-select -p >/dev/null 2>&1 || missing+=("a C compiler and libclang: xcode-select --install")
   [ "$what" != test ] || has slowhttptest || missing+=("slowhttptest: brew install slowhttptest")
+  [ "$what" != test ] || has chromedriver ||
+    missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 

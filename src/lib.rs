@@ -12,6 +12,7 @@ pub mod doctor;
 mod fetch;
 pub mod history;
 pub mod listen;
+pub mod page;
 pub mod peer;
 pub mod policy;
 pub mod proxy;

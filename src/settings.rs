@@ -135,6 +135,7 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str
         "listen.port": port;
         "listen.http": plain_http;
         "metrics.port": metrics_port;
+        "page.port": page_port;
         "log.format": log.format;
         "log.file": log.file;
         "log.max_size": log.rotation.max_size;

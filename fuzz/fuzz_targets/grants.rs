@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Models, Priority, Rights};
+use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Models, Page, Priority, Rights};
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
@@ -56,6 +56,7 @@ fn sum(merged: &Grant, grants: &[Grant]) {
     assert_eq!(patterns(merged), all.map(|all| all.into_iter().collect()));
     assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
     assert_eq!(merged.metrics, grants.iter().any(|g| g.metrics));
+    assert_eq!(merged.page, grants.iter().filter_map(|g| g.page).max());
 }
 
 /// A pattern as it is held against names: `None` where nothing could match it.
@@ -73,6 +74,14 @@ fn short(pattern: &str) -> Option<String> {
         _ => rest,
     };
     sound.then(|| shortest.to_owned())
+}
+
+fn page(value: &Value) -> Option<Page> {
+    match value.as_str()? {
+        "view" => Some(Page::View),
+        "admin" => Some(Page::Admin),
+        _ => None,
+    }
 }
 
 /// What a value means; `None` where it is faulty and so grants nothing.
@@ -113,6 +122,7 @@ fn sound(value: &Value) -> Option<Grant> {
                 }
             }
             "metrics" => grant.metrics = value.as_bool()?,
+            "page" => grant.page = Some(page(value)?),
             _ => return None,
         }
     }

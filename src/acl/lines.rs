@@ -12,16 +12,15 @@ use crate::policy::Access;
 pub struct Lines {
     /// Who may put the tags on devices.
     pub tag_owners: Value,
-    /// Who gets in: the second one narrowed by a capability, the third, if there is one, to the metrics.
+    /// Who gets in: the second one narrowed by a capability, those that follow to the metrics and to the page.
     pub grants: Vec<Value>,
     /// What no later edit may change.
     pub tests: Vec<Value>,
 }
 
-/// The entries for a node with `tag`, of whose `target` the port, the port for the metrics, the capability and the mode of
-/// access count.
+/// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
 pub fn lines(tag: &str, target: &Target) -> Lines {
-    let Target { port, https, metrics, capability, access, .. } = target;
+    let Target { port, https, capability, access, metrics, page, .. } = target;
     let port = *port;
     let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
     let grant = |src: &str, open: u16| {
@@ -40,7 +39,7 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
     };
     let mut grants = vec![client, with(grant(CI, port), narrow)];
     let at = |host: &str, port: u16| format!("{host}:{port}");
-    let own = || asked(port).chain(*metrics);
+    let own = || target.ports();
     let foreign = [22, 80, 443].into_iter().find(|foreign| own().all(|port| port != *foreign));
     let closed = |src: &str, open: u16| {
         let accept: Vec<_> = asked(open).collect();
@@ -57,6 +56,12 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
         tests.push(closed(METRICS, metrics));
         tag_owners[METRICS] = json!([ADMIN]);
     }
+    if let Some(page) = *page {
+        let see = json!({"endpoints": [], "page": "admin"});
+        grants.push(with(grant(PAGE, page), see));
+        tests.push(closed(PAGE, page));
+        tag_owners[PAGE] = json!([ADMIN]);
+    }
     tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
     Lines { tag_owners, grants, tests }
 }
@@ -64,6 +69,7 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
 const CLIENT: &str = "tag:ai-client";
 const CI: &str = "tag:ai-ci";
 const METRICS: &str = "tag:ai-metrics";
+const PAGE: &str = "tag:ai-page";
 const ADMIN: &str = "autogroup:admin";
 
 impl Lines {
@@ -77,12 +83,15 @@ impl Lines {
             text += &format!("\t\t{}: {},\n", json!(tag), spaced(owners));
         }
         text += "\t},\n\n\t\"grants\": [\n";
-        let comments = [
-            "Devices that may ask whatever the node's config allows.",
-            "A narrowed grant: \"app\" lists what may be asked, and how often.",
-            "Who collects the metrics, and may do nothing else.",
-        ];
-        for (grant, comment) in self.grants.iter().zip(comments) {
+        for grant in &self.grants {
+            let comment = match grant["src"][0].as_str() {
+                Some(CLIENT) => "Devices that may ask whatever the node's config allows.",
+                Some(METRICS) => "Who collects the metrics, and may do nothing else.",
+                Some(PAGE) => {
+                    "Who sees the whole page and may cancel requests there; \"view\" shows each only their own."
+                }
+                _ => "A narrowed grant: \"app\" lists what may be asked, and how often.",
+            };
             text += &format!("\t\t// {comment}\n{},\n", entry(grant));
         }
         text += "\t],\n\n\t// Tailscale refuses an edit after which these fail.\n\t\"tests\": [\n";

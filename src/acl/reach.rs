@@ -25,6 +25,8 @@ pub struct Target {
     pub https: Option<u16>,
     /// The one for the metrics, if it has one.
     pub metrics: Option<u16>,
+    /// The one for the page, if it has one.
+    pub page: Option<u16>,
     /// The name of the capability that it reads.
     pub capability: String,
     /// What it lets those ask who have no value of the capability.
@@ -69,6 +71,8 @@ pub struct Report {
     pub https: Vec<Reach>,
     /// The same, of the port for the metrics.
     pub metrics: Vec<Reach>,
+    /// The same, of the port for the page.
+    pub page: Vec<Reach>,
     /// In the order of the file.
     pub warnings: Vec<Warning>,
 }
@@ -90,9 +94,9 @@ impl Policy {
             idle.retain(|row| shut_out.iter().any(|other| other.source == row.source));
             there
         };
-        let (https, metrics) = (at(target.https), at(target.metrics));
+        let (https, metrics, page) = (at(target.https), at(target.metrics), at(target.page));
         let warnings = warning::warnings(self, target, &reach, &idle);
-        Report { reach, https, metrics, warnings }
+        Report { reach, https, metrics, page, warnings }
     }
 
     /// Who gets in to a port of the target, and who has its capability and does not.
@@ -168,7 +172,7 @@ impl Policy {
 impl Target {
     /// The ports that are to be reached.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> + Clone {
-        [Some(self.port), self.https, self.metrics].into_iter().flatten()
+        [Some(self.port), self.https, self.metrics, self.page].into_iter().flatten()
     }
 
     /// Whether the rule is about connections to it.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{Access, EndpointSet, Grant, Priority, Rights};
+use crate::policy::{Access, EndpointSet, Grant, Page, Priority, Rights};
 
 /// What a source may ask, as the proxy will see it. The node's own allowlist is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +27,8 @@ pub struct Merged {
     pub priority: &'static str,
     /// Whether the metrics may be read, at the port for them.
     pub metrics: bool,
+    /// How much of the page may be seen, at the port for it; `None`: nothing.
+    pub page: Option<Page>,
 }
 
 /// Merges the values that somebody has; `None`: they may ask nothing.
@@ -56,6 +58,7 @@ impl From<Grant> for Merged {
                 Priority::High => "high",
             },
             metrics: grant.metrics,
+            page: grant.page,
         }
     }
 }

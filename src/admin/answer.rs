@@ -16,7 +16,7 @@ use super::ollama::Ollama;
 use super::reload::Reload;
 use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
-use super::who::Who;
+use super::who::{Rosters, Who};
 use crate::audit::{Metrics, Now};
 use crate::proxy::Proxy;
 use crate::settings::Settings;
@@ -54,49 +54,40 @@ impl Admin {
             (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
             (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
             (&Method::POST, path) => match request_to_cancel(path) {
-                Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.proxy.live().cancel(id) }),
+                Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.cancel(id, "this machine") }),
                 None => unknown(),
             },
             _ => unknown(),
         }
     }
 
-    /// Everybody in the netmap, with access to a port.
-    fn roster(&self, port: Option<u16>) -> Arc<Vec<Member>> {
-        let roster = port.and_then(|port| self.rosters.get(&port));
-        roster.map(|roster| Arc::clone(&roster.borrow())).unwrap_or_default()
+    /// What the tailnet said last.
+    pub(crate) fn rosters(&self) -> Rosters {
+        Rosters(self.rosters.iter().map(|(port, roster)| (*port, Arc::clone(&roster.borrow()))).collect())
     }
 
     fn who(&self) -> Who {
-        let config = self.settings.config();
-        let rosters: Vec<_> = config.ports().map(|port| (port, self.roster(Some(port)))).collect();
-        let metrics = self.roster(config.metrics_port);
+        let (rosters, config) = (self.rosters(), self.settings.config());
         let node = self.node.borrow();
         let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
         let open = |ip: Option<IpAddr>, port| {
-            ip.is_some_and(|ip| {
-                self.proxy.admits_strangers(
-                    (ip, port).into(),
-                    rosters.first().map_or(&[], |(_, roster)| &roster[..]),
-                )
-            })
+            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), rosters.at(Some(port))))
         };
         let own = v4(&node.addresses);
         let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
-        let metrics_open = config.metrics_port.is_some_and(|port| open(own, port));
-        let ours = config.ports().any(|port| open(own, port));
-        let anybody = ours || open(service, config.port) || metrics_open;
-        Who::new(&config, &rosters, &metrics, &self.proxy.live().sessions(), node.has_joined(), anybody)
+        let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
+        let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
+        Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody)
     }
 
     async fn status(&self) -> Status {
         let config = self.settings.config();
         let ollama = Ollama::ask(&config.upstream).await;
-        let roster = self.roster(config.ports().next());
+        let rosters = self.rosters();
         let parts = Parts {
             config: &config,
             proxy: &self.proxy,
-            roster: &roster,
+            roster: rosters.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
             stopping: self.proxy.is_stopping(),
@@ -107,6 +98,11 @@ impl Admin {
     async fn not_ready(&self) -> Option<NotReady> {
         let fault = Ollama::answers(&self.settings.config().upstream).await.err();
         not_ready(self.proxy.is_stopping(), &self.node.borrow(), fault.as_deref())
+    }
+
+    /// Cancels a request on the word of `by`; false if there is no such request.
+    pub(crate) fn cancel(&self, id: &str, by: &str) -> bool {
+        self.proxy.live().cancel(id, by)
     }
 
     /// The metrics, as they are now.

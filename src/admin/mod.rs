@@ -15,4 +15,5 @@ pub use reload::Reload;
 pub use requests::{Cancelled, Request, Requests, State};
 pub use socket::{AskFault, ask, path};
 pub use status::{Most, NotReady, Status, StatusPeer, What};
+pub(crate) use who::Rosters;
 pub use who::{Who, WhoPeer};

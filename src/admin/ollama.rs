@@ -87,7 +87,7 @@ pub async fn cloud_is_off(upstream: &Upstream) -> Result<Option<bool>, String> {
 
 impl Ollama {
     /// Asks for all of it.
-    pub(super) async fn ask(upstream: &Upstream) -> Ollama {
+    pub(crate) async fn ask(upstream: &Upstream) -> Ollama {
         let mut ollama = Ollama { url: upstream.to_string(), ..Ollama::default() };
         let asked = async {
             ollama.version = Some(get::<Version>(upstream, "/api/version").await?.version);

@@ -1,12 +1,13 @@
 //! Who may do what here, and who does.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::policy::{Access, Endpoint, Grant, Priority, Rights};
-use crate::proxy::{Roster, Session};
+use crate::policy::{Access, Endpoint, Grant, Page, Priority, Rights};
+use crate::proxy::Session;
 use crate::tailnet::{Address, Member};
 
 /// The answer to `who`.
@@ -26,6 +27,9 @@ pub struct Who {
     /// The port for the metrics there; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_port: Option<u16>,
+    /// The port for the page there; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_port: Option<u16>,
     /// Whether the tailnet policy lets in devices that it does not know yet, at any of these ports.
     pub anybody: bool,
     /// Everybody in the netmap, by name.
@@ -67,6 +71,9 @@ pub struct WhoPeer {
     /// Whether it may read the metrics, at the port for them.
     #[serde(default)]
     pub metrics: bool,
+    /// How much it sees of the page, at the port for it; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
     /// Why some of its grants grant nothing.
     pub faults: Vec<String>,
     /// Its open connections.
@@ -75,17 +82,32 @@ pub struct WhoPeer {
     pub running: Vec<String>,
 }
 
+/// What the tailnet says of everybody, as seen by each port of the node.
+pub(crate) struct Rosters(pub(super) BTreeMap<u16, Arc<Vec<Member>>>);
+
+impl Rosters {
+    /// By one of the ports; empty where there is none.
+    pub(super) fn at(&self, port: Option<u16>) -> &[Member] {
+        port.and_then(|port| self.0.get(&port)).map_or(&[], |roster| roster)
+    }
+
+    /// Whether these are the same, with nothing new said since.
+    pub(crate) fn are(&self, other: &Rosters) -> bool {
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(&other.0).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
+    }
+}
+
 impl Who {
-    /// Puts together what the tailnet says, of the ports at which Ollama is asked and of the one for the metrics, what
-    /// the config allows and what is going on.
-    pub fn new(
+    /// Puts together what the tailnet says, what the config allows and what is going on.
+    pub(crate) fn new(
         config: &Config,
-        rosters: &[Roster],
-        metrics: &[Member],
+        rosters: &Rosters,
         sessions: &[Arc<Session>],
         joined: bool,
         anybody: bool,
     ) -> Who {
+        let (metrics, page) = (by_id(rosters.at(config.metrics_port)), by_id(rosters.at(config.page_port)));
         Who {
             joined,
             access: match config.access.mode {
@@ -96,30 +118,30 @@ impl Who {
             port: config.ports().next().unwrap_or(config.port),
             https_port: config.https_port,
             metrics_port: config.metrics_port,
+            page_port: config.page_port,
             anybody,
-            peers: everybody(rosters)
+            peers: everybody(config, rosters)
                 .iter()
                 .map(|(member, ports)| {
-                    let there = metrics.iter().find(|m| m.stable_id == member.stable_id);
-                    peer(config, member, ports, there, sessions)
+                    let id = member.stable_id.as_str();
+                    peer(config, member, ports, metrics.get(id).copied(), page.get(id).copied(), sessions)
                 })
                 .collect(),
         }
     }
 }
 
-/// Each peer once, with the ports that it may connect to; its addresses are admitted that are so at any of them.
-fn everybody(rosters: &[Roster]) -> Vec<(Member, Vec<u16>)> {
-    let (port, first) = match rosters {
-        [] => return Vec::new(),
-        [(port, first), ..] => (*port, first),
-    };
-    let ports_of = |member: &Member, port| member.admitted().next().map(|_| port).into_iter().collect();
-    let mut all: Vec<(Member, Vec<u16>)> = first.iter().map(|m| (m.clone(), ports_of(m, port))).collect();
-    for (port, roster) in &rosters[1..] {
+/// Each peer once, with the ports at which it may ask Ollama; its addresses are admitted that are so at any of them.
+fn everybody(config: &Config, rosters: &Rosters) -> Vec<(Member, Vec<u16>)> {
+    let mut ports = config.ports().map(|port| (port, rosters.at(Some(port))));
+    let Some((port, first)) = ports.next() else { return Vec::new() };
+    let ports_of = |member: &Member| member.admitted().next().map(|_| port).into_iter().collect();
+    let mut all: Vec<(Member, Vec<u16>)> = first.iter().map(|m| (m.clone(), ports_of(m))).collect();
+    for (port, roster) in ports {
+        let there = by_id(roster);
         for (member, ports) in &mut all {
-            let Some(there) = roster.iter().find(|m| m.stable_id == member.stable_id) else { continue };
-            ports.extend(there.admitted().next().map(|_| *port));
+            let Some(there) = there.get(member.stable_id.as_str()) else { continue };
+            ports.extend(there.admitted().next().map(|_| port));
             for address in &mut member.addresses {
                 let same = |a: &&Address| (a.ip, a.at) == (address.ip, address.at);
                 address.admitted |= there.addresses.iter().find(same).is_some_and(|a| a.admitted);
@@ -129,12 +151,17 @@ fn everybody(rosters: &[Roster]) -> Vec<(Member, Vec<u16>)> {
     all
 }
 
-/// `there` is the same peer as the port for the metrics sees it.
+fn by_id(roster: &[Member]) -> HashMap<&str, &Member> {
+    roster.iter().map(|m| (m.stable_id.as_str(), m)).collect()
+}
+
+/// `metrics` and `page` are the same peer as the ports for them see it.
 fn peer(
     config: &Config,
     member: &Member,
     ports: &[u16],
-    there: Option<&Member>,
+    metrics: Option<&Member>,
+    page: Option<&Member>,
     sessions: &[Arc<Session>],
 ) -> WhoPeer {
     let may_connect = !ports.is_empty();
@@ -148,6 +175,8 @@ fn peer(
         (Some(_), false) => "grants",
     };
     let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
+    let sees =
+        |member: &Member| member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).page()).max();
     let Grant {
         endpoints,
         models,
@@ -172,7 +201,8 @@ fn peer(
         tokens_per_day,
         max_body,
         priority,
-        metrics: there.is_some_and(reads),
+        metrics: metrics.is_some_and(reads),
+        page: page.and_then(sees),
         faults: Rights::merge(mode, &grants).faults,
         connections: own().count(),
         running: own().filter_map(|s| s.running()).map(named).collect(),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::Watcher;
 use crate::peer::shown;
 use crate::policy::{Access, Rights};
 use crate::rotated::{self, Rotation};
@@ -20,6 +22,7 @@ const ROTATION: Rotation = Rotation { max_size: 4_000_000, max_age: Duration::fr
 /// log, and as JSON lines in a file of mode 0600.
 pub struct Journal {
     file: Option<Box<dyn Write + Send>>,
+    watcher: Option<Arc<dyn Watcher>>,
     /// By port.
     known: BTreeMap<u16, BTreeMap<String, Standing>>,
 }
@@ -49,7 +52,13 @@ impl Journal {
             )
             .ok()
             .map(|file| Box::new(file) as _);
-        Journal { file, known: BTreeMap::new() }
+        Journal { file, watcher: None, known: BTreeMap::new() }
+    }
+
+    /// From now on `watcher`, if there is one, is told of each line.
+    pub fn watched_by(mut self, watcher: Option<Arc<dyn Watcher>>) -> Self {
+        self.watcher = watcher;
+        self
     }
 
     /// Takes note of everybody at one of the node's ports, for which `members` says who may connect. The
@@ -94,8 +103,12 @@ impl Journal {
                 "a grant of the tailnet policy grants nothing: {}", shown(fault),
             );
         }
+        let now = SystemTime::now();
+        if let Some(watcher) = &self.watcher {
+            watcher.access(now, access, port, standing);
+        }
         let line = json!({
-            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "time": humantime::format_rfc3339_millis(now).to_string(),
             "access": access, "port": port, "stable_id": stable_id,
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });

@@ -2,8 +2,8 @@
 //! could make up as many as it likes.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::gauges::{Now, gauges};
 use super::identities::{Identities, Tally};
-use super::{Ended, Traffic};
+use super::{Ended, Traffic, Watcher};
 use crate::peer::Peer;
 use crate::policy::Endpoint;
 use crate::usage::Tokens;
@@ -41,26 +41,38 @@ pub struct Metrics {
     first_byte: Histograms,
     stream: Histograms,
     identities: Arc<Identities>,
+    watcher: OnceLock<Arc<dyn Watcher>>,
 }
 
 type Histograms = Family<Route, Histogram, fn() -> Histogram>;
 
 /// A request that has ended.
-pub(super) struct Done<'a> {
-    pub(super) peer: &'a Peer,
-    pub(super) endpoint: Option<Endpoint>,
-    pub(super) status: Option<StatusCode>,
-    pub(super) rule: Option<&'static str>,
-    pub(super) ended: Ended,
-    pub(super) traffic: &'a Traffic,
+#[derive(Debug)]
+pub struct Done<'a> {
+    /// Who asked.
+    pub peer: &'a Peer,
+    /// As the log has it.
+    pub method: &'a str,
+    /// The path, where no endpoint was settled.
+    pub path: Option<&'a str>,
+    /// The endpoint, once the policy had permitted the request.
+    pub endpoint: Option<Endpoint>,
+    /// What was answered, if anything was.
+    pub status: Option<StatusCode>,
+    /// The rule, if the proxy answered in Ollama's place.
+    pub rule: Option<&'static str>,
+    /// How it ended.
+    pub ended: Ended,
+    /// What has passed of it.
+    pub traffic: &'a Traffic,
     /// What its answer said of tokens, if they were counted.
-    pub(super) tokens: Option<Tokens>,
+    pub tokens: Option<Tokens>,
     /// In the proxy's queue, if its turn came.
-    pub(super) queued: Option<Duration>,
+    pub queued: Option<Duration>,
     /// From its head to the first byte of Ollama's answer, if there was one.
-    pub(super) first_byte: Option<Duration>,
+    pub first_byte: Option<Duration>,
     /// From its head to its end.
-    pub(super) took: Duration,
+    pub took: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +109,7 @@ impl Default for Metrics {
             first_byte: histograms(),
             stream: histograms(),
             identities: Arc::default(),
+            watcher: OnceLock::new(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests that have ended", metrics.requests.clone());
@@ -154,7 +167,16 @@ impl Metrics {
     /// Of [`text`](Metrics::text).
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+    /// From now on `watcher` is told of each request that ends. There can be one; a further one is not
+    /// told.
+    pub fn watched_by(&self, watcher: Arc<dyn Watcher>) {
+        let _ = self.watcher.set(watcher);
+    }
+
     pub(super) fn count(&self, done: &Done<'_>) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.ended(done);
+        }
         let name = done.endpoint.map_or("none", Endpoint::name);
         let route = Route { route: name };
         let outcome = Outcome { route: name, status: class(done.status), ended: done.ended.name() };

@@ -5,6 +5,7 @@ mod gauges;
 mod identities;
 mod journal;
 mod metrics;
+mod watcher;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,11 +16,11 @@ use http::{Method, StatusCode};
 use crate::peer::{Peer, shown};
 use crate::policy::Endpoint;
 use crate::usage::Tokens;
-use metrics::Done;
 
 pub use gauges::Now;
 pub use journal::{Journal, Standing};
-pub use metrics::Metrics;
+pub use metrics::{Done, Metrics};
+pub use watcher::Watcher;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Ended {
     TimedOut,
     /// The peer lost access while it ran.
     Revoked,
-    /// Somebody at this machine cancelled it while it ran or waited.
+    /// Somebody at this machine, or at the page, cancelled it while it ran or waited.
     Cancelled,
     /// The proxy stopped before the answer was whole.
     Stopped,
@@ -169,6 +170,10 @@ impl Record {
         self.model = Some(model.to_owned());
     }
 
+    fn shown_method(&self) -> &str {
+        self.method.as_str().get(..20).unwrap_or(self.method.as_str())
+    }
+
     /// The answer has ended.
     pub fn end(&mut self, ended: Ended) {
         self.ended = Some(ended);
@@ -185,6 +190,8 @@ impl Drop for Record {
         let took = self.started.elapsed();
         self.metrics.count(&Done {
             peer: &self.peer,
+            method: self.shown_method(),
+            path: self.path.as_deref(),
             endpoint: self.endpoint,
             status: self.status,
             rule: self.rule,
@@ -204,7 +211,7 @@ impl Drop for Record {
             node = &*shown(&self.peer.node),
             principal = &*shown(&self.peer.principal()),
             addr = %self.peer.addr,
-            method = self.method.as_str().get(..20).unwrap_or(self.method.as_str()),
+            method = self.shown_method(),
             route = self.endpoint.map(Endpoint::name),
             path = self.path,
             status = self.status.map(|s| s.as_u16()),

@@ -12,6 +12,7 @@ use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
 use crate::config::Config;
+use crate::policy::Page;
 
 /// The node's tag unless the config has one.
 const TAG: &str = "tag:ai-server";
@@ -60,6 +61,7 @@ fn target(config: &Config) -> Target {
         port: config.ports().next().unwrap_or(config.port),
         https: config.ports().nth(1),
         metrics: config.metrics_port,
+        page: config.page_port,
         capability,
         access,
     }
@@ -112,7 +114,7 @@ impl Checked {
     }
 
     fn table(&self, file: &Path, target: &Target) -> String {
-        let Report { reach, https, metrics, .. } = &self.report;
+        let Report { reach, https, metrics, page, .. } = &self.report;
         let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
         text += &rows(reach, asks);
         if let Some(port) = target.https {
@@ -120,6 +122,9 @@ impl Checked {
         }
         if let Some(port) = target.metrics {
             text += &format!("who reaches it on tcp:{port}, for the metrics\n{}", rows(metrics, reads));
+        }
+        if let Some(port) = target.page {
+            text += &format!("who reaches it on tcp:{port}, for the page\n{}", rows(page, sees));
         }
         let failed = self.failures.len();
         // Writing to a String can't fail.
@@ -184,6 +189,14 @@ fn reads(row: &Reach) -> String {
     }
 }
 
+fn sees(row: &Reach) -> String {
+    match row.rights.as_ref().and_then(|rights| rights.page) {
+        Some(Page::View) => "see what is their own".to_owned(),
+        Some(Page::Admin) => "see everything, and cancel requests".to_owned(),
+        None => "not see it: no grant has \"page\": \"view\" or \"admin\"".to_owned(),
+    }
+}
+
 fn listed(file: &Path, faults: &Faults) -> String {
     let mut text = String::new();
     for fault in &faults.0 {
@@ -197,7 +210,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         "file": file,
         "target": {
             "tags": target.device.tags, "port": target.port, "https_port": target.https, "metrics_port": target.metrics,
-            "capability": target.capability,
+            "page_port": target.page, "capability": target.capability,
         },
         "sound": checked.as_ref().is_ok_and(Checked::is_sound),
         "faults": [],
@@ -208,6 +221,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
             value["reach"] = json!(report.reach);
             value["https"] = json!(report.https);
             value["metrics"] = json!(report.metrics);
+            value["page"] = json!(report.page);
             value["warnings"] = json!(report.warnings);
         }
         Err(faults) => value["faults"] = json!(faults),

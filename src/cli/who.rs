@@ -10,7 +10,7 @@ use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count};
 use super::{exit, show};
 use crate::admin::{Who, WhoPeer};
-use crate::policy::Priority;
+use crate::policy::{Page, Priority};
 
 /// What `who` takes.
 #[derive(Debug, Args)]
@@ -45,8 +45,10 @@ fn listing(who: &Who) -> String {
         Some(https) if https == who.port => format!("HTTPS on port {https}"),
         Some(https) => format!("port {}, HTTPS on port {https}", who.port),
     };
-    let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}")).unwrap_or_default();
-    let _ = writeln!(text, "{ports}{metrics}, access by {}, capability {}", who.access, who.capability);
+    let beside = |what, port: Option<u16>| port.map(|port| format!(", {what} on port {port}"));
+    let metrics = beside("metrics", who.metrics_port).unwrap_or_default();
+    let page = beside("page", who.page_port).unwrap_or_default();
+    let _ = writeln!(text, "{ports}{metrics}{page}, access by {}, capability {}", who.access, who.capability);
     if !who.joined {
         text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
         return text;
@@ -70,15 +72,27 @@ fn listing(who: &Who) -> String {
         if peer.metrics {
             let _ = writeln!(text, "    metrics      may be read");
         }
+        if let Some(page) = peer.page {
+            let _ = writeln!(text, "    page         {}", sees(page));
+        }
         for fault in &peer.faults {
             let _ = writeln!(text, "    faulty grant {fault}");
         }
     }
-    let (readers, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics);
-    if !readers.is_empty() {
-        let _ = writeln!(text, "\n{} may read the metrics only", count(readers.len(), "peer"));
-        for peer in &readers {
-            let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
+    let (beside, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics || p.page.is_some());
+    for (may, metrics, page) in [
+        ("may read the metrics only", true, false),
+        ("may see the page only", false, true),
+        ("may read the metrics and see the page only", true, true),
+    ] {
+        let own: Vec<_> =
+            beside.iter().filter(|p| (p.metrics, p.page.is_some()) == (metrics, page)).collect();
+        if !own.is_empty() {
+            let _ = writeln!(text, "\n{} {may}", count(own.len(), "peer"));
+        }
+        for peer in own {
+            let how = peer.page.map(|page| format!(": {}", sees(page))).unwrap_or_default();
+            let _ = writeln!(text, "  {} ({}){how}", peer.member.node, principal(peer));
         }
     }
     if !others.is_empty() {
@@ -98,6 +112,13 @@ fn listing(who: &Who) -> String {
         "\nwhoever is not listed is not even shown to this node by the tailnet policy, and can't connect"
     );
     text
+}
+
+fn sees(page: Page) -> &'static str {
+    match page {
+        Page::View => "may be seen, as far as it is their own",
+        Page::Admin => "may be seen whole, and requests cancelled there",
+    }
 }
 
 fn principal(peer: &WhoPeer) -> String {

@@ -25,6 +25,8 @@ pub struct Config {
     pub https_port: Option<u16>,
     /// Another one there, for the metrics alone; `None`: there is none.
     pub metrics_port: Option<u16>,
+    /// Another one there, for the page alone; `None`: there is none.
+    pub page_port: Option<u16>,
     /// Whether tokens are counted, by what answers say of them.
     pub usage: bool,
     /// Ollama.
@@ -185,12 +187,14 @@ impl Config {
         let (port, plain_http) = raw.section("listen", |s| listen(s, https_port, node.service.is_some()));
         let (metrics_port, usage) =
             raw.section("metrics", |s| (metrics_port(s, port, https_port), s.get("usage", false)));
+        let page_port = raw.section("page", |s| page_port(s, port, https_port, metrics_port));
         Config {
             node,
             port,
             plain_http,
             https_port,
             metrics_port,
+            page_port,
             usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
@@ -365,6 +369,18 @@ fn metrics_port(s: &mut Section<'_, '_>, taken: u16, https: Option<u16>) -> Opti
     let by = if https == Some(port) { "https.port" } else { "listen.port" };
     if port == taken || https == Some(port) {
         s.fault("port", &format!("Ollama is asked there ({by}): the metrics need a port of their own"));
+    }
+    Some(port)
+}
+
+/// As [`metrics_port`]; `metrics` is that one.
+fn page_port(s: &mut Section<'_, '_>, taken: u16, https: Option<u16>, metrics: Option<u16>) -> Option<u16> {
+    let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
+    let by = if https == Some(port) { "https.port" } else { "listen.port" };
+    if port == taken || https == Some(port) {
+        s.fault("port", &format!("Ollama is asked there ({by}): the page needs a port of its own"));
+    } else if Some(port) == metrics {
+        s.fault("port", "the metrics are there (metrics.port): the page needs a port of its own");
     }
     Some(port)
 }

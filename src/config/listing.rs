@@ -47,7 +47,7 @@ fn name(node: &NodeConfig) -> String {
 }
 
 fn listens(config: &Config) -> String {
-    let Config { port, https_port, metrics_port, .. } = config;
+    let Config { port, https_port, metrics_port, page_port, .. } = config;
     let plain = match config.plain_http {
         PlainHttp::Serve => Some(format!("on port {port}")),
         PlainHttp::Redirect => Some(format!("to send clients to HTTPS on port {port}")),
@@ -55,7 +55,8 @@ fn listens(config: &Config) -> String {
     };
     let https = https_port.map(|port| format!("for HTTPS on port {port}"));
     let metrics = metrics_port.map(|port| format!("for the metrics on port {port}"));
-    let ports: Vec<_> = plain.into_iter().chain(https).chain(metrics).collect();
+    let page = page_port.map(|port| format!("for the page on port {port}"));
+    let ports: Vec<_> = plain.into_iter().chain(https).chain(metrics).chain(page).collect();
     let (first, others) = ports.split_first().map_or(("", &[][..]), |(first, others)| (first, others));
     let others: String = others.iter().map(|other| format!(", {other}")).collect();
     format!("{first} of its addresses in the tailnet{others}, and nowhere else")

@@ -28,20 +28,27 @@ pub(super) fn files(config: Option<&Config>) -> Finding {
     enough_files(getrlimit(Resource::Nofile).maximum, config)
 }
 
-/// A connection takes one descriptor to Ollama, and two here if its answers are large; one for the metrics, or
-/// one that is sent to HTTPS, has no Ollama behind it. As many of each may be open again. `hard` is the limit;
-/// `None`: there is none.
+/// A connection takes one descriptor to Ollama, and two here if its answers are large; one at a port beside has no
+/// Ollama behind it. As many of each may be open again. `hard` is the limit; `None`: there is none.
 fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
-    let beside = config
-        .map_or(0, |c| u64::from(c.metrics_port.is_some()) + u64::from(c.plain_http == PlainHttp::Redirect));
-    let needed = (3 + 2 * beside) * connections + FILES_BESIDE;
+    let beside = [
+        ("the metrics", config.is_some_and(|c| c.metrics_port.is_some())),
+        ("the page", config.is_some_and(|c| c.page_port.is_some())),
+        ("who is sent to HTTPS", config.is_some_and(|c| c.plain_http == PlainHttp::Redirect)),
+    ];
+    let beside: Vec<_> = beside.into_iter().filter_map(|(what, is_there)| is_there.then_some(what)).collect();
+    let needed = (3 + 2 * beside.len() as u64) * connections + FILES_BESIDE;
     match hard {
         Some(hard) if hard < needed => Finding::warning(
             "files",
             format!(
                 "this account may open {hard} files, and {connections} connections{} can take {needed}",
-                if beside > 0 { ", and as many at each other port," } else { "" }
+                if beside.is_empty() {
+                    String::new()
+                } else {
+                    format!(", and as many for {},", beside.join(" and "))
+                }
             ),
             "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
         ),
@@ -75,7 +82,7 @@ mod tests {
     use crate::config::Override;
 
     #[test]
-    fn the_connections_at_the_port_for_the_metrics_are_counted() {
+    fn the_connections_at_the_ports_beside_are_counted() {
         let config = |pairs: &[(&'static str, &str)]| {
             let source = || "test".to_owned();
             let overrides: Vec<_> = pairs
@@ -85,11 +92,14 @@ mod tests {
             crate::config::load(Some("/dev/null".as_ref()), &overrides, &Default::default()).unwrap()
         };
         let (one, both) = (config(&[]), config(&[("metrics.port", "9090")]));
+        let all = config(&[("metrics.port", "9090"), ("page.port", "80")]);
         for (hard, config, outcome) in [
             (3171, &one, Outcome::Warning),
             (3172, &one, Outcome::Good),
             (3172, &both, Outcome::Warning),
             (5220, &both, Outcome::Good),
+            (5220, &all, Outcome::Warning),
+            (7268, &all, Outcome::Good),
         ] {
             assert_eq!(enough_files(Some(hard), Some(config)).outcome, outcome, "{hard}");
         }

@@ -1,12 +1,13 @@
 //! One line of the access log, in either format, or of the journal, as what it tells.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::text;
-use crate::audit::Ended;
-use crate::peer::shown;
+use super::{Tally, text};
+use crate::audit::{Done, Ended};
+use crate::peer::{self, shown};
 use crate::policy::Endpoint;
 
 /// What a line tells.
@@ -30,10 +31,20 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// As the log has it.
+    pub(super) fn of(peer: &peer::Peer) -> Peer {
+        Peer { node: plain(&peer.node), principal: plain(&peer.principal()) }
+    }
+
     /// As whom it is counted: a user with all devices, a tagged device by itself.
     pub(super) fn identity(&self) -> &str {
-        if self.principal.starts_with("tag:") { &self.node } else { &self.principal }
+        identity(&self.node, &self.principal)
     }
+}
+
+/// See [`Peer::identity`].
+pub(super) fn identity<'a>(node: &'a str, principal: &'a str) -> &'a str {
+    if principal.starts_with("tag:") { node } else { principal }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +69,43 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// The same of a request that has just ended here.
+    pub(super) fn of(at: SystemTime, done: &Done<'_>) -> Request {
+        let passed = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let tokens = done.tokens.unwrap_or_default();
+        // As the log has it: what is let in and gets no turn has waited all along.
+        let queued = done.queued.or(done.endpoint.map(|_| done.took)).unwrap_or_default();
+        Request {
+            at,
+            peer: Peer::of(done.peer),
+            method: plain(done.method),
+            route: done.endpoint.map(|endpoint| endpoint.name().to_owned()),
+            path: done.path.map(plain),
+            status: done.status.map(|status| status.as_u16().into()),
+            rule: done.rule.map(str::to_owned),
+            bytes_in: passed(&done.traffic.bytes_in),
+            bytes_out: passed(&done.traffic.bytes_out),
+            tokens_in: tokens.input,
+            tokens_out: tokens.output,
+            ended: done.ended,
+            after_queue: done.took.saturating_sub(queued),
+        }
+    }
+
+    /// What it adds to what is counted.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            requests: 1,
+            refused: self.is_refused().into(),
+            errors: self.has_failed().into(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            tokens_in: self.tokens_in.unwrap_or(0),
+            tokens_out: self.tokens_out.unwrap_or(0),
+            worked: self.worked(),
+        }
+    }
+
     /// How long Ollama worked on it, as far as can be told from outside: from its turn to its end, if
     /// it made a model run.
     pub(super) fn worked(&self) -> Duration {
@@ -215,7 +263,7 @@ fn millis(ms: f64) -> Duration {
 const TEXT_MAX: usize = 300;
 
 /// A text that can be shown anywhere, and does not fill the memory, whatever a file has.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let text = shown(text);
     match text.char_indices().nth(TEXT_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),

@@ -3,6 +3,7 @@
 //! [`Summary`] out: no clock, no folder, no socket.
 
 mod line;
+mod recent;
 mod rows;
 mod summary;
 mod text;
@@ -19,6 +20,7 @@ use summary::{day_name, day_of};
 
 use crate::peer::shown;
 
+pub use recent::{Denied, Past, Recent, Recently};
 pub use summary::{
     Access, Asked, Day, FirstSeen, Identity, Lines, Place, Refused, Span, Summary, Tally, Unusual,
 };
@@ -138,33 +140,18 @@ impl History {
     ///
     /// # Errors
     /// It can't be read; what came before is in the summary.
-    pub fn read(&mut self, name: &str, mut from: impl BufRead) -> io::Result<bool> {
+    pub fn read(&mut self, name: &str, from: impl BufRead) -> io::Result<bool> {
         let before = (self.lines.read, self.lines.unreadable);
-        let mut bytes = Vec::new();
-        for number in 1.. {
-            bytes.clear();
-            from.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut bytes)?;
-            if bytes.is_empty() {
-                break;
-            }
-            let is_cut = bytes.len() == LINE_MAX && !bytes.ends_with(b"\n");
-            if is_cut {
-                from.skip_until(b'\n')?;
-            }
-            let text = str::from_utf8(&bytes).ok().filter(|_| !is_cut);
-            let text = text.map(|text| text.trim_end_matches(['\r', '\n']));
-            if text == Some("") {
-                continue;
-            }
+        each_line(from, |number, line| {
             self.lines.read += 1;
-            if let Some(line) = text.and_then(line::read) {
+            if let Some(line) = line {
                 self.note(line);
             } else {
                 self.lines.unreadable += 1;
                 let place = || Place { file: shown(name).into_owned(), line: number };
                 self.lines.first_unreadable.get_or_insert_with(place);
             }
-        }
+        })?;
         let (read, unreadable) = (self.lines.read - before.0, self.lines.unreadable - before.1);
         Ok(read == 0 || unreadable < read)
     }
@@ -192,17 +179,7 @@ impl History {
     }
 
     fn request(&mut self, request: Request) {
-        let is_refused = request.is_refused();
-        let tally = Tally {
-            requests: 1,
-            refused: is_refused.into(),
-            errors: request.has_failed().into(),
-            bytes_in: request.bytes_in,
-            bytes_out: request.bytes_out,
-            tokens_in: request.tokens_in.unwrap_or(0),
-            tokens_out: request.tokens_out.unwrap_or(0),
-            worked: request.worked(),
-        };
+        let (is_refused, tally) = (request.is_refused(), request.tally());
         let Request { at, peer, method, route, path, rule, ended, .. } = request;
         self.count(at, &peer, route.as_deref().unwrap_or(NO_ENDPOINT), &tally);
         if self.span.contains(at) {
@@ -345,6 +322,32 @@ impl History {
         });
         most_first(identities.collect(), |identity| identity.tally.attempts())
     }
+}
+
+/// Has `note` take each line of `from` that is not empty, with its number from 1; without what it tells if
+/// that can't be read.
+///
+/// # Errors
+/// It can't be read; what came before was taken.
+fn each_line(mut from: impl BufRead, mut note: impl FnMut(u64, Option<Line>)) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        from.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut bytes)?;
+        if bytes.is_empty() {
+            break;
+        }
+        let is_cut = bytes.len() == LINE_MAX && !bytes.ends_with(b"\n");
+        if is_cut {
+            from.skip_until(b'\n')?;
+        }
+        let text = str::from_utf8(&bytes).ok().filter(|_| !is_cut);
+        let text = text.map(|text| text.trim_end_matches(['\r', '\n']));
+        if text != Some("") {
+            note(number, text.and_then(line::read));
+        }
+    }
+    Ok(())
 }
 
 fn asked(endpoints: &Endpoints) -> Vec<Asked> {

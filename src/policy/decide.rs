@@ -91,6 +91,27 @@ pub enum Refusal {
         "the tailnet policy does not grant you the metrics (metrics: true under this node's capability); ask whoever keeps the policy file"
     )]
     MetricsNotGranted,
+    /// The peer's grants do not have the page.
+    #[error(
+        "the tailnet policy does not grant you this page (page: \"view\" or \"admin\" under this node's capability); ask whoever keeps the policy file"
+    )]
+    PageNotGranted,
+    /// The peer's grants let it see the page, and do nothing there.
+    #[error(
+        "the tailnet policy lets you see this page and no more (cancelling needs page: \"admin\" under this node's capability)"
+    )]
+    PageViewOnly,
+    /// The port for the page has no such path.
+    #[error("this port has the page and nothing else; Ollama is at the node's other port")]
+    NotPage,
+    /// At the page's port, and not by the page itself.
+    #[error(
+        "this is for the page itself to ask: the request comes from elsewhere, or does not say where from"
+    )]
+    CrossSite,
+    /// The identity has the page open often enough.
+    #[error("you have this page open {0} times already; close one of them")]
+    Watching(usize),
     /// The port for metrics has no such path.
     #[error("this port has {METRICS} and nothing else; Ollama is at the node's other port")]
     NotMetrics,
@@ -118,8 +139,14 @@ impl Refusal {
             Refusal::NotListed => "allowlist",
             Refusal::Off(_) => "endpoint-off",
             Refusal::Management(_) => "management",
-            Refusal::NotGranted(_) | Refusal::MetricsNotGranted => "grant",
+            Refusal::NotGranted(_)
+            | Refusal::MetricsNotGranted
+            | Refusal::PageNotGranted
+            | Refusal::PageViewOnly => "grant",
             Refusal::NotMetrics => "metrics-only",
+            Refusal::NotPage => "page-only",
+            Refusal::CrossSite => "cross-site",
+            Refusal::Watching(_) => "page-open",
             Refusal::Method(_) => "method",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
@@ -177,13 +204,29 @@ impl Policy {
     /// # Errors
     /// The rule that refuses it.
     pub fn decide_metrics(&self, rights: &Rights, head: &Parts) -> Result<(), Refusal> {
+        let granted = rights.metrics().then_some(()).ok_or(Refusal::MetricsNotGranted);
+        self.beside(head, granted, Refusal::NotMetrics, |path| {
+            (path == METRICS).then_some(((), &[Method::GET]))
+        })?;
+        Ok(())
+    }
+
+    /// Decides what a port beside the proxy's answers to the request that begins with `head`, of what
+    /// `routes` says is there, each with its methods. Who is not `granted` it is told nothing of that.
+    pub(super) fn beside<'a, G, R>(
+        &self,
+        head: &'a Parts,
+        granted: Result<G, Refusal>,
+        nothing: Refusal,
+        routes: impl FnOnce(&'a str) -> Option<(R, &'static [Method])>,
+    ) -> Result<(G, R), Refusal> {
         let (_, path) = self.target(head)?;
-        match (rights.metrics(), path, &head.method) {
-            (false, ..) => Err(Refusal::MetricsNotGranted),
-            (_, METRICS, &Method::GET) => Ok(()),
-            (_, METRICS, _) => Err(Refusal::Method(&[Method::GET])),
-            _ => Err(Refusal::NotMetrics),
+        let granted = granted?;
+        let (route, methods) = routes(path).ok_or(nothing)?;
+        if !methods.contains(&head.method) {
+            return Err(Refusal::Method(methods));
         }
+        Ok((granted, route))
     }
 
     /// The target and its path, of a request for this node that means what it says.

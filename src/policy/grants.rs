@@ -28,6 +28,18 @@ pub struct Grant {
     pub priority: Priority,
     /// Whether the metrics may be read, where the node has a port for them.
     pub metrics: bool,
+    /// How much of the page may be seen, where the node has a port for it; `None`: nothing.
+    pub page: Option<Page>,
+}
+
+/// How much somebody sees of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Page {
+    /// What is their own.
+    View,
+    /// Everything; and running requests may be cancelled there.
+    Admin,
 }
 
 /// Who goes first when requests have to wait.
@@ -57,11 +69,12 @@ struct Wire {
     priority: Priority,
     #[serde(default)]
     metrics: bool,
+    page: Option<Page>,
 }
 
 impl Grant {
-    /// Every endpoint, without limits of its own. The metrics tell who asks how much, so nobody reads
-    /// them by omission.
+    /// Every endpoint, without limits of its own. The metrics and the page tell who asks how much, so nobody
+    /// reads them by omission.
     pub const EVERYTHING: Grant = Grant {
         endpoints: EndpointSet::ALL,
         models: None,
@@ -71,6 +84,7 @@ impl Grant {
         max_body: None,
         priority: Priority::Normal,
         metrics: false,
+        page: None,
     };
 
     /// Parses one value. Absent `endpoints` means all of them.
@@ -87,6 +101,9 @@ impl Grant {
         }
         if object.get("priority").is_some_and(|priority| !priority.is_string()) {
             return Err(format!("{value}: priority: want \"high\", \"normal\" or \"low\""));
+        }
+        if object.get("page").is_some_and(|page| !page.is_string()) {
+            return Err(format!("{value}: page: want \"view\" or \"admin\""));
         }
         let wire = Wire::deserialize(value).map_err(|e| format!("{value}: {e}"))?;
         let mut endpoints = EndpointSet::EMPTY;
@@ -129,6 +146,7 @@ impl Grant {
             max_body: wire.max_body,
             priority: wire.priority,
             metrics: wire.metrics,
+            page: wire.page,
         })
     }
 
@@ -144,6 +162,7 @@ impl Grant {
             max_body: larger(self.max_body, other.max_body),
             priority: self.priority.max(other.priority),
             metrics: self.metrics || other.metrics,
+            page: self.page.max(other.page),
         }
     }
 }
@@ -206,6 +225,11 @@ impl Rights {
     pub fn metrics(&self) -> bool {
         self.grant.as_ref().is_some_and(|g| g.metrics)
     }
+
+    /// How much of the page may be seen.
+    pub fn page(&self) -> Option<Page> {
+        self.grant.as_ref()?.page
+    }
 }
 
 #[cfg(test)]
@@ -220,11 +244,13 @@ mod tests {
     fn grants_parse_or_say_why_not() {
         let full = json!({"endpoints": ["api_tags", "v1_models"], "max_concurrent": 2,
             "requests_per_minute": 30, "max_body": 1_000_000, "priority": "high", "metrics": true,
-            "models": ["Qwen*", "library/a", "qwen*"]});
+            "models": ["Qwen*", "library/a", "qwen*"], "page": "view"});
         let grant = Grant::parse(&full).unwrap();
         assert_eq!(grant.endpoints.iter().map(Endpoint::name).collect::<Vec<_>>(), ["v1_models", "api_tags"]);
         assert_eq!((grant.max_concurrent, grant.priority), (Some(2), Priority::High));
         assert!(grant.metrics);
+        assert_eq!(grant.page, Some(Page::View));
+        assert_eq!(Grant::parse(&json!({"page": "admin"})).unwrap().page, Some(Page::Admin));
         assert_eq!(grant.models.unwrap().patterns(), ["a", "qwen*"]);
         assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
@@ -252,6 +278,11 @@ mod tests {
             (json!({"metrics": 1}), "boolean"),
             (json!({"metrics": null}), "metrics"),
             (json!({"metric": true}), "metric"),
+            (json!({"page": true}), "page: want"),
+            (json!({"page": {"admin": null}}), "page: want"),
+            (json!({"page": null}), "page"),
+            (json!({"page": "Admin"}), "Admin"),
+            (json!({"page": "none"}), "none"),
         ] {
             let fault = Grant::parse(&bad).unwrap_err();
             assert!(fault.contains(word), "{fault}");
@@ -271,6 +302,19 @@ mod tests {
             assert!(!may(access, &[]) && !may(access, &[json!({})]));
             assert!(!may(access, &[json!({"metrics": true, "unheard": 1})]), "a faulty grant");
             assert!(may(access, &[json!({}), json!({"endpoints": [], "metrics": true})]));
+        }
+    }
+
+    #[test]
+    fn who_has_no_grant_of_the_page_does_not_see_it() {
+        let sees = |access, values: &[Value]| Rights::merge(access, values).page();
+        for access in [Access::Network, Access::Grants] {
+            assert_eq!(sees(access, &[]), None);
+            assert_eq!(sees(access, &[json!({}), json!({"metrics": true})]), None);
+            assert_eq!(sees(access, &[json!({"page": "admin", "unheard": 1})]), None, "a faulty grant");
+            let faulty_beside = [json!({"page": "view"}), json!({"page": "root"}), json!({"page": 1})];
+            assert_eq!(sees(access, &faulty_beside), Some(Page::View));
+            assert_eq!(sees(access, &[json!({"page": "admin"}), json!({"page": "view"})]), Some(Page::Admin));
         }
     }
 
@@ -297,7 +341,7 @@ mod tests {
             limit(),
             proptest::option::of(0u64..100),
             priority,
-            any::<bool>(),
+            (any::<bool>(), proptest::option::of(prop_oneof![Just(Page::View), Just(Page::Admin)])),
             proptest::option::of(proptest::collection::vec("[ab*]", 1..3).prop_map(Models::of)),
         )
             .prop_map(
@@ -308,7 +352,7 @@ mod tests {
                     tokens,
                     max_body,
                     priority,
-                    metrics,
+                    (metrics, page),
                     models,
                 )| Grant {
                     endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
@@ -319,6 +363,7 @@ mod tests {
                     max_body,
                     priority,
                     metrics,
+                    page,
                 },
             )
     }
@@ -341,6 +386,7 @@ mod tests {
             prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
             prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
             prop_assert!(both.priority >= a.priority && both.metrics >= a.metrics);
+            prop_assert!(both.page >= a.page);
         }
     }
 }

@@ -11,14 +11,16 @@ mod grants;
 mod host;
 mod model;
 mod models;
+mod page;
 mod target;
 
 pub use body::{Doubt, Reader};
 pub use decide::{Permit, Policy, Refusal};
 pub use endpoint::{Dialect, Endpoint, EndpointSet, MANAGEMENT, Management};
 pub use framing::{Fault, Framing, HEAD_MAX, Place};
-pub use grants::{Access, Grant, Priority, Rights};
+pub use grants::{Access, Grant, Page, Priority, Rights};
 pub use host::Hosts;
 pub use model::{Model, Models, NameFault};
 pub use models::{ModelCheck, ModelRefusal, ModelRules};
+pub use page::{PAGE_HEADER, PageRoute};
 pub use target::{Target, TargetFault};

@@ -1,4 +1,5 @@
-//! Bodies of answers: a few words of the proxy's own, or what streams from Ollama.
+//! Bodies of answers: a few words of the proxy's own, what streams from Ollama, or what goes on at a port
+//! beside the proxy's.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,13 +8,32 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncRead;
 
+use super::beside::Feed;
 use super::exchange::{Broken, Reply};
+use super::wire::{Busy, Watch};
 
 /// The body of an answer to a client whose stream is an `Io`.
 pub(super) enum Body<Io> {
     /// `None` once sent.
     Whole(Option<Bytes>),
     Stream(Box<Reply<Io>>),
+    Feed(Box<Streamed<Io>>),
+}
+
+/// A feed on its way to a client, for as long as that is there.
+pub(super) struct Streamed<Io> {
+    pub(super) feed: Feed,
+    pub(super) watch: Watch<Io>,
+    pub(super) _busy: Busy,
+}
+
+impl<Io: AsyncRead + Unpin> Streamed<Io> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
+            return Poll::Ready(Some(Err(Broken::Client(trouble))));
+        }
+        self.feed.poll(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
 }
 
 impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {
@@ -27,6 +47,7 @@ impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {
         match self.get_mut() {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Stream(reply) => reply.poll_frame(cx),
+            Body::Feed(streamed) => streamed.poll_frame(cx),
         }
     }
 
@@ -34,6 +55,7 @@ impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
             Body::Stream(reply) => reply.is_end_stream(),
+            Body::Feed(_) => false,
         }
     }
 
@@ -41,6 +63,7 @@ impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Body::Stream(reply) => reply.size_hint(),
+            Body::Feed(_) => SizeHint::default(),
         }
     }
 }

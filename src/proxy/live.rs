@@ -84,9 +84,10 @@ impl Live {
         lock(&self.sessions).values().cloned().collect()
     }
 
-    /// Breaks the connection of the request with this id, running or waiting; false if there is none.
-    pub fn cancel(&self, id: &str) -> bool {
-        self.sessions().iter().any(|session| session.cancel(id))
+    /// Breaks the connection of the request with this id, running or waiting, on the word of `by`; false if
+    /// there is none.
+    pub fn cancel(&self, id: &str, by: &str) -> bool {
+        self.sessions().iter().any(|session| session.cancel(id, by))
     }
 
     /// How often everybody has been judged.
@@ -173,11 +174,11 @@ impl Session {
         }
     }
 
-    fn cancel(&self, id: &str) -> bool {
+    fn cancel(&self, id: &str, by: &str) -> bool {
         let request = lock(&self.request);
         let found = request.as_ref().is_some_and(|r| r.id == id);
         if found {
-            tracing::info!(target: "access", peer = %self.peer, id, "cancelled at this machine: connection cut");
+            tracing::info!(target: "access", peer = %self.peer, id, by, "cancelled: connection cut");
             self.cut(Ended::Cancelled); // under the lock, so that it hits no later request
         }
         found

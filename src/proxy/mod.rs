@@ -1,5 +1,6 @@
 //! The boundary: HTTP/1.1 from a peer, the policy's decision, and what is allowed on to Ollama.
 
+mod beside;
 mod body;
 mod cloud;
 mod exchange;
@@ -18,6 +19,7 @@ mod serve;
 mod upload;
 mod wire;
 
+pub(crate) use beside::{Beside, Content, Feed, Site, Visitor};
 pub use live::{Live, Request, Roster, Session};
 pub use port::{Drained, Port};
 pub use redirect::Redirects;

@@ -63,7 +63,8 @@ impl Failure {
         match self {
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
-            Failure::Refused(Refusal::NotMetrics) => StatusCode::NOT_FOUND,
+            Failure::Refused(Refusal::NotMetrics | Refusal::NotPage) => StatusCode::NOT_FOUND,
+            Failure::Refused(Refusal::Watching(_)) => StatusCode::TOO_MANY_REQUESTS,
             Failure::Refused(_) => StatusCode::FORBIDDEN,
             Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. } | Busy::Tokens { .. }) => {
                 StatusCode::TOO_MANY_REQUESTS

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::expiry::Expiry;
 use super::situation;
-use crate::audit::Journal;
+use crate::audit::{Journal, Watcher};
 use crate::proxy::Port;
 use crate::settings::Settings;
 use crate::tailnet::{Member, Situation};
@@ -48,22 +48,25 @@ pub(super) struct Follower {
     watched: Watched,
     /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
+    watcher: Option<Arc<dyn Watcher>>,
     changed: Notify,
     expiry: Mutex<Expiry>,
 }
 
 impl Follower {
-    /// `status` is that of the node, which has just come up.
+    /// `status` is that of the node, which has just come up; `watcher`, if there is one, is told what the
+    /// journal is told.
     pub(super) fn new(
         settings: Arc<Settings>,
         node: Arc<Node>,
         watched: Watched,
         situation: watch::Sender<Situation>,
         status: &Status,
+        watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
         situation.send_replace(situation::first(status));
         let (changed, expiry) = Default::default();
-        Follower { settings, node, watched, situation, changed, expiry }
+        Follower { settings, node, watched, situation, watcher, changed, expiry }
     }
 
     /// Returns what the node can't go on with.
@@ -136,7 +139,8 @@ impl Follower {
     /// journal.
     async fn judge(&self) {
         let mut configs = self.settings.configs();
-        let mut journal = Journal::open(&self.settings.config().node.state_dir.join(Journal::FILE));
+        let journal = Journal::open(&self.settings.config().node.state_dir.join(Journal::FILE));
+        let mut journal = journal.watched_by(self.watcher.clone());
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;

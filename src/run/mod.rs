@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, PlainHttp, StartOffline};
+use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
 use crate::tailnet::Tailnet;
@@ -55,11 +56,12 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     }
     let word = Arc::new(Word::new(settings.configs()));
     let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
-    let (beside, redirecting) = (proxy.port().another(), proxy.port().another());
+    let [beside, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
     let redirects = config.https_port.filter(|_| config.plain_http == PlainHttp::Redirect);
     let mut watched = Watched::default();
     watched.add(proxy.port(), config.ports());
     watched.add(&beside, config.metrics_port);
+    watched.add(&page_port, config.page_port);
     watched.add(&redirecting, redirects.map(|_| config.port));
     let situation = watch::Sender::new(situation::joining());
     let admin = Arc::new(Admin {
@@ -69,6 +71,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         node: situation.subscribe(),
         started: since,
     });
+    let chronicle = config.page_port.map(|_| chronicle(config, &proxy, since));
     let mut closed = Some(Arc::clone(&admin));
     let meanwhile = async |mut events: Events| {
         if let Err(failure) = open(&mut closed) {
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     }
     let metrics_listener = listen(config.metrics_port).await?;
     let redirects_listener = listen(redirects.map(|_| config.port)).await?;
+    let page_listener = listen(config.page_port).await?;
 
     if let Some(service) = &config.node.service {
         if status.tags.is_empty() {
@@ -118,6 +122,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         port = config.port,
         https_port = config.https_port,
         metrics_port = config.metrics_port,
+        page_port = config.page_port,
         service = config.node.service,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
@@ -126,8 +131,9 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     );
     warn_of_other_name(config, &status);
 
-    let follower =
-        Follower::new(Arc::clone(&settings), Arc::clone(&node), watched, situation.clone(), &status);
+    let watcher = chronicle.as_ref().map(Chronicle::watcher);
+    let (known, nodes) = (situation.clone(), Arc::clone(&node));
+    let follower = Follower::new(Arc::clone(&settings), nodes, watched, known, &status, watcher);
     let https = config
         .https_port
         .map(|_| Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown));
@@ -150,7 +156,15 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         situation.send_modify(|known| known.service = Some(host::hosted(&service)));
         Host::new(service, Arc::clone(&node), Arc::clone(&settings), situation)
     });
-    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(admin));
+    let pages = async {
+        match chronicle.zip(page_listener) {
+            Some((chronicle, listener)) => {
+                Page::new(page_port, Arc::clone(&admin), chronicle).serve(listener).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(Arc::clone(&admin)));
     let scrapes = async {
         match metrics_listener {
             Some(listener) => scrapes.serve(listener).await,
@@ -190,6 +204,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         ended = scrapes => ended.map(|never| match never {}),
         ended = redirects => ended.map(|never| match never {}),
         never = https => match never {},
+        ended = pages => ended.map(|never| match never {}),
         never = following => match never {},
         never = reload_on_signal(&settings, hangup) => match never {},
     };
@@ -200,6 +215,15 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     node.close().await;
     tracing::info!(cut, "stopped");
     failed.map_or(Ok(()), |error| Err(explain(error)))
+}
+
+/// What the page tells of the last days; what happened before it reads meanwhile.
+fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> {
+    let chronicle = Arc::new(Chronicle::new(now));
+    proxy.metrics().watched_by(chronicle.watcher());
+    let (reader, config) = (Arc::clone(&chronicle), config.clone());
+    tokio::task::spawn_blocking(move || reader.read_back(&config));
+    chronicle
 }
 
 /// Looked up whenever somebody reads them.

@@ -125,12 +125,13 @@ fn evaluate(text: &str) {
         port: 443,
         https: Some(8443),
         metrics: Some(80),
+        page: Some(81),
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
     };
     for device in [Device::tagged(["tag:a", "tag:b"]), Device::of_user("anna@x.y"), Device::tagged([""; 0])] {
         let report = policy.reach(&target(device));
-        for row in report.reach.iter().chain(&report.https).chain(&report.metrics) {
+        for row in report.reach.iter().chain(&report.https).chain(&report.metrics).chain(&report.page) {
             assert!(!row.through.is_empty(), "{} gets in through nothing: {text}", row.source);
         }
     }

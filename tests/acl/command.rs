@@ -45,7 +45,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     for config in [
         "",
         "access.mode = \"grants\"\n",
-        "access.mode = \"grants\"\nmetrics.port = 9090\n",
+        "access.mode = \"grants\"\nmetrics.port = 9090\npage.port = 80\n",
         "https.enabled = true\nmetrics.port = 9090\n",
         "https.enabled = true\nlisten.http = \"off\"\n",
     ] {
@@ -112,6 +112,36 @@ fn the_port_for_the_metrics_has_a_table_of_its_own() {
     assert_eq!(
         (&json["target"]["metrics_port"], &json["reach"]),
         (&Value::from(9090), &Value::Array(vec![]))
+    );
+}
+
+#[test]
+fn the_port_for_the_page_has_a_table_of_its_own() {
+    let grant = |tag: &str, page: &str| {
+        format!(
+            "{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:80\"], \"app\": {{\"remote-ollama-proxy.internal/cap/ollama\": [{page}]}}}}"
+        )
+    };
+    let policy = format!(
+        "{{\"tagOwners\": {{\"tag:ai-server\": [], \"tag:a\": [], \"tag:b\": [], \"tag:c\": []}}, \"grants\": [{}, {}, {}]}}",
+        grant("tag:a", "{\"endpoints\": [], \"page\": \"admin\"}"),
+        grant("tag:b", "{\"page\": \"view\"}"),
+        grant("tag:c", "{}"),
+    );
+    let told = text(&acl("page.port = 80\n", &["--check", "-"], &policy));
+    for part in [
+        "who reaches it on tcp:80, for the page\n",
+        "tag:a  through grants[0] (line 1)\n         may see everything, and cancel requests\n",
+        "may see what is their own\n",
+        "may not see it: no grant has \"page\"",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let json: Value =
+        serde_json::from_str(&text(&acl("page.port = 80\n", &["--check", "-", "--json"], &policy))).unwrap();
+    assert_eq!(
+        (&json["target"]["page_port"], &json["page"][0]["rights"]["page"]),
+        (&80.into(), &"admin".into())
     );
 }
 

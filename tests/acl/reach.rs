@@ -12,6 +12,7 @@ fn target(device: Device) -> Target {
         port: 11434,
         https: None,
         metrics: None,
+        page: None,
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
     }

@@ -1,8 +1,8 @@
 //! The sample policy: what it lets through, and that its own tests notice every way to widen it.
 
-use remote_ollama_proxy::acl::{Device, Kind, Target, Verdict, lines, parse};
+use remote_ollama_proxy::acl::{Device, Kind, Reach, Target, Verdict, lines, parse};
 use remote_ollama_proxy::config::CAPABILITY;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::{Access, Page};
 use serde_json::{Value, json};
 
 const SAMPLE: &str = include_str!("../../acl/policy.hujson");
@@ -15,6 +15,7 @@ fn target() -> Target {
         port: 11434,
         https: None,
         metrics: None,
+        page: None,
         capability: CAPABILITY.to_owned(),
         access: Access::Network,
     }
@@ -58,8 +59,8 @@ fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
     }
 }
 
-/// The sample with its example for the metrics taken in: the lines where a comment has no blank.
-fn with_metrics() -> String {
+/// The sample with its examples for the metrics and the page taken in: the lines where a comment has no blank.
+fn with_examples() -> String {
     let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
     assert!(SAMPLE.lines().filter(commented).count() > 10);
     let line = |line: &str| if commented(&line) { line.replacen("//", "", 1) } else { line.to_owned() };
@@ -67,19 +68,31 @@ fn with_metrics() -> String {
 }
 
 #[test]
-fn its_example_lets_one_tag_read_the_metrics_and_do_nothing_else() {
-    let policy = parse(&with_metrics()).unwrap_or_else(|faults| panic!("{faults}"));
+fn its_examples_let_one_tag_read_the_metrics_and_people_see_the_page() {
+    let policy = parse(&with_examples()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(policy.failures(), []);
     assert!(policy.expectations() > parse(SAMPLE).unwrap().expectations());
-    let report = policy.reach(&Target { metrics: Some(9090), ..target() });
+    let report = policy.reach(&Target { metrics: Some(9090), page: Some(80), ..target() });
     assert_eq!(report.warnings, []);
     assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES);
     let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
     let [("tag:ai-metrics", Some(rights))] = readers[..] else { panic!("{readers:?}") };
     assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
-    // A node without the port is told of what the entry opens in vain.
+    let sees = |row: &Reach| (row.source.clone(), row.rights.as_ref().and_then(|rights| rights.page));
+    assert_eq!(
+        report.page.iter().map(sees).collect::<Vec<_>>(),
+        [("group:ai-admins".to_owned(), Some(Page::Admin)), ("group:ai-guests".to_owned(), Some(Page::View)),]
+    );
+    // What they may ask is what it was.
+    let plain = parse(SAMPLE).unwrap().reach(&target());
+    let asks = |row: &Reach| row.rights.as_ref().map(|rights| rights.to_string());
+    assert_eq!(
+        report.reach.iter().map(asks).collect::<Vec<_>>(),
+        plain.reach.iter().map(asks).collect::<Vec<_>>()
+    );
+    // A node without the ports is told of what the entries open in vain.
     let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
-    assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork]);
+    assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork, Kind::OtherPorts, Kind::OtherPorts]);
 }
 
 #[test]
@@ -176,13 +189,14 @@ fn without_its_guest_it_is_in_order() {
 
 #[test]
 fn the_lines_to_paste_are_a_policy_that_closes_too() {
-    for (tag, port, https, metrics, access) in [
-        ("tag:ai-server", 11434, None, None, Access::Network),
-        ("tag:gpu-1", 22, None, Some(80), Access::Grants),
-        ("tag:x", 80, Some(443), Some(9090), Access::Network),
-        ("tag:y", 443, None, Some(22), Access::Grants),
+    for (tag, port, https, metrics, page, access) in [
+        ("tag:ai-server", 11434, None, None, None, Access::Network),
+        ("tag:gpu-1", 22, None, Some(80), Some(443), Access::Grants),
+        ("tag:x", 80, Some(443), Some(9090), None, Access::Network),
+        ("tag:y", 443, None, Some(22), Some(80), Access::Grants),
+        ("tag:z", 11434, Some(443), None, Some(80), Access::Network),
     ] {
-        let target = Target { device: Device::tagged([tag]), port, https, metrics, access, ..target() };
+        let target = Target { device: Device::tagged([tag]), port, https, metrics, page, access, ..target() };
         let lines = lines(tag, &target);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);
@@ -199,6 +213,17 @@ fn the_lines_to_paste_are_a_policy_that_closes_too() {
                 assert!(rights.metrics && rights.endpoints == Some(Vec::new()), "{rights:?}");
             }
             _ => panic!("{readers:?}"),
+        }
+        let viewers: Vec<_> = report.page.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
+        match (page, &viewers[..]) {
+            (None, []) => {}
+            (Some(_), [("tag:ai-page", Some(rights))]) => {
+                assert!(
+                    rights.page == Some(Page::Admin) && rights.endpoints == Some(Vec::new()),
+                    "{rights:?}"
+                );
+            }
+            _ => panic!("{viewers:?}"),
         }
         for i in 0..lines.grants.len() {
             for (key, wide) in [("src", "*"), ("dst", "*"), ("ip", "*")] {

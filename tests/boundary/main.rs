@@ -17,6 +17,7 @@ mod matrix;
 mod metrics;
 mod models;
 mod pace;
+mod page;
 mod pairing;
 mod queue;
 #[path = "../support/routes.rs"]

@@ -178,9 +178,23 @@ impl Running {
         connect(&self.connect, local()).await
     }
 
+    /// A connection of another peer.
+    pub(crate) async fn client_of(&self, peer: Peer) -> Client<DuplexStream> {
+        connect_as(peer, &self.connect, local()).await
+    }
+
     /// A request whose answer has begun, with a chunk `hello`, and goes on as the test has it.
     pub(crate) async fn stream(&self, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
-        let mut client = self.client().await;
+        self.stream_of(peer(), ollama).await
+    }
+
+    /// The same of another peer.
+    pub(crate) async fn stream_of(
+        &self,
+        peer: Peer,
+        ollama: &Ollama,
+    ) -> (Client<DuplexStream>, Client<TcpStream>) {
+        let mut client = self.client_of(peer).await;
         client.send(post("/v1/chat/completions", "{}")).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
@@ -250,6 +264,15 @@ pub(crate) async fn connect(
     to: &mpsc::Sender<Accepted<DuplexStream>>,
     local: SocketAddr,
 ) -> Client<DuplexStream> {
+    connect_as(peer(), to, local).await
+}
+
+/// The same for another peer.
+pub(crate) async fn connect_as(
+    peer: Peer,
+    to: &mpsc::Sender<Accepted<DuplexStream>>,
+    local: SocketAddr,
+) -> Client<DuplexStream> {
     let (client, near) = tokio::io::duplex(64 << 10);
     let (far, io) = tokio::io::duplex(64 << 10);
     let abort = Arc::new(Notify::new());
@@ -275,7 +298,7 @@ pub(crate) async fn connect(
     });
     let abort = Box::new(move || abort.notify_one());
     let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
-    to.send(Accepted { io, peer: peer(), local, left, abort }).await.unwrap();
+    to.send(Accepted { io, peer, local, left, abort }).await.unwrap();
     Client::new(client)
 }
 

@@ -192,6 +192,7 @@ fn every_link_of_the_newer_pages_leads_somewhere() {
         ("docs/clients.md", CLIENTS),
         ("docs/endpoints.md", include_str!("../../docs/endpoints.md")),
         ("docs/https.md", include_str!("../../docs/https.md")),
+        ("docs/page.md", include_str!("../../docs/page.md")),
         ("README.md", include_str!("../../README.md")),
     ] {
         for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {

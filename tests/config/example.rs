@@ -11,11 +11,12 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys whose default is no value, or depends on the account; what the file shows is an example.
-pub(crate) const EXAMPLES: [&str; 9] = [
+pub(crate) const EXAMPLES: [&str; 10] = [
     "log.file",
     "limits.requests_per_minute",
     "models.allow",
     "metrics.port",
+    "page.port",
     "node.state_dir",
     "node.auth_key_file",
     "node.client_secret_file",

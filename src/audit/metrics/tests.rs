@@ -31,6 +31,8 @@ fn text(metrics: &Metrics) -> String {
 
 fn done<'a>(peer: &'a Peer, traffic: &'a Traffic) -> Done<'a> {
     Done {
+        method: "POST",
+        path: None,
         peer,
         endpoint: Endpoint::named("api_chat"),
         status: Some(StatusCode::OK),

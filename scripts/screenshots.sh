@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Makes docs/pictures/page-*.png: the test that looks at the page in a headless Chromium leaves them; `make screenshots`
+# calls it.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$root/scripts/tools.sh"
+cd "$root"
+
+PICTURES=$root/docs/pictures run cargo test --locked --test page pictures::
+python3 scripts/shrink-png.py docs/pictures/page-*.png
+for picture in docs/pictures/page-*.png; do
+  [ "$(wc -c <"$picture")" -lt 150000 ] || die "$picture is too large to be read with a page of text"
+done

@@ -1,0 +1,430 @@
+//! The last days as they go by: what each identity asked for, the latest refusals, the latest changes of
+//! access. It is told of each request and each change, and can read what was written before.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::line::{self, Line, Peer, Request, plain};
+use super::rows::Rows;
+use super::summary::{Access, Tally, day_name, day_of, maybe_time, time};
+use super::{Who, each_line, most_first};
+use crate::audit::{Done, Standing};
+use crate::peer;
+
+/// So many identities are told apart; all others are counted together.
+const IDENTITIES_MAX: usize = 1000;
+
+/// So many refusals are kept, the latest,
+const DENIED_MAX: usize = 500;
+
+/// and of one identity so many, so that nobody pushes out what is to be told of others.
+const DENIED_OF_ONE: usize = 50;
+
+/// So many changes of access are kept, the latest.
+const CHANGES_MAX: usize = 200;
+
+/// See [the module](self). What it keeps is bounded.
+pub struct Recent {
+    /// When it was made.
+    began: SystemTime,
+    /// The earliest that the log that was read tells of.
+    from: Option<SystemTime>,
+    identities: Rows<Who, Days, IDENTITIES_MAX>,
+    denied: VecDeque<Denied>,
+    denied_more: u64,
+    changes: VecDeque<Access>,
+    changes_more: u64,
+    changed: u64,
+}
+
+/// By days since 1970.
+type Days = BTreeMap<u64, Tally>;
+
+/// A request that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Denied {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub time: SystemTime,
+    /// The rule.
+    pub rule: String,
+    /// The device's name in the tailnet.
+    pub node: String,
+    /// Its user, or its tags.
+    pub principal: String,
+    /// The method.
+    pub method: String,
+    /// The endpoint by its name in the config, or else the path, which may say anything.
+    pub asked: String,
+}
+
+/// An identity's last days.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Past {
+    /// The login name of a user, the name of a tagged device.
+    pub identity: String,
+    /// The login name again, or the tags.
+    pub principal: String,
+    /// All of these days.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Requests of each day, the oldest first.
+    pub days: Vec<u64>,
+}
+
+/// What there is to tell.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Recently {
+    /// The beginning of what is counted, if that is within these days.
+    #[serde(serialize_with = "maybe_time")]
+    pub since: Option<SystemTime>,
+    /// These days, in UTC, as `2026-11-24`, the oldest first.
+    pub days: Vec<String>,
+    /// The most active first.
+    pub identities: Vec<Past>,
+    /// How many more there are.
+    pub identities_more: usize,
+}
+
+impl Recent {
+    /// So many days are kept, today among them.
+    pub const DAYS: u64 = 14;
+
+    /// Nothing has happened yet at `now`.
+    pub fn new(now: SystemTime) -> Self {
+        Recent {
+            began: now,
+            from: None,
+            identities: Rows::default(),
+            denied: VecDeque::new(),
+            denied_more: 0,
+            changes: VecDeque::new(),
+            changes_more: 0,
+            changed: 0,
+        }
+    }
+
+    /// How often anything has changed.
+    pub fn changed(&self) -> u64 {
+        self.changed
+    }
+
+    /// A request has ended at `at`.
+    pub fn ended(&mut self, at: SystemTime, done: &Done<'_>) {
+        self.request(Request::of(at, done));
+    }
+
+    /// The journal has a new line; see [`crate::audit::Watcher::access`].
+    pub fn access(&mut self, at: SystemTime, access: &str, port: u16, standing: &Standing) {
+        let peer = Peer { node: plain(&standing.node), principal: plain(&standing.principal) };
+        self.change(at, peer, access.to_owned(), port.into());
+    }
+
+    /// Reads an access log or a journal, older files first, but nothing from `until` on, nor of days that
+    /// are no longer kept then.
+    ///
+    /// # Errors
+    /// It can't be read; what came before counts.
+    pub fn read(&mut self, from: impl BufRead, until: SystemTime) -> io::Result<()> {
+        let first = first_day(until);
+        let counts = |at: &SystemTime| *at < until && day_of(*at) >= first;
+        each_line(from, |_, line| match line {
+            Some(Line::Request(request)) if counts(&request.at) => {
+                self.reach_back(request.at);
+                self.request(request);
+            }
+            Some(Line::Access { at, peer, access, port }) if at < until => {
+                self.change(at, peer, access, port);
+            }
+            Some(Line::Other { at } | Line::Refused { at, .. }) if counts(&at) => self.reach_back(at),
+            _ => {}
+        })
+    }
+
+    /// The log has something of that moment.
+    fn reach_back(&mut self, at: SystemTime) {
+        self.from = Some(self.from.map_or(at, |from| from.min(at)));
+    }
+
+    /// Puts what happened `before` ahead of what it has.
+    pub fn follow(&mut self, before: Recent) {
+        let Recent { began: _, from, identities, denied, denied_more, changes, changes_more, changed } =
+            before;
+        if let Some(from) = from {
+            self.reach_back(from);
+        }
+        for (who, days) in identities.iter() {
+            days.iter().for_each(|(day, tally)| self.identities.of(who).entry(*day).or_default().add(tally));
+        }
+        for (day, tally) in identities.others {
+            self.identities.others.entry(day).or_default().add(&tally);
+        }
+        let (since, changes_since) = (std::mem::take(&mut self.denied), std::mem::take(&mut self.changes));
+        self.denied_more += denied_more;
+        self.changes_more += changes_more;
+        denied.into_iter().chain(since).for_each(|denied| self.deny(denied));
+        changes.into_iter().chain(changes_since).for_each(|change| self.keep(change));
+        self.changed += changed + 1;
+    }
+
+    fn request(&mut self, request: Request) {
+        self.changed += 1;
+        let (first, tally, is_refused) = (first_day(request.at), request.tally(), request.is_refused());
+        let Request { at, peer, method, route, path, rule, .. } = request;
+        let who = Who { identity: peer.identity().to_owned(), principal: peer.principal.clone() };
+        // Whoever did nothing on these days gives way.
+        self.identities
+            .make_room(&who, |days: &Days| days.keys().next_back().filter(|day| **day < first).copied());
+        let days = self.identities.of(&who);
+        days.entry(day_of(at)).or_default().add(&tally);
+        *days = days.split_off(&first);
+        if let Some(rule) = rule
+            && is_refused
+        {
+            let asked = route.or(path).unwrap_or_default();
+            self.deny(Denied { time: at, rule, node: peer.node, principal: peer.principal, method, asked });
+        }
+    }
+
+    fn deny(&mut self, denied: Denied) {
+        let own = |other: &Denied| {
+            counted_as(&other.node, &other.principal) == counted_as(&denied.node, &denied.principal)
+        };
+        let too_many = self.denied.iter().filter(|other| own(other)).count() >= DENIED_OF_ONE;
+        let gone = match too_many {
+            true => self.denied.iter().position(own),
+            false => (self.denied.len() >= DENIED_MAX).then_some(0),
+        };
+        if let Some(at) = gone {
+            self.denied.remove(at);
+            self.denied_more += 1;
+        }
+        self.denied.push_back(denied);
+    }
+
+    fn change(&mut self, at: SystemTime, peer: Peer, access: String, port: u64) {
+        // Who is present had access before: the proxy has started.
+        if access != "present" {
+            self.changed += 1;
+            let identity = peer.identity().to_owned();
+            self.keep(Access {
+                time: at,
+                access,
+                port,
+                identity,
+                node: peer.node,
+                principal: peer.principal,
+            });
+        }
+    }
+
+    fn keep(&mut self, change: Access) {
+        if self.changes.len() >= CHANGES_MAX {
+            self.changes.pop_front();
+            self.changes_more += 1;
+        }
+        self.changes.push_back(change);
+    }
+
+    /// The last days until `now`, of at most `most` identities; of one peer's alone, if `whose` names it.
+    pub fn days(&self, now: SystemTime, whose: Option<&peer::Peer>, most: usize) -> Recently {
+        let (first, whose) = (first_day(now), whose.map(Peer::of));
+        let own = |who: &Who| {
+            let is = |peer: &Peer| (peer.identity(), &peer.principal) == (&who.identity, &who.principal);
+            whose.as_ref().is_none_or(is)
+        };
+        let rows = self.identities.iter().filter(|(who, _)| own(who));
+        let rows = rows.filter_map(|(who, days)| past(who.clone(), days, first));
+        let mut identities = most_first(rows.collect(), |past: &Past| past.tally.attempts());
+        let identities_more = identities.len().saturating_sub(most);
+        identities.truncate(most);
+        if whose.is_none() {
+            let others = Who { identity: "others".to_owned(), principal: String::new() };
+            identities.extend(past(others, &self.identities.others, first));
+        }
+        let since = self.from.map_or(self.began, |from| from.min(self.began));
+        Recently {
+            since: Some(since).filter(|since| day_of(*since) > first),
+            days: (first..first + Self::DAYS).map(day_name).collect(),
+            identities,
+            identities_more,
+        }
+    }
+
+    /// The latest refusals, the latest first, and how many more there were; of one peer's identity alone,
+    /// if `whose` names it, and then it is not told how many more.
+    pub fn denied(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Denied>, u64) {
+        let whose = whose.map(Peer::of);
+        let own = |denied: &&Denied| is_own(&denied.node, &denied.principal, whose.as_ref());
+        let all: Vec<_> = self.denied.iter().rev().filter(own).collect();
+        let gone = if whose.is_none() { self.denied_more } else { 0 };
+        let more = all.len().saturating_sub(most) as u64 + gone;
+        (all.into_iter().take(most).collect(), more)
+    }
+
+    /// The same of changes of access.
+    pub fn changes(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Access>, u64) {
+        let whose = whose.map(Peer::of);
+        let own = |change: &&Access| is_own(&change.node, &change.principal, whose.as_ref());
+        let all: Vec<_> = self.changes.iter().rev().filter(own).collect();
+        let gone = if whose.is_none() { self.changes_more } else { 0 };
+        let more = all.len().saturating_sub(most) as u64 + gone;
+        (all.into_iter().take(most).collect(), more)
+    }
+}
+
+/// As whom a device is counted, and acts.
+fn counted_as<'a>(node: &'a str, principal: &'a str) -> (&'a str, &'a str) {
+    (line::identity(node, principal), principal)
+}
+
+/// Whether a device is counted as `whose`, or nobody in particular is asked for.
+fn is_own(node: &str, principal: &str, whose: Option<&Peer>) -> bool {
+    whose.is_none_or(|peer| counted_as(node, principal) == counted_as(&peer.node, &peer.principal))
+}
+
+/// The first day that is kept at that moment.
+fn first_day(now: SystemTime) -> u64 {
+    (day_of(now) + 1).saturating_sub(Recent::DAYS)
+}
+
+fn past(who: Who, days: &Days, first: u64) -> Option<Past> {
+    let mut tally = Tally::default();
+    let kept = first..first + Recent::DAYS;
+    days.range(kept.clone()).for_each(|(_, day)| tally.add(day));
+    let days = kept.map(|day| days.get(&day).map_or(0, |tally| tally.requests)).collect();
+    let Who { identity, principal } = who;
+    (tally != Tally::default()).then_some(Past { identity, principal, tally, days })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn now() -> SystemTime {
+        humantime::parse_rfc3339("2026-11-24T12:00:00Z").unwrap()
+    }
+
+    fn line(at: SystemTime, node: &str, principal: &str, rule: Option<&str>) -> String {
+        let mut line = json!({
+            "timestamp": humantime::format_rfc3339_micros(at).to_string(), "target": "access", "id": "1",
+            "node": node, "principal": principal, "addr": "100.64.0.2:1", "method": "POST", "status": 200,
+            "bytes_in": 10, "bytes_out": 20, "queue_ms": 0.0, "ms": 1500.0, "ended": "complete",
+        });
+        match rule {
+            None => line["route"] = json!("v1_chat_completions"),
+            Some(rule) => {
+                line["path"] = json!("/x");
+                line["rule"] = json!(rule);
+                line["ended"] = json!("refused");
+            }
+        }
+        format!("{line}\n")
+    }
+
+    fn peer(node: &str, user: Option<&str>) -> peer::Peer {
+        peer::Peer {
+            addr: ([100, 64, 0, 2], 1).into(),
+            node: node.to_owned(),
+            stable_id: "n1".to_owned(),
+            user: user.map(str::to_owned),
+            tags: if user.is_none() { vec!["tag:ci".to_owned()] } else { Vec::new() },
+            os: String::new(),
+        }
+    }
+
+    fn read(text: &str, until: SystemTime) -> Recent {
+        let mut recent = Recent::new(until);
+        recent.read(text.as_bytes(), until).unwrap();
+        recent
+    }
+
+    #[test]
+    fn the_last_days_are_counted_and_no_others() {
+        let text = [
+            line(now() - 14 * DAY, "a", "anna@example.com", None),
+            line(now() - 13 * DAY, "a", "anna@example.com", None),
+            line(now() - DAY, "b", "anna@example.com", None),
+            line(now() - DAY, "ci", "tag:ci", Some("grant")),
+            line(now(), "a", "anna@example.com", None), // by whoever writes now
+        ];
+        let recent = read(&text.concat(), now());
+        let all = recent.days(now(), None, 50);
+        assert_eq!((all.days.len(), &*all.days[0], &*all.days[13]), (14, "2026-11-11", "2026-11-24"));
+        assert_eq!(all.since, None);
+        let [anna, ci] = &all.identities[..] else { panic!("{all:?}") };
+        assert_eq!(
+            (&*anna.identity, anna.tally.requests, anna.tally.ollama_ms()),
+            ("anna@example.com", 2, 3000)
+        );
+        assert_eq!((anna.days[0], anna.days[12], anna.days[13]), (1, 1, 0));
+        assert_eq!((&*ci.identity, ci.tally.refused), ("ci", 1));
+        // A day later the first is gone.
+        let later = recent.days(now() + DAY, None, 1);
+        assert_eq!((later.identities[0].tally.requests, later.identities_more), (1, 1));
+    }
+
+    #[test]
+    fn each_is_told_of_their_own() {
+        let text = [
+            line(now() - DAY, "a", "anna@example.com", Some("grant")),
+            line(now() - DAY, "ci", "tag:ci", Some("management")),
+            line(now() - DAY, "ci", "tag:other", Some("management")),
+        ];
+        let mut recent = read(&text.concat(), now());
+        for (node, principal) in [("a", "anna@example.com"), ("ci", "tag:ci")] {
+            let (grants, faults) = Default::default();
+            let standing =
+                Standing { node: node.to_owned(), principal: principal.to_owned(), grants, faults };
+            recent.access(now(), "present", 80, &standing);
+            recent.access(now(), "lost", 80, &standing);
+        }
+        for (peer, node) in [(peer("b", Some("anna@example.com")), "a"), (peer("ci", None), "ci")] {
+            let past = recent.days(now(), Some(&peer), 50);
+            assert_eq!((past.identities.len(), past.identities[0].tally.refused), (1, 1));
+            let (denied, more) = recent.denied(Some(&peer), 50);
+            assert_eq!((denied.len(), &*denied[0].node, more), (1, node, 0));
+            let (changes, more) = recent.changes(Some(&peer), 50);
+            assert_eq!((changes.len(), &*changes[0].node, &*changes[0].access, more), (1, node, "lost", 0));
+        }
+        let stranger = peer("ci2", None);
+        assert!(recent.days(now(), Some(&stranger), 50).identities.is_empty());
+        assert!(recent.denied(Some(&stranger), 50).0.is_empty());
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_is_told_of_others() {
+        let mut text = line(now() - 2 * DAY, "a", "anna@example.com", Some("grant"));
+        for n in 0..1000u32 {
+            text += &line(now() - DAY + Duration::from_secs(n.into()), "ci", "tag:ci", Some("management"));
+        }
+        let recent = read(&text, now());
+        let (denied, more) = recent.denied(None, 1000);
+        assert_eq!((denied.len(), more), (DENIED_OF_ONE + 1, 950));
+        assert_eq!(denied.last().unwrap().node, "a");
+        assert_eq!(recent.denied(Some(&peer("a", Some("anna@example.com"))), 50).1, 0);
+    }
+
+    #[test]
+    fn what_was_before_goes_ahead() {
+        let mut recent = Recent::new(now());
+        let later = line(now() + Duration::from_secs(1), "a", "anna@example.com", Some("grant"));
+        recent.read(later.as_bytes(), now() + DAY).unwrap();
+        recent.follow(read(&line(now() - DAY, "a", "anna@example.com", Some("host")), now()));
+        let rules: Vec<_> = recent.denied(None, 50).0.iter().map(|denied| &*denied.rule).collect();
+        assert_eq!(rules, ["grant", "host"]);
+        let past = recent.days(now(), None, 50);
+        assert_eq!((past.identities[0].days[12], past.identities[0].days[13]), (1, 1));
+        assert_eq!(past.since, Some(now() - DAY));
+        assert_eq!(Recent::new(now()).days(now(), None, 50).since, Some(now()));
+    }
+}

@@ -1,0 +1,74 @@
+//! The last days, for the page: told of what happens, and read back from the files of before.
+
+use std::io::{self, BufReader};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::audit::{Done, Journal, Standing, Watcher};
+use crate::config::Config;
+use crate::history::Recent;
+use crate::rotated;
+
+/// See [`Recent`], which several tasks share here.
+pub struct Chronicle {
+    recent: Mutex<Recent>,
+    began: SystemTime,
+}
+
+impl Chronicle {
+    /// Nothing has happened yet at `now`.
+    pub fn new(now: SystemTime) -> Self {
+        Chronicle { recent: Mutex::new(Recent::new(now)), began: now }
+    }
+
+    /// Reads what the proxy with this config has written before it began. May take a second for each
+    /// hundred megabytes, and blocks its thread.
+    pub fn read_back(&self, config: &Config) {
+        let mut before = Recent::new(self.began);
+        let journal = config.node.state_dir.join(Journal::FILE);
+        for path in [Some(&journal), config.log.file.as_ref()].into_iter().flatten() {
+            match self.read(&mut before, path) {
+                // Nothing has been written yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the page lacks what can't be read")
+                }
+                Ok(()) => {}
+            }
+        }
+        self.recent().follow(before);
+    }
+
+    fn read(&self, before: &mut Recent, path: &Path) -> io::Result<()> {
+        let days = Duration::from_secs(Recent::DAYS * 24 * 60 * 60);
+        for (_, file) in rotated::read(path)? {
+            // What was set aside earlier has nothing that is shown.
+            let written = file.metadata()?.modified()?;
+            if self.began.duration_since(written).is_ok_and(|ago| ago > days) {
+                continue;
+            }
+            before.read(BufReader::new(file), self.began)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be told of what is recorded.
+    pub fn watcher(self: &Arc<Self>) -> Arc<dyn Watcher> {
+        Arc::clone(self) as _
+    }
+}
+
+impl Watcher for Chronicle {
+    fn ended(&self, request: &Done<'_>) {
+        self.recent().ended(SystemTime::now(), request);
+    }
+
+    fn access(&self, at: SystemTime, access: &str, port: u16, standing: &Standing) {
+        self.recent().access(at, access, port, standing);
+    }
+}

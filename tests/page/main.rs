@@ -1,0 +1,23 @@
+//! The page in a real browser, a headless Chromium, over a real tailnet. What is missing is an error, never a
+//! reason to pass.
+#![cfg(feature = "tailnet")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "../support/admin.rs"]
+#[allow(dead_code, reason = "made for other tests, too")]
+mod admin;
+#[path = "../support/browser.rs"]
+mod browser;
+#[path = "../support/http.rs"]
+#[allow(dead_code, reason = "made for other tests, too")]
+mod http;
+mod ollama;
+mod pictures;
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "made for other tests, too")]
+mod process;
+mod scene;
+#[path = "../support/tailnet.rs"]
+#[allow(dead_code, reason = "made for other tests, too")]
+mod tailnet;
+mod whole;

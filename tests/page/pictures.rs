@@ -1,0 +1,49 @@
+//! The pictures of the page in docs/pictures/, made anew where `PICTURES` names a folder for them.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::http::soon;
+use crate::scene::Scene;
+
+async fn look(browser: &Browser, scheme: &str, width: u32, height: u32) -> Vec<u8> {
+    let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+    browser.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    let phone = width < 500;
+    let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
+    browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+    browser.picture().await
+}
+
+#[tokio::test]
+async fn it_is_dark_or_light_and_fits_a_phone() {
+    let scene = Scene::new().await;
+    let mut running = Vec::new();
+    for client in ["studio", "bobs-laptop", "build-7"] {
+        running.push(scene.chat(client).await);
+    }
+    let mut waiting = scene.connect("kiosk").await;
+    waiting.send(crate::http::post("/v1/chat/completions", "{}")).await;
+    let (browser, _) = scene.open("studio").await;
+    browser
+        .until("what runs and waits", "document.querySelectorAll('#requests tbody tr').length === 4")
+        .await;
+    browser.until("Ollama", "document.getElementById('health').innerText.includes('qwen3')").await;
+    browser.until("a rate", "/[1-9].* kB.s/.test(document.querySelector('#requests tbody').innerText)").await;
+    let (light, dark) = (look(&browser, "light", 1280, 1220).await, look(&browser, "dark", 1280, 1220).await);
+    assert_ne!(light, dark);
+    let ground = "return getComputedStyle(document.body).backgroundColor;";
+    assert_eq!(browser.script(ground).await, "rgb(14, 18, 22)");
+    let phone = look(&browser, "light", 360, 1180).await;
+    assert_eq!(browser.script(ground).await, "rgb(244, 246, 248)");
+    let wide = browser.script("return document.documentElement.scrollWidth;").await;
+    assert_eq!(wide, json!(360), "it scrolls sideways");
+    if let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) {
+        for (name, picture) in [("light", light), ("dark", dark), ("phone", phone)] {
+            std::fs::write(folder.join(format!("page-{name}.png")), picture).unwrap();
+        }
+    }
+    soon("the end", async { drop((running, waiting)) }).await;
+}

@@ -1,0 +1,257 @@
+//! The page as a whole: what it shows, that it lives, and that nothing else does.
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::scene::{Scene, policy};
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+
+/// How many rows a table has.
+fn rows(table: &str) -> String {
+    format!("document.querySelectorAll('#{table} tbody tr').length")
+}
+
+/// Nothing on the console, and nothing asked of anybody else than the page at `url`.
+async fn clean(browser: &Browser, url: &str) {
+    let said = browser.log("browser").await;
+    assert!(said.is_empty(), "the console: {said:#?}");
+    let events: Vec<Value> = browser
+        .log("performance")
+        .await
+        .iter()
+        .map(|entry| serde_json::from_str(entry["message"].as_str().unwrap()).unwrap())
+        .collect();
+    let sent = events.iter().filter(|e| e["message"]["method"] == "Network.requestWillBeSent");
+    // The browser's own first page asks for things of its own.
+    let ours = sent.map(|e| &e["message"]["params"]).filter(|sent| sent["documentURL"] == url);
+    let asked: Vec<_> = ours.map(|sent| sent["request"]["url"].as_str().unwrap()).collect();
+    assert!(asked.iter().any(|asked| asked.ends_with("/events")), "{asked:?}");
+    assert!(asked.iter().all(|asked| asked.starts_with(url)), "{asked:?}");
+}
+
+/// Presses Tab until what has the focus fits; fails if nothing does.
+async fn tab_to(browser: &Browser, what: &str) {
+    for _ in 0..60 {
+        browser.press(TAB).await;
+        let fits = format!("return document.activeElement.matches({});", json!(what));
+        if browser.script(&fits).await == json!(true) {
+            return;
+        }
+    }
+    panic!("no Tab leads to {what}");
+}
+
+#[tokio::test]
+async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
+    let scene = Scene::new().await;
+    let (browser, url) = scene.open("studio").await;
+    assert!(browser.text("#you").await.contains("alice@example.com, on studio: you see everything"));
+    browser.until("Ollama", "document.getElementById('health').innerText.includes('0.12.6')").await;
+    browser.until("who may", &format!("{} === 4", rows("peers"))).await;
+    browser.until("the past", &format!("{} >= 4", rows("days"))).await;
+    assert!(browser.text("#requests-empty").await.contains("Nothing runs"));
+
+    // What a request is called was made up by whoever sent it.
+    browser
+        .until("the hostile one", "document.getElementById('refusals').innerText.includes('<img src=x')")
+        .await;
+    assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
+
+    // It comes and goes by itself.
+    let bob = scene.chat("bobs-laptop").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    let row = browser.text("#requests tbody tr").await;
+    assert!(row.contains("bobs-laptop") && row.contains("v1_chat_completions"), "{row}");
+    drop(bob);
+    browser.until("its end", &format!("{} === 0", rows("requests"))).await;
+
+    let mut build = scene.chat("build-7").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    tab_to(&browser, ".skip").await;
+    browser.press(ENTER).await;
+    tab_to(&browser, "#requests button").await;
+    // By mistake: nothing is cancelled, and the focus is where it was.
+    browser.press(ENTER).await;
+    browser.until("the question", "document.getElementById('ask').open").await;
+    assert!(browser.text("#ask-what").await.contains("build-7"));
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("ask-no"));
+    browser.press(ESCAPE).await;
+    browser.until("the page", "!document.getElementById('ask').open").await;
+    // Where it stays when the next events come.
+    let shown = "document.querySelector('#requests tbody').innerText";
+    let before = browser.script(&format!("return {shown};")).await;
+    browser.until("the next event", &format!("{shown} !== {before}")).await;
+    let held = "return document.activeElement.matches('#requests button');";
+    assert_eq!(browser.script(held).await, json!(true));
+
+    browser.press(ENTER).await;
+    browser.until("the question", "document.getElementById('ask').open").await;
+    tab_to(&browser, "#ask-yes").await;
+    browser.press(ENTER).await;
+    let cancelled = "document.getElementById('said').textContent === 'The request is cancelled.'";
+    browser.until("the word", cancelled).await;
+    build.rest().await;
+    browser.until("its end", &format!("{} === 0", rows("requests"))).await;
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("requests-title"));
+    clean(&browser, &url).await;
+}
+
+#[tokio::test]
+async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant() {
+    let scene = Scene::new().await;
+    let _others = (scene.chat("studio").await, scene.chat("build-7").await);
+    let _own = scene.chat("bobs-laptop").await;
+    let (browser, url) = scene.open("bobs-laptop").await;
+    browser.until("the own request", &format!("{} === 1", rows("requests"))).await;
+    browser.until("the own past", &format!("{} === 1", rows("days"))).await;
+    let text = browser.text("body").await;
+    assert!(text.contains("You are bob@example.com, on bobs-laptop: you see what is yours."), "{text}");
+    for other in ["alice", "studio", "build-7", "kiosk", "tag:ai-ci", "qwen3"] {
+        assert!(!text.contains(other), "{other}: {text}");
+    }
+    assert!(text.contains("3 of 3 running") && text.contains("DELETE /api/delete"), "{text}");
+    let seen = "return [...document.querySelectorAll('button')].filter((b) => b.checkVisibility()).length;";
+    assert_eq!(browser.script(seen).await, json!(0), "something to cancel with");
+    clean(&browser, &url).await;
+
+    // Alice is to see no more than her own: her page says so by itself.
+    let (alice, _) = scene.open("studio").await;
+    alice.until("all requests", &format!("{} === 3", rows("requests"))).await;
+    scene.world.tailnet.api("PUT", "/policy", policy("view")).await;
+    alice
+        .until("what is hers", "document.getElementById('you').textContent.endsWith('what is yours.')")
+        .await;
+    alice.until("her request", &format!("{} === 1", rows("requests"))).await;
+    alice.until("no other in the past", &format!("{} === 1", rows("days"))).await;
+
+    // The command on the machine tells the same of who sees how much.
+    let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
+    assert!(who.contains("page on port 80"), "{who}");
+    assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
+
+    // Nor is there anything once the grant is gone.
+    let mut none = policy("view");
+    none["grants"][1]["app"] = json!({});
+    scene.world.tailnet.api("PUT", "/policy", none).await;
+    alice
+        .until("the refusal", "document.getElementById('stream').textContent.includes('(rule: grant)')")
+        .await;
+    alice.until("nothing", "document.getElementById('main').hidden").await;
+    assert_eq!(alice.script(&format!("return {};", rows("days"))).await, json!(0));
+}
+
+#[tokio::test]
+async fn a_page_that_is_cut_off_says_so() {
+    let scene = Scene::new().await;
+    let (browser, _) = scene.open("studio").await;
+    scene.world.proxy.process.signal(rustix::process::Signal::STOP);
+    // Nothing comes, neither an event nor an end; and a minute goes by, as the page has it.
+    browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
+    let silent = "document.getElementById('stream').textContent.startsWith('No word from the node')";
+    browser.until("a word", silent).await;
+    let stale = "return document.getElementById('main').className;";
+    assert_eq!(browser.script(stale).await, json!("stale"));
+    scene.world.proxy.process.signal(rustix::process::Signal::CONT);
+    browser.until("the stream", "document.getElementById('stream').textContent === 'Live'").await;
+    assert_eq!(browser.script(stale).await, json!(""));
+}
+
+/// What a program that reads a page aloud needs, and who sees little.
+const NAMES: &str = r#"
+    const wrong = [];
+    const all = (selector) => [...document.querySelectorAll(selector)];
+    const check = (ok, what) => { if (!ok) wrong.push(what); };
+    check(document.documentElement.lang, "no language");
+    check(document.title, "no title");
+    check(all("h1").length === 1 && all("main").length === 1, "one h1, one main");
+    let level = 1;
+    for (const heading of all("h1, main h2, main h3")) {
+      const own = Number(heading.tagName[1]);
+      check(own <= level + 1, `${heading.textContent} skips a level`);
+      level = own;
+    }
+    const ids = all("[id]").map((one) => one.id);
+    check(new Set(ids).size === ids.length, "an id twice");
+    for (const name of ["aria-labelledby", "aria-describedby"])
+      for (const one of all(`[${name}]`))
+        check(document.getElementById(one.getAttribute(name)), `${name} of nothing`);
+    for (const one of all("section, table, dialog"))
+      check(one.getAttribute("aria-labelledby"), `${one.tagName} without a name`);
+    for (const one of all("button, a, summary")) check(one.textContent.trim(), "a control without a name");
+    for (const one of all("svg")) check(one.getAttribute("aria-label"), "a picture without words");
+    for (const one of all("thead th")) check(one.scope === "col" && one.textContent.trim(), "a column without a name");
+    for (const one of all("tbody tr")) check(one.querySelector("th[scope=row]"), "a row without a name");
+    check(all("[style]").length === 0, "a style in the markup");
+    check(all("[tabindex]").every((one) => one.tabIndex === -1), "an order of its own for Tab");
+
+    const channel = (c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const parts = (color) => color.match(/[\d.]+/g).map(Number);
+    const ground = (one) => {
+      for (; one; one = one.parentElement) {
+        const color = parts(getComputedStyle(one).backgroundColor);
+        if (color[3] !== 0) return color;
+      }
+      return [255, 255, 255];
+    };
+    for (const one of all("body *")) {
+      const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+      if (!own || !one.checkVisibility()) continue;
+      const [a, b] = [light(parts(getComputedStyle(one).color)), light(ground(one))];
+      const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      check(ratio >= 4.5, `${one.className || one.tagName} "${one.textContent}": contrast ${ratio.toFixed(2)}`);
+    }
+    return [...new Set(wrong)];
+"#;
+
+#[tokio::test]
+async fn everything_has_a_name_and_can_be_read() {
+    let scene = Scene::new().await;
+    let _running = scene.chat("build-7").await;
+    let (browser, url) = scene.open("studio").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    browser.until("the past", &format!("{} >= 4", rows("days"))).await;
+    for scheme in ["light", "dark"] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        assert_eq!(browser.script(NAMES).await, json!([]), "{scheme}");
+    }
+    clean(&browser, &url).await;
+}
+
+/// A page of another site, in the same browser, reads nothing and does nothing.
+#[tokio::test]
+async fn another_site_neither_reads_nor_cancels() {
+    let scene = Scene::new().await;
+    let mut running = scene.chat("build-7").await;
+    let (browser, url) = scene.open("studio").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    let id = browser.script("return document.querySelector('#requests tbody tr').dataset.key;").await;
+    browser.go(&browser.foreign()).await;
+    let script = format!(
+        r#"
+        const tried = async (path, more) => {{
+          try {{ const answer = await fetch({url:?} + path, more); return `${{answer.type}} ${{answer.status}}`; }}
+          catch {{ return "no"; }}
+        }};
+        const cancel = {{ method: "POST" }};
+        const own = {{ "X-Remote-Ollama-Proxy": "page" }};
+        return Promise.all([
+          tried("page.js"),
+          tried("page.js", {{ mode: "no-cors" }}),
+          tried("requests/" + {id} + "/cancel", cancel),
+          tried("requests/" + {id} + "/cancel", {{ ...cancel, headers: own }}),
+          tried("requests/" + {id} + "/cancel", {{ ...cancel, headers: own, mode: "no-cors" }}),
+        ]);
+        "#
+    );
+    let told = browser.script(&script).await;
+    assert_eq!(told, json!(["no", "no", "no", "no", "no"]));
+    // And it goes on.
+    assert!(running.chunk().await.is_some_and(|chunk| !chunk.is_empty()));
+    let requests = scene.world.admin("GET", "/requests").await;
+    assert!(requests.text().contains("build-7"), "{}", requests.text());
+}

@@ -1,0 +1,159 @@
+//! A headless Chromium, driven over WebDriver (W3C) by its own chromedriver.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::http::{Client, PATIENCE, soon};
+use crate::process::Process;
+
+/// A browser with one window and a profile of its own.
+pub(crate) struct Browser {
+    at: SocketAddr,
+    session: String,
+    _driver: Process,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// For which `name`, whatever the port, is this machine.
+    pub(crate) async fn new(name: &str) -> Browser {
+        let mut command = Command::new("chromedriver");
+        let found = std::process::Command::new("chromedriver").arg("--version").output();
+        assert!(found.is_ok(), "there is no chromedriver: run scripts/setup.sh test");
+        let mut driver = Process::start("chromedriver", command.arg("--port=0"));
+        let line = driver.line(&["started successfully on port"]).await;
+        let port: u16 = line.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        let profile = TempDir::new().unwrap();
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--hide-scrollbars".to_owned(),
+            "--no-proxy-server".to_owned(),
+            "--lang=en-GB".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+            format!("--host-resolver-rules=MAP {name} 127.0.0.1"),
+        ];
+        if rustix::process::geteuid().is_root() {
+            arguments.push("--no-sandbox".to_owned()); // which root has none of
+        }
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+        } } });
+        let made = ask(at, "POST", "/session", &wanted).await;
+        let session = made["sessionId"].as_str().unwrap().to_owned();
+        Browser { at, session, _driver: driver, _profile: profile }
+    }
+
+    /// The address of a page of another site: the driver's own.
+    pub(crate) fn foreign(&self) -> String {
+        format!("http://{}/status", self.at)
+    }
+
+    async fn ask(&self, method: &str, command: &str, body: Value) -> Value {
+        ask(self.at, method, &format!("/session/{}/{command}", self.session), &body).await
+    }
+
+    pub(crate) async fn go(&self, url: &str) {
+        self.ask("POST", "url", json!({ "url": url })).await;
+    }
+
+    /// What a script in the page returns; a promise is waited for.
+    pub(crate) async fn script(&self, script: &str) -> Value {
+        self.ask("POST", "execute/sync", json!({ "script": script, "args": [] })).await
+    }
+
+    /// Waits until an expression in the page is true.
+    pub(crate) async fn until(&self, what: &str, expression: &str) {
+        let script = format!("return !!({expression});");
+        let there = async { while self.script(&script).await != json!(true) {} };
+        if tokio::time::timeout(PATIENCE, there).await.is_err() {
+            panic!("still waiting for {what}; the page says:\n{}", self.text("body").await);
+        }
+    }
+
+    /// The text that a person sees of the first element for a selector.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let script = format!("return document.querySelector({}).innerText;", json!(selector));
+        self.script(&script).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Presses and lets go of each key in turn, by WebDriver's names: \u{e004} is Tab, \u{e007} Enter.
+    pub(crate) async fn press(&self, keys: &str) {
+        let strokes: Vec<_> = keys
+            .chars()
+            .flat_map(|key| [("keyDown", key), ("keyUp", key)])
+            .map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }))
+            .collect();
+        let actions = json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] });
+        self.ask("POST", "actions", actions).await;
+    }
+
+    /// A command of Chromium's own (Chrome DevTools Protocol).
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.ask("POST", "goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+    }
+
+    /// What has been said since the last time: `browser` is the console, `performance` the network.
+    pub(crate) async fn log(&self, kind: &str) -> Vec<Value> {
+        self.ask("POST", "se/log", json!({ "type": kind })).await.as_array().unwrap().clone()
+    }
+
+    /// The window as a PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        base64(self.ask("GET", "screenshot", Value::Null).await.as_str().unwrap())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Or Chromium outlives its driver. What fails here shows elsewhere.
+        if let Ok(mut stream) = TcpStream::connect(self.at) {
+            let _ = write!(
+                stream,
+                "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                self.session
+            );
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.read(&mut [0; 1]); // it keeps the connection open
+        }
+    }
+}
+
+async fn ask(at: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
+    let body = if method == "GET" { String::new() } else { body.to_string() };
+    let mut client = Client::new(soon("chromedriver", tokio::net::TcpStream::connect(at)).await.unwrap());
+    client
+        .send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    let answer = client.answer().await;
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status(), 200, "{path}: {}", told["value"]["message"]);
+    told["value"].clone()
+}
+
+/// RFC 4648, section 4.
+fn base64(text: &str) -> Vec<u8> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.bytes().filter_map(|c| alphabet.iter().position(|a| *a == c));
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0u32, 0);
+    for digit in digits {
+        held = held << 6 | digit as u32;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+        }
+    }
+    bytes
+}
