@@ -26,7 +26,7 @@ const DENIED_OF_ONE: usize = 50;
 /// So many changes of access are kept, the latest.
 const CHANGES_MAX: usize = 200;
 
-/// See [the module](self). What it keeps is bounded.
+/// The last days. What it keeps is bounded, however much happens.
 pub struct Recent {
     /// When it was made.
     began: SystemTime,

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::history::Recent;
 use crate::rotated;
 
-/// See [`Recent`], which several tasks share here.
+/// [`Recent`], which several tasks share.
 pub struct Chronicle {
     recent: Mutex<Recent>,
     began: SystemTime,
@@ -22,8 +22,7 @@ impl Chronicle {
         Chronicle { recent: Mutex::new(Recent::new(now)), began: now }
     }
 
-    /// Reads what the proxy with this config has written before it began. May take a second for each
-    /// hundred megabytes, and blocks its thread.
+    /// Reads what the proxy with this config has written before it began. Blocks its thread meanwhile.
     pub fn read_back(&self, config: &Config) {
         let mut before = Recent::new(self.began);
         let journal = config.node.state_dir.join(Journal::FILE);
