@@ -18,6 +18,7 @@ use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
 use super::who::{Rosters, Who};
 use crate::audit::{Metrics, Now};
+use crate::config::PlainHttp;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::tailnet::{Member, Situation};
@@ -96,8 +97,10 @@ impl Admin {
     }
 
     async fn not_ready(&self) -> Option<NotReady> {
-        let fault = Ollama::answers(&self.settings.config().upstream).await.err();
-        not_ready(self.proxy.is_stopping(), &self.node.borrow(), fault.as_deref())
+        let config = self.settings.config();
+        let fault = Ollama::answers(&config.upstream).await.err();
+        let only_https = config.plain_http != PlainHttp::Serve;
+        not_ready(self.proxy.is_stopping(), only_https, &self.node.borrow(), fault.as_deref())
     }
 
     /// Cancels a request on the word of `by`; false if there is no such request.

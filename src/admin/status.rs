@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ollama::Ollama;
 use super::requests::{Request, Requests};
-use crate::config::Config;
+use crate::config::{Config, PlainHttp};
 use crate::proxy::Proxy;
 use crate::tailnet::{Member, Situation};
 
@@ -89,12 +89,19 @@ pub enum What {
     Stopping,
     /// The tailnet node.
     Node,
+    /// There is no certificate, and without HTTPS nobody may ask.
+    Certificate,
     /// Ollama.
     Ollama,
 }
 
-/// What keeps requests from being answered, the outermost first.
-pub(super) fn not_ready(stopping: bool, node: &Situation, ollama: Option<&str>) -> Option<NotReady> {
+/// What keeps requests from being answered, the outermost first. `only_https` is whether nobody may ask otherwise.
+pub(super) fn not_ready(
+    stopping: bool,
+    only_https: bool,
+    node: &Situation,
+    ollama: Option<&str>,
+) -> Option<NotReady> {
     let because = |what, reason| Some(NotReady { what, reason });
     if stopping {
         return because(What::Stopping, "the proxy has been told to stop".to_owned());
@@ -105,6 +112,13 @@ pub(super) fn not_ready(stopping: bool, node: &Situation, ollama: Option<&str>) 
     if !node.is_running() {
         let more = node.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         return because(What::Node, format!("the tailnet node is in the state {}{more}", node.state));
+    }
+    let lacking = node.certificate.as_ref().filter(|certificate| only_https && certificate.expiry.is_none());
+    if let Some(certificate) = lacking {
+        return because(
+            What::Certificate,
+            format!("nobody may ask but by HTTPS (listen.http): {certificate}"),
+        );
     }
     because(What::Ollama, format!("Ollama does not answer: {}", ollama?))
 }
@@ -130,7 +144,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: humantime::format_rfc3339_seconds(started).to_string(),
-            not_ready: not_ready(stopping, &node, down),
+            not_ready: not_ready(stopping, config.plain_http != PlainHttp::Serve, &node, down),
             node,
             running,
             waiting,
@@ -179,6 +193,7 @@ fn peer(member: &Member, connections: usize) -> StatusPeer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tailnet::Certificate;
 
     #[test]
     fn what_is_in_the_way_is_told_the_outermost_first() {
@@ -189,7 +204,7 @@ mod tests {
         };
         let up = node("Running", None);
         let told = |stopping, node: &Situation, ollama| {
-            not_ready(stopping, node, ollama).map(|NotReady { what, reason }| (what, reason))
+            not_ready(stopping, true, node, ollama).map(|NotReady { what, reason }| (what, reason))
         };
         assert_eq!(told(false, &up, None), None);
         let (what, reason) = told(false, &up, Some("refused")).unwrap();
@@ -200,6 +215,12 @@ mod tests {
         assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
         assert_eq!(told(false, &node("Running", Some("logs")), None).unwrap().0, What::Node);
         assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
+        let mut uncertified = Situation { certificate: Some(Certificate::default()), ..up.clone() };
+        assert_eq!(told(false, &uncertified, Some("refused")).unwrap().0, What::Certificate);
+        assert_eq!(not_ready(false, false, &uncertified, None), None);
+        uncertified.certificate =
+            Some(Certificate { expiry: Some("2026-12-01T12:00:00Z".to_owned()), ..Certificate::default() });
+        assert_eq!(told(false, &uncertified, None), None);
         let mut starting = node("Starting", None);
         let (_, reason) = told(false, &starting, None).unwrap();
         assert_eq!(reason, "joining: the tailnet has not let the node in yet");

@@ -345,6 +345,9 @@ fn pace(s: &mut Section<'_, '_>) -> Pace {
 
 fn https_port(s: &mut Section<'_, '_>) -> Option<u16> {
     let (enabled, port) = (s.get("enabled", false), s.parse("port", 443, parse::port));
+    if s.is_written("port") && !enabled && !s.is_written("enabled") {
+        s.fault("port", "nothing is there without HTTPS: set https.enabled = true too");
+    }
     enabled.then_some(port)
 }
 

@@ -6,7 +6,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::Finding;
-use crate::admin::{self, AskFault, Status, What, Who, WhoPeer};
+use crate::admin::{self, AskFault, NotReady, Status, What, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
 use crate::policy::Access;
 use crate::tailnet::{Certificate, Service, Situation};
@@ -31,7 +31,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach];
     findings.extend(status.node.service.as_ref().map(service));
-    findings.extend(status.node.certificate.as_ref().map(certificate));
+    findings.extend(status.node.certificate.as_ref().map(|found| certificate(config, found)));
     findings
 }
 
@@ -108,9 +108,14 @@ fn service(service: &Service) -> Finding {
     }
 }
 
-fn certificate(certificate: &Certificate) -> Finding {
+fn certificate(config: &Config, certificate: &Certificate) -> Finding {
     let told = certificate.to_string();
     match (&certificate.expiry, &certificate.fault) {
+        (None, Some(_)) if config.plain_http != PlainHttp::Serve => Finding::fault(
+            "https",
+            format!("nobody may ask but by HTTPS, and there is no certificate: {told}"),
+            "docs/https.md says what HTTPS takes; until then set listen.http = \"serve\"",
+        ),
         (Some(_), None) => Finding::good("https", told),
         (None, None) => Finding::warning("https", "the certificate has yet to come", "ask again in a minute"),
         (_, Some(_)) => Finding::warning("https", told, "docs/https.md says what HTTPS takes"),
@@ -119,7 +124,8 @@ fn certificate(certificate: &Certificate) -> Finding {
 
 /// As far as can be told from this side. That Ollama does not answer is a finding of its own.
 fn tailnet(config: &Config, status: &Status) -> Finding {
-    match status.not_ready.as_ref().filter(|not_ready| not_ready.what != What::Ollama) {
+    let of_the_node = |not_ready: &&NotReady| matches!(not_ready.what, What::Stopping | What::Node);
+    match status.not_ready.as_ref().filter(of_the_node) {
         Some(not_ready) => Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(&status.node)),
         None if !status.node.warnings.is_empty() => Finding::warning(
             "tailnet",

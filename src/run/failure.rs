@@ -27,7 +27,7 @@ pub enum Failure {
     },
     /// A node without tags can't host a Service.
     #[error(
-        "node.service is {service:?}, but only a tagged node can host a Service: give it a tag in the admin console"
+        "node.service is {service:?}, but only a tagged node can host a Service: it has joined without a tag; give it one in the admin console, or take it out of the tailnet (`remote-ollama-proxy logout`) and use a tagged key"
     )]
     Untagged {
         /// Its name.

@@ -89,8 +89,13 @@ impl Https {
     }
 
     fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {
-        if self.shown.show(&new.chain, &new.key)? {
-            tracing::info!(name, expiry = new.expiry, "the certificate for HTTPS is another one from now on");
+        let first = self.situation.borrow().certificate.as_ref().is_none_or(|shown| shown.expiry.is_none());
+        match (self.shown.show(&new.chain, &new.key)?, first) {
+            (false, _) => {}
+            (true, true) => tracing::info!(name, expiry = new.expiry, "there is a certificate for HTTPS"),
+            (true, false) => {
+                tracing::info!(name, expiry = new.expiry, "the certificate for HTTPS was renewed")
+            }
         }
         self.certificate(|shown| {
             name.clone_into(&mut shown.name);
