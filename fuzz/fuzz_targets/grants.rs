@@ -18,26 +18,43 @@ fuzz_target!(|input: &[u8]| {
     for (value, parsed) in values.iter().zip(&parsed) {
         assert_eq!(parsed.as_ref().ok(), sound(value).as_ref(), "{value}: {parsed:?}");
         let alone = Rights::merge(Access::Network, std::slice::from_ref(value));
-        assert_eq!(alone.grant, parsed.as_ref().ok().cloned());
+        let faulty = beside(value).then_some(Grant::EVERYTHING);
+        assert_eq!(alone.grant, parsed.as_ref().ok().cloned().or(faulty));
     }
 
+    let asked: Vec<Grant> =
+        values.iter().zip(&parsed).filter(|(value, _)| !beside(value)).flat_map(|(_, p)| p.clone()).collect();
     let grants: Vec<Grant> = parsed.iter().flatten().cloned().collect();
     let faults: Vec<&String> = parsed.iter().filter_map(|p| p.as_ref().err()).collect();
     for access in [Access::Network, Access::Grants] {
         let rights = Rights::merge(access, &values);
         assert_eq!(rights.faults.iter().collect::<Vec<_>>(), faults);
-        match (rights.grant.clone(), values.is_empty()) {
-            (grant, true) => assert_eq!(grant, (access == Access::Network).then_some(Grant::EVERYTHING)),
-            (None, false) => assert!(grants.is_empty()),
-            (Some(merged), false) => sum(&merged, &grants),
+        let default = (access == Access::Network && values.iter().all(beside)).then_some(Grant::EVERYTHING);
+        let merged = rights.grant.clone();
+        assert_eq!(merged.is_none(), grants.is_empty() && default.is_none());
+        let asked: Vec<_> = asked.iter().cloned().chain(default).collect();
+        match merged {
+            Some(merged) if asked.is_empty() => assert_eq!(merged.endpoints, EndpointSet::EMPTY),
+            Some(ref merged) => sum(merged, &asked),
+            None => {}
         }
+        assert_eq!(rights.metrics(), grants.iter().any(|g| g.metrics));
+        assert_eq!(rights.page(), grants.iter().filter_map(|g| g.page).max());
         let backwards: Vec<Value> = values.iter().rev().cloned().collect();
         assert_eq!(Rights::merge(access, &backwards).grant, rights.grant, "the order decides");
     }
 });
 
-/// Each field of what is merged is one that some grant has, or that all together have.
+/// Whether a value says nothing of what may be asked of Ollama.
+fn beside(value: &Value) -> bool {
+    value.as_object().is_some_and(|o| !o.is_empty() && o.keys().all(|key| key == "metrics" || key == "page"))
+}
+
+/// Each field of what is merged is one that some grant has, or that all together have. Those that give no
+/// endpoint limit nothing, where others give some.
 fn sum(merged: &Grant, grants: &[Grant]) {
+    let some: Vec<_> = grants.iter().filter(|g| g.endpoints != EndpointSet::EMPTY).cloned().collect();
+    let grants = if some.is_empty() { grants } else { &some[..] };
     for endpoint in Endpoint::all() {
         let granted = grants.iter().any(|grant| grant.endpoints.contains(endpoint));
         assert_eq!(merged.endpoints.contains(endpoint), granted, "{endpoint:?}");
@@ -55,8 +72,6 @@ fn sum(merged: &Grant, grants: &[Grant]) {
     let all = all.map(|all| all.concat().into_iter().collect::<BTreeSet<_>>());
     assert_eq!(patterns(merged), all.map(|all| all.into_iter().collect()));
     assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
-    assert_eq!(merged.metrics, grants.iter().any(|g| g.metrics));
-    assert_eq!(merged.page, grants.iter().filter_map(|g| g.page).max());
 }
 
 /// A pattern as it is held against names: `None` where nothing could match it.

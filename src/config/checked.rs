@@ -185,9 +185,10 @@ impl Config {
         let node = raw.section("node", |s| node(s, state_dir, environment));
         let https_port = raw.section("https", https_port);
         let (port, plain_http) = raw.section("listen", |s| listen(s, https_port, node.service.is_some()));
+        let http = (plain_http != PlainHttp::Off).then_some(port);
         let (metrics_port, usage) =
-            raw.section("metrics", |s| (metrics_port(s, port, https_port), s.get("usage", false)));
-        let page_port = raw.section("page", |s| page_port(s, port, https_port, metrics_port));
+            raw.section("metrics", |s| (metrics_port(s, http, https_port), s.get("usage", false)));
+        let page_port = raw.section("page", |s| page_port(s, http, https_port, metrics_port));
         Config {
             node,
             port,
@@ -366,21 +367,26 @@ fn listen(s: &mut Section<'_, '_>, https: Option<u16>, hosts: bool) -> (u16, Pla
     (port, plain)
 }
 
-/// `taken` is where Ollama is asked by HTTP, and by HTTPS.
-fn metrics_port(s: &mut Section<'_, '_>, taken: u16, https: Option<u16>) -> Option<u16> {
+/// The others are where Ollama is asked.
+fn metrics_port(s: &mut Section<'_, '_>, http: Option<u16>, https: Option<u16>) -> Option<u16> {
     let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
     let by = if https == Some(port) { "https.port" } else { "listen.port" };
-    if port == taken || https == Some(port) {
+    if [http, https].contains(&Some(port)) {
         s.fault("port", &format!("Ollama is asked there ({by}): the metrics need a port of their own"));
     }
     Some(port)
 }
 
 /// As [`metrics_port`]; `metrics` is that one.
-fn page_port(s: &mut Section<'_, '_>, taken: u16, https: Option<u16>, metrics: Option<u16>) -> Option<u16> {
+fn page_port(
+    s: &mut Section<'_, '_>,
+    http: Option<u16>,
+    https: Option<u16>,
+    metrics: Option<u16>,
+) -> Option<u16> {
     let port = s.parse("port", None, |n| parse::port(n).map(Some))?;
     let by = if https == Some(port) { "https.port" } else { "listen.port" };
-    if port == taken || https == Some(port) {
+    if [http, https].contains(&Some(port)) {
         s.fault("port", &format!("Ollama is asked there ({by}): the page needs a port of its own"));
     } else if Some(port) == metrics {
         s.fault("port", "the metrics are there (metrics.port): the page needs a port of its own");

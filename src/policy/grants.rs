@@ -150,9 +150,23 @@ impl Grant {
         })
     }
 
-    /// The most permissive of both, field by field. A limit that one of them lacks is no limit.
+    /// Whether a value has keys, and none but those for the ports beside the proxy's own.
+    pub fn is_beside(value: &Value) -> bool {
+        let mut keys = value.as_object().into_iter().flat_map(|object| object.keys()).peekable();
+        keys.peek().is_some() && keys.all(|key| matches!(key.as_str(), "metrics" | "page"))
+    }
+
+    /// The most permissive of both, field by field. A limit that one of them lacks is no limit, unless it
+    /// gives no endpoint: what is limited is what is asked of Ollama.
     #[must_use]
     pub fn or(self, other: Grant) -> Grant {
+        let (metrics, page) = (self.metrics || other.metrics, self.page.max(other.page));
+        let nothing = |grant: &Grant| grant.endpoints == EndpointSet::EMPTY;
+        match (nothing(&self), nothing(&other)) {
+            (true, false) => return Grant { metrics, page, ..other },
+            (false, true) => return Grant { metrics, page, ..self },
+            _ => {}
+        }
         Grant {
             endpoints: self.endpoints.union(other.endpoints),
             models: self.models.zip(other.models).map(|(a, b)| a.union(&b)),
@@ -195,13 +209,15 @@ impl Rights {
     pub const NONE: Rights = Rights { grant: None, faults: Vec::new() };
 
     /// Merges the values that the policy file has for a peer. A faulty value grants nothing, and
-    /// where it is the only one the peer may do nothing: somebody meant to narrow.
+    /// where it is the only one the peer may do nothing: somebody meant to narrow. A value that is only
+    /// about the ports beside the proxy's own gives and takes nothing of what may be asked there.
     pub fn merge(access: Access, values: &[Value]) -> Rights {
-        let (mut merged, mut faults) = (None::<Grant>, Vec::new());
+        let (mut asked, mut beside, mut faults) = (None::<Grant>, None::<Grant>, Vec::new());
         for value in values {
+            let sum = if Grant::is_beside(value) { &mut beside } else { &mut asked };
             match Grant::parse(value) {
                 Ok(grant) => {
-                    merged = Some(match merged {
+                    *sum = Some(match sum.take() {
                         Some(before) => before.or(grant),
                         None => grant,
                     });
@@ -209,11 +225,15 @@ impl Rights {
                 Err(fault) => faults.push(fault),
             }
         }
-        let without = match access {
-            Access::Network if values.is_empty() => Some(Grant::EVERYTHING),
-            _ => None,
+        if access == Access::Network && values.iter().all(Grant::is_beside) {
+            asked = Some(Grant::EVERYTHING);
+        }
+        let beside = beside.map(|grant| Grant { endpoints: EndpointSet::EMPTY, ..grant });
+        let grant = match (asked, beside) {
+            (Some(asked), Some(beside)) => Some(asked.or(beside)),
+            (asked, beside) => asked.or(beside),
         };
-        Rights { grant: merged.or(without), faults }
+        Rights { grant, faults }
     }
 
     /// Whether a request to `endpoint` may go on.
@@ -319,6 +339,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_other_ports_gives_and_takes_nothing_at_ollama() {
+        let merge = |access, values: &[Value]| Rights::merge(access, values).grant.unwrap();
+        let beside = json!({"page": "view", "metrics": true});
+        let alone = merge(Access::Network, std::slice::from_ref(&beside));
+        assert_eq!(alone, Grant { metrics: true, page: Some(Page::View), ..Grant::EVERYTHING });
+        let strict = merge(Access::Grants, std::slice::from_ref(&beside));
+        assert_eq!(strict, Grant { endpoints: EndpointSet::EMPTY, ..alone });
+        let narrow = json!({"endpoints": ["api_tags"], "max_concurrent": 1, "priority": "low"});
+        for access in [Access::Network, Access::Grants] {
+            // Nor does one that gives no endpoint lift a limit.
+            for beside in [beside.clone(), json!({"endpoints": [], "page": "view", "metrics": true})] {
+                let both = merge(access, &[narrow.clone(), beside]);
+                let alone = Grant::parse(&narrow).unwrap();
+                assert_eq!(both, Grant { metrics: true, page: Some(Page::View), ..alone });
+            }
+            // A faulty one narrows, unless it is about other ports alone.
+            assert!(
+                !Rights::merge(access, &[json!({"page": "view", "x": 1})])
+                    .allows(Endpoint::all().next().unwrap())
+            );
+        }
+        assert_eq!(merge(Access::Network, &[json!({"page": "root"})]), Grant::EVERYTHING);
+    }
+
+    #[test]
     fn a_faulty_grant_grants_nothing() {
         for access in [Access::Network, Access::Grants] {
             let alone = Rights::merge(access, &[json!({"endpoint": []})]);
@@ -380,13 +425,16 @@ mod tests {
         #[test]
         fn a_further_grant_takes_nothing_away(a in grants(), b in grants()) {
             let both = a.clone().or(b);
+            prop_assert!(both.metrics >= a.metrics && both.page >= a.page);
+            if a.endpoints == EndpointSet::EMPTY {
+                return Ok(()); // it has nothing to be limited
+            }
             let model = Model::parse("a").unwrap();
             let may = |grant: &Grant| grant.models.as_ref().is_none_or(|m| m.contains(&model));
             prop_assert!(may(&both) || !may(&a));
             prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
             prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
-            prop_assert!(both.priority >= a.priority && both.metrics >= a.metrics);
-            prop_assert!(both.page >= a.page);
+            prop_assert!(both.priority >= a.priority);
         }
     }
 }

@@ -68,6 +68,7 @@ impl Policy {
                 return Err(Refusal::CrossSite);
             }
             _ if !is_not_of_another_site(headers) => return Err(Refusal::CrossSite),
+            _ if headers.contains_key(ORIGIN) && !is_own_origin(headers) => return Err(Refusal::CrossSite),
             _ => {}
         }
         Ok((page, route))

@@ -222,7 +222,11 @@ fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> 
     let chronicle = Arc::new(Chronicle::new(now));
     proxy.metrics().watched_by(chronicle.watcher());
     let (reader, config) = (Arc::clone(&chronicle), config.clone());
-    tokio::task::spawn_blocking(move || reader.read_back(&config));
+    // A thread of its own, which does not keep the process from ending.
+    let reading = std::thread::Builder::new().name("read-back".to_owned());
+    if let Err(error) = reading.spawn(move || reader.read_back(&config)) {
+        tracing::warn!(%error, "the page lacks what was before this start");
+    }
     chronicle
 }
 

@@ -306,7 +306,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
         .find(|p| p["node"] == bob().node)
         .unwrap()
         .clone();
-    assert_eq!((&bobs["page"], &bobs["through"]), (&json!("view"), &json!("grants")));
+    assert_eq!((&bobs["page"], &bobs["through"]), (&json!("view"), &json!("network rule")));
 }
 
 #[tokio::test]
