@@ -216,6 +216,8 @@ async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_wit
         (post("/", ""), 405, "method"),
         (post("/events", ""), 405, "method"),
         (get("/requests/1-1/cancel"), 405, "method"),
+        (request("GET", "/events", "Origin: http://evil.example\r\n"), 403, "cross-site"),
+        (request("GET", "/page.js", "Origin: null\r\n"), 403, "cross-site"),
         (
             request(
                 "OPTIONS",
