@@ -221,6 +221,7 @@ impl Drop for Record {
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
             tokens_in = self.tokens.and_then(|t| t.input),
             tokens_out = self.tokens.and_then(|t| t.output),
+            tokens = (self.tokens == Some(Tokens::default())).then_some(Tokens::UNTOLD),
             queue_ms = ms(self.queued.unwrap_or(in_vain)),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(took),

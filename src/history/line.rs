@@ -9,6 +9,7 @@ use super::{Tally, text};
 use crate::audit::{Done, Ended};
 use crate::peer::{self, shown};
 use crate::policy::Endpoint;
+use crate::usage::Tokens;
 
 /// What a line tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,8 @@ pub(super) struct Request {
     /// As far as the answer told, where they were counted.
     pub(super) tokens_in: Option<u64>,
     pub(super) tokens_out: Option<u64>,
+    /// They were to be counted, and the answer told neither.
+    pub(super) untold: bool,
     pub(super) ended: Ended,
     /// From its turn to its end.
     after_queue: Duration,
@@ -87,6 +90,7 @@ impl Request {
             bytes_out: passed(&done.traffic.bytes_out),
             tokens_in: tokens.input,
             tokens_out: tokens.output,
+            untold: done.tokens == Some(Tokens::default()),
             ended: done.ended,
             after_queue: done.took.saturating_sub(queued),
         }
@@ -102,6 +106,7 @@ impl Request {
             bytes_out: self.bytes_out,
             tokens_in: self.tokens_in.unwrap_or(0),
             tokens_out: self.tokens_out.unwrap_or(0),
+            tokens_untold: self.untold.into(),
             worked: self.worked(),
         }
     }
@@ -226,6 +231,7 @@ fn request(at: SystemTime, fields: &Map<String, Value>) -> Option<Request> {
         bytes_out: number("bytes_out")?,
         tokens_in: number("tokens_in"),
         tokens_out: number("tokens_out"),
+        untold: string(fields, "tokens") == Some(Tokens::UNTOLD),
         ended: Ended::ALL.into_iter().find(|e| e.name() == ended)?,
         after_queue: ms("ms")?.saturating_sub(ms("queue_ms")?),
     })
@@ -340,7 +346,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn what_the_proxy_writes_is_read_back(node in ".{0,40}", user in ".{0,40}", path in ".{0,120}") {
+        fn what_the_proxy_writes_is_read_back(node in ".{0,40}", user in ".{0,40}", path in ".{0,120}", tokens: Option<(Option<u64>, Option<u64>)>) {
             let texts = logged(|| {
                 let peer = Arc::new(peer_of(&node, &user));
                 let mut refused = Record::new(Arc::clone(&peer), &Method::POST, Arc::default(), Arc::default());
@@ -351,6 +357,7 @@ mod tests {
                 served.begins(Duration::from_millis(3));
                 served.answered(StatusCode::OK);
                 served.traffic.bytes_out.fetch_add(187, std::sync::atomic::Ordering::Relaxed);
+                served.tokens = tokens.map(|(input, output)| Tokens { input, output });
                 served.end(Ended::Complete);
             });
             for text in texts {
@@ -365,6 +372,9 @@ mod tests {
                 prop_assert_eq!((refused.rule.as_deref(), refused.ended), (Some("management"), Ended::Refused));
                 prop_assert_eq!((&served.route, &served.path), (&Some("v1_models".to_owned()), &None));
                 prop_assert_eq!((served.bytes_out, served.ended), (187, Ended::Complete));
+                let told = (served.tokens_in, served.tokens_out);
+                prop_assert_eq!((told, served.untold), (tokens.unwrap_or_default(), tokens == Some((None, None))));
+                prop_assert_eq!((refused.tokens_in, refused.untold), (None, false));
             }
         }
 

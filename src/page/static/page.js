@@ -354,9 +354,22 @@
     });
   }
 
+  /** Tokens, as far as answers told: what none has told is not known, which is not zero. */
+  function showTokens(cell, tokens, { tokens_in, tokens_out, tokens_untold }) {
+    if (!cell.firstChild) cell.append(element("span"), element("span", { class: "sub" }));
+    // Not to be read twice: the words stand below the first of both.
+    const [shown, hint] = cell.children;
+    const told = tokens_in + tokens_out > 0;
+    say(shown, told ? numbers.format(tokens) : "–");
+    cell.classList.toggle("zero", !told || tokens === 0);
+    const none = tokens_untold > 0 ? `${count(tokens_untold, "answer")} told none` : "";
+    say(hint, cell.previousElementSibling.classList.contains("tokens") ? "" : none);
+    mark(cell, "title", none ? `${none}: what they took is not known, and not in the sum` : undefined);
+  }
+
   function showDays(past) {
     const table = $("days");
-    const tokens = past.identities.some((one) => one.tokens_in + one.tokens_out > 0);
+    const tokens = past.identities.some((one) => one.tokens_in + one.tokens_out + one.tokens_untold > 0);
     table.classList.toggle("no-tokens", !tokens);
     rows(
       table,
@@ -372,8 +385,8 @@
         number(cells[4], bytes(one.bytes_in), one.bytes_in === 0);
         number(cells[5], bytes(one.bytes_out), one.bytes_out === 0);
         number(cells[6], span(one.ollama_ms), one.ollama_ms === 0);
-        number(cells[7], numbers.format(one.tokens_in), one.tokens_in === 0);
-        number(cells[8], numbers.format(one.tokens_out), one.tokens_out === 0);
+        showTokens(cells[7], one.tokens_in, one);
+        showTokens(cells[8], one.tokens_out, one);
       },
     );
     const since = past.since ? ` Counted since ${absolute(past.since)}.` : "";
