@@ -299,9 +299,9 @@
           items.replaceChildren(...text.map((line) => element("li", { class: kind(line) }, line)));
         }
         const also = [
-          one.metrics && (admin() ? "reads the metrics" : "you read the metrics"),
+          one.metrics && `${admin() ? "reads" : "you read"} the metrics`,
           one.page === "view" && (admin() ? "sees their own on this page" : "you see your own on this page"),
-          one.page === "admin" && (admin() ? "sees all of this page and may cancel" : "you see all of this page and may cancel"),
+          one.page === "admin" && `${admin() ? "sees" : "you see"} all of this page and may cancel`,
           faults.length > 0 && count(faults.length, "faulty grant"),
         ];
         say(beside, also.filter(Boolean).join(", "));
