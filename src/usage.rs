@@ -15,6 +15,11 @@ pub struct Tokens {
     pub output: Option<u64>,
 }
 
+impl Tokens {
+    /// As the access log has it where an answer told neither.
+    pub const UNTOLD: &str = "untold";
+}
+
 /// Follows an answer of any length in a few bytes of memory.
 #[derive(Debug)]
 pub struct Scanner {

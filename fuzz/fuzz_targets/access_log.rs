@@ -73,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
 
 /// A request is recorded in one line.
 fn recorded(peer: &Arc<Peer>, method: &Method, path: &str) {
-    let mut record = Record::new(Arc::clone(peer), method, Arc::default(), Arc::clone(&METRICS));
+    let mut record = Record::new(Arc::clone(peer), 11434, method, Arc::default(), Arc::clone(&METRICS));
     record.failed(StatusCode::FORBIDDEN, "allowlist", path, Ended::Refused);
     drop(record);
     one_line(&TEXT.take());

@@ -51,6 +51,8 @@ type Histograms = Family<Route, Histogram, fn() -> Histogram>;
 pub struct Done<'a> {
     /// Who asked.
     pub peer: &'a Peer,
+    /// At which of the node's ports.
+    pub port: u16,
     /// As the log has it.
     pub method: &'a str,
     /// The path, where no endpoint was settled.
@@ -61,6 +63,8 @@ pub struct Done<'a> {
     pub status: Option<StatusCode>,
     /// The rule, if the proxy answered in Ollama's place.
     pub rule: Option<&'static str>,
+    /// The model that it was refused for.
+    pub model: Option<&'a str>,
     /// How it ended.
     pub ended: Ended,
     /// What has passed of it.

@@ -86,6 +86,7 @@ pub struct Traffic {
 pub struct Record {
     id: u64,
     peer: Arc<Peer>,
+    port: u16,
     method: Method,
     /// When its head had arrived.
     pub started: Instant,
@@ -115,12 +116,19 @@ const PATH_MAX: usize = 100;
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Record {
-    /// A request has begun. `cut` says how its connection was cut, should that happen; `metrics` counts
+    /// A request of `peer` has begun, at `port` of the node. `cut` says how its connection was cut, should that happen; `metrics` counts
     /// it when it has ended.
-    pub fn new(peer: Arc<Peer>, method: &Method, cut: Arc<OnceLock<Ended>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        peer: Arc<Peer>,
+        port: u16,
+        method: &Method,
+        cut: Arc<OnceLock<Ended>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Record {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             peer,
+            port,
             method: method.clone(),
             started: Instant::now(),
             queued: None,
@@ -190,11 +198,13 @@ impl Drop for Record {
         let took = self.started.elapsed();
         self.metrics.count(&Done {
             peer: &self.peer,
+            port: self.port,
             method: self.shown_method(),
             path: self.path.as_deref(),
             endpoint: self.endpoint,
             status: self.status,
             rule: self.rule,
+            model: self.model.as_deref(),
             ended,
             traffic: &self.traffic,
             tokens: self.tokens,
@@ -211,6 +221,7 @@ impl Drop for Record {
             node = &*shown(&self.peer.node),
             principal = &*shown(&self.peer.principal()),
             addr = %self.peer.addr,
+            port = self.port,
             method = self.shown_method(),
             route = self.endpoint.map(Endpoint::name),
             path = self.path,
@@ -221,6 +232,7 @@ impl Drop for Record {
             bytes_out = self.traffic.bytes_out.load(Ordering::Relaxed),
             tokens_in = self.tokens.and_then(|t| t.input),
             tokens_out = self.tokens.and_then(|t| t.output),
+            tokens = (self.tokens == Some(Tokens::default())).then_some(Tokens::UNTOLD),
             queue_ms = ms(self.queued.unwrap_or(in_vain)),
             first_byte_ms = self.first_byte.map(ms),
             ms = ms(took),

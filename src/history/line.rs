@@ -9,6 +9,7 @@ use super::{Tally, text};
 use crate::audit::{Done, Ended};
 use crate::peer::{self, shown};
 use crate::policy::Endpoint;
+use crate::usage::Tokens;
 
 /// What a line tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +52,8 @@ pub(super) fn identity<'a>(node: &'a str, principal: &'a str) -> &'a str {
 pub(super) struct Request {
     pub(super) at: SystemTime,
     pub(super) peer: Peer,
+    /// At which of the node's ports.
+    pub(super) port: Option<u64>,
     pub(super) method: String,
     /// The endpoint, where one was settled.
     pub(super) route: Option<String>,
@@ -58,11 +61,15 @@ pub(super) struct Request {
     pub(super) path: Option<String>,
     pub(super) status: Option<u64>,
     pub(super) rule: Option<String>,
+    /// The model that it was refused for.
+    pub(super) model: Option<String>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     /// As far as the answer told, where they were counted.
     pub(super) tokens_in: Option<u64>,
     pub(super) tokens_out: Option<u64>,
+    /// They were to be counted, and the answer told neither.
+    pub(super) untold: bool,
     pub(super) ended: Ended,
     /// From its turn to its end.
     after_queue: Duration,
@@ -78,15 +85,18 @@ impl Request {
         Request {
             at,
             peer: Peer::of(done.peer),
+            port: Some(done.port.into()),
             method: plain(done.method),
             route: done.endpoint.map(|endpoint| endpoint.name().to_owned()),
             path: done.path.map(plain),
             status: done.status.map(|status| status.as_u16().into()),
             rule: done.rule.map(str::to_owned),
+            model: done.model.map(plain),
             bytes_in: passed(&done.traffic.bytes_in),
             bytes_out: passed(&done.traffic.bytes_out),
             tokens_in: tokens.input,
             tokens_out: tokens.output,
+            untold: done.tokens == Some(Tokens::default()),
             ended: done.ended,
             after_queue: done.took.saturating_sub(queued),
         }
@@ -102,6 +112,7 @@ impl Request {
             bytes_out: self.bytes_out,
             tokens_in: self.tokens_in.unwrap_or(0),
             tokens_out: self.tokens_out.unwrap_or(0),
+            tokens_untold: self.untold.into(),
             worked: self.worked(),
         }
     }
@@ -114,9 +125,10 @@ impl Request {
         if computes && !self.is_refused() { self.after_queue } else { Duration::ZERO }
     }
 
-    /// Whether a rule of the proxy refused it. Where Ollama fails, the proxy names a rule, too.
+    /// Whether a rule of the proxy refused it. Where Ollama fails, the proxy names a rule, too, and where it
+    /// only says that the same is to be had by HTTPS.
     pub(super) fn is_refused(&self) -> bool {
-        self.rule.is_some() && self.ended != Ended::UpstreamFailed
+        self.rule.as_deref().is_some_and(|rule| rule != REDIRECTED) && self.ended != Ended::UpstreamFailed
     }
 
     /// Whether it failed though it was let through.
@@ -125,6 +137,9 @@ impl Request {
         self.ended == Ended::UpstreamFailed || server_error && !self.is_refused()
     }
 }
+
+/// The rule of a request that is led to HTTPS.
+const REDIRECTED: &str = "https";
 
 /// What refuses a peer before there is a request, by what the log says of it: the words, what
 /// follows the peer in text, and the name of the rule.
@@ -217,15 +232,18 @@ fn request(at: SystemTime, fields: &Map<String, Value>) -> Option<Request> {
     Some(Request {
         at,
         peer: peer(fields)?,
+        port: number("port"),
         method: own("method")?,
         route: own("route"),
         path: own("path"),
         status: number("status"),
         rule: own("rule"),
+        model: own("model"),
         bytes_in: number("bytes_in")?,
         bytes_out: number("bytes_out")?,
         tokens_in: number("tokens_in"),
         tokens_out: number("tokens_out"),
+        untold: string(fields, "tokens") == Some(Tokens::UNTOLD),
         ended: Ended::ALL.into_iter().find(|e| e.name() == ended)?,
         after_queue: ms("ms")?.saturating_sub(ms("queue_ms")?),
     })
@@ -325,7 +343,7 @@ mod tests {
     /// Has the proxy write a line of each kind that there is in the log.
     fn write_one(kind: usize, node: &str, user: &str) {
         let peer = Arc::new(peer_of(node, user));
-        let record = |peer| Record::new(peer, &Method::POST, Arc::default(), Arc::default());
+        let record = |peer| Record::new(peer, 11434, &Method::POST, Arc::default(), Arc::default());
         match kind {
             0 => record(peer).failed(StatusCode::FORBIDDEN, "management", "/api/pull", Ended::Refused),
             1 => record(peer).end(Ended::Complete),
@@ -340,17 +358,19 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn what_the_proxy_writes_is_read_back(node in ".{0,40}", user in ".{0,40}", path in ".{0,120}") {
+        fn what_the_proxy_writes_is_read_back(node in ".{0,40}", user in ".{0,40}", path in ".{0,120}", port: u16, tokens: Option<(Option<u64>, Option<u64>)>) {
             let texts = logged(|| {
                 let peer = Arc::new(peer_of(&node, &user));
-                let mut refused = Record::new(Arc::clone(&peer), &Method::POST, Arc::default(), Arc::default());
+                let mut refused = Record::new(Arc::clone(&peer), port, &Method::POST, Arc::default(), Arc::default());
+                refused.refused_for("qwen3:30b");
                 refused.failed(StatusCode::FORBIDDEN, "management", &path, Ended::Refused);
                 drop(refused);
-                let mut served = Record::new(peer, &Method::GET, Arc::default(), Arc::default());
+                let mut served = Record::new(peer, port, &Method::GET, Arc::default(), Arc::default());
                 served.endpoint = Endpoint::named("v1_models");
                 served.begins(Duration::from_millis(3));
                 served.answered(StatusCode::OK);
                 served.traffic.bytes_out.fetch_add(187, std::sync::atomic::Ordering::Relaxed);
+                served.tokens = tokens.map(|(input, output)| Tokens { input, output });
                 served.end(Ended::Complete);
             });
             for text in texts {
@@ -365,6 +385,12 @@ mod tests {
                 prop_assert_eq!((refused.rule.as_deref(), refused.ended), (Some("management"), Ended::Refused));
                 prop_assert_eq!((&served.route, &served.path), (&Some("v1_models".to_owned()), &None));
                 prop_assert_eq!((served.bytes_out, served.ended), (187, Ended::Complete));
+                let told = (served.tokens_in, served.tokens_out);
+                prop_assert_eq!((told, served.untold), (tokens.unwrap_or_default(), tokens == Some((None, None))));
+                let ports = [refused.port, served.port];
+                prop_assert_eq!(ports, [Some(port.into()); 2]);
+                prop_assert_eq!((refused.model.as_deref(), &served.model), (Some("qwen3:30b"), &None));
+                prop_assert_eq!((refused.tokens_in, refused.untold), (None, false));
             }
         }
 
@@ -420,7 +446,7 @@ mod tests {
         for (has_turn, worked) in [(true, 1500), (false, 0)] {
             let [text, _] = logged(|| {
                 let peer = Arc::new(peer_of("a", "b"));
-                let mut record = Record::new(peer, &Method::POST, Arc::default(), Arc::default());
+                let mut record = Record::new(peer, 11434, &Method::POST, Arc::default(), Arc::default());
                 record.started -= Duration::from_secs(2);
                 record.endpoint = Endpoint::named("v1_messages");
                 if has_turn {
@@ -461,6 +487,19 @@ mod tests {
             }
         }
         assert!(include_str!("../proxy/pace.rs").contains("=> \"head-time\""));
+    }
+
+    #[test]
+    fn who_is_led_to_https_is_not_refused() {
+        let led =
+            TEXT.replace("route=\"v1_chat_completions\" status=200", "path=\"/\" status=308 rule=\"https\"");
+        let Some(Line::Request(led)) = read(&led.replace("\"complete\"", "\"refused\"")) else {
+            panic!("{led}")
+        };
+        assert!(!led.is_refused() && !led.has_failed());
+        assert_eq!((led.tally().refused, led.port), (0, None));
+        // The word is that of the writer.
+        assert!(include_str!("../proxy/refuse.rs").contains(&format!("Failure::Https(_) => {REDIRECTED:?}")));
     }
 
     #[test]

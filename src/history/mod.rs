@@ -20,7 +20,7 @@ use summary::{day_name, day_of};
 
 use crate::peer::shown;
 
-pub use recent::{Denied, Past, Recent, Recently};
+pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
     Access, Asked, Day, FirstSeen, Identity, Lines, Place, Refused, Span, Summary, Tally, Unusual,
 };

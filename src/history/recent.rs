@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::line::{self, Line, Peer, Request, plain};
 use super::rows::Rows;
-use super::summary::{Access, Tally, day_name, day_of, maybe_time, time};
+use super::summary::{Tally, day_name, day_of, maybe_time, time};
 use super::{Who, each_line, most_first};
 use crate::audit::{Done, Standing};
 use crate::peer;
@@ -26,6 +26,9 @@ const DENIED_OF_ONE: usize = 50;
 /// So many changes of access are kept, the latest.
 const CHANGES_MAX: usize = 200;
 
+/// Changes of a device's access within that time are taken for one.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// The last days. What it keeps is bounded, however much happens.
 pub struct Recent {
     /// When it was made.
@@ -35,7 +38,7 @@ pub struct Recent {
     identities: Rows<Who, Days, IDENTITIES_MAX>,
     denied: VecDeque<Denied>,
     denied_more: u64,
-    changes: VecDeque<Access>,
+    changes: VecDeque<Change>,
     changes_more: u64,
     changed: u64,
 }
@@ -55,10 +58,45 @@ pub struct Denied {
     pub node: String,
     /// Its user, or its tags.
     pub principal: String,
+    /// At which of the node's ports; absent where the log does not say.
+    pub port: Option<u64>,
     /// The method.
     pub method: String,
     /// The endpoint by its name in the config, or else the path, which may say anything.
     pub asked: String,
+    /// The model that it was refused for, if it was for one.
+    pub model: Option<String>,
+}
+
+/// Access gained, changed or lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// When the proxy learned of it.
+    #[serde(serialize_with = "time")]
+    pub time: SystemTime,
+    /// `gained`, `changed` or `lost`.
+    pub access: String,
+    /// To which of the node's ports, each once.
+    pub ports: Vec<u64>,
+    /// The device's name in the tailnet.
+    pub node: String,
+    /// Its user, or its tags.
+    pub principal: String,
+}
+
+impl Change {
+    /// Takes in a later one that is the same of other ports: one edit of the policy changes several.
+    fn takes(&mut self, later: &Change) -> bool {
+        let apart = later.time.duration_since(self.time);
+        let is_same = (&self.node, &self.principal, &self.access)
+            == (&later.node, &later.principal, &later.access)
+            && apart.unwrap_or_else(|before| before.duration()) < AT_ONCE
+            && !later.ports.iter().any(|port| self.ports.contains(port));
+        if is_same {
+            self.ports.extend(&later.ports);
+        }
+        is_same
+    }
 }
 
 /// An identity's last days.
@@ -173,7 +211,7 @@ impl Recent {
     fn request(&mut self, request: Request) {
         self.changed += 1;
         let (first, tally, is_refused) = (first_day(request.at), request.tally(), request.is_refused());
-        let Request { at, peer, method, route, path, rule, .. } = request;
+        let Request { at, peer, port, method, route, path, rule, model, .. } = request;
         let who = Who { identity: peer.identity().to_owned(), principal: peer.principal.clone() };
         // Whoever did nothing on these days gives way.
         self.identities
@@ -185,7 +223,8 @@ impl Recent {
             && is_refused
         {
             let asked = route.or(path).unwrap_or_default();
-            self.deny(Denied { time: at, rule, node: peer.node, principal: peer.principal, method, asked });
+            let Peer { node, principal } = peer;
+            self.deny(Denied { time: at, rule, node, principal, port, method, asked, model });
         }
     }
 
@@ -209,19 +248,16 @@ impl Recent {
         // Who is present had access before: the proxy has started.
         if access != "present" {
             self.changed += 1;
-            let identity = peer.identity().to_owned();
-            self.keep(Access {
-                time: at,
-                access,
-                port,
-                identity,
-                node: peer.node,
-                principal: peer.principal,
-            });
+            let Peer { node, principal } = peer;
+            self.keep(Change { time: at, access, ports: vec![port], node, principal });
         }
     }
 
-    fn keep(&mut self, change: Access) {
+    fn keep(&mut self, change: Change) {
+        // Of each port the journal tells of everybody before it comes to the next.
+        if self.changes.iter_mut().rev().any(|before| before.takes(&change)) {
+            return;
+        }
         if self.changes.len() >= CHANGES_MAX {
             self.changes.pop_front();
             self.changes_more += 1;
@@ -266,9 +302,9 @@ impl Recent {
     }
 
     /// The same of changes of access.
-    pub fn changes(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Access>, u64) {
+    pub fn changes(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Change>, u64) {
         let whose = whose.map(Peer::of);
-        let own = |change: &&Access| is_own(&change.node, &change.principal, whose.as_ref());
+        let own = |change: &&Change| is_own(&change.node, &change.principal, whose.as_ref());
         let all: Vec<_> = self.changes.iter().rev().filter(own).collect();
         let gone = if whose.is_none() { self.changes_more } else { 0 };
         let more = all.len().saturating_sub(most) as u64 + gone;
@@ -399,6 +435,39 @@ mod tests {
         let stranger = peer("ci2", None);
         assert!(recent.days(now(), Some(&stranger), 50).identities.is_empty());
         assert!(recent.denied(Some(&stranger), 50).0.is_empty());
+    }
+
+    #[test]
+    fn one_edit_of_the_policy_is_one_change_of_each_device() {
+        let mut recent = Recent::new(now());
+        let of = |node: &str| Standing {
+            node: node.to_owned(),
+            principal: "tag:ci".to_owned(),
+            grants: Vec::new(),
+            faults: Vec::new(),
+        };
+        let at = |ms: u64| now() + Duration::from_millis(ms);
+        for (ms, access, port, node) in [
+            (0, "gained", 11434, "a"),
+            (0, "gained", 11434, "b"),
+            (5, "gained", 443, "a"),
+            (5, "changed", 443, "b"),
+            (9, "lost", 11434, "a"),
+            (12, "gained", 11434, "a"),
+            (1000, "gained", 80, "a"),
+        ] {
+            recent.access(at(ms), access, port, &of(node));
+        }
+        let (changes, more) = recent.changes(None, 50);
+        let told: Vec<_> = changes.iter().map(|c| (&*c.node, &*c.access, &c.ports[..])).collect();
+        let expected: [(&str, &str, &[u64]); 5] = [
+            ("a", "gained", &[11434, 80]),
+            ("a", "lost", &[11434]),
+            ("b", "changed", &[443]),
+            ("b", "gained", &[11434]),
+            ("a", "gained", &[11434, 443]),
+        ];
+        assert_eq!((told, more), (expected.into(), 0));
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Tally {
     pub tokens_in: u64,
     /// The same of answers.
     pub tokens_out: u64,
+    /// Answers whose tokens were to be counted and that told of none: theirs are in neither.
+    pub tokens_untold: u64,
     /// How long Ollama worked: from each request's turn to its end, of those that make a model run. Of two
     /// at once each counts.
     #[serde(rename = "ollama_ms", serialize_with = "millis")]
@@ -124,12 +126,18 @@ impl Tally {
         sum(&mut self.bytes_out, more.bytes_out);
         sum(&mut self.tokens_in, more.tokens_in);
         sum(&mut self.tokens_out, more.tokens_out);
+        sum(&mut self.tokens_untold, more.tokens_untold);
         self.worked = self.worked.saturating_add(more.worked);
     }
 
     /// How long Ollama worked, in milliseconds.
     pub fn ollama_ms(&self) -> u64 {
         whole_millis(&self.worked)
+    }
+
+    /// Whether tokens were to be counted, told or not.
+    pub fn counts_tokens(&self) -> bool {
+        self.tokens_in > 0 || self.tokens_out > 0 || self.tokens_untold > 0
     }
 
     /// By what rows are sorted: all that was tried.

@@ -1,7 +1,9 @@
 //! What the page is made of, as it stands in `static/`, and what each answer says of itself.
 
 use bytes::Bytes;
-use http::Response;
+use http::header::ACCEPT;
+use http::request::Parts;
+use http::{Method, Response};
 
 use super::answer;
 use crate::proxy::Content;
@@ -9,10 +11,32 @@ use crate::proxy::Content;
 /// A file and its type.
 pub(super) struct File(&'static str, &'static str);
 
-pub(super) const INDEX: File = File("text/html; charset=utf-8", include_str!("static/index.html"));
+pub(super) const INDEX: File = File(HTML, include_str!("static/index.html"));
 pub(super) const STYLE: File = File("text/css; charset=utf-8", include_str!("static/page.css"));
 pub(super) const SCRIPT: File = File("text/javascript; charset=utf-8", include_str!("static/page.js"));
 pub(super) const ICON: File = File("image/svg+xml", include_str!("static/icon.svg"));
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Whether a browser is to show the answer to somebody, whatever is asked for: only that it is no script's.
+pub(super) fn is_for_people(head: &Parts) -> bool {
+    let accepted = head.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// A refusal for people: its words, and nothing of what is there.
+pub(super) fn refusal(message: &str) -> (&'static str, Bytes) {
+    let mut words = String::new();
+    for c in message.chars() {
+        match c {
+            '<' => words.push_str("&lt;"),
+            '>' => words.push_str("&gt;"),
+            '&' => words.push_str("&amp;"),
+            c => words.push(c),
+        }
+    }
+    (HTML, Bytes::from(include_str!("static/refusal.html").replace("WORDS", &words)))
+}
 
 /// Nothing but its own files, no frame around it, nothing kept, nothing told to others. No header lets
 /// another site read anything: there is no `Access-Control-…`. Nor is there a Cross-Origin-Opener-Policy: over

@@ -73,6 +73,10 @@ impl Site for Pages {
         })
     }
 
+    fn reads(&self, head: &Parts, message: &str) -> Option<(&'static str, Bytes)> {
+        files::is_for_people(head).then(|| files::refusal(message))
+    }
+
     fn dress(&self, headers: &mut HeaderMap) {
         for (name, value) in files::HEADERS {
             headers.insert(name, HeaderValue::from_static(value));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Chronicle, sees_all};
 use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
-use crate::config::Config;
+use crate::config::{Config, PlainHttp};
 use crate::peer::Peer;
 use crate::policy::Page;
 
@@ -104,6 +104,7 @@ impl Sections {
         let (running, waiting) = self.admin.proxy.load();
         let config = self.admin.settings.config();
         let limits = config.limits;
+        let plain = if config.plain_http == PlainHttp::Serve { "Ollama" } else { "HTTP" };
         let ollama = self.ollama().map(|ollama| {
             let models = ollama.models.iter().map(|model| json!({ "name": model.name, "bytes": model.size }));
             json!({
@@ -130,7 +131,12 @@ impl Sections {
             "waiting": waiting,
             "running_max": limits.running,
             "waiting_max": limits.waiting,
-            "ports": { "Ollama": config.port, "the metrics": config.metrics_port, "this page": config.page_port },
+            "ports": {
+                plain: config.port,
+                "HTTPS": config.https_port,
+                "the metrics": config.metrics_port,
+                "this page": config.page_port,
+            },
         })
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use super::body::{Body, Streamed};
 use super::live::Session;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
-use crate::audit::{Metrics, Record};
+use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::peer::Peer;
 use crate::policy::{Policy, Refusal, Rights};
@@ -31,6 +32,12 @@ pub(crate) trait Site: Send + Sync + 'static {
         visitor: &Visitor,
         head: &Parts,
     ) -> impl Future<Output = Result<Response<Content>, Refusal>> + Send;
+
+    /// How a refusal reads in the words of `message` for whoever asks with `head`, if not as JSON: its type and
+    /// its body.
+    fn reads(&self, _head: &Parts, _message: &str) -> Option<(&'static str, Bytes)> {
+        None
+    }
 
     /// Adds what every answer has to say, refusals too.
     fn dress(&self, _: &mut HeaderMap) {}
@@ -137,11 +144,16 @@ impl<S: Site> Handler for Beside<S> {
             Err(failure) => {
                 let path = head.uri.path();
                 if !matches!(failure, Failure::Left) {
-                    let (peer, metrics) = (Arc::clone(&client.session.peer), Arc::clone(&self.metrics));
-                    let mut record = Record::new(peer, &head.method, client.session.cut_mark(), metrics);
+                    let metrics = Arc::clone(&self.metrics);
+                    let mut record = client.session.record(&head.method, metrics);
                     record.failed(failure.status(), failure.rule(), path, failure.ended());
                 }
-                failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
+                let mut refusal = failure.answer(&head.method, path);
+                if let Some((kind, body)) = self.site.reads(&head, &failure.message(&head.method, path)) {
+                    refusal.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                    *refusal.body_mut() = body;
+                }
+                refusal.map(|bytes| Body::Whole(Some(bytes)))
             }
         };
         self.site.dress(response.headers_mut());

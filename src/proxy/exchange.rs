@@ -185,7 +185,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
-        let record = Record::new(Arc::clone(&session.peer), method, session.cut_mark(), metrics);
+        let record = session.record(method, metrics);
         Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
     }
 

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use http::Method;
 use tokio::sync::Notify;
 
-use crate::audit::{Ended, Traffic};
+use crate::audit::{Ended, Metrics, Record, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{Access, Endpoint, Rights};
@@ -161,9 +162,10 @@ impl Session {
         *lock(&self.request) = None;
     }
 
-    /// How the connection was cut, for the record of the request that was cut with it.
-    pub(super) fn cut_mark(&self) -> Arc<OnceLock<Ended>> {
-        Arc::clone(&self.cut)
+    /// Of a request that has begun on this connection. It says how that was cut, should the request be cut
+    /// with it.
+    pub(super) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
+        Record::new(Arc::clone(&self.peer), self.local.port(), method, Arc::clone(&self.cut), metrics)
     }
 
     /// Breaks the connection. Only the first reason counts.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::body::Body;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
-use crate::audit::{Metrics, Record};
+use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::tailnet::Situation;
 
@@ -71,8 +71,7 @@ impl Handler for Redirects {
     {
         let _busy = client.watch.busy();
         let (failure, path) = (self.elsewhere(client, &head), head.uri.path());
-        let (peer, metrics) = (Arc::clone(&client.session.peer), Arc::clone(&self.metrics));
-        let mut record = Record::new(peer, &head.method, client.session.cut_mark(), metrics);
+        let mut record = client.session.record(&head.method, Arc::clone(&self.metrics));
         record.failed(failure.status(), failure.rule(), path, failure.ended());
         failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
     }

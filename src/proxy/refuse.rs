@@ -153,15 +153,14 @@ impl Failure {
         }
     }
 
+    /// What the client reads.
+    pub(super) fn message(&self, method: &Method, path: &str) -> String {
+        format!("remote-ollama-proxy: {method} {}: {} (rule: {})", shown(path), self.words(), self.rule())
+    }
+
     /// The answer to `method` on `path`.
     pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
-        let status = self.status();
-        let message = format!(
-            "remote-ollama-proxy: {method} {}: {} (rule: {})",
-            shown(path),
-            self.words(),
-            self.rule()
-        );
+        let (status, message) = (self.status(), self.message(method, path));
         let json = match Dialect::of(path) {
             Dialect::Ollama => json!({ "error": message }),
             Dialect::OpenAi => json!({ "error": {

@@ -179,6 +179,20 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
                 let answer = site.ask(&request(method, path, OWN)).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {method} {path}");
                 assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
+                let kind = answer.header("content-type").unwrap();
+                assert!(kind.starts_with("application/json"), "{kind}");
+            }
+            // Somebody with a browser can read it, and what it says is the same wherever they look.
+            let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+            for path in ["/", "/page.js", "/&lt;"] {
+                let answer = site.ask(&request("GET", path, browser)).await;
+                let said = (answer.status(), answer.header("content-type"));
+                assert_eq!(said, (403, Some("text/html; charset=utf-8")), "{path}");
+                assert!(answer.header("content-security-policy").is_some_and(|csp| csp.contains("'none'")));
+                let text = answer.text();
+                let shown = path.replace('&', "&amp;");
+                assert!(text.contains(&format!("<p>remote-ollama-proxy: GET {shown}: ")), "{text}");
+                assert!(text.contains("(rule: grant)") && !text.contains("script"), "{text}");
             }
         }
         for page in ["view", "admin"] {
@@ -479,4 +493,5 @@ async fn a_hostile_path_stays_text() {
     let mut stream = site.watch().await;
     stream.until("the refusal", |known| known["refusals"]["rows"] != json!([])).await;
     assert_eq!(stream.known["refusals"]["rows"][0]["asked"], path);
+    assert_eq!(stream.known["refusals"]["rows"][0]["port"], 11434);
 }

@@ -106,13 +106,22 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
     // Every key is in the table, and nothing else is.
-    const TALLY: [&str; 8] =
-        ["requests", "refused", "errors", "bytes_in", "bytes_out", "tokens_in", "tokens_out", "ollama_ms"];
+    const TALLY: [&str; 9] = [
+        "requests",
+        "refused",
+        "errors",
+        "bytes_in",
+        "bytes_out",
+        "tokens_in",
+        "tokens_out",
+        "tokens_untold",
+        "ollama_ms",
+    ];
     let documented = rows(section(OPERATIONS, "Reports"));
     let named = |part: &str| -> Vec<String> {
         let row = documented.iter().find(|row| row[0] == format!("`{part}`"));
         let row = row.unwrap_or_else(|| panic!("{part} is not documented"));
-        let counts = row[2].contains("the eight counts").then_some(TALLY).into_iter().flatten();
+        let counts = row[2].contains("the nine counts").then_some(TALLY).into_iter().flatten();
         quoted(row[2]).chain(counts).map(str::to_owned).collect()
     };
     for (key, value) in told.as_object().unwrap() {
@@ -149,12 +158,12 @@ fn as_csv_it_is_one_table() {
         assert!(known.contains(&part), "{part} is not documented: {known:?}");
     }
     for line in [
-        "\"rule\",,,,,,\"management\",,2,,,,,,,,,",
-        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,,,",
-        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0,0,0",
-        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,,,",
-        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,,,",
-        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,0,0,6060000",
+        "\"rule\",,,,,,\"management\",,2,,,,,,,,,,",
+        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,,,,",
+        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0,0,0,0",
+        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,,,,",
+        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,,,,",
+        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,0,0,0,6060000",
     ] {
         assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
     }
@@ -165,15 +174,21 @@ fn tokens_are_told_where_there_are_any() {
     let home = home();
     assert!(!report(&home, &[]).out.contains("tokens"));
     let counted = served(21).replace(" queue_ms", " tokens_in=11 tokens_out=5 queue_ms");
-    let file = home.write("counted.log", &(counted.clone() + &counted + &served(22)));
+    let untold = served(23).replace(" queue_ms", " tokens=\"untold\" queue_ms");
+    let file = home.write("counted.log", &(counted.clone() + &counted + &served(22) + &untold));
     let told = report(&home, &[file.to_str().unwrap()]).out;
-    let table =
-        "\ntokens, where they are counted\n            in          out\n            22           10  anna@";
-    assert!(told.contains("\ntokens     22 in, 10 out\n"), "{told}");
+    let table = "\ntokens, where they are counted, and how many answers told none\n            in          out  told none\n            22           10          1  anna@";
+    assert!(told.contains("\ntokens     22 in, 10 out; 1 answer told none\n"), "{told}");
     assert!(told.contains(table), "{told}");
+    let none = home.write("untold.log", &untold.repeat(2));
+    let none = report(&home, &[none.to_str().unwrap()]).out;
+    assert!(none.contains("\ntokens     not known: 2 answers told none\n"), "{none}");
+    assert!(none.contains("\n             -            -          2  anna@"), "{none}");
     let told: Value =
         serde_json::from_str(&report(&home, &["--format", "json", file.to_str().unwrap()]).out).unwrap();
-    assert_eq!((&told["total"]["tokens_in"], &told["identities"][0]["tokens_out"]), (&json!(22), &json!(10)));
+    let total = &told["total"];
+    assert_eq!((&total["tokens_in"], &told["identities"][0]["tokens_out"]), (&json!(22), &json!(10)));
+    assert_eq!(total["tokens_untold"], 1);
 }
 
 /// Names are the tailnet's words, paths a client's, and a file may have been tampered with.

@@ -137,10 +137,14 @@ fn past() -> String {
             for n in 0..requests {
                 let ago = Duration::from_secs(day * 86_400 - n * 60 - at as u64);
                 let time = humantime::format_rfc3339_micros(now - ago);
-                let (input, output) = (180 + 13 * n, 90 * kb + 17 * n);
+                // The kiosk asks for streams that do not tell.
+                let tokens = match node {
+                    "kiosk" => r#""tokens":"untold""#.to_owned(),
+                    _ => format!(r#""tokens_in":{},"tokens_out":{}"#, 180 + 13 * n, 90 * kb + 17 * n),
+                };
                 writeln!(
                     log,
-                    r#"{{"timestamp":"{time}","level":"INFO","id":"a-{n}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","method":"POST","route":"v1_chat_completions","status":200,"bytes_in":{},"bytes_out":{},"tokens_in":{input},"tokens_out":{output},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete","target":"access"}}"#,
+                    r#"{{"timestamp":"{time}","level":"INFO","id":"a-{n}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","method":"POST","route":"v1_chat_completions","status":200,"bytes_in":{},"bytes_out":{},{tokens},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete","target":"access"}}"#,
                     700 * kb + n, 3100 * kb + 11 * n, ms + 97 * n
                 )
                 .unwrap();
@@ -157,7 +161,7 @@ fn past() -> String {
         let time = humantime::format_rfc3339_micros(now - Duration::from_secs(hours * 3600));
         writeln!(
             log,
-            r#"{{"timestamp":"{time}","level":"INFO","id":"r-{hours}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","method":"{method}","path":"{path}","status":{status},"rule":"{rule}","bytes_in":0,"bytes_out":0,"queue_ms":0.0,"ms":0.5,"ended":"refused","target":"access"}}"#
+            r#"{{"timestamp":"{time}","level":"INFO","id":"r-{hours}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"{method}","path":"{path}","status":{status},"rule":"{rule}","bytes_in":0,"bytes_out":0,"queue_ms":0.0,"ms":0.5,"ended":"refused","target":"access"}}"#
         )
         .unwrap();
     }

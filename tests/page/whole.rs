@@ -58,6 +58,9 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     browser
         .until("the hostile one", "document.getElementById('refusals').innerText.includes('<img src=x')")
         .await;
+    assert!(browser.text("#refusals tbody").await.contains("at Ollama"));
+    let days = browser.text("#days tbody").await;
+    assert!(days.contains("answers told none") && days.contains('–'), "{days}");
     assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
 
     // It comes and goes by itself.

@@ -8,7 +8,7 @@ use humantime::format_rfc3339_seconds;
 use crate::history::{Summary, Tally};
 
 const COLUMNS: &str = "part,first,last,identity,node,principal,rule,subject,value,usual,\
-                       requests,refused,errors,bytes_in,bytes_out,tokens_in,tokens_out,ollama_ms\n";
+                       requests,refused,errors,bytes_in,bytes_out,tokens_in,tokens_out,tokens_untold,ollama_ms\n";
 
 /// What a row has of the columns.
 #[derive(Default)]
@@ -31,9 +31,11 @@ impl Row<'_> {
         let Row { part, first, last, identity, node, principal, rule, subject, .. } = self;
         let texts = [part, first.as_str(), last, identity, node, principal, rule, subject];
         let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
-        let counted = self.tally.map_or([None; 8], |t| {
-            let [tokens_in, tokens_out, ollama_ms] = [t.tokens_in, t.tokens_out, t.ollama_ms()];
-            [t.requests, t.refused, t.errors, t.bytes_in, t.bytes_out, tokens_in, tokens_out, ollama_ms]
+        let counted = self.tally.map_or([None; 9], |t| {
+            let [requests, refused, errors] = [t.requests, t.refused, t.errors];
+            let [tokens_in, tokens_out, untold] = [t.tokens_in, t.tokens_out, t.tokens_untold];
+            let (bytes_in, bytes_out, ollama_ms) = (t.bytes_in, t.bytes_out, t.ollama_ms());
+            [requests, refused, errors, bytes_in, bytes_out, tokens_in, tokens_out, untold, ollama_ms]
                 .map(Some)
         });
         let numbers = [self.value, self.usual].into_iter().chain(counted).map(number);

@@ -59,10 +59,14 @@ pub(super) fn text(summary: &Summary) -> String {
     let others = (summary.others != Tally::default()).then(|| row(&summary.others, "all others"));
     counted(&mut text, "by identity", identities.chain(others));
     let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
-    let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| counts(tally));
-    let tokens = tokens.map(|(t, who)| format!("{:>12} {:>12}  {who}", t.tokens_in, t.tokens_out));
-    if counts(&summary.total) {
-        let heads = format!("tokens, where they are counted\n  {:>12} {:>12}", "in", "out");
+    let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| tally.counts_tokens());
+    let tokens = tokens.map(|(tally, who)| {
+        let [input, output] = told(tally).map(|told| told.unwrap_or("-".to_owned()));
+        format!("{input:>12} {output:>12} {:>10}  {who}", tally.tokens_untold)
+    });
+    if summary.total.counts_tokens() {
+        let title = "tokens, where they are counted, and how many answers told none";
+        let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "told none");
         table(&mut text, &heads, tokens, 0);
     }
     counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
@@ -95,8 +99,14 @@ fn head(summary: &Summary) -> String {
     let refused = number(total.refused, "attempt");
     line("refused", &format!("{refused} in all, with those that came to no request"));
     line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
-    if counts(total) {
-        line("tokens", &format!("{} in, {} out", total.tokens_in, total.tokens_out));
+    if total.counts_tokens() {
+        let none = number(total.tokens_untold, "answer");
+        let tokens = match told(total) {
+            [Some(input), Some(output)] if total.tokens_untold == 0 => format!("{input} in, {output} out"),
+            [Some(input), Some(output)] => format!("{input} in, {output} out; {none} told none"),
+            _ => format!("not known: {none} told none"),
+        };
+        line("tokens", &tokens);
     }
     line(
         "ollama",
@@ -121,8 +131,10 @@ fn unusual(unusual: &Unusual) -> String {
     format!("{}  {much:<36}  {}", unusual.day, unusual.identity)
 }
 
-fn counts(tally: &Tally) -> bool {
-    tally.tokens_in > 0 || tally.tokens_out > 0
+/// Tokens in and out; nothing where no answer told of any.
+fn told(tally: &Tally) -> [Option<String>; 2] {
+    let counts = [tally.tokens_in, tally.tokens_out];
+    counts.map(|count| (counts != [0, 0]).then(|| count.to_string()))
 }
 
 /// As elsewhere, and `0.1s` or more if it is any time at all.

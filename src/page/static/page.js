@@ -202,7 +202,8 @@
     const trouble = [node.error, ...warnings].filter(Boolean).join("; ");
     const state = node.state === "Running" ? "Connected" : node.state;
     const kind = !node.running ? "bad" : warnings.length > 0 || health.stopping ? "warn" : "good";
-    card("Tailnet", kind, health.stopping ? "Stopping" : state, trouble || (node.running ? "Nothing to report" : ""));
+    const calm = health.stopping ? "Requests that run may end" : node.running ? "Nothing to report" : "";
+    card("Tailnet", kind, health.stopping ? "Stopping" : state, trouble || calm);
     showExpiry(node.key_expiry);
     const waiting = health.waiting > 0 ? `${numbers.format(health.waiting)} waiting for a turn` : "Nobody waits";
     card("Queue", "idle", `${health.running} of ${health.running_max} running`, waiting);
@@ -298,9 +299,9 @@
           items.replaceChildren(...text.map((line) => element("li", { class: kind(line) }, line)));
         }
         const also = [
-          one.metrics && "reads the metrics",
-          one.page === "view" && "sees their own on this page",
-          one.page === "admin" && "sees all of this page and may cancel",
+          one.metrics && `${admin() ? "reads" : "you read"} the metrics`,
+          one.page === "view" && (admin() ? "sees their own on this page" : "you see your own on this page"),
+          one.page === "admin" && `${admin() ? "sees" : "you see"} all of this page and may cancel`,
           faults.length > 0 && count(faults.length, "faulty grant"),
         ];
         say(beside, also.filter(Boolean).join(", "));
@@ -354,9 +355,22 @@
     });
   }
 
+  /** Tokens, as far as answers told: what none has told is not known, which is not zero. */
+  function showTokens(cell, tokens, { tokens_in, tokens_out, tokens_untold }) {
+    if (!cell.firstChild) cell.append(element("span"), element("span", { class: "sub" }));
+    // Not to be read twice: the words stand below the first of both.
+    const [shown, hint] = cell.children;
+    const told = tokens_in + tokens_out > 0;
+    say(shown, told ? numbers.format(tokens) : "–");
+    cell.classList.toggle("zero", !told || tokens === 0);
+    const none = tokens_untold > 0 ? `${count(tokens_untold, "answer")} told none` : "";
+    say(hint, cell.previousElementSibling.classList.contains("tokens") ? "" : none);
+    mark(cell, "title", none ? `${none}: what they took is not known, and not in the sum` : undefined);
+  }
+
   function showDays(past) {
     const table = $("days");
-    const tokens = past.identities.some((one) => one.tokens_in + one.tokens_out > 0);
+    const tokens = past.identities.some((one) => one.tokens_in + one.tokens_out + one.tokens_untold > 0);
     table.classList.toggle("no-tokens", !tokens);
     rows(
       table,
@@ -372,8 +386,8 @@
         number(cells[4], bytes(one.bytes_in), one.bytes_in === 0);
         number(cells[5], bytes(one.bytes_out), one.bytes_out === 0);
         number(cells[6], span(one.ollama_ms), one.ollama_ms === 0);
-        number(cells[7], numbers.format(one.tokens_in), one.tokens_in === 0);
-        number(cells[8], numbers.format(one.tokens_out), one.tokens_out === 0);
+        showTokens(cells[7], one.tokens_in, one);
+        showTokens(cells[8], one.tokens_out, one);
       },
     );
     const since = past.since ? ` Counted since ${absolute(past.since)}.` : "";
@@ -394,17 +408,30 @@
     });
   }
 
+  /** What is to be had at one of the node's ports. */
+  function portName(port) {
+    const ports = known.health?.ports ?? {};
+    return Object.keys(ports).find((name) => ports[name] === port) ?? `port ${port}`;
+  }
+
   function showRefusals({ rows: items, more: left }) {
     const table = $("refusals");
     rows(
       table,
       numbered(items, (one) => `${one.time} ${one.node} ${one.method} ${one.asked}`),
       (one) => one.key,
-      () => row(table, "", "", "asked", ""),
+      () => {
+        const made = row(table);
+        made.cells[2].append(element("span", { class: "asked" }), element("span", { class: "sub" }));
+        return made;
+      },
       ({ cells }, one) => {
         time(cells[0], one.time);
         peer(cells[1], one.node, one.principal);
-        say(cells[2], `${one.method} ${one.asked}`);
+        const [what, where] = cells[2].children;
+        say(what, `${one.method} ${one.asked}`);
+        const told = [one.port && `at ${portName(one.port)}`, one.model && `model ${one.model}`];
+        say(where, told.filter(Boolean).join(", "));
         tag(cells[3], one.rule, "bad");
       },
     );
@@ -417,17 +444,15 @@
     const table = $("changes");
     rows(
       table,
-      numbered(items, (one) => `${one.time} ${one.node} ${one.access} ${one.port}`),
+      numbered(items, (one) => `${one.time} ${one.node} ${one.access}`),
       (one) => one.key,
       () => row(table),
       ({ cells }, one) => {
         const [text, kind] = ACCESS[one.access] ?? [one.access, "idle"];
-        const ports = known.health?.ports ?? {};
-        const what = Object.keys(ports).find((name) => ports[name] === one.port);
         time(cells[0], one.time);
         peer(cells[1], one.node, one.principal);
         tag(cells[2], text, kind);
-        say(cells[3], what ?? `port ${one.port}`);
+        say(cells[3], one.ports.map(portName).join(", "));
       },
     );
     more("changes-more", left > 0 ? `${count(left, "earlier one")} left out.` : "");
@@ -463,7 +488,7 @@
       const headers = { "X-Remote-Ollama-Proxy": "page" };
       const answer = await fetch(`requests/${encodeURIComponent(id)}/cancel`, { method: "POST", headers });
       const body = await answer.json();
-      if (!answer.ok) told = body.error ?? "It was refused.";
+      if (!answer.ok) told = words(body.error ?? "It was refused.");
       else told = body.cancelled ? "The request is cancelled." : "The request had ended already.";
     } catch {
       told = "The node did not answer: whether the request is cancelled is not known.";
@@ -504,6 +529,9 @@
     live(true, "Live");
   }
 
+  /** A refusal without what the page itself asked for, which nobody has to know. */
+  const words = (error) => error.replace(/^remote-ollama-proxy: \S+ \S+: /, "");
+
   /** Why there is no stream, as the node says. */
   async function reason() {
     try {
@@ -512,7 +540,7 @@
         answer.body?.cancel();
         return null;
       }
-      return { status: answer.status, text: (await answer.json()).error };
+      return { status: answer.status, text: words((await answer.json()).error) };
     } catch {
       return null;
     }
