@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -34,7 +33,7 @@ const directMost = 8 << 10
 func WriteDirect(id uint64, parts [][]byte, after uint64) int {
 	payload := &gathered{parts: parts}
 	c := find(id)
-	if c == nil || c.endpoint == nil || c.passed.Load() != after || payload.Len() > directMost || 2*len(c.outgoing) > cap(c.outgoing) {
+	if c == nil || c.endpoint == nil || c.reset.Load() || c.passed.Load() != after || payload.Len() > directMost || c.mayWait() {
 		return 0
 	}
 	// Any failure shows again, and in full, when the descriptor is used.
@@ -50,6 +49,8 @@ type reader struct {
 	entry  gwaiter.Entry
 	hungry atomic.Bool // has found nothing to read, and wants to be woken
 	ended  atomic.Bool // has come to the peer's end
+	behind atomic.Bool // a goroutine reads for it, into kept
+	kept   []byte      // while behind is not set, of whoever reads
 }
 
 func (r *reader) notify() {
@@ -109,48 +110,89 @@ const (
 )
 
 // ReadDirect takes what netstack has from the peer, in the calling thread, and
-// says whether there is more. One thread at a time may read.
+// says whether there may be more. One thread at a time may read.
 //
 // As a read may confirm what it took, its packets go where those of WriteDirect go.
+// Where it might have to wait for them a goroutine reads in its place, which may, and
+// stands in line there with those that write: no crowd of writers keeps anybody from
+// being read.
 func ReadDirect(id uint64, into []byte) (n int, more bool, none Read) {
 	c := find(id)
 	if c == nil || c.reset.Load() {
 		return 0, false, ReadReset
 	}
 	r := &c.reader
-	if r.ended.Load() {
-		return 0, false, ReadEnd
-	}
-	if 2*len(c.outgoing) > cap(c.outgoing) {
+	if r.behind.Load() {
 		r.hungry.Store(true)
-		time.AfterFunc(time.Millisecond, r.notify)
+		if r.behind.Load() {
+			return 0, false, ReadNothing
+		}
+	}
+	if len(r.kept) > 0 {
+		n = copy(into, r.kept)
+		if r.kept = r.kept[n:]; len(r.kept) == 0 {
+			r.kept = nil
+		}
+		return n, true, 0
+	}
+	switch {
+	case r.ended.Load():
+		return 0, false, ReadEnd
+	case c.mayWait():
+		r.hungry.Store(true)
+		r.behind.Store(true)
+		go c.readBehind()
 		return 0, false, ReadNothing
 	}
 	for {
-		w := tcpip.SliceWriter(into)
-		result, err := c.endpoint.Read(&w, tcpip.ReadOptions{})
-		switch err.(type) {
-		case nil:
-			c.endpoint.ModerateRecvBuf(result.Count)
-			moved(result.Count)
-			if result.Count == len(into) {
-				return result.Count, true, 0
-			}
+		n, none := c.read(into)
+		switch {
+		case n == len(into):
+			return n, true, 0
+		case n > 0:
 			r.hungry.Store(true)
-			more := c.endpoint.Readiness(gwaiter.ReadableEvents) != 0
-			return result.Count, more, 0
-		case *tcpip.ErrWouldBlock:
-			if r.hungry.Swap(true) {
-				return 0, false, ReadNothing
-			}
-		case *tcpip.ErrClosedForReceive:
-			r.ended.Store(true)
-			c.directionEnded()
-			return 0, false, ReadEnd
-		default:
-			c.Abort()
-			return 0, false, ReadReset
+			return n, c.readable(), 0
+		case none != ReadNothing || r.hungry.Swap(true):
+			return 0, false, none
 		}
+	}
+}
+
+// mayWait reports whether netstack might have no room for a packet soon.
+func (c *Conn) mayWait() bool { return 2*len(c.outgoing) > cap(c.outgoing) }
+
+func (c *Conn) readable() bool { return c.endpoint.Readiness(gwaiter.ReadableEvents) != 0 }
+
+// read takes what there is, and takes note of an end.
+func (c *Conn) read(into []byte) (int, Read) {
+	w := tcpip.SliceWriter(into)
+	result, err := c.endpoint.Read(&w, tcpip.ReadOptions{})
+	switch err.(type) {
+	case nil:
+		c.endpoint.ModerateRecvBuf(result.Count)
+		moved(result.Count)
+		return result.Count, 0
+	case *tcpip.ErrWouldBlock:
+		return 0, ReadNothing
+	case *tcpip.ErrClosedForReceive:
+		c.reader.ended.Store(true)
+		c.directionEnded()
+		return 0, ReadEnd
+	}
+	c.Abort()
+	return 0, ReadReset
+}
+
+// readBehind reads once for a host program whose threads must not wait.
+func (c *Conn) readBehind() {
+	r := &c.reader
+	buf := make([]byte, directMost)
+	n, none := c.read(buf)
+	r.kept = buf[:n]
+	r.behind.Store(false)
+	// What has come meanwhile has woken a reader that found nothing yet.
+	if n > 0 || none != ReadNothing || c.readable() {
+		r.notify()
 	}
 }
 

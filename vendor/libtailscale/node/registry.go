@@ -104,8 +104,18 @@ func WasReset(id uint64) bool {
 // program must still release it.
 func Abort(id uint64) {
 	if c := find(id); c != nil {
-		c.Abort()
+		c.abortForHost()
 	}
+}
+
+// abortForHost is Abort for a thread that must not wait.
+func (c *Conn) abortForHost() {
+	if c.mayWait() {
+		c.reset.Store(true)
+		go c.end()
+		return
+	}
+	c.Abort()
 }
 
 // Release lets go of a claimed connection, whose descriptor is closed if it had
@@ -124,7 +134,7 @@ func Release(id uint64, abort bool) {
 	c.reader.stop()
 	switch {
 	case abort:
-		c.Abort()
+		c.abortForHost()
 	case c.descriptor() == nil:
 		go c.end() // netstack may wait for room among its packets, which the caller must not
 	}
