@@ -11,7 +11,7 @@ use serde_json::json;
 use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
-use crate::config::Config;
+use crate::config::{Config, PlainHttp};
 use crate::policy::Page;
 
 /// The node's tag unless the config has one.
@@ -56,10 +56,13 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
 fn target(config: &Config) -> Target {
     let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
+    // Also who is only sent to HTTPS has to get in.
+    let http = (config.plain_http != PlainHttp::Off).then_some(config.port);
+    let mut asked = http.into_iter().chain(config.https_port);
     Target {
         device: Device::tagged(tags),
-        port: config.ports().next().unwrap_or(config.port),
-        https: config.ports().nth(1),
+        port: asked.next().unwrap_or(config.port),
+        https: asked.next(),
         metrics: config.metrics_port,
         page: config.page_port,
         capability,

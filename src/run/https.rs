@@ -51,12 +51,12 @@ impl Https {
     /// anew.
     pub(super) async fn keep(&self) -> std::convert::Infallible {
         let (mut known, mut configs) = (self.situation.subscribe(), self.settings.configs());
-        let mut failures = 0;
+        let (mut failures, mut latest) = (0, None);
         loop {
             configs.mark_unchanged();
             let name = name(&known.borrow_and_update());
             let fault = match &name {
-                Some(name) => self.renew(name).await.err(),
+                Some(name) => self.renew(name, &mut latest).await.err(),
                 None => Some(OFF.to_owned()),
             };
             failures = if fault.is_some() { failures + 1 } else { 0 };
@@ -74,18 +74,21 @@ impl Https {
         }
     }
 
-    /// Shows the certificate for `name`, new or not.
-    async fn renew(&self, name: &str) -> Result<(), String> {
-        let told = |error: tsnet::Error| error.to_string();
-        let certificate = self.node.certificate(name, Duration::ZERO, DEADLINE).await.map_err(told)?;
+    /// Shows the certificate for `name`, new or not. In the last part of the life of `latest`, which was shown
+    /// before, the node has to renew it; a question without that would have it try too, and the ACME server
+    /// counts what fails.
+    async fn renew(
+        &self,
+        name: &str,
+        latest: &mut Option<(String, tsnet::Certificate)>,
+    ) -> Result<(), String> {
+        let of_name = latest.as_ref().filter(|(of, _)| of == name);
+        let at_least = of_name.and_then(|(_, shown)| last_part(shown, SystemTime::now()));
+        let asked = self.node.certificate(name, at_least.unwrap_or_default(), DEADLINE).await;
+        let certificate = asked.map_err(|error| error.to_string())?;
         self.show(name, &certificate)?;
-        match last_part(&certificate, SystemTime::now()) {
-            None => Ok(()),
-            Some(at_least) => {
-                let renewed = self.node.certificate(name, at_least, DEADLINE).await.map_err(told)?;
-                self.show(name, &renewed)
-            }
-        }
+        *latest = Some((name.to_owned(), certificate));
+        Ok(())
     }
 
     fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {

@@ -48,6 +48,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
         "access.mode = \"grants\"\nmetrics.port = 9090\npage.port = 80\n",
         "https.enabled = true\nmetrics.port = 9090\n",
         "https.enabled = true\nlisten.http = \"off\"\n",
+        "https.enabled = true\nlisten.http = \"redirect\"\n",
     ] {
         let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
