@@ -5,8 +5,14 @@
 
   /** After how long without an event, in ms, what is shown counts as old. The node says something every ten seconds. */
   const PATIENCE = 25_000;
-  /** How long until a stream that the browser has given up is tried again. */
+  /** How long, in ms, until a stream is asked for again, at first and, each time twice as long, at the longest: */
   const AGAIN = 3_000;
+  /** while the node refuses it, */
+  const LONGEST = 300_000;
+  /** and while there is no answer. */
+  const LONGEST_LOST = 30_000;
+  /** How long, in ms, the node has to say that a request is cancelled. */
+  const CANCEL_TIME = 10_000;
   /** How many seconds a rate is taken over. */
   const RATE_OVER = 5;
 
@@ -15,6 +21,9 @@
   /** The node's clock minus ours, in ms. */
   let skew = 0;
   let lastEvent = 0;
+  /** Whether there is a stream, and how long until the next is asked for if it ends. */
+  let listening = false;
+  let wait = AGAIN;
 
   // --- text -----------------------------------------------------------------------------------------------------------
 
@@ -484,9 +493,11 @@
 
   async function cancel(id) {
     let told;
+    say($("said"), "Cancelling…");
     try {
-      const headers = { "X-Remote-Ollama-Proxy": "page" };
-      const answer = await fetch(`requests/${encodeURIComponent(id)}/cancel`, { method: "POST", headers });
+      // It may wait for a connection: browsers make six to one host, and other tabs may have them.
+      const how = { method: "POST", headers: { "X-Remote-Ollama-Proxy": "page" }, signal: AbortSignal.timeout(CANCEL_TIME) };
+      const answer = await fetch(`requests/${encodeURIComponent(id)}/cancel`, how);
       const body = await answer.json();
       if (!answer.ok) told = words(body.error ?? "It was refused.");
       else told = body.cancelled ? "The request is cancelled." : "The request had ended already.";
@@ -519,10 +530,11 @@
     live(false, `${why}${as_of}`);
   }
 
-  function take(event) {
-    const { now: at, ...sections } = JSON.parse(event.data);
+  function take(data) {
+    const { now: at, ...sections } = JSON.parse(data);
     skew = Date.parse(at) - Date.now();
     lastEvent = Date.now();
+    wait = AGAIN;
     Object.assign(known, sections);
     for (const [name, show] of Object.entries(SECTIONS)) if (name in sections) show(sections[name]);
     $("main").hidden = false;
@@ -532,20 +544,6 @@
   /** A refusal without what the page itself asked for, which nobody has to know. */
   const words = (error) => error.replace(/^remote-ollama-proxy: \S+ \S+: /, "");
 
-  /** Why there is no stream, as the node says. */
-  async function reason() {
-    try {
-      const answer = await fetch("events", { headers: { Accept: "application/json" } });
-      if (answer.ok) {
-        answer.body?.cancel();
-        return null;
-      }
-      return { status: answer.status, text: words((await answer.json()).error) };
-    } catch {
-      return null;
-    }
-  }
-
   function forget() {
     known = {};
     $("main").hidden = true;
@@ -554,20 +552,60 @@
     say($("you"), "");
   }
 
-  function listen() {
-    const stream = new EventSource("events");
-    stream.onmessage = take;
-    stream.onerror = async () => {
-      lost("Connection lost, trying again…");
-      if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      const why = await reason();
-      if (why) {
-        if (why.status === 403) forget();
-        live(false, why.text);
-      }
-      setTimeout(listen, AGAIN);
-    };
+  /** Takes the events of a stream (HTML standard, "Server-sent events"; the node sends data alone) to its end. */
+  async function read(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      for (const event of events) take(event.slice("data: ".length));
+    }
   }
+
+  let stream = new AbortController();
+  let again;
+
+  /**
+   * Listens for as long as the page is shown; each refusal is a line in the node's log, so the node is asked
+   * ever less often. It takes no EventSource, which says nothing of why there is no stream.
+   */
+  async function listen() {
+    clearTimeout(again);
+    stream.abort();
+    listening = false;
+    if (document.hidden) return lost("Paused while it is not shown.");
+    const { signal } = (stream = new AbortController());
+    let longest = LONGEST_LOST;
+    try {
+      // Not from the cache, where one tab would wait for the end of another's.
+      const answer = await fetch("events", { signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
+      if (answer.ok) {
+        listening = true;
+        await read(answer.body);
+        lost("Connection lost, trying again…");
+      } else {
+        const { error } = await answer.json();
+        if (answer.status === 403) forget();
+        live(false, words(error));
+        longest = LONGEST;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      console.error(error);
+      lost("Connection lost, trying again…");
+    }
+    listening = false;
+    again = setTimeout(listen, wait);
+    wait = Math.min(2 * wait, longest);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    wait = AGAIN;
+    listen();
+  });
 
   setInterval(() => {
     if (lastEvent === 0) return;
@@ -575,7 +613,7 @@
     // What goes on by the clock alone.
     for (const name of ["requests", "refusals", "changes"]) if (known[name]) SECTIONS[name](known[name]);
     if (known.health) showExpiry(known.health.node.key_expiry);
-    if (Date.now() - lastEvent > PATIENCE) lost("No word from the node, waiting…");
+    if (listening && Date.now() - lastEvent > PATIENCE) lost("No word from the node, waiting…");
   }, 1000);
 
   listen();
