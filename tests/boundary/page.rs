@@ -484,6 +484,28 @@ impl Site {
 }
 
 #[tokio::test]
+async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
+    let running = Running::new(policy(), NO_OLLAMA);
+    let site = Site::of(&running);
+    let refuse = async |peer: Peer| {
+        let mut client = running.client_of(peer).await;
+        client.send(get("/x")).await;
+        assert_eq!(client.answer().await.status(), 403);
+    };
+    refuse(bob()).await;
+    for n in 0..60 {
+        let tags = vec!["tag:ci".to_owned()];
+        let node = format!("ci-{}.tailnet.test", n % 12);
+        refuse(Peer { node, stable_id: "n9".to_owned(), user: None, tags, ..peer() }).await;
+    }
+    running.word.say(true, vec![json!({"page": "admin"})]);
+    let mut stream = site.watch().await;
+    let bobs = |known: &Value| known["refusals"]["rows"][5]["node"] == bob().node;
+    stream.until("all refusals", |known| bobs(known) && known["refusals"]["rows"][4]["more"] == 55).await;
+    assert_eq!(stream.nodes("refusals").len(), 6);
+}
+
+#[tokio::test]
 async fn a_hostile_path_stays_text() {
     let running = Running::new(policy(), NO_OLLAMA);
     let site = Site::of(&running);

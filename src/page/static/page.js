@@ -431,16 +431,18 @@
       (one) => one.key,
       () => {
         const made = row(table);
-        made.cells[2].append(element("span", { class: "asked" }), element("span", { class: "sub" }));
+        const sub = () => element("span", { class: "sub" });
+        made.cells[2].append(element("span", { class: "asked" }), sub(), sub());
         return made;
       },
       ({ cells }, one) => {
         time(cells[0], one.time);
         peer(cells[1], one.node, one.principal);
-        const [what, where] = cells[2].children;
+        const [what, where, others] = cells[2].children;
         say(what, `${one.method} ${one.asked}`);
         const told = [one.port && `at ${portName(one.port)}`, one.model && `model ${one.model}`];
         say(where, told.filter(Boolean).join(", "));
+        say(others, one.more > 0 ? `and ${count(one.more, "earlier one")} of the same identity` : "");
         tag(cells[3], one.rule, "bad");
       },
     );
