@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::line::{self, Line, Peer, Request, plain};
 use super::rows::Rows;
-use super::summary::{Tally, day_name, day_of, maybe_time, time};
+use super::summary::{Tally, day_name, day_of, time};
 use super::{Who, each_line, most_first};
 use crate::audit::{Done, Standing};
 use crate::peer;
@@ -38,6 +38,8 @@ pub struct Recent {
     began: SystemTime,
     /// The earliest that the log that was read tells of.
     from: Option<SystemTime>,
+    /// Whether requests are in that log: otherwise it tells of none that there may have been.
+    has_requests: bool,
     identities: Rows<Who, Days, IDENTITIES_MAX>,
     denied: VecDeque<Denied>,
     denied_more: u64,
@@ -136,9 +138,8 @@ pub struct Past {
 /// What there is to tell.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Recently {
-    /// The beginning of what is counted, if that is within these days.
-    #[serde(serialize_with = "maybe_time")]
-    pub since: Option<SystemTime>,
+    /// The day from which on it is counted, one of these: no moment, which would be that of somebody's request.
+    pub since: String,
     /// These days, in UTC, as `2026-11-24`, the oldest first.
     pub days: Vec<String>,
     /// The most active first.
@@ -156,6 +157,7 @@ impl Recent {
         Recent {
             began: now,
             from: None,
+            has_requests: false,
             identities: Rows::default(),
             denied: VecDeque::new(),
             denied_more: 0,
@@ -192,26 +194,41 @@ impl Recent {
         each_line(from, |_, line| match line {
             Some(Line::Request(request)) if counts(&request.at) => {
                 self.reach_back(request.at);
+                self.has_requests = true;
                 let identity = request.peer.identity().to_owned();
                 self.request(request, &identity);
             }
             Some(Line::Access { at, peer, access, port }) if at < until => {
                 self.change(at, peer, access, port);
             }
-            Some(Line::Other { at } | Line::Refused { at, .. }) if counts(&at) => self.reach_back(at),
+            Some(Line::Request(Request { at, .. }) | Line::Refused { at, .. }) if at < until => {
+                self.reach_back(at);
+                self.has_requests = true;
+            }
+            Some(Line::Other { at }) if at < until => self.reach_back(at),
             _ => {}
         })
     }
 
     /// The log has something of that moment.
-    fn reach_back(&mut self, at: SystemTime) {
+    pub fn reach_back(&mut self, at: SystemTime) {
         self.from = Some(self.from.map_or(at, |from| from.min(at)));
     }
 
     /// Puts what happened `before` ahead of what it has.
     pub fn follow(&mut self, before: Recent) {
-        let Recent { began: _, from, identities, denied, denied_more, changes, changes_more, changed } =
-            before;
+        let Recent {
+            began: _,
+            from,
+            has_requests,
+            identities,
+            denied,
+            denied_more,
+            changes,
+            changes_more,
+            changed,
+        } = before;
+        self.has_requests |= has_requests;
         if let Some(from) = from {
             self.reach_back(from);
         }
@@ -317,9 +334,9 @@ impl Recent {
             let others = Who { identity: "others".to_owned(), principal: String::new() };
             identities.extend(past(others, &self.identities.others, first));
         }
-        let since = self.from.map_or(self.began, |from| from.min(self.began));
+        let from = self.from.filter(|_| self.has_requests).map_or(self.began, |from| from.min(self.began));
         Recently {
-            since: Some(since).filter(|since| day_of(*since) > first),
+            since: day_name(day_of(from).max(first)),
             days: (first..first + Self::DAYS).map(day_name).collect(),
             identities,
             identities_more,
@@ -438,7 +455,7 @@ mod tests {
         let recent = read(&text.concat(), now());
         let all = recent.days(now(), None, 50);
         assert_eq!((all.days.len(), &*all.days[0], &*all.days[13]), (14, "2026-11-11", "2026-11-24"));
-        assert_eq!(all.since, None);
+        assert_eq!(all.since, all.days[0]);
         let [anna, ci] = &all.identities[..] else { panic!("{all:?}") };
         assert_eq!(
             (&*anna.identity, anna.tally.requests, anna.tally.ollama_ms()),
@@ -558,7 +575,24 @@ mod tests {
         assert_eq!(rules, ["grant", "host"]);
         let past = recent.days(now(), None, 50);
         assert_eq!((past.identities[0].days[12], past.identities[0].days[13]), (1, 1));
-        assert_eq!(past.since, Some(now() - DAY));
-        assert_eq!(Recent::new(now()).days(now(), None, 50).since, Some(now()));
+        assert_eq!(past.since, "2026-11-23");
+        assert_eq!(Recent::new(now()).days(now(), None, 50).since, "2026-11-24");
+    }
+
+    #[test]
+    fn it_is_counted_from_the_day_on_that_the_log_begins() {
+        let other = |days: u32| {
+            let at = humantime::format_rfc3339_micros(now() - days * DAY);
+            format!("{{\"timestamp\":\"{at}\",\"target\":\"x\",\"message\":\"y\"}}\n")
+        };
+        let request = |days: u32| line(now() - days * DAY, "a", "anna@example.com", None);
+        for (text, since) in [
+            (other(5) + &request(2), "2026-11-19"),
+            (other(20) + &request(2), "2026-11-11"),
+            (request(20) + &other(2), "2026-11-11"),
+            (other(5), "2026-11-24"), // it has no requests
+        ] {
+            assert_eq!(read(&text, now()).days(now(), None, 50).since, since, "{text}");
+        }
     }
 }

@@ -76,7 +76,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     drop(bob);
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
 
-    let mut build = scene.chat("build-7").await;
+    let build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     tab_to(&browser, ".skip").await;
     browser.press(ENTER).await;
@@ -95,6 +95,17 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     let held = "return document.activeElement.matches('#requests button');";
     assert_eq!(browser.script(held).await, json!(true));
 
+    // The question goes with its request.
+    browser.press(ENTER).await;
+    browser.until("the question", "document.getElementById('ask').open").await;
+    drop(build);
+    browser.until("no question", "!document.getElementById('ask').open").await;
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("requests-title"));
+    assert_eq!(browser.text("#said").await, "The request has ended.");
+
+    let mut build = scene.chat("build-7").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    tab_to(&browser, "#requests button").await;
     browser.press(ENTER).await;
     browser.until("the question", "document.getElementById('ask').open").await;
     tab_to(&browser, "#ask-yes").await;
@@ -120,13 +131,14 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     for other in ["alice", "studio", "build-7", "kiosk", "tag:ai-ci", "qwen3"] {
         assert!(!text.contains(other), "{other}: {text}");
     }
+    assert!(!text.contains("Nothing to report"), "{text}");
     assert!(text.contains("3 of 3 running") && text.contains("DELETE /api/delete"), "{text}");
     let seen = "return [...document.querySelectorAll('button')].filter((b) => b.checkVisibility()).length;";
     assert_eq!(browser.script(seen).await, json!(0), "something to cancel with");
     clean(&browser, &url).await;
 
     // Alice is to see no more than her own: her page says so by itself.
-    let (alice, _) = scene.open("studio").await;
+    let (alice, alices) = scene.open("studio").await;
     alice.until("all requests", &format!("{} === 3", rows("requests"))).await;
     scene.world.tailnet.api("PUT", "/policy", policy("view")).await;
     alice
@@ -140,7 +152,8 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     assert!(who.contains("page on port 80"), "{who}");
     assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
 
-    // Nor is there anything once the grant is gone.
+    // Nor is there anything once the grant is gone, not even a question.
+    alice.script("document.querySelector('#requests button').click();").await;
     let mut none = policy("view");
     none["grants"][1]["app"] = json!({});
     scene.world.tailnet.api("PUT", "/policy", none).await;
@@ -149,6 +162,16 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
         .await;
     alice.until("nothing", "document.getElementById('main').hidden").await;
     assert_eq!(alice.script(&format!("return {};", rows("days"))).await, json!(0));
+    let left = "return [document.getElementById('ask').open, document.activeElement.id];";
+    assert_eq!(alice.script(left).await, json!([false, "title"]));
+
+    // Whoever comes later is told in words, with nothing on the console but the status.
+    alice.log("browser").await;
+    alice.go(&alices).await;
+    assert!(alice.text("body").await.contains("(rule: grant)"));
+    let said = alice.log("browser").await;
+    let status = |entry: &Value| entry["message"].as_str().unwrap().contains("status of 403");
+    assert!(said.iter().all(status), "{said:#?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@
   /** How many seconds a rate is taken over. */
   const RATE_OVER = 5;
 
+  /** While the node reads its files of before. */
+  const READING = "Still reading what was before…";
+
   /** What is known, by section. */
   let known = {};
   /** The node's clock minus ours, in ms. */
@@ -158,6 +161,9 @@
     cell.classList.toggle("zero", zero);
   }
 
+  /** What stands in place of a table of the past that has no rows. */
+  const none = (id, text) => say($(`${id}-empty`), known.reading ? READING : text);
+
   function more(id, text) {
     say($(id), text);
     $(id).hidden = text === "";
@@ -177,7 +183,6 @@
     say($("days-title"), own ? "Your last 14 days" : "The last 14 days");
     say($("refusals-title"), own ? "Refused to you" : "Refused");
     say($("changes-title"), own ? "Your access gained and lost" : "Access gained and lost");
-    say($("changes-empty"), own ? "Your access has not changed." : "Nobody’s access has changed.");
   }
 
   function card(name, kind, value, rest) {
@@ -211,7 +216,8 @@
     const trouble = [node.error, ...warnings].filter(Boolean).join("; ");
     const state = node.state === "Running" ? "Connected" : node.state;
     const kind = !node.running ? "bad" : warnings.length > 0 || health.stopping ? "warn" : "good";
-    const calm = health.stopping ? "Requests that run may end" : node.running ? "Nothing to report" : "";
+    // A viewer is not sent the warnings.
+    const calm = health.stopping ? "Requests that run may end" : node.running && admin() ? "Nothing to report" : "";
     card("Tailnet", kind, health.stopping ? "Stopping" : state, trouble || calm);
     showExpiry(node.key_expiry);
     const waiting = health.waiting > 0 ? `${numbers.format(health.waiting)} waiting for a turn` : "Nobody waits";
@@ -277,6 +283,10 @@
         say(cells[6], rate(request));
       },
     );
+    if ($("ask").open && !items.some((request) => request.id === asked)) {
+      withdraw(heading(table));
+      say($("said"), "The request has ended.");
+    }
     more("requests-more", left > 0 ? `${count(left, "younger request")} left out.` : "");
   }
 
@@ -399,9 +409,9 @@
         showTokens(cells[8], one.tokens_out, one);
       },
     );
-    const since = past.since ? ` Counted since ${absolute(past.since)}.` : "";
-    say($("days-about"), `${admin() ? "By who asked; a" : "A"} bar for the requests of each day, in UTC.${since}`);
-    say($("days-empty"), admin() ? "Nobody has asked for anything yet." : "You have not asked for anything yet.");
+    const since = known.reading ? READING : past.since === past.days[0] ? "" : `Counted since ${past.since}.`;
+    say($("days-about"), `${admin() ? "By who asked; a" : "A"} bar for the requests of each day, in UTC. ${since}`);
+    none("days", admin() ? "Nobody has asked for anything yet." : "You have not asked for anything yet.");
     const left = past.identities_more;
     more("days-more", left > 0 ? `${left === 1 ? "One more" : `${numbers.format(left)} more`}, less active, left out.` : "");
   }
@@ -424,6 +434,7 @@
   }
 
   function showRefusals({ rows: items, more: left }) {
+    none("refusals", "Nothing was refused.");
     const table = $("refusals");
     rows(
       table,
@@ -452,6 +463,7 @@
   const ACCESS = { gained: ["+ gained", "good"], lost: ["− lost", "bad"], changed: ["± changed", "warn"] };
 
   function showChanges({ rows: items, more: left }) {
+    none("changes", admin() ? "Nobody’s access has changed." : "Your access has not changed.");
     const table = $("changes");
     rows(
       table,
@@ -509,6 +521,13 @@
     say($("said"), told);
   }
 
+  /** Nobody is asked any longer; whoever was goes on from the heading. */
+  function withdraw(title) {
+    if (!$("ask").open) return;
+    $("ask").close();
+    title.focus();
+  }
+
   $("ask-no").addEventListener("click", () => $("ask").close());
   $("ask-yes").addEventListener("click", () => {
     const id = asked;
@@ -548,6 +567,7 @@
 
   function forget() {
     known = {};
+    withdraw($("title"));
     $("main").hidden = true;
     for (const table of document.querySelectorAll("table")) table.tBodies[0].replaceChildren();
     $("health").replaceChildren();
@@ -613,7 +633,7 @@
     if (lastEvent === 0) return;
     sample();
     // What goes on by the clock alone.
-    for (const name of ["requests", "refusals", "changes"]) if (known[name]) SECTIONS[name](known[name]);
+    for (const name of ["requests", "days", "refusals", "changes"]) if (known[name]) SECTIONS[name](known[name]);
     if (known.health) showExpiry(known.health.node.key_expiry);
     if (listening && Date.now() - lastEvent > PATIENCE) lost("No word from the node, waiting…");
   }, 1000);
