@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::line::{self, Line, Peer, Request, plain};
 use super::rows::Rows;
-use super::summary::{Tally, day_name, day_of, maybe_time, time};
+use super::summary::{Tally, day_name, day_of, time};
 use super::{Who, each_line, most_first};
 use crate::audit::{Done, Standing};
 use crate::peer;
@@ -23,6 +23,9 @@ const DENIED_MAX: usize = 500;
 /// and of one identity so many, so that nobody pushes out what is to be told of others.
 const DENIED_OF_ONE: usize = 50;
 
+/// Where everybody's are told, so many of one identity.
+const TOLD_OF_ONE: usize = 5;
+
 /// So many changes of access are kept, the latest.
 const CHANGES_MAX: usize = 200;
 
@@ -35,6 +38,8 @@ pub struct Recent {
     began: SystemTime,
     /// The earliest that the log that was read tells of.
     from: Option<SystemTime>,
+    /// Whether requests are in that log: otherwise it tells of none that there may have been.
+    has_requests: bool,
     identities: Rows<Who, Days, IDENTITIES_MAX>,
     denied: VecDeque<Denied>,
     denied_more: u64,
@@ -66,6 +71,23 @@ pub struct Denied {
     pub asked: String,
     /// The model that it was refused for, if it was for one.
     pub model: Option<String>,
+    /// How many earlier ones of the same identity are left out.
+    pub more: u64,
+    /// As [`peer::Peer::identity`] has it; a tagged device's name, where only the log tells of it.
+    #[serde(skip)]
+    identity: String,
+}
+
+impl Denied {
+    fn is_of_same(&self, other: &Denied) -> bool {
+        (&self.identity, &self.principal) == (&other.identity, &other.principal)
+    }
+
+    fn is_of(&self, peer: &peer::Peer) -> bool {
+        let logged = Peer::of(peer);
+        self.principal == logged.principal
+            && (self.identity == peer.identity() || self.identity == logged.identity())
+    }
 }
 
 /// Access gained, changed or lost.
@@ -116,9 +138,8 @@ pub struct Past {
 /// What there is to tell.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Recently {
-    /// The beginning of what is counted, if that is within these days.
-    #[serde(serialize_with = "maybe_time")]
-    pub since: Option<SystemTime>,
+    /// The day from which on it is counted, one of these: no moment, which would be that of somebody's request.
+    pub since: String,
     /// These days, in UTC, as `2026-11-24`, the oldest first.
     pub days: Vec<String>,
     /// The most active first.
@@ -136,6 +157,7 @@ impl Recent {
         Recent {
             began: now,
             from: None,
+            has_requests: false,
             identities: Rows::default(),
             denied: VecDeque::new(),
             denied_more: 0,
@@ -152,7 +174,7 @@ impl Recent {
 
     /// A request has ended at `at`.
     pub fn ended(&mut self, at: SystemTime, done: &Done<'_>) {
-        self.request(Request::of(at, done));
+        self.request(Request::of(at, done), done.peer.identity());
     }
 
     /// The journal has a new line; see [`crate::audit::Watcher::access`].
@@ -172,25 +194,41 @@ impl Recent {
         each_line(from, |_, line| match line {
             Some(Line::Request(request)) if counts(&request.at) => {
                 self.reach_back(request.at);
-                self.request(request);
+                self.has_requests = true;
+                let identity = request.peer.identity().to_owned();
+                self.request(request, &identity);
             }
             Some(Line::Access { at, peer, access, port }) if at < until => {
                 self.change(at, peer, access, port);
             }
-            Some(Line::Other { at } | Line::Refused { at, .. }) if counts(&at) => self.reach_back(at),
+            Some(Line::Request(Request { at, .. }) | Line::Refused { at, .. }) if at < until => {
+                self.reach_back(at);
+                self.has_requests = true;
+            }
+            Some(Line::Other { at }) if at < until => self.reach_back(at),
             _ => {}
         })
     }
 
     /// The log has something of that moment.
-    fn reach_back(&mut self, at: SystemTime) {
+    pub fn reach_back(&mut self, at: SystemTime) {
         self.from = Some(self.from.map_or(at, |from| from.min(at)));
     }
 
     /// Puts what happened `before` ahead of what it has.
     pub fn follow(&mut self, before: Recent) {
-        let Recent { began: _, from, identities, denied, denied_more, changes, changes_more, changed } =
-            before;
+        let Recent {
+            began: _,
+            from,
+            has_requests,
+            identities,
+            denied,
+            denied_more,
+            changes,
+            changes_more,
+            changed,
+        } = before;
+        self.has_requests |= has_requests;
         if let Some(from) = from {
             self.reach_back(from);
         }
@@ -208,7 +246,7 @@ impl Recent {
         self.changed += changed + 1;
     }
 
-    fn request(&mut self, request: Request) {
+    fn request(&mut self, request: Request, identity: &str) {
         self.changed += 1;
         let (first, tally, is_refused) = (first_day(request.at), request.tally(), request.is_refused());
         let Request { at, peer, port, method, route, path, rule, model, .. } = request;
@@ -224,24 +262,39 @@ impl Recent {
         {
             let asked = route.or(path).unwrap_or_default();
             let Peer { node, principal } = peer;
-            self.deny(Denied { time: at, rule, node, principal, port, method, asked, model });
+            let identity = identity.to_owned();
+            self.deny(Denied {
+                time: at,
+                rule,
+                node,
+                principal,
+                port,
+                method,
+                asked,
+                model,
+                more: 0,
+                identity,
+            });
         }
     }
 
-    fn deny(&mut self, denied: Denied) {
-        let own = |other: &Denied| {
-            counted_as(&other.node, &other.principal) == counted_as(&denied.node, &denied.principal)
-        };
+    /// Of each identity the earliest that is kept tells how many were before it.
+    fn deny(&mut self, mut denied: Denied) {
+        let own = |other: &Denied| other.is_of_same(&denied);
         let too_many = self.denied.iter().filter(|other| own(other)).count() >= DENIED_OF_ONE;
         let gone = match too_many {
             true => self.denied.iter().position(own),
             false => (self.denied.len() >= DENIED_MAX).then_some(0),
         };
-        if let Some(at) = gone {
-            self.denied.remove(at);
-            self.denied_more += 1;
+        let gone = gone.and_then(|at| self.denied.remove(at));
+        if let Some(first) = self.denied.iter_mut().find(|other| other.is_of_same(&denied)) {
+            first.more += std::mem::take(&mut denied.more);
         }
         self.denied.push_back(denied);
+        if let Some(gone) = gone {
+            let next = self.denied.iter_mut().find(|other| other.is_of_same(&gone));
+            *next.map_or(&mut self.denied_more, |next| &mut next.more) += gone.more + 1;
+        }
     }
 
     fn change(&mut self, at: SystemTime, peer: Peer, access: String, port: u64) {
@@ -281,27 +334,33 @@ impl Recent {
             let others = Who { identity: "others".to_owned(), principal: String::new() };
             identities.extend(past(others, &self.identities.others, first));
         }
-        let since = self.from.map_or(self.began, |from| from.min(self.began));
+        let from = self.from.filter(|_| self.has_requests).map_or(self.began, |from| from.min(self.began));
         Recently {
-            since: Some(since).filter(|since| day_of(*since) > first),
+            since: day_name(day_of(from).max(first)),
             days: (first..first + Self::DAYS).map(day_name).collect(),
             identities,
             identities_more,
         }
     }
 
-    /// The latest refusals, the latest first, and how many more there were; of one peer's identity alone,
-    /// if `whose` names it, and then it is not told how many more.
-    pub fn denied(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Denied>, u64) {
-        let whose = whose.map(Peer::of);
-        let own = |denied: &&Denied| is_own(&denied.node, &denied.principal, whose.as_ref());
-        let all: Vec<_> = self.denied.iter().rev().filter(own).collect();
-        let gone = if whose.is_none() { self.denied_more } else { 0 };
-        let more = all.len().saturating_sub(most) as u64 + gone;
-        (all.into_iter().take(most).collect(), more)
+    /// At most `most` of the latest refusals, the latest first, and how many more there were of identities that
+    /// are not among these; of one peer's identity alone, if `whose` names it. Otherwise a few of each identity.
+    pub fn denied(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<Denied>, u64) {
+        let (of_one, mut more) = if whose.is_none() { (TOLD_OF_ONE, self.denied_more) } else { (most, 0) };
+        let mut told = Vec::<Denied>::new();
+        for denied in self.denied.iter().rev().filter(|denied| whose.is_none_or(|peer| denied.is_of(peer))) {
+            if told.len() < most && told.iter().filter(|one| one.is_of_same(denied)).count() < of_one {
+                told.push(denied.clone());
+            } else {
+                let last = told.iter_mut().rfind(|one| one.is_of_same(denied));
+                *last.map_or(&mut more, |last| &mut last.more) += denied.more + 1;
+            }
+        }
+        (told, more)
     }
 
-    /// The same of changes of access.
+    /// The latest changes of access, the latest first, and how many more there were; of one peer's identity
+    /// alone, if `whose` names it, and then it is not told how many more.
     pub fn changes(&self, whose: Option<&peer::Peer>, most: usize) -> (Vec<&Change>, u64) {
         let whose = whose.map(Peer::of);
         let own = |change: &&Change| is_own(&change.node, &change.principal, whose.as_ref());
@@ -396,7 +455,7 @@ mod tests {
         let recent = read(&text.concat(), now());
         let all = recent.days(now(), None, 50);
         assert_eq!((all.days.len(), &*all.days[0], &*all.days[13]), (14, "2026-11-11", "2026-11-24"));
-        assert_eq!(all.since, None);
+        assert_eq!(all.since, all.days[0]);
         let [anna, ci] = &all.identities[..] else { panic!("{all:?}") };
         assert_eq!(
             (&*anna.identity, anna.tally.requests, anna.tally.ollama_ms()),
@@ -477,10 +536,32 @@ mod tests {
             text += &line(now() - DAY + Duration::from_secs(n.into()), "ci", "tag:ci", Some("management"));
         }
         let recent = read(&text, now());
-        let (denied, more) = recent.denied(None, 1000);
-        assert_eq!((denied.len(), more), (DENIED_OF_ONE + 1, 950));
-        assert_eq!(denied.last().unwrap().node, "a");
+        let (denied, more) = recent.denied(None, 50);
+        assert_eq!((denied.len(), more), (TOLD_OF_ONE + 1, 0));
+        assert_eq!((&*denied[TOLD_OF_ONE - 1].node, denied[TOLD_OF_ONE - 1].more), ("ci", 995));
+        assert_eq!((&*denied[TOLD_OF_ONE].node, denied[TOLD_OF_ONE].more), ("a", 0));
+        let (denied, more) = recent.denied(Some(&peer("ci", None)), 50);
+        assert_eq!((denied.len(), denied[49].more, more), (DENIED_OF_ONE, 950, 0));
         assert_eq!(recent.denied(Some(&peer("a", Some("anna@example.com"))), 50).1, 0);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_once() {
+        let mut recent = Recent::new(now());
+        let many = |at: SystemTime, count: u64, node: &dyn Fn(u64) -> String| -> String {
+            let told = |n| line(at + Duration::from_secs(n), &node(n), "tag:ci", Some("grant"));
+            (0..count).map(told).collect()
+        };
+        recent.read(many(now(), 70, &|_| "ci".to_owned()).as_bytes(), now() + DAY).unwrap();
+        recent.follow(read(&many(now() - DAY, 60, &|_| "ci".to_owned()), now()));
+        let (denied, more) = recent.denied(None, 50);
+        let counted: Vec<_> = denied.iter().map(|denied| denied.more).collect();
+        assert_eq!((counted, more), (vec![0, 0, 0, 0, 125], 0));
+        // Nothing is kept of whoever was long ago.
+        let later = many(now() + DAY, 600, &|n| format!("n{n}"));
+        recent.read(later.as_bytes(), now() + 2 * DAY).unwrap();
+        let (denied, more) = recent.denied(None, 50);
+        assert_eq!((denied.len(), more), (50, 130 + 550));
     }
 
     #[test]
@@ -489,11 +570,29 @@ mod tests {
         let later = line(now() + Duration::from_secs(1), "a", "anna@example.com", Some("grant"));
         recent.read(later.as_bytes(), now() + DAY).unwrap();
         recent.follow(read(&line(now() - DAY, "a", "anna@example.com", Some("host")), now()));
-        let rules: Vec<_> = recent.denied(None, 50).0.iter().map(|denied| &*denied.rule).collect();
+        let (denied, _) = recent.denied(None, 50);
+        let rules: Vec<_> = denied.iter().map(|denied| &*denied.rule).collect();
         assert_eq!(rules, ["grant", "host"]);
         let past = recent.days(now(), None, 50);
         assert_eq!((past.identities[0].days[12], past.identities[0].days[13]), (1, 1));
-        assert_eq!(past.since, Some(now() - DAY));
-        assert_eq!(Recent::new(now()).days(now(), None, 50).since, Some(now()));
+        assert_eq!(past.since, "2026-11-23");
+        assert_eq!(Recent::new(now()).days(now(), None, 50).since, "2026-11-24");
+    }
+
+    #[test]
+    fn it_is_counted_from_the_day_on_that_the_log_begins() {
+        let other = |days: u32| {
+            let at = humantime::format_rfc3339_micros(now() - days * DAY);
+            format!("{{\"timestamp\":\"{at}\",\"target\":\"x\",\"message\":\"y\"}}\n")
+        };
+        let request = |days: u32| line(now() - days * DAY, "a", "anna@example.com", None);
+        for (text, since) in [
+            (other(5) + &request(2), "2026-11-19"),
+            (other(20) + &request(2), "2026-11-11"),
+            (request(20) + &other(2), "2026-11-11"),
+            (other(5), "2026-11-24"), // it has no requests
+        ] {
+            assert_eq!(read(&text, now()).days(now(), None, 50).since, since, "{text}");
+        }
     }
 }

@@ -18,9 +18,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// After how long without a change it is said that there is none. The page takes it for lost a while later.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// After how long, in milliseconds, a browser tries again whose stream has ended.
-const RETRY: &str = "retry: 1000\n";
-
 /// Makes events for `visitor`, who sees as much as `page` says, until that is no longer so. What is granted
 /// is looked up for each.
 pub(super) async fn events(
@@ -45,8 +42,7 @@ pub(super) async fn events(
             tokio::time::sleep(LOOK).await;
         };
         let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-        let retry = if last.is_none() { RETRY } else { "" };
-        place.send(Bytes::from(format!("{retry}data: {{\"now\":\"{now}\"{event}}}\n\n")));
+        place.send(Bytes::from(format!("data: {{\"now\":\"{now}\"{event}}}\n\n")));
         last = Some(Instant::now());
         tokio::time::sleep(LOOK).await;
     }

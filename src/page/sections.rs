@@ -21,7 +21,7 @@ const IDENTITIES: usize = 50;
 const REFUSALS: usize = 50;
 const CHANGES: usize = 50;
 
-/// Characters of a grant as the policy file has it.
+/// Characters of a grant as the policy file has it, and of what is wrong with one.
 const GRANT_MAX: usize = 300;
 
 /// How often Ollama is asked how it is, while somebody looks.
@@ -55,8 +55,8 @@ struct Pulse {
 pub(super) struct Known {
     sections: HashMap<&'static str, String>,
     who: Option<Arc<Who>>,
-    /// How often the chronicle had changed, and on which day.
-    days: Option<(u64, u64)>,
+    /// How often the chronicle had changed, on which day, and whether it was still read back.
+    days: Option<(u64, u64, bool)>,
 }
 
 impl Known {
@@ -186,13 +186,16 @@ impl Sections {
     fn past(&self, event: &mut String, peer: &Peer, all: bool, known: &mut Known) {
         let now = SystemTime::now();
         let day = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / (24 * 60 * 60);
+        let reading = self.chronicle.is_reading();
         let recent = self.chronicle.recent();
-        if known.days == Some((recent.changed(), day)) {
+        let state = Some((recent.changed(), day, reading));
+        if known.days == state {
             return;
         }
-        known.days = Some((recent.changed(), day));
+        known.days = state;
         let whose = (!all).then_some(peer);
         known.note(event, "days", recent.days(now, whose, IDENTITIES));
+        known.note(event, "reading", reading);
         let (rows, more) = recent.denied(whose, REFUSALS);
         known.note(event, "refusals", json!({ "rows": rows, "more": more }));
         let (rows, more) = recent.changes(whose, CHANGES);
@@ -215,7 +218,7 @@ struct Row<'a> {
     page: Option<Page>,
     /// As the policy file has them.
     grants: Vec<String>,
-    faults: &'a [String],
+    faults: Vec<String>,
 }
 
 fn peers(who: &Who, peer: &Peer, all: bool) -> impl Serialize + use<> {
@@ -254,7 +257,7 @@ impl<'a> Row<'a> {
             metrics: peer.metrics,
             page: peer.page,
             grants,
-            faults: &peer.faults,
+            faults: peer.faults.iter().cloned().map(short).collect(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::peer::Peer;
 use crate::policy::Refusal;
 
-/// As many connections as browsers make to one host.
-const MOST: usize = 6;
+/// Less than the six connections that browsers make to one host: one is left to cancel with.
+const MOST: usize = 4;
 
 #[derive(Default)]
 pub(super) struct Watching(Arc<Seats>);

@@ -221,10 +221,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
 fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> {
     let chronicle = Arc::new(Chronicle::new(now));
     proxy.metrics().watched_by(chronicle.watcher());
-    let (reader, config) = (Arc::clone(&chronicle), config.clone());
-    // A thread of its own, which does not keep the process from ending.
-    let reading = std::thread::Builder::new().name("read-back".to_owned());
-    if let Err(error) = reading.spawn(move || reader.read_back(&config)) {
+    if let Err(error) = chronicle.read_back(config.clone()) {
         tracing::warn!(%error, "the page lacks what was before this start");
     }
     chronicle

@@ -136,7 +136,7 @@ impl Stream {
     async fn next(&mut self) -> Option<String> {
         let chunk = self.client.chunk().await.filter(|chunk| !chunk.is_empty())?;
         let text = String::from_utf8(chunk).unwrap();
-        let data = text.strip_prefix("retry: 1000\n").unwrap_or(&text).strip_prefix("data: ").unwrap();
+        let data = text.strip_prefix("data: ").unwrap();
         let event: Value = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
         for (name, section) in event.as_object().unwrap() {
             self.known[name] = section.clone();
@@ -462,7 +462,7 @@ async fn one_identity_has_the_page_open_so_often() {
     let site = Site::of(&running);
     running.word.say(true, vec![json!({"page": "view"})]);
     let mut open = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..4 {
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
         open.push(stream);
@@ -481,6 +481,28 @@ impl Site {
         client.send(get("/events")).await;
         client.head().await.and_then(|head| head.split(' ').nth(1)?.parse().ok()).unwrap()
     }
+}
+
+#[tokio::test]
+async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
+    let running = Running::new(policy(), NO_OLLAMA);
+    let site = Site::of(&running);
+    let refuse = async |peer: Peer| {
+        let mut client = running.client_of(peer).await;
+        client.send(get("/x")).await;
+        assert_eq!(client.answer().await.status(), 403);
+    };
+    refuse(bob()).await;
+    for n in 0..60 {
+        let tags = vec!["tag:ci".to_owned()];
+        let node = format!("ci-{}.tailnet.test", n % 12);
+        refuse(Peer { node, stable_id: "n9".to_owned(), user: None, tags, ..peer() }).await;
+    }
+    running.word.say(true, vec![json!({"page": "admin"})]);
+    let mut stream = site.watch().await;
+    let bobs = |known: &Value| known["refusals"]["rows"][5]["node"] == bob().node;
+    stream.until("all refusals", |known| bobs(known) && known["refusals"]["rows"][4]["more"] == 55).await;
+    assert_eq!(stream.nodes("refusals").len(), 6);
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ async fn it_is_dark_or_light_and_fits_a_phone() {
     assert_eq!(browser.script(ground).await, "rgb(244, 246, 248)");
     let wide = browser.script("return document.documentElement.scrollWidth;").await;
     assert_eq!(wide, json!(360), "it scrolls sideways");
+    browser.script("document.querySelectorAll('details').forEach((one) => one.open = true);").await;
+    let wide = browser.script("return document.documentElement.scrollWidth;").await;
+    assert_eq!(wide, json!(360), "it scrolls sideways once something is opened");
     if let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) {
         for (name, picture) in [("light", light), ("dark", dark), ("phone", phone)] {
             std::fs::write(folder.join(format!("page-{name}.png")), picture).unwrap();

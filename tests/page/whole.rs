@@ -1,13 +1,18 @@
 //! The page as a whole: what it shows, that it lives, and that nothing else does.
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::browser::Browser;
+use crate::http::*;
 use crate::scene::{Scene, policy};
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
+
+/// That the page has a stream.
+const LIVE: &str = "document.getElementById('stream').textContent === 'Live'";
 
 /// How many rows a table has.
 fn rows(table: &str) -> String {
@@ -71,7 +76,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     drop(bob);
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
 
-    let mut build = scene.chat("build-7").await;
+    let build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     tab_to(&browser, ".skip").await;
     browser.press(ENTER).await;
@@ -90,6 +95,17 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     let held = "return document.activeElement.matches('#requests button');";
     assert_eq!(browser.script(held).await, json!(true));
 
+    // The question goes with its request.
+    browser.press(ENTER).await;
+    browser.until("the question", "document.getElementById('ask').open").await;
+    drop(build);
+    browser.until("no question", "!document.getElementById('ask').open").await;
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("requests-title"));
+    assert_eq!(browser.text("#said").await, "The request has ended.");
+
+    let mut build = scene.chat("build-7").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    tab_to(&browser, "#requests button").await;
     browser.press(ENTER).await;
     browser.until("the question", "document.getElementById('ask').open").await;
     tab_to(&browser, "#ask-yes").await;
@@ -115,13 +131,14 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     for other in ["alice", "studio", "build-7", "kiosk", "tag:ai-ci", "qwen3"] {
         assert!(!text.contains(other), "{other}: {text}");
     }
+    assert!(!text.contains("Nothing to report"), "{text}");
     assert!(text.contains("3 of 3 running") && text.contains("DELETE /api/delete"), "{text}");
     let seen = "return [...document.querySelectorAll('button')].filter((b) => b.checkVisibility()).length;";
     assert_eq!(browser.script(seen).await, json!(0), "something to cancel with");
     clean(&browser, &url).await;
 
     // Alice is to see no more than her own: her page says so by itself.
-    let (alice, _) = scene.open("studio").await;
+    let (alice, alices) = scene.open("studio").await;
     alice.until("all requests", &format!("{} === 3", rows("requests"))).await;
     scene.world.tailnet.api("PUT", "/policy", policy("view")).await;
     alice
@@ -135,7 +152,8 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     assert!(who.contains("page on port 80"), "{who}");
     assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
 
-    // Nor is there anything once the grant is gone.
+    // Nor is there anything once the grant is gone, not even a question.
+    alice.script("document.querySelector('#requests button').click();").await;
     let mut none = policy("view");
     none["grants"][1]["app"] = json!({});
     scene.world.tailnet.api("PUT", "/policy", none).await;
@@ -144,13 +162,34 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
         .await;
     alice.until("nothing", "document.getElementById('main').hidden").await;
     assert_eq!(alice.script(&format!("return {};", rows("days"))).await, json!(0));
+    let left = "return [document.getElementById('ask').open, document.activeElement.id];";
+    assert_eq!(alice.script(left).await, json!([false, "title"]));
+
+    // Whoever comes later is told in words, with nothing on the console but the status.
+    alice.log("browser").await;
+    alice.go(&alices).await;
+    assert!(alice.text("body").await.contains("(rule: grant)"));
+    let said = alice.log("browser").await;
+    let status = |entry: &Value| entry["message"].as_str().unwrap().contains("status of 403");
+    assert!(said.iter().all(status), "{said:#?}");
 }
 
 #[tokio::test]
 async fn a_page_that_is_cut_off_says_so() {
     let scene = Scene::new().await;
+    let _running = scene.chat("build-7").await;
     let (browser, _) = scene.open("studio").await;
+    browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     scene.world.proxy.process.signal(rustix::process::Signal::STOP);
+    // Nor is there a word of what is cancelled, in its time, which is short here.
+    browser.script("const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);").await;
+    browser
+        .script(
+            "document.querySelector('#requests button').click(); document.getElementById('ask-yes').click();",
+        )
+        .await;
+    let unknown = "document.getElementById('said').textContent.endsWith('whether the request is cancelled is not known.')";
+    browser.until("that nobody knows", unknown).await;
     // Nothing comes, neither an event nor an end; and a minute goes by, as the page has it.
     browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
     let silent = "document.getElementById('stream').textContent.startsWith('No word from the node')";
@@ -160,6 +199,46 @@ async fn a_page_that_is_cut_off_says_so() {
     scene.world.proxy.process.signal(rustix::process::Signal::CONT);
     browser.until("the stream", "document.getElementById('stream').textContent === 'Live'").await;
     assert_eq!(browser.script(stale).await, json!(""));
+}
+
+#[tokio::test]
+async fn a_tab_that_is_not_shown_does_not_listen_and_a_refused_one_asks_ever_less_often() {
+    let scene = Scene::new().await;
+    let (browser, url) = scene.open("studio").await;
+    // Each wait is told, and over at once.
+    let source = "window.waits = []; const later = setTimeout; \
+                  window.setTimeout = (then, ms) => { waits.push(ms); return later(then, 0); };";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await;
+    browser.go(&url).await;
+    browser.until("the stream", LIVE).await;
+    let shown = async |is: bool| {
+        let hidden =
+            format!("Object.defineProperty(document, 'hidden', {{ configurable: true, value: {} }});", !is);
+        browser.script(&format!("{hidden} document.dispatchEvent(new Event('visibilitychange'));")).await;
+    };
+    let says = |what: &str| format!("document.getElementById('stream').textContent.includes('{what}')");
+    shown(false).await;
+    browser.until("a pause", &says("Paused while it is not shown.")).await;
+
+    // All places are free, once it has gone.
+    let at = scene.forward("studio", 80).await;
+    let mut open = Vec::new();
+    while open.len() < 4 {
+        let mut client = Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
+        client.send(get("/events")).await;
+        let head = soon("an answer", client.head()).await.unwrap();
+        if head.starts_with("HTTP/1.1 200") {
+            open.push(client);
+        }
+    }
+    assert_eq!(browser.script("return waits;").await, json!([]));
+    shown(true).await;
+    browser.until("the refusal", &says("(rule: page-open)")).await;
+    browser.until("waits", "waits.length >= 9").await;
+    let waits = "return waits.slice(0, 9).map((ms) => ms / 1000);";
+    assert_eq!(browser.script(waits).await, json!([3, 6, 12, 24, 48, 96, 192, 300, 300]));
+    drop(open);
+    browser.until("the stream", LIVE).await;
 }
 
 /// What a program that reads a page aloud needs, and who sees little.

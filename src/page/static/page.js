@@ -5,16 +5,28 @@
 
   /** After how long without an event, in ms, what is shown counts as old. The node says something every ten seconds. */
   const PATIENCE = 25_000;
-  /** How long until a stream that the browser has given up is tried again. */
+  /** How long, in ms, until a stream is asked for again, at first and, each time twice as long, at the longest: */
   const AGAIN = 3_000;
+  /** while the node refuses it, */
+  const LONGEST = 300_000;
+  /** and while there is no answer. */
+  const LONGEST_LOST = 30_000;
+  /** How long, in ms, the node has to say that a request is cancelled. */
+  const CANCEL_TIME = 10_000;
   /** How many seconds a rate is taken over. */
   const RATE_OVER = 5;
+
+  /** While the node reads its files of before. */
+  const READING = "Still reading what was before…";
 
   /** What is known, by section. */
   let known = {};
   /** The node's clock minus ours, in ms. */
   let skew = 0;
   let lastEvent = 0;
+  /** Whether there is a stream, and how long until the next is asked for if it ends. */
+  let listening = false;
+  let wait = AGAIN;
 
   // --- text -----------------------------------------------------------------------------------------------------------
 
@@ -149,6 +161,9 @@
     cell.classList.toggle("zero", zero);
   }
 
+  /** What stands in place of a table of the past that has no rows. */
+  const none = (id, text) => say($(`${id}-empty`), known.reading ? READING : text);
+
   function more(id, text) {
     say($(id), text);
     $(id).hidden = text === "";
@@ -168,7 +183,6 @@
     say($("days-title"), own ? "Your last 14 days" : "The last 14 days");
     say($("refusals-title"), own ? "Refused to you" : "Refused");
     say($("changes-title"), own ? "Your access gained and lost" : "Access gained and lost");
-    say($("changes-empty"), own ? "Your access has not changed." : "Nobody’s access has changed.");
   }
 
   function card(name, kind, value, rest) {
@@ -202,7 +216,8 @@
     const trouble = [node.error, ...warnings].filter(Boolean).join("; ");
     const state = node.state === "Running" ? "Connected" : node.state;
     const kind = !node.running ? "bad" : warnings.length > 0 || health.stopping ? "warn" : "good";
-    const calm = health.stopping ? "Requests that run may end" : node.running ? "Nothing to report" : "";
+    // A viewer is not sent the warnings.
+    const calm = health.stopping ? "Requests that run may end" : node.running && admin() ? "Nothing to report" : "";
     card("Tailnet", kind, health.stopping ? "Stopping" : state, trouble || calm);
     showExpiry(node.key_expiry);
     const waiting = health.waiting > 0 ? `${numbers.format(health.waiting)} waiting for a turn` : "Nobody waits";
@@ -268,6 +283,10 @@
         say(cells[6], rate(request));
       },
     );
+    if ($("ask").open && !items.some((request) => request.id === asked)) {
+      withdraw(heading(table));
+      say($("said"), "The request has ended.");
+    }
     more("requests-more", left > 0 ? `${count(left, "younger request")} left out.` : "");
   }
 
@@ -390,9 +409,9 @@
         showTokens(cells[8], one.tokens_out, one);
       },
     );
-    const since = past.since ? ` Counted since ${absolute(past.since)}.` : "";
-    say($("days-about"), `${admin() ? "By who asked; a" : "A"} bar for the requests of each day, in UTC.${since}`);
-    say($("days-empty"), admin() ? "Nobody has asked for anything yet." : "You have not asked for anything yet.");
+    const since = known.reading ? READING : past.since === past.days[0] ? "" : `Counted since ${past.since}.`;
+    say($("days-about"), `${admin() ? "By who asked; a" : "A"} bar for the requests of each day, in UTC. ${since}`);
+    none("days", admin() ? "Nobody has asked for anything yet." : "You have not asked for anything yet.");
     const left = past.identities_more;
     more("days-more", left > 0 ? `${left === 1 ? "One more" : `${numbers.format(left)} more`}, less active, left out.` : "");
   }
@@ -415,6 +434,7 @@
   }
 
   function showRefusals({ rows: items, more: left }) {
+    none("refusals", "Nothing was refused.");
     const table = $("refusals");
     rows(
       table,
@@ -422,16 +442,18 @@
       (one) => one.key,
       () => {
         const made = row(table);
-        made.cells[2].append(element("span", { class: "asked" }), element("span", { class: "sub" }));
+        const sub = () => element("span", { class: "sub" });
+        made.cells[2].append(element("span", { class: "asked" }), sub(), sub());
         return made;
       },
       ({ cells }, one) => {
         time(cells[0], one.time);
         peer(cells[1], one.node, one.principal);
-        const [what, where] = cells[2].children;
+        const [what, where, others] = cells[2].children;
         say(what, `${one.method} ${one.asked}`);
         const told = [one.port && `at ${portName(one.port)}`, one.model && `model ${one.model}`];
         say(where, told.filter(Boolean).join(", "));
+        say(others, one.more > 0 ? `and ${count(one.more, "earlier one")} of the same identity` : "");
         tag(cells[3], one.rule, "bad");
       },
     );
@@ -441,6 +463,7 @@
   const ACCESS = { gained: ["+ gained", "good"], lost: ["− lost", "bad"], changed: ["± changed", "warn"] };
 
   function showChanges({ rows: items, more: left }) {
+    none("changes", admin() ? "Nobody’s access has changed." : "Your access has not changed.");
     const table = $("changes");
     rows(
       table,
@@ -484,9 +507,11 @@
 
   async function cancel(id) {
     let told;
+    say($("said"), "Cancelling…");
     try {
-      const headers = { "X-Remote-Ollama-Proxy": "page" };
-      const answer = await fetch(`requests/${encodeURIComponent(id)}/cancel`, { method: "POST", headers });
+      // It may wait for a connection: browsers make six to one host, and other tabs may have them.
+      const how = { method: "POST", headers: { "X-Remote-Ollama-Proxy": "page" }, signal: AbortSignal.timeout(CANCEL_TIME) };
+      const answer = await fetch(`requests/${encodeURIComponent(id)}/cancel`, how);
       const body = await answer.json();
       if (!answer.ok) told = words(body.error ?? "It was refused.");
       else told = body.cancelled ? "The request is cancelled." : "The request had ended already.";
@@ -494,6 +519,13 @@
       told = "The node did not answer: whether the request is cancelled is not known.";
     }
     say($("said"), told);
+  }
+
+  /** Nobody is asked any longer; whoever was goes on from the heading. */
+  function withdraw(title) {
+    if (!$("ask").open) return;
+    $("ask").close();
+    title.focus();
   }
 
   $("ask-no").addEventListener("click", () => $("ask").close());
@@ -519,10 +551,11 @@
     live(false, `${why}${as_of}`);
   }
 
-  function take(event) {
-    const { now: at, ...sections } = JSON.parse(event.data);
+  function take(data) {
+    const { now: at, ...sections } = JSON.parse(data);
     skew = Date.parse(at) - Date.now();
     lastEvent = Date.now();
+    wait = AGAIN;
     Object.assign(known, sections);
     for (const [name, show] of Object.entries(SECTIONS)) if (name in sections) show(sections[name]);
     $("main").hidden = false;
@@ -532,50 +565,77 @@
   /** A refusal without what the page itself asked for, which nobody has to know. */
   const words = (error) => error.replace(/^remote-ollama-proxy: \S+ \S+: /, "");
 
-  /** Why there is no stream, as the node says. */
-  async function reason() {
-    try {
-      const answer = await fetch("events", { headers: { Accept: "application/json" } });
-      if (answer.ok) {
-        answer.body?.cancel();
-        return null;
-      }
-      return { status: answer.status, text: words((await answer.json()).error) };
-    } catch {
-      return null;
-    }
-  }
-
   function forget() {
     known = {};
+    withdraw($("title"));
     $("main").hidden = true;
     for (const table of document.querySelectorAll("table")) table.tBodies[0].replaceChildren();
     $("health").replaceChildren();
     say($("you"), "");
   }
 
-  function listen() {
-    const stream = new EventSource("events");
-    stream.onmessage = take;
-    stream.onerror = async () => {
-      lost("Connection lost, trying again…");
-      if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      const why = await reason();
-      if (why) {
-        if (why.status === 403) forget();
-        live(false, why.text);
-      }
-      setTimeout(listen, AGAIN);
-    };
+  /** Takes the events of a stream (HTML standard, "Server-sent events"; the node sends data alone) to its end. */
+  async function read(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      for (const event of events) take(event.slice("data: ".length));
+    }
   }
+
+  let stream = new AbortController();
+  let again;
+
+  /**
+   * Listens for as long as the page is shown; each refusal is a line in the node's log, so the node is asked
+   * ever less often. It takes no EventSource, which says nothing of why there is no stream.
+   */
+  async function listen() {
+    clearTimeout(again);
+    stream.abort();
+    listening = false;
+    if (document.hidden) return lost("Paused while it is not shown.");
+    const { signal } = (stream = new AbortController());
+    let longest = LONGEST_LOST;
+    try {
+      // Not from the cache, where one tab would wait for the end of another's.
+      const answer = await fetch("events", { signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
+      if (answer.ok) {
+        listening = true;
+        await read(answer.body);
+        lost("Connection lost, trying again…");
+      } else {
+        const { error } = await answer.json();
+        if (answer.status === 403) forget();
+        live(false, words(error));
+        longest = LONGEST;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      console.error(error);
+      lost("Connection lost, trying again…");
+    }
+    listening = false;
+    again = setTimeout(listen, wait);
+    wait = Math.min(2 * wait, longest);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    wait = AGAIN;
+    listen();
+  });
 
   setInterval(() => {
     if (lastEvent === 0) return;
     sample();
     // What goes on by the clock alone.
-    for (const name of ["requests", "refusals", "changes"]) if (known[name]) SECTIONS[name](known[name]);
+    for (const name of ["requests", "days", "refusals", "changes"]) if (known[name]) SECTIONS[name](known[name]);
     if (known.health) showExpiry(known.health.node.key_expiry);
-    if (Date.now() - lastEvent > PATIENCE) lost("No word from the node, waiting…");
+    if (listening && Date.now() - lastEvent > PATIENCE) lost("No word from the node, waiting…");
   }, 1000);
 
   listen();
