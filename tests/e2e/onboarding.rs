@@ -507,8 +507,12 @@ async fn the_tables_of_the_logs_have_their_fields() {
     assert_eq!(scene.world.ask(&chat("tiny")).await.status(), 200);
     refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
     refused(&scene.world.ask(&chat("slow")).await, 403, "model");
+    // An answer that does not tell its tokens.
+    let streamed = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+    assert_eq!(scene.world.ask(&post("/v1/chat/completions", &streamed.to_string())).await.status(), 200);
     let mut all = BTreeSet::new();
-    for words in ["\"status\":200", "\"path\":\"/secret\"", "\"rule\":\"model\""] {
+    let words = ["\"tokens_out\"", "\"path\":\"/secret\"", "\"rule\":\"model\"", "\"tokens\":\"untold\""];
+    for words in words {
         all.extend(keys(&scene.logged(&[words]).await));
     }
     assert_eq!(first_column(&page(), "The access log"), all);
