@@ -13,6 +13,7 @@ mod fetch;
 pub mod history;
 pub mod listen;
 pub mod page;
+pub mod panics;
 pub mod peer;
 pub mod policy;
 pub mod proxy;

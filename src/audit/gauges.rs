@@ -3,11 +3,13 @@
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::metrics::PREFIX;
+use crate::panics;
 use crate::tailnet::{STATES, Situation};
 
 /// What is not counted, but looked up.
@@ -60,6 +62,10 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
         let help = "When the certificate for HTTPS expires, in Unix time; absent: there is none";
         add("certificate_expiry_timestamp_seconds", help, at);
     }
+
+    let panics = Counter::<u64>::default();
+    panics.inc_by(panics::count());
+    registry.register("panics", "Tasks that a fault in the program has ended", panics);
 
     // No OpenMetrics "info": what reads the older Prometheus format does not know that type.
     let build = Family::<[(&str, &str); 1], Gauge>::default();

@@ -1,11 +1,15 @@
 //! `run`: the log, the limits of the process, and the exit code that says how it ended.
 
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::{ConfigArgs, complain, exit, refuse};
 use crate::config::{Log, LogFormat};
+use crate::panics;
 use crate::rotated;
 use crate::run::{self, Failure, Stop};
 use crate::settings::{Settings, Source};
@@ -23,20 +27,44 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
             return exit::STATE;
         }
     };
+    let reports = match panics::report() {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!(%error, "the thread that reports panics does not start");
+            return exit::FAILURE;
+        }
+    };
     raise_file_limit();
     let settings = Settings::new(config, Source { load: Box::new(move || args.load()), log: Box::new(log) });
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work(settings)),
+    let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => outcome(runtime, work(Arc::new(settings))),
         Err(error) => {
             tracing::error!(%error, "the async runtime does not start");
             exit::FAILURE
         }
-    }
+    };
+    reports.flush(LAST_REPORT);
+    code
 }
 
-async fn work(settings: Settings) -> u8 {
+/// How long the process waits at its end until each panic is in the log.
+const LAST_REPORT: Duration = Duration::from_secs(1);
+
+/// What `work` comes to. A thread that is still held up, such as by a call into the tailnet library, is
+/// left behind.
+fn outcome(runtime: Runtime, work: impl Future<Output = u8>) -> u8 {
+    let work = AssertUnwindSafe(|| runtime.block_on(panics::named("the proxy", work)));
+    let code = catch_unwind(work).unwrap_or(exit::FAILURE); // the panic has been reported
+    runtime.shutdown_background();
+    code
+}
+
+async fn work(settings: Arc<Settings>) -> u8 {
     let in_file = settings.config().log.file.is_some();
-    let failure = match Stop::new() {
+    let known = Arc::clone(&settings);
+    // Ended as asked, if not in order: nothing is to start it again.
+    let stop = Stop::new(move || run::time_to_stop(&known.config()), || std::process::exit(exit::OK.into()));
+    let failure = match stop {
         Ok(stop) => run::run(settings, &stop).await.err(),
         Err(error) => Some(Failure::Listener(error)),
     };
@@ -51,7 +79,7 @@ async fn work(settings: Settings) -> u8 {
 /// The exit code that says what kind of failure it was.
 pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
-        Failure::Listener(_) => exit::FAILURE,
+        Failure::Listener(_) | Failure::Panicked { .. } => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
         Failure::Untagged { .. } => exit::CONFIG,
         Failure::Node { error, .. } => match error {
@@ -108,5 +136,34 @@ fn raise_file_limit() {
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
     {
         tracing::warn!(%error, wanted, "the limit of open files can't be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap()
+    }
+
+    #[test]
+    fn hung_call_does_not_keep_the_process_from_ending() {
+        let (begun, waiting) = std::sync::mpsc::channel();
+        let (_release, hung) = std::sync::mpsc::channel::<()>();
+        let code = outcome(runtime(), async move {
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                let _ = hung.recv(); // for as long as the test has `_release`
+            });
+            waiting.recv().unwrap();
+            exit::OK
+        });
+        assert_eq!(code, exit::OK);
+    }
+
+    #[test]
+    fn panicked_proxy_ends_with_a_failure() {
+        assert_eq!(outcome(runtime(), async { panic!("planted") }), exit::FAILURE);
     }
 }
