@@ -23,7 +23,7 @@ struct Login {
 ///
 /// # Errors
 /// It can't be read, or is no such file.
-pub(super) fn enrolled(file: &Path) -> std::io::Result<bool> {
+pub(crate) fn enrolled(file: &Path) -> std::io::Result<bool> {
     if !file.try_exists()? {
         return Ok(false);
     }

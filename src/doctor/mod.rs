@@ -3,7 +3,7 @@
 //! told.
 
 mod advisories;
-mod enrolled;
+pub(crate) mod enrolled;
 mod host;
 mod node;
 mod ollama;

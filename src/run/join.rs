@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::auth::{Credential, Found, Keychain};
 use crate::config::{Config, StartOffline};
+use crate::doctor::enrolled::enrolled;
 use crate::secret::Secret;
 use crate::tsnet::{Builder, Error, Event, Events, Node, Status};
 
@@ -32,8 +33,18 @@ pub(super) async fn join(
     place: &mut Option<Arc<Node>>,
     meanwhile: impl AsyncFnMut(Events) -> Failure,
 ) -> Result<(Arc<Node>, Status), Failure> {
+    // Without a key and without a node only a person can help: the control server need not be asked.
+    if !may_join(config) {
+        return Err(explain(Error::LoginNeeded { url: String::new() }, config));
+    }
     let (node, joined) = attempt(config, place, meanwhile).await?;
     joined.map(|status| (node, status)).map_err(|error| explain(error, config))
+}
+
+/// Whether there is a key, or a stored node. What can't be read the node itself will complain about.
+fn may_join(config: &Config) -> bool {
+    let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
+    !no_key || enrolled(&config.node.state_dir.join("tailscaled.state")).unwrap_or(true)
 }
 
 /// Joins, with `tell` saying what a person has to do, and leaves the node to be run.

@@ -55,8 +55,20 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     process.ended_with(77).await;
     process.line(&["does not know this node", "TS_AUTHKEY"]).await;
 
+    // Nobody is asked, so nothing waits for an answer.
+    let mut process = Start {
+        state: folder("no-key-no-control"),
+        control: "http://127.0.0.1:1".to_owned(),
+        config: "node.up_timeout = \"24h\"\n".to_owned(),
+        ..Start::new(&tailnet, ollama::url())
+    }
+    .process();
+    process.ended_with(77).await;
+    process.line(&["does not know this node", "TS_AUTHKEY"]).await;
+
     let mut process = Start {
         state: folder("no-control"),
+        key: Some("tskey-auth-x".to_owned()),
         control: "http://127.0.0.1:1".to_owned(),
         ..short(Start::new(&tailnet, ollama::url()))
     }
