@@ -46,7 +46,8 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     running.word.say(true, vec![json!({"metrics": true})]);
     let (connections, incoming) = mpsc::channel(64);
     let port = running.proxy.port().another();
-    let text = || Box::pin(async { None::<String>.expect("planted") }) as _;
+    let planted = |text: Option<String>| text.expect("planted");
+    let text = move || Box::pin(async move { planted(None) }) as _;
     let scrapes = Scrapes::new(port.clone(), Arc::clone(running.proxy.metrics()), Box::new(text));
     tokio::spawn(scrapes.serve(Memory(incoming)));
 
