@@ -8,6 +8,7 @@ mod forward;
 pub mod headers;
 mod kept;
 mod live;
+mod origins;
 mod pace;
 mod peek;
 mod port;

@@ -18,6 +18,7 @@ use super::exchange::{Job, Link, Reply};
 use super::forward::forward;
 use super::kept::{Kept, Slot};
 use super::live::Live;
+use super::origins::Origins;
 use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
 use super::refuse::Failure;
@@ -42,13 +43,14 @@ pub struct Proxy {
     metrics: Arc<Metrics>,
     cloud: Arc<Cloud>,
     kept: Kept,
+    origins: Arc<Origins>,
 }
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, metrics, cloud, kept) = Default::default();
-        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept }
+        let (admission, metrics, cloud, kept, origins) = Default::default();
+        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept, origins }
     }
 
     /// Where it is served.
@@ -206,6 +208,7 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
+                self.origins.learn(&head.headers, response.headers());
                 let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
                 response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
@@ -217,12 +220,14 @@ impl Handler for Proxy {
                 }
                 match failure {
                     Failure::Left => job.record.end(Ended::ClientLeft), // nobody reads the answer
-                    _ => job.record.failed(failure.status(), failure.rule(), path, failure.ended()),
+                    _ => job.record.failed(failure.status(path), failure.rule(), path, failure.ended()),
                 }
                 if let Some(model) = failure.model() {
                     job.record.refused_for(model);
                 }
-                failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
+                let mut answer = failure.answer(&head.method, path);
+                self.origins.allow(&head.headers, answer.headers_mut());
+                answer.map(|bytes| Body::Whole(Some(bytes)))
             }
         }
     }

@@ -20,6 +20,7 @@ mod pace;
 mod page;
 mod pairing;
 mod queue;
+mod refusals;
 #[path = "../support/routes.rs"]
 mod routes;
 #[path = "../support/spellings.rs"]
