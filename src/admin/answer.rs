@@ -53,7 +53,7 @@ impl Admin {
                 None => text("text/plain; charset=utf-8", "ok\n".to_owned()),
             },
             (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
-            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
+            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload().await)),
             (&Method::POST, path) => match request_to_cancel(path) {
                 Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.cancel(id, "this machine") }),
                 None => unknown(),

@@ -250,10 +250,10 @@ fn hangup() -> Option<Signal> {
 }
 
 /// Takes a new config whenever SIGHUP comes, or has come.
-async fn reload_on_signal(settings: &Settings, hangup: Option<Signal>) -> std::convert::Infallible {
+async fn reload_on_signal(settings: &Arc<Settings>, hangup: Option<Signal>) -> std::convert::Infallible {
     if let Some(mut hangup) = hangup {
         while hangup.recv().await.is_some() {
-            let _ = settings.reload(); // which says what becomes of it
+            let _ = settings.reload().await; // which says what becomes of it
         }
     }
     std::future::pending().await
