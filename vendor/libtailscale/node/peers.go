@@ -32,13 +32,14 @@ type Peer struct {
 type PeerAddr struct {
 	IP       netip.Addr        `json:"ip"`
 	At       netip.Addr        `json:"at"`                 // ours
-	Admitted bool              `json:"admitted,omitempty"` // may connect to the port asked about
+	Admitted []uint16          `json:"admitted,omitempty"` // those of the ports asked about that it may connect to
 	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the capability asked about
 }
 
-// Peers returns everybody in the netmap, by name, with access to a TCP port of
-// ours and the values granted under an app capability.
-func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
+// Peers returns everybody in the netmap, by name, with access to TCP ports of
+// ours and the values granted under an app capability. All ports are judged by
+// one netmap and one packet filter.
+func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	backend, err := n.backend()
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 				}
 				addr := PeerAddr{IP: ip, At: at}
 				if live != nil && !p.Expired {
-					addr.judge(live, port, tailcfg.PeerCapability(capability))
+					addr.judge(live, ports, tailcfg.PeerCapability(capability))
 				}
 				p.Addresses = append(p.Addresses, addr)
 			}
@@ -103,8 +104,12 @@ func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
 	return "", ""
 }
 
-func (a *PeerAddr) judge(live *filter.Filter, port uint16, capability tailcfg.PeerCapability) {
-	a.Admitted = live.CheckTCP(a.IP, a.At, port) == filter.Accept
+func (a *PeerAddr) judge(live *filter.Filter, ports []uint16, capability tailcfg.PeerCapability) {
+	for _, port := range ports {
+		if live.CheckTCP(a.IP, a.At, port) == filter.Accept {
+			a.Admitted = append(a.Admitted, port)
+		}
+	}
 	for _, value := range live.CapsWithValues(a.IP, a.At)[capability] {
 		a.Grants = append(a.Grants, json.RawMessage(value))
 	}

@@ -26,7 +26,7 @@ func TestThePathToAPeer(t *testing.T) {
 func TestAPeerThatIsConnectedHasAPath(t *testing.T) {
 	p := newPair(t)
 	eventually(t, "the node tells how the client is reached", func() bool {
-		peers, err := p.server.Peers(4711, "")
+		peers, err := p.server.Peers([]uint16{4711}, "")
 		must(t, err)
 		if len(peers) != 1 {
 			return false
