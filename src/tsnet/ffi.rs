@@ -144,9 +144,7 @@ impl Handle {
     pub(super) fn peers(&self, ports: &[u16], capability: &str) -> Result<String, Error> {
         let capability = c_string(capability)?;
         // SAFETY: the numbers and the NUL-terminated string outlive the call, which copies them.
-        self.given(unsafe {
-            sys::tailscale_peers(self.sd, ports.as_ptr(), ports.len(), capability.as_ptr())
-        })
+        self.given(unsafe { sys::tailscale_peers(self.sd, ports.as_ptr(), ports.len(), capability.as_ptr()) })
     }
 
     /// JSON of how logging out went. Blocks the thread, for `timeout` and some seconds at most.

@@ -80,7 +80,10 @@ mod tests {
         let admitted = |port| rosters[&port][0].addresses.iter().map(|a| a.admitted).collect::<Vec<_>>();
         assert_eq!((admitted(443), admitted(80)), (vec![true, false], vec![false, false]));
         let peer = &rosters[&80][0];
-        assert_eq!((peer.principal(), peer.relay.as_deref(), peer.expired), ("tag:a".into(), Some("fra"), false));
+        assert_eq!(
+            (peer.principal(), peer.relay.as_deref(), peer.expired),
+            ("tag:a".into(), Some("fra"), false)
+        );
         assert_eq!(peer.addresses[0].grants.len(), 1);
         assert!(parse("[{}]", &[80]).is_err());
     }

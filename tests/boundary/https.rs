@@ -183,7 +183,10 @@ async fn a_part_never_looks_like_the_whole() {
             client.head().await.unwrap();
             if cut {
                 both.running.word.say(false, Vec::new());
-                assert_eq!(both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]), 1);
+                assert_eq!(
+                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    1
+                );
                 both.running.word.say(true, Vec::new());
             } else {
                 drop(upstream);

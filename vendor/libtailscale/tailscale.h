@@ -202,7 +202,8 @@ extern int tailscale_host_service(tailscale sd, const char *name, uint16_t port)
  * Whoever comes nevertheless is accepted as before. Not so until it is told. */
 extern int tailscale_advertise_service(tailscale sd, int on);
 
-/* Writes the identity (JSON, as above) behind "ip:port" or "ip". EBADF, ERANGE. */
+/* Writes the identity (JSON, as above) behind "ip:port" or "ip"; fails once its
+ * key has expired. EBADF, ERANGE. */
 extern int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen);
 /* Whether the tailnet policy, as it stands now, lets the address src ("ip")
  * connect to dst ("ip:port", ours): 1 or 0. */

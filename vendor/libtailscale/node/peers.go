@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
@@ -56,6 +57,9 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	if status.Self != nil {
 		ours = append(ours, n.addressesOfService(status.Self.CapMap)...)
 	}
+	// Tailscale acts on a key's expiry ten seconds after it, and from then on carries
+	// no packet to the peer: acted on now, a reset still reaches it.
+	now := backend.ControlNow(time.Now())
 	peers := []Peer{}
 	for _, st := range status.Peer {
 		p := Peer{
@@ -63,7 +67,7 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 			StableID: string(st.ID),
 			OS:       st.OS,
 			Online:   st.Online,
-			Expired:  st.Expired,
+			Expired:  st.Expired || st.KeyExpiry != nil && past(*st.KeyExpiry, now),
 		}
 		if st.Tags != nil && st.Tags.Len() > 0 {
 			p.Tags = st.Tags.AsSlice()
@@ -89,6 +93,10 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.StableID, b.StableID)) })
 	return peers, nil
 }
+
+// past reports whether a key that expires at some time, or with the zero time never,
+// has expired.
+func past(expiry, now time.Time) bool { return !expiry.IsZero() && !expiry.After(now) }
 
 // pathOf tells how packets reach a peer now. A peer has a home relay whether or
 // not anything goes through it, so an idle one has no path.
