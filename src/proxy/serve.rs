@@ -128,23 +128,22 @@ impl Proxy {
         if self.is_stopping() {
             return Err(Failure::Stopping);
         }
-        let rules = self.port.rules();
-        let Rules { policy, limits, upstream, .. } = &*rules;
-        let rights = session.rights();
-        let permit = policy.decide(&rights, head).map_err(Failure::Refused)?;
+        let (asked_under, rights) = (self.port.rules(), session.rights());
+        let permit = asked_under.policy.decide(&rights, head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
         let (identity, asked) = (session.peer.identity(), Instant::now());
-        let turn = self.admission.admit(limits, identity, permit.grant(), permit.computes());
+        let turn = self.admission.admit(&asked_under.limits, identity, permit.grant(), permit.computes());
         let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
-        // While the request waited, or just now, the peer may have been judged anew; from here on
-        // whoever judges sees the request running. And there may be new rules.
-        let (now, rights_now) = (self.port.rules(), session.rights());
-        let permit = match Arc::ptr_eq(&now, &rules) && Arc::ptr_eq(&rights_now, &rights) {
+        // The request may have waited for minutes. From here on the rules and rights of this moment decide
+        // everything, and whoever judges sees the request running.
+        let (rules, rights_now) = (self.port.rules(), session.rights());
+        let Rules { policy, limits, usage, upstream, .. } = &*rules;
+        let permit = match Arc::ptr_eq(&rules, &asked_under) && Arc::ptr_eq(&rights_now, &rights) {
             true => permit,
-            false => now.policy.decide(&rights_now, head).map_err(Failure::Refused)?,
+            false => policy.decide(&rights_now, head).map_err(Failure::Refused)?,
         };
-        job.counted = permit.computes() && (now.usage || permit.grant().tokens_per_day.is_some());
+        job.counted = permit.computes() && (*usage || permit.grant().tokens_per_day.is_some());
         let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
         if body.size_hint().lower() > max_body {
             return Err(Failure::TooLarge(max_body));

@@ -13,6 +13,7 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod https;
+mod judge;
 mod matrix;
 mod metrics;
 mod models;
