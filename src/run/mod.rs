@@ -19,10 +19,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 
 use crate::admin::{Admin, AdminSocket};
 use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
+use crate::judge::Watched;
 use crate::listen::Listen;
 use crate::page::{Chronicle, Page};
 use crate::panics;
@@ -33,7 +34,7 @@ use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Node, Status};
 pub use failure::Failure;
 use failure::explain;
-use follow::{Follower, Watched};
+use follow::Follower;
 use host::Host;
 use https::Https;
 pub use join::{Wait, login};
@@ -130,7 +131,8 @@ impl Parts {
     fn new(settings: Arc<Settings>) -> Self {
         let (started, since) = (Instant::now(), SystemTime::now());
         let config = settings.config();
-        let word = Arc::new(Word::new(settings.configs()));
+        let situation = watch::Sender::new(situation::joining());
+        let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
         let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
         let [metrics_port, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
         let mut watched = Watched::default();
@@ -138,7 +140,6 @@ impl Parts {
         watched.add(&metrics_port, config.metrics_port);
         watched.add(&page_port, config.page_port);
         watched.add(&redirecting, redirects_to(&config).map(|_| config.port));
-        let situation = watch::Sender::new(situation::joining());
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
@@ -396,8 +397,7 @@ fn hangup() -> Option<Signal> {
 async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> Failure {
     if let Some(mut hangup) = hangup {
         while hangup.recv().await.is_some() {
-            let settings = Arc::clone(&settings);
-            let _ = spawn_blocking(move || settings.reload()).await; // which says what becomes of it
+            let _ = settings.reload().await; // which says what becomes of it
         }
     }
     std::future::pending().await
