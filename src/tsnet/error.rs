@@ -32,7 +32,7 @@ pub enum Error {
         reason: String,
     },
     /// The OAuth client secret was not exchanged for an auth key, for a reason that may pass.
-    #[error("Tailscale's API can't be reached: {reason}")]
+    #[error("Tailscale's API gives no auth key now: {reason}")]
     ExchangeFailed {
         /// What was tried and what happened.
         reason: String,

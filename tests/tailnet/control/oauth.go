@@ -50,6 +50,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	default:
 		token := rand.Text()
 		s.oauthTokens[token] = s.oauthClients[secret]
+		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 	}
 }
@@ -98,6 +99,7 @@ func (s *Server) serveCreateKey(w http.ResponseWriter, r *http.Request) {
 
 // refuseAPI answers as Tailscale's API does when it refuses.
 func refuseAPI(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(map[string]string{"message": message})
 }

@@ -18,11 +18,12 @@ func classifyExchange(err error) error {
 	if refusesForGood(statusOf(err)) {
 		kind = KindKey
 	}
-	text, _ := strings.CutPrefix(strings.Join(strings.Fields(err.Error()), " "), "error resolving auth key: ")
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = strings.TrimPrefix(text, "tsnet: error resolving auth key: ")
 	if len(text) > maxReason {
 		text = text[:maxReason] + "…"
 	}
-	return errf(kind, "the OAuth client secret could not be exchanged for an auth key: %s", text)
+	return errf(kind, "exchanging the OAuth client secret for an auth key: %s", text)
 }
 
 // maxReason bounds what is quoted of an answer, in bytes: it may be a web page.
@@ -64,7 +65,7 @@ func (n *Node) starting(ctx context.Context, start func() error) error {
 	exchanges := n.config.ClientSecret != ""
 	n.mu.Unlock()
 	if exchanges && n.ctx.Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errf(KindExchange, "the OAuth client secret was not exchanged for an auth key before the deadline")
+		return errf(KindExchange, "exchanging the OAuth client secret for an auth key: no answer before the deadline")
 	}
 	return n.interrupted(ctx, "")
 }
