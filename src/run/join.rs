@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::auth::{Credential, Found, Keychain};
 use crate::config::{Config, StartOffline};
-use crate::doctor::enrolled::enrolled;
 use crate::secret::Secret;
+use crate::stored;
 use crate::tsnet::{Builder, Error, Event, Events, Node, Status};
 
 use super::failure::{Failure, explain};
@@ -22,7 +22,7 @@ const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(
 pub enum Wait<'a> {
     /// At this page.
     Login(&'a str),
-    /// In the admin console, for the device to be approved.
+    /// For an admin of the tailnet to approve the device.
     Approval,
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn join(
 /// Whether there is a key, or a stored node. What can't be read the node itself will complain about.
 fn may_join(config: &Config) -> bool {
     let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
-    !no_key || enrolled(&config.node.state_dir.join("tailscaled.state")).unwrap_or(true)
+    !no_key || stored::read(&config.node.state_dir).map_or(true, |node| node.is_some())
 }
 
 /// Joins, with `tell` saying what a person has to do, and leaves the node to be run.
