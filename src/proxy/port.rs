@@ -23,6 +23,7 @@ use super::body::Body;
 use super::kept::Slot;
 use super::live::{Entered, Live, Roster, Session};
 use super::pace::Awaited;
+use super::rest::{RequestBody, Rest};
 use super::rules::Rules;
 use super::wire::{Trouble, Watch, Wire};
 use crate::audit::Ended;
@@ -44,7 +45,7 @@ pub(super) trait Handler: Send + Sync + 'static {
         &self,
         client: &Client<Io>,
         head: Parts,
-        body: Incoming,
+        body: RequestBody,
     ) -> impl Future<Output = Response<Body<Io>>> + Send
     where
         Io: AsyncRead + Send + Unpin + 'static;
@@ -225,20 +226,31 @@ impl Port {
         let by_end = Arc::new(AtomicBool::new(false));
         let client =
             Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: handler.slot() });
-        let told = Arc::clone(&by_end);
+        let rest = Rest::default();
+        let (told, left_over) = (Arc::clone(&by_end), rest.clone());
         let service = service_fn(move |request: http::Request<Incoming>| {
             told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
             let (client, handler) = (Arc::clone(&client), Arc::clone(&handler));
-            let (head, body) = request.into_parts();
+            let ((head, body), rest) = (request.into_parts(), left_over.clone());
             // In a box of its own: the library keeps the room for it as long as the connection lasts.
-            Box::pin(async move { Ok::<_, Infallible>(handler.answer(&client, head, body).await) })
+            Box::pin(async move {
+                let body = rest.begin(&head, body);
+                let mut response = handler.answer(&client, head, body).await;
+                rest.answered(&mut response);
+                Ok::<_, Infallible>(response)
+            })
         });
         let connection = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_buf_size(2 * HEAD_MAX)
             .serve_connection(TokioIo::new(wire), service);
         let served = async {
-            let error = match graceful.watch(connection).await {
+            let ended = tokio::select! {
+                biased;
+                ended = graceful.watch(connection) => ended,
+                never = rest.run() => match never {},
+            };
+            let error = match ended {
                 Ok(()) => return watch.linger().await,
                 Err(error) => error,
             };

@@ -21,6 +21,7 @@ use super::live::Live;
 use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
 use super::refuse::Failure;
+use super::rest::RequestBody;
 use super::rules::Rules;
 use super::upload::{Upload, Why};
 use super::wire::Watch;
@@ -118,7 +119,7 @@ impl Proxy {
         &self,
         client: &Client<Io>,
         head: &Parts,
-        mut body: Incoming,
+        mut body: RequestBody,
         job: &mut Job,
     ) -> Result<(Response<Incoming>, Link), Failure> {
         let Client { session, watch, slot } = client;
@@ -165,7 +166,7 @@ impl Proxy {
     async fn check_model<Io: AsyncRead + Unpin>(
         &self,
         check: &ModelCheck,
-        body: &mut Incoming,
+        body: &mut RequestBody,
         max_body: u64,
         upstream: &Upstream,
         watch: &Watch<Io>,
@@ -197,7 +198,7 @@ impl Handler for Proxy {
         Arc::new(Slot::new(&self.kept))
     }
 
-    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: Incoming) -> Response<Body<Io>>
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,
     {

@@ -20,6 +20,7 @@ mod pace;
 mod page;
 mod pairing;
 mod queue;
+mod rest;
 #[path = "../support/routes.rs"]
 mod routes;
 #[path = "../support/spellings.rs"]
