@@ -29,7 +29,7 @@ use super::wire::{Trouble, Watch, Wire};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::peer::Peer;
-use crate::policy::{HEAD_MAX, Rights};
+use crate::policy::{Fault, HEAD_MAX, Rights};
 use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
@@ -37,6 +37,9 @@ const HEADERS_MAX: usize = 100;
 
 /// The answer to a head that is not whole in time, of which no request can be made.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// The answer to a request line that does not end in time, of which no request can be made either.
+const TARGET_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// What answers the requests of a port.
 pub(super) trait Handler: Send + Sync + 'static {
@@ -258,6 +261,10 @@ impl Port {
             if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
                 tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
                 watch.say(TOO_LATE).await;
+            } else if let Some(Trouble::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
+                tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
+                watch.clone().say(TARGET_TOO_LONG).await;
+                watch.linger().await;
             } else if error.is_parse() || error.is_parse_too_large() {
                 // So malformed that no request came of it, and so no record.
                 tracing::info!(target: "access", %peer, %error, "malformed request refused");

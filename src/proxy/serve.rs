@@ -8,13 +8,12 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 use super::body::Body;
 use super::cloud::{Cloud, Runs};
-use super::exchange::{Job, Link, Reply};
+use super::exchange::{Begun, Job, Link, Reply};
 use super::forward::forward;
 use super::kept::{Kept, Slot};
 use super::live::Live;
@@ -121,7 +120,7 @@ impl Proxy {
         head: &Parts,
         mut body: RequestBody,
         job: &mut Job,
-    ) -> Result<(Response<Incoming>, Link), Failure> {
+    ) -> Result<(Response<Begun>, Link), Failure> {
         let Client { session, watch, slot } = client;
         watch.next_head().map_err(Failure::Framing)?;
         if self.is_stopping() {
@@ -154,7 +153,7 @@ impl Proxy {
         };
         let traffic = Arc::clone(&job.record.traffic);
         let (body, end) = Upload::new(body, peeked, max_body, traffic);
-        let answered = forward(&permit, head, body, upstream, slot, watch).await;
+        let answered = forward(&permit, head, body, upstream, slot, watch, job.counted).await;
         match end.why() {
             None => answered,
             Some(Why::TooLarge) => Err(Failure::TooLarge(max_body)),
@@ -230,7 +229,7 @@ impl Handler for Proxy {
 }
 
 /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
-fn scanner(job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
+fn scanner(job: &Job, response: &Response<Begun>) -> Option<Scanner> {
     let counts = job.counted && response.status() == StatusCode::OK;
     counts.then(|| Scanner::of(response.headers()))
 }

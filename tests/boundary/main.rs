@@ -5,6 +5,7 @@
 
 mod access;
 mod allowlist;
+mod answers;
 mod bodies;
 mod cancel;
 mod ends;

@@ -201,6 +201,53 @@ async fn a_slow_reader_gets_the_whole_answer() {
     }
 }
 
+/// The client is silent while its request waits for a turn that is not given.
+#[tokio::test]
+async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
+    let ollama = Ollama::new().await;
+    let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
+    let pace = Pace { body: SHORT, ..LENIENT };
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, pace);
+    let _running = proxy.stream(&ollama).await;
+    let begin =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";
+    for begun in ["", "{"] {
+        let mut client = proxy.client().await;
+        client.send(format!("{begin}{begun}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.header("connection")), (408, Some("close")), "{begun:?}");
+        assert!(answer.text().contains("body-idle"), "{}", answer.text());
+    }
+    // What the proxy does not read is not the client's silence, and what follows a whole request is not its body.
+    let mut full = proxy.client().await;
+    full.send(format!("{begin}{}", "x".repeat(60_000))).await;
+    let mut whole = proxy.client().await;
+    whole.send(post("/v1/chat/completions", "{}") + begin + "{").await;
+    proxy.waits(2).await;
+    tokio::time::sleep(A_WHILE).await;
+    proxy.waits(2).await;
+}
+
+#[tokio::test]
+async fn halves_of_empty_lines_are_no_request() {
+    // The time for a head has not begun, either.
+    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT * 2, head: SHORT, ..LENIENT });
+    let mut client = proxy.client().await;
+    soon("the connection to be closed", async {
+        use tokio::io::AsyncWriteExt;
+        for half in [b"\r", b"\n"].into_iter().cycle() {
+            if client.stream.write_all(half).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    })
+    .await;
+    proxy.has(0).await;
+    let told = client.rest().await;
+    assert!(told.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&told));
+}
+
 #[tokio::test]
 async fn empty_lines_are_no_request() {
     let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT, ..LENIENT });
