@@ -13,6 +13,10 @@ const CASES = [
   ["/v1/embeddings", 300_000, 403],
   ["/v1/chat/completions", 300_000, 400],
 ];
+const ORDINARY = [
+  ["/v1/models", 0, 200],
+  ["/api/show", 2, 400],
+];
 const PAUSE = 5;
 const MS = 30_000;
 
@@ -25,9 +29,9 @@ async function* later(size) {
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 
-function ask(method, path, size) {
+function ask(path, size) {
   return new Promise((resolve, reject) => {
-    const headers = size ? { "Content-Length": size } : {};
+    const [method, headers] = size ? ["POST", { "Content-Length": size }] : ["GET", {}];
     const request = http.request(base + path, { method, agent, headers, timeout: MS });
     request.on("error", reject); // after the answer it changes nothing
     request.on("timeout", () => request.destroy(new Error("timeout")));
@@ -47,8 +51,8 @@ function ask(method, path, size) {
 
 const dispatcher = new undici.Agent({ connections: 1, headersTimeout: MS, bodyTimeout: MS });
 
-async function fetched(method, path, size) {
-  const headers = size ? { "content-length": String(size) } : {};
+async function fetched(path, size) {
+  const [method, headers] = size ? ["POST", { "content-length": String(size) }] : ["GET", {}];
   const body = size ? later(size) : null;
   const answer = await undici.request(base + path, { method, headers, body, dispatcher });
   await answer.body.dump();
@@ -59,16 +63,17 @@ let all = 0;
 for (const [name, send] of [["node:http", ask], ["undici", fetched]]) {
   let failed = 0;
   for (let n = 0; n < count; n++) {
-    const [path, size, status] = CASES[n % CASES.length];
+    const pair = [CASES[n % CASES.length], ORDINARY[Math.floor(n / CASES.length) % ORDINARY.length]];
     try {
-      const first = await send("POST", path, size);
-      const second = await send("GET", "/v1/models");
-      if (first !== status || second !== 200) {
-        throw new Error(`answered ${first}, then ${second}`);
+      for (const [path, size, expected] of pair) {
+        const status = await send(path, size);
+        if (status !== expected) {
+          throw new Error(`answered ${status}`);
+        }
       }
     } catch (error) {
       failed++;
-      console.error(`${name}: ${path} ${size}: ${error}`);
+      console.error(`${name}: ${pair.join(" then ")}: ${error}`);
     }
   }
   console.log(`${name}: ${count} pairs, ${failed} failed`);

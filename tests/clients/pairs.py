@@ -21,6 +21,10 @@ CASES = [
     ("/v1/chat/completions", 300_000, 400),
 ]
 
+# What is asked then, in turns, and its answer's status. Some clients send a GET again by themselves where a connection turns
+# out to be closed, which hides it; none does so with a POST. Its two bytes are no JSON.
+ORDINARY = [("/v1/models", 0, 200), ("/api/show", 2, 400)]
+
 # The body comes so long after the head.
 PAUSE = 0.005
 SECONDS = 30
@@ -54,40 +58,45 @@ async def later(size: int):
         yield b"x" * min(16_384, size - at)
 
 
-def with_requests(base: str, case) -> None:
-    path, size, _ = case
-    session = with_requests.session
-    first = session.post(base + path, data=Late(size), timeout=SECONDS)
-    expect(case, first.status_code, session.get(base + "/v1/models", timeout=SECONDS).status_code)
+def pair(n: int):
+    """The two requests of pair number n."""
+    return CASES[n % len(CASES)], ORDINARY[n // len(CASES) % len(ORDINARY)]
 
 
-def with_httpx(base: str, case) -> None:
-    path, size, _ = case
-    client = with_httpx.client
-    first = client.post(base + path, content=iter(Late(size)), headers={"Content-Length": str(size)})
-    expect(case, first.status_code, client.get(base + "/v1/models").status_code)
+def with_requests(session: requests.Session, url: str, size: int) -> int:
+    if size == 0:
+        return session.get(url, timeout=SECONDS).status_code
+    return session.post(url, data=Late(size), timeout=SECONDS).status_code
 
 
-async def with_aiohttp(session: aiohttp.ClientSession, base: str, case) -> None:
-    path, size, _ = case
-    async with session.post(base + path, data=later(size), headers={"Content-Length": str(size)}) as first:
-        await first.read()
-    async with session.get(base + "/v1/models") as second:
-        await second.read()
-    expect(case, first.status, second.status)
+def with_httpx(client: httpx.Client, url: str, size: int) -> int:
+    if size == 0:
+        return client.get(url).status_code
+    return client.post(url, content=iter(Late(size)), headers={"Content-Length": str(size)}).status_code
 
 
-def expect(case, first: int, second: int) -> None:
-    if (first, second) != (case[2], 200):
-        raise AssertionError(f"{case}: answered {first}, then {second}")
+async def with_aiohttp(session: aiohttp.ClientSession, url: str, size: int) -> int:
+    if size == 0:
+        answer = session.get(url)
+    else:
+        answer = session.post(url, data=later(size), headers={"Content-Length": str(size)})
+    async with answer as answer:
+        await answer.read()
+        return answer.status
 
 
-def blocking(name: str, pair, base: str, count: int) -> int:
+def expect(status: int, expected: int) -> None:
+    if status != expected:
+        raise AssertionError(f"answered {status}")
+
+
+def blocking(name: str, ask, session, base: str, count: int) -> int:
     failed = 0
     for n in range(count):
-        case = CASES[n % len(CASES)]
+        case = pair(n)
         try:
-            pair(base, case)
+            for path, size, status in case:
+                expect(ask(session, base + path, size), status)
         except Exception as error:
             failed += 1
             print(f"{name}: {case}: {error!r}", file=sys.stderr)
@@ -99,9 +108,10 @@ async def unblocking(name: str, base: str, count: int) -> int:
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(SECONDS)) as session:
         for n in range(count):
-            case = CASES[n % len(CASES)]
+            case = pair(n)
             try:
-                await with_aiohttp(session, base, case)
+                for path, size, status in case:
+                    expect(await with_aiohttp(session, base + path, size), status)
             except Exception as error:
                 failed += 1
                 print(f"{name}: {case}: {error!r}", file=sys.stderr)
@@ -116,11 +126,9 @@ def told(name: str, count: int, failed: int) -> int:
 def main() -> int:
     base, count = sys.argv[1].rstrip("/"), int(sys.argv[2])
     with requests.Session() as session:
-        with_requests.session = session
-        failed = blocking("requests", with_requests, base, count)
+        failed = blocking("requests", with_requests, session, base, count)
     with httpx.Client(timeout=SECONDS) as client:
-        with_httpx.client = client
-        failed += blocking("httpx", with_httpx, base, count)
+        failed += blocking("httpx", with_httpx, client, base, count)
     failed += asyncio.run(unblocking("aiohttp", base, count))
     return 1 if failed else 0
 
