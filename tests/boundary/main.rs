@@ -14,6 +14,7 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod https;
+mod judge;
 mod matrix;
 mod metrics;
 mod models;
@@ -21,6 +22,7 @@ mod pace;
 mod page;
 mod pairing;
 mod queue;
+mod refusals;
 mod rest;
 #[path = "../support/routes.rs"]
 mod routes;
