@@ -22,6 +22,7 @@ pub mod run;
 pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod sink;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]

@@ -11,6 +11,7 @@ use super::situation;
 use crate::audit::{Journal, Watcher};
 use crate::proxy::Port;
 use crate::settings::Settings;
+use crate::sink::Sink;
 use crate::tailnet::{Member, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
 
@@ -48,13 +49,14 @@ pub(super) struct Follower {
     watched: Watched,
     /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
+    journal: Arc<Sink>,
     watcher: Option<Arc<dyn Watcher>>,
     changed: Notify,
     expiry: Mutex<Expiry>,
 }
 
 impl Follower {
-    /// `status` is that of the node, which has just come up; `watcher`, if there is one, is told what the
+    /// `status` is that of the node, which has just come up; `journal` is where the journal goes; `watcher`, if there is one, is told what the
     /// journal is told.
     pub(super) fn new(
         settings: Arc<Settings>,
@@ -62,11 +64,12 @@ impl Follower {
         watched: Watched,
         situation: watch::Sender<Situation>,
         status: &Status,
+        journal: Arc<Sink>,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
         situation.send_replace(situation::first(status));
         let (changed, expiry) = Default::default();
-        Follower { settings, node, watched, situation, watcher, changed, expiry }
+        Follower { settings, node, watched, situation, journal, watcher, changed, expiry }
     }
 
     /// Returns what the node can't go on with.
@@ -139,8 +142,7 @@ impl Follower {
     /// journal.
     async fn judge(&self) {
         let mut configs = self.settings.configs();
-        let journal = Journal::open(&self.settings.config().node.state_dir.join(Journal::FILE));
-        let mut journal = journal.watched_by(self.watcher.clone());
+        let mut journal = Journal::new(Arc::clone(&self.journal)).watched_by(self.watcher.clone());
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
             let access = &config.access;

@@ -246,6 +246,7 @@ impl Running {
             node: &Situation::default(),
             ollama_up: true,
             started: std::time::SystemTime::UNIX_EPOCH,
+            logs: &[],
         })
     }
 
