@@ -154,7 +154,9 @@ fn what_is_queued_at_the_end_is_written() {
 fn a_report_that_stalls_stops_neither_lines_nor_writer() {
     let (go, let_go) = channel::<()>();
     let let_go = Mutex::new(let_go);
-    let report = Box::new(move |_: &SinkState| drop(let_go.lock().unwrap().recv()));
+    let report = Box::new(move |_: &SinkState| {
+        let _ = let_go.lock().unwrap().recv();
+    });
     let labels = Labels { name: "log", to: String::new(), notice: |_| String::new(), report };
     let output = Scripted::default();
     *output.fails.lock().unwrap() = true;
