@@ -68,15 +68,15 @@ impl RotatedFile {
         Ok((self.open.insert(open), named))
     }
 
-    /// Gives the file another name, opens the next one, and removes those that are too old.
-    fn set_aside(&mut self) -> io::Result<()> {
+    /// Gives the file another name, opens the `next` one, and removes those that are too old.
+    fn set_aside(&mut self, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
         let now = SystemTime::now();
         let before = set_aside(&self.path)?;
         let aside = name(&self.path, &SetAside::next(now, before.iter().map(|(when, _)| when)).suffix());
         fs::rename(&self.path, &aside)?;
-        match open(&self.path) {
+        match next(&self.path) {
             Ok((next, _)) => self.open = Some(next),
-            // Such as without a descriptor: the open one goes on by its old name.
+            // Such as on a disk without room for another file: the open one goes on by its old name.
             Err(error) => return fs::rename(&aside, &self.path).and(Err(error)),
         }
         let too_old = before.into_iter().filter(|(when, _)| when.is_older(self.rotation.max_age, now));
@@ -92,7 +92,7 @@ impl Output for RotatedFile {
         // What is no file, such as /dev/stderr, keeps its name.
         if named.is_file() && named.len() >= due {
             let again_at = named.len().saturating_add(max);
-            self.grows = self.set_aside().err().map(|why| Grows { why: why.to_string(), again_at });
+            self.grows = self.set_aside(open).err().map(|why| Grows { why: why.to_string(), again_at });
         }
         let (open, _) = self.current()?;
         write_line(&mut open.file, &mut open.torn, line)
@@ -150,4 +150,25 @@ fn name(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn without_room_for_another_file_the_current_one_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let rotation = Rotation { max_size: 100, max_age: Duration::ZERO };
+        let mut file = RotatedFile::open(&path, rotation).unwrap();
+        file.append(b"1\n").unwrap();
+        let no_room = |_: &Path| Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(file.set_aside(no_room).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        file.append(b"2\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }
