@@ -62,7 +62,7 @@ impl fmt::Display for SinkState {
     }
 }
 
-/// Shared by whoever has lines and the thread that writes them.
+/// Shared by the tasks that push lines and the thread that writes them.
 pub(super) struct Queue {
     pub(super) labels: Labels,
     waiting: Mutex<Waiting>,
@@ -72,12 +72,12 @@ pub(super) struct Queue {
     idle: Condvar,
 }
 
-/// What the thread is to do next.
+/// The next thing for the thread to do.
 #[derive(Default)]
 pub(super) struct Job {
     /// Lines that were lost just before this one.
     pub(super) lost: u64,
-    /// Empty: it is to say what is lost, and no more.
+    /// Empty: only the notice of lost lines is due.
     pub(super) line: Vec<u8>,
 }
 
@@ -86,9 +86,9 @@ struct Waiting {
     jobs: VecDeque<Job>,
     /// Those of the lines in them.
     bytes: usize,
-    /// Lines that had no room since the last one that had.
+    /// Lines that were dropped since the last one that was queued.
     dropped: u64,
-    /// What is lost is to be said now, if it is not yet.
+    /// The notice of lost lines, if any are, is due now.
     say: bool,
     closed: bool,
     writes: bool,
@@ -136,8 +136,7 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Waits for something to do; `None`: there will be nothing any more. `unsaid` is whether lines are lost of which no
-    /// line tells yet.
+    /// Waits for the next job; `None` once the queue is closed and empty. `unsaid`: a notice of lost lines is still due.
     pub(super) fn next(&self, unsaid: bool) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
@@ -164,7 +163,7 @@ impl Queue {
         }
     }
 
-    /// What [`next`](Self::next) has given is done; `lost` says how many lines could not be written, and why.
+    /// Ends the job from [`next`](Self::next). `lost` is how many lines could not be written, and why.
     pub(super) fn done(self: &Arc<Self>, lost: Result<(), (u64, String)>, grows: Option<String>) {
         let mut waiting = self.lock();
         self.note(&mut waiting, |waiting| {
@@ -180,7 +179,7 @@ impl Queue {
         self.idle.notify_all();
     }
 
-    /// Makes a change, and has it reported if something is wrong by it that was not.
+    /// Makes a change, and reports it if it brings a new fault.
     fn note(self: &Arc<Self>, waiting: &mut Waiting, change: impl FnOnce(&mut Waiting)) {
         let before = (waiting.fault.is_some(), waiting.grows.is_some());
         change(waiting);
