@@ -56,7 +56,7 @@ impl Admin {
                 None => text("text/plain; charset=utf-8", "ok\n".to_owned()),
             },
             (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
-            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
+            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload().await)),
             (&Method::POST, path) => match request_to_cancel(path) {
                 Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.cancel(id, "this machine") }),
                 None => unknown(),
@@ -72,7 +72,7 @@ impl Admin {
 
     fn who(&self) -> Who {
         let (rosters, config) = (self.rosters(), self.settings.config());
-        let node = self.node.borrow();
+        let node = self.node.borrow().clone(); // borrowed for the verdicts below, too
         let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
         let open = |ip: Option<IpAddr>, port| {
             ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), rosters.at(Some(port))))
@@ -81,7 +81,8 @@ impl Admin {
         let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
         let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
         let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
-        Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody)
+        let who = Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody);
+        Who { out_of_tailnet: node.out_of_tailnet().map(str::to_owned), ..who }
     }
 
     async fn status(&self) -> Status {

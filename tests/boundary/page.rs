@@ -12,7 +12,7 @@ use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
-use remote_ollama_proxy::sink::{Labels, Output, Sink, Sinks, in_json};
+use remote_ollama_proxy::sink::{Output, Sinks};
 use remote_ollama_proxy::tailnet::{Address, Member, Situation};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
@@ -89,11 +89,7 @@ impl Site {
         let node = watch::Sender::new(Situation { addresses: vec![[100, 64, 0, 1].into()], ..situation });
         let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let roster = watch::Sender::new(Arc::new(everybody));
-        let sink = |name| {
-            let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
-            Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, NoRoom).unwrap())
-        };
-        let sinks = Sinks { log: sink("log"), journal: sink("journal") };
+        let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
@@ -323,7 +319,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
     }
 
     running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[(80, running.word.roster().into())]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -357,7 +353,7 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
     assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
 
     running.word.say(true, vec![json!({"page": "view"})]);
-    site.port.judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[(80, running.word.roster().into())]);
     let mut stream = site.watch().await;
     let told = stream.next().await.unwrap();
     assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
@@ -399,7 +395,7 @@ async fn the_stream_ends_with_what_was_granted() {
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
         running.word.say(true, vec![after]);
-        assert_eq!(site.port.judge(&[(80, running.word.roster().into())]), 0);
+        assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 0);
         while let Some(told) = stream.next().await {
             // What had been made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
@@ -411,7 +407,7 @@ async fn the_stream_ends_with_what_was_granted() {
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(site.port.judge(&[(80, running.word.roster().into())]), 1);
+    assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 1);
     while stream.next().await.is_some() {}
     site.has(0).await;
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"strings"
+	"time"
 
 	"tailscale.com/tailcfg"
 )
@@ -24,7 +25,8 @@ type Identity struct {
 }
 
 // WhoIs returns the identity behind a tailnet address. It answers from the
-// netmap in memory and fails for an address that no visible peer has.
+// netmap in memory and fails for an address that no visible peer has, and for one
+// whose peer's key has expired.
 func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 	backend, err := n.backend()
 	if err != nil {
@@ -33,6 +35,9 @@ func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 	node, user, ok := backend.WhoIs("tcp", addr)
 	if !ok {
 		return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+	}
+	if past(node.KeyExpiry(), backend.ControlNow(time.Now())) {
+		return nil, errf(KindOther, "the key of the node at %v has expired", addr.Addr())
 	}
 	return identityOf(node, user, addr.Addr())
 }
