@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod doctor;
 mod fetch;
 pub mod history;
@@ -24,6 +25,7 @@ pub mod secret;
 pub mod service;
 pub mod settings;
 pub mod sink;
+mod stored;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]

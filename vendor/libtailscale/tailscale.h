@@ -100,7 +100,8 @@ enum tailscale_error {
 	TAILSCALE_ERR_APPROVAL = 7, /* an admin must approve the device */
 	TAILSCALE_ERR_CONTROL = 8,  /* the control server can't be reached */
 	TAILSCALE_ERR_LOGGING = 9,  /* the tailnet requires log upload, which is left out */
-	TAILSCALE_ERR_STATE = 10    /* the state folder can't be used */
+	TAILSCALE_ERR_STATE = 10,   /* the state folder can't be used */
+	TAILSCALE_ERR_EXCHANGE = 11 /* an OAuth client secret can't be exchanged for a key now */
 };
 extern int tailscale_errkind(tailscale sd);
 

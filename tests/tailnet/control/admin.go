@@ -30,6 +30,12 @@ type Settings struct {
 	Certificates bool `json:"certificates"`
 	// ClockAhead is how far the control server's clock goes wrong, such as "10m".
 	ClockAhead string `json:"clock_ahead"`
+	// NoMagicDNS switches MagicDNS off.
+	NoMagicDNS bool `json:"no_magic_dns"`
+	// TokenStatus and CreateKeyStatus are the HTTP status with which the API refuses
+	// to give an OAuth client a token, or a key; 0: it does not refuse.
+	TokenStatus     int `json:"token_status"`
+	CreateKeyStatus int `json:"create_key_status"`
 	// Admins are the members of autogroup:admin, by login name.
 	Admins []string `json:"admins"`
 }

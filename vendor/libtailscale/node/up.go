@@ -24,6 +24,7 @@ type Status struct {
 	// has approved it as a host.
 	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
 	CertDomains      []string     `json:"cert_domains,omitempty"` // names for which it can have certificates
+	MagicDNS         bool         `json:"magic_dns,omitempty"`    // names of nodes resolve in the tailnet
 
 	mustLog bool // the tailnet requires log upload
 }
@@ -43,16 +44,8 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 
-	// Starting can take long when a secret is exchanged for a key.
-	started := make(chan error, 1)
-	go func() { started <- n.Start() }()
-	select {
-	case err := <-started:
-		if err != nil {
-			return nil, err
-		}
-	case <-ctx.Done():
-		return nil, n.interrupted(ctx, "")
+	if err := n.starting(ctx, n.Start); err != nil {
+		return nil, err
 	}
 
 	w := waiter{node: n, patient: patient}
@@ -62,7 +55,7 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 		case status != nil:
 			return status, w.node.hostNothing(ctx)
 		case errors.Is(err, errOfferKey):
-			if err := n.offerKey(); err != nil {
+			if err := n.starting(ctx, n.offerKey); err != nil {
 				return nil, err
 			}
 		case err != nil:
@@ -173,6 +166,7 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load(), CertDomains: st.CertDomains}
+	status.MagicDNS = st.CurrentTailnet != nil && st.CurrentTailnet.MagicDNSEnabled
 	if st.Self != nil {
 		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
 		if st.Self.Tags != nil && st.Self.Tags.Len() > 0 {
