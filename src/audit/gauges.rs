@@ -3,11 +3,13 @@
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::metrics::PREFIX;
+use crate::sink::SinkState;
 use crate::tailnet::{STATES, Situation};
 
 /// What is not counted, but looked up.
@@ -24,6 +26,8 @@ pub struct Now<'a> {
     pub ollama_up: bool,
     /// When the proxy started.
     pub started: SystemTime,
+    /// The log and the journal.
+    pub logs: &'a [SinkState],
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -60,6 +64,16 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
         let help = "When the certificate for HTTPS expires, in Unix time; absent: there is none";
         add("certificate_expiry_timestamp_seconds", help, at);
     }
+
+    let lost = Family::<[(&str, String); 1], Counter>::default();
+    for log in now.logs {
+        lost.get_or_create(&[("log", log.name.clone())]).inc_by(log.lost);
+    }
+    registry.register(
+        "log_lines_lost",
+        "Lines of the log and of the journal that could not be written",
+        lost,
+    );
 
     // No OpenMetrics "info": what reads the older Prometheus format does not know that type.
     let build = Family::<[(&str, &str); 1], Gauge>::default();

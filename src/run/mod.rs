@@ -24,6 +24,7 @@ use crate::judge::Watched;
 use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
+use crate::sink::Sinks;
 use crate::tailnet::Tailnet;
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Status};
@@ -40,11 +41,11 @@ use word::Word;
 /// After how long without the tailnet it is said that there is none yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Joins the tailnet and serves peers until told to stop.
+/// Joins the tailnet and serves peers until told to stop. What is recorded goes to `sinks`.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
+pub async fn run(settings: Settings, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
     let hangup = hangup();
     let (started, since) = (Instant::now(), SystemTime::now());
     let settings = Arc::new(settings);
@@ -72,6 +73,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         rosters: watched.rosters(),
         node: situation.subscribe(),
         started: since,
+        sinks: sinks.clone(),
     });
     let chronicle = config.page_port.map(|_| chronicle(config, &proxy, since));
     let mut closed = Some(Arc::clone(&admin));
@@ -137,7 +139,8 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
 
     let watcher = chronicle.as_ref().map(Chronicle::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
-    let follower = Follower::new(Arc::clone(&settings), nodes, watched, known, &status, watcher);
+    let settled = Arc::clone(&settings);
+    let follower = Follower::new(settled, nodes, watched, known, &status, sinks.journal, watcher);
     let https = config
         .https_port
         .map(|_| Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown));
