@@ -69,6 +69,8 @@ linux() {
   esac
   case $what in
     test)
+      has node || packages+=(nodejs)
+      has npm || packages+=(npm)
       has strace || packages+=(strace)
       has slowhttptest || packages+=(slowhttptest)
       has systemd-analyze || packages+=(systemd) # the tests of the units ask it
@@ -137,6 +139,7 @@ macos() {
   [ "$what" != test ] || has slowhttptest || missing+=("slowhttptest: brew install slowhttptest")
   [ "$what" != test ] || has chromedriver ||
     missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
+  [ "$what" != test ] || has npm || missing+=("Node.js with npm: brew install node")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::audit::{Ended, Journal, Watcher};
@@ -14,6 +12,7 @@ use crate::config::Config;
 use crate::policy::Access;
 use crate::proxy::{Port, Roster, Sweep};
 use crate::settings::Settings;
+use crate::sink::Sink;
 use crate::tailnet::{Member, Netmap, Situation};
 
 /// How often sessions are judged without a notification, for what changes by the clock alone, such as
@@ -28,9 +27,6 @@ const CONFIRM: Duration = Duration::from_secs(2);
 
 /// How long after a failure the list is requested again.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// How many lists may wait to be compared by the journal, should the disk be slow.
-const JOURNAL_BACKLOG: usize = 8;
 
 /// The ports of the node, by their numbers: who may connect to each, and whose sessions are judged by it.
 #[derive(Default)]
@@ -68,6 +64,8 @@ pub struct Judge<N> {
     pub situation: watch::Receiver<Situation>,
     /// Told when the netmap or the packet filter may have changed.
     pub changed: Notify,
+    /// Where the journal goes.
+    pub journal: Arc<Sink>,
     /// Told what the journal is told.
     pub watcher: Option<Arc<dyn Watcher>>,
 }
@@ -76,7 +74,7 @@ impl<N: Netmap> Judge<N> {
     /// Does not end by itself.
     pub async fn run(&self) {
         let mut configs = self.settings.configs();
-        let mut journal = None;
+        let mut journal = self.journal();
         let mut out = None;
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
@@ -85,7 +83,7 @@ impl<N: Netmap> Judge<N> {
             match out {
                 Some(why) => self.close(why, before != out),
                 None => tokio::select! {
-                    rosters = self.sweep(&config) => self.note(&mut journal, &config, rosters),
+                    rosters = self.sweep(&config) => journal = self.note(journal, config.access.mode, rosters).await,
                     () = self.turn(out) => continue,
                 },
             }
@@ -176,35 +174,21 @@ impl<N: Netmap> Judge<N> {
         }
     }
 
-    /// Has the journal compare `rosters` with what it saw last, on a thread of its own: judging never waits
-    /// for a disk. With too long a backlog a list is left out; the next one has the same differences.
-    fn note(
-        &self,
-        journal: &mut Option<mpsc::Sender<(Access, Vec<Roster>)>>,
-        config: &Config,
-        rosters: Vec<Roster>,
-    ) {
-        let sender = journal.get_or_insert_with(|| self.journal(config));
-        if let Err(TrySendError::Closed(_)) = sender.try_send((config.access.mode, rosters)) {
-            tracing::error!("the journal's thread has ended: started again with the next list");
-            *journal = None;
-        }
+    /// Has the journal compare `rosters` with what it saw last, on another thread as with judging.
+    async fn note(&self, mut journal: Journal, access: Access, rosters: Vec<Roster>) -> Journal {
+        let noted = tokio::task::spawn_blocking(move || {
+            for (port, members) in rosters {
+                journal.observe(port, access, &members);
+            }
+            journal
+        });
+        noted.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "comparing access for the journal broke off: it begins again with the next list");
+            self.journal()
+        })
     }
 
-    fn journal(&self, config: &Config) -> mpsc::Sender<(Access, Vec<Roster>)> {
-        let (sender, mut lists) = mpsc::channel::<(Access, Vec<Roster>)>(JOURNAL_BACKLOG);
-        let (path, watcher) = (config.node.state_dir.join(Journal::FILE), self.watcher.clone());
-        let written = thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let mut journal = Journal::open(&path).watched_by(watcher);
-            while let Some((access, rosters)) = lists.blocking_recv() {
-                for (port, members) in rosters {
-                    journal.observe(port, access, &members);
-                }
-            }
-        });
-        if let Err(error) = written {
-            tracing::warn!(%error, "the journal can't be written");
-        }
-        sender
+    fn journal(&self) -> Journal {
+        Journal::new(Arc::clone(&self.journal)).watched_by(self.watcher.clone())
     }
 }

@@ -25,6 +25,7 @@ pub mod run;
 pub mod secret;
 pub mod service;
 pub mod settings;
+pub mod sink;
 mod stored;
 pub mod tailnet;
 pub mod tls;

@@ -25,7 +25,13 @@ impl Tokens {
 pub struct Scanner {
     framing: Framing,
     json: Json,
+    /// Bytes of an answer that can't be read.
+    unread: u64,
 }
+
+/// So many bytes of an answer that can't be read are charged as one token. In text a token is about 4 bytes; in a stream it
+/// is an event of 100 and more, of which compression leaves about 20.
+const UNREAD_TOKEN: u64 = 16;
 
 /// How the JSON in an answer is told apart.
 #[derive(Debug)]
@@ -42,16 +48,19 @@ enum Framing {
 const DATA: &[u8] = b"data:";
 
 impl Scanner {
-    /// One for an answer with these headers. What is neither JSON nor events of it, or compressed, tells nothing.
+    /// One for an answer with these headers. What is neither JSON nor events of it, or compressed, tells nothing, and is
+    /// charged by its size.
     pub fn of(headers: &HeaderMap) -> Scanner {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let framing = match kind.split(';').next().unwrap_or_default().trim() {
-            _ if headers.contains_key(CONTENT_ENCODING) => Framing::Other,
+            _ if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") => {
+                Framing::Other
+            }
             "application/json" | "application/x-ndjson" => Framing::Plain,
             "text/event-stream" => Framing::Events(Some(0)),
             _ => Framing::Other,
         };
-        Scanner { framing, json: Json::default() }
+        Scanner { framing, json: Json::default(), unread: 0 }
     }
 
     /// Takes the next bytes.
@@ -59,7 +68,7 @@ impl Scanner {
         let named = match &mut self.framing {
             Framing::Events(named) => named,
             Framing::Plain => return bytes.iter().for_each(|b| self.json.step(*b)),
-            Framing::Other => return,
+            Framing::Other => return self.unread = self.unread.saturating_add(bytes.len() as u64),
         };
         for &byte in bytes {
             match (byte, *named) {
@@ -76,11 +85,12 @@ impl Scanner {
 
     /// The tokens to charge somebody for whose answer has ended, `whole` or not. Where it has not told them all, each value
     /// of JSON in it counts for one, of which a stream has one for each token or few: so nobody spends less by not asking
-    /// to be told, or by leaving early.
+    /// to be told, or by leaving early. What can't be read at all is charged by its size.
     pub fn spent(&self, whole: bool) -> u64 {
         let Tokens { input, output } = self.json.tokens;
         let told = input.unwrap_or(0).saturating_add(output.unwrap_or(0));
-        if whole && told > 0 { told } else { told.saturating_add(self.json.untold) }
+        let untold = self.json.untold.saturating_add(self.unread.div_ceil(UNREAD_TOKEN));
+        if whole && told > 0 { told } else { told.saturating_add(untold) }
     }
 
     /// What has been told so far. What is told later counts, since it is of the whole answer.
@@ -339,7 +349,7 @@ mod tests {
     #[test]
     fn who_does_not_let_it_be_told_is_charged_all_the_same() {
         let charged = |answer: &str, whole| {
-            let mut scanner = Scanner { framing: Framing::Events(Some(0)), json: Json::default() };
+            let mut scanner = Scanner { framing: Framing::Events(Some(0)), json: Json::default(), unread: 0 };
             scanner.feed(answer.as_bytes());
             scanner.spent(whole)
         };
@@ -355,17 +365,19 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_not_looked_at() {
+    fn answers_that_cannot_be_read_are_charged_by_their_size() {
         let scan = |pairs: &[(http::HeaderName, &str)]| {
             let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
             let mut scanner = Scanner::of(&headers.collect());
-            scanner.feed(br#"{"eval_count":1}"#);
-            scanner.tokens().output
+            scanner.feed(br#"{"eval_count":7, "a":1}"#);
+            (scanner.tokens().output, scanner.spent(true))
         };
-        assert_eq!(scan(&[(CONTENT_TYPE, "application/json")]), Some(1));
-        assert_eq!(scan(&[]), None);
-        assert_eq!(scan(&[(CONTENT_TYPE, "text/plain")]), None);
-        assert_eq!(scan(&[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")]), None);
+        const JSON: (http::HeaderName, &str) = (CONTENT_TYPE, "application/json");
+        assert_eq!(scan(&[JSON]), (Some(7), 7));
+        assert_eq!(scan(&[JSON, (CONTENT_ENCODING, "identity")]), (Some(7), 7));
+        for unreadable in [&[][..], &[(CONTENT_TYPE, "text/plain")], &[JSON, (CONTENT_ENCODING, "gzip")]] {
+            assert_eq!(scan(unreadable), (None, 2), "23 bytes");
+        }
     }
 
     proptest! {

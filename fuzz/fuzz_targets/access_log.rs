@@ -6,36 +6,48 @@
 #![no_main]
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use remote_ollama_proxy::audit::{Ended, Journal, Metrics, Record};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::sink::{Labels, Output, Sink, in_journal};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde_json::Value;
-use tempfile::TempDir;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 static JSON: Buffer = Buffer(Mutex::new(Vec::new()));
 static TEXT: Buffer = Buffer(Mutex::new(Vec::new()));
+static JOURNAL: Buffer = Buffer(Mutex::new(Vec::new()));
 
 /// What is counted of requests, identities among it.
 static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
 
-/// The log in both formats, as `cli::run` sets it up.
-static LOG: LazyLock<TempDir> = LazyLock::new(|| {
+/// The log in both formats, as `cli::run` sets it up, and where the journal goes.
+static LOG: LazyLock<Arc<Sink>> = LazyLock::new(|| {
     let json = fmt::layer().with_writer(|| &JSON).json().flatten_event(true);
     let text = fmt::layer().with_writer(|| &TEXT).with_ansi(false);
     tracing_subscriber::registry().with(json).with(text).init();
-    tempfile::tempdir().expect("a folder for temporary files")
+    let report = Box::new(|journal: &_| panic!("{journal}"));
+    let labels = Labels { name: "journal", to: String::new(), notice: in_journal, report };
+    Arc::new(Sink::start(labels, InMemory).expect("a thread"))
 });
 
+/// The journal's lines.
+struct InMemory;
+
+impl Output for InMemory {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        (&JOURNAL).write_all(line)
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
-    let journal = LOG.path().join("journal.jsonl");
+    let journal = Arc::clone(&LOG);
     let fields: Vec<String> =
         input.split(|b| *b == 0xff).map(|field| String::from_utf8_lossy(field).into_owned()).collect();
     let [node, user, tags, stable_id, method, path, grants] = &fields[..] else { return };
@@ -87,11 +99,11 @@ fn recorded(peer: &Arc<Peer>, method: &Method, path: &str) {
     one_line(format!("{peer}\n").as_bytes());
 }
 
-/// A peer with access is noted in one line of the journal's file.
-fn journalled(path: PathBuf, member: &Member) {
-    Journal::open(&path).observe(11434, Access::Network, std::slice::from_ref(member));
-    let noted = std::fs::read(&path).expect("the journal");
-    std::fs::remove_file(&path).expect("the journal");
+/// A peer with access is noted in one line of the journal.
+fn journalled(sink: Arc<Sink>, member: &Member) {
+    Journal::new(Arc::clone(&sink)).observe(11434, Access::Network, std::slice::from_ref(member));
+    assert!(sink.flush(Duration::from_secs(60)));
+    let noted = JOURNAL.take();
     for line in TEXT.take().split_inclusive(|b| *b == b'\n') {
         one_line(line);
     }

@@ -21,6 +21,7 @@ use crate::audit::{Metrics, Now};
 use crate::config::PlainHttp;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
+use crate::sink::Sinks;
 use crate::tailnet::{Member, Situation};
 
 /// What there is to ask about.
@@ -35,6 +36,8 @@ pub struct Admin {
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
     pub started: SystemTime,
+    /// The log and the journal.
+    pub sinks: Sinks,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -93,6 +96,7 @@ impl Admin {
             node: self.node.borrow().clone(),
             started: self.started,
             stopping: self.proxy.is_stopping(),
+            logs: self.sinks.states().into(),
         };
         Status::new(parts, ollama)
     }
@@ -120,6 +124,7 @@ impl Admin {
             node: &self.node.borrow(),
             ollama_up,
             started: self.started,
+            logs: &self.sinks.states(),
         })
     }
 }

@@ -9,6 +9,7 @@ use super::requests::{Request, Requests};
 use crate::config::{Config, PlainHttp};
 use crate::panics;
 use crate::proxy::Proxy;
+use crate::sink::SinkState;
 use crate::tailnet::{Member, Situation};
 
 /// The answer to `status`.
@@ -40,6 +41,9 @@ pub struct Status {
     pub limits: Most,
     /// What runs and what waits.
     pub requests: Vec<Request>,
+    /// The log and the journal: lines that were lost, and why.
+    #[serde(default)]
+    pub logs: Vec<SinkState>,
     /// Everybody in the netmap, by name.
     pub peers: Vec<StatusPeer>,
     /// The config in force, a line for each setting, without secrets.
@@ -135,11 +139,12 @@ pub(super) struct Parts<'a> {
     pub(super) node: Situation,
     pub(super) started: SystemTime,
     pub(super) stopping: bool,
+    pub(super) logs: Vec<SinkState>,
 }
 
 impl Status {
     pub(super) fn new(parts: Parts<'_>, ollama: Ollama) -> Status {
-        let Parts { config, proxy, roster, node, started, stopping } = parts;
+        let Parts { config, proxy, roster, node, started, stopping, logs } = parts;
         let sessions = proxy.live().sessions();
         let (running, waiting) = proxy.load();
         // With a version it answers; what it says of its models is worth knowing, but no more.
@@ -160,6 +165,7 @@ impl Status {
                 connections: config.limits.connections,
             },
             requests: Requests::new(&sessions).requests,
+            logs,
             peers: roster
                 .iter()
                 .map(|member| {

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::metrics::PREFIX;
 use crate::panics;
+use crate::sink::SinkState;
 use crate::tailnet::{STATES, Situation};
 
 /// What is not counted, but looked up.
@@ -26,6 +27,8 @@ pub struct Now<'a> {
     pub ollama_up: bool,
     /// When the proxy started.
     pub started: SystemTime,
+    /// The log and the journal.
+    pub logs: &'a [SinkState],
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -66,6 +69,15 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
     let panics = Counter::<u64>::default();
     panics.inc_by(panics::count());
     registry.register("panics", "Tasks that a fault in the program has ended", panics);
+    let lost = Family::<[(&str, String); 1], Counter>::default();
+    for log in now.logs {
+        lost.get_or_create(&[("log", log.name.clone())]).inc_by(log.lost);
+    }
+    registry.register(
+        "log_lines_lost",
+        "Lines of the log and of the journal that could not be written",
+        lost,
+    );
 
     // No OpenMetrics "info": what reads the older Prometheus format does not know that type.
     let build = Family::<[(&str, &str); 1], Gauge>::default();

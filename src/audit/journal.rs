@@ -1,8 +1,6 @@
 //! The node's own journal of who gained and who lost access, and whose grants changed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,16 +10,14 @@ use serde_json::{Value, json};
 use super::Watcher;
 use crate::peer::shown;
 use crate::policy::{Access, Rights};
-use crate::rotated::{self, Rotation};
+use crate::rotated::Rotation;
+use crate::sink::Sink;
 use crate::tailnet::Member;
-
-/// Some ten thousand lines, and who had access a year ago.
-const ROTATION: Rotation = Rotation { max_size: 4_000_000, max_age: Duration::from_secs(400 * 24 * 60 * 60) };
 
 /// Compares what the tailnet says now with what it said before, and keeps the differences: in the
 /// log, and as JSON lines in a file of mode 0600.
 pub struct Journal {
-    file: Option<Box<dyn Write + Send>>,
+    file: Arc<Sink>,
     watcher: Option<Arc<dyn Watcher>>,
     /// By port.
     known: BTreeMap<u16, BTreeMap<String, Standing>>,
@@ -44,14 +40,12 @@ impl Journal {
     /// What it is called in the state folder.
     pub const FILE: &str = "journal.jsonl";
 
-    /// Appends to the file at `path`. Without it the journal is in the log alone.
-    pub fn open(path: &Path) -> Self {
-        let file = rotated::open(path, ROTATION)
-            .inspect_err(
-                |error| tracing::warn!(path = %path.display(), %error, "the journal can't be written"),
-            )
-            .ok()
-            .map(|file| Box::new(file) as _);
+    /// Some ten thousand lines, and who had access a year ago.
+    pub const ROTATION: Rotation =
+        Rotation { max_size: 4_000_000, max_age: Duration::from_secs(400 * 24 * 60 * 60) };
+
+    /// Appends to `file`.
+    pub fn new(file: Arc<Sink>) -> Self {
         Journal { file, watcher: None, known: BTreeMap::new() }
     }
 
@@ -112,13 +106,7 @@ impl Journal {
             "access": access, "port": port, "stable_id": stable_id,
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(format!("{}\n", shown(&line.to_string())).as_bytes())
-        // whole, or not at all
-        {
-            tracing::warn!(%error, "the journal can't be written");
-            self.file = None;
-        }
+        self.file.push(format!("{}\n", shown(&line.to_string())).as_bytes());
     }
 }
 
@@ -134,7 +122,11 @@ fn standing(access: Access, member: &Member) -> Standing {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::rotated::RotatedFile;
+    use crate::sink::{Labels, SinkState, in_journal};
     use crate::tailnet::Address;
 
     fn member(id: &str, admitted: bool, grants: Vec<Value>) -> Member {
@@ -148,11 +140,17 @@ mod tests {
         }
     }
 
+    fn journal(path: &Path) -> Journal {
+        let report = Box::new(|state: &SinkState| panic!("{state}"));
+        let labels = Labels { name: "journal", to: String::new(), notice: in_journal, report };
+        Journal::new(Arc::new(Sink::start(labels, RotatedFile::new(path, Journal::ROTATION)).unwrap()))
+    }
+
     #[test]
     fn each_change_is_noted_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
-        let mut journal = Journal::open(&path);
+        let mut journal = journal(&path);
         let narrow = || vec![json!({"endpoints": ["api_tags"]})];
         for members in [
             vec![member("a", true, vec![]), member("b", false, vec![])],
@@ -163,6 +161,7 @@ mod tests {
             journal.observe(11434, Access::Network, &members);
             journal.observe(9090, Access::Network, &[]);
         }
+        assert!(journal.file.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
         let noted: Vec<(String, String)> = text
             .lines()
@@ -178,7 +177,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         let name = "a\n\u{1b}\u{7f}\u{9b}";
-        Journal::open(&path).observe(1, Access::Network, &[member(name, true, vec![json!([name])])]);
+        let mut journal = journal(&path);
+        journal.observe(1, Access::Network, &[member(name, true, vec![json!([name])])]);
+        assert!(journal.file.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(char::is_control), "{line:?}");

@@ -6,7 +6,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::ask::refuse_running;
-use super::run::{code, start_log};
+use super::run::{LAST_WORDS, code, start_log};
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::{Config, Log};
 use crate::control::Task;
@@ -30,7 +30,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         return code;
     }
     // To where somebody is looking; the level does not change any more.
-    let _ = start_log(&Log { file: None, ..config.log.clone() });
+    let log = start_log(&Log { file: None, ..config.log.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -41,7 +41,11 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     let was_tagged = matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.tagged);
     let patience = humantime::format_duration(config.node.up_timeout);
     complain(&format!("Asking the control server, for at most {patience}…"));
-    match runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged))) {
+    let joined = runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged)));
+    if let Ok((log, _)) = log {
+        log.flush(LAST_WORDS);
+    }
+    match joined {
         Ok(status) => {
             if was_tagged && status.tags.is_empty() {
                 complain(&untagged(&config, &status));

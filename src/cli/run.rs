@@ -1,18 +1,20 @@
 //! `run`: the log, the limits of the process, and the exit code that says how it ended.
 
+use std::io::{self, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::{ConfigArgs, complain, exit, refuse};
-use crate::config::{Log, LogFormat};
+use crate::audit::Journal;
+use crate::config::{Config, Log, LogFormat};
 use crate::panics;
-use crate::rotated;
+use crate::rotated::{RotatedFile, write_line};
 use crate::run::{self, Failure, Stop};
 use crate::settings::{Settings, Source};
+use crate::sink::{Labels, Output, Sink, SinkState, Sinks, in_journal, in_json, in_text};
 use crate::tsnet::Error;
 
 pub(super) fn run(args: ConfigArgs) -> u8 {
@@ -20,8 +22,10 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    let log = match start_log(&config.log) {
-        Ok(log) => log,
+    let (log, sinks) = match start_log(&config.log)
+        .and_then(|(log, level)| Ok((level, Sinks { log, journal: Arc::new(start_journal(&config)?) })))
+    {
+        Ok(started) => started,
         Err(fault) => {
             complain(&format!("remote-ollama-proxy: {fault}"));
             return exit::STATE;
@@ -37,18 +41,25 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
     raise_file_limit();
     let settings = Settings::new(config, Source { load: Box::new(move || args.load()), log: Box::new(log) });
     let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => outcome(runtime, work(Arc::new(settings))),
+        Ok(runtime) => outcome(runtime, work(Arc::new(settings), sinks.clone())),
         Err(error) => {
             tracing::error!(%error, "the async runtime does not start");
             exit::FAILURE
         }
     };
     reports.flush(LAST_REPORT);
+    sinks.flush(LAST_WORDS);
     code
 }
 
 /// How long the process waits at its end until each panic is in the log.
 const LAST_REPORT: Duration = Duration::from_secs(1);
+
+/// How long the process waits, for each of the log and the journal, until its last lines are written.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The same once it has to end at once.
+const LAST_WORDS_AT_ONCE: Duration = Duration::from_millis(250);
 
 /// What `work` comes to. A thread that is still held up, such as by a call into the tailnet library, is
 /// left behind.
@@ -59,13 +70,17 @@ fn outcome(runtime: Runtime, work: impl Future<Output = u8>) -> u8 {
     code
 }
 
-async fn work(settings: Arc<Settings>) -> u8 {
+async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
     let in_file = settings.config().log.file.is_some();
-    let known = Arc::clone(&settings);
-    // Ended as asked, if not in order: nothing is to start it again.
-    let stop = Stop::new(move || run::time_to_stop(&known.config()), || std::process::exit(exit::OK.into()));
+    let (known, written) = (Arc::clone(&settings), sinks.clone());
+    let end = move || {
+        written.flush(LAST_WORDS_AT_ONCE);
+        // Ended as asked, if not in order: nothing is to start it again.
+        std::process::exit(exit::OK.into())
+    };
+    let stop = Stop::new(move || run::time_to_stop(&known.config()), end);
     let failure = match stop {
-        Ok(stop) => run::run(settings, &stop).await.err(),
+        Ok(stop) => run::run(settings, &stop, sinks).await.err(),
         Err(error) => Some(Failure::Listener(error)),
     };
     let Some(failure) = failure else { return exit::OK };
@@ -93,35 +108,82 @@ pub(super) fn code(failure: &Failure) -> u8 {
     }
 }
 
-/// Starts the log; what is returned changes its level.
-pub(super) fn start_log(log: &Log) -> Result<impl Fn(&Log) + use<>, String> {
+/// Starts the log; what is returned beside it changes its level.
+pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>), String> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;
     // The config has been checked.
     let targets = |log: &Log| log.level.parse::<Targets>().unwrap_or_default();
     let (filter, level) = reload::Layer::new(targets(log));
-    let (writer, colours) = match &log.file {
-        None => (BoxMakeWriter::new(std::io::stderr), std::io::IsTerminal::is_terminal(&std::io::stderr())),
-        Some(path) => {
-            let file = rotated::open(path, log.rotation).map_err(|error| {
-                format!("the log can't be written to {} (log.file): {error}", path.display())
-            })?;
-            complain(&format!("remote-ollama-proxy: the log is in {}", path.display()));
-            (BoxMakeWriter::new(Mutex::new(file)), false)
-        }
-    };
+    let colours = log.file.is_none() && io::stderr().is_terminal();
+    let sink = Arc::new(log_sink(log)?);
+    let writer = Arc::clone(&sink);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match log.format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
         LogFormat::Text => layer.with_ansi(colours).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    Ok(move |log: &Log| {
+    let relevel = move |log: &Log| {
         if let Err(error) = level.reload(targets(log)) {
             tracing::error!(%error, "the level of the log can't be changed");
         }
-    })
+    };
+    Ok((sink, relevel))
+}
+
+fn log_sink(log: &Log) -> Result<Sink, String> {
+    let notice = match log.format {
+        LogFormat::Json => in_json,
+        LogFormat::Text => in_text,
+    };
+    let no_thread = |error| format!("the log can't be written: no thread is left for it: {error}");
+    let Some(path) = &log.file else {
+        // A report would go where the lines can't go.
+        let report = Box::new(|_: &SinkState| {});
+        let labels = Labels { name: "log", to: "standard error".to_owned(), notice, report };
+        return Sink::start(labels, Stderr::default()).map_err(no_thread);
+    };
+    let file = RotatedFile::open(path, log.rotation)
+        .map_err(|error| format!("the log can't be written to {} (log.file): {error}", path.display()))?;
+    let report = Box::new(|log: &SinkState| complain(&format!("remote-ollama-proxy: the log {log}")));
+    let labels = Labels { name: "log", to: path.display().to_string(), notice, report };
+    let sink = Sink::start(labels, file).map_err(no_thread)?;
+    complain(&format!("remote-ollama-proxy: the log is in {}", path.display()));
+    Ok(sink)
+}
+
+/// The journal, which is opened with its first line: before that its folder may be another process's.
+fn start_journal(config: &Config) -> Result<Sink, String> {
+    let path = config.node.state_dir.join(Journal::FILE);
+    let in_file = config.log.file.is_some();
+    let report = Box::new(move |journal: &SinkState| {
+        let SinkState { to, lost, fault, grows, .. } = journal;
+        if let Some(error) = fault {
+            tracing::warn!(path = to, lost, error, "the journal can't be written");
+        } else {
+            tracing::warn!(path = to, error = grows, "the journal can't be set aside, so it grows");
+        }
+        if in_file {
+            complain(&format!("remote-ollama-proxy: the journal {journal}"));
+        }
+    });
+    let labels = Labels { name: "journal", to: path.display().to_string(), notice: in_journal, report };
+    Sink::start(labels, RotatedFile::new(&path, Journal::ROTATION))
+        .map_err(|error| format!("the journal can't be written: no thread is left for it: {error}"))
+}
+
+/// Standard error, which may be a file on a full disk, or a pipe whose reader has left.
+#[derive(Default)]
+struct Stderr {
+    torn: bool,
+}
+
+impl Output for Stderr {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        write_line(&mut io::stderr(), &mut self.torn, line)
+    }
 }
 
 /// A connection takes up to three descriptors, and launchd starts processes with a limit of 256.

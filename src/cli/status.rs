@@ -92,6 +92,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
         ),
     );
     status.requests.iter().for_each(|r| line(&format!("  {}", r.id), &request(r, now)));
+    status.logs.iter().filter(|log| !log.is_sound()).for_each(|log| line(&log.name, &log.to_string()));
     line("peers", &status.peers.len().to_string());
     status.peers.iter().for_each(|p| line(&format!("  {}", p.node), &peer(p)));
     text.push_str("config\n");

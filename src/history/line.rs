@@ -9,6 +9,7 @@ use super::{Tally, text};
 use crate::audit::{Done, Ended};
 use crate::peer::{self, shown};
 use crate::policy::Endpoint;
+use crate::sink;
 use crate::usage::Tokens;
 
 /// What a line tells.
@@ -20,6 +21,8 @@ pub(super) enum Line {
     Refused { at: SystemTime, peer: Peer, rule: &'static str },
     /// The tailnet says something else of a peer's access than before.
     Access { at: SystemTime, peer: Peer, access: String, port: u64 },
+    /// So many lines are missing here: they could not be written.
+    Lost { at: SystemTime, lines: u64, in_journal: bool },
     /// Something else that the log tells.
     Other { at: SystemTime },
 }
@@ -166,7 +169,8 @@ pub(super) fn read(line: &str) -> Option<Line> {
     }
     let at = time(&fields, "timestamp")?;
     if fields["target"] != "access" {
-        return Some(Line::Other { at });
+        let lines = (fields["target"] == sink::TARGET).then(|| fields.get("lost")?.as_u64()).flatten();
+        return Some(lines.map_or(Line::Other { at }, |lines| Line::Lost { at, lines, in_journal: false }));
     }
     match (string(&fields, "message"), string(&fields, "peer")) {
         (None, _) => request(at, &fields).map(Line::Request),
@@ -182,6 +186,10 @@ fn of_text(line: &str) -> Option<Line> {
     let (target, told) = after_time(rest)?;
     if has_another(told) {
         return None;
+    }
+    if target == sink::TARGET {
+        let lost = told.strip_prefix(sink::MESSAGE)?.strip_prefix(" lost=")?.split_once(' ')?.0;
+        return Some(Line::Lost { at, lines: lost.parse().ok()?, in_journal: false });
     }
     if target != "access" {
         return Some(Line::Other { at });
@@ -250,6 +258,9 @@ fn request(at: SystemTime, fields: &Map<String, Value>) -> Option<Request> {
 }
 
 fn of_journal(fields: &Map<String, Value>) -> Option<Line> {
+    if let Some(lines) = fields.get("lost").and_then(Value::as_u64) {
+        return Some(Line::Lost { at: time(fields, "time")?, lines, in_journal: true });
+    }
     let access = string(fields, "access")?;
     matches!(access, "present" | "gained" | "changed" | "lost").then_some(())?;
     Some(Line::Access {
@@ -303,6 +314,8 @@ mod tests {
     use super::*;
     use crate::audit::{Journal, Record};
     use crate::policy::Access;
+    use crate::rotated::RotatedFile;
+    use crate::sink::{Labels, Notice, Sink, in_journal, in_json, in_text};
     use crate::tailnet::{Address, Member};
 
     #[derive(Clone, Default)]
@@ -519,9 +532,14 @@ mod tests {
             ..Member::default()
         };
         let logged = logged(|| {
-            let mut journal = Journal::open(&path);
+            let file = RotatedFile::new(&path, Journal::ROTATION);
+            let labels =
+                Labels { name: "journal", to: String::new(), notice: in_journal, report: Box::new(|_| {}) };
+            let sink = Arc::new(Sink::start(labels, file).unwrap());
+            let mut journal = Journal::new(Arc::clone(&sink));
             journal.observe(11434, Access::Network, &[]);
             journal.observe(11434, Access::Network, &[member]);
+            assert!(sink.flush(Duration::from_secs(60)));
         });
         let noted = std::fs::read_to_string(&path).unwrap();
         let Some(Line::Access { peer, access, port, .. }) = read(noted.trim_end()) else { panic!("{noted}") };
@@ -531,6 +549,27 @@ mod tests {
         for line in logged {
             assert!(matches!(read(line.trim_end()), Some(Line::Other { .. })), "{line}");
         }
+    }
+
+    #[test]
+    fn a_notice_of_lost_lines_is_read_back_and_looks_like_its_neighbours() {
+        let at = humantime::parse_rfc3339("2026-11-24T16:44:13.022046Z").unwrap();
+        let notice = Notice { at, lost: 3, why: "No space left on device (os error 28)" };
+        for (line, in_journal) in
+            [(in_text(&notice), false), (in_json(&notice), false), (in_journal(&notice), true)]
+        {
+            assert_eq!(read(&line), Some(Line::Lost { at, lines: 3, in_journal }), "{line}");
+        }
+        // But for the time and the target, whose name is that of its module, as tracing writes it.
+        let [text, json] = logged(|| {
+            tracing::warn!(target: sink::TARGET, lost = 3, error = notice.why, "{}", sink::MESSAGE);
+        });
+        assert_eq!(in_text(&notice)[27..], text.trim_end()[27..]);
+        let keys = |line: &str| serde_json::from_str::<Map<String, Value>>(line).unwrap();
+        assert_eq!(
+            keys(&in_json(&notice)).keys().collect::<Vec<_>>(),
+            keys(&json).keys().collect::<Vec<_>>()
+        );
     }
 
     #[test]

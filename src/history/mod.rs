@@ -160,8 +160,9 @@ impl History {
         let (Line::Request(Request { at, .. })
         | Line::Refused { at, .. }
         | Line::Access { at, .. }
+        | Line::Lost { at, .. }
         | Line::Other { at }) = line;
-        let is_journal = matches!(line, Line::Access { .. });
+        let is_journal = matches!(line, Line::Access { .. } | Line::Lost { in_journal: true, .. });
         let begins = if is_journal { &mut self.lines.journal_from } else { &mut self.lines.log_from };
         *begins = Some(begins.map_or(at, |earliest| earliest.min(at)));
         if at >= self.span.until {
@@ -174,7 +175,10 @@ impl History {
                 self.refuse(at, &Attempt { peer, rule: rule.to_owned(), method: None, asked: None });
             }
             Line::Access { peer, access, port, .. } => self.access(at, peer, access, port),
-            Line::Other { .. } => {}
+            Line::Lost { lines, .. } if at >= self.span.since => {
+                self.lines.lost = self.lines.lost.saturating_add(lines);
+            }
+            Line::Lost { .. } | Line::Other { .. } => {}
         }
     }
 

@@ -205,7 +205,9 @@ impl Recent {
                 self.reach_back(at);
                 self.has_requests = true;
             }
-            Some(Line::Other { at }) if at < until => self.reach_back(at),
+            Some(Line::Other { at } | Line::Lost { at, in_journal: false, .. }) if at < until => {
+                self.reach_back(at);
+            }
             _ => {}
         })
     }

@@ -73,6 +73,8 @@ pub struct Lines {
     pub unreadable: u64,
     /// The first of these.
     pub first_unreadable: Option<Place>,
+    /// Lines that are missing in the span, as the lines in their place say: the proxy could not write them.
+    pub lost: u64,
     /// When the log begins.
     #[serde(serialize_with = "maybe_time")]
     pub log_from: Option<SystemTime>,

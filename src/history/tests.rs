@@ -186,6 +186,22 @@ fn what_can_not_be_read_is_counted_and_located() {
     assert_eq!(summary.total.requests, 3);
 }
 
+#[test]
+fn lines_that_the_proxy_could_not_write_are_summed_up_for_the_span() {
+    let lost = |at: &str, lost| {
+        let at = humantime::parse_rfc3339(at).unwrap();
+        crate::sink::Notice { at, lost, why: "no room" }
+    };
+    let summary = of(&[
+        crate::sink::in_text(&lost(&day(1), 100)),
+        crate::sink::in_text(&lost(&day(21), 1)),
+        crate::sink::in_json(&lost(&day(21), 20)),
+        crate::sink::in_journal(&lost(&day(22), 300)),
+    ]);
+    assert_eq!((summary.lines.lost, summary.lines.unreadable), (321, 0));
+    assert_eq!(summary.lines.journal_from, humantime::parse_rfc3339(&day(22)).ok());
+}
+
 /// As when the disk was full or the machine lost power, and the proxy has written on since.
 #[test]
 fn half_a_line_and_what_was_appended_to_it_are_counted_as_unreadable() {

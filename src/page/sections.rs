@@ -106,6 +106,8 @@ impl Sections {
         let config = self.admin.settings.config();
         let limits = config.limits;
         let plain = if config.plain_http == PlainHttp::Serve { "Ollama" } else { "HTTP" };
+        let mut logs = self.admin.sinks.states().to_vec();
+        logs.retain(|log| !log.is_sound());
         let ollama = self.ollama().map(|ollama| {
             let models = ollama.models.iter().map(|model| json!({ "name": model.name, "bytes": model.size }));
             json!({
@@ -128,6 +130,8 @@ impl Sections {
                 "error": node.error.filter(|_| all),
                 "warnings": all.then_some(node.warnings),
             },
+            // Those that something is wrong with.
+            "logs": all.then_some(logs),
             "running": running,
             "waiting": waiting,
             "running_max": limits.running,

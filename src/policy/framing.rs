@@ -4,6 +4,8 @@
 //! (request smuggling, RFC 9112, 11.2), and no longer shows what it has forgiven. This reader
 //! follows the same bytes and faults whatever is ambiguous; it never changes one.
 
+use super::host::is_host;
+
 /// The largest request head (request line and headers) in bytes.
 pub const HEAD_MAX: usize = 32 << 10;
 
@@ -19,14 +21,15 @@ pub enum Fault {
     /// A header continued on the next line (obs-fold).
     #[error("a header is folded over two lines")]
     Fold,
-    /// Not `METHOD SP target SP HTTP/1.x`, or a `#` or a control byte in the target.
+    /// Not `METHOD SP target SP HTTP/1.x`, a target that is `*` for another method than OPTIONS, or in the target a `#`, a
+    /// control byte or one beyond ASCII.
     #[error("the request line is malformed")]
     RequestLine,
     /// A line without a name and a colon, or with a control byte.
     #[error("a header line is malformed")]
     Header,
-    /// Host is missing or repeated.
-    #[error("there must be exactly one Host header")]
+    /// Host is missing, repeated, or no host with or without a port (RFC 9112, 3.2).
+    #[error("there must be exactly one Host header, with a host and perhaps a port")]
     Host,
     /// Content-Length is repeated or not a number.
     #[error("Content-Length must be one number")]
@@ -43,6 +46,9 @@ pub enum Fault {
     /// Fields after the last chunk.
     #[error("trailers are not accepted")]
     Trailer,
+    /// More than [`HEAD_MAX`] bytes of request line.
+    #[error("the request's URL takes more than 32 KiB")]
+    TargetTooLong,
     /// More than [`HEAD_MAX`] bytes of head.
     #[error("the request's headers take more than 32 KiB")]
     TooLong,
@@ -51,7 +57,7 @@ pub enum Fault {
 /// Where in a request the bytes so far have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Between two requests.
+    /// Between two requests, or within an empty line there.
     Between,
     /// Within a head, or after something that can't be told apart.
     Head,
@@ -122,7 +128,7 @@ impl Framing {
     /// Where the bytes so far have ended.
     pub fn place(&self) -> Place {
         match self.state {
-            State::Head if self.held.is_empty() => Place::Between,
+            State::Head if matches!(*self.held, [] | [b'\r']) => Place::Between,
             State::Head | State::Broken => Place::Head,
             _ => Place::Body,
         }
@@ -141,7 +147,8 @@ impl Framing {
                 self.held.clear();
             }
             if self.held.len() > HEAD_MAX {
-                return Err(Fault::TooLong);
+                let lines = self.held.contains(&b'\n');
+                return Err(if lines { Fault::TooLong } else { Fault::TargetTooLong });
             }
             if self.held.ends_with(b"\r\n\r\n") {
                 *bytes = &bytes[at + 1..];
@@ -208,7 +215,9 @@ fn parse_head(head: &[u8]) -> Result<State, Fault> {
         return Err(Fault::RequestLine);
     };
     let old = version == b"HTTP/1.0";
-    let target_sound = !target.is_empty() && !target.iter().any(|b| *b == b'#' || b.is_ascii_control());
+    let odd = |b: &u8| *b == b'#' || b.is_ascii_control() || !b.is_ascii();
+    let target_sound =
+        !target.is_empty() && !target.iter().any(odd) && (target != b"*" || method == b"OPTIONS");
     if !is_token(method) || !target_sound || !(old || version == b"HTTP/1.1") {
         return Err(Fault::RequestLine);
     }
@@ -223,6 +232,9 @@ fn parse_head(head: &[u8]) -> Result<State, Fault> {
             return Err(Fault::Header);
         }
         if name.eq_ignore_ascii_case(b"host") {
+            if !is_host(value) {
+                return Err(Fault::Host);
+            }
             hosts += 1;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let n = number(value, 10)?;
@@ -304,6 +316,12 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", Header),
             ("GET / HTTP/1.1\r\n\r\n", Host),
             ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: a:+80\r\n\r\n", Host),
+            ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
+            ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Length),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Length),
@@ -325,6 +343,19 @@ mod tests {
         }
         let long = format!("GET / HTTP/1.1\r\n{HOST}X: {}\r\n\r\n", "x".repeat(HEAD_MAX));
         assert_eq!(heads(long.as_bytes()).0, vec![Err(TooLong)]);
+        let long = format!("GET /{} HTTP/1.1\r\n{HOST}\r\n", "x".repeat(HEAD_MAX));
+        assert_eq!(heads(long.as_bytes()).0, vec![Err(TargetTooLong)]);
+    }
+
+    #[test]
+    fn half_an_empty_line_begins_no_head() {
+        let mut framing = Framing::default();
+        for (byte, place) in
+            [(b"\r", Place::Between), (b"\n", Place::Between), (b"G", Place::Head), (b"\r", Place::Head)]
+        {
+            framing.feed(byte, &mut Vec::new()).unwrap();
+            assert_eq!(framing.place(), place);
+        }
     }
 
     #[test]

@@ -4,8 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::uri::Authority;
-
 /// Host names and addresses that are ours, without ports, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts(BTreeSet<String>);
@@ -37,18 +35,14 @@ impl Hosts {
     /// Whether a Host header's value names one of them. The port is not compared: a forwarded port
     /// changes it, and a rebinding attacker controls the name only.
     pub fn contains(&self, host: &[u8]) -> bool {
-        let Ok(authority) = Authority::try_from(host) else {
-            return false;
-        };
-        let port = authority.as_str().len() > authority.host().len();
-        if authority.as_str().contains('@') || port && authority.port_u16().is_none() {
+        let Some((host, port)) = host_and_port(host) else { return false };
+        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return false;
         }
-        let host = authority.host().to_ascii_lowercase();
         match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             // As parsed, since an IPv6 address has many spellings.
             Some(ip) => ip.parse::<Ipv6Addr>().is_ok_and(|ip| self.0.contains(&ip.to_string())),
-            None => self.0.contains(host.strip_suffix('.').unwrap_or(&host)),
+            None => self.0.contains(&host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()),
         }
     }
 
@@ -58,9 +52,80 @@ impl Hosts {
     }
 }
 
+/// Whether a Host header's value is a host with or without a port (RFC 9110, 7.2). An empty host names nothing.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    host_and_port(value).is_some()
+}
+
+/// The host, with its brackets if it is an IPv6 address, and the digits after `:`, if that is there.
+fn host_and_port(value: &[u8]) -> Option<(&str, Option<&str>)> {
+    let value = std::str::from_utf8(value).ok()?;
+    let end = match value.starts_with('[') {
+        true => value.find(']')? + 1,
+        false => value.find(':').unwrap_or(value.len()),
+    };
+    let (host, rest) = value.split_at(end);
+    let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+    let sound = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => is_reg_name(host),
+    };
+    let digits = port.unwrap_or_default().bytes().all(|b| b.is_ascii_digit());
+    (sound && digits).then_some((host, port))
+}
+
+/// A name, or an IPv4 address, which is spelled like one (RFC 3986, 3.2.2); not empty.
+fn is_reg_name(host: &str) -> bool {
+    let encoded =
+        |at: usize| host.as_bytes().get(at + 1..at + 3).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    let sound = |(at, b): (usize, u8)| match b {
+        b'%' => encoded(at),
+        _ => b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&b),
+    };
+    !host.is_empty() && host.bytes().enumerate().all(sound)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_host_is_told_from_what_is_not_ours() {
+        for host in ["a", "a:80", "a:", "a,b", "a%2fb", "127.0.0.1", "[::1]:80", "a.", "_x"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for other in [
+            "",
+            ":80",
+            "a@b",
+            "a/b",
+            "a, b",
+            "a b",
+            "a:+80",
+            "a:-1",
+            "a:8x",
+            "a:80:80",
+            "a#",
+            "a?",
+            "a\\",
+            "a%2",
+            "a%zz",
+            "\u{e9}",
+            "[::",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[a]",
+            "[::1%25x]",
+            "x[::1]",
+            "http://a",
+            "\"a\"",
+            "a\tb",
+        ] {
+            assert!(!is_host(other.as_bytes()), "{other}");
+        }
+        assert!(!is_host(b"\xff"));
+    }
 
     #[test]
     fn ours_in_every_spelling_and_nobody_elses() {
@@ -87,6 +152,9 @@ mod tests {
             "remote-ollama-proxy.evil.example",
             "x@remote-ollama-proxy",
             "remote-ollama-proxy:x",
+            "remote-ollama-proxy:+80",
+            "remote-ollama-proxy:",
+            "remote-ollama-proxy:99999",
             "[fd7a::2]",
             "[::",
             "remote-ollama-proxy/..",

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
@@ -19,6 +18,7 @@ use super::body::{Body, Streamed};
 use super::live::Session;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
+use super::rest::RequestBody;
 use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::peer::Peer;
@@ -128,7 +128,7 @@ impl<S: Site> Beside<S> {
 }
 
 impl<S: Site> Handler for Beside<S> {
-    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: Incoming) -> Response<Body<Io>>
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,
     {

@@ -3,15 +3,16 @@
 //! A connection to Ollama belongs to one client connection and is driven by that client's task:
 //! answers can't be paired with another client's request, and closing the one closes the other.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -43,6 +44,8 @@ pub(super) struct Link {
     stream: Stream,
     /// The request's body on its way; the connection is no good for another request before its end.
     upload: Alive,
+    /// Ollama speaks HTTP/1.1. One that speaks HTTP/1.0, whatever it says of keep-alive, can't read a chunked body.
+    reusable: bool,
     sender: SendRequest<Upload>,
     /// `None` once it has ended.
     driver: Option<Driver>,
@@ -59,6 +62,7 @@ impl Link {
             to: Arc::clone(upstream),
             stream,
             upload: Alive::default(),
+            reusable: false,
             sender,
             driver: Some(Box::pin(driver)),
         })
@@ -96,7 +100,27 @@ impl Link {
                 (Failure::BrokenOff(e.into_error()), unsent)
             })
         });
-        watch.unless_trouble(answered).await.map_err(|trouble| (trouble.into(), None))?
+        let response = watch.unless_trouble(answered).await.map_err(|trouble| (trouble.into(), None))??;
+        self.reusable = response.version() == Version::HTTP_11;
+        Ok(response)
+    }
+
+    /// Takes what has come of an answer's body together with its head, without waiting, so that an answer which is broken
+    /// there is never begun.
+    async fn first(&mut self, body: Incoming) -> Result<Begun, Failure> {
+        let mut begun = Begun { first: VecDeque::new(), body };
+        std::future::poll_fn(|cx| {
+            while begun.held() < AHEAD_MAX as u64 {
+                match begun.poll_next(&mut self.driver, cx) {
+                    Poll::Ready(Some(Ok(frame))) => begun.first.push_back(frame),
+                    Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(Failure::BrokenOff(e))),
+                    Poll::Ready(None) | Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        Ok(begun)
     }
 }
 
@@ -105,6 +129,58 @@ impl Link {
 fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
         *driver = None;
+    }
+}
+
+/// The body of Ollama's answer.
+pub(super) struct Begun {
+    /// What came together with the head.
+    first: VecDeque<Frame<Bytes>>,
+    body: Incoming,
+}
+
+impl Begun {
+    fn held(&self) -> u64 {
+        self.first.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum()
+    }
+
+    fn poll_frame(
+        &mut self,
+        driver: &mut Option<Driver>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.first.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.poll_next(driver, cx),
+        }
+    }
+
+    fn poll_next(
+        &mut self,
+        driver: &mut Option<Driver>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // The first look at the body tells the connection that bytes are wanted.
+        let looked = Pin::new(&mut self.body).poll_frame(cx);
+        if looked.is_ready() {
+            return looked;
+        }
+        drive(driver, cx);
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (first, rest) = (self.held(), self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + first);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + first);
+        }
+        hint
     }
 }
 
@@ -134,34 +210,35 @@ pub(super) async fn exchange<Io: AsyncRead + Unpin>(
     slot: &Slot,
     watch: &Watch<Io>,
     request: Request<Upload>,
-) -> Result<(Response<Incoming>, Link), Failure> {
+) -> Result<(Response<Begun>, Link), Failure> {
     let kept = Link::reuse(slot, upstream).await;
     let mut unsent = request;
     if let Some(mut link) = kept {
         match link.send(unsent, watch).await {
-            Ok(response) => return accept(response, link),
+            Ok(response) => return accept(response, link).await,
             Err((_, Some(back))) => unsent = back,
             Err((failure, None)) => return Err(failure),
         }
     }
     let mut link = watch.unless_trouble(Link::connect(upstream)).await??;
     match link.send(unsent, watch).await {
-        Ok(response) => accept(response, link),
+        Ok(response) => accept(response, link).await,
         Err((failure, _)) => Err(failure),
     }
 }
 
-fn accept(response: Response<Incoming>, link: Link) -> Result<(Response<Incoming>, Link), Failure> {
+async fn accept(response: Response<Incoming>, mut link: Link) -> Result<(Response<Begun>, Link), Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        Err(Failure::Switching)
-    } else {
-        Ok((response, link))
+        return Err(Failure::Switching);
     }
+    let (head, body) = response.into_parts();
+    let body = link.first(body).await?;
+    Ok((Response::from_parts(head, body), link))
 }
 
 /// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.
 pub(super) struct Reply<Io> {
-    body: Incoming,
+    body: Begun,
     /// `None` once something broke.
     link: Option<Link>,
     slot: Arc<Slot>,
@@ -220,7 +297,7 @@ impl Drop for Job {
 
 impl<Io> Reply<Io> {
     pub(super) fn new(
-        body: Incoming,
+        body: Begun,
         link: Link,
         slot: Arc<Slot>,
         watch: Watch<Io>,
@@ -245,32 +322,26 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
         if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
             return self.broken(Failure::from(trouble).ended(), Broken::Client(trouble));
         }
-        for driven in [false, true] {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+        let gone = &mut None;
+        loop {
+            let driver = self.link.as_mut().map_or(&mut *gone, |link| &mut link.driver);
+            return match ready!(self.body.poll_frame(driver, cx)) {
+                Some(Ok(frame)) => {
                     // Trailers belong to this hop; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
                     if let Some(scanner) = &mut self.scanner {
                         scanner.feed(&data);
                     }
                     self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                    Poll::Ready(Some(Ok(Frame::data(data))))
                 }
-                Poll::Ready(Some(Err(e))) => return self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),
-                Poll::Ready(None) => {
+                Some(Err(e)) => self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),
+                None => {
                     self.ended = Some(Ended::Complete);
-                    return Poll::Ready(None);
+                    Poll::Ready(None)
                 }
-                // The first look at the body tells the connection that bytes are wanted.
-                Poll::Pending if !driven => {
-                    if let Some(link) = &mut self.link {
-                        drive(&mut link.driver, cx);
-                    }
-                }
-                Poll::Pending => {}
-            }
+            };
         }
-        Poll::Pending
     }
 
     fn broken(&mut self, ended: Ended, why: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -305,7 +376,7 @@ impl<Io> Drop for Reply<Io> {
         }
         // With a part of the request still to be sent, nobody would send it from the slot, and the
         // client's bytes would wait for it for ever.
-        if let Some(link) = self.link.take().filter(|link| whole && link.upload.is_over()) {
+        if let Some(link) = self.link.take().filter(|link| whole && link.reusable && link.upload.is_over()) {
             self.slot.put(link);
         }
     }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use http::header::TRANSFER_ENCODING;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 
-use super::exchange::{Link, exchange};
+use super::exchange::{Begun, Link, exchange};
 use super::headers;
 use super::kept::Slot;
 use super::refuse::Failure;
@@ -19,7 +18,8 @@ use crate::policy::Permit;
 use crate::upstream::Upstream;
 
 /// Forwards a permitted request. What goes upstream is built anew: the permit's method and target,
-/// the headers that may pass, and the body as it comes. The same holds for what comes back.
+/// the headers that may pass, and the body as it comes. The same holds for what comes back. Where the tokens of the answer
+/// are `counted`, it is asked for without a coding, which would hide them.
 pub(super) async fn forward<Io: AsyncRead + Unpin>(
     permit: &Permit,
     head: &Parts,
@@ -27,11 +27,16 @@ pub(super) async fn forward<Io: AsyncRead + Unpin>(
     upstream: &Arc<Upstream>,
     slot: &Slot,
     watch: &Watch<Io>,
-) -> Result<(Response<Incoming>, Link), Failure> {
+    counted: bool,
+) -> Result<(Response<Begun>, Link), Failure> {
     let mut request = Request::new(body);
     *request.method_mut() = permit.method().clone();
     *request.uri_mut() = Uri::from(permit.target().clone());
     *request.headers_mut() = headers::request(&head.headers, upstream.host());
+    if counted {
+        // Without the header any coding would do (RFC 9110, 12.5.3).
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
 
     // The library gives a GET no body unless it is told how the body is framed.
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
@@ -40,14 +45,27 @@ pub(super) async fn forward<Io: AsyncRead + Unpin>(
 
     let (answer, link) = exchange(upstream, slot, watch, request).await?;
     let (from, body) = answer.into_parts();
-    let codings = from.headers.get_all(TRANSFER_ENCODING).iter();
-    if !codings.map(HeaderValue::as_bytes).all(|c| c.eq_ignore_ascii_case(b"chunked")) {
+    let mut codings = from.headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    if codings.next().is_some_and(|c| !c.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
         return Err(Failure::Coded);
     }
     // Without a body to measure, Ollama's own word on its length is all there is.
     let bodiless = *permit.method() == Method::HEAD || from.status == StatusCode::NOT_MODIFIED;
+    if bodiless && !is_sound_length(&from.headers) {
+        return Err(Failure::Length);
+    }
     let mut response = Response::new(body);
     *response.status_mut() = from.status;
     *response.headers_mut() = headers::response(&from.headers, bodiless);
     Ok((response, link))
+}
+
+/// Whether Content-Length is one number, or not there (RFC 9110, 8.6).
+fn is_sound_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let is_number = |value: &[u8]| {
+        let digits = std::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
+        digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
+    };
+    lengths.next().is_none_or(is_number) && lengths.next().is_none()
 }

@@ -14,6 +14,7 @@ mod peek;
 mod port;
 mod redirect;
 mod refuse;
+mod rest;
 mod rules;
 mod scrape;
 mod serve;

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 
 use super::refuse::Failure;
+use super::rest::RequestBody;
 use super::wire::{Trouble, Watch};
 use crate::policy::{Doubt, ModelCheck, ModelRefusal, Reader, Refusal};
 
@@ -21,7 +21,7 @@ pub(super) struct Peeked {
 /// Takes as much of a body as it needs to know the model, at most what the rules say and `max` bytes.
 pub(super) async fn peek<Io: AsyncRead + Unpin>(
     check: &ModelCheck,
-    body: &mut Incoming,
+    body: &mut RequestBody,
     max: u64,
     watch: &Watch<Io>,
 ) -> Result<Peeked, Failure> {

@@ -23,13 +23,14 @@ use super::body::Body;
 use super::kept::Slot;
 use super::live::{Entered, Live, Roster, Session};
 use super::pace::Awaited;
+use super::rest::{RequestBody, Rest};
 use super::rules::Rules;
 use super::wire::{Trouble, Watch, Wire};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::panics;
 use crate::peer::Peer;
-use crate::policy::{HEAD_MAX, Rights};
+use crate::policy::{Fault, HEAD_MAX, Rights};
 use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
@@ -38,6 +39,9 @@ const HEADERS_MAX: usize = 100;
 /// The answer to a head that is not whole in time, of which no request can be made.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+/// The answer to a request line that does not end in time, of which no request can be made either.
+const TARGET_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// What answers the requests of a port.
 pub(super) trait Handler: Send + Sync + 'static {
     /// Answers one request of `client`. Nothing has been decided about it.
@@ -45,7 +49,7 @@ pub(super) trait Handler: Send + Sync + 'static {
         &self,
         client: &Client<Io>,
         head: Parts,
-        body: Incoming,
+        body: RequestBody,
     ) -> impl Future<Output = Response<Body<Io>>> + Send
     where
         Io: AsyncRead + Send + Unpin + 'static;
@@ -246,20 +250,31 @@ impl Port {
         let by_end = Arc::new(AtomicBool::new(false));
         let client =
             Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: handler.slot() });
-        let told = Arc::clone(&by_end);
+        let rest = Rest::default();
+        let (told, left_over) = (Arc::clone(&by_end), rest.clone());
         let service = service_fn(move |request: http::Request<Incoming>| {
             told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
             let (client, handler) = (Arc::clone(&client), Arc::clone(&handler));
-            let (head, body) = request.into_parts();
+            let ((head, body), rest) = (request.into_parts(), left_over.clone());
             // In a box of its own: the library keeps the room for it as long as the connection lasts.
-            Box::pin(async move { Ok::<_, Infallible>(handler.answer(&client, head, body).await) })
+            Box::pin(async move {
+                let body = rest.begin(&head, body);
+                let mut response = handler.answer(&client, head, body).await;
+                rest.answered(&mut response);
+                Ok::<_, Infallible>(response)
+            })
         });
         let connection = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_buf_size(2 * HEAD_MAX)
             .serve_connection(TokioIo::new(wire), service);
         let served = async {
-            let error = match graceful.watch(connection).await {
+            let ended = tokio::select! {
+                biased;
+                ended = graceful.watch(connection) => ended,
+                never = rest.run() => match never {},
+            };
+            let error = match ended {
                 Ok(()) => return watch.linger().await,
                 Err(error) => error,
             };
@@ -267,6 +282,10 @@ impl Port {
             if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
                 tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
                 watch.say(TOO_LATE).await;
+            } else if let Some(Trouble::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
+                tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
+                watch.clone().say(TARGET_TOO_LONG).await;
+                watch.linger().await;
             } else if error.is_parse() || error.is_parse_too_large() {
                 // So malformed that no request came of it, and so no record.
                 tracing::info!(target: "access", %peer, %error, "malformed request refused");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use http::Response;
 use http::request::Parts;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 use super::body::Body;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
+use super::rest::RequestBody;
 use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::tailnet::Situation;
@@ -65,7 +65,7 @@ impl Redirects {
 }
 
 impl Handler for Redirects {
-    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: Incoming) -> Response<Body<Io>>
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,
     {

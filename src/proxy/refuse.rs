@@ -42,8 +42,11 @@ pub(super) enum Failure {
     #[error("Ollama asked to switch protocols")]
     Switching,
     /// The answer has a coding that only this hop would see.
-    #[error("Ollama's answer has a transfer coding other than chunked")]
+    #[error("Ollama's answer has a transfer coding other than one chunked")]
     Coded,
+    /// The length of an answer without a body can be read in several ways, or in none.
+    #[error("Ollama's answer has a Content-Length that is not one number")]
+    Length,
     /// The rules want to know whether the model is on this machine, and Ollama does not tell.
     #[error("Ollama did not tell whether a model is on this machine: {0}")]
     Untold(String),
@@ -75,15 +78,18 @@ impl Failure {
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Failure::Framing(Fault::TargetTooLong) => StatusCode::URI_TOO_LONG,
             Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Https(_) => StatusCode::PERMANENT_REDIRECT,
             Failure::Down { .. } | Failure::Stopping | Failure::NoCertificate => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded | Failure::Untold(_) => {
-                StatusCode::BAD_GATEWAY
-            }
+            Failure::BrokenOff(_)
+            | Failure::Switching
+            | Failure::Coded
+            | Failure::Length
+            | Failure::Untold(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -101,7 +107,9 @@ impl Failure {
             Failure::Stopping => "stopping",
             Failure::Slow(awaited) => awaited.rule(),
             Failure::Down { .. } => "upstream-down",
-            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => "upstream-failed",
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded | Failure::Length => {
+                "upstream-failed"
+            }
             Failure::Untold(_) => "upstream-failed",
             Failure::Https(_) => "https",
             Failure::NoCertificate => "certificate",
@@ -118,6 +126,7 @@ impl Failure {
             | Failure::BrokenOff(_)
             | Failure::Switching
             | Failure::Coded
+            | Failure::Length
             | Failure::Untold(_) => Ended::UpstreamFailed,
             _ => Ended::Refused,
         }
@@ -133,7 +142,7 @@ impl Failure {
             Failure::Stopping => "this proxy is being stopped; try again soon".to_owned(),
             Failure::TooLarge(max) => format!("bodies of at most {max} bytes are taken from you"),
             Failure::Down { .. } => "Ollama does not answer behind this proxy; try again soon".to_owned(),
-            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded => {
+            Failure::BrokenOff(_) | Failure::Switching | Failure::Coded | Failure::Length => {
                 "Ollama broke off before it answered; the request was not repeated".to_owned()
             }
             Failure::Untold(_) => {
@@ -166,7 +175,8 @@ impl Failure {
 
     /// What the client reads.
     pub(super) fn message(&self, method: &Method, path: &str) -> String {
-        format!("remote-ollama-proxy: {method} {}: {} (rule: {})", shown(path), self.words(), self.rule())
+        let (method, path) = (shown(method.as_str(), METHOD_MAX), shown(path, PATH_MAX));
+        format!("remote-ollama-proxy: {method} {path}: {} (rule: {})", self.words(), self.rule())
     }
 
     /// The answer to `method` on `path`.
@@ -237,11 +247,15 @@ fn kind(status: StatusCode) -> &'static str {
     }
 }
 
-/// A path as far as it is worth repeating: printable and at most 100 characters.
-fn shown(path: &str) -> String {
-    let printable = path.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
-    match path.char_indices().nth(100) {
-        Some(_) => printable.take(100).chain("…".chars()).collect(),
+/// The most characters of a method and of a path that an answer repeats.
+const METHOD_MAX: usize = 20;
+const PATH_MAX: usize = 100;
+
+/// What a client sent as far as it is worth repeating: printable and at most `max` characters.
+fn shown(text: &str, max: usize) -> String {
+    let printable = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
+    match text.char_indices().nth(max) {
+        Some(_) => printable.take(max).chain("…".chars()).collect(),
         None => printable.collect(),
     }
 }

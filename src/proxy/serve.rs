@@ -8,13 +8,12 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 use super::body::Body;
 use super::cloud::{Cloud, Runs};
-use super::exchange::{Job, Link, Reply};
+use super::exchange::{Begun, Job, Link, Reply};
 use super::forward::forward;
 use super::kept::{Kept, Slot};
 use super::live::Live;
@@ -22,6 +21,7 @@ use super::origins::Origins;
 use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
 use super::refuse::Failure;
+use super::rest::RequestBody;
 use super::rules::Rules;
 use super::upload::{Upload, Why};
 use super::wire::Watch;
@@ -120,9 +120,9 @@ impl Proxy {
         &self,
         client: &Client<Io>,
         head: &Parts,
-        mut body: Incoming,
+        mut body: RequestBody,
         job: &mut Job,
-    ) -> Result<(Response<Incoming>, Link), Failure> {
+    ) -> Result<(Response<Begun>, Link), Failure> {
         let Client { session, watch, slot } = client;
         watch.next_head().map_err(Failure::Framing)?;
         if self.is_stopping() {
@@ -154,7 +154,7 @@ impl Proxy {
         };
         let traffic = Arc::clone(&job.record.traffic);
         let (body, end) = Upload::new(body, peeked, max_body, traffic);
-        let answered = forward(&permit, head, body, upstream, slot, watch).await;
+        let answered = forward(&permit, head, body, upstream, slot, watch, job.counted).await;
         match end.why() {
             None => answered,
             Some(Why::TooLarge) => Err(Failure::TooLarge(max_body)),
@@ -166,7 +166,7 @@ impl Proxy {
     async fn check_model<Io: AsyncRead + Unpin>(
         &self,
         check: &ModelCheck,
-        body: &mut Incoming,
+        body: &mut RequestBody,
         max_body: u64,
         upstream: &Upstream,
         watch: &Watch<Io>,
@@ -198,7 +198,7 @@ impl Handler for Proxy {
         Arc::new(Slot::new(&self.kept))
     }
 
-    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: Incoming) -> Response<Body<Io>>
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,
     {
@@ -233,7 +233,7 @@ impl Handler for Proxy {
 }
 
 /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
-fn scanner(job: &Job, response: &Response<Incoming>) -> Option<Scanner> {
+fn scanner(job: &Job, response: &Response<Begun>) -> Option<Scanner> {
     let counts = job.counted && response.status() == StatusCode::OK;
     counts.then(|| Scanner::of(response.headers()))
 }

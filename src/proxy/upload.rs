@@ -8,15 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::peek::Peeked;
+use super::rest::RequestBody;
 use crate::audit::Traffic;
 use crate::policy::{Doubt, Reader};
 
 /// A request's body. It passes on what comes, chunk by chunk.
 pub(super) struct Upload {
-    body: Incoming,
+    body: RequestBody,
     /// What goes before it: what has been taken of it to learn the model.
     first: VecDeque<Frame<Bytes>>,
     /// Has taken those and goes on, where the model counts.
@@ -59,7 +59,7 @@ impl End {
 impl Upload {
     /// At most `max` bytes are passed on, and counted by `traffic`.
     pub(super) fn new(
-        body: Incoming,
+        body: RequestBody,
         peeked: Option<Peeked>,
         max: u64,
         traffic: Arc<Traffic>,

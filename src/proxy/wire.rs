@@ -66,6 +66,8 @@ struct Shared<Io> {
     heads: VecDeque<Result<(), Fault>>,
     /// What a watch has read and the library has not.
     ahead: Vec<u8>,
+    /// What is wrong with the body of the last request that has been read.
+    fault: Option<Fault>,
     trouble: Option<Trouble>,
     /// Tells of a client that has left behind bytes that nobody reads.
     left: Left,
@@ -115,6 +117,7 @@ impl<Io> Wire<Io> {
             framing: Framing::default(),
             heads: VecDeque::new(),
             ahead: Vec::new(),
+            fault: None,
             trouble: None,
             left,
             look: None,
@@ -187,8 +190,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
 impl<Io: AsyncRead + Unpin> Watch<Io> {
     /// What the bytes of the next request's head said. To be called once for each request.
     pub(super) fn next_head(&self) -> Result<(), Fault> {
+        let mut shared = lock(&self.shared);
         // Where the library sees a head that we do not, it is the library's word that is odd.
-        lock(&self.shared).heads.pop_front().unwrap_or(Err(Fault::RequestLine))
+        let head = shared.heads.pop_front().unwrap_or(Err(Fault::RequestLine));
+        shared.blame();
+        head
     }
 
     /// Waits for `work`, unless the client leaves or its request turns out to be malformed.
@@ -216,13 +222,41 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
             match shared.poll_fill(cx, &mut buf) {
                 Poll::Ready(Ok(())) => shared.ahead.extend_from_slice(buf.filled()),
                 Poll::Ready(Err(_)) => {} // noted as trouble
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return shared.poll_pause(cx),
             }
         }
     }
 }
 
 impl<Io> Shared<Io> {
+    /// A fault in a body is the running request's, unless that is an earlier one.
+    fn blame(&mut self) {
+        if let (true, Some(fault)) = (self.heads.is_empty(), self.fault) {
+            self.trouble.get_or_insert(Trouble::Framing(fault));
+        }
+    }
+
+    /// Whether the last request that was read is being answered, or the client still has to take the answer.
+    fn answers(&self) -> bool {
+        self.busy.now.load(Ordering::Relaxed) || self.writes.is_running()
+    }
+
+    /// Whether the running request's body has to go on. Its bytes have all been read, so the client is silent.
+    fn awaits_body(&self) -> bool {
+        self.framing.place() == Place::Body && self.heads.is_empty()
+    }
+
+    /// A request runs or waits for its turn, and there is nothing to read: whether its body may pause any longer.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
+        if !self.awaits_body() {
+            self.reads.stop();
+            return Poll::Pending;
+        }
+        ready!(self.reads.poll(Awaited::Body, &self.pace, cx));
+        self.trouble = Some(Trouble::Slow(Awaited::Body));
+        Poll::Ready(Trouble::Slow(Awaited::Body))
+    }
+
     /// Looks every now and then whether the client has left, as no reading tells.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
         loop {
@@ -247,7 +281,8 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         if result.is_err() || new.is_empty() {
             self.trouble.get_or_insert(Trouble::Left);
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
-            self.trouble.get_or_insert(Trouble::Framing(fault));
+            self.fault = Some(fault);
+            self.blame();
         }
         // Bytes of a body start its time anew; those of a head do not, nor do empty lines before one.
         if self.framing.place() == Place::Body || self.heads.len() != heads {
@@ -258,29 +293,24 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
 
     /// The library waits for the client's next byte: whether it may go on waiting.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let busy = self.busy.now.load(Ordering::Relaxed);
-        let awaited = match self.framing.place() {
-            Place::Body => Awaited::Body,
-            // It only wants to know of the client's end; or the client still has to take the last
-            // answer, for which it has a time of its own.
-            _ if busy || self.writes.is_running() => {
+        let place = self.framing.place();
+        // It only wants to know of the client's end, or of more of a body, which the watch waits for; or the client still has
+        // to take the last answer, for which it has a time of its own.
+        if self.busy.now.load(Ordering::Relaxed) || self.writes.is_running() && place != Place::Body {
+            if !self.awaits_body() {
                 self.reads.stop();
-                *lock(&self.busy.waker) = Some(cx.waker().clone());
-                return Poll::Pending;
             }
+            *lock(&self.busy.waker) = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let awaited = match place {
+            Place::Body => Awaited::Body,
             Place::Head => Awaited::Head,
             Place::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
             Place::Between => Awaited::Request,
         };
-        if self.trouble.is_some() && busy {
-            return Poll::Pending; // it has been told
-        }
         ready!(self.reads.poll(awaited, &self.pace, cx));
         self.trouble.get_or_insert(Trouble::Slow(awaited));
-        if busy {
-            cx.waker().wake_by_ref(); // for the watch, which gives the answer
-            return Poll::Pending;
-        }
         Poll::Ready(Ok(())) // an end
     }
 }
@@ -316,6 +346,14 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
         }
         if shared.trouble == Some(Trouble::Left) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
+        }
+        // The library would go on until its own bound, and answer as if the headers were too long.
+        if shared.trouble.is_none()
+            && !shared.answers()
+            && shared.heads.front() == Some(&Err(Fault::TargetTooLong))
+        {
+            shared.trouble = Some(Trouble::Framing(Fault::TargetTooLong));
+            return Poll::Ready(Ok(())); // an end
         }
         match shared.poll_fill(cx, buf) {
             Poll::Pending => shared.poll_patience(cx),

@@ -12,6 +12,7 @@ use crate::audit::Watcher;
 use crate::control::Task;
 use crate::judge::{Judge, Watched};
 use crate::settings::Settings;
+use crate::sink::Sink;
 use crate::tailnet::{Member, Netmap, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
 
@@ -35,14 +36,15 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// `status` is that of the node, which has just come up; `watcher`, if there is one, is told what the
-    /// journal is told.
+    /// `status` is that of the node, which has just come up; `journal` is where the journal goes; `watcher`, if there
+    /// is one, is told what the journal is told.
     pub(super) fn new(
         settings: Arc<Settings>,
         node: Arc<Node>,
         watched: Watched,
         situation: watch::Sender<Situation>,
         status: &Status,
+        journal: Arc<Sink>,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
         situation.send_replace(situation::first(status));
@@ -52,6 +54,7 @@ impl Follower {
             watched,
             situation: situation.subscribe(),
             changed: Notify::new(),
+            journal,
             watcher,
         };
         Follower { settings, node, situation, judge, expiry: Mutex::default() }

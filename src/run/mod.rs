@@ -30,6 +30,7 @@ use crate::page::{Chronicle, Page};
 use crate::panics;
 use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
+use crate::sink::{Sink, Sinks};
 use crate::tailnet::{Situation, Tailnet};
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Node, Status};
@@ -71,13 +72,13 @@ struct Open {
 }
 
 /// Joins the tailnet and serves peers until told to stop. Whatever it ends by, the Service is withdrawn,
-/// the admin socket closed and the node closed then, within [`CLOSING`].
+/// the admin socket closed and the node closed then, within [`CLOSING`]. What is recorded goes to `sinks`.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(settings: Arc<Settings>, stop: &Stop) -> Result<(), Failure> {
+pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
     let mut open = Open::default();
-    let ended = join_and_serve(settings, stop, &mut open).await;
+    let ended = join_and_serve(Parts::new(settings, sinks), stop, &mut open).await;
     if ended.is_err() {
         stop.failed();
     }
@@ -126,10 +127,11 @@ struct Parts {
     situation: watch::Sender<Situation>,
     admin: Arc<Admin>,
     chronicle: Option<Arc<Chronicle>>,
+    journal: Arc<Sink>,
 }
 
 impl Parts {
-    fn new(settings: Arc<Settings>) -> Self {
+    fn new(settings: Arc<Settings>, sinks: Sinks) -> Self {
         let (started, since) = (Instant::now(), SystemTime::now());
         let config = settings.config();
         let situation = watch::Sender::new(situation::joining());
@@ -147,6 +149,7 @@ impl Parts {
             rosters: watched.rosters(),
             node: situation.subscribe(),
             started: since,
+            sinks: sinks.clone(),
         });
         let chronicle = config.page_port.map(|_| chronicle(&config, &proxy, since));
         Parts {
@@ -161,6 +164,7 @@ impl Parts {
             situation,
             admin,
             chronicle,
+            journal: sinks.journal,
         }
     }
 }
@@ -171,13 +175,8 @@ fn redirects_to(config: &Config) -> Option<u16> {
 }
 
 /// Nothing is returned if told to stop before the node is up.
-async fn join_and_serve(
-    settings: Arc<Settings>,
-    stop: &Stop,
-    open: &mut Open,
-) -> Result<Option<Drained>, Failure> {
+async fn join_and_serve(parts: Parts, stop: &Stop, open: &mut Open) -> Result<Option<Drained>, Failure> {
     let hangup = hangup();
-    let parts = Parts::new(settings);
     let config = &*parts.settings.config();
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
@@ -266,7 +265,8 @@ async fn serve(
     let mut tasks = Tasks::default();
     let watcher = chronicle.as_ref().map(Chronicle::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
-    let follower = Follower::new(Arc::clone(&settings), nodes, parts.watched, known, status, watcher);
+    let settled = Arc::clone(&settings);
+    let follower = Follower::new(settled, nodes, parts.watched, known, status, parts.journal, watcher);
     let at_start = Arc::clone(&settings.config());
     // To the last request: whoever loses access loses it while the others are waited for, too.
     tasks.spawn("what follows the tailnet", async move { failure::explain(follower.run().await, &at_start) });

@@ -8,8 +8,8 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-/// How long the process goes on after the second signal, at most.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// How long the process goes on after the second signal, at most; then its log has half a second.
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// How often the process was told to stop: by SIGTERM or SIGINT, by a failure, or by the end of the time
 /// that stopping may take, which counts as the second signal.

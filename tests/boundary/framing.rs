@@ -74,6 +74,7 @@ const HEADERS: &[&str] = &[
     "Host: evil.example",
     "host:",
     "Host : evil.example",
+    "Host: remote-ollama-proxy, evil.example",
     "X: a\0b",
     "X: a\x01b",
     "X: a\x08b",
@@ -188,27 +189,115 @@ async fn a_host_that_is_not_ours_is_misdirected() {
     let ollama = Ollama::new().await;
     let proxy = Running::new(policy(), &ollama.url);
     for host in [
-        "",
         "evil.example",
-        "remote-ollama-proxy, evil.example",
-        "remote-ollama-proxy evil",
-        "x@remote-ollama-proxy",
-        "remote-ollama-proxy:x",
+        "remote-ollama-proxy,evil.example",
         "remote-ollama-proxy:",
         "remote-ollama-proxy:99999",
-        "remote-ollama-proxy/",
-        "[::",
-        "http://remote-ollama-proxy",
-        "remote-ollama-proxy#",
         "r%65mote-ollama-proxy",
-        "remote\u{2010}ollama-proxy",
-        "remote-ollama-proxy\u{e9}",
+        "[::1]",
         "127.0.0.1:11434",
     ] {
         let answer = proxy.ask(&format!("GET /api/tags HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
         assert_eq!(answer.status(), 421, "{host:?}: {answer:?}");
     }
     assert!(ollama.untouched().await);
+}
+
+/// RFC 9112, 3.2.
+#[tokio::test]
+async fn host_that_is_no_host_is_400() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for host in [
+        "",
+        ":11434",
+        "remote-ollama-proxy, evil.example",
+        "remote-ollama-proxy evil",
+        "x@remote-ollama-proxy",
+        "remote-ollama-proxy:x",
+        "remote-ollama-proxy:+80",
+        "remote-ollama-proxy/",
+        "remote-ollama-proxy/api",
+        "[::",
+        "http://remote-ollama-proxy",
+        "remote-ollama-proxy#",
+        "remote\u{2010}ollama-proxy",
+        "remote-ollama-proxy\u{e9}",
+    ] {
+        let answer = proxy.ask(&format!("GET /api/tags HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.status(), 400, "{host:?}: {answer:?}");
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn target_that_no_target_can_be_is_400() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for line in ["GET * HTTP/1.1", "GET /api/tags\u{e9} HTTP/1.1", "GET /api/tags?\u{e9} HTTP/1.1"] {
+        let answer = proxy.ask(&format!("{line}\r\n{HOST}\r\n")).await;
+        assert_eq!(answer.status(), 400, "{line}: {answer:?}");
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn url_that_is_too_long_is_414() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for length in [33_000, 50_000, 70_000, 300_000] {
+        for earlier in [0, 1] {
+            let mut client = proxy.client().await;
+            let requests = get("/nowhere").repeat(earlier)
+                + &format!("GET /api/tags?{} HTTP/1.1\r\n{HOST}\r\n", "x".repeat(length));
+            tokio::io::AsyncWriteExt::write_all(&mut client.stream, requests.as_bytes()).await.unwrap();
+            for _ in 0..earlier {
+                assert_eq!(client.answer().await.status(), 403);
+            }
+            let answer = client.answer().await;
+            assert_eq!((answer.status(), answer.header("connection")), (414, Some("close")), "{length}");
+            assert!(client.rest().await.is_empty());
+        }
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn fault_in_a_later_request_is_not_the_earlier_ones() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(40_000));
+    for (later, status) in [
+        (format!("POST /api/show HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n"), 400),
+        (
+            format!("POST /api/show HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n"),
+            400,
+        ),
+        (format!("GET /#x HTTP/1.1\r\n{HOST}\r\n"), 400),
+        (long, 414),
+    ] {
+        let mut client = proxy.client().await;
+        client.send(get("/api/tags") + &later).await;
+        let mut upstream = ollama.accept().await;
+        upstream.head().await.unwrap();
+        // By then all of the later request that is read ahead has been read.
+        proxy.has(1).await;
+        tokio::task::yield_now().await;
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(client.answer().await.text(), "ok", "{later:.60}");
+        assert_eq!(client.answer().await.status(), status, "{later:.60}");
+        assert!(client.rest().await.is_empty());
+    }
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn refusal_repeats_no_more_of_a_request_than_its_reader_needs() {
+    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+    for line in [format!("{} /api/tags", "X".repeat(30_000)), format!("GET /{}", "x".repeat(30_000))] {
+        let answer = proxy.ask(&format!("{line} HTTP/1.1\r\n{HOST}\r\n")).await;
+        assert!(matches!(answer.status(), 403 | 405) && answer.body.len() < 500, "{answer:?}");
+    }
 }
 
 #[tokio::test]

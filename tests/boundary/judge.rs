@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use remote_ollama_proxy::audit::Journal;
 use remote_ollama_proxy::auth::Environment;
 use remote_ollama_proxy::judge::{Judge, Watched};
+use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::tailnet::{Member, Netmap, Situation};
 use tokio::sync::{Notify, watch};
@@ -79,6 +81,7 @@ async fn scene() -> Scene {
         watched,
         situation: situation.subscribe(),
         changed: Notify::new(),
+        journal: sink("journal", RotatedFile::new(&state.path().join(Journal::FILE), Journal::ROTATION)),
         watcher: None,
     });
     let running = Arc::clone(&judge);

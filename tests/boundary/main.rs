@@ -5,6 +5,7 @@
 
 mod access;
 mod allowlist;
+mod answers;
 mod bodies;
 mod cancel;
 mod ends;
@@ -22,6 +23,7 @@ mod page;
 mod pairing;
 mod queue;
 mod refusals;
+mod rest;
 #[path = "../support/routes.rs"]
 mod routes;
 #[path = "../support/spellings.rs"]

@@ -161,7 +161,8 @@ async fn who_is_refused_in_mid_upload_gets_the_answer() {
     assert_eq!(client.answer().await.status(), 403);
     // What is still on its way is taken, or its answer would be a reset that overtakes ours.
     client.send("x".repeat(100_000)).await;
-    assert!(client.rest().await.is_empty());
+    client.send(get("/nowhere")).await;
+    assert_eq!(client.answer().await.status(), 403);
 }
 
 /// Reads an answer of that size, a little at a time; how much came.
@@ -198,6 +199,53 @@ async fn a_slow_reader_gets_the_whole_answer() {
         assert!(sip(&mut client, SIZE, Duration::from_secs(20)).await >= SIZE, "after {thinking} s");
         drop(writing.await.unwrap());
     }
+}
+
+/// The client is silent while its request waits for a turn that is not given.
+#[tokio::test]
+async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
+    let ollama = Ollama::new().await;
+    let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
+    let pace = Pace { body: SHORT, ..LENIENT };
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, pace);
+    let _running = proxy.stream(&ollama).await;
+    let begin =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";
+    for begun in ["", "{"] {
+        let mut client = proxy.client().await;
+        client.send(format!("{begin}{begun}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.header("connection")), (408, Some("close")), "{begun:?}");
+        assert!(answer.text().contains("body-idle"), "{}", answer.text());
+    }
+    // What the proxy does not read is not the client's silence, and what follows a whole request is not its body.
+    let mut full = proxy.client().await;
+    full.send(format!("{begin}{}", "x".repeat(60_000))).await;
+    let mut whole = proxy.client().await;
+    whole.send(post("/v1/chat/completions", "{}") + begin + "{").await;
+    proxy.waits(2).await;
+    tokio::time::sleep(A_WHILE).await;
+    proxy.waits(2).await;
+}
+
+#[tokio::test]
+async fn halves_of_empty_lines_are_no_request() {
+    // The time for a head has not begun, either.
+    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT * 2, head: SHORT, ..LENIENT });
+    let mut client = proxy.client().await;
+    soon("the connection to be closed", async {
+        use tokio::io::AsyncWriteExt;
+        for half in [b"\r", b"\n"].into_iter().cycle() {
+            if client.stream.write_all(half).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    })
+    .await;
+    proxy.has(0).await;
+    let told = client.rest().await;
+    assert!(told.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&told));
 }
 
 #[tokio::test]

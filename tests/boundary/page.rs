@@ -12,6 +12,7 @@ use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
+use remote_ollama_proxy::sink::{Output, Sinks};
 use remote_ollama_proxy::tailnet::{Address, Member, Situation};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
@@ -39,8 +40,18 @@ struct Site {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     port: Port,
     chronicle: Arc<Chronicle>,
+    sinks: Sinks,
     _node: watch::Sender<Situation>,
     roster: watch::Sender<Arc<Vec<Member>>>,
+}
+
+/// A full disk.
+struct NoRoom;
+
+impl Output for NoRoom {
+    fn append(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::StorageFull.into())
+    }
 }
 
 fn bob() -> Peer {
@@ -78,19 +89,21 @@ impl Site {
         let node = watch::Sender::new(Situation { addresses: vec![[100, 64, 0, 1].into()], ..situation });
         let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let roster = watch::Sender::new(Arc::new(everybody));
+        let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
             rosters: [11434, 80].map(|port| (port, roster.subscribe())).into(),
             node: node.subscribe(),
             started: SystemTime::now(),
+            sinks: sinks.clone(),
         });
         let chronicle = Arc::new(Chronicle::new(SystemTime::now()));
         running.proxy.metrics().watched_by(chronicle.watcher());
         let port = running.proxy.port().another();
         let (connect, incoming) = mpsc::channel(64);
         tokio::spawn(Page::new(port.clone(), admin, Arc::clone(&chronicle)).serve(Memory(incoming)));
-        Site { connect, port, chronicle, _node: node, roster }
+        Site { connect, port, chronicle, sinks, _node: node, roster }
     }
 
     async fn client(&self) -> Client<DuplexStream> {
@@ -323,6 +336,27 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
         .unwrap()
         .clone();
     assert_eq!((&bobs["page"], &bobs["through"]), (&json!("view"), &json!("network rule")));
+}
+
+#[tokio::test]
+async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
+    let running = Running::new(policy(), NO_OLLAMA);
+    let site = Site::of(&running);
+    running.word.say(true, vec![json!({"page": "admin"})]);
+    let mut stream = site.watch().await;
+    stream.next().await.unwrap();
+    assert_eq!(stream.known["health"]["logs"], json!([]));
+    site.sinks.journal.push(b"{}\n");
+    stream.until("what was lost", |known| known["health"]["logs"] != json!([])).await;
+    let [journal] = &stream.known["health"]["logs"].as_array().unwrap()[..] else { panic!() };
+    assert_eq!((&journal["name"], &journal["to"]), (&json!("journal"), &json!("/var/journal")));
+    assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
+
+    running.word.say(true, vec![json!({"page": "view"})]);
+    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    let mut stream = site.watch().await;
+    let told = stream.next().await.unwrap();
+    assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
 }
 
 #[tokio::test]

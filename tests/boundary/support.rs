@@ -12,6 +12,7 @@ use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
+use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
 use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
 use remote_ollama_proxy::upstream::Upstream;
 use serde_json::Value;
@@ -94,6 +95,12 @@ impl Word {
 
 fn local() -> SocketAddr {
     "100.64.0.1:11434".parse().unwrap()
+}
+
+/// Where the log or the journal goes.
+pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
+    let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
+    Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
 }
 
 /// A running proxy.
@@ -246,6 +253,7 @@ impl Running {
             node: &Situation::default(),
             ollama_up: true,
             started: std::time::SystemTime::UNIX_EPOCH,
+            logs: &[],
         })
     }
 

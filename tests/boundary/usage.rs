@@ -109,6 +109,41 @@ async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
     .await;
 }
 
+/// A client's Accept-Encoding goes on to whoever answers for a cloud model.
+#[tokio::test]
+async fn no_coding_is_asked_for_where_tokens_are_counted() {
+    let (url, mut seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
+    for (usage, grants, asked) in [
+        (true, vec![], "identity"),
+        (false, vec![json!({"tokens_per_day": 1000})], "identity"),
+        (false, vec![], "gzip, br"),
+    ] {
+        let proxy = counting(&url, usage);
+        proxy.word.say(true, grants);
+        let body = "{}";
+        for (target, asked) in [("/v1/chat/completions", asked), ("/api/show", "gzip, br")] {
+            let request = post(target, body).replace("\r\n\r\n", "\r\nAccept-Encoding: gzip, br\r\n\r\n");
+            assert_eq!(proxy.ask(&request).await.status(), 200);
+            let request = seen.recv().await.unwrap();
+            assert_eq!(request.header("accept-encoding"), Some(asked), "{target}, {usage}");
+        }
+    }
+}
+
+/// One that is compressed all the same.
+#[tokio::test]
+async fn answer_that_cannot_be_read_is_charged() {
+    let (url, _seen) = Ollama::new().await.answering_with(|_| {
+        answer("application/json", &"?".repeat(160)).replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n")
+    });
+    let proxy = counting(&url, false);
+    proxy.word.say(true, vec![json!({"tokens_per_day": 10})]);
+    assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
+    proxy.has(0).await;
+    let refused = proxy.ask(&post("/v1/chat/completions", "{}")).await;
+    assert!(refused.status() == 429 && refused.text().contains("(rule: tokens)"), "{refused:?}");
+}
+
 #[tokio::test]
 async fn who_has_spent_a_days_tokens_waits_for_the_next() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));

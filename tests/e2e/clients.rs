@@ -8,6 +8,23 @@ use crate::ollama;
 use crate::process::Process;
 use crate::tailnet::World;
 
+/// So many of what tests/clients/pairs.sh calls pairs, with each client. For measuring: PAIRS=1000.
+fn pairs() -> String {
+    std::env::var("PAIRS").unwrap_or_else(|_| "40".to_owned())
+}
+
+#[tokio::test]
+async fn clients_go_on_with_a_connection_after_an_early_answer() {
+    let world = World::new(ollama::url(), "http.hosts = [\"127.0.0.1\"]").await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/pairs.sh");
+    let url = format!("http://{}", world.at);
+    let mut run = Process::start("tests/clients/pairs.sh", Command::new(script).args([url, pairs()]));
+    for client in ["requests", "httpx", "aiohttp", "node:http", "undici", "net/http"] {
+        println!("{}", run.line(&[client, " pairs, "]).await);
+    }
+    run.ended_with(0).await;
+}
+
 #[tokio::test]
 async fn the_official_python_packages_work() {
     let world = World::new(ollama::url(), "").await;

@@ -119,6 +119,26 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
+async fn lost_lines_of_the_log_are_shown_until_the_proxy_starts_again() {
+    let scene = Scene::new().await;
+    let (browser, url) = scene.open("studio").await;
+    let card = "document.querySelector('#health > [data-key=\"Log\"]')";
+    assert_eq!(browser.script(&format!("return {card} === null;")).await, json!(true));
+    let log = scene.world.tailnet.dir.path().join("proxy.log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    drop(scene.chat("bobs-laptop").await);
+    browser.until("the card", &format!("{card} !== null && {card}.className === 'bad'")).await;
+    let said = browser.text("#health > [data-key=\"Log\"]").await;
+    assert!(said.contains("lost") && said.contains("proxy.log: can't be written: Is a directory"), "{said}");
+    std::fs::remove_dir(&log).unwrap();
+    browser.until("the end of it", &format!("{card}.className === 'warn'")).await;
+    let said = browser.text("#health > [data-key=\"Log\"]").await;
+    assert!(said.contains("lost, the last") && !said.contains("can't"), "{said}");
+    clean(&browser, &url).await;
+}
+
+#[tokio::test]
 async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant() {
     let scene = Scene::new().await;
     let _others = (scene.chat("studio").await, scene.chat("build-7").await);

@@ -77,5 +77,13 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
 }
 
 fn now(node: &Situation) -> Now<'_> {
-    Now { running: 0, waiting: 0, connections: 0, node, ollama_up: true, started: SystemTime::UNIX_EPOCH }
+    Now {
+        running: 0,
+        waiting: 0,
+        connections: 0,
+        node,
+        ollama_up: true,
+        started: SystemTime::UNIX_EPOCH,
+        logs: &[],
+    }
 }

@@ -22,11 +22,20 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(name: &'static str, command: &mut Command) -> Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}: {command:?}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}: {command:?}"));
+        Self::of(name, child)
+    }
+
+    /// Collects what `child` says where it is given a pipe.
+    pub(crate) fn of(name: &'static str, mut child: Child) -> Process {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (change, changed) = watch::channel(());
-        collect(child.stdout.take().unwrap(), Arc::clone(&lines), change.clone());
-        collect(child.stderr.take().unwrap(), Arc::clone(&lines), change);
+        if let Some(stdout) = child.stdout.take() {
+            collect(stdout, Arc::clone(&lines), change.clone());
+        }
+        if let Some(stderr) = child.stderr.take() {
+            collect(stderr, Arc::clone(&lines), change);
+        }
         Process { name, child, lines, changed }
     }
 

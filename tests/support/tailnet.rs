@@ -148,6 +148,11 @@ impl Start {
 
     /// Starts another subcommand with the same config.
     pub(crate) fn command(&self, arguments: &[&str]) -> Process {
+        Process::start("remote-ollama-proxy", &mut self.prepared(arguments))
+    }
+
+    /// A subcommand with that config.
+    pub(crate) fn prepared(&self, arguments: &[&str]) -> Command {
         std::fs::create_dir_all(&self.state).unwrap();
         let config = self.state.with_extension("toml");
         let format = if self.config.contains("log.format") { "" } else { "log.format = \"json\"" };
@@ -168,7 +173,7 @@ impl Start {
         if let Some(key) = &self.key {
             command.env("TS_AUTHKEY", key);
         }
-        Process::start("remote-ollama-proxy", &mut command)
+        command
     }
 
     /// Starts the binary and waits until it listens.

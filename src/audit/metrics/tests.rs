@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::audit::identities::{KEPT, MOST};
+use crate::sink::SinkState;
 use crate::tailnet::{Certificate, Situation};
 
 fn peer(user: Option<&str>, id: &str) -> Peer {
@@ -26,7 +27,16 @@ fn text(metrics: &Metrics) -> String {
         ..Situation::default()
     };
     let started = std::time::SystemTime::UNIX_EPOCH;
-    metrics.text(&Now { running: 1, waiting: 2, connections: 3, node: &node, ollama_up: true, started })
+    let log = |name: &str, lost| SinkState {
+        name: name.to_owned(),
+        to: String::new(),
+        lost,
+        last_lost: None,
+        fault: None,
+        grows: None,
+    };
+    let logs = &[log("log", 3), log("journal", 0)];
+    metrics.text(&Now { running: 1, waiting: 2, connections: 3, node: &node, ollama_up: true, started, logs })
 }
 
 fn done<'a>(peer: &'a Peer, traffic: &'a Traffic) -> Done<'a> {

@@ -66,6 +66,9 @@ pub(super) fn csv(summary: &Summary) -> String {
         let subject = &*format!("{} line {}", place.file, place.line);
         add(Row { part: "unreadable", subject, value: Some(summary.lines.unreadable), ..Row::default() });
     }
+    if summary.lines.lost > 0 {
+        add(Row { part: "lost", value: Some(summary.lines.lost), ..Row::default() });
+    }
     for (subject, count) in &summary.ended {
         add(Row { part: "ended", subject, value: Some(*count), ..Row::default() });
     }

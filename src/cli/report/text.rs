@@ -91,6 +91,15 @@ fn head(summary: &Summary) -> String {
         let n = format!("{} of {} can't be read", lines.unreadable, number(lines.read, "line"));
         line("unreadable", &format!("{n}, the first is line {} of {}", place.line, place.file));
     }
+    if lines.lost > 0 {
+        line(
+            "lost",
+            &format!(
+                "{} could not be written, and what they tell is missing here",
+                number(lines.lost, "line")
+            ),
+        );
+    }
     let ended: Vec<_> = summary.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
     match total.requests {
         0 => line("requests", "none in the span; with log.level = \"info,access=off\" none is logged"),

@@ -220,9 +220,26 @@
     const calm = health.stopping ? "Requests that run may end" : node.running && admin() ? "Nothing to report" : "";
     card("Tailnet", kind, health.stopping ? "Stopping" : state, trouble || calm);
     showExpiry(node.key_expiry);
+    showLogs(health.logs ?? []);
     const waiting = health.waiting > 0 ? `${numbers.format(health.waiting)} waiting for a turn` : "Nobody waits";
     card("Queue", "idle", `${health.running} of ${health.running_max} running`, waiting);
     say($("about-proxy"), `remote-ollama-proxy ${health.version}, running since ${absolute(health.since)}.`);
+  }
+
+  /** A card for the log and the journal, as long as something is wrong with either. */
+  function showLogs(logs) {
+    if (logs.length === 0) return document.querySelector('#health > [data-key="Log"]')?.remove();
+    const told = logs.map(({ name, to, lost, last_lost, fault, grows }) => {
+      const all = [
+        fault && `can't be written: ${fault}`,
+        grows && `can't be set aside, so it grows: ${grows}`,
+        last_lost && `${numbers.format(lost)} lost, the last ${absolute(last_lost)}`,
+      ];
+      return `The ${name}, ${to}: ${all.filter(Boolean).join("; ")}`;
+    });
+    const lost = logs.reduce((sum, log) => sum + log.lost, 0);
+    const value = lost > 0 ? `${numbers.format(lost)} ${lost === 1 ? "line" : "lines"} lost` : "Is not set aside";
+    card("Log", logs.some((log) => log.fault) ? "bad" : "warn", value, told.join(". "));
   }
 
   function showExpiry(at) {

@@ -27,12 +27,16 @@ const (
 	keepAliveIdle     = "30s"
 	keepAliveInterval = "3s"
 
-	// timeWait is how long a connection that our side closed first is remembered.
-	// Netstack's stack answers no new connection from the same port of the same
-	// peer meanwhile, so with the usual minute a busy peer's connections would
-	// hang. What the minute is for, stray packets, WireGuard's replay window
-	// leaves little of.
-	timeWait = 2 * time.Second
+	// timeWait is how long a connection that our side closed first is remembered:
+	// not at all. gVisor would take a new connection from the same port of the same
+	// peer meanwhile (RFC 1122, 4.2.2.13), but only where somebody listens, which
+	// nobody does under tailscale's forwarder: it drops the SYN, and the peer waits a
+	// second or three. Two things are given up. Stray packets of the old connection
+	// could get into the new one: WireGuard lets none through twice, and a peer's
+	// sequence numbers have moved on (RFC 6528). And a peer whose end is confirmed by
+	// a packet that is lost gets a reset for it; it has all our bytes and our end by
+	// then, or we would not be in TIME-WAIT.
+	timeWait = 0
 )
 
 // keepAlive sets the probes of all nodes of this process, before the first starts.

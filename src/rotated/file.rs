@@ -1,0 +1,174 @@
+//! Appends whole lines to one file, and sets it aside when it has grown.
+//!
+//! This is written by hand because the known libraries lose lines without an error: file-rotate drops every line while
+//! the file can't be opened, and panics if its folder is gone; tracing-appender prints a failed rotation to standard
+//! error and has no limit of size. Neither detects that the path names another file or none, and both then write to a
+//! file that was deleted.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Rotation;
+use super::name::{SetAside, set_aside};
+use crate::sink::Output;
+
+/// A file that lines are appended to. It is opened when there is a line to write, and again once its path names
+/// another file or none: after a failure of any kind the next line is another try.
+pub struct RotatedFile {
+    path: PathBuf,
+    rotation: Rotation,
+    open: Option<Open>,
+    grows: Option<Grows>,
+}
+
+struct Open {
+    file: File,
+    /// Device and inode.
+    id: (u64, u64),
+    /// Its last line has no end.
+    torn: bool,
+}
+
+/// It should have been set aside, and could not be.
+struct Grows {
+    why: String,
+    /// Bytes at which it is tried again.
+    again_at: u64,
+}
+
+impl RotatedFile {
+    /// The file at `path`, mode 0600, made if absent as soon as there is a line to write.
+    pub fn new(path: &Path, rotation: Rotation) -> Self {
+        RotatedFile { path: path.to_owned(), rotation, open: None, grows: None }
+    }
+
+    /// Opens it now.
+    ///
+    /// # Errors
+    /// It can't be opened or made.
+    pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
+        let mut file = Self::new(path, rotation);
+        file.current()?;
+        Ok(file)
+    }
+
+    /// What the path names at this moment, which is open from now on.
+    fn current(&mut self) -> io::Result<(&mut Open, Metadata)> {
+        if let Ok(named) = fs::metadata(&self.path)
+            && let Some(open) = self.open.take_if(|open| open.id == id(&named))
+        {
+            return Ok((self.open.insert(open), named));
+        }
+        self.open = None; // a descriptor less, which the next may need
+        let (open, named) = open(&self.path)?;
+        Ok((self.open.insert(open), named))
+    }
+
+    /// Gives the file another name, opens the `next` one, and removes those that are too old.
+    fn set_aside(&mut self, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
+        let now = SystemTime::now();
+        let before = set_aside(&self.path)?;
+        let aside = name(&self.path, &SetAside::next(now, before.iter().map(|(when, _)| when)).suffix());
+        fs::rename(&self.path, &aside)?;
+        match next(&self.path) {
+            Ok((next, _)) => self.open = Some(next),
+            // Such as on a disk without room for another file: the open one goes on by its old name.
+            Err(error) => return fs::rename(&aside, &self.path).and(Err(error)),
+        }
+        let too_old = before.into_iter().filter(|(when, _)| when.is_older(self.rotation.max_age, now));
+        too_old.map(|(_, path)| fs::remove_file(path)).fold(Ok(()), Result::and)
+    }
+}
+
+impl Output for RotatedFile {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let max = self.rotation.max_size as u64;
+        let due = self.grows.as_ref().map_or(max, |grows| grows.again_at);
+        let (_, named) = self.current()?;
+        // What is no file, such as /dev/stderr, keeps its name.
+        if named.is_file() && named.len() >= due {
+            let again_at = named.len().saturating_add(max);
+            self.grows = self.set_aside(open).err().map(|why| Grows { why: why.to_string(), again_at });
+        }
+        let (open, _) = self.current()?;
+        write_line(&mut open.file, &mut open.torn, line)
+    }
+
+    fn grows(&self) -> Option<&str> {
+        self.grows.as_ref().map(|grows| &*grows.why)
+    }
+}
+
+/// Writes `line`, on a line of its own also where the one before was `torn`, and says by `torn` whether it was cut.
+///
+/// # Errors
+/// It could not be written, or not to its end.
+pub fn write_line(to: &mut impl Write, torn: &mut bool, line: &[u8]) -> io::Result<()> {
+    let whole = if *torn { &[b"\n", line].concat() } else { line };
+    let mut rest = whole;
+    while !rest.is_empty() {
+        match to.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                let (done, more) = rest.split_at_checked(written).unwrap_or((rest, &[]));
+                *torn = !done.ends_with(b"\n");
+                rest = more;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<(Open, Metadata)> {
+    let opened = OpenOptions::new().read(true).create(true).append(true).mode(0o600).open(path);
+    let file = opened.map_err(|error| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            io::Error::new(error.kind(), format!("{error}: {} is no folder: make it", folder.display()))
+        }
+        _ => error,
+    })?;
+    let named = file.metadata()?;
+    let mut last = *b"\n";
+    // As after a loss of power. What can't be told is taken for torn: an empty line is none.
+    let torn = named.is_file()
+        && named.len() > 0
+        && (file.read_exact_at(&mut last, named.len() - 1).is_err() || last != *b"\n");
+    Ok((Open { file, id: id(&named), torn }, named))
+}
+
+fn id(named: &Metadata) -> (u64, u64) {
+    (named.dev(), named.ino())
+}
+
+fn name(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn without_room_for_another_file_the_current_one_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let rotation = Rotation { max_size: 100, max_age: Duration::ZERO };
+        let mut file = RotatedFile::open(&path, rotation).unwrap();
+        file.append(b"1\n").unwrap();
+        let no_room = |_: &Path| Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(file.set_aside(no_room).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        file.append(b"2\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

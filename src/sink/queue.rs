@@ -1,0 +1,228 @@
+//! The lines that wait to be written, and the count of those that never will be.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::Labels;
+
+/// Bytes that may wait, those of some ten thousand requests. A line that is longer waits alone.
+pub(super) const MOST: usize = 4 << 20;
+
+/// Why a line is lost if there is no room for it.
+pub(super) const FULL: &str = "too many lines wait: the disk, or what reads the pipe, is too slow";
+
+/// How long it takes until something that goes wrong again is reported again.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// How soon, while lines are lost and no new one comes, it is tried to say so.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What has become of the lines of a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkState {
+    /// `log` or `journal`.
+    pub name: String,
+    /// Where its lines go.
+    pub to: String,
+    /// Lines that were lost since the process started.
+    pub lost: u64,
+    /// When the last of them was, as RFC 3339; absent: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_lost: Option<String>,
+    /// Why lines are lost at present; absent: none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Why the file can't be set aside though it has grown to its size; absent: it can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grows: Option<String>,
+}
+
+impl SinkState {
+    /// Whether no line was lost, and nothing else is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.lost == 0 && self.fault.is_none() && self.grows.is_none()
+    }
+}
+
+impl fmt::Display for SinkState {
+    /// `/var/log/proxy.log: can't be written: No space left on device (os error 28); 3 lines lost, the last at …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = self.fault.iter().map(|fault| format!("can't be written: {fault}"));
+        let grows = self.grows.iter().map(|why| format!("can't be set aside, so it grows: {why}"));
+        let lost = self.last_lost.iter().map(|at| {
+            let lines = if self.lost == 1 { "line" } else { "lines" };
+            format!("{} {lines} lost, the last at {at}", self.lost)
+        });
+        let all: Vec<_> = fault.chain(grows).chain(lost).collect();
+        write!(f, "{}: {}", self.to, if all.is_empty() { "nothing lost".to_owned() } else { all.join("; ") })
+    }
+}
+
+/// Shared by the tasks that push lines and the thread that writes them.
+pub(super) struct Queue {
+    pub(super) labels: Labels,
+    waiting: Mutex<Waiting>,
+    /// There is something to do for the thread.
+    work: Condvar,
+    /// There is nothing left to do.
+    idle: Condvar,
+}
+
+/// The next thing for the thread to do.
+#[derive(Default)]
+pub(super) struct Job {
+    /// Lines that were lost just before this one.
+    pub(super) lost: u64,
+    /// Empty: only the notice of lost lines is due.
+    pub(super) line: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Those of the lines in them.
+    bytes: usize,
+    /// Lines that were dropped since the last one that was queued.
+    dropped: u64,
+    /// The notice of lost lines, if any are, is due now.
+    say: bool,
+    closed: bool,
+    writes: bool,
+    reports: bool,
+    lost: u64,
+    last_lost: Option<SystemTime>,
+    fault: Option<String>,
+    grows: Option<String>,
+    reported: Option<Instant>,
+}
+
+impl Waiting {
+    fn lose(&mut self, lines: u64, why: String) {
+        self.lost += lines;
+        self.last_lost = Some(SystemTime::now());
+        self.fault = Some(why);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.dropped == 0 && !self.say && !self.writes && !self.reports
+    }
+}
+
+impl Queue {
+    pub(super) fn new(labels: Labels) -> Self {
+        Queue { labels, waiting: Mutex::default(), work: Condvar::new(), idle: Condvar::new() }
+    }
+
+    /// Nothing under this lock panics, so what it guards is whole even if it is poisoned.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(self: &Arc<Self>, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.bytes > 0 && waiting.bytes.saturating_add(line.len()) > MOST {
+            waiting.dropped += 1;
+            self.note(&mut waiting, |waiting| waiting.lose(1, FULL.to_owned()));
+            return;
+        }
+        let lost = std::mem::take(&mut waiting.dropped);
+        waiting.bytes += line.len();
+        waiting.jobs.push_back(Job { lost, line: line.to_owned() });
+        drop(waiting);
+        self.work.notify_one();
+    }
+
+    /// Waits for the next job; `None` once the queue is closed and empty. `unsaid`: a notice of lost lines is still due.
+    pub(super) fn next(&self, unsaid: bool) -> Option<Job> {
+        let mut waiting = self.lock();
+        loop {
+            let next = waiting.jobs.pop_front();
+            waiting.bytes -= next.as_ref().map_or(0, |job| job.line.len());
+            let rest = next.is_none().then(|| std::mem::take(&mut waiting.dropped)).filter(|lost| *lost > 0);
+            let say = next.is_none() && std::mem::take(&mut waiting.say);
+            let job = next.or(rest.map(|lost| Job { lost, ..Job::default() })).or(say.then(Job::default));
+            if job.is_some() {
+                waiting.writes = true;
+                return job;
+            }
+            if waiting.closed {
+                return None;
+            }
+            if unsaid {
+                let (after, timeout) =
+                    self.work.wait_timeout(waiting, RETRY).unwrap_or_else(PoisonError::into_inner);
+                waiting = after;
+                waiting.say |= timeout.timed_out();
+            } else {
+                waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Ends the job from [`next`](Self::next). `lost` is how many lines could not be written, and why.
+    pub(super) fn done(self: &Arc<Self>, lost: Result<(), (u64, String)>, grows: Option<String>) {
+        let mut waiting = self.lock();
+        self.note(&mut waiting, |waiting| {
+            waiting.grows = grows;
+            match lost {
+                Ok(()) => waiting.fault = None,
+                Err((0, why)) => waiting.fault = Some(why),
+                Err((lines, why)) => waiting.lose(lines, why),
+            }
+        });
+        waiting.writes = false;
+        drop(waiting);
+        self.idle.notify_all();
+    }
+
+    /// Makes a change, and reports it if it brings a new fault.
+    fn note(self: &Arc<Self>, waiting: &mut Waiting, change: impl FnOnce(&mut Waiting)) {
+        let before = (waiting.fault.is_some(), waiting.grows.is_some());
+        change(waiting);
+        let worse = waiting.fault.is_some() && !before.0 || waiting.grows.is_some() && !before.1;
+        if !worse || waiting.reported.is_some_and(|at| at.elapsed() < QUIET) {
+            return;
+        }
+        waiting.reported = Some(Instant::now());
+        let (queue, state) = (Arc::clone(self), self.state_of(waiting));
+        // In a thread of its own, since standard error may be a pipe that nothing reads.
+        let reporter = std::thread::Builder::new().name("report-lost".to_owned()).spawn(move || {
+            (queue.labels.report)(&state);
+            queue.lock().reports = false;
+            queue.idle.notify_all();
+        });
+        waiting.reports = reporter.is_ok();
+    }
+
+    pub(super) fn flush(&self, within: Duration) -> bool {
+        let mut waiting = self.lock();
+        waiting.say = true;
+        self.work.notify_one();
+        let idle = self.idle.wait_timeout_while(waiting, within, |waiting| !waiting.is_idle());
+        idle.unwrap_or_else(PoisonError::into_inner).0.is_idle()
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    pub(super) fn state(&self) -> SinkState {
+        self.state_of(&self.lock())
+    }
+
+    fn state_of(&self, waiting: &Waiting) -> SinkState {
+        SinkState {
+            name: self.labels.name.to_owned(),
+            to: self.labels.to.clone(),
+            lost: waiting.lost,
+            last_lost: waiting.last_lost.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
+            fault: waiting.fault.clone(),
+            grows: waiting.grows.clone(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What Ollama's place answers is passed on only where it can be read in one way, and the rest is 502.
+
+use crate::support::*;
+
+/// How the ended requests of one proxy are counted.
+fn endings(proxy: &Running) -> String {
+    let text = proxy.counted();
+    let lines = text.lines().filter(|l| l.starts_with("remote_ollama_proxy_requests_total{"));
+    lines.filter(|l| !l.ends_with(" 0")).collect::<Vec<_>>().join("\n")
+}
+
+/// The status of the answer to `request` where Ollama's place sends `answer` and closes.
+async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) -> u16 {
+    let mut client = proxy.client().await;
+    client.send(request).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    upstream.send(answer).await;
+    drop(upstream);
+    let head =
+        client.head().await.unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(answer)));
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let mut client = proxy.client().await;
+    client.send(get("/api/tags")).await;
+    let mut old = ollama.accept().await;
+    old.head().await.unwrap();
+    old.send("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.text(), "ok");
+
+    client
+        .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        .await;
+    let mut upstream = ollama.accept().await;
+    let head = upstream.head().await.unwrap();
+    assert_eq!(upstream.body(&head).await.unwrap(), b"hello", "{head}");
+    assert!(old.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn answer_to_head_has_one_length_or_is_502() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let request = "HEAD /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
+    for (lengths, expected) in [
+        (&[][..], 200),
+        (&["1234"], 200),
+        (&["5", "5"], 502),
+        (&["5", "6"], 502),
+        (&["-5"], 502),
+        (&["+5"], 502),
+        (&["5, 5"], 502),
+        (&["5,6"], 502),
+        (&[""], 502),
+        (&["five"], 502),
+        (&["\u{ff15}"], 502),
+        (&["5\u{e9}"], 502),
+        (&["99999999999999999999"], 502),
+    ] {
+        let lengths: String = lengths.iter().map(|n| format!("Content-Length: {n}\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\n{lengths}\r\n");
+        assert_eq!(status(&ollama, &proxy, request, answer.as_bytes()).await, expected, "{lengths:?}");
+    }
+}
+
+#[tokio::test]
+async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for (codings, expected) in [
+        (&["chunked"][..], 200),
+        (&["Chunked"], 200),
+        (&["chunked", "chunked"], 502),
+        (&["chunked, chunked"], 502),
+        (&["identity", "chunked"], 502),
+        (&["gzip, chunked"], 502),
+    ] {
+        let lines: String = codings.iter().map(|c| format!("Transfer-Encoding: {c}\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\n{lines}\r\n2\r\nok\r\n0\r\n\r\n");
+        assert_eq!(
+            status(&ollama, &proxy, &get("/api/tags"), answer.as_bytes()).await,
+            expected,
+            "{codings:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    for broken in [
+        "Content-Length: 9\r\n\r\nhello",
+        "Content-Length: 9\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nworld",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{broken}");
+        assert_eq!(status(&ollama, &proxy, &get("/api/tags"), answer.as_bytes()).await, 502, "{broken:?}");
+    }
+    proxy.has(0).await;
+    let all =
+        "remote_ollama_proxy_requests_total{route=\"api_tags\",status=\"5xx\",ended=\"upstream-failed\"} 7";
+    assert_eq!(endings(&proxy), all);
+}
