@@ -48,8 +48,8 @@ use word::Word;
 /// After how long without the tailnet it is said that there is none yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long closing may take, after what ran has ended.
-const CLOSING: Duration = Duration::from_secs(10);
+/// How long closing may take, after what ran has ended. The library waits for itself for 10 s, and says nothing then.
+const CLOSING: Duration = Duration::from_secs(8);
 
 /// How much longer closing may take once told to stop at once.
 const HURRY: Duration = Duration::from_secs(1);
