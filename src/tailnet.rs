@@ -81,6 +81,12 @@ pub struct Situation {
     pub dns_name: String,
     /// Tailnet addresses.
     pub addresses: Vec<IpAddr>,
+    /// Login name of the node's owner when it joined; absent for a tagged node, and before it has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Tags of the node when it joined; none for a user's node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// When the node key expires, as RFC 3339; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_expiry: Option<String>,

@@ -17,6 +17,39 @@ struct Profile {
 struct Login {
     #[serde(rename = "PrivateNodeKey", default)]
     key: String,
+    #[serde(rename = "UserProfile", default)]
+    user: User,
+}
+
+#[derive(Deserialize, Default)]
+struct User {
+    #[serde(rename = "LoginName", default)]
+    login_name: String,
+}
+
+/// Whom a node belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A user, by login name.
+    User(String),
+    /// Nobody: it acts for its tags, which the file does not have.
+    Tags,
+}
+
+/// The owner that Tailscale's control server names for a node with tags; headscale does so too.
+const TAGGED: &str = "tagged-devices";
+
+/// Whose node tailscale's `file` has; `None`: none that has joined.
+///
+/// # Errors
+/// It can't be read, or is no such file.
+pub(super) fn owner(file: &Path) -> std::io::Result<Option<Owner>> {
+    let login = login(file)?.filter(|login| is_key(&login.key));
+    Ok(login.map(|login| login.user.login_name).and_then(|name| match name.as_str() {
+        "" => None,
+        TAGGED => Some(Owner::Tags),
+        _ => Some(Owner::User(name)),
+    }))
 }
 
 /// Whether tailscale's `file` has a node that has joined; one that does not exist has none.
@@ -24,11 +57,15 @@ struct Login {
 /// # Errors
 /// It can't be read, or is no such file.
 pub(super) fn enrolled(file: &Path) -> std::io::Result<bool> {
+    Ok(login(file)?.is_some_and(|login| is_key(&login.key)))
+}
+
+fn login(file: &Path) -> std::io::Result<Option<Login>> {
     if !file.try_exists()? {
-        return Ok(false);
+        return Ok(None);
     }
     let values: BTreeMap<String, String> = serde_json::from_slice(&std::fs::read(file)?)?;
-    Ok(profile(&values).and_then(|profile| profile.login).is_some_and(|login| is_key(&login.key)))
+    Ok(profile(&values).and_then(|profile| profile.login))
 }
 
 /// The profile in use.

@@ -9,9 +9,21 @@ mod node;
 mod ollama;
 mod state;
 
+use std::path::Path;
+
 use serde::Serialize;
 
+pub use enrolled::Owner;
+
 use crate::config::{Config, Faults};
+
+/// Whose node the state folder has; `None`: none that has joined.
+///
+/// # Errors
+/// Its file can't be read, or is not tailscale's.
+pub fn owner(state_dir: &Path) -> std::io::Result<Option<Owner>> {
+    enrolled::owner(&state_dir.join(state::KEYS))
+}
 
 /// What one check has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use crate::auth::Found;
 use crate::config::Config;
 
 /// Where tailscale's library keeps the node's keys, in the state folder.
-const KEYS: &str = "tailscaled.state";
+pub(super) const KEYS: &str = "tailscaled.state";
 
 pub(super) fn examine(config: &Config) -> [Finding; 2] {
     [folder(&config.node.state_dir), key(config)]

@@ -14,6 +14,8 @@ pub(super) fn first(status: &Status) -> Situation {
         state: "Running".to_owned(),
         dns_name: status.dns_name.clone(),
         addresses: status.addresses.clone(),
+        user: status.user.clone(),
+        tags: status.tags.clone(),
         cert_domains: status.cert_domains.clone(),
         ..Situation::default()
     }
