@@ -59,6 +59,8 @@ pub mod exit {
         NOT_RUNNING = 3;
         /// The service is not installed.
         NOT_INSTALLED = 4;
+        /// The policy file is sound, and lets no device reach the node.
+        CLOSED = 65;
         /// Run as root, which needs to be meant.
         ROOT = 67;
         /// The tailnet's control server, the running proxy, Ollama or the keychain can't be reached.

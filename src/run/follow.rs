@@ -103,6 +103,10 @@ impl Follower {
                         "this machine's clock is {by} {ahead} the control server's: set it, best by NTP; with a wrong one keys expire at the wrong time and certificates are refused"
                     );
                 }
+                Event::Outsider(address) => tracing::warn!(
+                    %address,
+                    "refused a client outside the tailnet: it comes through a subnet router, so its identity is not known; run Tailscale on the client (later ones are refused without a line)"
+                ),
                 Event::NeedsLogin => {
                     tracing::error!("the node is no longer logged in: its key was removed or has expired");
                 }

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -35,6 +37,9 @@ pub enum Event {
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
     ClockAhead(i64),
+    /// A client outside the tailnet was refused: it came through a subnet router, so that its identity is not
+    /// known. The first one only.
+    Outsider(IpAddr),
     /// The peers or the tailnet policy may have changed: ask again what was asked of them.
     NetmapChanged,
     /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
@@ -90,6 +95,9 @@ fn parse(line: &str) -> Option<Event> {
             #[serde(default)]
             ahead: i64,
         },
+        Outsider {
+            address: IpAddr,
+        },
         Error {
             kind: i32,
             error: String,
@@ -109,6 +117,7 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
+        Wire::Outsider { address } => Event::Outsider(address),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
     })
@@ -158,6 +167,7 @@ mod tests {
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
             (r#"{"type":"clock"}"#, Event::ClockAhead(0)),
+            (r#"{"type":"outsider","address":"10.1.2.3"}"#, Event::Outsider("10.1.2.3".parse().unwrap())),
             (r#"{"type":"netmap"}"#, Event::NetmapChanged),
             (
                 r#"{"type":"error","kind":5,"error":"it expired"}"#,

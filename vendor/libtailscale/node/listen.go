@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+	"tailscale.com/net/tsaddr"
 	"tailscale.com/tsnet"
 )
 
@@ -140,6 +141,9 @@ func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net
 func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) error {
 	who, err := l.node.WhoIs(src)
 	if err != nil {
+		if addr := src.Addr(); !tsaddr.IsTailscaleIP(addr) || tsaddr.TailscaleViaRange().Contains(addr) {
+			l.node.outsider.CompareAndSwap(nil, &addr)
+		}
 		return err
 	}
 	identity, err := who.encode()
