@@ -1,9 +1,8 @@
 //! What happens to the node, and the library's log.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
-
-use std::net::IpAddr;
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
