@@ -15,6 +15,7 @@ pub mod history;
 pub mod judge;
 pub mod listen;
 pub mod page;
+pub mod panics;
 pub mod peer;
 pub mod policy;
 pub mod proxy;

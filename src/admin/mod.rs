@@ -13,6 +13,7 @@ pub use answer::Admin;
 pub use ollama::{Model, Ollama, cloud_is_off, version};
 pub use reload::Reload;
 pub use requests::{Cancelled, Request, Requests, State};
+pub use serve::AdminSocket;
 pub use socket::{AskFault, ask, path};
 pub use status::{Most, NotReady, Status, StatusPeer, What};
 pub(crate) use who::Rosters;

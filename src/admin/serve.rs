@@ -3,29 +3,53 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
 
 use super::answer::Admin;
 use super::socket::path;
+use crate::panics;
+
+/// The socket of a running proxy. Dropping it closes it and removes it from the state folder, which must
+/// be this process's until then.
+pub struct AdminSocket {
+    serving: JoinHandle<Infallible>,
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// Waits until it answers no more, which takes a fault in the program. Cancel-safe.
+    pub async fn failed(&mut self) {
+        let _ = (&mut self.serving).await;
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        self.serving.abort();
+        let _ = std::fs::remove_file(&self.path); // the next start removes it, too
+    }
+}
 
 impl Admin {
-    /// Opens the socket. What connects is answered until the runtime ends.
+    /// Opens the socket, and answers what connects.
     ///
     /// # Errors
     /// The socket can't be made.
-    pub fn start(self: Arc<Self>) -> io::Result<()> {
-        let listener = bind(&path(&self.settings.config().node.state_dir))?;
-        tokio::spawn(self.serve(listener));
-        Ok(())
+    pub fn start(self: Arc<Self>) -> io::Result<AdminSocket> {
+        let path = path(&self.settings.config().node.state_dir);
+        let listener = bind(&path)?;
+        let serving = tokio::spawn(panics::named("the admin socket", self.serve(listener)));
+        Ok(AdminSocket { serving, path })
     }
 
-    async fn serve(self: Arc<Self>, listener: UnixListener) {
+    async fn serve(self: Arc<Self>, listener: UnixListener) -> Infallible {
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) if is_ours(&stream) => stream,
@@ -45,7 +69,8 @@ impl Admin {
                 let admin = Arc::clone(&admin);
                 async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
             });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(panics::named("a connection of the admin socket", connection));
         }
     }
 }

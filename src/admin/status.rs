@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ollama::Ollama;
 use super::requests::{Request, Requests};
 use crate::config::{Config, PlainHttp};
+use crate::panics;
 use crate::proxy::Proxy;
 use crate::sink::SinkState;
 use crate::tailnet::{Member, Situation};
@@ -23,6 +24,9 @@ pub struct Status {
     /// Why it serves nobody; absent: it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<NotReady>,
+    /// Tasks that a fault in the program has ended.
+    #[serde(default)]
+    pub panics: u64,
     /// The node in the tailnet.
     pub node: Situation,
     /// What stands behind it.
@@ -150,6 +154,7 @@ impl Status {
             pid: std::process::id(),
             since: humantime::format_rfc3339_seconds(started).to_string(),
             not_ready: not_ready(stopping, config.plain_http != PlainHttp::Serve, &node, down),
+            panics: panics::count(),
             node,
             running,
             waiting,

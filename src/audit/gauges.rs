@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::metrics::PREFIX;
+use crate::panics;
 use crate::sink::SinkState;
 use crate::tailnet::{STATES, Situation};
 
@@ -65,6 +66,9 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
         add("certificate_expiry_timestamp_seconds", help, at);
     }
 
+    let panics = Counter::<u64>::default();
+    panics.inc_by(panics::count());
+    registry.register("panics", "Tasks that a fault in the program has ended", panics);
     let lost = Family::<[(&str, String); 1], Counter>::default();
     for log in now.logs {
         lost.get_or_create(&[("log", log.name.clone())]).inc_by(log.lost);

@@ -1,12 +1,16 @@
 //! `run`: the log, the limits of the process, and the exit code that says how it ended.
 
 use std::io::{self, IsTerminal};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::runtime::Runtime;
 
 use super::{ConfigArgs, complain, exit, refuse};
 use crate::audit::Journal;
 use crate::config::{Config, Log, LogFormat};
+use crate::panics;
 use crate::rotated::{RotatedFile, write_line};
 use crate::run::{self, Failure, Stop};
 use crate::settings::{Settings, Source};
@@ -27,25 +31,55 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
             return exit::STATE;
         }
     };
+    let reports = match panics::report() {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!(%error, "the thread that reports panics does not start");
+            return exit::FAILURE;
+        }
+    };
     raise_file_limit();
     let settings = Settings::new(config, Source { load: Box::new(move || args.load()), log: Box::new(log) });
     let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work(settings, sinks.clone())),
+        Ok(runtime) => outcome(runtime, work(Arc::new(settings), sinks.clone())),
         Err(error) => {
             tracing::error!(%error, "the async runtime does not start");
             exit::FAILURE
         }
     };
+    reports.flush(LAST_REPORT);
     sinks.flush(LAST_WORDS);
     code
 }
 
+/// How long the process waits at its end until each panic is in the log.
+const LAST_REPORT: Duration = Duration::from_secs(1);
+
 /// How long the process waits, for each of the log and the journal, until its last lines are written.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-async fn work(settings: Settings, sinks: Sinks) -> u8 {
+/// The same once it has to end at once.
+const LAST_WORDS_AT_ONCE: Duration = Duration::from_millis(250);
+
+/// What `work` comes to. A thread that is still held up, such as by a call into the tailnet library, is
+/// left behind.
+fn outcome(runtime: Runtime, work: impl Future<Output = u8>) -> u8 {
+    let work = AssertUnwindSafe(|| runtime.block_on(panics::named("the proxy", work)));
+    let code = catch_unwind(work).unwrap_or(exit::FAILURE); // the panic has been reported
+    runtime.shutdown_background();
+    code
+}
+
+async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
     let in_file = settings.config().log.file.is_some();
-    let failure = match Stop::new() {
+    let (known, written) = (Arc::clone(&settings), sinks.clone());
+    let end = move || {
+        written.flush(LAST_WORDS_AT_ONCE);
+        // Ended as asked, if not in order: nothing is to start it again.
+        std::process::exit(exit::OK.into())
+    };
+    let stop = Stop::new(move || run::time_to_stop(&known.config()), end);
+    let failure = match stop {
         Ok(stop) => run::run(settings, &stop, sinks).await.err(),
         Err(error) => Some(Failure::Listener(error)),
     };
@@ -60,7 +94,7 @@ async fn work(settings: Settings, sinks: Sinks) -> u8 {
 /// The exit code that says what kind of failure it was.
 pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
-        Failure::Listener(_) => exit::FAILURE,
+        Failure::Listener(_) | Failure::Panicked { .. } => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
         Failure::Untagged { .. } => exit::CONFIG,
         Failure::Node { error, .. } => match error {
@@ -164,5 +198,34 @@ fn raise_file_limit() {
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
     {
         tracing::warn!(%error, wanted, "the limit of open files can't be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap()
+    }
+
+    #[test]
+    fn hung_call_does_not_keep_the_process_from_ending() {
+        let (begun, waiting) = std::sync::mpsc::channel();
+        let (_release, hung) = std::sync::mpsc::channel::<()>();
+        let code = outcome(runtime(), async move {
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                let _ = hung.recv(); // for as long as the test has `_release`
+            });
+            waiting.recv().unwrap();
+            exit::OK
+        });
+        assert_eq!(code, exit::OK);
+    }
+
+    #[test]
+    fn panicked_proxy_ends_with_a_failure() {
+        assert_eq!(outcome(runtime(), async { panic!("planted") }), exit::FAILURE);
     }
 }

@@ -60,6 +60,9 @@ fn listing(status: &Status, now: SystemTime) -> String {
     }
     let uptime = status.uptime(now).map(time).unwrap_or_default();
     line("runs", &format!("version {}, for {uptime}, since {}", status.version, status.since));
+    if status.panics > 0 {
+        line("panics", &format!("{}, faults in the program: the log tells of each", status.panics));
+    }
     if node.addresses.is_empty() {
         line("node", &node.state);
     } else {

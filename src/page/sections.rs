@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{Chronicle, sees_all};
 use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
+use crate::panics;
 use crate::peer::Peer;
 use crate::policy::Page;
 
@@ -154,10 +155,10 @@ impl Sections {
             }
             pulse.asked = Some(Instant::now());
             let (shared, config) = (Arc::clone(&self.pulse), self.admin.settings.config());
-            tokio::spawn(async move {
+            tokio::spawn(panics::named("the page's look at Ollama", async move {
                 let ollama = Ollama::ask(&config.upstream).await;
                 lock(&shared).ollama = Some(ollama);
-            });
+            }));
         }
         pulse.ollama.clone()
     }

@@ -28,6 +28,7 @@ use super::rules::Rules;
 use super::wire::{Trouble, Watch, Wire};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
+use crate::panics;
 use crate::peer::Peer;
 use crate::policy::{Fault, HEAD_MAX, Rights};
 use crate::tailnet::{Tailnet, Verdict};
@@ -164,9 +165,12 @@ impl Port {
                 accepted = listener.accept() => {
                     if let Some((io, left, entered)) = self.enter(accepted?) {
                         let handler = Arc::clone(&handler);
-                        tasks.spawn(self.clone().connection(io, left, entered, handler, graceful.watcher()));
+                        let peer = Arc::clone(&entered.session.peer);
+                        let connection = self.clone().connection(io, left, entered, handler, graceful.watcher());
+                        tasks.spawn(panics::serving("a connection", peer, connection));
                     }
                 }
+                // One that panicked has been logged, and its connection is broken.
                 Some(_) = tasks.join_next() => {}
             }
         }

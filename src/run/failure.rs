@@ -40,6 +40,12 @@ pub enum Failure {
     /// The admin socket can't be opened.
     #[error("the admin socket in the state folder can't be opened: {0}")]
     Admin(std::io::Error),
+    /// A part that the proxy can't do without has panicked.
+    #[error("{part} has panicked: the line above says where; the proxy ends, to be started again")]
+    Panicked {
+        /// Which part.
+        part: &'static str,
+    },
     /// The listener has ended by itself.
     #[error("the listener in the tailnet has ended: {0}")]
     Listener(std::io::Error),

@@ -1,10 +1,12 @@
 //! Joining the tailnet: with what is stored, else with a key, else with a person's help.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{Credential, Found, Keychain};
 use crate::config::{Config, StartOffline};
 use crate::secret::Secret;
+use crate::stored;
 use crate::tsnet::{Builder, Error, Event, Events, Node, Status};
 
 use super::failure::{Failure, explain};
@@ -12,8 +14,8 @@ use super::failure::{Failure, explain};
 /// How long the keychain may take: a person may have to unlock it, and there may be nobody.
 const KEYCHAIN: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether a node has started.
-const STARTING: Duration = Duration::from_millis(50);
+/// How often it is looked whether a node has started: at first, and in the end.
+const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
 /// A login that waits for somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +26,25 @@ pub enum Wait<'a> {
     Approval,
 }
 
-/// A node that is up. Until then `meanwhile` runs, with events of the node that is coming up.
+/// Has a node come up. Until then `meanwhile` runs, with events of the node that is coming up. Whatever
+/// becomes of it, the caller has to close the node that is in `place` then.
 pub(super) async fn join(
     config: &Config,
+    place: &mut Option<Arc<Node>>,
     meanwhile: impl AsyncFnMut(Events) -> Failure,
-) -> Result<(Node, Status), Failure> {
-    let (node, joined) = attempt(config, meanwhile).await?;
+) -> Result<(Arc<Node>, Status), Failure> {
+    // Without a key and without a node only a person can help: the control server need not be asked.
+    if !may_join(config) {
+        return Err(explain(Error::LoginNeeded { url: String::new() }, config));
+    }
+    let (node, joined) = attempt(config, place, meanwhile).await?;
     joined.map(|status| (node, status)).map_err(|error| explain(error, config))
+}
+
+/// Whether there is a key, or a stored node. What can't be read the node itself will complain about.
+fn may_join(config: &Config) -> bool {
+    let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
+    !no_key || stored::read(&config.node.state_dir).map_or(true, |node| node.is_some())
 }
 
 /// Joins, with `tell` saying what a person has to do, and leaves the node to be run.
@@ -38,7 +52,7 @@ pub(super) async fn join(
 /// # Errors
 /// See [`Failure`]; a key that is refused is one, wherever it was found.
 pub async fn login(config: &Config, tell: impl Fn(Wait<'_>)) -> Result<Status, Failure> {
-    let (node, joined) = attempt(config, async |_| std::future::pending().await).await?;
+    let (node, joined) = attempt(config, &mut None, async |_| std::future::pending().await).await?;
     let status = match joined {
         Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. } | Error::ApprovalPending)
             if config.node.credential.credential().is_none() =>
@@ -79,9 +93,11 @@ async fn logged_in(node: &Node, tell: impl Fn(Wait<'_>), deadline: Duration) -> 
 /// unlocked, and a stored node needs none.
 async fn attempt(
     config: &Config,
+    place: &mut Option<Arc<Node>>,
     mut meanwhile: impl AsyncFnMut(Events) -> Failure,
-) -> Result<(Node, Result<Status, Error>), Failure> {
+) -> Result<(Arc<Node>, Result<Status, Error>), Failure> {
     let mut up = async |node: Node| {
+        let node = Arc::clone(place.insert(Arc::new(node)));
         let joined = tokio::select! {
             joined = node.up(config.node.up_timeout) => joined,
             failure = async { meanwhile(started(&node).await).await } => return Err(failure),
@@ -103,11 +119,13 @@ async fn attempt(
 
 /// The events of a node, as soon as it has started and so holds the state folder, which it does not tell.
 async fn started(node: &Node) -> Events {
+    let [mut pause, longest] = STARTING;
     loop {
         match node.events().await {
             Ok(events) => return events,
-            Err(_) => tokio::time::sleep(STARTING).await,
+            Err(_) => tokio::time::sleep(pause).await,
         }
+        pause = longest.min(pause * 2);
     }
 }
 

@@ -9,25 +9,31 @@ mod join;
 mod logout;
 mod situation;
 mod stop;
+mod tasks;
 mod word;
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinError;
 
-use crate::admin::Admin;
-use crate::config::{Config, PlainHttp, StartOffline};
+use crate::admin::{Admin, AdminSocket};
+use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
 use crate::control::{Task, other_tags, retag};
 use crate::judge::Watched;
+use crate::listen::Listen;
 use crate::page::{Chronicle, Page};
-use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
+use crate::panics;
+use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
-use crate::sink::Sinks;
-use crate::tailnet::Tailnet;
+use crate::sink::{Sink, Sinks};
+use crate::tailnet::{Situation, Tailnet};
 use crate::tls::{Ports, Shown};
-use crate::tsnet::{Event, Events, Status};
+use crate::tsnet::{Event, Events, Node, Status};
 pub use failure::Failure;
 use failure::explain;
 use follow::Follower;
@@ -36,66 +42,185 @@ use https::Https;
 pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
+use tasks::Tasks;
 use word::Word;
 
 /// After how long without the tailnet it is said that there is none yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Joins the tailnet and serves peers until told to stop. What is recorded goes to `sinks`.
+/// How long closing may take, after what ran has ended.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// How much longer closing may take once told to stop at once.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// How long stopping may take with this config, all in all.
+pub fn time_to_stop(config: &Config) -> Duration {
+    let handover = match config.shutdown.withdraw {
+        Withdraw::First(handover) if config.node.service.is_some() => handover,
+        _ => Duration::ZERO,
+    };
+    handover + config.shutdown.drain_timeout + CLOSING
+}
+
+/// What is open, to be closed whatever the proxy ends by.
+#[derive(Default)]
+struct Open {
+    node: Option<Arc<Node>>,
+    socket: Option<AdminSocket>,
+    host: Option<Arc<Host>>,
+}
+
+/// Joins the tailnet and serves peers until told to stop. Whatever it ends by, the Service is withdrawn,
+/// the admin socket closed and the node closed then, within [`CLOSING`]. What is recorded goes to `sinks`.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(settings: Settings, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
+pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
+    let mut open = Open::default();
+    let ended = join_and_serve(Parts::new(settings, sinks), stop, &mut open).await;
+    if ended.is_err() {
+        stop.failed();
+    }
+    if !in_time(open.close(), stop).await {
+        tracing::warn!("the tailnet node did not close in time: the process ends nevertheless");
+    }
+    if let Some(Drained { cut }) = ended? {
+        tracing::info!(cut, "stopped");
+    }
+    Ok(())
+}
+
+impl Open {
+    async fn close(self) {
+        let Open { node, socket, host } = self;
+        if let Some(host) = host {
+            host.withdraw().await;
+        }
+        // Before the node gives the state folder up, in which the socket is.
+        drop(socket);
+        if let Some(node) = node {
+            node.close().await;
+        }
+    }
+}
+
+/// Whether `closing` has ended within its time, which is shorter once told to stop at once.
+async fn in_time(closing: impl Future<Output = ()>, stop: &Stop) -> bool {
+    tokio::select! {
+        () = closing => true,
+        () = tokio::time::sleep(CLOSING) => false,
+        () = async { stop.at_once().await; tokio::time::sleep(HURRY).await } => false,
+    }
+}
+
+/// The parts, before there is a node.
+struct Parts {
+    started: Instant,
+    settings: Arc<Settings>,
+    word: Arc<Word>,
+    proxy: Proxy,
+    metrics_port: Port,
+    page_port: Port,
+    redirecting: Port,
+    watched: Watched,
+    situation: watch::Sender<Situation>,
+    admin: Arc<Admin>,
+    chronicle: Option<Arc<Chronicle>>,
+    journal: Arc<Sink>,
+}
+
+impl Parts {
+    fn new(settings: Arc<Settings>, sinks: Sinks) -> Self {
+        let (started, since) = (Instant::now(), SystemTime::now());
+        let config = settings.config();
+        let situation = watch::Sender::new(situation::joining());
+        let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
+        let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
+        let [metrics_port, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
+        let mut watched = Watched::default();
+        watched.add(proxy.port(), config.ports());
+        watched.add(&metrics_port, config.metrics_port);
+        watched.add(&page_port, config.page_port);
+        watched.add(&redirecting, redirects_to(&config).map(|_| config.port));
+        let admin = Arc::new(Admin {
+            settings: Arc::clone(&settings),
+            proxy: proxy.clone(),
+            rosters: watched.rosters(),
+            node: situation.subscribe(),
+            started: since,
+            sinks: sinks.clone(),
+        });
+        let chronicle = config.page_port.map(|_| chronicle(&config, &proxy, since));
+        Parts {
+            started,
+            settings,
+            word,
+            proxy,
+            metrics_port,
+            page_port,
+            redirecting,
+            watched,
+            situation,
+            admin,
+            chronicle,
+            journal: sinks.journal,
+        }
+    }
+}
+
+/// The port of HTTPS, if plain requests are redirected there.
+fn redirects_to(config: &Config) -> Option<u16> {
+    config.https_port.filter(|_| config.plain_http == PlainHttp::Redirect)
+}
+
+/// Nothing is returned if told to stop before the node is up.
+async fn join_and_serve(parts: Parts, stop: &Stop, open: &mut Open) -> Result<Option<Drained>, Failure> {
     let hangup = hangup();
-    let (started, since) = (Instant::now(), SystemTime::now());
-    let settings = Arc::new(settings);
-    let config = &*settings.config();
-    let explain = |error| explain(error, config);
+    let config = &*parts.settings.config();
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
         tracing::warn!(
             "node.start_offline = \"cached\": until the control server answers, whoever the tailnet let in when it was last heard of is let in"
         );
     }
-    let situation = watch::Sender::new(situation::joining());
-    let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
-    let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
-    let [beside, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
-    let redirects = config.https_port.filter(|_| config.plain_http == PlainHttp::Redirect);
-    let mut watched = Watched::default();
-    watched.add(proxy.port(), config.ports());
-    watched.add(&beside, config.metrics_port);
-    watched.add(&page_port, config.page_port);
-    watched.add(&redirecting, redirects.map(|_| config.port));
-    let admin = Arc::new(Admin {
-        settings: Arc::clone(&settings),
-        proxy: proxy.clone(),
-        rosters: watched.rosters(),
-        node: situation.subscribe(),
-        started: since,
-        sinks: sinks.clone(),
-    });
-    let chronicle = config.page_port.map(|_| chronicle(config, &proxy, since));
-    let mut closed = Some(Arc::clone(&admin));
+    let Open { node, socket, .. } = open;
     let meanwhile = async |mut events: Events| {
-        if let Err(failure) = open(&mut closed) {
+        if let Err(failure) = open_socket(socket, &parts.admin) {
             return failure;
         }
         while let Some(event) = events.next().await {
             // Its states on the way, such as NeedsLogin before it has shown its key, are nobody's business.
             if let Event::Health(_) = event {
-                situation.send_modify(|known| situation::note(known, &event));
+                parts.situation.send_modify(|known| situation::note(known, &event));
             }
         }
         std::future::pending().await
     };
     let (node, status) = tokio::select! {
-        joined = join::join(config, meanwhile) => joined?,
-        () = stop.wait() => return Ok(()),
+        joined = join::join(config, node, meanwhile) => joined?,
+        () = stop.wait() => {
+            tracing::info!("told to stop: the node had not joined yet");
+            return Ok(None);
+        }
         never = be_patient(config) => match never {},
     };
-    open(&mut closed)?; // it may have been up at once
-    let node = Arc::new(node);
+    open_socket(&mut open.socket, &parts.admin)?; // it may have been up at once
+    serve(parts, node, &status, hangup, stop, open).await.map(Some)
+}
+
+/// Serves on a node that is up, until told to stop and what ran has ended.
+async fn serve(
+    parts: Parts,
+    node: Arc<Node>,
+    status: &Status,
+    hangup: Option<Signal>,
+    stop: &Stop,
+    open: &mut Open,
+) -> Result<Drained, Failure> {
+    let Parts { settings, proxy, situation, admin, chronicle, .. } = parts;
+    let config = &*settings.config();
+    let explain = |error| explain(error, config);
     let listen = async |port: Option<u16>| match port {
         Some(port) => node.listen(port).await.map(Some).map_err(explain),
         None => Ok(None),
@@ -109,7 +234,7 @@ pub async fn run(settings: Settings, stop: &Stop, sinks: Sinks) -> Result<(), Fa
         listener = listener.https(https, Arc::clone(&shown)).map_err(Failure::Listener)?;
     }
     let metrics_listener = listen(config.metrics_port).await?;
-    let redirects_listener = listen(redirects.map(|_| config.port)).await?;
+    let redirects_listener = listen(redirects_to(config).map(|_| config.port)).await?;
     let page_listener = listen(config.page_port).await?;
 
     if let Some(service) = &config.node.service {
@@ -120,7 +245,7 @@ pub async fn run(settings: Settings, stop: &Stop, sinks: Sinks) -> Result<(), Fa
         node.host_service(service, config.port).await.map_err(explain)?;
     }
     settings.named(status.dns_name.clone(), status.addresses.clone(), Vec::new());
-    word.ask_of(Arc::clone(&node));
+    parts.word.ask_of(Arc::clone(&node));
     tracing::info!(
         name = status.dns_name,
         addresses = ?status.addresses,
@@ -131,97 +256,109 @@ pub async fn run(settings: Settings, stop: &Stop, sinks: Sinks) -> Result<(), Fa
         service = config.node.service,
         upstream = %config.upstream,
         endpoints = ?config.endpoints,
-        ms = started.elapsed().as_millis() as u64,
+        ms = parts.started.elapsed().as_millis() as u64,
         "listening in the tailnet"
     );
-    warn_of_other_name(config, &status);
-    warn_of_other_tags(config, &status);
+    warn_of_other_name(config, status);
+    warn_of_other_tags(config, status);
 
+    let mut tasks = Tasks::default();
     let watcher = chronicle.as_ref().map(Chronicle::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
     let settled = Arc::clone(&settings);
-    let follower = Follower::new(settled, nodes, watched, known, &status, sinks.journal, watcher);
-    let https = config
-        .https_port
-        .map(|_| Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown));
-    let https = async {
-        match &https {
-            Some(https) => https.keep().await,
-            None => std::future::pending().await,
-        }
-    };
-    let redirects = redirects.map(|https_port| {
-        Redirects::new(redirecting, Arc::clone(proxy.metrics()), situation.subscribe(), https_port)
-    });
-    let redirects = async {
-        match redirects.zip(redirects_listener) {
-            Some((redirects, listener)) => redirects.serve(listener).await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut host = config.node.service.clone().map(|service| {
-        situation.send_modify(|known| known.service = Some(host::hosted(&service)));
-        Host::new(service, Arc::clone(&node), Arc::clone(&settings), situation)
-    });
-    let pages = async {
-        match chronicle.zip(page_listener) {
-            Some((chronicle, listener)) => {
-                Page::new(page_port, Arc::clone(&admin), chronicle).serve(listener).await
-            }
-            None => std::future::pending().await,
-        }
-    };
-    let scrapes = Scrapes::new(beside, Arc::clone(proxy.metrics()), metrics_of(Arc::clone(&admin)));
-    let scrapes = async {
-        match metrics_listener {
-            Some(listener) => scrapes.serve(listener).await,
-            None => std::future::pending().await,
-        }
-    };
-    let (fail, ended) = oneshot::channel();
+    let follower = Follower::new(settled, nodes, parts.watched, known, status, parts.journal, watcher);
+    let at_start = Arc::clone(&settings.config());
     // To the last request: whoever loses access loses it while the others are waited for, too.
-    let following = async {
-        let _ = fail.send(follower.run().await);
-        std::future::pending().await
-    };
-    let mut failed = None;
-    let told = async {
-        let stopped = async {
-            match &mut host {
-                Some(host) => host.until(stop).await,
-                None => stop.wait().await,
-            }
-        };
-        tokio::select! {
-            () = stopped => {}
-            error = ended => failed = error.ok(),
-        }
-        let deadline = settings.config().shutdown.drain_timeout;
-        tracing::info!(?deadline, "stopping: running requests may end");
-    };
-    let deadline = async {
-        tokio::select! {
-            () = stop.at_once() => tracing::info!("told again to stop: running requests are cut"),
-            () = tokio::time::sleep(settings.config().shutdown.drain_timeout) => {}
-        }
-    };
-    let served = tokio::select! {
-        served = proxy.serve(listener, told, deadline) => served,
-        // For as long as the proxy serves.
-        ended = scrapes => ended.map(|never| match never {}),
-        ended = redirects => ended.map(|never| match never {}),
-        never = https => match never {},
-        ended = pages => ended.map(|never| match never {}),
-        never = following => match never {},
-        never = reload_on_signal(&settings, hangup) => match never {},
-    };
-    let Drained { cut } = served.map_err(Failure::Listener)?;
-    if let Some(host) = &mut host {
-        host.withdraw().await;
+    tasks.spawn("what follows the tailnet", async move { failure::explain(follower.run().await, &at_start) });
+    tasks.spawn("what reloads the config", reload_on_signal(Arc::clone(&settings), hangup));
+    if config.https_port.is_some() {
+        let https = Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown);
+        tasks.spawn("what keeps the certificate", async move { match https.keep().await {} });
     }
-    node.close().await;
-    tracing::info!(cut, "stopped");
-    failed.map_or(Ok(()), |error| Err(explain(error)))
+    if let Some((https_port, listener)) = redirects_to(config).zip(redirects_listener) {
+        let metrics = Arc::clone(proxy.metrics());
+        let redirects = Redirects::new(parts.redirecting, metrics, situation.subscribe(), https_port);
+        tasks.serve("the port that redirects", redirects.serve(listener));
+    }
+    if let Some((chronicle, listener)) = chronicle.zip(page_listener) {
+        let page = Page::new(parts.page_port, Arc::clone(&admin), chronicle);
+        tasks.serve("the page's port", page.serve(listener));
+    }
+    if let Some(listener) = metrics_listener {
+        let scrapes = Scrapes::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_of(admin));
+        tasks.serve("the metrics' port", scrapes.serve(listener));
+    }
+    if let Some(service) = config.node.service.clone() {
+        let host = Arc::new(Host::new(service, node, Arc::clone(&settings), situation));
+        open.host = Some(Arc::clone(&host));
+        let stop = stop.clone();
+        tasks.spawn("what advertises the Service", async move {
+            host.follow(&stop).await;
+            std::future::pending().await
+        });
+    }
+    serve_until_told(&settings, proxy, listener, tasks, stop, open).await
+}
+
+/// Serves until told to stop, then lets running requests end. A part that fails cuts them at once:
+/// without it the proxy does not keep its promises.
+async fn serve_until_told(
+    settings: &Settings,
+    proxy: Proxy,
+    listener: impl Listen + 'static,
+    mut tasks: Tasks,
+    stop: &Stop,
+    open: &mut Open,
+) -> Result<Drained, Failure> {
+    let (drain, told) = oneshot::channel::<Infallible>();
+    let (cut, deadline) = oneshot::channel::<Infallible>();
+    let serving = async move {
+        proxy.serve(listener, async { drop(told.await) }, async { drop(deadline.await) }).await
+    };
+    let mut serving = tokio::spawn(panics::named("the port for Ollama", serving));
+    let mut failed = async || match &mut open.socket {
+        Some(socket) => tokio::select! {
+            failure = tasks.failed() => failure,
+            () = socket.failed() => Failure::Panicked { part: "the admin socket" },
+        },
+        None => tasks.failed().await,
+    };
+    let ended = |served: Result<io::Result<Drained>, JoinError>| match served {
+        Ok(served) => served.map_err(Failure::Listener),
+        Err(_) => Err(Failure::Panicked { part: "the port for Ollama" }),
+    };
+    let handed_over = async {
+        stop.wait().await;
+        if let (Some(host), Withdraw::First(handover)) = (&open.host, settings.config().shutdown.withdraw) {
+            host.hand_over(handover, stop).await;
+        }
+    };
+    let failure = tokio::select! {
+        () = handed_over => None,
+        failure = failed() => Some(failure),
+        served = &mut serving => return ended(served),
+    };
+    if let Some(failure) = failure {
+        drop((drain, cut));
+        // Its requests are cut, or it is itself what hangs.
+        let _ = in_time(async { drop(serving.await) }, stop).await;
+        return Err(failure);
+    }
+    let deadline = settings.config().shutdown.drain_timeout;
+    tracing::info!(?deadline, "stopping: running requests may end");
+    drop(drain);
+    let failure = tokio::select! {
+        served = &mut serving => return ended(served),
+        failure = failed() => Some(failure),
+        () = stop.at_once() => {
+            tracing::info!("told again to stop: running requests are cut");
+            None
+        }
+        () = tokio::time::sleep(deadline) => None,
+    };
+    drop(cut);
+    let served = ended(serving.await);
+    failure.map_or(served, Err)
 }
 
 /// What the page tells of the last days; what happened before it reads meanwhile.
@@ -243,8 +380,11 @@ fn metrics_of(admin: Arc<Admin>) -> Text {
 }
 
 /// Has the admin socket answer, unless it does already. The state folder must be this process's.
-fn open(admin: &mut Option<Arc<Admin>>) -> Result<(), Failure> {
-    admin.take().map_or(Ok(()), Admin::start).map_err(Failure::Admin)
+fn open_socket(socket: &mut Option<AdminSocket>, admin: &Arc<Admin>) -> Result<(), Failure> {
+    if socket.is_none() {
+        *socket = Some(Arc::clone(admin).start().map_err(Failure::Admin)?);
+    }
+    Ok(())
 }
 
 /// SIGHUP; from now on it no longer ends the process.
@@ -257,7 +397,7 @@ fn hangup() -> Option<Signal> {
 }
 
 /// Takes a new config whenever SIGHUP comes, or has come.
-async fn reload_on_signal(settings: &Arc<Settings>, hangup: Option<Signal>) -> std::convert::Infallible {
+async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> Failure {
     if let Some(mut hangup) = hangup {
         while hangup.recv().await.is_some() {
             let _ = settings.reload().await; // which says what becomes of it

@@ -70,6 +70,15 @@ impl Conn {
     }
 }
 
+impl Drop for Conn {
+    /// What a panic cuts short must not look whole.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            ffi::conn_release(self.claim.id, true);
+        }
+    }
+}
+
 /// Watches and breaks one [`Conn`] from anywhere; holding it keeps nothing open.
 #[derive(Debug, Clone)]
 pub struct Aborter {

@@ -1,12 +1,16 @@
 //! Starting, not starting and stopping, each with its exit code and a way out.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::http::*;
 use crate::ollama;
+use crate::process::Process;
 use crate::recorder::Recorder;
 use crate::tailnet::{Start, Tailnet, World};
 
@@ -51,8 +55,20 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     process.ended_with(77).await;
     process.line(&["does not know this node", "TS_AUTHKEY"]).await;
 
+    // Nobody is asked, so nothing waits for an answer.
+    let mut process = Start {
+        state: folder("no-key-no-control"),
+        control: "http://127.0.0.1:1".to_owned(),
+        config: "node.up_timeout = \"24h\"\n".to_owned(),
+        ..Start::new(&tailnet, ollama::url())
+    }
+    .process();
+    process.ended_with(77).await;
+    process.line(&["does not know this node", "TS_AUTHKEY"]).await;
+
     let mut process = Start {
         state: folder("no-control"),
+        key: Some("tskey-auth-x".to_owned()),
         control: "http://127.0.0.1:1".to_owned(),
         ..short(Start::new(&tailnet, ollama::url()))
     }
@@ -138,6 +154,68 @@ async fn past_the_deadline_a_stream_is_cut() {
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
     world.proxy.process.ended_with(0).await;
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
+}
+
+/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a server that
+/// never answers. There is no way to interrupt it.
+async fn hung_while_joining() -> (Process, TcpListener, TempDir) {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = silent.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, format!("tskey-client-x?baseURL=http://{at}")).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let config = dir.path().join("proxy.toml");
+    let text = format!(
+        "node.state_dir = {:?}\nnode.control_url = \"http://{at}\"\nnode.client_secret_file = {secret:?}\nnode.tags = [\"tag:ai-server\"]\nnode.up_timeout = \"24h\"\n",
+        dir.path().join("state")
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+    command.args(["run", "--as-root", "--config"]).arg(&config);
+    let process = Process::start("remote-ollama-proxy", &mut command);
+    soon("the library to ask for a key", silent.accept()).await.unwrap();
+    (process, silent, dir)
+}
+
+#[tokio::test]
+async fn told_to_stop_while_joining_it_ends_though_the_library_hangs() {
+    let (mut process, _silent, _dir) = hung_while_joining().await;
+    let told = Instant::now();
+    process.signal(Signal::TERM);
+    process.ended_with(0).await;
+    process.line(&["did not close in time"]).await;
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn told_twice_to_stop_while_joining_it_ends_at_once() {
+    let (mut process, _silent, _dir) = hung_while_joining().await;
+    let told = Instant::now();
+    process.signal(Signal::TERM);
+    process.line(&["told to stop"]).await;
+    process.signal(Signal::INT);
+    process.ended_with(0).await;
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+}
+
+/// The control server takes connections and never answers.
+#[tokio::test]
+async fn told_to_stop_while_the_control_server_is_silent_it_ends() {
+    let tailnet = Tailnet::new().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let start = Start {
+        control: format!("http://{}", silent.local_addr().unwrap()),
+        key: Some("tskey-auth-x".to_owned()),
+        ..Start::new(&tailnet, ollama::url())
+    };
+    let mut process = start.process();
+    soon("the control server to be asked", silent.accept()).await.unwrap();
+    process.signal(Signal::TERM);
+    process.ended_with(0).await;
+    assert!(!start.state.join("admin.sock").exists(), "the admin socket is left behind");
 }
 
 #[tokio::test]

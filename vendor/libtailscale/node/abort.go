@@ -2,8 +2,6 @@ package node
 
 import (
 	"net"
-	"reflect"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -31,8 +29,7 @@ func abortTCP(c net.Conn) {
 // other.
 func endpointOf(c net.Conn) tcpip.Endpoint {
 	if gvisor, ok := c.(*gonet.TCPConn); ok {
-		ep, _ := private(gvisor, "ep").(tcpip.Endpoint)
-		return ep
+		return private(gvisor, "ep").(tcpip.Endpoint)
 	}
 	return nil
 }
@@ -58,12 +55,13 @@ func unsent(server *tsnet.Server) bool {
 	return false
 }
 
+// netstackOf returns the netstack of a server that has started.
+func netstackOf(server *tsnet.Server) *netstack.Impl {
+	return server.Sys().Netstack.Get().(*netstack.Impl)
+}
+
 func endpoints(server *tsnet.Server) (out []*tcp.Endpoint) {
-	impl, ok := server.Sys().Netstack.Get().(*netstack.Impl)
-	if !ok {
-		return nil
-	}
-	if s, ok := private(impl, "ipstack").(*stack.Stack); ok && s != nil {
+	if s := private(netstackOf(server), "ipstack").(*stack.Stack); s != nil {
 		for _, ep := range s.RegisteredEndpoints() {
 			if ep, ok := ep.(*tcp.Endpoint); ok {
 				out = append(out, ep)
@@ -71,14 +69,4 @@ func endpoints(server *tsnet.Server) (out []*tcp.Endpoint) {
 		}
 	}
 	return out
-}
-
-// private reads an unexported field, or nil if there is none of that name: then
-// TestAbortReachesPeer or TestCloseWithManyConnections fails.
-func private(object any, field string) any {
-	f := reflect.ValueOf(object).Elem().FieldByName(field)
-	if !f.IsValid() {
-		return nil
-	}
-	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().Interface()
 }

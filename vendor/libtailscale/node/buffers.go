@@ -4,7 +4,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/tsnet"
-	"tailscale.com/wgengine/netstack"
 )
 
 // What one connection may hold of bytes that nobody has taken. Tailscale's own
@@ -18,8 +17,7 @@ var (
 
 // boundBuffers sets them, for connections that a server has yet to get.
 func boundBuffers(server *tsnet.Server) {
-	if impl, ok := server.Sys().Netstack.Get().(*netstack.Impl); ok {
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &sendBuffer)
-		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &receiveBuffer)
-	}
+	impl := netstackOf(server)
+	impl.SetTransportProtocolOption(tcp.ProtocolNumber, &sendBuffer)
+	impl.SetTransportProtocolOption(tcp.ProtocolNumber, &receiveBuffer)
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"io"
 	"net"
-	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -200,8 +199,7 @@ func (c *Conn) readBehind() {
 // netstack's.
 func queueOf(c net.Conn) *gwaiter.Queue {
 	if gvisor, ok := c.(*gonet.TCPConn); ok {
-		queue, _ := private(gvisor, "wq").(*gwaiter.Queue)
-		return queue
+		return private(gvisor, "wq").(*gwaiter.Queue)
 	}
 	return nil
 }
@@ -235,15 +233,7 @@ func (g *gathered) Read(b []byte) (n int, err error) {
 }
 
 // outgoingOf returns the queue of packets that a server's netstack has for
-// WireGuard; nil, and TestDirectWritesOvertakeNothing fails, if it is not where it was.
+// WireGuard.
 func outgoingOf(server *tsnet.Server) chan *stack.PacketBuffer {
-	at := any(server.Sys().Netstack.Get())
-	for _, field := range []string{"linkEP", "q", "c"} {
-		if v := reflect.ValueOf(at); v.Kind() != reflect.Pointer || v.IsNil() {
-			return nil
-		}
-		at = private(at, field)
-	}
-	outgoing, _ := at.(chan *stack.PacketBuffer)
-	return outgoing
+	return private(private(private(netstackOf(server), "linkEP"), "q"), "c").(chan *stack.PacketBuffer)
 }

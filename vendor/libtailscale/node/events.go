@@ -52,8 +52,7 @@ func (n *Node) Events() (fd int, err error) {
 		defer ours.Close()
 		// The bus drops a watcher that falls behind, and the server may start
 		// anew with a key: then the situation is told again.
-		for ctx.Err() == nil && n.tell(ctx, out) == nil {
-		}
+		again(ctx, "events", n.logf, func() bool { return n.tell(ctx, out) != nil })
 	}()
 	return fd, nil
 }

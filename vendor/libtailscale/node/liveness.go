@@ -7,7 +7,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"tailscale.com/envknob"
 	"tailscale.com/tsnet"
-	"tailscale.com/wgengine/netstack"
 )
 
 // A peer that vanishes, as a laptop does whose lid is closed, ends nothing, and
@@ -48,10 +47,7 @@ func keepAlive() {
 
 // setTimers sets the rest, for connections that a server has yet to get.
 func setTimers(server *tsnet.Server) {
-	impl, ok := server.Sys().Netstack.Get().(*netstack.Impl)
-	if !ok {
-		return
-	}
+	impl := netstackOf(server)
 	for _, option := range []tcpip.SettableTransportProtocolOption{
 		new(tcpip.TCPTimeWaitTimeoutOption(timeWait)),
 		new(tcpip.TCPMaxRetriesOption(maxRetries)),

@@ -136,6 +136,7 @@ const closeTimeout = 10 * time.Second
 func shut(server *tsnet.Server) error {
 	return within(closeTimeout, func() {
 		abortLeftovers(server)
+		closeIdle(server)
 		server.Close() // fails only if it is closed already
 	})
 }
@@ -212,10 +213,10 @@ func (n *Node) backend() (*ipnlocal.LocalBackend, error) {
 }
 
 func backendOf(server *tsnet.Server) (*ipnlocal.LocalBackend, error) {
-	if backend, ok := private(server, "lb").(*ipnlocal.LocalBackend); ok && backend != nil {
+	if backend := private(server, "lb").(*ipnlocal.LocalBackend); backend != nil {
 		return backend, nil
 	}
-	return nil, errf(KindOther, "tailscale's backend is not where it was")
+	return nil, errf(KindOther, "the node has not started")
 }
 
 func (n *Node) logf(format string, args ...any) {

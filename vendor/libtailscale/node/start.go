@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log"
 	"net"
+	"net/http"
 	"net/netip"
 
 	"tailscale.com/ipn"
@@ -100,6 +101,9 @@ func (n *Node) adopt(server *tsnet.Server, state *stateFolder, withheld bool) er
 
 // launch starts a server.
 func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.Server, error) {
+	if err := checkPrivateFields(privateFields); err != nil {
+		return nil, err
+	}
 	if err := prepareProcess(&config); err != nil {
 		return nil, err
 	}
@@ -124,6 +128,9 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if err := server.Start(); err != nil {
 		return nil, classifyStart(err, state.path)
 	}
+	if err := keepTransport(server); err != nil {
+		return nil, err
+	}
 	setTimers(server)
 	boundBuffers(server)
 	outgoing := outgoingOf(server)
@@ -132,4 +139,25 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 		return n.dispatch(server, src, dst)
 	})
 	return server, nil
+}
+
+// keepTransport gives the client of a server's backend a transport that closeIdle
+// knows. Nothing has used the client yet.
+func keepTransport(server *tsnet.Server) error {
+	lc, err := server.LocalClient()
+	if err == nil {
+		lc.Transport = &http.Transport{DialContext: lc.Dial}
+	}
+	return err
+}
+
+// closeIdle closes the connections to a server's backend that carry no request.
+// The transport sometimes opens one that it then does not need, and for such a
+// one tsnet's Close waits for 5 s: https://go.dev/issue/22682.
+func closeIdle(server *tsnet.Server) {
+	if lc, err := server.LocalClient(); err == nil {
+		if transport, ok := lc.Transport.(*http.Transport); ok {
+			transport.CloseIdleConnections()
+		}
+	}
 }

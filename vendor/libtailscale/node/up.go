@@ -49,22 +49,22 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 	}
 
 	w := waiter{node: n, patient: patient}
-	for {
-		status, err := w.watch(ctx)
-		switch {
-		case status != nil:
-			return status, w.node.hostNothing(ctx)
-		case errors.Is(err, errOfferKey):
-			if err := n.starting(ctx, n.offerKey); err != nil {
-				return nil, err
-			}
-		case err != nil:
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, n.interrupted(ctx, w.trouble)
+	var status *Status
+	var err error
+	// The bus drops a watcher that falls behind: then look again.
+	again(ctx, "up", n.logf, func() bool {
+		if status, err = w.watch(ctx); errors.Is(err, errOfferKey) {
+			err = n.starting(ctx, n.offerKey)
 		}
-		// The bus drops a watcher that falls behind: look again.
+		return status != nil || err != nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case status != nil:
+		return status, n.hostNothing(ctx)
 	}
+	return nil, n.interrupted(ctx, w.trouble)
 }
 
 // A waiter waits for the node to come up.
