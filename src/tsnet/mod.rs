@@ -14,4 +14,5 @@ pub use conn::{Aborter, Conn};
 pub use error::Error;
 pub use event::{Event, Events};
 pub use listener::Listener;
+pub(crate) use ffi::forget_credentials;
 pub use node::{Builder, Certificate, Farewell, Node, Status};

@@ -222,6 +222,13 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
 extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
 extern void tailscale_free(char *text);
 
+/* Removes the variables from which tailscale's own library would take a key or a
+ * secret (TS_AUTHKEY, TS_AUTH_KEY, TS_CLIENT_SECRET, TS_CLIENT_ID, TS_ID_TOKEN,
+ * TS_AUDIENCE) from the environment. A node does so when it starts: keys come from
+ * tailscale_set_authkey and tailscale_set_client_secret alone. C's environment has
+ * no lock, so call this once the variables have been read, before other threads run. */
+extern void tailscale_forget_credentials(void);
+
 /* Ends a stored node whose handle has not started: tells the control server,
  * for at most timeout_ms milliseconds, and removes what is stored of it. JSON:
  * {"stored": whether there was one, "error": why the control server could not be
