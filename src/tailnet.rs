@@ -96,6 +96,9 @@ pub struct Situation {
     /// All health warnings now in force.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Why the control server no longer knows the node, so that peers can't reach it; absent: it knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
     /// Why nobody can reach the node until somebody acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -112,7 +115,7 @@ impl Situation {
 
     /// Whether peers can reach the node.
     pub fn is_running(&self) -> bool {
-        self.state == "Running" && self.error.is_none()
+        self.state == "Running" && self.error.is_none() && self.deleted.is_none()
     }
 }
 

@@ -146,6 +146,9 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
 }
 
 fn tailnet_remedy(node: &Situation) -> &'static str {
+    if node.deleted.is_some() {
+        return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key";
+    }
     match &*node.state {
         "NeedsLogin" => {
             "extend the key in the tailnet's admin console, or stop the proxy and log the node in with `remote-ollama-proxy login`"

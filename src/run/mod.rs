@@ -22,7 +22,7 @@ use crate::config::{Config, PlainHttp, StartOffline};
 use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
-use crate::tailnet::Tailnet;
+use crate::tailnet::{Situation, Tailnet};
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
@@ -35,8 +35,11 @@ pub use logout::logout;
 pub use stop::Stop;
 use word::Word;
 
-/// After how long without the tailnet it is said that there is none yet.
+/// How often it is looked why the tailnet has not let the node in yet.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After how long that is said though there is no reason: an ordinary join takes some seconds.
+const LONG: Duration = Duration::from_secs(15);
 
 /// Joins the tailnet and serves peers until told to stop.
 ///
@@ -88,7 +91,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     let (node, status) = tokio::select! {
         joined = join::join(config, meanwhile) => joined?,
         () = stop.wait() => return Ok(()),
-        never = be_patient(config) => match never {},
+        never = be_patient(config, situation.subscribe()) => match never {},
     };
     open(&mut closed)?; // it may have been up at once
     let node = Arc::new(node);
@@ -259,16 +262,23 @@ async fn reload_on_signal(settings: &Settings, hangup: Option<Signal>) -> std::c
     std::future::pending().await
 }
 
-/// Says every now and then that coming up takes its time.
-async fn be_patient(config: &Config) -> std::convert::Infallible {
+/// Says why coming up takes its time, each reason once in a row.
+async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::convert::Infallible {
     let begun = Instant::now();
+    let mut said = None;
     loop {
         tokio::time::sleep(PATIENCE).await;
+        let reason = node.borrow().warnings.join("; ");
+        if said.as_ref() == Some(&reason) || reason.is_empty() && begun.elapsed() < LONG {
+            continue;
+        }
         tracing::warn!(
             after = ?Duration::from_secs(begun.elapsed().as_secs()),
             deadline = ?config.node.up_timeout,
+            reason = if reason.is_empty() { "unknown" } else { &reason },
             "the tailnet has not let the node in yet; log.level = \"info,tsnet=debug\" tells what it tries"
         );
+        said = Some(reason);
     }
 }
 

@@ -18,6 +18,7 @@ mod http;
 mod https;
 mod lifecycle;
 mod login;
+mod membership;
 mod metrics;
 mod models;
 #[path = "../support/ollama.rs"]

@@ -250,6 +250,10 @@ extern char *tailscale_certificate(tailscale sd, const char *name, int64_t at_le
  *   name    "status": {"dns_name", "addresses", "service_addresses", "cert_domains"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
+ *   membership  "error": why the control server no longer knows the node; absent
+ *           when it knows it again
+ *   refused "error": why the peer of a connection can't be told, so that it was
+ *           refused; once for each kind of reason
  *   clock   "ahead": seconds by which this machine's clock is ahead of the control
  *           server's (negative: behind) once that is more than five minutes;
  *           absent when it is right again

@@ -76,9 +76,17 @@ func endpoints(server *tsnet.Server) (out []*tcp.Endpoint) {
 // private reads an unexported field, or nil if there is none of that name: then
 // TestAbortReachesPeer or TestCloseWithManyConnections fails.
 func private(object any, field string) any {
+	if addr := privateAddr(object, field); addr != nil {
+		return reflect.ValueOf(addr).Elem().Interface()
+	}
+	return nil
+}
+
+// privateAddr returns a pointer to an unexported field, or nil.
+func privateAddr(object any, field string) any {
 	f := reflect.ValueOf(object).Elem().FieldByName(field)
 	if !f.IsValid() {
 		return nil
 	}
-	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().Interface()
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Interface()
 }

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"strings"
 
+	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/views"
 )
 
 // MaxIdentity is the largest encoded Identity in bytes
@@ -32,9 +34,22 @@ func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 	}
 	node, user, ok := backend.WhoIs("tcp", addr)
 	if !ok {
-		return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+		// WhoIs wants a profile of the owner, which control servers other than
+		// Tailscale's leave out for tagged nodes. Tags need none.
+		if node, ok = nodeAt(backend, addr.Addr()); !ok {
+			return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+		}
 	}
 	return identityOf(node, user, addr.Addr())
+}
+
+// nodeAt returns the node that has an address, not one that is a route to it.
+func nodeAt(backend *ipnlocal.LocalBackend, ip netip.Addr) (node tailcfg.NodeView, ok bool) {
+	found, ok := backend.PeerForIP(ip)
+	if !ok || !views.SliceContains(found.Node.Addresses(), netip.PrefixFrom(ip, ip.BitLen())) {
+		return node, false
+	}
+	return found.Node, true
 }
 
 func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) (*Identity, error) {
