@@ -11,6 +11,7 @@ mod situation;
 mod stop;
 mod word;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -262,14 +263,14 @@ async fn reload_on_signal(settings: &Settings, hangup: Option<Signal>) -> std::c
     std::future::pending().await
 }
 
-/// Says why coming up takes its time, each reason once in a row.
+/// Says why coming up takes its time, each reason once.
 async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::convert::Infallible {
     let begun = Instant::now();
-    let mut said = None;
+    let mut said = HashSet::new();
     loop {
         tokio::time::sleep(PATIENCE).await;
         let reason = node.borrow().warnings.join("; ");
-        if said.as_ref() == Some(&reason) || reason.is_empty() && begun.elapsed() < LONG {
+        if said.contains(&reason) || reason.is_empty() && begun.elapsed() < LONG {
             continue;
         }
         tracing::warn!(
@@ -278,7 +279,7 @@ async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::c
             reason = if reason.is_empty() { "unknown" } else { &reason },
             "the tailnet has not let the node in yet; log.level = \"info,tsnet=debug\" tells what it tries"
         );
-        said = Some(reason);
+        said.insert(reason);
     }
 }
 

@@ -24,7 +24,7 @@ const (
 	// probeInterval is how often the control server is asked whether it still knows
 	// the node: with the node's own update of itself, as it is.
 	probeInterval = 30 * time.Second
-	probeTimeout  = 10 * time.Second
+	probeTimeout  = 5 * time.Second
 	confirmPause  = time.Second // before a node is taken for deleted
 	twinGrace     = 10 * time.Second
 )
@@ -106,7 +106,7 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 	switch {
 	case w.deleted || w.outOf.IsZero():
 	case err != nil:
-		trouble = fmt.Sprintf("the control server can't be reached: %v: until it can, peers and rights stay as they were", err)
+		trouble = fmt.Sprintf("the control server can't be reached: %v: until it can, peers and rights stay as they were", plainly(err.Error()))
 	default:
 		trouble = "the control server answers, but keeps no connection open: until it does, peers and rights stay as they were"
 	}

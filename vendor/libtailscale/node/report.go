@@ -1,6 +1,7 @@
 package node
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -87,6 +88,20 @@ func (r *report) due(now time.Time) (events []Event) {
 	return append(events, Event{Type: "health", Warnings: &told})
 }
 
+var (
+	ownPort    = regexp.MustCompile(`\b(read|write) (tcp|udp) \S+->`)
+	noFallback = regexp.MustCompile(`no DNS fallback (candidates remain|options) for "[^"]*"`)
+)
+
+// plainly rewrites a text of tailscale's on one line. Without the port of this end,
+// which changes, one trouble has one text; and of a name that can't be resolved it
+// should not say that other servers were to be asked, which refuseBootstrap forbids.
+func plainly(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	text = ownPort.ReplaceAllString(text, "$1 $2 ")
+	return noFallback.ReplaceAllString(text, "the system's DNS has no address for it")
+}
+
 // warningsOf picks what is worth telling.
 func warningsOf(state *health.State) []string {
 	warnings := []string{}
@@ -94,6 +109,8 @@ func warningsOf(state *health.State) []string {
 		text := w.Text
 		switch code {
 		case tsconst.HealthWarnableTLSCertPending: // it is being asked for, which is no harm
+			continue
+		case tsconst.HealthWarnableWarmingUp: // as each node does
 			continue
 		case tsconst.HealthWarnableNotInMapPoll: // watchControl tells it minutes earlier
 			continue
@@ -105,7 +122,7 @@ func warningsOf(state *health.State) []string {
 		case tsconst.HealthWarnableDERPTimedOut, tsconst.HealthWarnableMapResponseTimeout:
 			text = w.Title // the text has a duration in it, and would be another one each time
 		}
-		warnings = append(warnings, strings.Join(strings.Fields(text), " "))
+		warnings = append(warnings, plainly(text))
 	}
 	slices.Sort(warnings)
 	return warnings
