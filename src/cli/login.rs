@@ -47,6 +47,11 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
                     config.node.hostname
                 ));
             }
+            if status.lost_tags {
+                complain(
+                    "the node had tags and is a person's now, so rules of the tailnet policy for its tags no longer hold: give it its tags back in the admin console, or set node.tags, `logout` and log in again",
+                );
+            }
             show(&outcome(&status))
         }
         Err(failure) => {
@@ -113,6 +118,7 @@ mod tests {
             user: None,
             tags: vec!["tag:ai-server".to_owned()],
             stored: true,
+            lost_tags: false,
         };
         assert!(
             outcome(&status)

@@ -159,6 +159,9 @@ pub struct Status {
     /// Whether it was in the state folder already, and is used as it was.
     #[serde(default)]
     pub stored: bool,
+    /// Whether the node in the state folder had tags, and this one is a person's.
+    #[serde(default)]
+    pub lost_tags: bool,
 }
 
 /// The certificate for a name of the node's, with its key.

@@ -193,8 +193,12 @@ async fn an_expired_node_is_logged_in_again_and_keeps_its_address() {
     tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
     login.ended_with(0).await;
     assert!(!login.output().contains("already"), "{}", login.output());
+    login.line(&["the node had tags and is a person's now", "set node.tags"]).await;
     stop(start.up().await.process).await;
     assert_eq!(node(&tailnet).await.unwrap()["addresses"], address);
+    let mut again = start.command(&["login"]);
+    again.ended_with(0).await;
+    assert!(!again.output().contains("had tags"), "{}", again.output());
 }
 
 /// The library would take a key from the environment by itself and join with it again.

@@ -132,6 +132,7 @@ extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
 /* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...],
  * "user" or "tags", "stored": whether it was in the state folder already,
+ * "lost_tags": whether the node there had tags, and this one is a person's,
  * "service_addresses": those of the Service that it hosts, "cert_domains": the
  * names for which it can have certificates}. EBADF, ERANGE. */
 extern int tailscale_status(tailscale sd, char *buf, size_t buflen);

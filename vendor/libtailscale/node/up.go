@@ -20,6 +20,8 @@ type Status struct {
 	User      string       `json:"user,omitempty"` // login name of its owner; "" with tags
 	Tags      []string     `json:"tags,omitempty"`
 	Stored    bool         `json:"stored,omitempty"` // it was in the state folder already
+	// The stored node had tags, and this one, which a person has logged in, has none.
+	LostTags bool `json:"lost_tags,omitempty"`
 	// Of the Service that the node hosts; empty before an admin or the policy file
 	// has approved it as a host.
 	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
@@ -179,6 +181,7 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 			status.Tags = st.Self.Tags.AsSlice()
 		} else {
 			status.User = st.User[st.Self.UserID].LoginName
+			status.LostTags = status.User != "" && n.wasTagged.Load()
 		}
 		status.ServiceAddresses = n.addressesOfService(st.Self.CapMap)
 		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
