@@ -11,6 +11,7 @@ pub mod config;
 pub mod doctor;
 mod fetch;
 pub mod history;
+pub mod judge;
 pub mod listen;
 pub mod page;
 pub mod peer;

@@ -1,11 +1,11 @@
 //! The config in force, what follows from it for the boundary, and taking another one in its place.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::config::{Config, Faults, Log};
+use crate::config::{Config, Fault, Faults, Log};
 use crate::policy::{Hosts, Policy};
 use crate::proxy::Rules;
 
@@ -13,7 +13,10 @@ use crate::proxy::Rules;
 pub struct Settings {
     config: watch::Sender<Arc<Config>>,
     rules: watch::Sender<Arc<Rules>>,
+    /// Held from reading the config and the names until what follows from them is published.
     names: Mutex<Names>,
+    /// Held from reading the config's file until it is in force, so that the file read last wins.
+    reloading: Mutex<()>,
     source: Source,
 }
 
@@ -45,7 +48,8 @@ impl Settings {
     pub fn new(config: Config, source: Source) -> Self {
         let names = Names::default();
         let rules = watch::Sender::new(Arc::new(rules(&config, &names)));
-        Settings { config: watch::Sender::new(Arc::new(config)), rules, names: Mutex::new(names), source }
+        let config = watch::Sender::new(Arc::new(config));
+        Settings { config, rules, names: Mutex::new(names), reloading: Mutex::new(()), source }
     }
 
     /// The config at this moment.
@@ -66,23 +70,39 @@ impl Settings {
     /// The tailnet calls this node, and the Service that it hosts, so: requests for these hosts are for
     /// it.
     pub fn named(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
-        *self.names() = Names { dns_name, addresses, service_addresses };
-        self.derive();
+        let mut names = lock(&self.names);
+        *names = Names { dns_name, addresses, service_addresses };
+        self.publish(rules(&self.config(), &names));
     }
 
-    /// Reads the config anew. It is taken whole or, with a fault in it, not at all; what runs goes on.
+    /// Reloads the config. It is taken whole or, with a fault in it, not at all; running requests go
+    /// on. Files are read and names looked up on a thread that may block.
     ///
     /// # Errors
     /// All its faults; the old one stays in force.
-    pub fn reload(&self) -> Result<Reloaded, Faults> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Faults> {
+        let settings = Arc::clone(self);
+        tokio::task::spawn_blocking(move || settings.reload_now()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "reload broke off: the old config stays in force");
+            let reason = "the reload broke off; the log says why".to_owned();
+            let (source, key, value) = ("reload".to_owned(), String::new(), String::new());
+            Err(Faults { faults: vec![Fault { source, key, value, reason }] })
+        })
+    }
+
+    fn reload_now(&self) -> Result<Reloaded, Faults> {
+        let _reloading = lock(&self.reloading);
         let mut new = (self.source.load)().inspect_err(|faults| {
             tracing::error!("the new config is not taken, the old one stays in force: {faults}");
         })?;
-        let old = self.config();
-        let restart = keep_what_needs_a_restart(&old, &mut new);
+        let restart = keep_what_needs_a_restart(&self.config(), &mut new);
         (self.source.log)(&new.log);
-        self.config.send_replace(Arc::new(new));
-        self.derive();
+        {
+            let names = lock(&self.names);
+            // The rules first: the follower wakes when the config changes, and judges by the rules.
+            self.publish(rules(&new, &names));
+            self.config.send_replace(Arc::new(new));
+        }
         match restart.is_empty() {
             true => tracing::info!("the new config is in force"),
             false => tracing::warn!(
@@ -93,18 +113,18 @@ impl Settings {
         Ok(Reloaded { restart })
     }
 
-    fn derive(&self) {
-        let new = rules(&self.config(), &self.names());
+    /// With `names` locked, as what is published must follow from the latest config and names.
+    fn publish(&self, new: Rules) {
         self.rules.send_if_modified(|rules| {
             let changed = **rules != new;
             *rules = Arc::new(new);
             changed
         });
     }
+}
 
-    fn names(&self) -> std::sync::MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes over from `old` what can't change under a running node; the keys where `new` has something else.
@@ -174,9 +194,13 @@ fn rules(config: &Config, names: &Names) -> Rules {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU16, Ordering};
+
     use super::*;
     use crate::auth::Environment;
     use crate::config::Override;
+    use crate::upstream::Upstream;
 
     fn config(pairs: &[(&'static str, &str)]) -> Result<Config, Faults> {
         let overrides: Vec<_> = pairs
@@ -195,7 +219,7 @@ mod tests {
     fn a_faulty_config_changes_nothing() {
         let settings = settings(|| config(&[("listen.port", "0"), ("upstream.url", "http://127.0.0.1:1")]));
         let before = settings.config();
-        assert_eq!(settings.reload().unwrap_err().faults.len(), 1);
+        assert_eq!(settings.reload_now().unwrap_err().faults.len(), 1);
         assert_eq!(settings.config(), before);
     }
 
@@ -209,10 +233,52 @@ mod tests {
             ])
         });
         let rules = settings.rules();
-        let Reloaded { restart } = settings.reload().unwrap();
+        let Reloaded { restart } = settings.reload_now().unwrap();
         assert_eq!(restart, ["listen.port", "metrics.port"]);
         assert_eq!((settings.config().port, settings.config().metrics_port), (11434, None));
         assert_eq!(rules.borrow().upstream.to_string(), "http://127.0.0.1:1");
+    }
+
+    /// Runs `other` while the config is reloaded, many times. Each config has an upstream port of its own;
+    /// every second one takes long to read and to derive rules from. Once both have ended, the rules must
+    /// follow from the config that was read last.
+    fn race_with_reload(other: impl Fn(&Settings) + Sync) {
+        let (last, plain) = (Arc::new(AtomicU16::new(0)), config(&[]).unwrap());
+        let counter = Arc::clone(&last);
+        let settings = settings(move || {
+            let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            let mut config = plain.clone();
+            config.upstream = Upstream::parse(&format!("http://127.0.0.1:{number}")).unwrap();
+            if number % 2 == 1 {
+                config.http.hosts = (0..200).map(|n| format!("host-{n}.example.com")).collect();
+            }
+            Ok(config)
+        });
+        let start = Barrier::new(2);
+        for round in 0..2_000 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    settings.reload_now().unwrap();
+                });
+                start.wait();
+                other(&settings);
+            });
+            let expected = format!("http://127.0.0.1:{}", last.load(Ordering::SeqCst));
+            let (config, rules) = (settings.config(), settings.rules());
+            assert_eq!(config.upstream.to_string(), expected, "the config, round {round}");
+            assert_eq!(rules.borrow().upstream.to_string(), expected, "the rules, round {round}");
+        }
+    }
+
+    #[test]
+    fn config_read_last_wins_when_two_reloads_run_at_once() {
+        race_with_reload(|settings| drop(settings.reload_now().unwrap()));
+    }
+
+    #[test]
+    fn rules_follow_from_the_last_config_when_the_node_is_named_meanwhile() {
+        race_with_reload(|settings| settings.named("node.example.ts.net".to_owned(), vec![], vec![]));
     }
 
     #[test]
@@ -221,7 +287,7 @@ mod tests {
             [("node.auth_key_file", "/nowhere/key"), ("node.keychain", "true"), ("node.up_timeout", "2s")];
         let settings = settings(move || config(&pairs));
         let before = settings.config();
-        assert_eq!(settings.reload().unwrap().restart, pairs.map(|(key, _)| key));
+        assert_eq!(settings.reload_now().unwrap().restart, pairs.map(|(key, _)| key));
         assert_eq!(settings.config(), before);
     }
 }

@@ -1,5 +1,6 @@
 //! What the tailnet says about its peers, as data: who there is, who may connect, what is granted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,6 +22,20 @@ pub struct Verdict {
 pub trait Tailnet: Send + Sync + 'static {
     /// Judges a peer that has just connected to our address `local`. Fails closed.
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
+}
+
+/// Where lists of the netmap come from: the tailnet node, or a test.
+pub trait Netmap: Send + Sync + 'static {
+    /// Everybody in the netmap, with access to each of our TCP `ports` and what the tailnet policy
+    /// grants under the app capability `capability`; all by one netmap.
+    ///
+    /// # Errors
+    /// Why there is no list.
+    fn members(
+        &self,
+        ports: Vec<u16>,
+        capability: &str,
+    ) -> impl Future<Output = Result<BTreeMap<u16, Vec<Member>>, String>> + Send;
 }
 
 /// A Tailscale Service that this node hosts.
@@ -111,6 +126,21 @@ impl Situation {
     /// Whether the tailnet has let the node in, this time; until then nothing is known of the peers.
     pub fn has_joined(&self) -> bool {
         !self.addresses.is_empty()
+    }
+
+    /// Why the node is no longer in the tailnet, so that it serves no peer; `None`: it is, or it
+    /// connects. Each state in which no peer can have access belongs here: then all sessions are cut,
+    /// and nobody is admitted.
+    pub fn out_of_tailnet(&self) -> Option<&'static str> {
+        if self.deleted.is_some() {
+            return Some("it was deleted at the control server");
+        }
+        match self.state.as_str() {
+            "NeedsLogin" => Some("its key has expired or was removed"),
+            "NeedsMachineAuth" => Some("an admin has to approve it again"),
+            "Stopped" => Some("it was turned off"),
+            _ => None,
+        }
     }
 
     /// Whether peers can reach the node.
@@ -223,6 +253,28 @@ mod tests {
         assert_eq!(member.verdict(peer, ip("100.127.0.2")), Verdict::default());
         member.expired = true;
         assert_eq!(member.verdict(peer, service), Verdict::default());
+    }
+
+    #[test]
+    fn node_is_out_of_the_tailnet_in_each_state_that_needs_somebody_to_act() {
+        let out = STATES.map(|state| {
+            let situation = Situation { state: state.to_owned(), ..Situation::default() };
+            (state, situation.out_of_tailnet().is_some())
+        });
+        let expected = [
+            ("NeedsLogin", true),
+            ("NeedsMachineAuth", true),
+            ("Starting", false),
+            ("Running", false),
+            ("Stopped", true),
+        ];
+        assert_eq!(out, expected);
+        let deleted = Situation {
+            state: "Running".to_owned(),
+            deleted: Some("gone".to_owned()),
+            ..Situation::default()
+        };
+        assert!(deleted.out_of_tailnet().is_some() && !deleted.is_running());
     }
 
     #[test]

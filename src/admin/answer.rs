@@ -53,7 +53,7 @@ impl Admin {
                 None => text("text/plain; charset=utf-8", "ok\n".to_owned()),
             },
             (&Method::GET, "/metrics") => text(Metrics::CONTENT_TYPE, self.metrics().await),
-            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload())),
+            (&Method::POST, "/reload") => json(StatusCode::OK, &Reload::from(self.settings.reload().await)),
             (&Method::POST, path) => match request_to_cancel(path) {
                 Some(id) => json(StatusCode::OK, &Cancelled { cancelled: self.cancel(id, "this machine") }),
                 None => unknown(),
@@ -69,7 +69,7 @@ impl Admin {
 
     fn who(&self) -> Who {
         let (rosters, config) = (self.rosters(), self.settings.config());
-        let node = self.node.borrow();
+        let node = self.node.borrow().clone(); // borrowed for the verdicts below, too
         // At each address: a tailnet may have IPv4 or IPv6 alone, and a policy may name either.
         let open = |ips: &[IpAddr], port| {
             let strangers =
@@ -80,7 +80,8 @@ impl Admin {
         let service = node.service.as_ref().map_or(&[][..], |service| &service.addresses);
         let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
         let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
-        Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody)
+        let who = Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody);
+        Who { out_of_tailnet: node.out_of_tailnet().map(str::to_owned), ..who }
     }
 
     async fn status(&self) -> Status {

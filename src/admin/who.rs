@@ -15,6 +15,9 @@ use crate::tailnet::{Address, Member};
 pub struct Who {
     /// Whether the node has joined; until then the tailnet has said nothing, and `peers` is empty.
     pub joined: bool,
+    /// Why the node is no longer in the tailnet, so that no peer can connect; absent: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_tailnet: Option<String>,
     /// `network` or `grants`: what a peer without a grant may do.
     pub access: String,
     /// The app capability that grants stand under.
@@ -110,6 +113,7 @@ impl Who {
         let (metrics, page) = (by_id(rosters.at(config.metrics_port)), by_id(rosters.at(config.page_port)));
         Who {
             joined,
+            out_of_tailnet: None,
             access: match config.access.mode {
                 Access::Network => "network".to_owned(),
                 Access::Grants => "grants".to_owned(),

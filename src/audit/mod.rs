@@ -35,6 +35,10 @@ pub enum Ended {
     TimedOut,
     /// The peer lost access while it ran.
     Revoked,
+    /// The netmap could not be read for so long that the peer's access could not be confirmed.
+    Unconfirmed,
+    /// The node itself left the tailnet: its key expired, or it was logged out.
+    OutOfTailnet,
     /// Somebody at this machine, or at the page, cancelled it while it ran or waited.
     Cancelled,
     /// The proxy stopped before the answer was whole.
@@ -45,12 +49,14 @@ pub enum Ended {
 
 impl Ended {
     /// Each of them.
-    pub const ALL: [Ended; 8] = [
+    pub const ALL: [Ended; 10] = [
         Ended::Complete,
         Ended::Refused,
         Ended::ClientLeft,
         Ended::TimedOut,
         Ended::Revoked,
+        Ended::Unconfirmed,
+        Ended::OutOfTailnet,
         Ended::Cancelled,
         Ended::Stopped,
         Ended::UpstreamFailed,
@@ -64,6 +70,8 @@ impl Ended {
             Ended::ClientLeft => "client-left",
             Ended::TimedOut => "timed-out",
             Ended::Revoked => "revoked",
+            Ended::Unconfirmed => "unconfirmed",
+            Ended::OutOfTailnet => "out-of-tailnet",
             Ended::Cancelled => "cancelled",
             Ended::Stopped => "stopped",
             Ended::UpstreamFailed => "upstream-failed",

@@ -31,7 +31,8 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
         Ok((answer, who)) => {
             let text = if args.json { format!("{answer}\n") } else { listing(&who) };
             // What `status` ends with while nobody is served.
-            show(&text).max(if who.joined { exit::OK } else { exit::UNAVAILABLE })
+            let serves = who.joined && who.out_of_tailnet.is_none();
+            show(&text).max(if serves { exit::OK } else { exit::UNAVAILABLE })
         }
         Err(code) => code,
     }
@@ -51,6 +52,10 @@ fn listing(who: &Who) -> String {
     let _ = writeln!(text, "{ports}{metrics}{page}, access by {}, capability {}", who.access, who.capability);
     if !who.joined {
         text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
+        return text;
+    }
+    if let Some(why) = &who.out_of_tailnet {
+        let _ = writeln!(text, "\nno peer can connect: the node is no longer in the tailnet ({why})");
         return text;
     }
     let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);

@@ -1,12 +1,13 @@
 //! The decision about one request.
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, HOST, HeaderName, ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::endpoint::{Endpoint, EndpointSet, Management, allow};
 use super::grants::{Grant, Rights};
+use super::hint::Hint;
 use super::host::Hosts;
 use super::models::{ModelCheck, ModelRefusal, ModelRules};
 use super::target::{Target, TargetFault};
@@ -74,9 +75,12 @@ pub enum Refusal {
     /// The target has a spelling that could mean something else.
     #[error("{0}; write it plainly")]
     Target(TargetFault),
-    /// The path is in no table.
-    #[error("this path is not on the allowlist")]
-    NotListed,
+    /// The target has slashes that make another path of a known one.
+    #[error("{fault}; {0}", fault = TargetFault::Segment)]
+    Slashes(Hint),
+    /// The path is in no table; and the one in it that was meant, if that can be told.
+    #[error("this path is not on the allowlist{}", .0.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    NotListed(Option<Hint>),
     /// The endpoint is known but off.
     #[error("this endpoint is switched off here; the node's owner can set endpoints.{} = true", .0.name())]
     Off(Endpoint),
@@ -118,6 +122,9 @@ pub enum Refusal {
     /// The path is allowed, the method is not. These are.
     #[error("this path does not take that method; it takes {}", allow(.0))]
     Method(&'static [Method]),
+    /// A WebSocket is to be opened at an endpoint that is there by requests only.
+    #[error("Ollama has no WebSocket; ask by POST, as clients do that fall back to HTTP")]
+    WebSocket,
     /// A preflight, and they are switched off.
     #[error("browsers' preflight requests are switched off here (http.preflight)")]
     Preflight,
@@ -135,8 +142,8 @@ impl Refusal {
     /// The rule's name, the same in logs and in answers.
     pub fn rule(&self) -> &'static str {
         match self {
-            Refusal::Target(_) => "target",
-            Refusal::NotListed => "allowlist",
+            Refusal::Target(_) | Refusal::Slashes(_) => "target",
+            Refusal::NotListed(_) => "allowlist",
             Refusal::Off(_) => "endpoint-off",
             Refusal::Management(_) => "management",
             Refusal::NotGranted(_)
@@ -148,6 +155,7 @@ impl Refusal {
             Refusal::CrossSite => "cross-site",
             Refusal::Watching(_) => "page-open",
             Refusal::Method(_) => "method",
+            Refusal::WebSocket => "websocket",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
             Refusal::Model(_) => "model",
@@ -173,7 +181,10 @@ impl Policy {
         let endpoint = match Endpoint::at(path) {
             Some(endpoint) if self.endpoints.contains(endpoint) => endpoint,
             Some(endpoint) => return Err(Refusal::Off(endpoint)),
-            None => return Err(Management::at(path).map_or(Refusal::NotListed, Refusal::Management)),
+            None => {
+                let not_listed = || Refusal::NotListed(Hint::of(path));
+                return Err(Management::at(path).map_or_else(not_listed, Refusal::Management));
+            }
         };
         let grant = match &rights.grant {
             Some(grant) if grant.endpoints.contains(endpoint) => grant,
@@ -187,6 +198,9 @@ impl Policy {
                 }
             }
             None if endpoint.methods().contains(&head.method) => {}
+            None if endpoint.is_tried_by_websocket() && opens_websocket(head) => {
+                return Err(Refusal::WebSocket);
+            }
             _ => return Err(Refusal::Method(endpoint.methods())),
         }
         // Nobody names a model by a preflight.
@@ -239,7 +253,11 @@ impl Policy {
             return Err(Refusal::Target(TargetFault::NotAPath));
         }
         let target = head.uri.path_and_query().ok_or(Refusal::Target(TargetFault::NotAPath))?;
-        Ok((target, Target::parse(target.as_str()).map_err(Refusal::Target)?.path))
+        let parsed = Target::parse(target.as_str()).map_err(|fault| match Hint::of(target.path()) {
+            Some(hint) if fault == TargetFault::Segment => Refusal::Slashes(hint),
+            _ => Refusal::Target(fault),
+        })?;
+        Ok((target, parsed.path))
     }
 
     fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -257,4 +275,14 @@ fn preflight_method(head: &Parts) -> Option<Method> {
         return None;
     }
     Method::from_bytes(head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455, 4.1).
+fn opens_websocket(head: &Parts) -> bool {
+    let names = |header: HeaderName, token: &str| {
+        let values = head.headers.get_all(header);
+        let mut tokens = values.iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        tokens.any(|t| t.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    };
+    head.method == Method::GET && names(CONNECTION, "upgrade") && names(UPGRADE, "websocket")
 }

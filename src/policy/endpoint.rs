@@ -98,6 +98,11 @@ impl Endpoint {
         self.methods() == POST && self.name() != "api_show"
     }
 
+    /// Whether clients open a WebSocket here first, which Ollama does not serve.
+    pub(super) fn is_tried_by_websocket(self) -> bool {
+        self.name() == "v1_responses"
+    }
+
     /// Where a request names the model that it is about; `None`: it is about none, or about all.
     pub(super) fn names_model(self) -> Option<Named> {
         match self.name() {
@@ -228,29 +233,5 @@ pub static MANAGEMENT: [Management; 13] = [
 impl Management {
     pub(super) fn at(path: &str) -> Option<&'static Management> {
         MANAGEMENT.iter().find(|m| path == m.path || m.path.ends_with('/') && path.starts_with(m.path))
-    }
-}
-
-/// Whose shape an error must have for the caller's library to understand it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{"error":{"message":…,"type":…,"param":null,"code":…}}`
-    OpenAi,
-    /// `{"type":"error","error":{"type":…,"message":…}}`
-    Anthropic,
-    /// `{"error":…}`
-    Ollama,
-}
-
-impl Dialect {
-    /// The dialect of the API that a path belongs to.
-    pub fn of(path: &str) -> Dialect {
-        if path == "/v1/messages" || path.starts_with("/v1/messages/") {
-            Dialect::Anthropic
-        } else if path.starts_with("/v1/") {
-            Dialect::OpenAi
-        } else {
-            Dialect::Ollama
-        }
     }
 }

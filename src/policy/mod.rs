@@ -5,9 +5,11 @@
 
 mod body;
 mod decide;
+mod dialect;
 mod endpoint;
 mod framing;
 mod grants;
+mod hint;
 mod host;
 mod model;
 mod models;
@@ -16,9 +18,11 @@ mod target;
 
 pub use body::{Doubt, Reader};
 pub use decide::{Permit, Policy, Refusal};
-pub use endpoint::{Dialect, Endpoint, EndpointSet, MANAGEMENT, Management};
+pub use dialect::Dialect;
+pub use endpoint::{Endpoint, EndpointSet, MANAGEMENT, Management};
 pub use framing::{Fault, Framing, HEAD_MAX, Place};
 pub use grants::{Access, Grant, Page, Priority, Rights};
+pub use hint::Hint;
 pub use host::Hosts;
 pub use model::{Model, Models, NameFault};
 pub use models::{ModelCheck, ModelRefusal, ModelRules};

@@ -146,7 +146,7 @@ impl<S: Site> Handler for Beside<S> {
                 if !matches!(failure, Failure::Left) {
                     let metrics = Arc::clone(&self.metrics);
                     let mut record = client.session.record(&head.method, metrics);
-                    record.failed(failure.status(), failure.rule(), path, failure.ended());
+                    record.failed(failure.status(path), failure.rule(), path, failure.ended());
                 }
                 let mut refusal = failure.answer(&head.method, path);
                 if let Some((kind, body)) = self.site.reads(&head, &failure.message(&head.method, path)) {

@@ -23,7 +23,8 @@ pub type Roster = (u16, Arc<Vec<Member>>);
 pub struct Live {
     sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
     next: Arc<AtomicU64>,
-    judged: Arc<AtomicU64>,
+    /// How many sweeps have begun; see [`Live::enter`].
+    sweeps: Arc<AtomicU64>,
 }
 
 /// One client connection.
@@ -35,11 +36,18 @@ pub struct Session {
     pub local: SocketAddr,
     /// When it was accepted.
     pub since: Instant,
-    rights: Mutex<Arc<Rights>>,
+    standing: Mutex<Standing>,
     request: Mutex<Option<Request>>,
     cut: Arc<OnceLock<Ended>>,
     cut_now: Notify,
     abort: Abort,
+}
+
+/// What a peer may do, and how new that is.
+struct Standing {
+    rights: Arc<Rights>,
+    /// How many sweeps had begun when the tailnet was asked.
+    asked: u64,
 }
 
 /// A request that the policy has permitted and that has not ended.
@@ -62,22 +70,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// Adds a connection, which stays until the returned value is dropped.
-    pub(super) fn enter(&self, peer: Peer, local: SocketAddr, rights: Rights, abort: Abort) -> Entered {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session {
-            id,
+    /// A connection that has no rights yet and is not among the others.
+    pub(super) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
+        Arc::new(Session {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
             peer: Arc::new(peer),
             local,
             since: Instant::now(),
-            rights: Mutex::new(Arc::new(rights)),
+            standing: Mutex::new(Standing { rights: Arc::new(Rights::NONE), asked: 0 }),
             request: Mutex::new(None),
             cut: Arc::default(),
             cut_now: Notify::new(),
             abort,
-        });
-        lock(&self.sessions).insert(id, Arc::clone(&session));
-        Entered { session, live: self.clone() }
+        })
+    }
+
+    /// Adds a connection, which stays until the returned value is dropped, with rights for which the
+    /// tailnet was asked when `asked` sweeps had begun. `None`: another has begun since, so its list may
+    /// be newer than these rights, or older. Ask again.
+    pub(super) fn enter(&self, session: &Arc<Session>, rights: Rights, asked: u64) -> Option<Entered> {
+        let mut sessions = lock(&self.sessions);
+        if self.sweeps() != asked {
+            return None;
+        }
+        *lock(&session.standing) = Standing { rights: Arc::new(rights), asked };
+        sessions.insert(session.id, Arc::clone(session));
+        Some(Entered { session: Arc::clone(session), live: self.clone() })
     }
 
     /// The connections at this moment, oldest first.
@@ -91,9 +109,14 @@ impl Live {
         self.sessions().iter().any(|session| session.cancel(id, by))
     }
 
-    /// How often everybody has been judged.
-    pub(super) fn judged(&self) -> u64 {
-        self.judged.load(Ordering::SeqCst)
+    /// How many sweeps have begun.
+    pub(super) fn sweeps(&self) -> u64 {
+        self.sweeps.load(Ordering::SeqCst)
+    }
+
+    /// A sweep begins, and only then its list is requested. Returns its number.
+    pub(super) fn begin_sweep(&self) -> u64 {
+        self.sweeps.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// The connections there are, in all and of the node of `peer`.
@@ -102,38 +125,52 @@ impl Live {
         (sessions.len(), sessions.values().filter(|s| s.peer.stable_id == peer.stable_id).count())
     }
 
-    /// Judges every connection again by what the tailnet says now. Who has lost access, or the
-    /// endpoint of a running request, is cut; the others have their new rights from the next request
-    /// on. `rosters` tells of each port of the node who may connect there; who is at one of which it says
-    /// nothing is let be. Returns how many were cut.
-    pub fn judge(&self, access: Access, rosters: &[Roster]) -> usize {
+    /// Judges every connection by the list of sweep `number`, unless its rights are newer. A session
+    /// whose peer has lost access, or the endpoint of its running request, is cut; the others have
+    /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
+    /// unchanged. Returns how many were cut.
+    pub(super) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
+        let sessions = self.sessions();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
             .iter()
+            .filter(|(port, _)| sessions.iter().any(|session| session.local.port() == *port))
             .map(|(port, members)| (*port, members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
             .collect();
-        self.judged.fetch_add(1, Ordering::SeqCst);
-        // All rights are settled before anybody is cut: a cut frees a turn at Ollama, which must not
+        // All rights are settled before any session is cut: a cut frees a turn at Ollama, which must not
         // go to another request of the same peer.
-        let lost: Vec<_> = self
-            .sessions()
+        let lost: Vec<_> = sessions
             .into_iter()
             .filter(|session| {
                 let Some(by_id) = by_port.get(&session.local.port()) else { return false };
                 let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
                 let verdict = member
                     .map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));
-                !session.is_cut() && !session.settle(access, &verdict)
+                !session.is_cut() && !session.settle(access, &verdict, number)
             })
             .collect();
-        lost.iter().for_each(|session| session.lose());
+        for session in &lost {
+            tracing::info!(target: "access", peer = %session.peer, "access lost: connection cut");
+            session.cut(Ended::Revoked);
+        }
         lost.len()
+    }
+
+    /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
+    pub(super) fn cut_older(&self, why: Ended, number: u64) -> usize {
+        let mut sessions = self.sessions();
+        sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
+        for session in &sessions {
+            tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
+            session.cut(why);
+        }
+        sessions.len()
     }
 }
 
 impl Session {
     /// What the peer may do now.
     pub fn rights(&self) -> Arc<Rights> {
-        Arc::clone(&lock(&self.rights))
+        Arc::clone(&lock(&self.standing).rights)
     }
 
     /// The request that runs or waits now.
@@ -201,28 +238,20 @@ impl Session {
         self.cut_now.notified().await;
     }
 
-    /// Takes over a verdict; false if the connection has to be cut. From now on no request begins
-    /// that the verdict does not allow.
-    fn settle(&self, access: Access, verdict: &Verdict) -> bool {
+    /// Takes over the verdict of sweep `number`, unless the rights are newer; false if the connection has
+    /// to be cut. From now on no request begins that the verdict does not allow.
+    fn settle(&self, access: Access, verdict: &Verdict, number: u64) -> bool {
         let rights = if verdict.admitted { Rights::merge(access, &verdict.grants) } else { Rights::NONE };
         let rights = Arc::new(rights);
-        *lock(&self.rights) = Arc::clone(&rights);
+        {
+            let mut standing = lock(&self.standing);
+            if standing.asked >= number {
+                return true;
+            }
+            *standing = Standing { rights: Arc::clone(&rights), asked: number };
+        }
         // Read after that: a request that begins meanwhile sees the new rights.
         verdict.admitted && self.running().is_none_or(|endpoint| rights.allows(endpoint))
-    }
-
-    fn lose(&self) {
-        tracing::info!(target: "access", peer = %self.peer, "access lost: connection cut");
-        self.cut(Ended::Revoked);
-    }
-
-    /// As [`Live::judge`], for this connection alone.
-    pub(super) fn obey(&self, access: Access, verdict: &Verdict) -> bool {
-        let stays = self.settle(access, verdict);
-        if !stays {
-            self.lose();
-        }
-        stays
     }
 }
 
@@ -235,5 +264,32 @@ pub(super) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         lock(&self.live.sessions).remove(&self.session.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_that_a_sweep_may_have_overtaken_is_asked_for_again() {
+        let live = Live::default();
+        let peer = Peer {
+            addr: ([100, 64, 0, 2], 1).into(),
+            node: String::new(),
+            stable_id: String::new(),
+            user: None,
+            tags: Vec::new(),
+            os: String::new(),
+        };
+        let session = live.connected(peer, ([100, 64, 0, 1], 2).into(), Box::new(|| {}));
+        let asked = live.sweeps();
+        live.begin_sweep();
+        assert!(live.enter(&session, Rights::NONE, asked).is_none());
+        assert!(live.sessions().is_empty());
+        let entered = live.enter(&session, Rights::NONE, live.sweeps());
+        assert_eq!(live.sessions().len(), 1);
+        drop(entered);
+        assert!(live.sessions().is_empty());
     }
 }

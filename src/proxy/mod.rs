@@ -8,6 +8,7 @@ mod forward;
 pub mod headers;
 mod kept;
 mod live;
+mod origins;
 mod pace;
 mod peek;
 mod port;
@@ -21,7 +22,7 @@ mod wire;
 
 pub(crate) use beside::{Beside, Content, Feed, Site, Visitor};
 pub use live::{Live, Request, Roster, Session};
-pub use port::{Drained, Port};
+pub use port::{Drained, Port, Sweep};
 pub use redirect::Redirects;
 pub use rules::Rules;
 pub use scrape::{Scrapes, Text};

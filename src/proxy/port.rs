@@ -81,6 +81,25 @@ pub struct Port {
     stopping: Arc<AtomicBool>,
 }
 
+/// One look at all sessions of a port: by a list of the netmap, or because there is none.
+pub struct Sweep {
+    port: Port,
+    number: u64,
+}
+
+impl Sweep {
+    /// Judges the sessions by `rosters`, the list requested since; see [`Live::judge`]. Returns how many
+    /// were cut.
+    pub fn judge(&self, rosters: &[Roster]) -> usize {
+        self.port.live.judge(self.port.rules().access, rosters, self.number)
+    }
+
+    /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
+    pub fn cut(&self, why: Ended) -> usize {
+        self.port.live.cut_older(why, self.number)
+    }
+}
+
 impl Port {
     pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
         Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
@@ -115,9 +134,9 @@ impl Port {
         self.tailnet.verdict(peer, local)
     }
 
-    /// Judges every live connection again by what the tailnet says now; see [`Live::judge`].
-    pub fn judge(&self, rosters: &[Roster]) -> usize {
-        self.live.judge(self.rules().access, rosters)
+    /// Begins to judge all sessions again. The list to judge by must be requested after that.
+    pub fn sweep(&self) -> Sweep {
+        Sweep { port: self.clone(), number: self.live.begin_sweep() }
     }
 
     /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
@@ -182,30 +201,28 @@ impl Port {
     /// Takes a connection in, unless its peer lost access on the way.
     fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
         let Accepted { io, peer, local, left, abort } = accepted;
-        let Rules { access, limits, .. } = &*self.rules();
-        let judged = self.live.judged();
-        let verdict = self.tailnet.verdict(&peer, local);
-        if !verdict.admitted {
-            tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
-            abort();
-            return None;
-        }
-        let (all, of_peer) = self.live.count(&peer);
-        if all >= limits.connections || of_peer >= limits.connections_per_peer {
-            tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
-            abort();
-            return None;
-        }
-        let rights = Rights::merge(*access, &verdict.grants);
-        let entered = self.live.enter(peer, local, rights, abort);
-        // Everybody else has been judged between the verdict and the entry.
-        if self.live.judged() != judged {
-            let session = &entered.session;
-            if !session.obey(*access, &self.tailnet.verdict(&session.peer, local)) {
+        let session = self.live.connected(peer, local, abort);
+        let peer = &session.peer;
+        loop {
+            let asked = self.live.sweeps();
+            let Rules { access, limits, .. } = &*self.rules();
+            let verdict = self.tailnet.verdict(peer, local);
+            if !verdict.admitted {
+                tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+                session.reset();
                 return None;
             }
+            let (all, of_peer) = self.live.count(peer);
+            if all >= limits.connections || of_peer >= limits.connections_per_peer {
+                tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+                session.reset();
+                return None;
+            }
+            let rights = Rights::merge(*access, &verdict.grants);
+            if let Some(entered) = self.live.enter(&session, rights, asked) {
+                return Some((io, left, entered));
+            }
         }
-        Some((io, left, entered))
     }
 
     async fn connection<Io>(

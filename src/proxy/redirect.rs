@@ -72,7 +72,7 @@ impl Handler for Redirects {
         let _busy = client.watch.busy();
         let (failure, path) = (self.elsewhere(client, &head), head.uri.path());
         let mut record = client.session.record(&head.method, Arc::clone(&self.metrics));
-        record.failed(failure.status(), failure.rule(), path, failure.ended());
+        record.failed(failure.status(path), failure.rule(), path, failure.ended());
         failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
     }
 }

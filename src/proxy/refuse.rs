@@ -4,14 +4,14 @@
 //! out; what is particular to this machine goes to the log only.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
 use super::pace::Awaited;
 use crate::admission::Busy;
 use crate::audit::Ended;
-use crate::policy::{Dialect, Fault, Refusal};
+use crate::policy::{Dialect, Fault, ModelRefusal, Refusal};
 
 /// Why a request got no answer from Ollama.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +59,12 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn status(&self) -> StatusCode {
+    /// The status of the answer to a request for `path`.
+    pub(super) fn status(&self, path: &str) -> StatusCode {
         match self {
+            Failure::Refused(Refusal::Model(refusal)) => model_status(refusal, Dialect::of(path)),
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Failure::Refused(Refusal::WebSocket) => StatusCode::UPGRADE_REQUIRED,
             Failure::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Failure::Refused(Refusal::NotMetrics | Refusal::NotPage) => StatusCode::NOT_FOUND,
             Failure::Refused(Refusal::Watching(_)) => StatusCode::TOO_MANY_REQUESTS,
@@ -145,6 +148,14 @@ impl Failure {
         }
     }
 
+    /// The code that OpenAI's clients look at: theirs for a model that may not be used, else the rule's name.
+    fn code(&self, status: StatusCode) -> &'static str {
+        match self {
+            Failure::Refused(Refusal::Model(_)) if status == StatusCode::NOT_FOUND => "model_not_found",
+            _ => self.rule(),
+        }
+    }
+
     /// The model that was refused by its name, as far as it is worth logging.
     pub(super) fn model(&self) -> Option<&str> {
         match self {
@@ -160,11 +171,11 @@ impl Failure {
 
     /// The answer to `method` on `path`.
     pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
-        let (status, message) = (self.status(), self.message(method, path));
+        let (status, message) = (self.status(path), self.message(method, path));
         let json = match Dialect::of(path) {
             Dialect::Ollama => json!({ "error": message }),
             Dialect::OpenAi => json!({ "error": {
-                "message": message, "type": kind(status), "param": null, "code": self.rule() } }),
+                "message": message, "type": kind(status), "param": null, "code": self.code(status) } }),
             Dialect::Anthropic => json!({ "type": "error", "error": {
                 "type": kind(status), "message": message } }),
         };
@@ -177,6 +188,11 @@ impl Failure {
                 if let Ok(methods) = HeaderValue::from_str(&refusal.allow()) {
                     headers.insert(ALLOW, methods);
                 }
+            }
+            Failure::Refused(Refusal::WebSocket) => {
+                // Which protocol is required (RFC 9110, 15.5.22): the one that was to be left.
+                headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             }
             Failure::Busy(Busy::Rate { wait, .. } | Busy::Tokens { wait, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
@@ -199,9 +215,21 @@ impl Failure {
     }
 }
 
+/// The status of a refusal by the rules about models. OpenAI and Anthropic answer 404 for a model that the caller may
+/// not use, and their clients take 403 for a problem with the login. Ollama's command line takes 404 for a model
+/// that it is to pull, and then shows only why it can't.
+fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
+    match (dialect, refusal) {
+        (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
+        (_, ModelRefusal::Untold(_)) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::NOT_FOUND,
+    }
+}
+
 /// The error type that OpenAI and Anthropic both use for a status.
 fn kind(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::NOT_FOUND => "not_found_error",
         StatusCode::FORBIDDEN => "permission_error",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "api_error",

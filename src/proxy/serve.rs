@@ -18,6 +18,7 @@ use super::exchange::{Job, Link, Reply};
 use super::forward::forward;
 use super::kept::{Kept, Slot};
 use super::live::Live;
+use super::origins::Origins;
 use super::peek::{Peeked, peek};
 use super::port::{Client, Drained, Handler, Port};
 use super::refuse::Failure;
@@ -42,13 +43,14 @@ pub struct Proxy {
     metrics: Arc<Metrics>,
     cloud: Arc<Cloud>,
     kept: Kept,
+    origins: Arc<Origins>,
 }
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
     pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, metrics, cloud, kept) = Default::default();
-        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept }
+        let (admission, metrics, cloud, kept, origins) = Default::default();
+        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept, origins }
     }
 
     /// Where it is served.
@@ -132,23 +134,22 @@ impl Proxy {
         if self.is_stopping() {
             return Err(Failure::Stopping);
         }
-        let rules = self.port.rules();
-        let Rules { policy, limits, upstream, .. } = &*rules;
-        let rights = session.rights();
-        let permit = policy.decide(&rights, head).map_err(Failure::Refused)?;
+        let (asked_under, rights) = (self.port.rules(), session.rights());
+        let permit = asked_under.policy.decide(&rights, head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
         let (identity, asked) = (session.peer.identity(), Instant::now());
-        let turn = self.admission.admit(limits, identity, permit.grant(), permit.computes());
+        let turn = self.admission.admit(&asked_under.limits, identity, permit.grant(), permit.computes());
         let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
-        // While the request waited, or just now, the peer may have been judged anew; from here on
-        // whoever judges sees the request running. And there may be new rules.
-        let (now, rights_now) = (self.port.rules(), session.rights());
-        let permit = match Arc::ptr_eq(&now, &rules) && Arc::ptr_eq(&rights_now, &rights) {
+        // The request may have waited for minutes. From here on the rules and rights of this moment decide
+        // everything, and whoever judges sees the request running.
+        let (rules, rights_now) = (self.port.rules(), session.rights());
+        let Rules { policy, limits, usage, upstream, .. } = &*rules;
+        let permit = match Arc::ptr_eq(&rules, &asked_under) && Arc::ptr_eq(&rights_now, &rights) {
             true => permit,
-            false => now.policy.decide(&rights_now, head).map_err(Failure::Refused)?,
+            false => policy.decide(&rights_now, head).map_err(Failure::Refused)?,
         };
-        job.counted = permit.computes() && (now.usage || permit.grant().tokens_per_day.is_some());
+        job.counted = permit.computes() && (*usage || permit.grant().tokens_per_day.is_some());
         let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
         if body.size_hint().lower() > max_body {
             return Err(Failure::TooLarge(max_body));
@@ -212,6 +213,7 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
+                self.origins.learn(&head.headers, response.headers());
                 let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
                 response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
@@ -223,12 +225,14 @@ impl Handler for Proxy {
                 }
                 match failure {
                     Failure::Left => job.record.end(Ended::ClientLeft), // nobody reads the answer
-                    _ => job.record.failed(failure.status(), failure.rule(), path, failure.ended()),
+                    _ => job.record.failed(failure.status(path), failure.rule(), path, failure.ended()),
                 }
                 if let Some(model) = failure.model() {
                     job.record.refused_for(model);
                 }
-                failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
+                let mut answer = failure.answer(&head.method, path);
+                self.origins.allow(&head.headers, answer.headers_mut());
+                answer.map(|bytes| Body::Whole(Some(bytes)))
             }
         }
     }

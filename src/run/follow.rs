@@ -1,43 +1,25 @@
-//! What happens to the node and its tailnet while the proxy runs: names, health, and who may what.
+//! What happens to the node while the proxy runs: names, health, and what its sessions are judged by.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
 use super::expiry::Expiry;
 use super::situation;
-use crate::audit::{Journal, Watcher};
-use crate::proxy::Port;
+use crate::audit::Watcher;
+use crate::judge::{Judge, Watched};
 use crate::settings::Settings;
-use crate::tailnet::{Member, Situation};
+use crate::tailnet::{Member, Netmap, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
 
-/// How often live connections are judged without a notification, for what comes about by the clock
-/// alone, such as the expiry of a peer's key.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether the expiry of the node's key has to be said.
+const REMIND: Duration = Duration::from_secs(60);
 
-/// That takes no more than one part in so many of the time, however large the tailnet is.
-const SWEEP_SHARE: u32 = 20;
-
-/// The ports of the node, by their numbers: who may connect to each, and whose connections are judged by it.
-#[derive(Default)]
-pub(super) struct Watched {
-    rosters: BTreeMap<u16, watch::Sender<Arc<Vec<Member>>>>,
-    ports: Vec<Port>,
-}
-
-impl Watched {
-    /// `port` has connections at these numbers.
-    pub(super) fn add(&mut self, port: &Port, numbers: impl IntoIterator<Item = u16>) {
-        self.rosters.extend(numbers.into_iter().map(|number| (number, watch::Sender::default())));
-        self.ports.push(port.clone());
-    }
-
-    /// Everybody in the netmap, as of the last change, and whether they may connect to each port.
-    pub(super) fn rosters(&self) -> BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>> {
-        self.rosters.iter().map(|(number, roster)| (*number, roster.subscribe())).collect()
+impl Netmap for Node {
+    async fn members(&self, ports: Vec<u16>, capability: &str) -> Result<BTreeMap<u16, Vec<Member>>, String> {
+        Node::members(self, ports, capability).await.map_err(|error| error.to_string())
     }
 }
 
@@ -45,11 +27,9 @@ impl Watched {
 pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
-    watched: Watched,
     /// How the node stands, as of the last event; there to be asked for before the node has come up.
     situation: watch::Sender<Situation>,
-    watcher: Option<Arc<dyn Watcher>>,
-    changed: Notify,
+    judge: Judge<Node>,
     expiry: Mutex<Expiry>,
 }
 
@@ -65,15 +45,29 @@ impl Follower {
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
         situation.send_replace(situation::first(status));
-        let (changed, expiry) = Default::default();
-        Follower { settings, node, watched, situation, watcher, changed, expiry }
+        let judge = Judge {
+            settings: Arc::clone(&settings),
+            netmap: Arc::clone(&node),
+            watched,
+            situation: situation.subscribe(),
+            changed: Notify::new(),
+            watcher,
+        };
+        Follower { settings, node, situation, judge, expiry: Mutex::default() }
     }
 
     /// Returns what the node can't go on with.
     pub(super) async fn run(&self) -> Error {
+        let reminders = async {
+            loop {
+                tokio::time::sleep(REMIND).await;
+                self.warn_of_expiry();
+            }
+        };
         tokio::select! {
             ended = self.events() => ended.err().unwrap_or(Error::Closed),
-            () = self.judge() => Error::Closed,
+            () = self.judge.run() => Error::Closed,
+            never = reminders => never,
         }
     }
 
@@ -90,9 +84,9 @@ impl Follower {
                 Event::Assigned { dns_name, addresses, service_addresses, .. } => {
                     self.settings.named(dns_name, addresses, service_addresses);
                     // At its new addresses everybody has a standing of their own.
-                    self.changed.notify_one();
+                    self.judge.changed.notify_one();
                 }
-                Event::NetmapChanged => self.changed.notify_one(),
+                Event::NetmapChanged => self.judge.changed.notify_one(),
                 Event::KeyExpiry(at) => {
                     self.expiry().set(at.as_deref());
                     self.warn_of_expiry();
@@ -141,41 +135,6 @@ impl Follower {
                 %left,
                 "the node's key expires, and then nobody reaches it: disable its key expiry in the admin console, or log it in again once it has expired"
             );
-        }
-    }
-
-    /// Judges everybody whenever the tailnet's word or the config may have changed, and keeps the
-    /// journal.
-    async fn judge(&self) {
-        let mut configs = self.settings.configs();
-        let journal = Journal::open(&self.settings.config().node.state_dir.join(Journal::FILE));
-        let mut journal = journal.watched_by(self.watcher.clone());
-        loop {
-            let config = Arc::clone(&configs.borrow_and_update());
-            let access = &config.access;
-            let begun = Instant::now();
-            let mut rosters = Vec::new();
-            for number in self.watched.rosters.keys() {
-                match self.node.members(*number, &access.capability).await {
-                    Ok(members) => rosters.push((*number, Arc::new(members))),
-                    Err(error) => tracing::error!(%error, "the peers of the tailnet can't be told"),
-                }
-            }
-            self.watched.ports.iter().for_each(|port| {
-                port.judge(&rosters);
-            });
-            for (number, members) in rosters {
-                journal.observe(number, access.mode, &members);
-                if let Some(roster) = self.watched.rosters.get(&number) {
-                    roster.send_replace(members);
-                }
-            }
-            tokio::select! {
-                () = self.changed.notified() => {}
-                _ = configs.changed() => {}
-                () = tokio::time::sleep(SWEEP.max(begun.elapsed() * SWEEP_SHARE)) => {}
-            }
-            self.warn_of_expiry();
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, PlainHttp, StartOffline};
+use crate::judge::Watched;
 use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
@@ -28,7 +29,7 @@ use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Status};
 pub use failure::Failure;
 use failure::explain;
-use follow::{Follower, Watched};
+use follow::Follower;
 use host::Host;
 use https::Https;
 pub use join::{Wait, login};
@@ -58,7 +59,8 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
             "node.start_offline = \"cached\": until the control server answers, whoever the tailnet let in when it was last heard of is let in"
         );
     }
-    let word = Arc::new(Word::new(settings.configs()));
+    let situation = watch::Sender::new(situation::joining());
+    let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
     let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
     let [beside, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
     let redirects = config.https_port.filter(|_| config.plain_http == PlainHttp::Redirect);
@@ -67,7 +69,6 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
     watched.add(&beside, config.metrics_port);
     watched.add(&page_port, config.page_port);
     watched.add(&redirecting, redirects.map(|_| config.port));
-    let situation = watch::Sender::new(situation::joining());
     let admin = Arc::new(Admin {
         settings: Arc::clone(&settings),
         proxy: proxy.clone(),
@@ -254,10 +255,10 @@ fn hangup() -> Option<Signal> {
 }
 
 /// Takes a new config whenever SIGHUP comes, or has come.
-async fn reload_on_signal(settings: &Settings, hangup: Option<Signal>) -> std::convert::Infallible {
+async fn reload_on_signal(settings: &Arc<Settings>, hangup: Option<Signal>) -> std::convert::Infallible {
     if let Some(mut hangup) = hangup {
         while hangup.recv().await.is_some() {
-            let _ = settings.reload(); // which says what becomes of it
+            let _ = settings.reload().await; // which says what becomes of it
         }
     }
     std::future::pending().await

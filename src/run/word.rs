@@ -8,18 +8,20 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::peer::Peer;
-use crate::tailnet::{Tailnet, Verdict};
+use crate::tailnet::{Situation, Tailnet, Verdict};
 use crate::tsnet::{Error, Node};
 
-/// Asks the node's live packet filter. Until there is a node nobody is admitted.
+/// Asks the node's live packet filter. Until there is a node, and while it is out of the tailnet, nobody
+/// is admitted.
 pub(super) struct Word {
     node: OnceLock<Arc<Node>>,
     config: watch::Receiver<Arc<Config>>,
+    situation: watch::Receiver<Situation>,
 }
 
 impl Word {
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>) -> Self {
-        Word { node: OnceLock::new(), config }
+    pub(super) fn new(config: watch::Receiver<Arc<Config>>, situation: watch::Receiver<Situation>) -> Self {
+        Word { node: OnceLock::new(), config, situation }
     }
 
     /// From now on this node is asked; there is but one.
@@ -28,6 +30,10 @@ impl Word {
     }
 
     fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
+        // The filter stays as it was when the node leaves the tailnet.
+        if self.situation.borrow().out_of_tailnet().is_some() {
+            return Ok(Verdict::default());
+        }
         let node = self.node.get().ok_or(Error::Closed)?;
         let src = peer.addr.ip();
         let admitted = node.check_access(src, local)?;

@@ -140,11 +140,11 @@ impl Handle {
         })
     }
 
-    /// JSON of everybody in the netmap, with access to `port` and the values of `capability`.
-    pub(super) fn peers(&self, port: u16, capability: &str) -> Result<String, Error> {
+    /// JSON of everybody in the netmap, with access to `ports` and the values of `capability`.
+    pub(super) fn peers(&self, ports: &[u16], capability: &str) -> Result<String, Error> {
         let capability = c_string(capability)?;
-        // SAFETY: the string is NUL-terminated and outlives the call.
-        self.given(unsafe { sys::tailscale_peers(self.sd, port, capability.as_ptr()) })
+        // SAFETY: the numbers and the NUL-terminated string outlive the call, which copies them.
+        self.given(unsafe { sys::tailscale_peers(self.sd, ports.as_ptr(), ports.len(), capability.as_ptr()) })
     }
 
     /// JSON of how logging out went. Blocks the thread, for `timeout` and some seconds at most.

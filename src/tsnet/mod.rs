@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod ffi;
 mod listener;
+mod netmap;
 mod node;
 
 pub use conn::{Aborter, Conn};

@@ -1,5 +1,6 @@
 //! The node: what it is to be, coming up, and what it knows of itself and its peers.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::ffi::{Handle, Opt, error_of};
 use super::listener::{Listener, parse_peer};
-use super::{Conn, Error, Events};
+use super::{Conn, Error, Events, netmap};
 use crate::peer::Peer;
 use crate::tailnet::Member;
 
@@ -296,15 +297,23 @@ impl Node {
         serde_json::from_str(&json).map_err(|e| Error::Other(format!("capabilities of {src}: {e}")))
     }
 
-    /// Everybody in the netmap, with access to our TCP `port` and what the tailnet policy grants
-    /// under the app capability `capability`.
+    /// Everybody in the netmap, with access to each of our TCP `ports` and what the tailnet policy
+    /// grants under the app capability `capability`; all by one netmap.
     ///
     /// # Errors
     /// [`Error::Closed`], or the library's words.
-    pub async fn members(&self, port: u16, capability: &str) -> Result<Vec<Member>, Error> {
+    pub async fn members(
+        &self,
+        ports: Vec<u16>,
+        capability: &str,
+    ) -> Result<BTreeMap<u16, Vec<Member>>, Error> {
         let capability = capability.to_owned();
-        let json = self.blocking(move |handle| handle.peers(port, &capability)).await?;
-        serde_json::from_str(&json).map_err(|e| Error::Other(format!("peers of the tailnet: {e}")))
+        // Parsed on the same thread: in a large tailnet that takes longer than a task may.
+        self.blocking(move |handle| {
+            let json = handle.peers(&ports, &capability)?;
+            netmap::parse(&json, &ports).map_err(|e| Error::Other(format!("peers of the tailnet: {e}")))
+        })
+        .await
     }
 
     /// The certificate for `name`, one of [`Status::cert_domains`]: the stored one, or else a new one, for

@@ -1,5 +1,6 @@
 //! What the tailnet grants and takes away, while connections are open.
 
+use remote_ollama_proxy::audit::Ended;
 use remote_ollama_proxy::policy::Access;
 use serde_json::json;
 
@@ -94,9 +95,9 @@ async fn a_peer_that_became_somebody_else_is_cut() {
     proxy.has(1).await;
     let mut roster = proxy.word.roster();
     roster[0].user = Some("mallory@example.com".to_owned());
-    assert_eq!(proxy.proxy.port().judge(&[(11434, roster.into())]), 1);
+    assert_eq!(proxy.proxy.port().sweep().judge(&[(11434, roster.into())]), 1);
     assert!(client.rest().await.is_empty());
-    assert_eq!(proxy.proxy.port().judge(&[]), 0);
+    assert_eq!(proxy.proxy.port().sweep().judge(&[]), 0);
 }
 
 #[tokio::test]
@@ -158,4 +159,58 @@ async fn who_loses_access_is_cut_whatever_it_has_sent() {
         proxy.has(0).await;
     }
     assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn session_admitted_after_a_list_was_requested_is_not_judged_by_it() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let port = proxy.proxy.port();
+    // The list is requested before the peer joins the tailnet, and arrives after the peer has connected.
+    let sweep = port.sweep();
+    let before = [(11434, Vec::new().into())];
+    let (mut client, mut upstream) = proxy.stream(&ollama).await;
+    assert_eq!(sweep.judge(&before), 0);
+    upstream.send("2\r\non\r\n").await;
+    assert_eq!(client.chunk().await.unwrap(), b"on");
+    assert_eq!(port.sweep().judge(&before), 1);
+    client.rest().await;
+}
+
+#[tokio::test]
+async fn older_list_does_not_give_back_what_was_narrowed() {
+    let (url, _seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    let port = proxy.proxy.port();
+    let (older, wide) = (port.sweep(), proxy.word.rosters());
+    proxy.word.say(true, vec![json!({"endpoints": ["v1_models"]})]);
+    let narrow = proxy.word.rosters();
+    // The one connects with the narrow grant; the other is judged by a newer list.
+    let mut admitted = proxy.client().await;
+    proxy.has(1).await;
+    older.judge(&wide);
+    let older = port.sweep();
+    port.sweep().judge(&narrow);
+    older.judge(&wide);
+    admitted.send(get("/api/tags")).await;
+    assert_eq!(admitted.answer().await.status(), 403);
+}
+
+#[tokio::test]
+async fn sessions_older_than_a_sweep_without_a_list_are_cut_and_the_reason_recorded() {
+    for why in [Ended::Unconfirmed, Ended::OutOfTailnet] {
+        let ollama = Ollama::new().await;
+        let proxy = Running::new(policy(), &ollama.url);
+        let (mut older, mut upstream) = proxy.stream(&ollama).await;
+        let sweep = proxy.proxy.port().sweep();
+        let (mut newer, mut still) = proxy.stream(&ollama).await;
+        assert_eq!(sweep.cut(why), 1);
+        older.rest().await;
+        upstream.rest().await;
+        still.send("2\r\non\r\n").await;
+        assert_eq!(newer.chunk().await.unwrap(), b"on");
+        proxy.has(1).await;
+        let counted = proxy.counted();
+        assert!(counted.contains(&format!("ended=\"{}\"", why.name())), "{counted}");
+    }
 }

@@ -1,6 +1,11 @@
 //! Host, CORS and everything that is between two hops only.
 
-use remote_ollama_proxy::policy::Policy;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use remote_ollama_proxy::admission::Limits;
+use remote_ollama_proxy::policy::{Access, Policy};
 
 use crate::support::*;
 
@@ -115,4 +120,107 @@ async fn switching_protocols_is_no_answer() {
     let mut client = proxy.client().await;
     client.send("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 502);
+}
+
+/// What a request from a page of `origin` is answered: the status, and who may read that.
+async fn read_by(
+    proxy: &Running,
+    method: &str,
+    path: &str,
+    origin: &str,
+) -> (u16, Option<String>, Option<String>) {
+    let answer = proxy
+        .ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nOrigin: {origin}\r\n\
+             Access-Control-Request-Method: POST\r\n\r\n"
+        ))
+        .await;
+    let header = |name| answer.header(name).map(str::to_owned);
+    (answer.status(), header("access-control-allow-origin"), header("vary"))
+}
+
+/// Allows pages of `http://localhost`, and `all` if it is set, and no others, as Ollama does.
+fn by_list(all: Arc<AtomicBool>) -> impl Fn(&str) -> String {
+    move |head| {
+        let allowed = match header(head, "origin") {
+            _ if all.load(Ordering::SeqCst) => "*",
+            Some(origin @ ("http://localhost:1" | "http://localhost:2")) => origin,
+            // As no Ollama does.
+            Some("http://odd.example") => "http://other.example",
+            _ => return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        };
+        format!("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: {allowed}\r\n\r\n")
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
+    let all = Arc::new(AtomicBool::new(false));
+    let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::clone(&all)));
+    let proxy = Running::new(policy(), &url);
+    let refused = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await;
+    let asks =
+        async |method: &str, origin: &str| read_by(&proxy, method, "/v1/chat/completions", origin).await.0;
+    let told = |origin: &str| (403, Some(origin.to_owned()), Some("Origin".to_owned()));
+    let nothing = (403, None, None);
+
+    // Before Ollama has said anything.
+    assert_eq!(refused("http://localhost:1").await, nothing);
+    // By a preflight, and by a request.
+    for (method, origin) in [("OPTIONS", "http://localhost:1"), ("POST", "http://localhost:2")] {
+        assert_eq!(asks(method, origin).await, 204);
+        assert_eq!(refused(origin).await, told(origin));
+    }
+    for origin in ["https://evil.example", "null", "http://odd.example", ""] {
+        asks("OPTIONS", origin).await;
+        assert_eq!(refused(origin).await, nothing, "{origin}");
+        assert_eq!(refused("http://localhost:1").await, told("http://localhost:1"));
+    }
+    assert_eq!(proxy.ask(&get("/api/ps")).await.header("access-control-allow-origin"), None);
+
+    // Ollama has another list, and says so.
+    all.store(true, Ordering::SeqCst);
+    assert_eq!(asks("POST", "https://evil.example").await, 204);
+    assert_eq!(refused("https://evil.example").await, (403, Some("*".to_owned()), Some("Origin".to_owned())));
+    all.store(false, Ordering::SeqCst);
+    assert_eq!(asks("POST", "https://evil.example").await, 403);
+    assert_eq!(refused("https://evil.example").await, nothing);
+}
+
+#[tokio::test]
+async fn of_pages_so_many_are_remembered_and_none_for_ever() {
+    let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(true))));
+    let proxy = Running::new(policy(), &url);
+    let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
+    for n in 0..65 {
+        let origin = format!("http://{n}");
+        assert_eq!(read_by(&proxy, "POST", "/api/show", &origin).await.0, 204);
+        assert!(told(&origin).await);
+    }
+    assert!(!told("http://0").await && told("http://1").await);
+    let long = format!("http://{}", "x".repeat(300));
+    assert_eq!(read_by(&proxy, "POST", "/api/show", &long).await.0, 204);
+    assert!(!told(&long).await);
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2 * 60 * 60)).await;
+    tokio::time::resume();
+    assert!(!told("http://64").await);
+}
+
+#[tokio::test]
+async fn a_page_reads_why_its_request_was_too_large_or_came_too_often() {
+    let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(false))));
+    let limits = Limits { max_body: 10, requests_per_minute: Some(3), ..Limits::NONE };
+    let proxy = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let ask = async |body: &str| {
+        let origin = "\r\nOrigin: http://localhost:1\r\n";
+        let answer = proxy.ask(&post("/v1/chat/completions", body).replacen("\r\n", origin, 1)).await;
+        let by = answer.header("access-control-allow-origin").map(str::to_owned);
+        (answer.status(), by.as_deref() == Some("http://localhost:1"))
+    };
+    assert_eq!(ask("{}").await, (204, true));
+    assert_eq!(ask("12345678901").await, (413, true));
+    assert_eq!(ask("{}").await, (204, true));
+    assert_eq!(ask("{}").await, (429, true));
 }

@@ -183,7 +183,10 @@ async fn a_part_never_looks_like_the_whole() {
             client.head().await.unwrap();
             if cut {
                 both.running.word.say(false, Vec::new());
-                assert_eq!(both.running.proxy.port().judge(&[(443, both.running.word.roster().into())]), 1);
+                assert_eq!(
+                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    1
+                );
                 both.running.word.say(true, Vec::new());
             } else {
                 drop(upstream);
@@ -286,7 +289,7 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
     let (lost, kept) = (Vec::new(), both.running.word.roster());
-    assert_eq!(both.running.proxy.port().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
+    assert_eq!(both.running.proxy.port().sweep().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
     assert!(https.rest().await.is_empty());
     both.running.has(1).await;
     let stopped = both.running.stop();
@@ -370,6 +373,6 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
     // Who may not connect may not be redirected either.
-    assert_eq!(port.judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
+    assert_eq!(port.sweep().judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
     assert!(ollama.untouched().await);
 }

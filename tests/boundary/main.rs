@@ -13,6 +13,7 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod https;
+mod judge;
 mod matrix;
 mod metrics;
 mod models;
@@ -20,6 +21,7 @@ mod pace;
 mod page;
 mod pairing;
 mod queue;
+mod refusals;
 #[path = "../support/routes.rs"]
 mod routes;
 #[path = "../support/spellings.rs"]

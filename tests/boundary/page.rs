@@ -306,7 +306,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
     }
 
     running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[(80, running.word.roster().into())]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -361,7 +361,7 @@ async fn the_stream_ends_with_what_was_granted() {
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
         running.word.say(true, vec![after]);
-        assert_eq!(site.port.judge(&[(80, running.word.roster().into())]), 0);
+        assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 0);
         while let Some(told) = stream.next().await {
             // What had been made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
@@ -373,7 +373,7 @@ async fn the_stream_ends_with_what_was_granted() {
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(site.port.judge(&[(80, running.word.roster().into())]), 1);
+    assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 1);
     while stream.next().await.is_some() {}
     site.has(0).await;
 }

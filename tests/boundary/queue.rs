@@ -1,7 +1,10 @@
 //! Requests that wait for their turn at Ollama.
 
+use std::sync::Arc;
+
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::policy::{Access, EndpointSet};
+use remote_ollama_proxy::upstream::Upstream;
 
 use crate::support::*;
 
@@ -115,5 +118,45 @@ async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
     proxy.change(|rules| rules.policy.endpoints = EndpointSet::EMPTY);
     drop(running);
     assert_eq!(second.answer().await.status(), 403);
+    assert!(ollama.untouched().await);
+}
+
+#[tokio::test]
+async fn waiting_request_runs_by_the_upstream_and_usage_setting_of_its_turn() {
+    let (old, new) = (Ollama::new().await, Ollama::new().await);
+    let proxy = limited(&old.url, ONE);
+    let running = proxy.stream(&old).await;
+    let mut second = proxy.client().await;
+    second.send(post("/v1/messages", "{}")).await;
+    proxy.waits(1).await;
+    proxy.change(|rules| {
+        rules.upstream = Arc::new(Upstream::parse(&new.url).unwrap());
+        rules.usage = true;
+    });
+    drop(running);
+    let mut upstream = new.accept().await;
+    assert!(upstream.head().await.unwrap().starts_with("POST /v1/messages "));
+    upstream.send(OK).await;
+    assert_eq!(second.answer().await.status(), 200);
+    assert!(old.untouched().await);
+    soon("an answer without tokens is counted as such", async {
+        while !proxy.counted().contains("tokens_untold_total{route=\"v1_messages\"} 1") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn waiting_request_is_held_to_the_body_limit_of_its_turn() {
+    let ollama = Ollama::new().await;
+    let proxy = limited(&ollama.url, ONE);
+    let running = proxy.stream(&ollama).await;
+    let mut second = proxy.client().await;
+    second.send(post("/v1/messages", "1234")).await;
+    proxy.waits(1).await;
+    proxy.change(|rules| rules.limits.max_body = 3);
+    drop(running);
+    assert_eq!(second.answer().await.status(), 413);
     assert!(ollama.untouched().await);
 }

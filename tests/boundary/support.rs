@@ -250,7 +250,7 @@ impl Running {
     }
 
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().judge(&self.word.rosters())
+        self.proxy.port().sweep().judge(&self.word.rosters())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

@@ -66,6 +66,36 @@ def test_ollama(ollama_client, rule, call):
     readable(raised.value.error, rule)
 
 
+@pytest.mark.parametrize(("base", "ask"), [
+    pytest.param("", "the base URL must end in /v1: ask /v1/chat/completions", id="without-v1"),
+    pytest.param("/v1/v1", "the base URL has one /v1 too many: ask /v1/chat/completions", id="v1-twice"),
+    pytest.param("//v1", "the path has one slash too many: ask /v1/chat/completions", id="slash-twice"),
+])
+def test_openai_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, ask):
+    with (openai.OpenAI(base_url=proxy_url + base, api_key="unused", max_retries=0) as client,
+          pytest.raises(openai.PermissionDeniedError) as raised):
+        client.chat.completions.create(model=MISSING_MODEL, messages=user(PROMPT))
+    assert ask in str(raised.value)
+
+
+@pytest.mark.parametrize(("base", "ask"), [
+    pytest.param("/v1", "the base URL has one /v1 too many: ask /v1/messages", id="v1-twice"),
+    pytest.param("//", "the path has one slash too many: ask /v1/messages", id="slash-twice"),
+])
+def test_anthropic_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, ask):
+    with (anthropic.Anthropic(base_url=proxy_url + base, api_key="unused", max_retries=0) as client,
+          pytest.raises(anthropic.PermissionDeniedError) as raised):
+        client.messages.create(model=MISSING_MODEL, messages=user(PROMPT), max_tokens=1)
+    assert ask in str(raised.value)
+    assert raised.value.body["error"]["type"] == "permission_error"
+
+
+def test_ollama_with_a_wrong_host_shows_the_right_one(proxy_url):
+    with pytest.raises(ollama.ResponseError) as raised:
+        ollama.Client(host=f"{proxy_url}/v1").chat(MISSING_MODEL, user(PROMPT))
+    assert "the base URL must not end in /v1: ask /api/chat" in raised.value.error
+
+
 def readable(message: object, rule: str) -> None:
     """Checks a refusal's message: one line of text, not JSON in disguise, that names the rule."""
     assert isinstance(message, str), message

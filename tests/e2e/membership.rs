@@ -13,6 +13,9 @@ use crate::tailnet::{Start, Tailnet, World};
 #[tokio::test]
 async fn deleted_node_is_told_and_serves_no_one() {
     let mut world = World::new(ollama::url(), "").await;
+    let mut client = world.connect().await;
+    client.send(get("/api/version")).await;
+    assert_eq!(client.answer().await.status(), 200);
     world.tailnet.api("POST", "/nodes/remote-ollama-proxy/forget", Value::Null).await;
     let begun = Instant::now();
     world
@@ -21,6 +24,7 @@ async fn deleted_node_is_told_and_serves_no_one() {
         .line(&["nobody can reach the tailnet node", "no longer knows this node", "logout"])
         .await;
     println!("noticed after {:?}", begun.elapsed());
+    world.proxy.process.line(&["sessions cut", "deleted at the control server", "\"cut\":1"]).await;
     let status = world.until("the deletion", "/status", |status| status["not_ready"]["what"] == "node").await;
     let reason = status["not_ready"]["reason"].as_str().unwrap();
     assert!(reason.contains("it was deleted there"), "{reason}");

@@ -506,7 +506,7 @@ async fn the_tables_of_the_logs_have_their_fields() {
     };
     assert_eq!(scene.world.ask(&chat("tiny")).await.status(), 200);
     refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
-    refused(&scene.world.ask(&chat("slow")).await, 403, "model");
+    refused(&scene.world.ask(&chat("slow")).await, 404, "model");
     // An answer that does not tell its tokens.
     let streamed = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true});
     assert_eq!(scene.world.ask(&post("/v1/chat/completions", &streamed.to_string())).await.status(), 200);

@@ -9,6 +9,7 @@ use crate::http::*;
 use crate::ollama;
 use crate::recorder::Recorder;
 use crate::tailnet::World;
+use crate::who::{until, who};
 
 const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";
 
@@ -130,6 +131,36 @@ async fn a_narrower_grant_cuts_what_it_no_longer_has() {
     assert_eq!(client.answer().await.status(), 200);
     client.send(get("/api/tags")).await;
     assert!(client.answer().await.text().contains("(rule: grant)"));
+}
+
+/// The proxy's own key expires. The network carries no packet from then on, so no client is told.
+#[tokio::test]
+async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
+    let mut scene = scene().await;
+    let _streams = (streaming(scene.world.at).await, streaming(scene.ci).await);
+    scene.open(2).await;
+    let begun = Instant::now();
+    let path = "/nodes/remote-ollama-proxy/key-expiry";
+    scene.world.tailnet.api("POST", path, json!({"in": "-1s"})).await;
+    scene.open(0).await;
+    println!("own key expired: Ollama free after {} ms", begun.elapsed().as_millis());
+    let process = &mut scene.world.proxy.process;
+    process.line(&["sessions cut: the node is no longer in the tailnet", "its key has expired"]).await;
+    for client in ["laptop.tailnet.test", "ci.tailnet.test"] {
+        process.line(&["\"out-of-tailnet\"", client]).await;
+    }
+    let who = who(&scene.world.tailnet, &[]).await;
+    assert_eq!(who.status.code(), Some(69));
+    let told = String::from_utf8(who.stdout).unwrap();
+    assert!(told.contains("no peer can connect: the node is no longer in the tailnet"), "{told}");
+
+    // Its key is extended, and those who have access have it again.
+    scene.world.tailnet.api("POST", path, json!({"in": "240h"})).await;
+    until(&scene.world.tailnet, "a peer that may connect", |answer| {
+        answer["peers"].as_array().unwrap().iter().any(|peer| peer["may_connect"] == true)
+    })
+    .await;
+    streaming(scene.ci).await;
 }
 
 #[tokio::test]

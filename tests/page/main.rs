@@ -12,10 +12,14 @@ mod browser;
 #[allow(dead_code, reason = "made for other tests, too")]
 mod http;
 mod ollama;
+mod other_pages;
 mod pictures;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]
 mod process;
+#[path = "../support/ollama.rs"]
+#[allow(dead_code, reason = "made for other tests, too")]
+mod real;
 mod scene;
 #[path = "../support/tailnet.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]

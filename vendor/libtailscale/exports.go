@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -342,10 +343,11 @@ func nodeCapabilities(sd C.int, src, dst *C.char, buf *C.char, size C.size_t) C.
 }
 
 //export nodePeers
-func nodePeers(sd C.int, port C.uint16_t, capability *C.char) (out *C.char) {
+func nodePeers(sd C.int, ports *C.uint16_t, count C.size_t, capability *C.char) (out *C.char) {
 	name := C.GoString(capability)
+	at := slices.Clone(unsafe.Slice((*uint16)(ports), int(count)))
 	try(sd, func(h *handle) error {
-		peers, err := h.Peers(uint16(port), name)
+		peers, err := h.Peers(at, name)
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,9 @@ int tailscale_check_access(tailscale sd, const char *src, const char *dst) { ret
 int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen) {
 	return nodeCapabilities(sd, MUT(src), MUT(dst), buf, buflen);
 }
-char *tailscale_peers(tailscale sd, uint16_t port, const char *capability) { return nodePeers(sd, port, MUT(capability)); }
+char *tailscale_peers(tailscale sd, const uint16_t *ports, size_t count, const char *capability) {
+	return nodePeers(sd, (uint16_t *)ports, count, MUT(capability));
+}
 int tailscale_host_service(tailscale sd, const char *name, uint16_t port) { return nodeHostService(sd, MUT(name), port); }
 int tailscale_advertise_service(tailscale sd, int on) { return nodeAdvertiseService(sd, on); }
 char *tailscale_logout(tailscale sd, int64_t timeout_ms) { return nodeLogout(sd, timeout_ms); }

@@ -203,7 +203,8 @@ extern int tailscale_host_service(tailscale sd, const char *name, uint16_t port)
  * Whoever comes nevertheless is accepted as before. Not so until it is told. */
 extern int tailscale_advertise_service(tailscale sd, int on);
 
-/* Writes the identity (JSON, as above) behind "ip:port" or "ip". EBADF, ERANGE. */
+/* Writes the identity (JSON, as above) behind "ip:port" or "ip"; fails once its
+ * key has expired. EBADF, ERANGE. */
 extern int tailscale_whois(tailscale sd, const char *addr, char *buf, size_t buflen);
 /* Whether the tailnet policy, as it stands now, lets the address src ("ip")
  * connect to dst ("ip:port", ours): 1 or 0. */
@@ -213,14 +214,14 @@ extern int tailscale_check_access(tailscale sd, const char *src, const char *dst
  * ("ip:port", ours) under "app": {"name": [value, ...], ...}. EBADF, ERANGE. */
 extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst, char *buf, size_t buflen);
 
-/* JSON of everybody in the netmap, with access to our TCP port and the values
- * granted under an app capability: [{"node", "stable_id", "user" or "tags",
+/* JSON of everybody in the netmap, with access to count TCP ports of ours and the
+ * values granted under an app capability: [{"node", "stable_id", "user" or "tags",
  * "os", "online", "expired", "direct": the "ip:port" behind which it is reached
  * or "relay": what passes its packets on, while any flow, "addresses": [{"ip",
- * "at": an address of ours, the Service's included, "admitted": may connect there,
- * "grants": [...]}, ...]}, ...]. NULL on failure; to be
- * freed with tailscale_free. */
-extern char *tailscale_peers(tailscale sd, uint16_t port, const char *capability);
+ * "at": an address of ours, the Service's included, "admitted": [the ports that it
+ * may connect to there], "grants": [...]}, ...]}, ...]. NULL on failure; to be freed
+ * with tailscale_free. */
+extern char *tailscale_peers(tailscale sd, const uint16_t *ports, size_t count, const char *capability);
 extern void tailscale_free(char *text);
 
 /* Removes the variables from which tailscale's own library would take a key or a

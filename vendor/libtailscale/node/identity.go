@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"strings"
+	"time"
 
 	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tailcfg"
@@ -26,7 +27,8 @@ type Identity struct {
 }
 
 // WhoIs returns the identity behind a tailnet address. It answers from the
-// netmap in memory and fails for an address that no visible peer has.
+// netmap in memory and fails for an address that no visible peer has, and for one
+// whose peer's key has expired.
 func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 	backend, err := n.backend()
 	if err != nil {
@@ -40,6 +42,9 @@ func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 			return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
 		}
 	}
+	if past(node.KeyExpiry(), backend.ControlNow(time.Now())) {
+		return nil, errf(KindOther, "the key of the node at %v has expired", addr.Addr())
+	}
 	return identityOf(node, user, addr.Addr())
 }
 
@@ -51,6 +56,9 @@ func nodeAt(backend *ipnlocal.LocalBackend, ip netip.Addr) (node tailcfg.NodeVie
 	}
 	return found.Node, true
 }
+
+// noOwner is how a node is described that acts for no one.
+const noOwner = "has neither an owner nor tags"
 
 func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) (*Identity, error) {
 	if node.StableID() == "" {
@@ -70,7 +78,7 @@ func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) 
 	case user.LoginName != "":
 		id.User = user.LoginName
 	default:
-		return nil, errf(KindOther, "the node at %v has neither an owner nor tags", ip)
+		return nil, errf(KindOther, "the node at %v "+noOwner, ip)
 	}
 	return id, nil
 }

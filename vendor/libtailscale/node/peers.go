@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
@@ -32,13 +33,14 @@ type Peer struct {
 type PeerAddr struct {
 	IP       netip.Addr        `json:"ip"`
 	At       netip.Addr        `json:"at"`                 // ours
-	Admitted bool              `json:"admitted,omitempty"` // may connect to the port asked about
+	Admitted []uint16          `json:"admitted,omitempty"` // those of the ports asked about that it may connect to
 	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the capability asked about
 }
 
-// Peers returns everybody in the netmap, by name, with access to a TCP port of
-// ours and the values granted under an app capability.
-func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
+// Peers returns everybody in the netmap, by name, with access to TCP ports of
+// ours and the values granted under an app capability. All ports are judged by
+// one netmap and one packet filter.
+func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	backend, err := n.backend()
 	if err != nil {
 		return nil, err
@@ -55,6 +57,9 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 	if status.Self != nil {
 		ours = append(ours, n.addressesOfService(status.Self.CapMap)...)
 	}
+	// Tailscale acts on a key's expiry ten seconds after it, and from then on carries
+	// no packet to the peer: acted on now, a reset still reaches it.
+	now := backend.ControlNow(time.Now())
 	peers := []Peer{}
 	for _, st := range status.Peer {
 		p := Peer{
@@ -62,7 +67,7 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 			StableID: string(st.ID),
 			OS:       st.OS,
 			Online:   st.Online,
-			Expired:  st.Expired,
+			Expired:  st.Expired || st.KeyExpiry != nil && past(*st.KeyExpiry, now),
 		}
 		if st.Tags != nil && st.Tags.Len() > 0 {
 			p.Tags = st.Tags.AsSlice()
@@ -78,7 +83,7 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 				}
 				addr := PeerAddr{IP: ip, At: at}
 				if live != nil && !p.Expired {
-					addr.judge(live, port, tailcfg.PeerCapability(capability))
+					addr.judge(live, ports, tailcfg.PeerCapability(capability))
 				}
 				p.Addresses = append(p.Addresses, addr)
 			}
@@ -88,6 +93,10 @@ func (n *Node) Peers(port uint16, capability string) ([]Peer, error) {
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.StableID, b.StableID)) })
 	return peers, nil
 }
+
+// past reports whether a key that expires at some time, or with the zero time never,
+// has expired.
+func past(expiry, now time.Time) bool { return !expiry.IsZero() && !expiry.After(now) }
 
 // pathOf tells how packets reach a peer now. A peer has a home relay whether or
 // not anything goes through it, so an idle one has no path.
@@ -103,8 +112,12 @@ func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
 	return "", ""
 }
 
-func (a *PeerAddr) judge(live *filter.Filter, port uint16, capability tailcfg.PeerCapability) {
-	a.Admitted = live.CheckTCP(a.IP, a.At, port) == filter.Accept
+func (a *PeerAddr) judge(live *filter.Filter, ports []uint16, capability tailcfg.PeerCapability) {
+	for _, port := range ports {
+		if live.CheckTCP(a.IP, a.At, port) == filter.Accept {
+			a.Admitted = append(a.Admitted, port)
+		}
+	}
 	for _, value := range live.CapsWithValues(a.IP, a.At)[capability] {
 		a.Grants = append(a.Grants, json.RawMessage(value))
 	}

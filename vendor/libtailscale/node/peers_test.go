@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"tailscale.com/ipn/ipnstate"
 )
@@ -26,7 +27,7 @@ func TestThePathToAPeer(t *testing.T) {
 func TestAPeerThatIsConnectedHasAPath(t *testing.T) {
 	p := newPair(t)
 	eventually(t, "the node tells how the client is reached", func() bool {
-		peers, err := p.server.Peers(4711, "")
+		peers, err := p.server.Peers([]uint16{4711}, "")
 		must(t, err)
 		if len(peers) != 1 {
 			return false
@@ -34,4 +35,28 @@ func TestAPeerThatIsConnectedHasAPath(t *testing.T) {
 		addr, err := netip.ParseAddrPort(peers[0].Direct)
 		return err == nil && addr.IsValid() || peers[0].Relay != ""
 	})
+}
+
+// Tailscale marks the peer ten seconds later. The control server's clock counts; here
+// it is years behind ours.
+func TestPeerIsExpiredOnceItsKeyIs(t *testing.T) {
+	tn := newTailnet(t)
+	server, client := tn.upNode(t, "server"), tn.upNode(t, "client")
+	backend, err := server.backend()
+	must(t, err)
+	expired := func() bool {
+		peers, err := server.Peers([]uint16{4711}, "")
+		must(t, err)
+		return len(peers) == 1 && peers[0].Expired
+	}
+	known := tn.Node(tn.keyOf(t, client))
+	known.KeyExpiry = backend.ControlNow(time.Now()).Add(3 * time.Second).Truncate(time.Second)
+	tn.UpdateNode(known)
+	eventually(t, "the peer is expired", expired)
+	if late := backend.ControlNow(time.Now()).Sub(known.KeyExpiry); late < 0 || late > 5*time.Second {
+		t.Errorf("expired %v after its key", late)
+	}
+	if who, err := server.WhoIs(netip.AddrPortFrom(client.Addresses()[0], 1)); err == nil {
+		t.Errorf("a connection would be taken from %+v", who)
+	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 
 	"tailscale.com/net/tsaddr"
@@ -16,8 +17,12 @@ type refusals struct {
 }
 
 func (r *refusals) note(src netip.Addr, err error) {
-	reason, text := "unknown", err.Error()
-	if !tsaddr.IsTailscaleIP(src) {
+	reason, text := "owner", err.Error()
+	switch {
+	case strings.HasSuffix(text, noOwner):
+	case tsaddr.IsTailscaleIP(src):
+		return // a peer that has just left, or whose key has expired
+	default:
 		reason = "subnet"
 		text = src.String() + " is behind a subnet router: such clients can't be told apart, so none is served; have Tailscale run on them"
 	}

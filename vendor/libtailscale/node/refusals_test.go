@@ -11,6 +11,7 @@ func TestEachReasonForARefusalIsToldOnce(t *testing.T) {
 	var r refusals
 	ip := netip.MustParseAddr
 	fault := errors.New("the node at 100.64.0.9 has neither an owner nor tags")
+	r.note(ip("100.64.0.8"), errors.New("no peer of this tailnet has the address 100.64.0.8"))
 	for range 3 {
 		r.note(ip("100.64.0.9"), fault)
 		r.note(ip("192.168.1.7"), fault)

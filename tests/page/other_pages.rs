@@ -1,0 +1,54 @@
+//! Pages of other sites that ask the proxy for what Ollama does: what the browser lets them read.
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::real;
+use crate::tailnet::World;
+
+/// Asks from the page that is open, and returns the status and the body of the answer, or that there is none.
+async fn ask(browser: &Browser, url: &str, body: &str) -> Value {
+    let script = format!(
+        r#"
+        const asked = {{ method: "POST", headers: {{ "Content-Type": "application/json" }}, body: {} }};
+        return fetch({}, asked).then(
+          async answer => [answer.status, await answer.text()],
+          error => [0, error.message],
+        );
+        "#,
+        json!(body),
+        json!(url),
+    );
+    browser.script(&script).await
+}
+
+/// The real Ollama says which, by its own list: a page of this machine by default, and none without an address.
+#[tokio::test]
+async fn a_page_that_ollama_allows_reads_why_it_was_refused_and_others_do_not() {
+    let world = World::new(real::url(), "limits.max_body = 500\nlimits.requests_per_minute = 4\n").await;
+    let at = |path: &str| format!("http://remote-ollama-proxy:{}{path}", world.at.port());
+    let url = at("/v1/chat/completions");
+    let chat =
+        |text: &str| json!({"model": "tiny", "messages": [{"role": "user", "content": text}]}).to_string();
+    let (small, large) = (chat("hi"), chat(&"x".repeat(500)));
+    let browser = Browser::new("remote-ollama-proxy").await;
+
+    browser.go("about:blank").await;
+    assert_eq!(ask(&browser, &url, &small).await[0], 0);
+
+    browser.go(&browser.foreign()).await;
+    // The preflight that comes first is what tells.
+    let told = ask(&browser, &url, &large).await;
+    assert_eq!(told[0], 413, "{told}");
+    assert!(told[1].as_str().unwrap().contains("(rule: body-size)"), "{told}");
+    let mut told = ask(&browser, &url, &small).await;
+    assert_eq!(told[0], 200, "{told}");
+    while told[0] == 200 {
+        told = ask(&browser, &url, &small).await;
+    }
+    assert_eq!(told[0], 429, "{told}");
+    assert!(told[1].as_str().unwrap().contains("(rule: rate)"), "{told}");
+
+    browser.go("about:blank").await;
+    assert_eq!(ask(&browser, &url, &large).await[0], 0);
+}
