@@ -277,7 +277,7 @@ async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::c
         tracing::warn!(
             after = ?Duration::from_secs(begun.elapsed().as_secs()),
             deadline = ?config.node.up_timeout,
-            reason = if reason.is_empty() { "unknown" } else { &reason },
+            reason,
             "the tailnet has not let the node in yet; log.level = \"info,tsnet=debug\" tells what it tries"
         );
         said.insert(reason);

@@ -19,12 +19,11 @@ type refusals struct {
 func (r *refusals) note(src netip.Addr, err error) {
 	reason, text := "owner", err.Error()
 	switch {
-	case strings.HasSuffix(text, noOwner):
-	case tsaddr.IsTailscaleIP(src):
-		return // a peer that has just left, or whose key has expired
-	default:
+	case !tsaddr.IsTailscaleIP(src):
 		reason = "subnet"
 		text = src.String() + " is behind a subnet router: such clients can't be told apart, so none is served; have Tailscale run on them"
+	case !strings.HasSuffix(text, noOwner):
+		return // a peer that has just left, or whose key has expired
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
