@@ -23,6 +23,9 @@ pub const ENV: &str = "TS_AUTHKEY";
 const VARIABLES: [(&str, Kind); 3] =
     [(ENV, Kind::AuthKey), ("TS_AUTH_KEY", Kind::AuthKey), ("TS_CLIENT_SECRET", Kind::ClientSecret)];
 
+/// How the secret of an OAuth client begins.
+const CLIENT: &str = "tskey-client-";
+
 /// What a node may join with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -50,7 +53,7 @@ impl Credential {
     /// # Errors
     /// It is neither.
     pub fn of(text: &str) -> Result<Credential, KeyFault> {
-        let is_client_secret = text.trim_start().starts_with("tskey-client-");
+        let is_client_secret = text.trim_start().starts_with(CLIENT);
         Credential::parse(if is_client_secret { Kind::ClientSecret } else { Kind::AuthKey }, text)
     }
 
@@ -64,16 +67,35 @@ impl Credential {
         (self.kind == Kind::ClientSecret).then_some(&self.secret)
     }
 
+    /// Whether it begins as those of Tailscale's do.
+    pub(crate) fn is_tailscales(&self) -> bool {
+        let prefix = match self.kind {
+            Kind::AuthKey => "tskey-auth-",
+            Kind::ClientSecret => CLIENT,
+        };
+        self.secret.expose().starts_with(prefix)
+    }
+
+    /// Whether a client secret says where it is exchanged, which is at Tailscale's API otherwise.
+    pub(crate) fn names_api(&self) -> bool {
+        self.attributes().any(|attribute| attribute.starts_with("baseURL="))
+    }
+
+    /// What follows the `?` of a client secret.
+    fn attributes(&self) -> impl Iterator<Item = &str> {
+        let attributes = self.secret.expose().split_once('?').map(|(_, attributes)| attributes);
+        attributes.filter(|_| self.kind == Kind::ClientSecret).into_iter().flat_map(|all| all.split('&'))
+    }
+
     /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
     /// for nodes that it keeps, unless the secret says so itself. Left alone, Tailscale's library
     /// makes the former, whatever the node asks for.
     #[must_use]
     pub(crate) fn ephemeral(mut self, on: bool) -> Credential {
-        let secret = self.secret.expose();
-        let attributes = secret.split_once('?').map(|(_, attributes)| attributes);
-        let says_so = attributes.is_some_and(|a| a.split('&').any(|a| a.starts_with("ephemeral=")));
+        let says_so = self.attributes().any(|attribute| attribute.starts_with("ephemeral="));
         if self.kind == Kind::ClientSecret && !says_so {
-            let joint = if attributes.is_some() { '&' } else { '?' };
+            let secret = self.secret.expose();
+            let joint = if secret.contains('?') { '&' } else { '?' };
             self.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
         }
         self
@@ -81,15 +103,35 @@ impl Credential {
 
     fn parse(kind: Kind, text: &str) -> Result<Credential, KeyFault> {
         let secret = text.trim();
-        let is_client_secret = secret.starts_with("tskey-client-");
+        let is_client_secret = secret.starts_with(CLIENT);
         match kind {
             _ if secret.is_empty() => Err(KeyFault::Empty(kind)),
             _ if !secret.bytes().all(|b| b.is_ascii_graphic()) => Err(KeyFault::Content(kind)),
             _ if secret.starts_with("tskey-api-") => Err(KeyFault::AccessToken),
             Kind::AuthKey if is_client_secret => Err(KeyFault::ClientSecret),
             Kind::ClientSecret if !is_client_secret => Err(KeyFault::NoClientSecret),
-            _ => Ok(Credential { kind, secret: Secret::new(secret.to_owned()) }),
+            _ => {
+                let credential = Credential { kind, secret: Secret::new(secret.to_owned()) };
+                // Tailscale's library fails with any other, as if the tailnet refused it.
+                let sound = credential.attributes().all(is_attribute);
+                if sound { Ok(credential) } else { Err(KeyFault::Attribute) }
+            }
         }
+    }
+}
+
+/// Whether a client secret may have this after its `?`. Source: `feature/oauthkey` in Tailscale's library.
+fn is_attribute(text: &str) -> bool {
+    match text.split_once('=') {
+        // What Go's strconv.ParseBool takes.
+        Some(("ephemeral" | "preauthorized", value)) => {
+            matches!(
+                value,
+                "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False"
+            )
+        }
+        Some(("baseURL", url)) => !url.is_empty(),
+        _ => false,
     }
 }
 
@@ -199,6 +241,8 @@ mod tests {
             (ENV, "tskey-client-a", "TS_CLIENT_SECRET"),
             (ENV, "tskey-api-a", "API access token"),
             ("TS_CLIENT_SECRET", "tskey-auth-a", "TS_AUTHKEY"),
+            ("TS_CLIENT_SECRET", "tskey-client-a?b=1", "baseURL=URL"),
+            ("TS_CLIENT_SECRET", "tskey-client-a?ephemeral=yes", "ephemeral=true"),
         ] {
             let (named, fault) = environment(&[(variable, value)]).find().unwrap_err();
             assert_eq!(named, variable);
@@ -215,7 +259,11 @@ mod tests {
             ("tskey-client-a", false, "tskey-client-a?ephemeral=false"),
             ("tskey-client-a", true, "tskey-client-a?ephemeral=true"),
             ("tskey-client-a?preauthorized=true", false, "tskey-client-a?preauthorized=true&ephemeral=false"),
-            ("tskey-client-a?b=1&ephemeral=true", false, "tskey-client-a?b=1&ephemeral=true"),
+            (
+                "tskey-client-a?preauthorized=1&ephemeral=true",
+                false,
+                "tskey-client-a?preauthorized=1&ephemeral=true",
+            ),
         ] {
             let found = environment(&[("TS_CLIENT_SECRET", secret)]).find().unwrap().unwrap();
             assert_eq!(found.ephemeral(ephemeral).client_secret().unwrap().expose(), completed);

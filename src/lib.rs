@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod doctor;
 mod fetch;
 pub mod history;
@@ -23,6 +24,7 @@ pub mod run;
 pub mod secret;
 pub mod service;
 pub mod settings;
+mod stored;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]

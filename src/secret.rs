@@ -55,6 +55,9 @@ pub(crate) fn belongs(value: &str) -> Option<&'static str> {
     }
 }
 
+/// Such beginnings by themselves, by which a message says what is meant.
+const BARE: [&str; 4] = ["tskey-auth-", "tskey-client-", "tskey-api-", "hskey-auth-"];
+
 /// `text` with every secret of Tailscale's in it redacted.
 pub(crate) fn scrub(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
@@ -62,10 +65,11 @@ pub(crate) fn scrub(text: &str) -> String {
     let mut from = 0;
     while let Some(at) = PREFIXES.iter().filter_map(|p| lower[from..].find(p)).min().map(|at| from + at) {
         scrubbed.push_str(&text[from..at]);
-        scrubbed.push_str(REDACTED);
         let rest = &text[at..];
         let part_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        from = at + rest.find(|c| !part_of_key(c)).unwrap_or(rest.len());
+        let key = &rest[..rest.find(|c| !part_of_key(c)).unwrap_or(rest.len())];
+        scrubbed.push_str(if BARE.contains(&key) { key } else { REDACTED });
+        from = at + key.len();
     }
     scrubbed.push_str(&text[from..]);
     scrubbed
@@ -102,6 +106,7 @@ mod tests {
             ("\"TSKEY-auth-a_b\" and 'hskey-auth-c'", "\"[redacted]\" and '[redacted]'"),
             ("/run/tskey-auth-a/b", "/run/[redacted]/b"),
             ("ä tskey-", "ä [redacted]"),
+            ("begins with tskey-client-: not tskey-auth-a", "begins with tskey-client-: not [redacted]"),
             ("nothing", "nothing"),
             ("", ""),
         ] {

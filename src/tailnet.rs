@@ -96,6 +96,19 @@ pub struct Situation {
     pub dns_name: String,
     /// Tailnet addresses.
     pub addresses: Vec<IpAddr>,
+    /// Login name of the owner; absent for a tagged node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Tags; none for a person's node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether names of nodes resolve in the tailnet (MagicDNS).
+    #[serde(default)]
+    pub magic_dns: bool,
+    /// Seconds by which this machine's clock is ahead of the control server's (negative: behind), where that is more
+    /// than five minutes; 0: it is not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_ahead: i64,
     /// When the node key expires, as RFC 3339; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_expiry: Option<String>,
@@ -117,6 +130,10 @@ pub struct Situation {
     /// Why nobody can reach the node until somebody acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+fn is_zero(seconds: &i64) -> bool {
+    *seconds == 0
 }
 
 /// The states of a node, by tailscale's names (`ipn.State`).

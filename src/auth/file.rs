@@ -55,10 +55,13 @@ pub enum KeyFault {
         env = super::ENV
     )]
     NoClientSecret,
-    /// A token for the API of the admin console.
+    /// Something after the `?` of a client secret that means nothing there.
     #[error(
-        "holds an API access token, with which no node can join: make an auth key in the tailnet's admin console"
+        "holds an OAuth client secret with something else after its ? than ephemeral=true, preauthorized=true (or false), and baseURL=URL, joined by &"
     )]
+    Attribute,
+    /// A token for Tailscale's API.
+    #[error("holds an API access token, with which no node can join: make an auth key instead")]
     AccessToken,
 }
 

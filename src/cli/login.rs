@@ -8,8 +8,10 @@ use qrcode::render::unicode::Dense1x2;
 use super::ask::refuse_running;
 use super::run::{code, start_log};
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::config::Log;
+use crate::config::{Config, Log};
+use crate::control::Task;
 use crate::run::{self, Wait};
+use crate::stored;
 use crate::tsnet::Status;
 
 pub(super) fn login(args: &ConfigArgs) -> u8 {
@@ -36,21 +38,21 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
             return exit::FAILURE;
         }
     };
+    let was_tagged = matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.tagged);
     let patience = humantime::format_duration(config.node.up_timeout);
     complain(&format!("Asking the control server, for at most {patience}…"));
-    match runtime.block_on(run::login(&config, tell)) {
+    match runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged))) {
         Ok(status) => {
+            if was_tagged && status.tags.is_empty() {
+                complain(&untagged(&config, &status));
+            }
             let given = status.dns_name.split('.').next().unwrap_or_default();
             if !given.is_empty() && given != config.node.hostname {
                 complain(&format!(
-                    "the name {} was taken in the tailnet, clients must use {given}: remove the other node or rename this one in the admin console",
-                    config.node.hostname
+                    "the name {} was taken in the tailnet, clients must use {given}: {}",
+                    config.node.hostname,
+                    at_control(&config, Task::Rename)
                 ));
-            }
-            if status.lost_tags {
-                complain(
-                    "the node had tags and is a person's now, so rules of the tailnet policy for its tags no longer hold: give it its tags back in the admin console, or set node.tags, `logout` and log in again",
-                );
             }
             show(&outcome(&status))
         }
@@ -72,16 +74,37 @@ fn outcome(status: &Status) -> String {
     format!("{already}logged in: {name} ({at}), as {whom}\n`remote-ollama-proxy run` starts without a key\n")
 }
 
+fn at_control(config: &Config, task: Task) -> String {
+    task.at(config.node.control_url.as_deref())
+}
+
+/// What a login makes of a node that had tags.
+fn untagged(config: &Config, status: &Status) -> String {
+    format!(
+        "the node had tags and now belongs to {}: rules of the tailnet policy for its tags no longer apply to it: {}, \
+         or run `remote-ollama-proxy logout`, set node.tags and log it in again",
+        status.user.as_deref().unwrap_or("a person"),
+        at_control(config, Task::Tag)
+    )
+}
+
 /// Says what somebody has to do. Nothing can be done about a standard output that is closed.
-fn tell(wait: Wait<'_>) {
+fn tell(wait: Wait<'_>, config: &Config, was_tagged: bool) {
     let _ = match wait {
         Wait::Login(url) => {
+            if was_tagged && config.node.tags.is_empty() {
+                complain(&format!(
+                    "this node has tags, and node.tags is not set: the login makes it the device of the person who logs \
+                     it in. To keep its tags, stop this and set node.tags, or {}",
+                    at_control(config, Task::ExtendKey)
+                ));
+            }
             let code = if std::io::stdout().is_terminal() { qr(url) } else { String::new() };
             show(&format!(
                 "Log the node in, in any browser, at\n\n    {url}\n\n{code}Waiting until that is done.\n"
             ))
         }
-        Wait::Approval => show("Waiting until an admin approves the device in the admin console.\n"),
+        Wait::Approval => show(&format!("Waiting for an admin to {}.\n", at_control(config, Task::Approve))),
     };
 }
 
@@ -115,10 +138,10 @@ mod tests {
             addresses: vec!["100.64.0.1".parse().unwrap()],
             service_addresses: Vec::new(),
             cert_domains: Vec::new(),
+            magic_dns: true,
             user: None,
             tags: vec!["tag:ai-server".to_owned()],
             stored: true,
-            lost_tags: false,
         };
         assert!(
             outcome(&status)

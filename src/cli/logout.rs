@@ -12,6 +12,7 @@ use super::run::code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
 use crate::config::Config;
+use crate::control::Task;
 use crate::run;
 
 #[derive(Debug, Args)]
@@ -65,8 +66,9 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         (true, None) => format!("logged out: the tailnet has been told, and {dir} has no keys any more\n"),
         (true, Some(reason)) => format!(
             "logged out here: {dir} has no keys any more\n\
-             The tailnet could not be told: {reason}\nRemove {} in the admin console.\n",
-            config.node.hostname
+             The tailnet could not be told: {reason}\nTo end {} there, too, {}.\n",
+            config.node.hostname,
+            Task::Remove.at(config.node.control_url.as_deref())
         ),
     };
     if args.all

@@ -57,7 +57,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
             Error::LoginNeeded { .. } | Error::ApprovalPending => exit::NO_PERMISSION,
-            Error::ControlUnreachable { .. } => exit::UNAVAILABLE,
+            Error::ControlUnreachable { .. } | Error::ExchangeFailed { .. } => exit::UNAVAILABLE,
             Error::StateUnusable { .. } => exit::STATE,
             Error::LoggingRequired => exit::CONFIG,
             _ => exit::FAILURE,

@@ -3,10 +3,11 @@
 //! told.
 
 mod advisories;
-mod enrolled;
 mod host;
 mod node;
 mod ollama;
+mod reach;
+mod standing;
 mod state;
 
 use serde::Serialize;

@@ -1,21 +1,23 @@
 //! The running proxy: asked itself, and looked at from outside.
 
 use std::process::Command;
+use std::time::SystemTime;
 
 use http::Method;
 use serde::de::DeserializeOwned;
 
-use super::Finding;
-use crate::admin::{self, AskFault, NotReady, Status, What, Who, WhoPeer};
+use super::reach::reach;
+use super::{Finding, standing};
+use crate::admin::{self, AskFault, NotReady, Status, What, Who};
 use crate::config::{Config, PlainHttp};
-use crate::policy::Access;
+use crate::control::Task;
 use crate::tailnet::{Certificate, Service, Situation};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
         (Ok(status), Ok(who)) => (status, who),
         (Err(reason), _) | (_, Err(reason)) => {
-            let names = ["listeners", "name", "tailnet", "reach"].into_iter();
+            let names = ["listeners", "clock", "name", "tags", "tailnet", "node-key", "reach"].into_iter();
             let service = config.node.service.as_ref().map(|_| "service");
             let unknown = |check| Finding::unknown(check, reason.clone());
             return names.chain(service).map(unknown).collect();
@@ -23,14 +25,30 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     };
     if !status.node.has_joined() {
         let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
-        return vec![listeners(status.pid), unknown("name"), tailnet(config, &status), unknown("reach")];
+        return vec![
+            listeners(status.pid),
+            unknown("clock"),
+            unknown("name"),
+            unknown("tags"),
+            tailnet(config, &status),
+            unknown("node-key"),
+            unknown("reach"),
+        ];
     }
     let reach = match status.node.is_running() {
-        true => reach(config, &who),
+        true => reach(config, &status.node, &who),
         false => Finding::unknown("reach", "not checked, since nobody can reach the node now"),
     };
-    let mut findings = vec![listeners(status.pid), name(config, &status), tailnet(config, &status), reach];
-    findings.extend(status.node.service.as_ref().map(service));
+    let mut findings = vec![
+        listeners(status.pid),
+        standing::clock(&status.node),
+        name(config, &status.node),
+        standing::tags(config, &status.node),
+        tailnet(config, &status),
+        standing::node_key(config, &status.node, SystemTime::now()),
+        reach,
+    ];
+    findings.extend(status.node.service.as_ref().map(|found| service(config, found)));
     findings.extend(status.node.certificate.as_ref().map(|found| certificate(config, found)));
     findings
 }
@@ -70,34 +88,44 @@ fn listeners(pid: u32) -> Finding {
     }
 }
 
-fn name(config: &Config, status: &Status) -> Finding {
-    let (wanted, full) = (&config.node.hostname, &status.node.dns_name);
+fn name(config: &Config, node: &Situation) -> Finding {
+    let (wanted, full) = (&config.node.hostname, &node.dns_name);
+    if !node.magic_dns || full.is_empty() {
+        let address = node.addresses.first().map(ToString::to_string).unwrap_or_default();
+        return Finding::warning(
+            "name",
+            "MagicDNS is off in the tailnet, so no client can use the node's name",
+            format!("{}, or have clients use {}", at_control(config, Task::MagicDns), config.url(&address)),
+        );
+    }
     match full.split('.').next() {
         Some(given) if given == wanted => {
             // A certificate is for the whole name.
             let name = if config.plain_http == PlainHttp::Serve { given } else { full };
             Finding::good("name", format!("clients use {}", config.url(name)))
         }
-        _ if full.is_empty() => Finding::warning(
-            "name",
-            "the tailnet gives no names (MagicDNS is off)",
-            "turn MagicDNS on in the admin console, or use the address",
-        ),
         _ => Finding::warning(
             "name",
             format!("the tailnet calls this node {full}, not {wanted}"),
-            "remove the other node of that name in the admin console and rename this one there, or tell clients the other name",
+            format!("{}, or tell clients the other name", at_control(config, Task::Rename)),
         ),
     }
 }
 
-fn service(service: &Service) -> Finding {
+fn at_control(config: &Config, task: Task) -> String {
+    task.at(config.node.control_url.as_deref())
+}
+
+fn service(config: &Config, service: &Service) -> Finding {
     let told = service.to_string();
     match &service.withdrawn {
         None if service.addresses.is_empty() => Finding::warning(
             "service",
             told,
-            "approve it in the admin console, or for good by autoApprovers.services in the tailnet policy file",
+            format!(
+                "{}, or for good by autoApprovers.services in the tailnet policy file",
+                at_control(config, Task::ApproveService)
+            ),
         ),
         None => Finding::good("service", told),
         Some(_) => Finding::warning(
@@ -126,7 +154,9 @@ fn certificate(config: &Config, certificate: &Certificate) -> Finding {
 fn tailnet(config: &Config, status: &Status) -> Finding {
     let of_the_node = |not_ready: &&NotReady| matches!(not_ready.what, What::Stopping | What::Node);
     match status.not_ready.as_ref().filter(of_the_node) {
-        Some(not_ready) => Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(&status.node)),
+        Some(not_ready) => {
+            Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(config, &status.node))
+        }
         None if !status.node.warnings.is_empty() => Finding::warning(
             "tailnet",
             status.node.warnings.join("; "),
@@ -145,58 +175,16 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
     }
 }
 
-fn tailnet_remedy(node: &Situation) -> &'static str {
+fn tailnet_remedy(config: &Config, node: &Situation) -> String {
     if node.deleted.is_some() {
-        return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key";
+        return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key".to_owned();
     }
     match &*node.state {
-        "NeedsLogin" => {
-            "extend the key in the tailnet's admin console, or stop the proxy and log the node in with `remote-ollama-proxy login`"
-        }
-        "NeedsMachineAuth" => "approve the device in the tailnet's admin console",
-        _ => "the log says more; `status` shows when it has passed",
+        "NeedsLogin" => format!(
+            "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
+            at_control(config, Task::ExtendKey)
+        ),
+        "NeedsMachineAuth" => at_control(config, Task::Approve),
+        _ => "the log says more; `status` shows when it has passed".to_owned(),
     }
-}
-
-/// Who can reach the node, and whether that is wider than somebody named.
-fn reach(config: &Config, who: &Who) -> Finding {
-    let admitted: Vec<&WhoPeer> = who.peers.iter().filter(|peer| peer.may_connect).collect();
-    let mut principals: Vec<_> = admitted.iter().map(|peer| peer.member.principal()).collect();
-    principals.sort();
-    principals.dedup();
-    let shown = match principals.len() {
-        0..=5 => principals.join(", "),
-        n => format!("{} and {} more", principals[..5].join(", "), n - 5),
-    };
-    if who.anybody {
-        return Finding::fault(
-            "reach",
-            "the tailnet policy lets every device of the tailnet connect, also those that come to be",
-            "name a tag, a group or people as the source; `remote-ollama-proxy acl` prints the lines",
-        );
-    }
-    if admitted.is_empty() {
-        return Finding::warning(
-            "reach",
-            "nobody may connect now",
-            "add the lines that `remote-ollama-proxy acl` prints to the tailnet policy file",
-        );
-    }
-    let faulty = admitted.iter().filter(|peer| !peer.faults.is_empty()).count();
-    if faulty > 0 {
-        return Finding::warning(
-            "reach",
-            format!("of {} a grant grants nothing, since it has a fault", devices(faulty)),
-            "`remote-ollama-proxy who` says which; mend it in the tailnet policy file",
-        );
-    }
-    let narrowed = match config.access.mode {
-        Access::Grants => "each by a grant",
-        Access::Network => "narrowed by grants where there are any",
-    };
-    Finding::good("reach", format!("{} of {shown} may connect, {narrowed}", devices(admitted.len())))
-}
-
-fn devices(n: usize) -> String {
-    if n == 1 { "1 device".to_owned() } else { format!("{n} devices") }
 }

@@ -78,12 +78,33 @@ async fn exposure(port: Option<u16>) -> Finding {
         false => Finding::fault(
             "exposure",
             format!("something answers at {}: whoever reaches it goes round the proxy", list(&open)),
-            "bind Ollama to loopback (OLLAMA_HOST=127.0.0.1) and start it again; `lsof -nP -iTCP:11434 -sTCP:LISTEN` says what listens",
+            bind_to_loopback(&ports),
         ),
     }
+}
+
+fn bind_to_loopback(ports: &[u16]) -> String {
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    format!(
+        "bind Ollama to loopback (OLLAMA_HOST=127.0.0.1:{}) and start it again; `lsof -nP -iTCP:{} -sTCP:LISTEN` says what listens",
+        ports.last().map_or("11434", String::as_str),
+        ports.join(",")
+    )
 }
 
 /// A link-local address of IPv6 says nothing without its interface.
 fn needs_zone(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedy_names_the_ports_that_were_tried() {
+        let said = bind_to_loopback(&[PORT, 8080]);
+        assert!(said.contains("-iTCP:11434,8080 ") && said.contains("127.0.0.1:8080"), "{said}");
+        assert!(bind_to_loopback(&[PORT]).contains("-iTCP:11434 "));
+    }
 }

@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use crate::auth::{self, Found};
 use crate::config::Config;
+use crate::control::{Task, foreign};
+use crate::stored;
 use crate::tsnet::Error;
 
 const LOGIN: &str = "remote-ollama-proxy login";
@@ -27,11 +29,13 @@ pub enum Failure {
     },
     /// A node without tags can't host a Service.
     #[error(
-        "node.service is {service:?}, but only a tagged node can host a Service: it has joined without a tag; give it one in the admin console, or take it out of the tailnet (`remote-ollama-proxy logout`) and use a tagged key"
+        "node.service is {service:?}, but only a tagged node can host a Service: it has joined without a tag; {way_out}, or take it out of the tailnet (`remote-ollama-proxy logout`) and use a tagged key"
     )]
     Untagged {
         /// Its name.
         service: String,
+        /// Where it gets a tag.
+        way_out: String,
     },
     /// The admin socket can't be opened.
     #[error("the admin socket in the state folder can't be opened: {0}")]
@@ -44,6 +48,7 @@ pub enum Failure {
 /// What a person has to do, beside the library's words.
 pub(super) fn explain(error: Error, config: &Config) -> Failure {
     let found = &config.node.credential;
+    let at_control = |task: Task| task.at(config.node.control_url.as_deref());
     let way_out = match &error {
         Error::LoginNeeded { .. } if found.credential().is_none() => match found {
             Found::NoFile(path) => format!(
@@ -51,18 +56,19 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
                 path.display()
             ),
             _ => format!(
-                "no auth key was found: log the node in with `{LOGIN}`, or make a key in the tailnet's admin console and set {} or node.auth_key_file",
+                "no auth key was found: log the node in with `{LOGIN}`, or {} and set {} or node.auth_key_file",
+                at_control(Task::MakeKey),
                 auth::ENV
             ),
         },
         Error::KeyExpired { .. } if found.credential().is_none() => {
-            format!("log the node in with `{LOGIN}`, or start with a new auth key")
+            format!("log the node in with `{LOGIN}`, or start with a new auth key{}", rejoin_hint(config))
         }
-        Error::LoginNeeded { .. } => {
-            format!("make a new auth key in the tailnet's admin console; this was found: {found}")
-        }
-        Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
-            format!("make a new one in the tailnet's admin console; this was found: {found}")
+        Error::KeyInvalid { .. } if found.client_secret().is_some() => format!(
+            "check in Tailscale's admin console that the OAuth client exists, has the scope auth_keys and may give node.tags; this was found: {found}"
+        ),
+        Error::LoginNeeded { .. } | Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
+            format!("{}; this was found: {found}{}", at_control(Task::MakeKey), rejoin_hint(config))
         }
         // No certificate is good at a wrong time, so nothing else tells of the clock then.
         Error::ControlUnreachable { reason } if reason.contains(NOT_YET_VALID) => {
@@ -71,7 +77,11 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
                 humantime::format_rfc3339_seconds(SystemTime::now())
             )
         }
-        Error::ApprovalPending => "approve the device in the admin console and start again".to_owned(),
+        Error::ApprovalPending => format!("{}, then start again", at_control(Task::Approve)),
+        Error::ExchangeFailed { .. } => {
+            "check the network: the secret is exchanged at https://api.tailscale.com, or at the baseURL in it"
+                .to_owned()
+        }
         Error::ControlUnreachable { .. } => match &config.node.control_url {
             Some(url) => format!("check the network and node.control_url, which is {url}"),
             None => "check the network".to_owned(),
@@ -85,6 +95,20 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
         _ => "the tailnet node does not work".to_owned(),
     };
     Failure::Node { way_out, error }
+}
+
+/// What else to do where the node has joined before, at a control server that is not Tailscale's. Headscale 0.29 lets
+/// no expired tagged node in again, with whatever key, and spends a one-time key on each try
+/// (github.com/juanfont/headscale/issues/3371).
+fn rejoin_hint(config: &Config) -> String {
+    let control_url = config.node.control_url.as_deref();
+    if foreign(control_url).is_none() || !matches!(stored::read(&config.node.state_dir), Ok(Some(_))) {
+        return String::new();
+    }
+    format!(
+        ". If this node has joined before and has expired there, no key may help: {}, or delete it there and start with a new key",
+        Task::ExtendKey.at(control_url)
+    )
 }
 
 #[cfg(test)]
@@ -103,6 +127,7 @@ mod tests {
             (Error::LoginNeeded { url: String::new() }, LOGIN),
             (Error::KeyExpired { reason: reason("x") }, LOGIN),
             (Error::ApprovalPending, "admin console"),
+            (Error::ExchangeFailed { reason: reason("refused") }, "https://api.tailscale.com"),
             (Error::ControlUnreachable { reason: reason("refused") }, "check the network"),
             (
                 Error::ControlUnreachable {

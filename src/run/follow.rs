@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::expiry::Expiry;
 use super::situation;
 use crate::audit::Watcher;
+use crate::control::Task;
 use crate::judge::{Judge, Watched};
 use crate::settings::Settings;
 use crate::tailnet::{Member, Netmap, Situation};
@@ -81,7 +82,7 @@ impl Follower {
                     tracing::info!("the tailnet node is healthy")
                 }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
-                Event::Assigned { dns_name, addresses, service_addresses, .. } => {
+                Event::Assigned(Status { dns_name, addresses, service_addresses, .. }) => {
                     self.settings.named(dns_name, addresses, service_addresses);
                     // At its new addresses everybody has a standing of their own.
                     self.judge.changed.notify_one();
@@ -114,14 +115,19 @@ impl Follower {
                 Event::Failed(error @ Error::LoggingRequired) => return Err(error),
                 Event::Failed(error @ Error::KeyExpired { .. }) => tracing::error!(
                     %error,
-                    "nobody can reach the tailnet node: extend its key in the admin console, or stop this, run `remote-ollama-proxy login` and start it again"
+                    "nobody can reach the tailnet node: {}, or stop this, run `remote-ollama-proxy login` and start it again",
+                    self.at_control(Task::ExtendKey)
                 ),
-                // The node recovers once somebody has acted in the admin console.
+                // The node recovers once somebody has acted at the control server.
                 Event::Failed(error) => tracing::error!(%error, "nobody can reach the tailnet node"),
                 other => tracing::debug!(?other, "the tailnet node"),
             }
         }
         Ok(())
+    }
+
+    fn at_control(&self, task: Task) -> String {
+        task.at(self.settings.config().node.control_url.as_deref())
     }
 
     fn expiry(&self) -> std::sync::MutexGuard<'_, Expiry> {
@@ -133,7 +139,8 @@ impl Follower {
             let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
             tracing::warn!(
                 %left,
-                "the node's key expires, and then nobody reaches it: disable its key expiry in the admin console, or log it in again once it has expired"
+                "the node's key expires, and then nobody reaches it: {}, or log it in again once it has expired",
+                self.at_control(Task::DisableExpiry)
             );
         }
     }

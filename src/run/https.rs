@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::control::Task;
 use crate::settings::Settings;
 use crate::tailnet::{Certificate, Situation};
 use crate::tls::Shown;
@@ -23,9 +24,6 @@ const RETRY: Duration = Duration::from_secs(5 * 60);
 /// Which part of its life a certificate may have left before it is renewed at once, and it is told why that fails. The node
 /// renews it well before, in the background, and says nothing of a failure.
 const LAST_PART: u32 = 4;
-
-/// What somebody has to do where the tailnet gives no certificates.
-const OFF: &str = "the tailnet gives this node no certificates: switch MagicDNS and HTTPS certificates on, on the DNS page of its admin console";
 
 /// Keeps the certificate of a node that is up.
 pub(super) struct Https {
@@ -47,6 +45,12 @@ impl Https {
         Https { node, settings, situation, shown }
     }
 
+    /// What to do where the tailnet gives no certificates.
+    fn off(&self) -> String {
+        let way_out = Task::Certificates.at(self.settings.config().node.control_url.as_deref());
+        format!("the tailnet gives this node no certificates: {way_out}")
+    }
+
     /// Asks for the certificate now and again, and whenever the tailnet gives the node another name or the config is read
     /// anew.
     pub(super) async fn keep(&self) -> std::convert::Infallible {
@@ -57,7 +61,7 @@ impl Https {
             let name = name(&known.borrow_and_update());
             let fault = match &name {
                 Some(name) => self.renew(name, &mut latest).await.err(),
-                None => Some(OFF.to_owned()),
+                None => Some(self.off()),
             };
             failures = if fault.is_some() { failures + 1 } else { 0 };
             let pause = pause(failures);

@@ -20,7 +20,7 @@ const STARTING: Duration = Duration::from_millis(50);
 pub enum Wait<'a> {
     /// At this page.
     Login(&'a str),
-    /// In the admin console, for the device to be approved.
+    /// For an admin of the tailnet to approve the device.
     Approval,
 }
 

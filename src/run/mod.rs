@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::Admin;
 use crate::config::{Config, PlainHttp, StartOffline};
+use crate::control::{Task, other_tags, retag};
 use crate::judge::Watched;
 use crate::page::{Chronicle, Page};
 use crate::proxy::{Drained, Proxy, Redirects, Scrapes, Text};
@@ -115,7 +116,8 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
 
     if let Some(service) = &config.node.service {
         if status.tags.is_empty() {
-            return Err(Failure::Untagged { service: service.clone() });
+            let way_out = Task::Tag.at(config.node.control_url.as_deref());
+            return Err(Failure::Untagged { service: service.clone(), way_out });
         }
         node.host_service(service, config.port).await.map_err(explain)?;
     }
@@ -135,6 +137,7 @@ pub async fn run(settings: Settings, stop: &Stop) -> Result<(), Failure> {
         "listening in the tailnet"
     );
     warn_of_other_name(config, &status);
+    warn_of_other_tags(config, &status);
 
     let watcher = chronicle.as_ref().map(Chronicle::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
@@ -290,7 +293,15 @@ fn warn_of_other_name(config: &Config, status: &Status) {
         tracing::warn!(
             wanted = config.node.hostname,
             given,
-            "the name was taken in the tailnet, clients must use the given one; remove the other node or rename this one in the admin console"
+            "the name was taken in the tailnet, clients must use the given one; {}",
+            Task::Rename.at(config.node.control_url.as_deref())
         );
+    }
+}
+
+fn warn_of_other_tags(config: &Config, status: &Status) {
+    if let Some(reason) = other_tags(&config.node.tags, status.user.as_deref(), &status.tags) {
+        let way_out = retag(config.node.control_url.as_deref());
+        tracing::warn!(reason, "the node's tags are not those of the config: {way_out}");
     }
 }

@@ -14,6 +14,9 @@ pub(super) fn first(status: &Status) -> Situation {
         state: "Running".to_owned(),
         dns_name: status.dns_name.clone(),
         addresses: status.addresses.clone(),
+        user: status.user.clone(),
+        tags: status.tags.clone(),
+        magic_dns: status.magic_dns,
         cert_domains: status.cert_domains.clone(),
         ..Situation::default()
     }
@@ -29,13 +32,17 @@ pub(super) fn note(situation: &mut Situation, event: &Event) {
         Event::NeedsApproval => "NeedsMachineAuth",
         Event::KeyExpiry(at) => return situation.key_expiry.clone_from(at),
         Event::Health(warnings) => return situation.warnings.clone_from(warnings),
-        Event::Assigned { dns_name, addresses, service_addresses, cert_domains } => {
-            situation.cert_domains.clone_from(cert_domains);
-            situation.dns_name.clone_from(dns_name);
+        Event::ClockAhead(seconds) => return situation.clock_ahead = *seconds,
+        Event::Assigned(status) => {
+            situation.cert_domains.clone_from(&status.cert_domains);
+            situation.dns_name.clone_from(&status.dns_name);
+            situation.user.clone_from(&status.user);
+            situation.tags.clone_from(&status.tags);
+            situation.magic_dns = status.magic_dns;
             if let Some(service) = &mut situation.service {
-                service.addresses.clone_from(service_addresses);
+                service.addresses.clone_from(&status.service_addresses);
             }
-            return situation.addresses.clone_from(addresses);
+            return situation.addresses.clone_from(&status.addresses);
         }
         Event::Deleted(reason) => return situation.deleted.clone_from(reason),
         Event::Failed(error) => return situation.error = Some(error.to_string()),

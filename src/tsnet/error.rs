@@ -31,6 +31,12 @@ pub enum Error {
         /// What was tried and what happened.
         reason: String,
     },
+    /// The OAuth client secret was not exchanged for an auth key, for a reason that may pass.
+    #[error("Tailscale's API gives no auth key now: {reason}")]
+    ExchangeFailed {
+        /// What was tried and what happened.
+        reason: String,
+    },
     /// The tailnet requires its nodes to upload their logs, which this node never does.
     #[error("this tailnet requires its nodes to upload their logs, which this node never does")]
     LoggingRequired,

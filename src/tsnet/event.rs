@@ -1,6 +1,5 @@
 //! What happens to the node, and the library's log.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
@@ -35,17 +34,8 @@ pub enum Event {
     Deleted(Option<String>),
     /// A connection was refused since its peer can't be told, and why; once for each kind of reason.
     Refused(String),
-    /// The name and addresses that the tailnet has assigned.
-    Assigned {
-        /// MagicDNS name without the final dot.
-        dns_name: String,
-        /// Tailnet addresses.
-        addresses: Vec<IpAddr>,
-        /// Those of the Service that the node hosts.
-        service_addresses: Vec<IpAddr>,
-        /// The names for which it can have certificates.
-        cert_domains: Vec<String>,
-    },
+    /// What the tailnet has assigned: name, addresses, owner or tags. `stored` means nothing here.
+    Assigned(Status),
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
     ClockAhead(i64),
@@ -129,9 +119,7 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Membership { error } => Event::Deleted(error),
         Wire::Refused { error } => Event::Refused(error),
         Wire::Health { warnings } => Event::Health(warnings),
-        Wire::Name { status: Status { dns_name, addresses, service_addresses, cert_domains, .. } } => {
-            Event::Assigned { dns_name, addresses, service_addresses, cert_domains }
-        }
+        Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
@@ -165,22 +153,23 @@ mod tests {
             (r#"{"type":"refused","error":"why"}"#, Event::Refused("why".into())),
             (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
             (
-                r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"]}}"#,
-                Event::Assigned {
+                r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"],"user":"a@b","magic_dns":true}}"#,
+                Event::Assigned(Status {
                     dns_name: "n.t".into(),
                     addresses: vec!["100.64.0.1".parse().unwrap()],
-                    service_addresses: Vec::new(),
-                    cert_domains: Vec::new(),
-                },
+                    user: Some("a@b".into()),
+                    magic_dns: true,
+                    ..Status::default()
+                }),
             ),
             (
-                r#"{"type":"name","status":{"dns_name":"","addresses":[],"service_addresses":["fd7a::1"],"cert_domains":["n.t"]}}"#,
-                Event::Assigned {
-                    dns_name: String::new(),
-                    addresses: Vec::new(),
+                r#"{"type":"name","status":{"dns_name":"","addresses":[],"service_addresses":["fd7a::1"],"cert_domains":["n.t"],"tags":["tag:a"]}}"#,
+                Event::Assigned(Status {
                     service_addresses: vec!["fd7a::1".parse().unwrap()],
                     cert_domains: vec!["n.t".to_owned()],
-                },
+                    tags: vec!["tag:a".to_owned()],
+                    ..Status::default()
+                }),
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
             (r#"{"type":"clock"}"#, Event::ClockAhead(0)),

@@ -309,6 +309,7 @@ pub(super) fn error_of(kind: c_int, reason: String, login_url: String) -> Error 
         kinds::TAILSCALE_ERR_CONTROL => Error::ControlUnreachable { reason },
         kinds::TAILSCALE_ERR_LOGGING => Error::LoggingRequired,
         kinds::TAILSCALE_ERR_STATE => Error::StateUnusable { reason },
+        kinds::TAILSCALE_ERR_EXCHANGE => Error::ExchangeFailed { reason },
         _ => Error::Other(reason),
     }
 }

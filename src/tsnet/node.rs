@@ -139,7 +139,7 @@ impl fmt::Debug for Builder {
 }
 
 /// What a node that is up knows of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Status {
     /// MagicDNS name without the final dot; empty in a tailnet without MagicDNS.
     pub dns_name: String,
@@ -151,6 +151,9 @@ pub struct Status {
     /// The names for which it can have certificates; none where HTTPS is off in the tailnet.
     #[serde(default)]
     pub cert_domains: Vec<String>,
+    /// Whether names of nodes resolve in the tailnet (MagicDNS).
+    #[serde(default)]
+    pub magic_dns: bool,
     /// Login name of its owner; absent for a tagged node.
     #[serde(default)]
     pub user: Option<String>,
@@ -160,9 +163,6 @@ pub struct Status {
     /// Whether it was in the state folder already, and is used as it was.
     #[serde(default)]
     pub stored: bool,
-    /// Whether the node in the state folder had tags, and this one is a person's.
-    #[serde(default)]
-    pub lost_tags: bool,
 }
 
 /// The certificate for a name of the node's, with its key.
@@ -415,6 +415,7 @@ mod tests {
             (8, Error::ControlUnreachable { reason: reason() }),
             (9, Error::LoggingRequired),
             (10, Error::StateUnusable { reason: reason() }),
+            (11, Error::ExchangeFailed { reason: reason() }),
             (1, Error::Other(reason())),
         ] {
             let json = format!(r#"{{"kind":{kind},"error":"why","login_url":"https://c/a/1"}}"#);

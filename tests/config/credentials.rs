@@ -73,6 +73,26 @@ fn a_variable_that_holds_no_key_is_named() {
 const KEYCHAIN: &str =
     "joins with the key in the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
 
+#[test]
+fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
+    let home = Home::new();
+    let key = home.write("secret", "tskey-auth-HIDDEN");
+    set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let file = home.write("c.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']\n");
+    let mut by_file = home.command(&["check", "-c", file.to_str().unwrap()]);
+    let mut by_variable = home.command(&["check"]);
+    by_variable.env("TS_CLIENT_SECRET", "tskey-auth-HIDDEN");
+    for command in [&mut by_file, &mut by_variable] {
+        let ended = Ended::of(command);
+        assert_eq!(ended.code, Some(78));
+        assert!(
+            ended.err.contains("holds no OAuth client secret, which begins with tskey-client-:"),
+            "{ended:?}"
+        );
+        assert!(!ended.err.contains("HIDDEN") && !ended.err.contains("tskey-auth"), "{ended:?}");
+    }
+}
+
 /// Nothing here asks the keychain, which is the developer's own.
 #[test]
 fn the_keychain_comes_last_and_only_if_the_config_says_so() {

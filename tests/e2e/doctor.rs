@@ -33,9 +33,21 @@ fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a str {
 async fn at_work_everything_is_good() {
     let world = World::new(ollama::url(), "").await;
     let (code, findings) = doctor(&world.tailnet).await;
-    for check in
-        ["config", "files", "disk", "state", "key", "ollama", "ollama-cloud", "listeners", "name", "reach"]
-    {
+    for check in [
+        "config",
+        "files",
+        "disk",
+        "state",
+        "key",
+        "ollama",
+        "ollama-cloud",
+        "listeners",
+        "clock",
+        "name",
+        "tags",
+        "node-key",
+        "reach",
+    ] {
         assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
     }
     // These tests may run as root, with an Ollama that is not the newest, beside one that is not theirs.
@@ -56,7 +68,7 @@ async fn before_the_first_run_it_says_what_can_be_told() {
     for check in ["config", "state", "ollama"] {
         assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
     }
-    for check in ["listeners", "name", "tailnet", "reach"] {
+    for check in ["listeners", "clock", "name", "tags", "tailnet", "node-key", "reach"] {
         assert_eq!(outcome(&findings, check), "unknown", "{findings:#?}");
     }
 }
@@ -110,4 +122,48 @@ async fn an_expired_key_is_told_with_its_way_out_and_the_policy_is_not_blamed() 
     .await;
     assert_eq!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
     assert_eq!(outcome(&findings, "reach"), "unknown", "{findings:#?}");
+}
+
+/// Waits until a check comes out so, and has these words in what it says.
+async fn found(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
+    soon(&format!("{check} to be a {wanted}"), async {
+        loop {
+            let (_, findings) = doctor(tailnet).await;
+            let told = findings.iter().find(|f| f["check"] == check).unwrap().to_string();
+            if outcome(&findings, check) == wanted && words.iter().all(|word| told.contains(word)) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_clock_expiring_key_and_missing_names_are_found() {
+    let world = World::new(ollama::url(), "").await;
+    let tailnet = &world.tailnet;
+    tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
+    found(tailnet, "clock", "warning", &["behind the control server's", "NTP"]).await;
+    tailnet.api("PUT", "/settings", json!({"no_magic_dns": true})).await;
+    found(tailnet, "clock", "good", &[]).await;
+    found(tailnet, "name", "warning", &["MagicDNS is off", "http://100.", &tailnet.control]).await;
+    tailnet.api("PUT", "/settings", json!({})).await;
+    found(tailnet, "name", "good", &[]).await;
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/key-expiry", json!({"in": "71h"})).await;
+    found(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
+}
+
+#[tokio::test]
+async fn node_without_a_tag_is_told_what_to_write_in_its_place() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({"tags": [], "user": "anna@example.com"})).await);
+    let config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
+    let mut start = Start { key, ..Start::new(&tailnet, ollama::url()) };
+    let mut first = start.up().await.process;
+    first.signal(rustix::process::Signal::TERM);
+    first.ended_with(0).await;
+    start.config = config;
+    let _proxy = start.up().await;
+    found(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
+    found(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
 }

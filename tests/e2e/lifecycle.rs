@@ -36,7 +36,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     wrong.key = Some("tskey-auth-wrong".to_owned());
     let mut process = wrong.process();
     process.ended_with(77).await;
-    process.line(&["does not accept the auth key", "make a new one"]).await;
+    process.line(&["does not accept the auth key", "make a new auth key"]).await;
     assert!(!process.output().contains("tskey-auth-wrong"));
 
     let expired = Some(tailnet.key(json!({"expires_in": "-1h"})).await);
@@ -44,7 +44,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
         Start { key: expired, state: folder("expired"), ..short(Start::new(&tailnet, ollama::url())) }
             .process();
     process.ended_with(77).await;
-    process.line(&["expired", "make a new one"]).await;
+    process.line(&["expired", "make a new auth key"]).await;
 
     let mut process =
         Start { state: folder("no-key"), ..short(Start::new(&tailnet, ollama::url())) }.process();
@@ -232,7 +232,11 @@ async fn a_key_that_soon_expires_is_said_and_one_that_does_not_is_not() {
     let path = "/nodes/remote-ollama-proxy/key-expiry";
     world.tailnet.api("POST", path, expires("480h")).await;
     world.tailnet.api("POST", path, expires("240h")).await;
-    world.proxy.process.line(&["the node's key expires", "\"9days 23h", "admin console"]).await;
+    world
+        .proxy
+        .process
+        .line(&["the node's key expires", "\"9days 23h", "at the control server http://"])
+        .await;
     assert_eq!(world.proxy.process.output().matches("the node's key expires").count(), 1);
 }
 

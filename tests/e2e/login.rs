@@ -76,7 +76,7 @@ async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
     let key = Some(tailnet.key(json!({})).await);
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
     let mut login = start.command(&["login"]);
-    login.line(&["Waiting until an admin approves"]).await;
+    login.line(&["Waiting for an admin to approve the device at the control server http://"]).await;
     tailnet.api("POST", "/nodes/remote-ollama-proxy/approve", Value::Null).await;
     login.line(&["logged in: ", "as tag:ai-server"]).await;
     login.ended_with(0).await;
@@ -95,7 +95,7 @@ async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
     };
     let mut login = wrong.command(&["login"]);
     login.ended_with(77).await;
-    login.line(&["does not accept the auth key", "make a new one"]).await;
+    login.line(&["does not accept the auth key", "make a new auth key at the control server"]).await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_device_that_waits_for_approval_is_said_at_start() {
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
     let mut process = start.process();
     process.ended_with(77).await;
-    process.line(&["waits for approval", "approve the device in the admin console"]).await;
+    process.line(&["waits for approval", "approve the device at the control server"]).await;
     tailnet.api("POST", "/nodes/remote-ollama-proxy/approve", Value::Null).await;
     stop(Start { key: None, ..start }.up().await.process).await;
 }
@@ -167,7 +167,7 @@ async fn logout_works_without_the_tailnet() {
     let mut logout = start.command(&["logout"]);
     logout.ended_with(0).await;
     logout.line(&["The tailnet could not be told"]).await;
-    logout.line(&["Remove remote-ollama-proxy in the admin console"]).await;
+    logout.line(&["To end remote-ollama-proxy there", "remove the node at the control server"]).await;
     assert!(!start.state.join("tailscaled.state").exists());
     assert_eq!(node(&tailnet).await.unwrap()["expired"], false);
 }
@@ -193,12 +193,10 @@ async fn an_expired_node_is_logged_in_again_and_keeps_its_address() {
     tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
     login.ended_with(0).await;
     assert!(!login.output().contains("already"), "{}", login.output());
-    login.line(&["the node had tags and is a person's now", "set node.tags"]).await;
+    login.line(&["this node has tags, and node.tags is not set", "set node.tags"]).await;
+    login.line(&["had tags and now belongs to anna@example.com"]).await;
     stop(start.up().await.process).await;
     assert_eq!(node(&tailnet).await.unwrap()["addresses"], address);
-    let mut again = start.command(&["login"]);
-    again.ended_with(0).await;
-    assert!(!again.output().contains("had tags"), "{}", again.output());
 }
 
 /// The library would take a key from the environment by itself and join with it again.
@@ -237,4 +235,114 @@ async fn stored_node_exchanges_no_client_secret() {
     logout.ended_with(0).await;
     let asked = std::future::poll_fn(|cx| std::task::Poll::Ready(api.poll_accept(cx).is_ready())).await;
     assert!(!asked, "the secret was exchanged");
+}
+
+#[tokio::test]
+async fn login_keeps_the_tags_of_an_expired_node_if_the_config_names_them() {
+    let tailnet = Tailnet::new().await;
+    tailnet.api("PUT", "/settings", json!({"admins": ["anna@example.com"]})).await;
+    let key = Some(tailnet.key(json!({})).await);
+    let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    stop(start.up().await.process).await;
+    start.key = None;
+    start.config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
+
+    let mut login = start.command(&["login"]);
+    let url = shown(&mut login, &tailnet).await;
+    tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
+    login.ended_with(0).await;
+    login.line(&["logged in: ", "as tag:ai-server"]).await;
+    assert!(!login.output().contains("had tags") && !login.output().contains("this node has tags"));
+}
+
+/// Headscale lets no expired tagged node in again, with whatever key.
+#[tokio::test]
+async fn key_that_is_refused_for_an_expired_node_is_told_with_other_ways_out() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    stop(start.up().await.process).await;
+    tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
+    start.key = Some("tskey-auth-wrong".to_owned());
+    let mut refused = start.process();
+    refused.ended_with(77).await;
+    refused
+        .line(&["has expired there, no key may help", "`headscale nodes expire --identifier ID --disable`"])
+        .await;
+}
+
+#[tokio::test]
+async fn tags_of_the_config_that_a_joined_node_lacks_are_a_warning() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
+    let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    start.config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
+    let mut same = start.up().await.process;
+    // Which is written after the warning, were there one.
+    same.line(&["the tailnet node is running"]).await;
+    assert!(!same.output().contains("tags are not those"), "{}", same.output());
+    stop(same).await;
+
+    start.config = "node.tags = [\"tag:ai-client\"]\n".to_owned();
+    let mut other = start.up().await.process;
+    other.line(&["tags are not those of the config", "asks for tag:ai-client", "has tag:ai-server"]).await;
+    stop(other).await;
+}
+
+#[tokio::test]
+async fn tags_of_the_config_of_a_persons_node_are_a_warning() {
+    let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({"tags": [], "user": "anna@example.com"})).await);
+    let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
+    stop(start.up().await.process).await;
+    start.config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
+    let mut process = start.up().await.process;
+    process.line(&["tags are not those of the config", "belongs to anna@example.com", "logout"]).await;
+    stop(process).await;
+}
+
+/// How an OAuth client secret in a file is exchanged at `api`.
+fn exchanging(tailnet: &Tailnet, name: &str, secret: &str, api: &str) -> Start {
+    let file = tailnet.dir.path().join(name);
+    std::fs::write(&file, format!("{secret}?baseURL={api}")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    Start {
+        config: format!(
+            "node.client_secret_file = {file:?}\nnode.tags = [\"tag:ai-server\"]\nnode.up_timeout = \"5s\"\n"
+        ),
+        state: tailnet.dir.path().join(format!("{name}-state")),
+        ..Start::new(tailnet, NOWHERE)
+    }
+}
+
+#[tokio::test]
+async fn failed_exchange_of_a_client_secret_is_final_only_if_the_api_refuses_it() {
+    let tailnet = Tailnet::new().await;
+    let made = tailnet.api("POST", "/oauth-clients", json!({"tags": ["tag:ai-server"]})).await;
+    let secret = made["secret"].as_str().unwrap();
+    for (settings, code, words) in [
+        (json!({"token_status": 401}), 77, "may give node.tags"),
+        (json!({"token_status": 403}), 77, "may give node.tags"),
+        (json!({"create_key_status": 403}), 77, "may give node.tags"),
+        (json!({"token_status": 429}), 69, "check the network"),
+        (json!({"token_status": 500}), 69, "check the network"),
+        (json!({"create_key_status": 503}), 69, "check the network"),
+    ] {
+        tailnet.api("PUT", "/settings", settings.clone()).await;
+        let mut process = exchanging(&tailnet, "refused", secret, &tailnet.control).process();
+        process.ended_with(code).await;
+        process.line(&["exchanging the OAuth client secret", words]).await;
+        assert!(!process.output().contains("tskey-"), "{settings}: {}", process.output());
+    }
+    tailnet.api("PUT", "/settings", json!({})).await;
+    let wrong = exchanging(&tailnet, "wrong", "tskey-client-wrong", &tailnet.control);
+    wrong.process().ended_with(77).await;
+    // No process listens there; there is no such name.
+    for (api, words) in [(NOWHERE, "refused"), ("http://api.invalid", "exchanging the OAuth client secret")] {
+        let mut process = exchanging(&tailnet, "away", secret, api).process();
+        process.ended_with(69).await;
+        process.line(&["Tailscale's API gives no auth key now", words]).await;
+    }
+    stop(exchanging(&tailnet, "good", secret, &tailnet.control).up().await.process).await;
 }

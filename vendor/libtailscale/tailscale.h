@@ -100,7 +100,8 @@ enum tailscale_error {
 	TAILSCALE_ERR_APPROVAL = 7, /* an admin must approve the device */
 	TAILSCALE_ERR_CONTROL = 8,  /* the control server can't be reached */
 	TAILSCALE_ERR_LOGGING = 9,  /* the tailnet requires log upload, which is left out */
-	TAILSCALE_ERR_STATE = 10    /* the state folder can't be used */
+	TAILSCALE_ERR_STATE = 10,   /* the state folder can't be used */
+	TAILSCALE_ERR_EXCHANGE = 11 /* an OAuth client secret can't be exchanged for a key now */
 };
 extern int tailscale_errkind(tailscale sd);
 
@@ -132,7 +133,6 @@ extern int tailscale_begin_up(tailscale sd, int64_t timeout_ms, int *fd_out);
 extern int tailscale_login_url(tailscale sd, char *buf, size_t buflen);
 /* The node's own JSON: {"dns_name": "...", "addresses": ["100.64.0.1", ...],
  * "user" or "tags", "stored": whether it was in the state folder already,
- * "lost_tags": whether the node there had tags, and this one is a person's,
  * "service_addresses": those of the Service that it hosts, "cert_domains": the
  * names for which it can have certificates}. EBADF, ERANGE. */
 extern int tailscale_status(tailscale sd, char *buf, size_t buflen);

@@ -35,6 +35,7 @@ func (a *API) Handler() http.Handler {
 		"GET /settings":                            a.settings,
 		"PUT /settings":                            a.setSettings,
 		"POST /keys":                               a.newKey,
+		"POST /oauth-clients":                      a.newOAuthClient,
 		"POST /logins":                             a.completeLogin,
 		"GET /nodes":                               a.nodes,
 		"PUT /services/{name}":                     a.defineService,

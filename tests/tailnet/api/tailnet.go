@@ -58,6 +58,19 @@ func (a *API) newKey(r *http.Request) (any, error) {
 	}{key}, err
 }
 
+func (a *API) newOAuthClient(r *http.Request) (any, error) {
+	req, err := body[struct {
+		Tags []string `json:"tags"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := a.Control.NewOAuthClient(req.Tags)
+	return struct {
+		Secret string `json:"secret"`
+	}{secret}, err
+}
+
 func (a *API) completeLogin(r *http.Request) (any, error) {
 	req, err := body[struct {
 		URL  string `json:"url"`

@@ -35,6 +35,12 @@ type Settings struct {
 	// NoTagProfile leaves out the user profile that tagged nodes name as their
 	// owner, as headscale does.
 	NoTagProfile bool `json:"no_tag_profile"`
+	// NoMagicDNS switches MagicDNS off.
+	NoMagicDNS bool `json:"no_magic_dns"`
+	// TokenStatus and CreateKeyStatus are the HTTP status with which the API refuses
+	// to give an OAuth client a token, or a key; 0: it does not refuse.
+	TokenStatus     int `json:"token_status"`
+	CreateKeyStatus int `json:"create_key_status"`
 	// Admins are the members of autogroup:admin, by login name.
 	Admins []string `json:"admins"`
 }

@@ -51,9 +51,11 @@ type Server struct {
 	lastID     tailcfg.NodeID
 	users      []tailcfg.UserProfile
 	keys       map[string]*authKey
-	logins     map[string]*login // by URL
-	services   []*service
-	questions  int // asked of nodes
+	// OAuth clients by their secrets, and by the access tokens that they were given.
+	oauthClients, oauthTokens map[string]*oauthClient
+	logins                    map[string]*login // by URL
+	services                  []*service
+	questions                 int // asked of nodes
 }
 
 // Listen starts a control server whose policy lets everybody reach everything,
@@ -62,6 +64,7 @@ func Listen(addr string, derpMap *tailcfg.DERPMap, logf logger.Logf) (*Server, e
 	s := &Server{
 		noise: key.NewMachine(), derpMap: derpMap, logf: logf,
 		gone: map[key.NodePublic]*node{}, keys: map[string]*authKey{}, logins: map[string]*login{},
+		oauthClients: map[string]*oauthClient{}, oauthTokens: map[string]*oauthClient{},
 		users: []tailcfg.UserProfile{{ID: taggedDevices, LoginName: "tagged-devices", DisplayName: "Tagged Devices"}},
 	}
 	s.sent = sync.NewCond(&s.mu)
@@ -73,6 +76,8 @@ func Listen(addr string, derpMap *tailcfg.DERPMap, logf logger.Logf) (*Server, e
 	mux.HandleFunc("GET /key", s.serveKey)
 	mux.HandleFunc("/ts2021", s.serveNoise)
 	mux.HandleFunc("GET /a/{id}", s.serveLoginPage)
+	mux.HandleFunc("POST /api/v2/oauth/token", s.serveToken)
+	mux.HandleFunc("POST /api/v2/tailnet/-/keys", s.serveCreateKey)
 	var err error
 	s.http, err = loopback.Listen(addr, mux, nil, logf)
 	return s, err

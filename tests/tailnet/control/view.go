@@ -24,7 +24,7 @@ type view struct {
 
 // view draws the tailnet for n. The caller holds s.mu.
 func (s *Server) view(n *node, now time.Time) view {
-	dns := &tailcfg.DNSConfig{Proxied: true, Domains: []string{Domain}, CertDomains: s.certDomains(n)}
+	dns := &tailcfg.DNSConfig{Proxied: !s.settings.NoMagicDNS, Domains: []string{Domain}, CertDomains: s.certDomains(n)}
 	v := view{self: s.self(n, now), derp: s.derpMap, dns: dns, users: slices.Clone(s.users), ahead: s.clockAhead}
 	if s.settings.NoTagProfile {
 		v.users = slices.DeleteFunc(v.users, func(u tailcfg.UserProfile) bool { return u.ID == taggedDevices })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tailscale.com/ipn/ipnlocal"
+	"tailscale.com/types/netmap"
 )
 
 // A Certificate is what a node shows for a name of its own in HTTPS.
@@ -71,16 +72,12 @@ func certificateOf(pair *ipnlocal.TLSCertKeyPair) (*Certificate, error) {
 	}, nil
 }
 
-// certDomains returns the names for which the tailnet lets the node have
-// certificates; none where HTTPS is off.
-func (n *Node) certDomains() []string {
+// netmap returns what the control server has told of the tailnet, without the
+// peers; nil before it has.
+func (n *Node) netmap() *netmap.NetworkMap {
 	backend, err := n.backend()
 	if err != nil {
 		return nil
 	}
-	netmap := backend.NetMapNoPeers()
-	if netmap == nil {
-		return nil
-	}
-	return netmap.DNS.CertDomains
+	return backend.NetMapNoPeers()
 }

@@ -22,6 +22,7 @@ const (
 	KindControl  Kind = 8  // the control server can't be reached
 	KindLogging  Kind = 9  // the tailnet requires log upload, which is left out
 	KindState    Kind = 10 // the state folder can't be used
+	KindExchange Kind = 11 // an OAuth client secret can't be exchanged for a key now
 )
 
 // An Error is a failure with its kind.
@@ -78,7 +79,7 @@ func classifyStart(err error, dir string) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "resolving auth key"):
-		return errf(KindKey, "the OAuth client secret could not be exchanged for an auth key: %s", text)
+		return classifyExchange(err)
 	case strings.Contains(text, dir), strings.Contains(text, "NewLocalBackend"): // which reads the stored profiles
 		return errf(KindState, "state folder %s can't be used: %s: restore it, or remove it to enrol the node anew", dir, text)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"tailscale.com/ipn"
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/netmap"
 )
 
 // An Event is a change in the node's life. The fields that its type does not
@@ -20,7 +21,7 @@ type Event struct {
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
-	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included, and for which names there are certificates
+	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included, the owner or tags, MagicDNS, and for which names there are certificates
 	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
 	Error     string     `json:"error,omitempty"`      // in words; of membership: why the node is none of the tailnet's, absent when it is one again
@@ -130,7 +131,7 @@ func (n *Node) tell(ctx context.Context, out *eventWriter, report *report) error
 	}
 	defer context.AfterFunc(ctx, func() { watcher.Close() })()
 	defer watcher.Close()
-	t := teller{serviceAddresses: n.addressesOfService, certDomains: n.certDomains}
+	t := teller{serviceAddresses: n.addressesOfService, netmap: n.netmap}
 	for {
 		notify, err := watcher.Next()
 		if err != nil {
@@ -151,7 +152,7 @@ func (n *Node) tell(ctx context.Context, out *eventWriter, report *report) error
 // to be understood.
 type teller struct {
 	serviceAddresses func(tailcfg.NodeCapMap) []netip.Addr
-	certDomains      func() []string
+	netmap           func() *netmap.NetworkMap
 	mustLog          bool
 	expiry           time.Time // of the node key; zero: never
 	told             Kind      // the error told last, so that none is told twice
@@ -223,10 +224,17 @@ func (t *teller) errorEvents(err error) []Event {
 }
 
 func (t *teller) nameEvent(name string, addrs []netip.Addr, caps tailcfg.NodeCapMap) Event {
-	return Event{Type: "name", Status: &Status{
-		DNSName: strings.TrimSuffix(name, "."), Addresses: addrs,
-		ServiceAddresses: t.serviceAddresses(caps), CertDomains: t.certDomains(),
-	}}
+	status := &Status{
+		DNSName: strings.TrimSuffix(name, "."), Addresses: addrs, ServiceAddresses: t.serviceAddresses(caps),
+	}
+	if nm := t.netmap(); nm != nil && nm.SelfNode.Valid() {
+		status.CertDomains, status.MagicDNS = nm.DNS.CertDomains, nm.DNS.Proxied
+		status.Tags = nm.SelfNode.Tags().AsSlice()
+		if owner := nm.UserProfiles[nm.User()]; len(status.Tags) == 0 && owner.Valid() {
+			status.User = owner.LoginName()
+		}
+	}
+	return Event{Type: "name", Status: status}
 }
 
 func hostAddrs(n *tailcfg.Node) (out []netip.Addr) {

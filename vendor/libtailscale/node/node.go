@@ -61,7 +61,6 @@ type Node struct {
 	loginURL  atomic.Pointer[string]
 	hosted    atomic.Pointer[hosted]
 	outgoing  atomic.Pointer[chan *stack.PacketBuffer] // see outgoingOf
-	wasTagged atomic.Bool                              // the node in the state folder had tags
 	stored    atomic.Bool                              // the node was in the state folder already and is used as it was
 	lastReset atomic.Int64                             // when a connection was last reset; nanoseconds since 1970
 }

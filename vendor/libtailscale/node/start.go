@@ -37,7 +37,6 @@ func (n *Node) Start() error {
 	// it from starting; nor is an OAuth secret exchanged for a key that nobody
 	// needs. An ephemeral node may have been forgotten meanwhile.
 	stored := state.enrolled()
-	n.wasTagged.Store(state.tagged())
 	withhold := stored && !config.Ephemeral && (config.AuthKey != "" || config.ClientSecret != "")
 	server, err := n.launch(config, state, !withhold)
 	if err == nil {

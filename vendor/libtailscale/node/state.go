@@ -10,7 +10,6 @@ import (
 	"tailscale.com/ipn"
 	"tailscale.com/ipn/store"
 	"tailscale.com/types/logger"
-	"tailscale.com/types/persist"
 )
 
 // A stateFolder holds the node's keys. It belongs to one process at a time: two
@@ -93,34 +92,19 @@ func (s *stateFolder) release() { s.lock.Close() }
 
 // enrolled reports whether the folder holds a node that a tailnet has accepted.
 func (s *stateFolder) enrolled() bool {
-	stored := s.persisted()
-	return stored != nil && !stored.PrivateNodeKey.IsZero()
-}
-
-// taggedDevices is the login name under which control servers list tagged nodes.
-const taggedDevices = "tagged-devices"
-
-// tagged reports whether the folder holds a node that had tags.
-func (s *stateFolder) tagged() bool {
-	stored := s.persisted()
-	return stored != nil && stored.UserProfile.LoginName == taggedDevices
-}
-
-// persisted returns what is stored of the node; nil if there is none.
-func (s *stateFolder) persisted() *persist.Persist {
 	current, err := s.store.ReadState(ipn.CurrentProfileStateKey)
 	if err != nil {
-		return nil
+		return false
 	}
 	profile, err := s.store.ReadState(ipn.StateKey(current))
 	if err != nil {
-		return nil
+		return false
 	}
 	prefs := ipn.NewPrefs()
-	if ipn.PrefsFromBytes(profile, prefs) != nil {
-		return nil
+	if ipn.PrefsFromBytes(profile, prefs) != nil || prefs.Persist == nil {
+		return false
 	}
-	return prefs.Persist
+	return !prefs.Persist.PrivateNodeKey.IsZero()
 }
 
 func defaultDir() (string, error) {

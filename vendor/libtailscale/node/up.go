@@ -20,12 +20,11 @@ type Status struct {
 	User      string       `json:"user,omitempty"` // login name of its owner; "" with tags
 	Tags      []string     `json:"tags,omitempty"`
 	Stored    bool         `json:"stored,omitempty"` // it was in the state folder already
-	// The stored node had tags, and this one, which a person has logged in, has none.
-	LostTags bool `json:"lost_tags,omitempty"`
 	// Of the Service that the node hosts; empty before an admin or the policy file
 	// has approved it as a host.
 	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
 	CertDomains      []string     `json:"cert_domains,omitempty"` // names for which it can have certificates
+	MagicDNS         bool         `json:"magic_dns,omitempty"`    // names of nodes resolve in the tailnet
 
 	mustLog bool // the tailnet requires log upload
 }
@@ -45,16 +44,8 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 
-	// Starting can take long when a secret is exchanged for a key.
-	started := make(chan error, 1)
-	go func() { started <- n.Start() }()
-	select {
-	case err := <-started:
-		if err != nil {
-			return nil, err
-		}
-	case <-ctx.Done():
-		return nil, n.interrupted(ctx, "")
+	if err := n.starting(ctx, n.Start); err != nil {
+		return nil, err
 	}
 
 	w := waiter{node: n, patient: patient}
@@ -64,7 +55,7 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 		case status != nil:
 			return status, w.node.hostNothing(ctx)
 		case errors.Is(err, errOfferKey):
-			if err := n.offerKey(); err != nil {
+			if err := n.starting(ctx, n.offerKey); err != nil {
 				return nil, err
 			}
 		case err != nil:
@@ -175,13 +166,13 @@ func (n *Node) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load(), CertDomains: st.CertDomains}
+	status.MagicDNS = st.CurrentTailnet != nil && st.CurrentTailnet.MagicDNSEnabled
 	if st.Self != nil {
 		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
 		if st.Self.Tags != nil && st.Self.Tags.Len() > 0 {
 			status.Tags = st.Self.Tags.AsSlice()
 		} else {
 			status.User = st.User[st.Self.UserID].LoginName
-			status.LostTags = status.User != "" && n.wasTagged.Load()
 		}
 		status.ServiceAddresses = n.addressesOfService(st.Self.CapMap)
 		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)

@@ -1,0 +1,105 @@
+//! What a person does at the control server, in words. Tailscale's own has an admin console. Another one has none, so
+//! its URL is named, with Headscale's command where there is one.
+//!
+//! Source for the commands: Headscale 0.29, `headscale nodes --help` and `headscale preauthkeys --help`.
+
+/// The control servers that are Tailscale's own. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
+const TAILSCALE: [&str; 2] = ["https://controlplane.tailscale.com", "https://login.tailscale.com"];
+
+/// The control server that `control_url` names, unless it is Tailscale's own.
+pub(crate) fn foreign(control_url: Option<&str>) -> Option<&str> {
+    control_url.filter(|url| !TAILSCALE.contains(url))
+}
+
+/// Something that can only be done at the control server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    MakeKey,
+    ExtendKey,
+    DisableExpiry,
+    Approve,
+    Rename,
+    Remove,
+    Tag,
+    MagicDns,
+    ApproveService,
+    #[cfg_attr(not(feature = "tailnet"), expect(dead_code, reason = "only a node has certificates"))]
+    Certificates,
+}
+
+impl Task {
+    /// What to do, and where: at the control server that `control_url` names.
+    pub(crate) fn at(self, control_url: Option<&str>) -> String {
+        let (what, command) = self.words();
+        match foreign(control_url) {
+            None => format!("{what} in the tailnet's admin console"),
+            Some(url) if command.is_empty() => format!("{what} at the control server {url}"),
+            Some(url) => format!("{what} at the control server {url} (Headscale: {command})"),
+        }
+    }
+
+    /// What to do, and what does it with Headscale; empty: nothing does.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Task::MakeKey => ("make a new auth key", "`headscale preauthkeys create`"),
+            Task::ExtendKey => ("extend its key", "`headscale nodes expire --identifier ID --disable`"),
+            Task::DisableExpiry => {
+                ("disable its key expiry", "`headscale nodes expire --identifier ID --disable`")
+            }
+            Task::Approve => ("approve the device", ""),
+            Task::Rename => (
+                "remove the other node and rename this one",
+                "`headscale nodes delete` and `headscale nodes rename`",
+            ),
+            Task::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
+            Task::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
+            Task::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
+            Task::ApproveService => ("approve it", ""),
+            Task::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
+        }
+    }
+}
+
+/// How the tags of a node, or its `user` where it has none, differ from those that `wanted` (node.tags) asks for. No tags
+/// asked for: any will do.
+pub(crate) fn other_tags(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
+    let has_all = |all: &[String], of: &[String]| of.iter().all(|tag| all.contains(tag));
+    if wanted.is_empty() || has_all(wanted, tags) && has_all(tags, wanted) {
+        return None;
+    }
+    let has = match user {
+        Some(user) if tags.is_empty() => format!("belongs to {user}"),
+        _ if tags.is_empty() => "has none".to_owned(),
+        _ => format!("has {}", tags.join(", ")),
+    };
+    Some(format!("node.tags asks for {}, but the node {has}", wanted.join(", ")))
+}
+
+/// How a node that has joined gets other tags.
+pub(crate) fn retag(control_url: Option<&str>) -> String {
+    format!(
+        "node.tags takes effect when the node joins: {}, or run `remote-ollama-proxy logout` and join again",
+        Task::Tag.at(control_url)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admin_console_is_named_only_for_tailscales_own_server() {
+        for own in [None, Some("https://controlplane.tailscale.com"), Some("https://login.tailscale.com")] {
+            assert_eq!(Task::Approve.at(own), "approve the device in the tailnet's admin console");
+        }
+        let other = Some("https://headscale.example.com");
+        assert_eq!(
+            Task::ExtendKey.at(other),
+            "extend its key at the control server https://headscale.example.com (Headscale: `headscale nodes expire --identifier ID --disable`)"
+        );
+        assert_eq!(
+            Task::Approve.at(other),
+            "approve the device at the control server https://headscale.example.com"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! How the running node stands with the control server: its clock, its tags, and its own key.
+
+use std::time::{Duration, SystemTime};
+
+use super::Finding;
+use crate::config::Config;
+use crate::control::{Task, other_tags, retag};
+use crate::tailnet::Situation;
+
+/// How long before the node's key expires it is worth a warning: as long as in the log.
+const AHEAD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+pub(super) fn clock(node: &Situation) -> Finding {
+    if node.clock_ahead == 0 {
+        return Finding::good("clock", "within 5 minutes of the control server's");
+    }
+    let by = humantime::format_duration(Duration::from_secs(node.clock_ahead.unsigned_abs()));
+    let ahead = if node.clock_ahead > 0 { "ahead of" } else { "behind" };
+    Finding::warning(
+        "clock",
+        format!(
+            "this machine's clock is {by} {ahead} the control server's: keys expire at the wrong time, and certificates are refused"
+        ),
+        "set it, best by NTP",
+    )
+}
+
+pub(super) fn tags(config: &Config, node: &Situation) -> Finding {
+    let Situation { user, tags, .. } = node;
+    if let Some(reason) = other_tags(&config.node.tags, user.as_deref(), tags) {
+        return Finding::warning("tags", reason, retag(config.node.control_url.as_deref()));
+    }
+    Finding::good(
+        "tags",
+        match user {
+            Some(user) if tags.is_empty() => format!("none: the node belongs to {user}"),
+            _ => tags.join(", "),
+        },
+    )
+}
+
+pub(super) fn node_key(config: &Config, node: &Situation, now: SystemTime) -> Finding {
+    let Some(at) = &node.key_expiry else { return Finding::good("node-key", "it never expires") };
+    let Ok(expiry) = humantime::parse_rfc3339(at) else {
+        return Finding::unknown("node-key", format!("it expires at {at:?}, which is no time"));
+    };
+    let at_control = |task: Task| task.at(config.node.control_url.as_deref());
+    match expiry.duration_since(now) {
+        Err(_) => Finding::fault(
+            "node-key",
+            format!("it expired at {at}: no peer can reach the node"),
+            format!(
+                "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
+                at_control(Task::ExtendKey)
+            ),
+        ),
+        Ok(left) if left <= AHEAD => Finding::warning(
+            "node-key",
+            format!(
+                "it expires at {at}, in {}: from then on no peer can reach the node",
+                humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60))
+            ),
+            at_control(Task::DisableExpiry),
+        ),
+        Ok(_) => Finding::good("node-key", format!("it expires at {at}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome::{Fault, Good, Warning};
+    use super::*;
+    use crate::config::Override;
+
+    fn config(pairs: &[(&'static str, &str)]) -> Config {
+        let overrides: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| Override { key, value: (*value).to_owned(), source: "test".to_owned() })
+            .collect();
+        crate::config::load(Some("/dev/null".as_ref()), &overrides, &Default::default()).unwrap()
+    }
+
+    #[test]
+    fn wrong_clock_is_a_warning_with_its_direction() {
+        for (ahead, outcome, said) in
+            [(0, Good, "within"), (600, Warning, "10m ahead of"), (-600, Warning, "10m behind")]
+        {
+            let found = clock(&Situation { clock_ahead: ahead, ..Situation::default() });
+            assert!(found.outcome == outcome && found.reason.contains(said), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn node_key_is_a_warning_in_its_last_two_weeks_and_a_fault_afterwards() {
+        let expiry = "2030-03-15T12:00:00Z";
+        let at = humantime::parse_rfc3339(expiry).unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let node = Situation { key_expiry: Some(expiry.to_owned()), ..Situation::default() };
+        for (now, outcome) in
+            [(at - 15 * day, Good), (at - 14 * day, Warning), (at - 3 * day, Warning), (at + day, Fault)]
+        {
+            let found = node_key(&config(&[]), &node, now);
+            assert_eq!(found.outcome, outcome, "{found:?}");
+        }
+        assert_eq!(node_key(&config(&[]), &Situation::default(), at).outcome, Good);
+        let other = config(&[("node.control_url", "https://h.example")]);
+        let found = node_key(&other, &node, at - day);
+        assert!(found.reason.contains("in 1day"), "{found:?}");
+        assert!(found.remedy.unwrap().contains("https://h.example"));
+    }
+
+    #[test]
+    fn tags_are_compared_with_those_of_the_config() {
+        let config = config(&[("node.control_url", "https://h.example")]);
+        let asked = |tags: &[&str]| {
+            let mut config = config.clone();
+            config.node.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            config
+        };
+        let node = |user: Option<&str>, tags: &[&str]| Situation {
+            user: user.map(str::to_owned),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Situation::default()
+        };
+        for (wanted, node, outcome) in [
+            (&[][..], node(None, &["tag:a"]), Good),
+            (&[], node(Some("anna@example.com"), &[]), Good),
+            (&["tag:a", "tag:b"], node(None, &["tag:b", "tag:a"]), Good),
+            (&["tag:a"], node(None, &["tag:b"]), Warning),
+            (&["tag:a"], node(None, &["tag:a", "tag:b"]), Warning),
+            (&["tag:a"], node(Some("anna@example.com"), &[]), Warning),
+        ] {
+            let found = tags(&asked(wanted), &node);
+            assert_eq!(found.outcome, outcome, "{wanted:?}: {found:?}");
+        }
+        let found = tags(&asked(&["tag:a"]), &node(Some("anna@example.com"), &[]));
+        assert!(found.reason.contains("anna@example.com") && found.remedy.unwrap().contains("h.example"));
+    }
+}

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// What the API answers decides whether a start is worth trying again.
+func TestExchangeIsFinalOnlyIfTheAPIRefuses(t *testing.T) {
+	tn := newTailnet(t)
+	for _, c := range []struct {
+		status int
+		want   Kind
+	}{
+		{http.StatusBadRequest, KindKey},
+		{http.StatusUnauthorized, KindKey},
+		{http.StatusForbidden, KindKey},
+		{http.StatusRequestTimeout, KindExchange},
+		{http.StatusTooManyRequests, KindExchange},
+		{http.StatusInternalServerError, KindExchange},
+		{http.StatusServiceUnavailable, KindExchange},
+		{http.StatusOK, KindExchange}, // some page in between, and no token
+		{0, KindExchange},             // nobody listens
+	} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(c.status)
+			w.Write([]byte("<html>\n" + strings.Repeat("long ", 1000)))
+		}))
+		if c.status == 0 {
+			api.Close()
+		}
+		n := tn.node(t, "n", func(config *Config) {
+			config.ClientSecret, config.Tags = "tskey-client-hidden?baseURL="+api.URL, []string{"tag:a"}
+		})
+		_, err := n.Up(deadline(t))
+		api.Close()
+		if KindOf(err) != c.want {
+			t.Errorf("status %d: kind %d, want %d: %v", c.status, KindOf(err), c.want, err)
+		}
+		if text := err.Error(); strings.Contains(text, "hidden") || strings.Contains(text, "\n") || len(text) > 2*maxReason {
+			t.Errorf("status %d: %s", c.status, text)
+		}
+	}
+}
+
+// A passed is a context whose deadline has passed once its channel is closed.
+type passed struct {
+	context.Context
+	at chan struct{}
+}
+
+func (p passed) Done() <-chan struct{} { return p.at }
+
+func (p passed) Err() error {
+	select {
+	case <-p.at:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// An API that is silent does not make a start outlast its deadline, nor does it where
+// the tailnet no longer accepts the stored node.
+func TestExchangeEndsAtTheDeadline(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		tn := newTailnet(t)
+		asked, hold := make(chan struct{}), make(chan struct{})
+		api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			close(asked)
+			<-hold
+		}))
+		exchanging := func(config *Config) {
+			config.ClientSecret, config.Tags = "tskey-client-hidden?baseURL="+api.URL, []string{"tag:a"}
+		}
+		var n *Node
+		if stored {
+			first := tn.upNode(t, "first")
+			tn.RequireAuth = true
+			n = tn.again(t, first, exchanging)
+		} else {
+			n = tn.node(t, "n", exchanging)
+		}
+		_, err := n.Up(passed{deadline(t), asked})
+		if KindOf(err) != KindExchange {
+			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
+		}
+		close(hold)
+		api.Close()
+	}
+}
