@@ -31,6 +31,10 @@ pub enum Event {
     KeyExpiry(Option<String>),
     /// All health warnings now in force, sorted; none: healthy.
     Health(Vec<String>),
+    /// Why the control server no longer knows the node; `None`: it knows it again.
+    Deleted(Option<String>),
+    /// A connection was refused since its peer can't be told, and why; once for each kind of reason.
+    Refused(String),
     /// What the tailnet has assigned: name, addresses, owner or tags. `stored` means nothing here.
     Assigned(Status),
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
@@ -86,6 +90,12 @@ fn parse(line: &str) -> Option<Event> {
         Health {
             warnings: Vec<String>,
         },
+        Membership {
+            error: Option<String>,
+        },
+        Refused {
+            error: String,
+        },
         Name {
             status: Status,
         },
@@ -113,6 +123,8 @@ fn parse(line: &str) -> Option<Event> {
         },
         Wire::Login { login_url } => Event::LoginUrl(login_url),
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
+        Wire::Membership { error } => Event::Deleted(error),
+        Wire::Refused { error } => Event::Refused(error),
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
@@ -144,6 +156,9 @@ mod tests {
             (r#"{"type":"state","state":"Running"}"#, Event::Running),
             (r#"{"type":"login","login_url":"https://c/a/1"}"#, Event::LoginUrl("https://c/a/1".into())),
             (r#"{"type":"key"}"#, Event::KeyExpiry(None)),
+            (r#"{"type":"membership","error":"gone"}"#, Event::Deleted(Some("gone".into()))),
+            (r#"{"type":"membership"}"#, Event::Deleted(None)),
+            (r#"{"type":"refused","error":"why"}"#, Event::Refused("why".into())),
             (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
             (
                 r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"],"user":"a@b","magic_dns":true}}"#,

@@ -130,6 +130,9 @@ func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net
 	return func(c net.Conn) {
 		if err := ln.offer(c, src, dst); err != nil {
 			n.logf("connection from %v refused: %v", src, err)
+			if _, err := n.WhoIs(src); err != nil && n.ctx.Err() == nil {
+				n.refusals.note(src.Addr(), err)
+			}
 			abortTCP(c)
 			c.Close()
 		}

@@ -57,6 +57,7 @@ type Node struct {
 	closed   bool
 
 	listeners listenerSet
+	refusals  refusals
 	loginURL  atomic.Pointer[string]
 	hosted    atomic.Pointer[hosted]
 	outgoing  atomic.Pointer[chan *stack.PacketBuffer] // see outgoingOf
