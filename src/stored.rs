@@ -13,10 +13,19 @@ pub(crate) const KEYS: &str = "tailscaled.state";
 const TAGGED: &str = "tagged-devices";
 
 /// What is stored of a node that has joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
-    /// Whether it had tags when it joined, and so belonged to no person.
-    pub(crate) tagged: bool,
+    /// Its owner when it joined; `None`: the file does not say.
+    pub(crate) owner: Option<Owner>,
+}
+
+/// The owner of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A user, by login name.
+    User(String),
+    /// Its tags, which the file does not have.
+    Tags,
 }
 
 /// A profile, as far as it matters here.
@@ -31,11 +40,11 @@ struct Login {
     #[serde(rename = "PrivateNodeKey", default)]
     key: String,
     #[serde(rename = "UserProfile", default)]
-    owner: Owner,
+    user: User,
 }
 
 #[derive(Deserialize, Default)]
-struct Owner {
+struct User {
     #[serde(rename = "LoginName", default)]
     login_name: String,
 }
@@ -51,7 +60,15 @@ pub(crate) fn read(state_dir: &Path) -> std::io::Result<Option<Stored>> {
     }
     let values: BTreeMap<String, String> = serde_json::from_slice(&std::fs::read(file)?)?;
     let login = profile(&values).and_then(|profile| profile.login).filter(|login| is_key(&login.key));
-    Ok(login.map(|login| Stored { tagged: login.owner.login_name == TAGGED }))
+    Ok(login.map(|login| Stored { owner: owner(login.user.login_name) }))
+}
+
+fn owner(login_name: String) -> Option<Owner> {
+    match login_name.as_str() {
+        "" => None,
+        TAGGED => Some(Owner::Tags),
+        _ => Some(Owner::User(login_name)),
+    }
 }
 
 /// The profile in use.
@@ -109,8 +126,8 @@ mod tests {
         for (profile, stored) in [
             ("eyJDb25maWciOm51bGx9", None),
             ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAifX0=", None),
-            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(Stored { tagged: false })),
-            (tagged, Some(Stored { tagged: true })),
+            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(Stored { owner: None })),
+            (tagged, Some(Stored { owner: Some(Owner::Tags) })),
         ] {
             let text = format!(r#"{{"_current-profile": "cA==", "p": "{profile}"}}"#);
             assert_eq!(told(&text).unwrap(), stored, "{profile}");

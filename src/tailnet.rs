@@ -124,6 +124,9 @@ pub struct Situation {
     /// All health warnings now in force.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Why the control server no longer knows the node, so that peers can't reach it; absent: it knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
     /// Why nobody can reach the node until somebody acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -146,6 +149,9 @@ impl Situation {
     /// connects. Each state in which no peer can have access belongs here: then all sessions are cut,
     /// and nobody is admitted.
     pub fn out_of_tailnet(&self) -> Option<&'static str> {
+        if self.deleted.is_some() {
+            return Some("it was deleted at the control server");
+        }
         match self.state.as_str() {
             "NeedsLogin" => Some("its key has expired or was removed"),
             "NeedsMachineAuth" => Some("an admin has to approve it again"),
@@ -156,7 +162,7 @@ impl Situation {
 
     /// Whether peers can reach the node.
     pub fn is_running(&self) -> bool {
-        self.state == "Running" && self.error.is_none()
+        self.state == "Running" && self.error.is_none() && self.deleted.is_none()
     }
 }
 
@@ -280,6 +286,12 @@ mod tests {
             ("Stopped", true),
         ];
         assert_eq!(out, expected);
+        let deleted = Situation {
+            state: "Running".to_owned(),
+            deleted: Some("gone".to_owned()),
+            ..Situation::default()
+        };
+        assert!(deleted.out_of_tailnet().is_some() && !deleted.is_running());
     }
 
     #[test]

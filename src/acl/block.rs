@@ -16,17 +16,41 @@ pub(super) enum Family {
     V6,
 }
 
-/// Where Tailscale's addresses are from.
-/// Source: Tailscale documentation, "IP pool" and "Reserved IP addresses".
-const TAILNET: [Block; 2] = [
-    Block {
-        first: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)),
-        last: IpAddr::V4(Ipv4Addr::new(100, 127, 255, 255)),
-    },
-    Block {
-        first: IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0)),
-        last: IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff)),
-    },
+const fn v4(first: [u8; 4], last: [u8; 4]) -> Block {
+    let [a, b, c, d] = first;
+    let [e, f, g, h] = last;
+    Block { first: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), last: IpAddr::V4(Ipv4Addr::new(e, f, g, h)) }
+}
+
+/// Addresses under `fd7a:115c:a1e0::/48`, by the last five groups.
+const fn v6(first: [u16; 5], last: [u16; 5]) -> Block {
+    const fn under([a, b, c, d, e]: [u16; 5]) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, a, b, c, d, e))
+    }
+    Block { first: under(first), last: under(last) }
+}
+
+const MOST: u16 = u16::MAX;
+
+/// What `*` as a source means, approved subnets aside.
+/// Source: the packet filters that Tailscale sends; 100.115.92.0/23 is ChromeOS's (`ChromeOSVMRange` in
+/// Tailscale's package tsaddr).
+const TAILNET: [Block; 3] = [
+    v4([100, 64, 0, 0], [100, 115, 91, 255]),
+    v4([100, 115, 94, 0], [100, 127, 255, 255]),
+    v6([0; 5], [MOST; 5]),
+];
+
+/// Where the addresses of nodes are from: the same without the addresses of MagicDNS (100.100.100.100 and
+/// `fd7a:115c:a1e0::53`), and without those for IPv4 subnets of the same range (4via6).
+/// Source: package tsaddr, `TailscaleServiceIP`, `TailscaleServiceIPv6` and `TailscaleViaRange`.
+const NODES: [Block; 6] = [
+    v4([100, 64, 0, 0], [100, 100, 100, 99]),
+    v4([100, 100, 100, 101], [100, 115, 91, 255]),
+    v4([100, 115, 94, 0], [100, 127, 255, 255]),
+    v6([0; 5], [0, 0, 0, 0, 0x52]),
+    v6([0, 0, 0, 0, 0x54], [0xb19, MOST, MOST, MOST, MOST]),
+    v6([0xb1b, 0, 0, 0, 0], [MOST; 5]),
 ];
 
 impl Block {
@@ -90,25 +114,37 @@ impl Block {
         self.contains(other.first) && self.contains(other.last)
     }
 
+    /// Whether it is every address of its family.
+    pub(super) fn is_everything(&self) -> bool {
+        match (self.first, self.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                (first, last) == (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST)
+            }
+            (first, last) => number(first) == 0 && number(last) == u128::MAX,
+        }
+    }
+
     /// Whether every node of a tailnet has an address in it.
     pub(super) fn covers_tailnet(&self) -> bool {
-        TAILNET.iter().any(|tailnet| self.covers(tailnet))
+        Block::cover_tailnet(&[*self])
     }
 
     /// Whether every node of a tailnet has an address in one of them.
     pub(super) fn cover_tailnet(blocks: &[Block]) -> bool {
-        TAILNET.iter().any(|tailnet| {
-            let mut blocks: Vec<_> = blocks.iter().filter(|b| b.family() == tailnet.family()).collect();
+        let covered = |nodes: &Block| {
+            let mut blocks: Vec<_> = blocks.iter().filter(|block| nodes.touches(block)).collect();
             blocks.sort_by_key(|block| block.first);
-            let (mut open, last) = (number(tailnet.first), number(tailnet.last));
-            for block in blocks.into_iter().filter(|block| tailnet.touches(block)) {
+            let (mut open, last) = (number(nodes.first), number(nodes.last));
+            for block in blocks {
                 if number(block.first) > open {
                     return false;
                 }
                 open = open.max(number(block.last).saturating_add(1));
             }
             open > last
-        })
+        };
+        let of = |family| NODES.iter().filter(move |nodes| nodes.family() == family);
+        of(Family::V4).all(covered) || of(Family::V6).all(covered)
     }
 
     fn touches(&self, other: &Block) -> bool {
@@ -117,8 +153,13 @@ impl Block {
 
     /// Whether a node of a tailnet may have an address in it.
     pub(super) fn touches_tailnet(&self) -> bool {
-        TAILNET.iter().any(|tailnet| tailnet.touches(self))
+        NODES.iter().any(|nodes| nodes.touches(self))
     }
+}
+
+/// Whether `*` as a source means an address, whatever subnets are approved.
+pub(super) fn is_in_tailnet(address: IpAddr) -> bool {
+    TAILNET.iter().any(|block| block.contains(address))
 }
 
 pub(super) fn family(address: IpAddr) -> Family {

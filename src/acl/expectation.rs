@@ -2,6 +2,7 @@
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::policy::Policy;
 use super::read::At;
 use super::rule::split_target;
 use super::selector::Selector;
-use super::traffic::{Ports, TCP, parse_protocol};
+use super::traffic::{Ports, TCP, WITH_PORTS, parse_protocol};
 
 /// What is tested where a test names no protocol.
 const UNNAMED: [u8; 2] = [TCP, 17];
@@ -24,6 +25,8 @@ const UNNAMED: [u8; 2] = [TCP, 17];
 pub(super) struct Expectation {
     key: String,
     line: usize,
+    /// The source, as written.
+    source: String,
     /// As written, for showing.
     text: String,
     /// The devices that must, or must not, reach all, or any, of the targets.
@@ -77,7 +80,12 @@ impl Expectation {
         let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
             None => UNNAMED.to_vec(),
             Some((at, text)) => match parse_protocol(text) {
-                Ok(protocols) => protocols[..1].to_vec(),
+                Ok(None) => UNNAMED.to_vec(),
+                Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => vec![protocol],
+                Ok(Some(_)) => {
+                    faults.push(at.fault("a test is about tcp, udp or sctp: other protocols have no ports"));
+                    return Vec::new();
+                }
                 Err(reason) => {
                     faults.push(at.fault(reason));
                     return Vec::new();
@@ -92,7 +100,7 @@ impl Expectation {
             return Vec::new();
         };
         let Some(name) = src.text(faults) else { return Vec::new() };
-        let (sources, unknown) = match devices(name, names) {
+        let (sources, unknown) = match devices(name, names).and_then(starts) {
             Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
             Err(reason) => {
                 faults.push(src.fault(reason));
@@ -110,6 +118,7 @@ impl Expectation {
                     Ok((targets, port)) => expectations.push(Expectation {
                         key: at.key.clone(),
                         line: at.line(),
+                        source: name.to_owned(),
                         text: format!("{name} → {text}"),
                         sources: sources.clone(),
                         unknown: unknown || targets.is_none(),
@@ -152,6 +161,14 @@ impl Expectation {
     }
 }
 
+/// Whether they may be sources: a Service begins no connection.
+fn starts(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
+    match devices.iter().flatten().any(|device| device.service.is_some()) {
+        true => Err("a Service begins no connection: name it as a destination".to_owned()),
+        false => Ok(devices),
+    }
+}
+
 /// The devices that a test's name stands for: a typical one, or one of each member of a group, so
 /// that a group which is empty fails no test. `None`: the file does not say who it is.
 fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
@@ -162,9 +179,14 @@ fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
         Selector::Group(group) => {
             names.members(&group).iter().map(|user| typical(Device::of_user(user))).collect()
         }
-        Selector::Addresses(block, _) => vec![Device::at(block.first())],
-        Selector::Synced(_) | Selector::Elsewhere(_) => return Ok(None),
-        _ => return Err("a test is about a user, group, tag, host or address".to_owned()),
+        Selector::Service(name) => vec![typical(Device::service(name))],
+        Selector::Addresses(block, _) if block.is_single() => vec![Device::at(block.first())],
+        Selector::Addresses(..) => return Err("a test is about one address, not about several".to_owned()),
+        Selector::Synced(_) | Selector::IpSet(_) => return Ok(None),
+        _ => {
+            return Err("a test is about a user, group, tag, host, address or, as a destination, a Service"
+                .to_owned());
+        }
     }))
 }
 
@@ -172,6 +194,12 @@ impl Policy {
     /// Runs the file's own tests.
     pub fn failures(&self) -> Vec<Failure> {
         self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()
+    }
+
+    /// The sources that the file's own tests name, each once.
+    pub(super) fn tested(&self) -> Vec<&str> {
+        let sources: BTreeSet<_> = self.expectations.iter().map(|expectation| &*expectation.source).collect();
+        sources.into_iter().collect()
     }
 
     /// How many destinations the file's own tests name.

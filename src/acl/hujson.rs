@@ -41,6 +41,20 @@ impl Json {
         }
     }
 
+    /// Drops keys that begin with `#`, which headscale takes for comments; not among the values of
+    /// capabilities, which it passes on.
+    pub(super) fn drop_comments(&mut self) {
+        match &mut self.value {
+            Value::List(list) => list.iter_mut().for_each(Json::drop_comments),
+            Value::Object(fields) => {
+                fields.retain(|(key, _)| !key.starts_with('#'));
+                let walked = fields.iter_mut().filter(|(key, _)| !key.eq_ignore_ascii_case("app"));
+                walked.for_each(|(_, value)| value.drop_comments());
+            }
+            Value::Text(_) | Value::Other(_) => {}
+        }
+    }
+
     pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Text(text) => text.as_str().into(),

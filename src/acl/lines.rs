@@ -1,5 +1,7 @@
 //! The lines that a tailnet's policy file needs for one node, to be pasted.
 
+use std::iter;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ use crate::policy::Access;
 pub struct Lines {
     /// Who may put the tags on devices.
     pub tag_owners: Value,
+    /// Which devices may host the Service, if the node has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_approvers: Option<Value>,
     /// Who gets in: the second one narrowed by a capability, those that follow to the metrics and to the page.
     pub grants: Vec<Value>,
     /// What no later edit may change.
@@ -20,12 +25,14 @@ pub struct Lines {
 
 /// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
 pub fn lines(tag: &str, target: &Target) -> Lines {
-    let Target { port, https, capability, access, metrics, page, .. } = target;
+    let Target { service, port, https, capability, access, metrics, page, .. } = target;
     let port = *port;
     let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
     let grant = |src: &str, open: u16| {
         let ip: Vec<_> = asked(open).map(|port| format!("tcp:{port}")).collect();
-        json!({"src": [src], "dst": [tag], "ip": ip})
+        // A Service leads to the port that is asked for models, not to those beside it.
+        let dst: Vec<_> = iter::once(tag).chain(service.as_deref().filter(|_| open == port)).collect();
+        json!({"src": [src], "dst": dst, "ip": ip})
     };
     let with = |mut grant: Value, value: Value| {
         grant["app"] = json!({capability: [value]});
@@ -63,7 +70,8 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
         tag_owners[PAGE] = json!([ADMIN]);
     }
     tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
-    Lines { tag_owners, grants, tests }
+    let auto_approvers = service.as_ref().map(|service| json!({"services": {service: [tag]}}));
+    Lines { tag_owners, auto_approvers, grants, tests }
 }
 
 const CLIENT: &str = "tag:ai-client";
@@ -82,7 +90,12 @@ impl Lines {
         for (tag, owners) in self.tag_owners.as_object().into_iter().flatten() {
             text += &format!("\t\t{}: {},\n", json!(tag), spaced(owners));
         }
-        text += "\t},\n\n\t\"grants\": [\n";
+        text += "\t},\n\n";
+        if let Some(approvers) = &self.auto_approvers {
+            text += "\t// Which devices become hosts of the Service by themselves.\n";
+            text += &format!("\t\"autoApprovers\": {},\n\n", spaced(approvers));
+        }
+        text += "\t\"grants\": [\n";
         for grant in &self.grants {
             let comment = match grant["src"][0].as_str() {
                 Some(CLIENT) => "Devices that may ask whatever the node's config allows.",

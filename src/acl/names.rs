@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::block::Block;
 use super::fault::Fault;
+use super::policy::Control;
 use super::read::At;
 use super::selector::Selector;
 
@@ -14,6 +15,12 @@ pub(super) struct Names {
     pub(super) hosts: BTreeMap<String, Block>,
     /// Every tag that a device may have.
     pub(super) tags: Vec<String>,
+    pub(super) ipsets: Vec<String>,
+    pub(super) postures: Vec<String>,
+    /// Subnets that are approved by themselves once a router offers them.
+    pub(super) routes: Vec<Block>,
+    /// Whose dialect the file is in.
+    control: Control,
 }
 
 impl Names {
@@ -21,9 +28,10 @@ impl Names {
         groups: Option<At<'_>>,
         hosts: Option<At<'_>>,
         tag_owners: Option<At<'_>>,
+        control: Control,
         faults: &mut Vec<Fault>,
     ) -> Names {
-        let mut names = Names::default();
+        let mut names = Names { control, ..Names::default() };
         for (name, at) in groups.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
             names.read_group(name, &at, faults);
         }
@@ -55,8 +63,8 @@ impl Names {
         }
         let mut members = Vec::new();
         for (at, member) in at.texts(faults) {
-            match is_user(member) {
-                true => members.push(member.to_owned()),
+            match self.is_user(member) {
+                true => members.push(member.to_lowercase()),
                 false => faults.push(at.fault(
                     "no login name such as anna@example.com, and a group has nothing else in it, \
                      no other group either",
@@ -98,16 +106,18 @@ impl Names {
             "tag" => return Err("there is no such tag in tagOwners".to_owned()),
             "group" if self.groups.contains_key(text) => Selector::Group(text.to_owned()),
             // Source: "Synced groups": those of an identity provider have its domain in their name.
-            "group" if is_user(name) => Selector::Synced(text.to_owned()),
+            "group" if self.is_user(name) => Selector::Synced(text.to_owned()),
             "group" => return Err("there is no such group in groups".to_owned()),
             "autogroup" => return Selector::autogroup(name),
             "user" => match name.strip_prefix("*@").filter(|domain| !domain.is_empty()) {
-                Some(domain) => Selector::Domain(domain.to_owned()),
+                Some(domain) => Selector::Domain(domain.to_lowercase()),
                 None => return Err("want user:*@domain, or a login name without user:".to_owned()),
             },
-            "ipset" | "svc" if !name.is_empty() => Selector::Elsewhere(text.to_owned()),
+            "ipset" if self.ipsets.iter().any(|set| set == text) => Selector::IpSet(text.to_owned()),
+            "ipset" => return Err("there is no such IP set in ipsets".to_owned()),
+            "svc" if !name.is_empty() => Selector::Service(text.to_owned()),
             _ if text == "*" => Selector::Any,
-            _ if is_user(text) => Selector::User(text.to_owned()),
+            _ if self.is_user(text) => Selector::User(text.to_lowercase()),
             _ => match self.hosts.get(text).copied().or_else(|| Block::parse(text, true)) {
                 Some(block) => Selector::Addresses(block, text.to_owned()),
                 None => {
@@ -121,6 +131,37 @@ impl Names {
         })
     }
 
+    /// Reads one entry of `src` of a rule.
+    pub(super) fn source(&self, text: &str) -> Result<Selector, String> {
+        match self.selector(text)? {
+            Selector::Own | Selector::Internet => {
+                Err(format!("{text} can't be a source, only a destination: name users, a group or a tag"))
+            }
+            source => Ok(source),
+        }
+    }
+
+    /// Reads one entry of `dst` of a rule.
+    pub(super) fn destination(&self, text: &str) -> Result<Selector, String> {
+        match self.selector(text)? {
+            Selector::Any => Ok(Selector::Anywhere),
+            Selector::Danger => Err("autogroup:danger-all can't be a destination, only a source".to_owned()),
+            Selector::Addresses(block, _) if block.is_everything() => {
+                Err("for every address write \"*\", or \"autogroup:internet\" for those behind exit nodes"
+                    .to_owned())
+            }
+            destination => Ok(destination),
+        }
+    }
+
+    /// `anna@example.com`, `anna@github`, `anna@passkey`; for another control server than Tailscale's also
+    /// `anna@`.
+    fn is_user(&self, text: &str) -> bool {
+        let Some((name, domain)) = text.split_once('@') else { return false };
+        let whole = !domain.is_empty() || self.control == Control::Other;
+        whole && !name.is_empty() && !domain.contains('@') && !text.contains([':', '*', ' ', '/'])
+    }
+
     pub(super) fn members(&self, group: &str) -> &[String] {
         self.groups.get(group).map(Vec::as_slice).unwrap_or_default()
     }
@@ -132,11 +173,4 @@ pub(super) fn is_tag(text: &str) -> bool {
         name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     })
-}
-
-/// `anna@example.com`, `anna@github`, `anna@passkey`.
-fn is_user(text: &str) -> bool {
-    let mut parts = text.split('@');
-    let both = parts.next().is_some_and(|p| !p.is_empty()) && parts.next().is_some_and(|p| !p.is_empty());
-    both && parts.next().is_none() && !text.contains([':', '*', ' ', '/'])
 }

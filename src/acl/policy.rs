@@ -7,7 +7,7 @@ use super::fault::{Fault, Faults};
 use super::hujson;
 use super::names::Names;
 use super::read::At;
-use super::rule::Rule;
+use super::rule::{Reader, Rule};
 use super::selector::Selector;
 use super::warning::{Kind, Warning};
 
@@ -19,40 +19,64 @@ pub struct Policy {
     pub(super) expectations: Vec<Expectation>,
     /// What was passed over.
     pub(super) notes: Vec<Warning>,
+    pub(super) control: Control,
 }
 
-/// Sections that say who reaches whom.
-const READ: [&str; 7] = ["groups", "hosts", "tagOwners", "grants", "acls", "tests", "defaultSrcPosture"];
+/// Whose control server reads the file. Others understand more, and some things otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Control {
+    /// Tailscale's.
+    #[default]
+    Tailscale,
+    /// Another one, such as headscale.
+    Other,
+}
 
-/// Sections that have no say in it, or (`postures`, `ipsets`) only where a rule names what they
-/// define, which then can't be told.
-const PASSED_OVER: [&str; 10] = [
+/// Sections that are read.
+const READ: [&str; 13] = [
+    "groups",
+    "hosts",
+    "tagOwners",
+    "grants",
+    "acls",
+    "tests",
+    "defaultSrcPosture",
+    "ipsets",
+    "postures",
     "autoApprovers",
     "nodeAttrs",
     "ssh",
     "sshTests",
-    "postures",
-    "ipsets",
-    "derpMap",
-    "disableIPv4",
-    "randomizeClientPort",
-    "OneCGNATRoute",
 ];
 
-/// Reads a policy file.
+/// Sections that have no say in who reaches whom, and refer to nothing.
+const PASSED_OVER: [&str; 4] = ["derpMap", "disableIPv4", "randomizeClientPort", "OneCGNATRoute"];
+
+/// Reads a policy file of Tailscale's.
 ///
 /// # Errors
 /// All faults at once, in the order of the file.
 pub fn parse(text: &str) -> Result<Policy, Faults> {
-    let json = hujson::parse(text).map_err(Faults)?;
+    parse_for(text, Control::Tailscale)
+}
+
+/// Reads a policy file for this control server.
+///
+/// # Errors
+/// All faults at once, in the order of the file.
+pub fn parse_for(text: &str, control: Control) -> Result<Policy, Faults> {
+    let mut json = hujson::parse(text).map_err(Faults)?;
+    if control == Control::Other {
+        json.drop_comments();
+    }
     let mut faults = Vec::new();
-    let policy = Policy::read(&At::root(&json), &mut faults);
+    let policy = Policy::read(&At::root(&json), control, &mut faults);
     faults.sort_by_key(|fault| fault.line);
     if faults.is_empty() { Ok(policy) } else { Err(Faults(faults)) }
 }
 
 impl Policy {
-    fn read(root: &At<'_>, faults: &mut Vec<Fault>) -> Policy {
+    fn read(root: &At<'_>, control: Control, faults: &mut Vec<Fault>) -> Policy {
         let mut sections = [const { None }; READ.len()];
         let mut notes = Vec::new();
         for (name, at) in root.entries(faults) {
@@ -75,22 +99,31 @@ impl Policy {
                 },
             }
         }
-        let [groups, hosts, tag_owners, grants, acls, tests, posture] = sections;
+        let [groups, hosts, tag_owners, grants, acls, tests, posture, ipsets, postures, rest @ ..] = sections;
+        let [approvers, attributes, ssh, ssh_tests] = rest;
         if faults.is_empty() && grants.is_none() && acls.is_none() {
-            faults.push(root.fault(
-                "neither grants nor acls: Tailscale lets everybody reach everything then; \
-                 write \"grants\": [] to let nobody",
-            ));
+            faults.push(root.fault(match control {
+                Control::Tailscale => {
+                    "neither grants nor acls: Tailscale lets everybody reach everything then; \
+                     write \"grants\": [] to let nobody"
+                }
+                Control::Other => "neither grants nor acls: then every device may reach everything",
+            }));
         }
-        let names = Names::read(groups, hosts, tag_owners, faults);
+        let mut names = Names::read(groups, hosts, tag_owners, control, faults);
+        names.define(ipsets, postures, faults);
+        names.approve(approvers, faults);
+        names.check_attributes(attributes, faults);
+        names.check_ssh(ssh, ssh_tests, faults);
         let mut rules = Vec::new();
-        for (i, at) in grants.iter().flat_map(|at| at.list(faults)).enumerate().collect::<Vec<_>>() {
-            rules.extend(Rule::read_grant(&at, i, &names, faults));
+        let mut reader = Reader { names: &names, faults, notes: &mut notes };
+        for (i, at) in grants.iter().flat_map(|at| at.list(reader.faults)).enumerate().collect::<Vec<_>>() {
+            rules.push(reader.grant(&at, i));
         }
-        for (i, at) in acls.iter().flat_map(|at| at.list(faults)).enumerate().collect::<Vec<_>>() {
-            rules.extend(Rule::read_acl(&at, i, &names, faults));
+        for (i, at) in acls.iter().flat_map(|at| at.list(reader.faults)).enumerate().collect::<Vec<_>>() {
+            rules.extend(reader.acl(&at, i));
         }
-        let posture: Vec<_> = posture.iter().flat_map(|at| at.texts(faults)).map(|(_, text)| text).collect();
+        let posture = reader.postures(posture);
         for rule in rules.iter_mut().filter(|rule| !posture.is_empty() && rule.conditions.is_empty()) {
             rule.conditions.push(format!("defaultSrcPosture {} is not judged here", posture.join(", ")));
         }
@@ -98,7 +131,7 @@ impl Policy {
         for at in tests.iter().flat_map(|at| at.list(faults)).collect::<Vec<_>>() {
             expectations.extend(Expectation::read(&at, &names, faults));
         }
-        Policy { names, rules, expectations, notes }
+        Policy { names, rules, expectations, notes, control }
     }
 
     /// Whether one device may send packets of a protocol (by its IANA number) to a port of another.

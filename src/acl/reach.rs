@@ -19,6 +19,8 @@ use crate::policy::Access;
 pub struct Target {
     /// Its tags or its user, and its addresses if they are known.
     pub device: Device,
+    /// The Service that it hosts, `svc:` and a name: another address, at which it listens on `port`.
+    pub service: Option<String>,
     /// The TCP port that it listens on.
     pub port: u16,
     /// Another one at which the same is answered, by HTTPS, if it has one.
@@ -47,6 +49,10 @@ pub struct Reach {
     /// Why it may not get in after all; empty if it certainly does.
     #[serde(rename = "unless", skip_serializing_if = "Vec::is_empty")]
     pub perhaps: Vec<String>,
+    /// Whether it is a subnet, outside the tailnet: then the proxy refuses its clients, which it can't tell
+    /// apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub subnet: bool,
     /// The values that it has under the target's capability.
     pub capabilities: Vec<Capability>,
     /// What those values come to; `None`: it may ask nothing.
@@ -67,6 +73,8 @@ pub struct Capability {
 pub struct Report {
     /// Every source that gets in, in the order of the file.
     pub reach: Vec<Reach>,
+    /// The same, of the port at the addresses of the Service that the node hosts.
+    pub service: Vec<Reach>,
     /// The same, of the other port for HTTPS.
     pub https: Vec<Reach>,
     /// The same, of the port for the metrics.
@@ -87,7 +95,19 @@ impl Policy {
                 sources.push(source);
             }
         }
+        // A user's node is reached by that user where `autogroup:self` is a destination.
+        let owner = target.device.user().map(|user| Selector::User(user.to_lowercase()));
+        if let Some(owner) = owner.as_ref().filter(|owner| !sources.contains(owner))
+            && self.rules.iter().any(|rule| rule.dst.contains(&Selector::Own))
+        {
+            sources.push(owner);
+        }
         let (reach, mut idle) = self.rows(&sources, target, target.port);
+        let service = target.as_service().map(|service| self.rows(&sources, &service, target.port));
+        let (service, shut_out) = service.unwrap_or_default();
+        if target.service.is_some() {
+            idle.retain(|row| shut_out.iter().any(|other| other.source == row.source));
+        }
         let mut at = |port: Option<u16>| {
             let Some(port) = port else { return Vec::new() };
             let (there, shut_out) = self.rows(&sources, target, port);
@@ -95,8 +115,9 @@ impl Policy {
             there
         };
         let (https, metrics, page) = (at(target.https), at(target.metrics), at(target.page));
-        let warnings = warning::warnings(self, target, &reach, &idle);
-        Report { reach, https, metrics, page, warnings }
+        let by_any: Vec<_> = [&reach, &service, &https].into_iter().flatten().collect();
+        let warnings = warning::warnings(self, target, &by_any, &idle);
+        Report { reach, service, https, metrics, page, warnings }
     }
 
     /// Who gets in to a port of the target, and who has its capability and does not.
@@ -123,8 +144,9 @@ impl Policy {
         };
         let nobody = matches!(source, Selector::Group(_)) && members.is_empty();
         let (mut answer, mut through, mut capabilities) = (Answer::No, Vec::new(), Vec::new());
-        for rule in self.rules.iter().filter(|rule| !nobody && self.includes(&rule.src, source)) {
-            let applies = target.answer(self, rule, source).and(rule.condition());
+        for rule in self.rules.iter().filter(|_| !nobody) {
+            let named = self.names_source(rule, source, target);
+            let applies = target.answer(self, rule, source).and(rule.condition()).and(named);
             if applies == Answer::No {
                 continue;
             }
@@ -137,12 +159,31 @@ impl Policy {
             capabilities.extend(values.map(|value| Capability { origin: rule.origin, value }));
         }
         through.dedup();
-        let rights = rights::merge(target.access, capabilities.iter().map(|c| &c.value));
+        let subnet = source.is_subnet();
+        let rights = rights::merge(target.access, capabilities.iter().map(|c| &c.value)).filter(|_| !subnet);
         let perhaps = match &answer {
             Answer::Perhaps(reasons) => reasons.clone(),
             Answer::Yes | Answer::No => Vec::new(),
         };
-        (answer, Reach { source: source.to_string(), members, through, perhaps, capabilities, rights })
+        (
+            answer,
+            Reach { source: source.to_string(), members, through, perhaps, subnet, capabilities, rights },
+        )
+    }
+
+    /// Whether the rule is for `source`. Which roles the node's owner has, the file does not say.
+    fn names_source(&self, rule: &Rule, source: &Selector, target: &Target) -> Answer {
+        let owner = matches!(source, Selector::User(user) if target.is_of(user));
+        match owner && rule.dst.contains(&Selector::Own) {
+            true => {
+                let device = target.device.clone();
+                let means = |family| {
+                    Answer::any(rule.src.iter().map(|src| src.means(&device, &device, family, &self.names)))
+                };
+                means(Family::V4).or(means(Family::V6))
+            }
+            false => self.includes(&rule.src, source).into(),
+        }
     }
 
     /// Members of groups, not named one by one in any rule, who have more than one of the groups
@@ -175,9 +216,26 @@ impl Target {
         [Some(self.port), self.https, self.metrics, self.page].into_iter().flatten()
     }
 
-    /// Whether the rule is about connections to it.
+    fn is_of(&self, user: &str) -> bool {
+        self.device.user().is_some_and(|owner| owner.eq_ignore_ascii_case(user))
+    }
+
+    /// Whether the rule lets the owner reach it, as one of their own devices.
+    pub(super) fn is_own(&self, rule: &Rule) -> bool {
+        self.device.user().is_some() && rule.dst.contains(&Selector::Own)
+    }
+
+    /// The Service that it hosts, as a target of its own.
+    fn as_service(&self) -> Option<Target> {
+        let service = self.service.as_ref()?;
+        Some(Target { device: Device::service(service.as_str()), service: None, ..self.clone() })
+    }
+
+    /// Whether the rule is about connections to it, at its own addresses or those of its Service.
     pub(super) fn is_meant_by(&self, policy: &Policy, rule: &Rule) -> bool {
-        rule.src.iter().any(|source| self.answer(policy, rule, source) != Answer::No)
+        let is_meant =
+            |target: &Target| rule.src.iter().any(|source| target.answer(policy, rule, source) != Answer::No);
+        is_meant(self) || self.as_service().is_some_and(|service| is_meant(&service))
     }
 
     /// Whether the rule's destinations mean it, when `source` asks.

@@ -15,6 +15,7 @@ use super::names::Names;
 use super::read::At;
 use super::selector::Selector;
 use super::traffic::{Ports, Traffic, parse_protocol};
+use super::warning::{Kind, Warning};
 
 /// One grant, or one destination of an acl: they mean the same.
 #[derive(Debug, Clone)]
@@ -54,73 +55,180 @@ impl Serialize for Origin {
     }
 }
 
-impl Rule {
-    pub(super) fn read_grant(at: &At<'_>, index: usize, names: &Names, faults: &mut Vec<Fault>) -> Vec<Rule> {
+/// What reading rules needs, and what it finds.
+pub(super) struct Reader<'a> {
+    pub(super) names: &'a Names,
+    pub(super) faults: &'a mut Vec<Fault>,
+    /// What is sound and of no effect.
+    pub(super) notes: &'a mut Vec<Warning>,
+}
+
+impl Reader<'_> {
+    pub(super) fn grant(&mut self, at: &At<'_>, index: usize) -> Rule {
         let fields = ["src", "dst", "ip", "app", "srcPosture", "via"];
-        let [src, dst, ip, app, posture, via] = at.fields(fields, faults);
+        let [src, dst, ip, app, posture, via] = at.fields(fields, self.faults);
+        let src = self.sources(at, src);
         let mut rule = Rule {
             origin: Origin { section: "grants", index, line: at.line() },
-            src: selectors(at, "src", src, names, faults),
-            dst: selectors(at, "dst", dst, names, faults),
+            dst: self.destinations(at, dst, &src),
+            src,
             ip: Vec::new(),
             app: Vec::new(),
-            conditions: conditions(posture, via, faults),
+            conditions: self.conditions(posture, via),
         };
-        let before = faults.len();
-        for (at, text) in ip.iter().flat_map(|at| at.texts(faults)).collect::<Vec<_>>() {
+        let before = self.faults.len();
+        for (at, text) in ip.iter().flat_map(|at| at.texts(self.faults)).collect::<Vec<_>>() {
             match Traffic::parse(text) {
                 Ok(traffic) => rule.ip.push(traffic),
-                Err(reason) => faults.push(at.fault(reason)),
+                Err(reason) => self.faults.push(at.fault(reason)),
             }
         }
-        for (name, at) in app.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
-            if name.split_once('/').is_none_or(|(domain, name)| domain.is_empty() || name.is_empty()) {
-                let reason = "no capability: want domain/name, such as example.com/cap/x";
-                faults.push(Fault::new(at.line(), &at.key, "", reason));
+        for (name, at) in app.iter().flat_map(|at| at.entries(self.faults)).collect::<Vec<_>>() {
+            if let Err(reason) = capability(name) {
+                self.faults.push(Fault::new(at.line(), &at.key, "", reason));
             }
-            rule.app.push((name.to_owned(), at.list(faults).iter().map(At::json).collect()));
+            rule.app.push((name.to_owned(), at.list(self.faults).iter().map(At::json).collect()));
         }
-        if rule.ip.is_empty() && rule.app.is_empty() && faults.len() == before {
-            faults.push(at.fault("neither ip nor app: the grant grants nothing"));
+        if rule.ip.is_empty() && rule.app.is_empty() && self.faults.len() == before {
+            self.faults.push(at.fault("neither ip nor app: the grant grants nothing"));
         }
-        vec![rule]
+        if !rule.app.is_empty() && rule.dst.contains(&Selector::Internet) {
+            self.faults.push(at.fault("autogroup:internet can't be a destination of a grant with app"));
+        }
+        rule
     }
 
-    pub(super) fn read_acl(at: &At<'_>, index: usize, names: &Names, faults: &mut Vec<Fault>) -> Vec<Rule> {
+    pub(super) fn acl(&mut self, at: &At<'_>, index: usize) -> Vec<Rule> {
         let fields = ["action", "src|users", "dst|ports", "proto", "srcPosture"];
-        let [action, src, dst, proto, posture] = at.fields(fields, faults);
+        let [action, src, dst, proto, posture] = at.fields(fields, self.faults);
         match action {
-            None => faults.push(at.fault("action is missing: want \"action\": \"accept\"")),
-            Some(at) if at.text(faults).is_some_and(|text| text != "accept") => {
-                faults.push(at.fault("there is no action but accept; what no rule accepts is refused"));
+            None => self.faults.push(at.fault("action is missing: want \"action\": \"accept\"")),
+            Some(at) if at.text(self.faults).is_some_and(|text| text != "accept") => {
+                self.faults.push(at.fault("there is no action but accept; what no rule accepts is refused"));
             }
             Some(_) => {}
         }
         let origin = Origin { section: "acls", index, line: at.line() };
-        let src = selectors(at, "src", src, names, faults);
-        let conditions = conditions(posture, None, faults);
-        let protocol = proto.as_ref().and_then(|at| at.text(faults)).unwrap_or_default();
-        if let (Some(at), Err(reason)) = (&proto, protocol_or_none(protocol)) {
-            faults.push(at.fault(reason));
+        let src = self.sources(at, src);
+        let conditions = self.conditions(posture, None);
+        let protocol = proto.as_ref().and_then(|at| at.text(self.faults)).unwrap_or_default();
+        if let (Some(at), Err(reason)) = (&proto, parse_protocol(protocol)) {
+            self.faults.push(at.fault(reason));
             return Vec::new();
         }
         let mut rules = Vec::new();
-        for (at, text) in somebody(at, "dst", dst, faults) {
+        for (at, text) in self.texts(at, "dst", dst) {
             let read = split_target(text).and_then(|(host, ports)| {
                 let parse = |ports: &str| Ports::parse(ports).and_then(|p| Traffic::new(protocol, p));
-                Ok((names.selector(host)?, ports.split(',').map(parse).collect::<Result<_, _>>()?))
+                Ok((self.names.destination(host)?, ports.split(',').map(parse).collect::<Result<_, _>>()?))
             });
-            match read {
+            // `*` has always stood here for all users, and Tailscale takes it in acls alone.
+            let fits = |dst: &Selector| fits(src.iter().filter(|src| **src != Selector::Any), dst);
+            match read.and_then(|(dst, ip)| fits(&dst).map(|()| (dst, ip))) {
                 Ok((dst, ip)) => {
                     let (src, conditions) = (src.clone(), conditions.clone());
                     rules.push(Rule { origin, src, dst: vec![dst], ip, app: Vec::new(), conditions });
                 }
-                Err(reason) => faults.push(at.fault(reason)),
+                Err(reason) => self.faults.push(at.fault(reason)),
             }
         }
         rules
     }
 
+    /// The texts of `src` or `dst`. Without any the rule grants nothing.
+    fn texts<'a>(&mut self, at: &At<'a>, name: &str, field: Option<At<'a>>) -> Vec<(At<'a>, &'a str)> {
+        let before = self.faults.len();
+        let texts: Vec<_> = field.iter().flat_map(|field| field.texts(self.faults)).collect();
+        if texts.is_empty() && self.faults.len() == before {
+            let text = format!("{}: {name} names no device, so the entry grants nothing", at.key);
+            self.notes.push(Warning::new(Kind::GrantsNothing, at.line(), text));
+        }
+        texts
+    }
+
+    fn sources<'a>(&mut self, at: &At<'a>, field: Option<At<'a>>) -> Vec<Selector> {
+        let mut sources = Vec::new();
+        for (at, text) in self.texts(at, "src", field) {
+            match self.names.source(text) {
+                Ok(source) => sources.push(source),
+                Err(reason) => self.faults.push(at.fault(reason)),
+            }
+        }
+        sources
+    }
+
+    fn destinations<'a>(&mut self, at: &At<'a>, field: Option<At<'a>>, src: &[Selector]) -> Vec<Selector> {
+        let mut destinations = Vec::new();
+        for (at, text) in self.texts(at, "dst", field) {
+            match self.names.destination(text).and_then(|dst| fits(src.iter(), &dst).map(|()| dst)) {
+                Ok(destination) => destinations.push(destination),
+                Err(reason) => self.faults.push(at.fault(reason)),
+            }
+        }
+        destinations
+    }
+
+    fn conditions(&mut self, posture: Option<At<'_>>, via: Option<At<'_>>) -> Vec<String> {
+        let via: Vec<_> = via.iter().flat_map(|at| at.texts(self.faults)).collect();
+        for (at, text) in &via {
+            match self.names.selector(text) {
+                Ok(Selector::Tag(_)) => {}
+                Ok(_) => self.faults.push(at.fault("no tag: traffic goes via devices with a tag, no others")),
+                Err(reason) => self.faults.push(at.fault(reason)),
+            }
+        }
+        let postures = self.postures(posture);
+        let via: Vec<_> = via.into_iter().map(|(_, text)| text).collect();
+        let told = |what: &str, texts: &[&str]| {
+            (!texts.is_empty()).then(|| format!("{what} {} is not judged here", texts.join(", ")))
+        };
+        [told("srcPosture", &postures), told("via", &via)].into_iter().flatten().collect()
+    }
+
+    /// The names of postures, each of which `postures` has to have.
+    pub(super) fn postures<'a>(&mut self, field: Option<At<'a>>) -> Vec<&'a str> {
+        let texts: Vec<_> = field.iter().flat_map(|at| at.texts(self.faults)).collect();
+        for (at, text) in &texts {
+            if !self.names.postures.iter().any(|known| known == text) {
+                self.faults.push(at.fault("there is no such posture in postures"));
+            }
+        }
+        texts.into_iter().map(|(_, text)| text).collect()
+    }
+}
+
+/// Whether sources may have this destination: `autogroup:self` needs a user who asks.
+fn fits<'a>(mut src: impl Iterator<Item = &'a Selector>, dst: &Selector) -> Result<(), String> {
+    match src.find(|src| *dst == Selector::Own && !src.is_of_users()) {
+        Some(src) => Err(format!(
+            "autogroup:self needs users, groups or autogroups of users as src, and src has {src}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Those of Tailscale's own capabilities that a policy file may grant.
+/// Source: Tailscale documentation, "Grants: application capabilities", and the files of Tailscale's programs
+/// golink, tsidp and setec.
+const TAILSCALES: [&str; 8] =
+    ["drive", "golink", "kubernetes", "relay", "secrets", "tailsql", "tsidp", "webui"];
+
+/// Whether it is a capability's name that a file may grant.
+fn capability(name: &str) -> Result<(), &'static str> {
+    let (domain, path) = name.split_once('/').unwrap_or_default();
+    let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if path.is_empty() || !domain.contains('.') || !domain.split('.').all(label) {
+        return Err("no capability: want domain/name, such as example.com/cap/x");
+    }
+    let domain = domain.to_ascii_lowercase();
+    let own = path.strip_prefix("cap/").is_some_and(|cap| TAILSCALES.contains(&cap));
+    if (domain == "tailscale.com" && !own) || domain.ends_with(".tailscale.com") {
+        return Err("Tailscale keeps this capability to itself: name one in a domain of yours");
+    }
+    Ok(())
+}
+
+impl Rule {
     /// Whether it is about a connection from one to the other at all.
     pub(super) fn applies(&self, src: &Device, dst: &Device, names: &Names) -> Answer {
         let family = |family| {
@@ -152,52 +260,4 @@ pub(super) fn split_target(text: &str) -> Result<(&str, &str), String> {
     let (host, ports) =
         text.rsplit_once(':').ok_or("lacks the ports: want destination:ports, such as tag:server:443")?;
     Ok((host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host), ports))
-}
-
-fn protocol_or_none(text: &str) -> Result<(), String> {
-    if text.is_empty() { Ok(()) } else { parse_protocol(text).map(drop) }
-}
-
-/// The texts of `src` or `dst`, which must not be empty.
-fn somebody<'a>(
-    at: &At<'a>,
-    name: &str,
-    field: Option<At<'a>>,
-    faults: &mut Vec<Fault>,
-) -> Vec<(At<'a>, &'a str)> {
-    let Some(field) = field else {
-        faults.push(at.fault(format!("{name} is missing: it must name somebody")));
-        return Vec::new();
-    };
-    let before = faults.len();
-    let texts = field.texts(faults);
-    if texts.is_empty() && faults.len() == before {
-        faults.push(field.fault("is empty: it must name somebody"));
-    }
-    texts
-}
-
-fn selectors<'a>(
-    at: &At<'a>,
-    name: &str,
-    field: Option<At<'a>>,
-    names: &Names,
-    faults: &mut Vec<Fault>,
-) -> Vec<Selector> {
-    let mut selectors = Vec::new();
-    for (at, text) in somebody(at, name, field, faults) {
-        match names.selector(text) {
-            Ok(selector) => selectors.push(selector),
-            Err(reason) => faults.push(at.fault(reason)),
-        }
-    }
-    selectors
-}
-
-fn conditions(posture: Option<At<'_>>, via: Option<At<'_>>, faults: &mut Vec<Fault>) -> Vec<String> {
-    let mut list = |field: Option<At<'_>>, what: &str| {
-        let texts: Vec<_> = field.iter().flat_map(|at| at.texts(faults)).map(|(_, text)| text).collect();
-        (!texts.is_empty()).then(|| format!("{what} {} is not judged here", texts.join(", ")))
-    };
-    [list(posture, "srcPosture"), list(via, "via")].into_iter().flatten().collect()
 }

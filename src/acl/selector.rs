@@ -6,15 +6,17 @@
 use std::fmt;
 
 use super::answer::Answer;
-use super::block::{Block, Family};
+use super::block::{self, Block, Family};
 use super::device::{Addresses, Device};
 use super::names::Names;
 
 /// A selector that means something in the file that it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selector {
-    /// `*`: all of the tailnet, its approved subnets, and whom a device was shared with.
+    /// `*` as a source: all of the tailnet, its approved subnets, and whom a device was shared with.
     Any,
+    /// `*` as a destination: every address.
+    Anywhere,
     /// `autogroup:danger-all`: whatever there is, outside the tailnet too.
     Danger,
     Tag(String),
@@ -36,8 +38,10 @@ pub(super) enum Selector {
     Internet,
     /// With the name that the file uses.
     Addresses(Block, String),
-    /// `ipset:` and `svc:`: addresses that are not worked out here.
-    Elsewhere(String),
+    /// `svc:`: a Service.
+    Service(String),
+    /// `ipset:`: addresses that are not worked out here.
+    IpSet(String),
 }
 
 const ROLES: [&str; 6] = ["owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"];
@@ -65,6 +69,18 @@ impl Selector {
         matches!(self, Tag(_) | Group(_) | Synced(_) | User(_) | Domain(_) | Member | Tagged | Role(_))
     }
 
+    /// Whether it may be a source beside `autogroup:self` as a destination, which needs a user.
+    pub(super) fn is_of_users(&self) -> bool {
+        use Selector::*;
+        matches!(self, Group(_) | Synced(_) | User(_) | Domain(_) | Member | Role(_))
+    }
+
+    /// Whether it is a subnet that no node has an address in. Its clients come through a subnet router, and
+    /// which of them asks can't be told.
+    pub(super) fn is_subnet(&self) -> bool {
+        matches!(self, Selector::Addresses(block, _) if !block.touches_tailnet())
+    }
+
     /// Whether it means more than what somebody listed one by one, and why that matters.
     pub(super) fn wide(&self) -> Option<&'static str> {
         match self {
@@ -74,7 +90,9 @@ impl Selector {
             Selector::Tagged => Some("every tagged device, whatever its tag"),
             Selector::Domain(_) => Some("every user of that domain"),
             Selector::Shared => Some("everybody whom a device of the tailnet was shared with"),
-            Selector::Addresses(block, _) if !block.is_single() => Some("every device with such an address"),
+            Selector::Addresses(block, _) if !block.is_single() && !self.is_subnet() => {
+                Some("every device with such an address")
+            }
             _ => None,
         }
     }
@@ -107,14 +125,19 @@ impl Selector {
         let user = device.user();
         let if_user = |f: &dyn Fn(&str) -> bool| Answer::from(user.is_some_and(f));
         let known = match self {
-            Selector::Any | Selector::Danger => Answer::Yes,
+            Selector::Any => return in_tailnet(device, family, names),
+            Selector::Anywhere | Selector::Danger => Answer::Yes,
             Selector::Tag(tag) => device.tags.contains(tag).into(),
             Selector::Tagged => (!device.tags.is_empty()).into(),
-            Selector::Group(group) => if_user(&|u| names.members(group).iter().any(|m| m == u)),
-            Selector::User(name) => if_user(&|u| u == name),
-            Selector::Domain(domain) => if_user(&|u| u.split_once('@').is_some_and(|(_, d)| d == domain)),
+            Selector::Group(group) => {
+                names.members(group).iter().map(|m| user_is(user, m)).fold(Answer::No, Answer::or)
+            }
+            Selector::User(name) => user_is(user, name),
+            Selector::Domain(domain) => {
+                if_user(&|u| u.split_once('@').is_some_and(|(_, d)| d.eq_ignore_ascii_case(domain)))
+            }
             Selector::Member => if_user(&|_| true),
-            Selector::Own => if_user(&|u| other.user() == Some(u)),
+            Selector::Own => if_user(&|u| other.user().is_some_and(|o| o.eq_ignore_ascii_case(u))),
             Selector::Synced(_) if user.is_none() => Answer::No,
             Selector::Synced(group) => Answer::perhaps(format!("the file does not say who is in {group}")),
             Selector::Role(_) if user.is_none() => Answer::No,
@@ -124,8 +147,8 @@ impl Selector {
             },
             Selector::Shared | Selector::Internet => Answer::No,
             Selector::Addresses(block, name) => return in_block(block, name, device, family),
-            Selector::Elsewhere(name) if name.starts_with("svc:") => Answer::No,
-            Selector::Elsewhere(name) => Answer::perhaps(format!("{name} is not worked out here")),
+            Selector::Service(name) => (device.service.as_ref() == Some(name)).into(),
+            Selector::IpSet(name) => Answer::perhaps(format!("{name} is not worked out here")),
         };
         // An address in the tailnet may be that of any device.
         if known == Answer::No && device.is_bare() && device.may_be_in_tailnet() {
@@ -139,13 +162,13 @@ impl Selector {
         use Selector::*;
         let in_domain = |user: &str, domain: &str| user.split_once('@').is_some_and(|(_, d)| d == domain);
         match (self, other) {
-            (Danger, _) => true,
-            (Any, Danger) => false,
+            (Danger | Anywhere, _) => true,
+            (Any, Danger | Anywhere) => false,
             (Any, Addresses(block, _)) => block.touches_tailnet(),
-            (Any, Elsewhere(_)) => false,
+            (Any, IpSet(_)) => false,
             (Any, _) => true,
             (Addresses(all, _), Addresses(some, _)) => all.covers(some),
-            (Addresses(all, _), Danger | Any | Elsewhere(_)) => all.covers_tailnet() && self == other,
+            (Addresses(all, _), Danger | Any | Anywhere | IpSet(_)) => all.covers_tailnet() && self == other,
             (Addresses(all, _), _) => all.covers_tailnet(),
             (Member, User(_) | Domain(_) | Role(_) | Synced(_)) => true,
             (Member, Group(_)) => true,
@@ -159,6 +182,34 @@ impl Selector {
             (User(user), Group(group)) => names.members(group).iter().all(|member| member == user),
             _ => self == other,
         }
+    }
+}
+
+/// Whether somebody logs in by that name. Capital letters make no difference. Other control servers than
+/// Tailscale's have names such as `anna@` as well, which may be the same user as `anna@example.com`.
+fn user_is(user: Option<&str>, name: &str) -> Answer {
+    let Some(user) = user else { return Answer::No };
+    if user.eq_ignore_ascii_case(name) {
+        return Answer::Yes;
+    }
+    let local = |name: &str| name.split('@').next().unwrap_or_default().to_lowercase();
+    match (user.ends_with('@') || name.ends_with('@')) && local(user) == local(name) {
+        true => Answer::perhaps(format!("whether {user} and {name} are one user, the file does not say")),
+        false => Answer::No,
+    }
+}
+
+/// Whether `*` as a source means a device.
+fn in_tailnet(device: &Device, family: Family, names: &Names) -> Answer {
+    let Addresses::Known(addresses) = &device.addresses else { return Answer::Yes };
+    let of_family = || addresses.iter().filter(|address| block::family(**address) == family);
+    let routed = |address: &_| names.routes.iter().any(|route| route.contains(*address));
+    if of_family().any(|address| block::is_in_tailnet(*address)) {
+        return Answer::Yes;
+    }
+    match of_family().find(|address| routed(address)) {
+        Some(address) => Answer::perhaps(format!("* means {address} only where a route to it is approved")),
+        None => Answer::No,
     }
 }
 
@@ -181,7 +232,7 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Selector::*;
         match self {
-            Any => f.write_str("*"),
+            Any | Anywhere => f.write_str("*"),
             Danger => f.write_str("autogroup:danger-all"),
             Domain(domain) => write!(f, "user:*@{domain}"),
             Member => f.write_str("autogroup:member"),
@@ -190,9 +241,8 @@ impl fmt::Display for Selector {
             Own => f.write_str("autogroup:self"),
             Shared => f.write_str("autogroup:shared"),
             Internet => f.write_str("autogroup:internet"),
-            Tag(text) | Group(text) | Synced(text) | User(text) | Addresses(_, text) | Elsewhere(text) => {
-                f.write_str(text)
-            }
+            Tag(text) | Group(text) | Synced(text) | User(text) => f.write_str(text),
+            Addresses(_, text) | Service(text) | IpSet(text) => f.write_str(text),
         }
     }
 }

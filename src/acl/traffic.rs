@@ -1,7 +1,8 @@
 //! Protocols and ports.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", `proto` and
-//! `ports`, and "Grants syntax", `ip`.
+//! `ports`, and "Grants syntax", `ip`; `ParseProtoPortRanges` and package `ipproto` in Tailscale's
+//! Go code.
 
 use std::fmt;
 
@@ -11,27 +12,35 @@ const UDP: u8 = 17;
 const SCTP: u8 = 132;
 const ICMP: [u8; 2] = [1, 58];
 
-/// Names with their numbers at IANA.
-const NAMES: [(&str, &[u8]); 12] = [
-    ("icmp", &ICMP),
-    ("igmp", &[2]),
-    ("ipv4", &[4]),
-    ("ip-in-ip", &[4]),
-    ("tcp", &[TCP]),
-    ("egp", &[8]),
-    ("igp", &[9]),
-    ("udp", &[UDP]),
-    ("gre", &[47]),
-    ("esp", &[50]),
-    ("ah", &[51]),
-    ("sctp", &[SCTP]),
+/// Protocols that have ports, and the only ones that the tests of a policy file may name.
+pub(super) const WITH_PORTS: [u8; 3] = [TCP, UDP, SCTP];
+
+/// Names with their numbers at IANA; 99 is Tailscale's own choice. Capital letters make no difference.
+const NAMES: [(&str, u8); 17] = [
+    ("ah", 51),
+    ("dccp", 33),
+    ("egp", 8),
+    ("esp", 50),
+    ("gre", 47),
+    ("icmp", 1),
+    ("icmpv4", 1),
+    ("icmpv6", 58),
+    ("igmp", 2),
+    ("igp", 9),
+    ("ip-in-ip", 4),
+    ("ipv4", 4),
+    ("ipv6-icmp", 58),
+    ("sctp", SCTP),
+    ("tcp", TCP),
+    ("tsmp", 99),
+    ("udp", UDP),
 ];
 
 /// One entry of a grant's `ip`, or the protocol and one of the ports of an acl.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Traffic {
-    /// Empty: TCP and UDP.
-    protocols: &'static [u8],
+    /// `None`: TCP and UDP.
+    protocol: Option<u8>,
     ports: Ports,
     /// The protocol as written, for showing.
     name: String,
@@ -45,21 +54,24 @@ pub(super) struct Ports {
 }
 
 impl Traffic {
-    /// Reads an entry of `ip`: `*`, `443`, `80-443`, `tcp:443`, `udp:*`.
+    /// Reads an entry of `ip`: `*`, `443`, `80-443`, `tcp:443`, `udp:*`, `*:443`.
     pub(super) fn parse(text: &str) -> Result<Traffic, String> {
         match text.split_once(':') {
+            None | Some(("*", _)) => Traffic::new("", Ports::parse(text.strip_prefix("*:").unwrap_or(text))?),
+            Some(("", _)) => {
+                Err(format!("{text:?} lacks the protocol: write \"tcp{text}\", or the ports alone"))
+            }
             Some((protocol, ports)) => Traffic::new(protocol, Ports::parse(ports)?),
-            None => Traffic::new("", Ports::parse(text)?),
         }
     }
 
     /// `protocol` is a name, a number, or empty for TCP and UDP.
     pub(super) fn new(protocol: &str, ports: Ports) -> Result<Traffic, String> {
-        let protocols = if protocol.is_empty() { &[] } else { parse_protocol(protocol)? };
-        if !protocols.is_empty() && !protocols.iter().any(|p| has_ports(*p)) && ports != Ports::ALL {
+        let number = parse_protocol(protocol)?;
+        if number.is_some_and(|number| !WITH_PORTS.contains(&number)) && ports != Ports::ALL {
             return Err(format!("{protocol} has no ports: write \"{protocol}:*\""));
         }
-        Ok(Traffic { protocols, ports, name: protocol.to_owned() })
+        Ok(Traffic { protocol: number, ports, name: protocol.to_lowercase() })
     }
 
     /// Whether it lets packets of this protocol through to this port. Whoever may send anything
@@ -68,13 +80,13 @@ impl Traffic {
         if ICMP.contains(&protocol) {
             return true;
         }
-        let named = if self.protocols.is_empty() { &[TCP, UDP] } else { self.protocols };
-        named.contains(&protocol) && (!has_ports(protocol) || self.ports.contains(port))
+        let named = self.protocol.map_or([TCP, UDP].contains(&protocol), |number| number == protocol);
+        named && (!WITH_PORTS.contains(&protocol) || self.ports.contains(port))
     }
 
     /// Whether it lets nothing through but TCP to this port.
     pub(super) fn is_just(&self, port: u16) -> bool {
-        self.protocols == [TCP] && self.ports == Ports { first: port, last: port }
+        self.protocol == Some(TCP) && self.ports == Ports { first: port, last: port }
     }
 }
 
@@ -95,16 +107,16 @@ impl fmt::Display for Traffic {
 impl Ports {
     const ALL: Ports = Ports { first: 0, last: u16::MAX };
 
-    /// Reads `*`, `443` or `80-443`.
+    /// Reads `*`, `443` or `80-443`. Port 0 is none: only `*` includes it.
     pub(super) fn parse(text: &str) -> Result<Ports, String> {
         if text == "*" {
             return Ok(Ports::ALL);
         }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (number(first), number(last)) {
-            (Some(first), Some(last)) if first <= last => Ok(Ports { first, last }),
+            (Some(first), Some(last)) if 0 < first && first <= last => Ok(Ports { first, last }),
             _ => Err(format!(
-                "{text:?} is no port: want *, a number up to 65535, or a range such as 8000-8010"
+                "{text:?} is no port: want *, a number from 1 to 65535, or a range such as 8000-8010"
             )),
         }
     }
@@ -118,30 +130,19 @@ impl Ports {
     }
 }
 
-/// Reads a protocol's name or number.
-pub(super) fn parse_protocol(text: &str) -> Result<&'static [u8], String> {
-    static NUMBERS: [u8; 256] = {
-        let mut numbers = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            numbers[i] = i as u8;
-            i += 1;
-        }
-        numbers
-    };
-    if let Some((_, numbers)) = NAMES.iter().find(|(name, _)| *name == text) {
-        return Ok(numbers);
+/// Reads a protocol's name or number. None, and number 0, stand for TCP and UDP.
+pub(super) fn parse_protocol(text: &str) -> Result<Option<u8>, String> {
+    if text.is_empty() {
+        return Ok(None);
     }
-    match number(text) {
-        Some(n @ 1..=255) => Ok(&NUMBERS[usize::from(n)..=usize::from(n)]),
-        _ => {
-            Err(format!("{text:?} is no protocol: want a name such as tcp or udp, or a number from 1 to 255"))
+    let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| *number);
+    match named.or_else(|| number(text).and_then(|number| number.try_into().ok())) {
+        Some(0) => Ok(None),
+        Some(number) => Ok(Some(number)),
+        None => {
+            Err(format!("{text:?} is no protocol: want a name such as tcp or udp, or a number up to 255"))
         }
     }
-}
-
-fn has_ports(protocol: u8) -> bool {
-    [TCP, UDP, SCTP].contains(&protocol)
 }
 
 /// Digits only: Rust would take a sign as well.

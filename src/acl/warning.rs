@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::policy::Policy;
+use super::policy::{Control, Policy};
 use super::reach::{Reach, Target};
 use super::rights;
 use super::rule::{Origin, Rule};
@@ -37,6 +37,12 @@ pub enum Kind {
     ReachesOthers,
     /// The node's tag is not in `tagOwners`, so no device can have it.
     TagWithoutOwner,
+    /// A source is a subnet, whose clients the proxy refuses.
+    SubnetSource,
+    /// An entry names no source or no destination.
+    GrantsNothing,
+    /// A source of a test may have no device, for which headscale refuses the file.
+    TestNeedsDevice,
     /// Somebody has a capability and no connection to use it on.
     CapabilityWithoutNetwork,
     /// A capability's value that this proxy can't read, which grants nothing.
@@ -73,15 +79,31 @@ impl fmt::Display for Warning {
 }
 
 /// Everything to be said about a policy for this target.
-pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[Reach], idle: &[Reach]) -> Vec<Warning> {
+pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle: &[Reach]) -> Vec<Warning> {
     let mut all = policy.notes.clone();
     for tag in target.device.tags.iter().filter(|tag| !policy.has_tag(tag)) {
         let text = format!("{tag} is not in tagOwners, so no device can have it: put it there");
         all.push(Warning { kind: Kind::TagWithoutOwner, line: None, text });
     }
-    if reach.is_empty() {
-        let text = format!("nobody reaches {} on port {}", target.device, target.port);
+    if reach.iter().all(|row| row.subnet) {
+        let text = match policy.control {
+            Control::Tailscale => format!("nobody reaches {} on port {}", target.device, target.port),
+            // What a list without entries means there, is for that server to say.
+            Control::Other => format!(
+                "no entry lets a device reach {} on port {}: whether that closes it, the control server says",
+                target.device, target.port
+            ),
+        };
         all.push(Warning { kind: Kind::Nobody, line: None, text });
+    }
+    let tested = policy.tested();
+    if policy.control == Control::Other && !tested.is_empty() {
+        let text = format!(
+            "headscale refuses an edit while a source of a test has no device ({}): run `headscale policy \
+             check` first, and take a name out of groups and tests at once",
+            tested.join(", ")
+        );
+        all.push(Warning { kind: Kind::TestNeedsDevice, line: None, text });
     }
     if policy.expectations() == 0 {
         let text = "the file has no tests, so nothing refuses an edit that opens too much".to_owned();
@@ -121,6 +143,9 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
         let opens = |port| rule.ip.iter().any(|traffic| traffic.passes(super::TCP, port));
         let opens = target.ports().any(opens);
         for src in rule.src.iter().filter(|_| opens) {
+            if src.is_subnet() {
+                warn(Kind::SubnetSource, format!("{src} {SUBNET}: run Tailscale on the clients themselves"));
+            }
             if let Some(whom) = src.wide() {
                 let kind = if src.is_everything() { Kind::Anybody } else { Kind::WideSource };
                 warn(kind, format!("{src} lets in {whom}: name a tag or a group instead"));
@@ -139,6 +164,8 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
                 warn(Kind::EmptyGroup, format!("nobody is in {src}"));
             }
         }
+    }
+    if target.is_meant_by(policy, rule) || target.is_own(rule) {
         for (name, values) in &rule.app {
             if *name == target.capability {
                 for fault in rights::faults(values) {
@@ -161,6 +188,10 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
     all.push(Warning::at(Kind::ReachesOthers, rule.origin, &text));
     all
 }
+
+/// What becomes of clients in a subnet.
+const SUBNET: &str = "is outside the tailnet: its clients come through a subnet router, the proxy can't tell \
+                      which of them asks, and refuses them";
 
 /// Whether a name has the domain or the last part of ours, without being it.
 fn is_like(name: &str, ours: &str) -> bool {

@@ -73,12 +73,14 @@ impl Admin {
     fn who(&self) -> Who {
         let (rosters, config) = (self.rosters(), self.settings.config());
         let node = self.node.borrow().clone(); // borrowed for the verdicts below, too
-        let v4 = |ips: &[IpAddr]| ips.iter().find(|ip| ip.is_ipv4()).copied();
-        let open = |ip: Option<IpAddr>, port| {
-            ip.is_some_and(|ip| self.proxy.admits_strangers((ip, port).into(), rosters.at(Some(port))))
+        // At each address: a tailnet may have IPv4 or IPv6 alone, and a policy may name either.
+        let open = |ips: &[IpAddr], port| {
+            let strangers =
+                |ip: &IpAddr| self.proxy.admits_strangers((*ip, port).into(), rosters.at(Some(port)));
+            ips.iter().any(strangers)
         };
-        let own = v4(&node.addresses);
-        let service = node.service.as_ref().and_then(|service| v4(&service.addresses));
+        let own = &node.addresses;
+        let service = node.service.as_ref().map_or(&[][..], |service| &service.addresses);
         let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
         let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
         let who = Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody);

@@ -117,6 +117,9 @@ pub(super) fn not_ready(
     if node.state == "Starting" && node.error.is_none() && !node.has_joined() {
         return because(What::Node, "joining: the tailnet has not let the node in yet".to_owned());
     }
+    if let Some(reason) = &node.deleted {
+        return because(What::Node, reason.clone());
+    }
     if !node.is_running() {
         let more = node.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         return because(What::Node, format!("the tailnet node is in the state {}{more}", node.state));
@@ -226,6 +229,8 @@ mod tests {
         assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
         assert_eq!(told(false, &node("Running", Some("logs")), None).unwrap().0, What::Node);
         assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
+        let deleted = Situation { deleted: Some("it was deleted".to_owned()), ..up.clone() };
+        assert_eq!(told(false, &deleted, None).unwrap(), (What::Node, "it was deleted".to_owned()));
         let mut uncertified = Situation { certificate: Some(Certificate::default()), ..up.clone() };
         assert_eq!(told(false, &uncertified, Some("refused")).unwrap().0, What::Certificate);
         assert_eq!(not_ready(false, false, &uncertified, None), None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::{Credential, Found, KeyFault, VARIABLES};
 
@@ -11,9 +12,11 @@ use super::{Credential, Found, KeyFault, VARIABLES};
 pub struct Environment(BTreeMap<&'static str, OsString>);
 
 impl Environment {
-    /// The process's own.
+    /// The process's own, as it was when this was called first: later the variables may be gone, so that
+    /// neither the node nor a child process finds them.
     pub fn of_process() -> Environment {
-        Environment::new(std::env::var_os)
+        static FIRST: LazyLock<Environment> = LazyLock::new(|| Environment::new(std::env::var_os));
+        FIRST.clone()
     }
 
     /// What `value` gives for each variable; an empty one counts as not set.

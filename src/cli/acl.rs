@@ -1,6 +1,8 @@
 //! `acl`: the lines that the tailnet policy file needs for this node, or what such a file lets
 //! through to it.
 
+mod identity;
+
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,18 +12,17 @@ use serde_json::json;
 
 use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::acl::{Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse};
+use crate::acl::{Control, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse_for};
 use crate::config::{Config, PlainHttp};
 use crate::policy::Page;
-
-/// The node's tag unless the config has one.
-const TAG: &str = "tag:ai-server";
+use identity::{Identity, TAG};
 
 pub(super) const HELP: &str = "\
 Exit codes:
-   0  Ended as asked; with --check, the policy file is sound, keeps somebody out, and its own tests pass
+   0  Ended as asked; with --check, the policy file is sound, keeps devices out, and its own tests pass
    1  With --check, it is not, lets every device of the tailnet in, or its tests fail or can't be judged
    2  The command line is wrong
+  65  With --check, the policy file is sound, and lets no device reach the node
   78  The config is invalid";
 
 #[derive(Debug, Args)]
@@ -32,8 +33,28 @@ pub(super) struct AclArgs {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
+    /// The node's tag, if the node has not joined yet; several are taken.
+    #[arg(long, value_name = "TAG", value_parser = a_tag, conflicts_with = "user")]
+    tag: Vec<String>,
+    /// The node's owner, by login name, if the node is to have no tag.
+    #[arg(long, value_name = "NAME", value_parser = a_user)]
+    user: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+fn a_tag(text: &str) -> Result<String, String> {
+    match text.strip_prefix("tag:").is_some_and(|name| !name.is_empty()) {
+        true => Ok(text.to_owned()),
+        false => Err("a tag begins with tag:, such as tag:ai-server".to_owned()),
+    }
+}
+
+fn a_user(text: &str) -> Result<String, String> {
+    match text.contains('@') {
+        true => Ok(text.to_owned()),
+        false => Err("a login name has an @, such as anna@example.com".to_owned()),
+    }
 }
 
 pub(super) fn acl(args: &AclArgs) -> u8 {
@@ -41,9 +62,16 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    let target = target(&config);
+    let identity = Identity::of(&args.tag, args.user.as_deref(), &config);
+    let target = target(&config, identity.device);
     match &args.check {
-        Some(file) => check(file, args.json, &target),
+        Some(file) => {
+            let control = match config.node.control_url {
+                None => Control::Tailscale,
+                Some(_) => Control::Other,
+            };
+            check(file, args.json, &Question { target, assumed: identity.assumed, control })
+        }
         None => {
             let tag = target.device.tags.first().map_or(TAG, String::as_str);
             let lines = lines(tag, &target);
@@ -53,14 +81,22 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
     }
 }
 
-fn target(config: &Config) -> Target {
-    let tags = if config.node.tags.is_empty() { vec![TAG.to_owned()] } else { config.node.tags.clone() };
+/// What a file is checked for.
+struct Question {
+    target: Target,
+    /// Why the node may be another one in the tailnet.
+    assumed: Option<String>,
+    control: Control,
+}
+
+fn target(config: &Config, device: Device) -> Target {
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
     // Also who is only sent to HTTPS has to get in.
     let http = (config.plain_http != PlainHttp::Off).then_some(config.port);
     let mut asked = http.into_iter().chain(config.https_port);
     Target {
-        device: Device::tagged(tags),
+        device,
+        service: config.node.service.clone(),
         port: asked.next().unwrap_or(config.port),
         https: asked.next(),
         metrics: config.metrics_port,
@@ -70,7 +106,7 @@ fn target(config: &Config) -> Target {
     }
 }
 
-fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
+fn check(file: &Path, as_json: bool, question: &Question) -> u8 {
     let text = match read(file) {
         Ok(text) => text,
         Err(e) => {
@@ -78,11 +114,16 @@ fn check(file: &Path, as_json: bool, target: &Target) -> u8 {
             return exit::FAILURE;
         }
     };
-    let checked = parse(&text).map(|policy| Checked::new(&policy, target));
-    let code = if checked.as_ref().is_ok_and(Checked::is_sound) { exit::OK } else { exit::FAILURE };
+    let checked = parse_for(&text, question.control).map(|policy| Checked::new(&policy, &question.target));
+    let code = match &checked {
+        Ok(checked) if !checked.is_sound() => exit::FAILURE,
+        Ok(checked) if checked.is_closed() => exit::CLOSED,
+        Ok(_) => exit::OK,
+        Err(_) => exit::FAILURE,
+    };
     let text = match (as_json, &checked) {
-        (true, _) => format!("{:#}\n", as_value(file, target, &checked)),
-        (false, Ok(checked)) => checked.table(file, target),
+        (true, _) => format!("{:#}\n", as_value(file, question, &checked)),
+        (false, Ok(checked)) => checked.table(file, question),
         (false, Err(faults)) => listed(file, faults),
     };
     show(&text).max(code)
@@ -116,10 +157,28 @@ impl Checked {
         self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
     }
 
-    fn table(&self, file: &Path, target: &Target) -> String {
-        let Report { reach, https, metrics, page, .. } = &self.report;
-        let mut text = format!("{}: who reaches {} on tcp:{}\n", file.display(), target.device, target.port);
+    /// Whether no device reaches the node.
+    fn is_closed(&self) -> bool {
+        self.report.warnings.iter().any(|warning| warning.kind == Kind::Nobody)
+    }
+
+    fn table(&self, file: &Path, question: &Question) -> String {
+        let Question { target, assumed, .. } = question;
+        let Report { reach, service, https, metrics, page, .. } = &self.report;
+        // Writing to a String can't fail.
+        let mut text = String::new();
+        if let Some(why) = assumed {
+            let _ = writeln!(text, "{}: {} is assumed: {why}", file.display(), target.device);
+        }
+        let _ = writeln!(text, "{}: who reaches {} on tcp:{}", file.display(), target.device, target.port);
         text += &rows(reach, asks);
+        if let Some(name) = &target.service {
+            text += &format!(
+                "who reaches {name}, which it hosts, on tcp:{}\n{}",
+                target.port,
+                rows(service, asks)
+            );
+        }
         if let Some(port) = target.https {
             text += &format!("who reaches it on tcp:{port}, over HTTPS\n{}", rows(https, asks));
         }
@@ -130,7 +189,6 @@ impl Checked {
             text += &format!("who reaches it on tcp:{port}, for the page\n{}", rows(page, sees));
         }
         let failed = self.failures.len();
-        // Writing to a String can't fail.
         let _ = match (self.expectations, failed) {
             (0, _) => writeln!(text, "the file has no tests of its own"),
             (n, 0) => writeln!(text, "the file's own tests pass: {}", count(n, "destination")),
@@ -177,6 +235,7 @@ fn lines_of(row: &Reach, wide: usize, may: String) -> String {
 
 fn asks(row: &Reach) -> String {
     match &row.rights {
+        None if row.subnet => "ask nothing: the proxy refuses clients of a subnet".to_owned(),
         Some(rights) => format!("ask {rights}"),
         None if row.capabilities.is_empty() => {
             "ask nothing: the node goes by grants, and there is none".to_owned()
@@ -208,11 +267,12 @@ fn listed(file: &Path, faults: &Faults) -> String {
     text + &format!("{}: what the file lets through was not worked out\n", count(faults.0.len(), "fault"))
 }
 
-fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> serde_json::Value {
+fn as_value(file: &Path, question: &Question, checked: &Result<Checked, Faults>) -> serde_json::Value {
+    let Question { target, assumed, .. } = question;
     let mut value = json!({
         "file": file,
         "target": {
-            "tags": target.device.tags, "port": target.port, "https_port": target.https, "metrics_port": target.metrics,
+            "tags": target.device.tags, "user": target.device.user, "service": target.service, "assumed": assumed, "port": target.port, "https_port": target.https, "metrics_port": target.metrics,
             "page_port": target.page, "capability": target.capability,
         },
         "sound": checked.as_ref().is_ok_and(Checked::is_sound),
@@ -222,6 +282,7 @@ fn as_value(file: &Path, target: &Target, checked: &Result<Checked, Faults>) -> 
         Ok(Checked { expectations, failures, report }) => {
             value["tests"] = json!({"destinations": expectations, "failures": failures});
             value["reach"] = json!(report.reach);
+            value["service"] = json!(report.service);
             value["https"] = json!(report.https);
             value["metrics"] = json!(report.metrics);
             value["page"] = json!(report.page);

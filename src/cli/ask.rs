@@ -37,6 +37,11 @@ pub(super) fn ask<T: DeserializeOwned>(
     })
 }
 
+/// The same from a proxy that need not run: `None` if none answers.
+pub(super) fn answer<T: DeserializeOwned>(config: &Config, target: &str) -> Option<T> {
+    serde_json::from_str(&text(config, Method::GET, target).ok()?).ok()
+}
+
 /// The exit code, once it was said, if a proxy runs with this config: the node is its, so nobody else may change it.
 #[cfg(feature = "tailnet")]
 pub(super) fn refuse_running(config: &Config) -> Option<u8> {

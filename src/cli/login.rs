@@ -11,7 +11,7 @@ use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::{Config, Log};
 use crate::control::Task;
 use crate::run::{self, Wait};
-use crate::stored;
+use crate::stored::{self, Owner};
 use crate::tsnet::Status;
 
 pub(super) fn login(args: &ConfigArgs) -> u8 {
@@ -38,7 +38,8 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
             return exit::FAILURE;
         }
     };
-    let was_tagged = matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.tagged);
+    let was_tagged =
+        matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.owner == Some(Owner::Tags));
     let patience = humantime::format_duration(config.node.up_timeout);
     complain(&format!("Asking the control server, for at most {patience}…"));
     let joined = runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged)));

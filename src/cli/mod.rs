@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use args::ConfigArgs;
 use clap::{Parser, Subcommand};
 
+use crate::auth::Environment;
 use crate::config::Faults;
 
 /// Ends of the process that a service manager or a script can tell apart. The numbers from 64 on
@@ -59,6 +60,8 @@ pub mod exit {
         NOT_RUNNING = 3;
         /// The service is not installed.
         NOT_INSTALLED = 4;
+        /// The policy file is sound, and lets no device reach the node.
+        CLOSED = 65;
         /// Run as root, which needs to be meant.
         ROOT = 67;
         /// The tailnet's control server, the running proxy, Ollama or the keychain can't be reached.
@@ -180,6 +183,11 @@ const ASKS: &[&str] = &["state-dir"];
 impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
+        // Keys are read once and then removed: a node that is stored must not offer them by itself, and child
+        // processes don't need them.
+        Environment::of_process();
+        #[cfg(feature = "tailnet")]
+        crate::tsnet::forget_credentials();
         let code = match self.command {
             Command::Run(args) => args.refuse_root().unwrap_or_else(|| run::run(args.config)),
             #[cfg(feature = "tailnet")]

@@ -176,6 +176,9 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
 }
 
 fn tailnet_remedy(config: &Config, node: &Situation) -> String {
+    if node.deleted.is_some() {
+        return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key".to_owned();
+    }
     match &*node.state {
         "NeedsLogin" => format!(
             "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",

@@ -99,10 +99,13 @@ impl Grant {
         if let Some(key) = object.iter().find_map(|(key, v)| v.is_null().then_some(key)) {
             return Err(format!("{value}: {key}: null says nothing; leave the key out"));
         }
-        if object.get("priority").is_some_and(|priority| !priority.is_string()) {
+        let other_than = |key: &str, words: &[&str]| {
+            object.get(key).is_some_and(|word| !word.as_str().is_some_and(|word| words.contains(&word)))
+        };
+        if other_than("priority", &["high", "normal", "low"]) {
             return Err(format!("{value}: priority: want \"high\", \"normal\" or \"low\""));
         }
-        if object.get("page").is_some_and(|page| !page.is_string()) {
+        if other_than("page", &["view", "admin"]) {
             return Err(format!("{value}: page: want \"view\" or \"admin\""));
         }
         let wire = Wire::deserialize(value).map_err(|e| format!("{value}: {e}"))?;
@@ -299,6 +302,8 @@ mod tests {
             (json!({"metrics": null}), "metrics"),
             (json!({"metric": true}), "metric"),
             (json!({"page": true}), "page: want"),
+            (json!({"page": "owner"}), "page: want \"view\" or \"admin\""),
+            (json!({"priority": "urgent"}), "priority: want \"high\", \"normal\" or \"low\""),
             (json!({"page": {"admin": null}}), "page: want"),
             (json!({"page": null}), "page"),
             (json!({"page": "Admin"}), "Admin"),

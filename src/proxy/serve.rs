@@ -76,9 +76,15 @@ impl Proxy {
     /// Whether a device that the netmap does not have yet could connect to `local`: whether the tailnet
     /// policy lets in everybody.
     pub fn admits_strangers(&self, local: SocketAddr, roster: &[Member]) -> bool {
-        // From the end of the range that tailnets give addresses from.
+        // From the end of the range that tailnets give addresses from, of the family of `local`.
         let known = |ip: &IpAddr| roster.iter().any(|m| m.addresses.iter().any(|a| a.ip == *ip));
-        let free = (2..=254).rev().map(|n| IpAddr::from([100, 127, 255, n])).find(|ip| !known(ip));
+        let last = |n: u8| match local.ip() {
+            IpAddr::V4(_) => IpAddr::from([100, 127, 255, n]),
+            IpAddr::V6(_) => {
+                IpAddr::from([0xfd7a, 0x115c, 0xa1e0, 0xffff, 0xffff, 0xffff, 0xffff, u16::from(n)])
+            }
+        };
+        let free = (2..=254).rev().map(last).find(|ip| !known(ip));
         free.is_some_and(|ip| {
             let (node, stable_id, os) = Default::default();
             let nobody = Peer { addr: (ip, 1).into(), node, stable_id, user: None, tags: Vec::new(), os };

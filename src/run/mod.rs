@@ -12,6 +12,7 @@ mod stop;
 mod tasks;
 mod word;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -45,8 +46,11 @@ pub use stop::Stop;
 use tasks::Tasks;
 use word::Word;
 
-/// After how long without the tailnet it is said that there is none yet.
+/// How often it is looked why the tailnet has not let the node in yet.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After how long that is said though there is no reason: an ordinary join takes some seconds.
+const LONG: Duration = Duration::from_secs(15);
 
 /// How long closing may take, after what ran has ended. The library waits for itself for 10 s, and says nothing then.
 const CLOSING: Duration = Duration::from_secs(8);
@@ -203,7 +207,7 @@ async fn join_and_serve(parts: Parts, stop: &Stop, open: &mut Open) -> Result<Op
             tracing::info!("told to stop: the node had not joined yet");
             return Ok(None);
         }
-        never = be_patient(config) => match never {},
+        never = be_patient(config, parts.situation.subscribe()) => match never {},
     };
     open_socket(&mut open.socket, &parts.admin)?; // it may have been up at once
     serve(parts, node, &status, hangup, stop, open).await.map(Some)
@@ -406,16 +410,23 @@ async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> Fa
     std::future::pending().await
 }
 
-/// Says every now and then that coming up takes its time.
-async fn be_patient(config: &Config) -> std::convert::Infallible {
+/// Says why coming up takes its time, each reason once.
+async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::convert::Infallible {
     let begun = Instant::now();
+    let mut said = HashSet::new();
     loop {
         tokio::time::sleep(PATIENCE).await;
+        let reason = node.borrow().warnings.join("; ");
+        if said.contains(&reason) || reason.is_empty() && begun.elapsed() < LONG {
+            continue;
+        }
         tracing::warn!(
             after = ?Duration::from_secs(begun.elapsed().as_secs()),
             deadline = ?config.node.up_timeout,
+            reason,
             "the tailnet has not let the node in yet; log.level = \"info,tsnet=debug\" tells what it tries"
         );
+        said.insert(reason);
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn note(situation: &mut Situation, event: &Event) {
             }
             return situation.addresses.clone_from(&status.addresses);
         }
+        Event::Deleted(reason) => return situation.deleted.clone_from(reason),
         Event::Failed(error) => return situation.error = Some(error.to_string()),
         _ => return,
     };

@@ -1,5 +1,6 @@
 //! What happens to the node, and the library's log.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
@@ -30,11 +31,18 @@ pub enum Event {
     KeyExpiry(Option<String>),
     /// All health warnings now in force, sorted; none: healthy.
     Health(Vec<String>),
+    /// Why the control server no longer knows the node; `None`: it knows it again.
+    Deleted(Option<String>),
+    /// A connection was refused since its peer can't be told, and why; once for each kind of reason.
+    Refused(String),
     /// What the tailnet has assigned: name, addresses, owner or tags. `stored` means nothing here.
     Assigned(Status),
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
     ClockAhead(i64),
+    /// A client outside the tailnet was refused: it came through a subnet router, so that its identity is not
+    /// known. The first one only.
+    Outsider(IpAddr),
     /// The peers or the tailnet policy may have changed: ask again what was asked of them.
     NetmapChanged,
     /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
@@ -82,6 +90,12 @@ fn parse(line: &str) -> Option<Event> {
         Health {
             warnings: Vec<String>,
         },
+        Membership {
+            error: Option<String>,
+        },
+        Refused {
+            error: String,
+        },
         Name {
             status: Status,
         },
@@ -89,6 +103,9 @@ fn parse(line: &str) -> Option<Event> {
         Clock {
             #[serde(default)]
             ahead: i64,
+        },
+        Outsider {
+            address: IpAddr,
         },
         Error {
             kind: i32,
@@ -106,9 +123,12 @@ fn parse(line: &str) -> Option<Event> {
         },
         Wire::Login { login_url } => Event::LoginUrl(login_url),
         Wire::Key { key_expiry } => Event::KeyExpiry(key_expiry),
+        Wire::Membership { error } => Event::Deleted(error),
+        Wire::Refused { error } => Event::Refused(error),
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
+        Wire::Outsider { address } => Event::Outsider(address),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
     })
@@ -136,6 +156,9 @@ mod tests {
             (r#"{"type":"state","state":"Running"}"#, Event::Running),
             (r#"{"type":"login","login_url":"https://c/a/1"}"#, Event::LoginUrl("https://c/a/1".into())),
             (r#"{"type":"key"}"#, Event::KeyExpiry(None)),
+            (r#"{"type":"membership","error":"gone"}"#, Event::Deleted(Some("gone".into()))),
+            (r#"{"type":"membership"}"#, Event::Deleted(None)),
+            (r#"{"type":"refused","error":"why"}"#, Event::Refused("why".into())),
             (r#"{"type":"health","warnings":["a","b"]}"#, Event::Health(vec!["a".into(), "b".into()])),
             (
                 r#"{"type":"name","status":{"dns_name":"n.t","addresses":["100.64.0.1"],"user":"a@b","magic_dns":true}}"#,
@@ -158,6 +181,7 @@ mod tests {
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
             (r#"{"type":"clock"}"#, Event::ClockAhead(0)),
+            (r#"{"type":"outsider","address":"10.1.2.3"}"#, Event::Outsider("10.1.2.3".parse().unwrap())),
             (r#"{"type":"netmap"}"#, Event::NetmapChanged),
             (
                 r#"{"type":"error","kind":5,"error":"it expired"}"#,

@@ -358,6 +358,14 @@ impl AcceptSlot {
     }
 }
 
+/// Removes the variables that hold a key or a secret from the environment of this process, Go's copy of it
+/// included. To be called while no other thread of this program runs.
+pub(crate) fn forget_credentials() {
+    // SAFETY: takes nothing. It changes C's environment, which must not be read meanwhile: the caller has the
+    // only thread of ours, and Go's threads read a copy of their own.
+    unsafe { sys::tailscale_forget_credentials() };
+}
+
 /// Has tokio watch a descriptor for readability.
 pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays the same open descriptor for as long as the AsyncFd holds it.

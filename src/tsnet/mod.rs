@@ -14,5 +14,6 @@ mod node;
 pub use conn::{Aborter, Conn};
 pub use error::Error;
 pub use event::{Event, Events};
+pub(crate) use ffi::forget_credentials;
 pub use listener::Listener;
 pub use node::{Builder, Certificate, Farewell, Node, Status};

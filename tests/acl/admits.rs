@@ -7,7 +7,9 @@ const UDP: u8 = 17;
 /// The definitions that the policies here share.
 pub(crate) const NAMES: &str = r#"
     "groups": {"group:dev": ["anna@example.com", "ben@example.com"], "group:none": []},
+    "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:server"]}},
     "hosts": {"printer": "100.64.0.77", "lab": "100.64.7.0/24"},
+    "postures": {"posture:x": ["node:os == 'macos'"]}, "ipsets": {"ipset:office": ["add 192.0.2.0/24"]},
     "tagOwners": {"tag:server": ["group:dev"], "tag:client": ["tag:server"], "tag:ci": []},"#;
 
 pub(crate) fn with(sections: &str) -> Policy {
@@ -19,6 +21,7 @@ pub(crate) fn with(sections: &str) -> Policy {
 fn device(name: &str) -> Device {
     match name {
         _ if name.starts_with("tag:") => Device::tagged(name.split(',')),
+        _ if name.starts_with("svc:") => Device::service(name),
         _ if name.contains('@') => Device::of_user(name),
         _ => Device::at(name.parse().unwrap()),
     }
@@ -89,6 +92,26 @@ fn who_reaches_whom() {
         ),
         ("lab", "*", "100.64.7.9>tag:server=yes 100.64.8.1>tag:server=no tag:client>tag:server=perhaps"),
         ("100.64.0.1-100.64.0.3", "*", "100.64.0.2>tag:server=yes 100.64.0.4>tag:server=no"),
+        // `*` as a source is the tailnet and approved subnets; as a destination it is every address.
+        ("*", "tag:server", "192.0.2.1>tag:server=no 10.1.2.3>tag:server=perhaps 100.115.92.7>tag:server=no"),
+        ("*", "*", "tag:client>192.0.2.1=yes 192.0.2.1>tag:client=no"),
+        // Addresses that no node has.
+        ("100.100.100.100", "tag:server", "tag:client>tag:server=no"),
+        ("100.115.92.0/23", "tag:server", "tag:client>tag:server=no"),
+        ("tag:client", "fd7a:115c:a1e0:b1a::/64", "tag:client>tag:server=no"),
+        ("fd7a:115c:a1e0::53", "tag:server", "tag:client>tag:server=no"),
+        ("100.115.91.0/24", "tag:server", "tag:client>tag:server=perhaps"),
+        // Capital letters make no difference in login names.
+        (
+            "Anna@Example.com",
+            "tag:server",
+            "anna@example.com>tag:server=yes ANNA@example.com>tag:server=yes ben@example.com>tag:server=no",
+        ),
+        ("group:dev", "tag:server", "Ben@Example.COM>tag:server=yes"),
+        ("user:*@EXAMPLE.com", "tag:server", "ada@Example.com>tag:server=yes"),
+        ("autogroup:member", "autogroup:self", "Anna@example.com>anna@example.com=yes"),
+        ("tag:client", "svc:web", "tag:client>svc:web=yes tag:client>svc:other=no tag:client>tag:server=no"),
+        ("tag:client", "*", "tag:client>svc:web=yes"),
         ("0.0.0.0/0", "tag:server", "anna@example.com>tag:server=yes 192.0.2.1>tag:server=yes"),
         ("100.64.0.0/10", "tag:server", "tag:client>tag:server=yes 192.0.2.1>tag:server=no"),
         ("fd7a:115c:a1e0::/48", "tag:server", "tag:client>tag:server=yes 100.64.0.1>tag:server=no"),
@@ -116,6 +139,18 @@ fn who_reaches_whom() {
 fn which_traffic_passes() {
     for (ip, yes, no) in [
         ("*", "6:1 17:65535 1:0", "132:1 47:0"),
+        ("*:*", "6:1 17:65535 1:0", "132:1 47:0"),
+        ("*:443", "6:443 17:443 1:0", "6:444 132:443"),
+        ("TCP:443", "6:443", "17:443 6:442"),
+        ("0:443", "6:443 17:443", "6:442"),
+        ("ICMP:*", "1:0 58:0", "6:1 17:1"),
+        ("icmpv4:*", "1:0", "6:1"),
+        ("icmpv6:*", "58:0", "6:1"),
+        ("ipv6-icmp:*", "58:0", "6:1"),
+        ("dccp:*", "33:0", "6:1"),
+        ("tsmp:*", "99:0", "6:1"),
+        ("ip-in-ip:*", "4:0", "6:1"),
+        ("255:*", "255:0", "6:1"),
         ("443", "6:443 17:443 1:0", "6:444 132:443"),
         ("80-443", "6:80 17:443", "6:79 6:444"),
         ("tcp:443", "6:443 1:0 58:0", "17:443 6:442"),
@@ -140,11 +175,11 @@ fn which_traffic_passes() {
     {
         for protocol in [TCP, UDP] {
             assert_eq!(
-                admits(&acl, "fd7a::5", to, protocol, port),
+                admits(&acl, "fd7a:115c:a1e0::5", to, protocol, port),
                 if to.contains('.') { "no" } else { want }
             );
         }
-        let from = if to.contains('.') { "100.64.0.1" } else { "fd7a::5" };
+        let from = if to.contains('.') { "100.64.0.1" } else { "fd7a:115c:a1e0::5" };
         assert_eq!(admits(&acl, from, to, TCP, port), want, "{to} {port}");
     }
 }

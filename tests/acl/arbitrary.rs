@@ -122,6 +122,7 @@ fn evaluate(text: &str) {
     };
     let target = |device| Target {
         device,
+        service: Some("svc:x".to_owned()),
         port: 443,
         https: Some(8443),
         metrics: Some(80),

@@ -181,7 +181,7 @@ fn what_is_wrong_is_told_with_exit_code_1() {
             ],
         ),
         (
-            r#"{"tagOwners": {"tag:ai-server": []},
+            r#"{"tagOwners": {"tag:ai-server": []}, "postures": {"posture:x": []},
                 "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "srcPosture": ["posture:x"]}],
                 "tests": [{"src": "anna@example.com", "deny": ["tag:ai-server:11434"]}]}"#,
             &["can't tell", "perhaps: srcPosture posture:x is not judged here"],
@@ -214,4 +214,134 @@ fn what_is_wrong_is_told_with_exit_code_1() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/policy.hujson: can't be read"));
     assert_eq!(acl("listen.port = 0\n", &[], "").status.code(), Some(78));
+}
+
+const OPEN: &str = r#"{"tagOwners": {"tag:ai-server": [], "tag:gpu": []},
+    "grants": [{"src": ["anna@example.com"], "dst": ["tag:gpu"], "ip": ["tcp:11434"]},
+               {"src": ["autogroup:member"], "dst": ["autogroup:self"], "ip": ["tcp:11434"]}]}"#;
+
+#[test]
+fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
+    let assumed = acl("", &["--check", "-"], OPEN);
+    assert!(text(&assumed).contains("tag:ai-server is assumed: no node has joined"), "{}", text(&assumed));
+    let asked_for = acl("node.tags = [\"tag:gpu\"]\n", &["--check", "-"], OPEN);
+    assert_eq!(asked_for.status.code(), Some(0));
+    assert!(text(&asked_for).contains("tag:gpu is assumed: node.tags says so"), "{}", text(&asked_for));
+    let tag = acl("", &["--check", "-", "--tag", "tag:gpu"], OPEN);
+    assert_eq!(tag.status.code(), Some(0));
+    assert!(text(&tag).contains("who reaches tag:gpu") && !text(&tag).contains("assumed"), "{}", text(&tag));
+    // A user's node is reached by its user, where autogroup:self lets them.
+    let user = acl("", &["--check", "-", "--user", "Ben@example.com", "--json"], OPEN);
+    let json: Value = serde_json::from_str(&text(&user)).unwrap();
+    assert_eq!(
+        (&json["target"]["assumed"], &json["target"]["user"]),
+        (&Value::Null, &"Ben@example.com".into())
+    );
+    assert_eq!(json["reach"][0]["source"], "ben@example.com", "{json}");
+    for args in
+        [&["--tag", "gpu"][..], &["--user", "ben"], &["--tag", "tag:gpu", "--user", "ben@example.com"]]
+    {
+        assert_eq!(acl("", &[&["--check", "-"], args].concat(), OPEN).status.code(), Some(2), "{args:?}");
+    }
+}
+
+/// As tailscale writes the values in its state file (RFC 4648, section 4).
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let quads = text.as_bytes().chunks(3).map(|bytes| {
+        let bits =
+            bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - bytes.len()));
+        let digit = |i: usize| char::from(DIGITS[(bits >> (18 - 6 * i) & 63) as usize]);
+        (0..4).map(|i| if i <= bytes.len() { digit(i) } else { '=' }).collect::<String>()
+    });
+    quads.collect()
+}
+
+#[test]
+fn the_owner_in_the_state_folder_is_the_node() {
+    for (owner, told) in
+        [("anna@example.com", "who reaches anna@example.com"), ("tagged-devices", "does not say which")]
+    {
+        let state = tempfile::tempdir().unwrap();
+        let login = serde_json::json!({"PrivateNodeKey": "privkey:01", "UserProfile": {"LoginName": owner}});
+        let file = serde_json::json!({
+            "_current-profile": base64("profile-1"),
+            "profile-1": base64(&serde_json::json!({"Config": login}).to_string()),
+        });
+        std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
+        let output = acl("", &["--state-dir", state.path().to_str().unwrap(), "--check", "-"], OPEN);
+        assert!(text(&output).contains(told), "{owner}: {}", text(&output));
+    }
+}
+
+#[test]
+fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
+    let closed = r#"{"tagOwners": {"tag:ai-server": []}, "grants": []}"#;
+    let output = acl("", &["--check", "-"], closed);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(text(&output).contains("nobody reaches tag:ai-server on port 11434"), "{}", text(&output));
+    // One that is faulty besides is faulty.
+    let faulty = r#"{"grants": [], "tests": [{"src": "a@b.c", "accept": ["tag:ai-server:1"]}]}"#;
+    assert_eq!(acl("", &["--check", "-"], faulty).status.code(), Some(1));
+    // What the entries of a subnet open, the proxy does not: it can't tell those clients apart.
+    let subnet = r#"{"tagOwners": {"tag:ai-server": []},
+        "grants": [{"src": ["10.1.0.0/16"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#;
+    let output = acl("", &["--check", "-"], subnet);
+    assert_eq!(output.status.code(), Some(65));
+    for part in ["ask nothing: the proxy refuses clients of a subnet", "10.1.0.0/16 is outside the tailnet"] {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+}
+
+#[test]
+fn a_hosted_service_is_a_way_to_the_node() {
+    let config = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:gpu\"]\n";
+    let policy = r#"{"tagOwners": {"tag:gpu": [], "tag:a": []}, "autoApprovers": {"services": {"svc:ollama": ["tag:gpu"]}},
+        "grants": [{"src": ["tag:a"], "dst": ["svc:ollama"], "ip": ["tcp:11434"]}],
+        "tests": [{"src": "tag:a", "accept": ["svc:ollama:11434"], "deny": ["tag:gpu:11434"]}]}"#;
+    let output = acl(config, &["--check", "-"], policy);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let part = "who reaches svc:ollama, which it hosts, on tcp:11434\n  tag:a  through grants[0]";
+    assert!(text(&output).contains(part), "{}", text(&output));
+    let open = policy.replace("[\"tag:a\"], \"dst\"", "[\"*\"], \"dst\"").replace("\"deny\"", "\"accept\"");
+    assert_eq!(
+        acl(config, &["--check", "-"], &open).status.code(),
+        Some(1),
+        "everybody, by way of the Service"
+    );
+    // The lines to paste have it as well.
+    let lines = acl(config, &[], "");
+    assert!(text(&lines).contains("\"autoApprovers\""), "{}", text(&lines));
+    let checked = acl(config, &["--check", "-"], &text(&lines));
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    assert!(text(&checked).contains("which it hosts, on tcp:11434\n  tag:ai-client"), "{}", text(&checked));
+    assert!(!text(&checked).contains("to think about"), "{}", text(&checked));
+}
+
+#[test]
+fn another_control_server_has_a_dialect_of_its_own() {
+    let config = "node.control_url = \"https://headscale.example.com\"\n";
+    let policy = r##"{"groups": {"group:a": ["anna@"]}, "tagOwners": {"tag:ai-server": ["group:a"]},
+        "acls": [{"#why": "for the models", "action": "accept", "src": ["group:a"], "dst": ["tag:ai-server:11434"]}],
+        "tests": [{"src": "anna@", "accept": ["tag:ai-server:11434"]}]}"##;
+    assert_eq!(acl("", &["--check", "-"], policy).status.code(), Some(1));
+    let output = acl(config, &["--check", "-"], policy);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let told = text(&output);
+    assert!(told.contains("has no device (anna@): run `headscale policy check` first"), "{told}");
+    let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
+    assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
+    let neither = text(&acl(config, &["--check", "-"], "{}"));
+    assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
+    // `anna@` may be who logs in as anna@example.com.
+    let user = acl(
+        config,
+        &["--check", "-", "--user", "anna@example.com"],
+        r#"{"acls": [{"action": "accept", "src": ["tag:x"], "dst": ["anna@:11434"]}], "tagOwners": {"tag:x": []}}"#,
+    );
+    assert!(
+        text(&user).contains("perhaps: whether anna@example.com and anna@ are one user"),
+        "{}",
+        text(&user)
+    );
 }

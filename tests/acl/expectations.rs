@@ -20,6 +20,7 @@ fn each_test_means_what_tailscale_says() {
     let tcp = r#"{"src": ["tag:client", "anna@example.com"], "dst": ["tag:server"], "ip": ["tcp:53"]}"#;
     let udp = r#"{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["udp:53"]}"#;
     let lab = r#"{"src": ["lab"], "dst": ["tag:server", "printer"], "ip": ["tcp:53"]}"#;
+    let service = r#"{"src": ["tag:client"], "dst": ["svc:web"], "ip": ["tcp:53"]}"#;
     let posture =
         r#"{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["*"], "srcPosture": ["posture:x"]}"#;
     for (grants, test, want) in [
@@ -43,7 +44,7 @@ fn each_test_means_what_tailscale_says() {
         (udp, r#""src": "tag:client", "proto": "17", "deny": ["tag:server:53"]"#, "fails"),
         (
             udp,
-            r#""src": "tag:client", "proto": "icmp", "accept": ["tag:server:0"], "deny": ["tag:ci:0"]"#,
+            r#""src": "tag:client", "proto": "UDP", "accept": ["tag:server:53"], "deny": ["tag:ci:53"]"#,
             "",
         ),
         // A group is each of its members, at both ends.
@@ -55,7 +56,7 @@ fn each_test_means_what_tailscale_says() {
             "fails: tag:client → group:dev:1: tag:client reaches ben@example.com",
         ),
         // Hosts and addresses.
-        (lab, r#""src": "lab", "accept": ["tag:server:53", "printer:53", "100.64.0.77:53"]"#, ""),
+        (lab, r#""src": "100.64.7.3", "accept": ["tag:server:53", "printer:53", "100.64.0.77:53"]"#, ""),
         (lab, r#""src": "192.0.2.1", "deny": ["tag:server:53"]"#, ""),
         (lab, r#""src": "100.64.9.9", "deny": ["tag:server:53"]"#, ""),
         (tcp, r#""src": "100.64.9.9", "deny": ["tag:server:53"]"#, "can't tell"),
@@ -68,7 +69,15 @@ fn each_test_means_what_tailscale_says() {
         (posture, r#""src": "tag:ci", "deny": ["tag:server:1"]"#, ""),
         (tcp, r#""src": "group:none", "accept": ["tag:server:1"], "deny": ["tag:server:53"]"#, ""),
         (tcp, r#""src": "group:ops@example.com", "deny": ["tag:server:1"]"#, "can't tell"),
-        (tcp, r#""src": "tag:client", "deny": ["svc:web:1"]"#, "can't tell"),
+        // A Service is a destination by itself.
+        (service, r#""src": "tag:client", "accept": ["svc:web:53"], "deny": ["svc:web:54", "svc:x:53"]"#, ""),
+        (
+            service,
+            r#""src": "tag:client", "deny": ["svc:web:53"]"#,
+            "fails: tag:client → svc:web:53: tag:client",
+        ),
+        (service, r#""src": "tag:client", "accept": ["tag:server:53"]"#, "fails"),
+        (tcp, r#""src": "tag:client", "deny": ["svc:web:53"]"#, ""),
     ] {
         let got = outcome(grants, test);
         let fits = if want.is_empty() { got.is_empty() } else { got.starts_with(want) };
@@ -89,9 +98,9 @@ fn failures_have_their_place() {
     assert_eq!(
         places,
         [
-            "line 6: tests[1].accept[0]: fails: tag:client → tag:server:1: tag:client does not reach tag:server, \
+            "line 8: tests[1].accept[0]: fails: tag:client → tag:server:1: tag:client does not reach tag:server, \
              and must",
-            "line 7: tests[1].accept[1]: fails: tag:client → tag:server:2: tag:client does not reach tag:server, \
+            "line 9: tests[1].accept[1]: fails: tag:client → tag:server:2: tag:client does not reach tag:server, \
              and must"
         ]
     );

@@ -14,19 +14,17 @@ fn faults(text: &str) -> String {
 #[test]
 fn typos_are_told_with_their_place() {
     for (sections, want) in [
-        (r#""grantz": []"#, "line 4: grantz: there is no such section: grants is meant"),
+        (r#""grantz": []"#, "line 6: grantz: there is no such section: grants is meant"),
         (r#""tests": []"#, "neither grants nor acls: Tailscale lets everybody reach everything"),
         (r#""grants": {}"#, "grants: is an object, and must be a list"),
         (r#""grants": [7]"#, "grants[0] = 7: is a number, and must be an object"),
-        (r#""grants": [], "Grants": []"#, "line 4: Grants: is there twice"),
+        (r#""grants": [], "Grants": []"#, "line 6: Grants: is there twice"),
         (
             r#""grants": [{"src": ["*"], "dest": ["*"], "ip": ["*"]}]"#,
             "grants[0].dest: there is no such key: want one of src, dst, ip, app, srcPosture, via",
         ),
         (r#""grants": [{"src": ["*"], "dst": ["*"]}]"#, "grants[0]: neither ip nor app"),
         (r#""grants": [{"src": ["*"], "dst": ["*"], "ip": []}]"#, "grants[0]: neither ip nor app"),
-        (r#""grants": [{"dst": ["*"], "ip": ["*"]}]"#, "grants[0]: src is missing"),
-        (r#""grants": [{"src": [], "dst": ["*"], "ip": ["*"]}]"#, "grants[0].src = []: is empty"),
         (
             r#""grants": [{"src": "*", "dst": ["*"], "ip": ["*"]}]"#,
             "grants[0].src = \"*\": is a text, and must be a list",
@@ -73,7 +71,6 @@ fn typos_are_told_with_their_place() {
             "acls[0].action = \"drop\": there is no action but accept",
         ),
         (r#""acls": [{"src": ["*"], "dst": ["*:*"]}]"#, "acls[0]: action is missing"),
-        (r#""acls": [{"action": "accept", "src": ["*"], "dst": []}]"#, "acls[0].dst = []: is empty"),
         (r#""acls": [{"action": "accept", "src": ["*"], "dst": ["tag:server"]}]"#, "acls[0].dst[0]"),
         (r#""acls": [{"action": "accept", "src": ["*"], "dst": ["printer"]}]"#, "lacks the ports"),
         (
@@ -156,7 +153,7 @@ fn nothing_looser_than_hujson_is_read() {
     for text in [
         r#"{"grants": [],}"#,
         "// a\n{/* b */\"grants\"/**/:[//c\n],\n/* d\n*/}\n//\n",
-        r#"{"acls": [], "ssh": [{}], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []}"#,
+        r#"{"acls": [], "ssh": [], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []}"#,
         r#"{"Groups": {}, "ACLs": [], "derpMap": null, "OneCGNATRoute": "", "disableIPv4": true}"#,
     ] {
         assert!(parse(text).is_ok(), "{text}: {}", faults(text));
@@ -171,4 +168,137 @@ fn all_faults_are_told_at_once_in_the_order_of_the_file() {
     );
     let lines: Vec<_> = faults.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(lines, ["line 3", "line 3", "line 4", "line 5", "line 5", "line 5", "line 6"], "{faults}");
+}
+
+#[test]
+fn rules_that_tailscale_refuses_are_refused() {
+    let grant = |src: &str, dst: &str, more: &str| {
+        format!(r#""grants": [{{"src": [{src}], "dst": [{dst}], {more}}}]"#)
+    };
+    let acl =
+        |src: &str, dst: &str| format!(r#""acls": [{{"action": "accept", "src": [{src}], "dst": [{dst}]}}]"#);
+    let ip = r#""ip": ["*"]"#;
+    let app = |name: &str| format!(r#""app": {{"{name}": [{{}}]}}"#);
+    for (sections, want) in [
+        // autogroup:self and autogroup:internet.
+        (grant(r#""autogroup:self""#, r#""*""#, ip), "grants[0].src[0] = \"autogroup:self\": autogroup:self can't"),
+        (acl(r#""autogroup:self""#, r#""*:*""#), "acls[0].src[0] = \"autogroup:self\""),
+        (grant(r#""autogroup:internet""#, r#""*""#, ip), "autogroup:internet can't be a source"),
+        (grant(r#""*""#, r#""autogroup:self""#, ip), "and src has *"),
+        (grant(r#""tag:ci""#, r#""autogroup:self""#, ip), "and src has tag:ci"),
+        (grant(r#""autogroup:tagged""#, r#""tag:ci", "autogroup:self""#, ip), "grants[0].dst[1]"),
+        (grant(r#""anna@example.com", "lab""#, r#""autogroup:self""#, ip), "and src has lab"),
+        (acl(r#""tag:ci""#, r#""autogroup:self:*""#), "acls[0].dst[0]"),
+        (acl(r#""autogroup:member", "tag:ci""#, r#""autogroup:self:22""#), "and src has tag:ci"),
+        (acl(r#""*", "100.64.0.9""#, r#""autogroup:self:22""#), "and src has 100.64.0.9"),
+        // What is no destination.
+        (grant(r#""*""#, r#""autogroup:danger-all""#, ip), "autogroup:danger-all can't be a destination"),
+        (grant(r#""*""#, r#""0.0.0.0/0""#, ip), "write \"*\""),
+        (grant(r#""*""#, r#""lab", "::/0""#, ip), "grants[0].dst[1] = \"::/0\""),
+        (acl(r#""*""#, r#""0.0.0.0/0:443""#), "acls[0].dst[0] = \"0.0.0.0/0:443\""),
+        // Capabilities.
+        (grant(r#""*""#, r#""*""#, &app("https://example.com/cap/x")), "no capability"),
+        (grant(r#""*""#, r#""*""#, &app("cap/x")), "no capability"),
+        (grant(r#""*""#, r#""*""#, &app("example.com/")), "no capability"),
+        (grant(r#""*""#, r#""*""#, &app("tailscale.com/cap/ingress")), "keeps this capability to itself"),
+        (grant(r#""*""#, r#""*""#, &app("Tailscale.com/cap/funnel")), "keeps this capability to itself"),
+        (
+            grant(r#""*""#, r#""autogroup:internet""#, &format!("{ip}, {}", app("example.com/cap/x"))),
+            "grants[0]: autogroup:internet can't be a destination of a grant with app",
+        ),
+        // via.
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["*"], "via": ["tag:nowhere"]"#), "grants[0].via[0] = \"tag:nowhere\""),
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["*"], "via": ["autogroup:tagged"]"#), "grants[0].via[0]"),
+        // Ports and protocols.
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["tcp:0"]"#), "\"0\" is no port"),
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["0-443"]"#), "\"0-443\" is no port"),
+        (grant(r#""*""#, r#""lab""#, r#""ip": [":443"]"#), "lacks the protocol"),
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["256:*"]"#), "\"256\" is no protocol"),
+        (grant(r#""*""#, r#""lab""#, r#""ip": ["*:icmp"]"#), "\"icmp\" is no port"),
+        (acl(r#""*""#, r#""lab:0""#), "\"0\" is no port"),
+        // Names of what is not defined.
+        (grant(r#""ipset:home""#, r#""*""#, ip), "there is no such IP set in ipsets"),
+        (grant(r#""*""#, r#""*""#, r#""ip": ["*"], "srcPosture": ["posture:y"]"#), "no such posture in postures"),
+        (r#""grants": [], "defaultSrcPosture": ["posture:y"]"#.to_owned(), "no such posture in postures"),
+        // Tests.
+        (test("anna@example.com", "lab:443", "tcp"), "tests[0].deny[0] = \"lab:443\": a test is about one address"),
+        (test("lab", "tag:ci:443", "tcp"), "tests[0].src = \"lab\": a test is about one address"),
+        (test("anna@example.com", "10.0.0.0/8:443", "tcp"), "about one address"),
+        (test("anna@example.com", "tag:ci:0", "tcp"), "\"0\" is no port"),
+        (test("anna@example.com", "tag:ci:*", "tcp"), "a test names one port"),
+        (test("anna@example.com", "tag:ci:22,80", "tcp"), "is no port"),
+        (test("anna@example.com", "tag:ci:22", "icmp"), "tests[0].proto = \"icmp\": a test is about tcp, udp or sctp"),
+        (test("anna@example.com", "tag:ci:22", "47"), "a test is about tcp, udp or sctp"),
+        (test("svc:web", "tag:ci:22", "tcp"), "a Service begins no connection"),
+        (test("anna@example.com", "autogroup:internet:443", "tcp"), "a test is about a user"),
+        (test("anna@example.com", "autogroup:self:443", "tcp"), "a test is about a user"),
+        // Sections that do not say who reaches whom.
+        (r#""grants": [], "nodeAttrs": [{"target": ["tag:nowhere"], "attr": ["funnel"]}]"#.to_owned(), "nodeAttrs[0].target[0]"),
+        (r#""grants": [], "nodeAttrs": [{"target": ["%bogus%"]}]"#.to_owned(), "nodeAttrs[0].target[0] = \"%bogus%\""),
+        (
+            r#""grants": [], "ssh": [{"action": "accept", "src": ["*"], "dst": ["tag:ci"], "users": ["root"]}]"#
+                .to_owned(),
+            "ssh[0].src[0] = \"*\": can't be a source of SSH",
+        ),
+        (
+            r#""grants": [], "ssh": [{"action": "deny", "src": ["group:dev"], "dst": ["tag:nowhere"], "users": []}]"#
+                .to_owned(),
+            "ssh[0].dst[0] = \"tag:nowhere\"",
+        ),
+        (
+            r#""grants": [], "sshTests": [{"src": "anna@example.com", "dst": ["tag:nowhere"], "accept": ["root"]}]"#
+                .to_owned(),
+            "sshTests[0].dst[0]",
+        ),
+    ] {
+        let faults = faults(&format!("{{{NAMES}{sections}}}"));
+        assert!(faults.contains(want), "{sections}:\n  got  {faults}\n  want {want}");
+    }
+}
+
+fn test(src: &str, dst: &str, proto: &str) -> String {
+    format!(r#""grants": [], "tests": [{{"src": "{src}", "proto": "{proto}", "deny": ["{dst}"]}}]"#)
+}
+
+#[test]
+fn definitions_that_refer_to_nothing_are_refused() {
+    for (sections, want) in [
+        (
+            r#""autoApprovers": {"routes": {"10.0.0.0/8": ["tag:nowhere"]}}"#,
+            "autoApprovers.routes.10.0.0.0/8[0]",
+        ),
+        (r#""autoApprovers": {"routes": {"ten": []}}"#, "autoApprovers.routes.ten: no CIDR"),
+        (r#""autoApprovers": {"exitNode": ["100.64.0.1"]}"#, "can't approve"),
+        (r#""autoApprovers": {"services": {"svc:x": ["group:none"]}}"#, "there is no such group"),
+        (r#""autoApprovers": {"exitNodes": []}"#, "there is no such key"),
+        (r#""ipsets": {"home": []}"#, "no name of an IP set"),
+        (r#""ipsets": {"ipset:a": ["add autogroup:member"]}"#, "no address"),
+        (r#""ipsets": {"ipset:a": ["add ipset:b"]}"#, "there is no such IP set"),
+        (r#""ipsets": {"ipset:a": ["ipset:b"], "ipset:b": ["remove ipset:a"]}"#, "ipset:a includes itself"),
+        (r#""postures": {"mac": []}"#, "no name of a posture"),
+    ] {
+        let faults = faults(&format!("{{{sections}, \"grants\": []}}"));
+        assert!(faults.contains(want), "{sections}:\n  got  {faults}\n  want {want}");
+    }
+}
+
+#[test]
+fn rules_that_tailscale_takes_are_taken() {
+    for sections in [
+        r#""grants": [{"src": [], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": [], "app": {"a.b/c": [{}]}}]"#,
+        r#""grants": [{"dst": ["*"], "ip": ["*"]}], "acls": [{"action": "accept", "src": ["*"], "dst": []}]"#,
+        r#""grants": [{"src": ["*"], "dst": ["*"], "ip": ["*:*", "*:11434", "Tcp:1", "UDP:*", "ipv6-icmp:*", "0:*"]}]"#,
+        r#""acls": [{"action": "accept", "proto": "UDP", "src": ["*"], "dst": ["*:53"]}]"#,
+        r#""acls": [{"action": "accept", "src": ["*"], "dst": ["autogroup:self:*"]}]"#,
+        r#""grants": [{"src": ["autogroup:admin", "group:dev", "anna@example.com"], "dst": ["autogroup:self"], "ip": ["*"]}]"#,
+        r#""grants": [{"src": ["autogroup:danger-all", "0.0.0.0/0"], "dst": ["autogroup:internet"], "ip": ["*"]}]"#,
+        r#""grants": [{"src": ["*"], "dst": ["lab"], "ip": ["*"], "via": ["tag:ci", "tag:server"]}]"#,
+        r#""grants": [{"src": ["*"], "dst": ["*"], "app": {"tailscale.com/cap/drive": [{}], "my-own.internal/a/b/c": [{}]}}]"#,
+        r#""grants": [], "tests": [{"src": "printer", "proto": "SCTP", "deny": ["printer:1", "svc:web:443", "[fd7a:115c:a1e0::9]:2"]}]"#,
+        r#""grants": [], "nodeAttrs": [{"target": ["*", "autogroup:member", "group:dev", "100.64.0.9/32"], "attr": ["funnel"]}]"#,
+        r#""grants": [], "ssh": [{"action": "check", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"], "checkPeriod": "12h"}]"#,
+    ] {
+        let text = format!("{{{NAMES}{sections}}}");
+        assert!(parse(&text).is_ok(), "{sections}: {}", faults(&text));
+    }
 }

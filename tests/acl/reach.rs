@@ -9,6 +9,7 @@ use crate::admits::with;
 fn target(device: Device) -> Target {
     Target {
         device,
+        service: None,
         port: 11434,
         https: None,
         metrics: None,
@@ -81,14 +82,14 @@ fn every_source_has_its_row() {
         // What the file does not decide.
         (vec![format!(r#"{{"src": ["tag:client"], "dst": ["lab"], {tcp}}}"#)], vec!["tag:client? grants0"]),
         (
-            vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:x"], {tcp}}}"#)],
+            vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:office"], {tcp}}}"#)],
             vec!["tag:client? grants0"],
         ),
         (
             vec![to(r#""tag:client""#, &format!(r#"{tcp}, "srcPosture": ["posture:x"]"#))],
             vec!["tag:client? grants0"],
         ),
-        (vec![to(r#""ipset:x""#, tcp)], vec!["ipset:x grants0"]),
+        (vec![to(r#""ipset:office""#, tcp)], vec!["ipset:office grants0"]),
         // Nobody is in it.
         (vec![to(r#""group:none""#, tcp)], vec![]),
         (
@@ -103,6 +104,7 @@ fn every_source_has_its_row() {
         let text = format!(
             r#""groups": {{"group:dev": ["anna@example.com", "ben@example.com"], "group:none": [],
             "group:ops": ["anna@example.com", "carl@example.com"]}}, "hosts": {{"lab": "100.64.7.0/24"}},
+            "postures": {{"posture:x": []}}, "ipsets": {{"ipset:office": ["192.0.2.0/24"]}},
             "tagOwners": {{"tag:server": [], "tag:client": []}}, "grants": [{}]"#,
             grants.join(",")
         );
@@ -226,7 +228,7 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
     assert!(report.warnings.iter().any(|w| w.kind == Kind::NoTests));
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|t| t.contains("tag:other is not in tagOwners")), "{text:?}");
-    assert!(text.iter().any(|t| t.contains("line 4: the section newSection")), "{text:?}");
+    assert!(text.iter().any(|t| t.contains("line 6: the section newSection")), "{text:?}");
 }
 
 #[test]

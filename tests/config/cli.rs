@@ -120,7 +120,7 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         (&["status", "--help"], &["config", "state-dir"], &[69, 77, 78]),
         (&["cancel", "--help"], &["config", "state-dir"], &[69, 78]),
         (&["key", "set", "--help"], &["config", "hostname"], &[69, 78]),
-        (&["acl", "--help"], &["config", "port"], &[78]),
+        (&["acl", "--help"], &["config", "port"], &[65, 78]),
         (&["service", "status", "--help"], &[], &[3, 4, 67, 71]),
     ] {
         let ended = home.run(args);

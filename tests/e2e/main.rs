@@ -19,6 +19,7 @@ mod https;
 mod lifecycle;
 mod login;
 mod logs;
+mod membership;
 mod metrics;
 mod models;
 #[path = "../support/ollama.rs"]

@@ -145,20 +145,83 @@ fn resolvers() -> Vec<SocketAddr> {
     ips.chain(local).map(|ip| SocketAddr::new(ip, 53)).collect()
 }
 
+/// What has the system calls of the proxy, by which it speaks to others, written to a file.
+#[cfg(target_os = "linux")]
+fn traced(to: &std::path::Path) -> Vec<String> {
+    assert!(
+        Command::new("strace").arg("-V").output().is_ok(),
+        "strace is needed: sudo apt-get install strace"
+    );
+    let strace = ["strace", "-f", "-yy", "-s", "16", "-e", "trace=%network,write,writev", "-o"];
+    strace.into_iter().map(str::to_owned).chain([to.display().to_string()]).collect()
+}
+
+/// Has the process that a tracer runs stop.
+#[cfg(target_os = "linux")]
+async fn stop_traced(process: &mut crate::process::Process) {
+    let tracer = process.id();
+    let traced = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children")).unwrap();
+    let traced = rustix::process::Pid::from_raw(traced.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(traced, Signal::TERM).unwrap();
+    process.ended_with(0).await;
+}
+
+/// Where a traced process connected to by TCP.
+#[cfg(target_os = "linux")]
+fn connected(trace: &std::path::Path) -> BTreeSet<SocketAddr> {
+    let text = std::fs::read_to_string(trace).unwrap();
+    let calls = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start()));
+    let connects = calls.filter(|call| call.starts_with("connect(") && call.contains("<TCP"));
+    connects.flat_map(addresses).collect()
+}
+
+/// Tailscale's library asks Tailscale's relays for the address of a control server that it can't reach.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn absent_control_server_is_looked_for_nowhere_else() {
+    let tailnet = Tailnet::new().await;
+    let trace = tailnet.dir.path().join("trace");
+    let key = Some(tailnet.key(json!({})).await);
+    let port = tailnet.control.rsplit_once(':').unwrap().1;
+    // By name: of an address no one is asked.
+    let control = format!("http://localhost:{port}");
+    let start = Start { key, control, under: traced(&trace), ..Start::new(&tailnet, ollama::url()) };
+    let mut proxy = start.up().await;
+    tailnet.api("POST", "/control/stop", Value::Null).await;
+    proxy.process.line(&["not healthy", "the control server can't be reached"]).await;
+    stop_traced(&mut proxy.process).await;
+    let connected = connected(&trace);
+    assert!(connected.iter().any(|to| to.port().to_string() == port), "{connected:?}");
+    assert!(connected.iter().all(|to| to.ip().is_loopback()), "{connected:?}");
+}
+
+/// The same for a name that has no address. No resolver is asked for one that ends in `.onion` (RFC 7686).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn control_server_without_an_address_is_looked_for_nowhere_else() {
+    let tailnet = Tailnet::new().await;
+    let trace = tailnet.dir.path().join("trace");
+    let start = Start {
+        control: "https://control.onion".to_owned(),
+        config: "node.up_timeout = \"8s\"\n".to_owned(),
+        under: traced(&trace),
+        ..Start::new(&tailnet, ollama::url())
+    };
+    let mut process = start.process();
+    process.ended_with(69).await;
+    process.line(&["the control server can't be reached", "the system's DNS has no address for it"]).await;
+    let connected = connected(&trace);
+    assert!(connected.iter().all(|to| to.ip().is_loopback()), "{connected:?}");
+}
+
 #[cfg(target_os = "linux")]
 async fn speaks_to_nobody_else(https: bool) {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let key = Some(tailnet.key(json!({})).await);
-    let strace = ["strace", "-f", "-yy", "-s", "16", "-e", "trace=%network,write,writev", "-o"];
-    let mut under: Vec<String> = strace.map(str::to_owned).to_vec();
-    under.push(trace.display().to_string());
-    assert!(
-        Command::new("strace").arg("-V").output().is_ok(),
-        "strace is needed: sudo apt-get install strace"
-    );
     let config = format!("{CONFIG}https.enabled = {https}\n");
-    let mut proxy = Start { key, under, config, ..Start::new(&tailnet, ollama::url()) }.up().await;
+    let mut proxy =
+        Start { key, under: traced(&trace), config, ..Start::new(&tailnet, ollama::url()) }.up().await;
 
     tailnet.api("PUT", "/policy", with_all()).await;
     if https {
@@ -193,11 +256,7 @@ async fn speaks_to_nobody_else(https: bool) {
         .map(port)
         .collect();
     let resolvers = if https { resolvers() } else { Vec::new() };
-    let tracer = proxy.process.id();
-    let traced = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children")).unwrap();
-    let traced = rustix::process::Pid::from_raw(traced.trim().parse().unwrap()).unwrap();
-    rustix::process::kill_process(traced, Signal::TERM).unwrap();
-    proxy.process.ended_with(0).await;
+    stop_traced(&mut proxy.process).await;
 
     let text = std::fs::read_to_string(&trace).unwrap();
     let own: BTreeSet<IpAddr> = own_addresses();

@@ -397,6 +397,9 @@ func nodeCertificate(sd C.int, name *C.char, atLeastMS, timeoutMS C.int64_t) (ou
 	return out
 }
 
+//export nodeForgetCredentials
+func nodeForgetCredentials() { node.ForgetCredentials() }
+
 //export nodeEvents
 func nodeEvents(sd C.int, fdOut *C.int) C.int {
 	return try(sd, func(h *handle) error {

@@ -55,6 +55,7 @@ char *tailscale_certificate(tailscale sd, const char *name, int64_t at_least_ms,
 	return nodeCertificate(sd, MUT(name), at_least_ms, timeout_ms);
 }
 void tailscale_free(char *text) { free(text); }
+void tailscale_forget_credentials(void) { nodeForgetCredentials(); }
 int tailscale_events(tailscale sd, int *fd_out) { return nodeEvents(sd, fd_out); }
 
 /* The last failure of this thread. What another thread does with the node

@@ -224,6 +224,13 @@ extern int tailscale_capabilities(tailscale sd, const char *src, const char *dst
 extern char *tailscale_peers(tailscale sd, const uint16_t *ports, size_t count, const char *capability);
 extern void tailscale_free(char *text);
 
+/* Removes the variables from which tailscale's own library would take a key or a
+ * secret (TS_AUTHKEY, TS_AUTH_KEY, TS_CLIENT_SECRET, TS_CLIENT_ID, TS_ID_TOKEN,
+ * TS_AUDIENCE) from the environment. A node does so when it starts: keys come from
+ * tailscale_set_authkey and tailscale_set_client_secret alone. C's environment has
+ * no lock, so call this once the variables have been read, before other threads run. */
+extern void tailscale_forget_credentials(void);
+
 /* Ends a stored node whose handle has not started: tells the control server,
  * for at most timeout_ms milliseconds, and removes what is stored of it. JSON:
  * {"stored": whether there was one, "error": why the control server could not be
@@ -245,6 +252,10 @@ extern char *tailscale_certificate(tailscale sd, const char *name, int64_t at_le
  *   name    "status": {"dns_name", "addresses", "service_addresses", "cert_domains"}
  *   key     "key_expiry": RFC 3339; absent when the key never expires
  *   health  "warnings": [...]: all that are now in force
+ *   membership  "error": why the control server no longer knows the node; absent
+ *           when it knows it again
+ *   refused "error": why the peer of a connection can't be told, so that it was
+ *           refused; once for each kind of reason
  *   clock   "ahead": seconds by which this machine's clock is ahead of the control
  *           server's (negative: behind) once that is more than five minutes;
  *           absent when it is right again

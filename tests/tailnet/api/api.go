@@ -57,6 +57,7 @@ func (a *API) Handler() http.Handler {
 		"DELETE /nodes/{name}":                     a.removeNode,
 		"POST /nodes/{name}/approve":               a.approve,
 		"POST /nodes/{name}/expire":                a.expire,
+		"POST /nodes/{name}/forget":                a.forgetNode,
 		"POST /nodes/{name}/key-expiry":            a.setKeyExpiry,
 		"GET /acme":                                a.issuer,
 		"POST /acme/refuse":                        a.refuseName,

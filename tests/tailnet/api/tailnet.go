@@ -88,6 +88,10 @@ func (a *API) removeNode(r *http.Request) (any, error) {
 	return a.settled(r, a.Control.Remove(r.PathValue("name")))
 }
 
+func (a *API) forgetNode(r *http.Request) (any, error) {
+	return a.settled(r, a.Control.Forget(r.PathValue("name")))
+}
+
 func (a *API) approve(r *http.Request) (any, error) {
 	return a.settled(r, a.Control.Approve(r.PathValue("name")))
 }

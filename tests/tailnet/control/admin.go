@@ -30,6 +30,11 @@ type Settings struct {
 	Certificates bool `json:"certificates"`
 	// ClockAhead is how far the control server's clock goes wrong, such as "10m".
 	ClockAhead string `json:"clock_ahead"`
+	// NoIPv4 gives nodes that join from now on an IPv6 address alone.
+	NoIPv4 bool `json:"no_ipv4"`
+	// NoTagProfile leaves out the user profile that tagged nodes name as their
+	// owner, as headscale does.
+	NoTagProfile bool `json:"no_tag_profile"`
 	// NoMagicDNS switches MagicDNS off.
 	NoMagicDNS bool `json:"no_magic_dns"`
 	// TokenStatus and CreateKeyStatus are the HTTP status with which the API refuses
@@ -136,6 +141,10 @@ func (s *Server) changeNode(name string, f func(*node)) error {
 
 // Remove takes a node out of the tailnet.
 func (s *Server) Remove(name string) error { return s.changeNode(name, s.remove) }
+
+// Forget deletes a node as headscale does: its stream stays open and says nothing
+// of it, and every other request of the node is answered with 404.
+func (s *Server) Forget(name string) error { return s.changeNode(name, s.forget) }
 
 // Approve lets a device in that waits for approval.
 func (s *Server) Approve(name string) error {

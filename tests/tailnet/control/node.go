@@ -67,6 +67,9 @@ func (s *Server) add(machine key.MachinePublic, hostname string) *node {
 	id := s.lastID
 	v4 := netip.AddrFrom4([4]byte{100, 64, byte(id >> 8), byte(id)})
 	addresses := []netip.Prefix{netip.PrefixFrom(v4, 32), netip.PrefixFrom(tsaddr.Tailscale4To6(v4), 128)}
+	if s.settings.NoIPv4 {
+		addresses = addresses[1:]
+	}
 	n := &node{Node: tailcfg.Node{
 		ID: id, StableID: tailcfg.StableNodeID(fmt.Sprintf("n%dTEST", id)),
 		Name: s.freeLabel(hostname) + "." + Domain + ".", Machine: machine,
@@ -126,6 +129,13 @@ func (s *Server) remove(n *node) {
 	s.gone[n.Key] = n
 	s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
 	n.wake()
+	s.changed()
+}
+
+// forget takes n out of the tailnet without a word to it.
+func (s *Server) forget(n *node) {
+	s.setExpiry(n, time.Time{})
+	s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
 	s.changed()
 }
 

@@ -58,6 +58,12 @@ func (s *Server) register(machine key.MachinePublic, req *tailcfg.RegisterReques
 	case n != nil && n.expired(time.Now()):
 		return tailcfg.RegisterResponse{NodeKeyExpired: true} // it comes back with a new key
 	case n != nil:
+		// A known node needs no key, but one that it offers all the same has to be good.
+		if req.Auth != nil && req.Auth.AuthKey != "" {
+			if _, err := s.redeemable(req.Auth.AuthKey); err != nil {
+				return *refuse("%v", err)
+			}
+		}
 		return s.registered(n)
 	}
 	admission, refusal := s.authenticate(req)

@@ -92,8 +92,11 @@ func TestKeysLetInWhomTheySay(t *testing.T) {
 	if n := tagged.info(); n.User != "" || len(n.Tags) != 1 || n.KeyExpiry != nil || n.DNSName != "tagged.tailnet.test" {
 		t.Errorf("%+v", n)
 	}
-	if res := tagged.register(once); res.Error != "" {
+	if res := tagged.register(""); res.Error != "" {
 		t.Errorf("a node that is in needs no key to come again: %+v", res)
+	}
+	if res := tagged.register(once); !strings.HasSuffix(res.Error, "not valid") {
+		t.Errorf("a known node came with a spent key: %+v", res)
 	}
 	owned := newDevice(t, s, "owned")
 	if res := owned.register(s.mustKey(t, KeyRequest{User: "anna@example.com"})); res.Login.LoginName != "anna@example.com" {
@@ -262,5 +265,19 @@ func TestApprovalAndLogout(t *testing.T) {
 	}
 	if err := s.Approve("d"); err == nil || !strings.Contains(err.Error(), `"d"`) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestForgottenNodeIsUnknown(t *testing.T) {
+	s := newServer(t, Settings{})
+	n := joined(t, s, "server", "client")
+	if err := s.Forget("server"); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.viewOf(n["client"]); len(v.peers) != 0 {
+		t.Errorf("it is still a peer: %v", labels(v.peers))
+	}
+	if res := s.register(n["server"].Machine, &tailcfg.RegisterRequest{NodeKey: n["server"].Key, Hostinfo: &tailcfg.Hostinfo{}}); res.AuthURL == "" {
+		t.Errorf("%+v", res)
 	}
 }

@@ -26,6 +26,9 @@ type view struct {
 func (s *Server) view(n *node, now time.Time) view {
 	dns := &tailcfg.DNSConfig{Proxied: !s.settings.NoMagicDNS, Domains: []string{Domain}, CertDomains: s.certDomains(n)}
 	v := view{self: s.self(n, now), derp: s.derpMap, dns: dns, users: slices.Clone(s.users), ahead: s.clockAhead}
+	if s.settings.NoTagProfile {
+		v.users = slices.DeleteFunc(v.users, func(u tailcfg.UserProfile) bool { return u.ID == taggedDevices })
+	}
 	if n.expired(now) || !n.MachineAuthorized {
 		return v
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go4.org/netipx"
@@ -46,12 +47,21 @@ func (p *Policy) runTests() error {
 func (p *Policy) runTest(t test) error {
 	protos := []int{int(ipproto.TCP), int(ipproto.UDP)} // a test that names none is about either
 	if t.Proto != "" {
-		var err error
-		if protos, err = parseProtocol(t.Proto); err != nil {
+		proto, err := parseProtocol(t.Proto)
+		if err != nil {
 			return fmt.Errorf("proto: %w", err)
+		}
+		if proto != 0 {
+			protos = []int{proto}
+		}
+		if proto != 0 && !slices.Contains(withPorts, proto) {
+			return fmt.Errorf("proto: %q: test protocol must be tcp, udp, sctp, or empty", t.Proto)
 		}
 	}
 	sources, err := p.imagine(t.Src, sourceAddresses)
+	if err == nil && strings.HasPrefix(t.Src, "svc:") {
+		err = fmt.Errorf("%q is a Service, which begins no connection", t.Src)
+	}
 	if err != nil {
 		return fmt.Errorf("src: %w", err)
 	}
@@ -113,7 +123,9 @@ func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
 		}
 		return members, nil
 	case strings.Contains(name, "@") && !strings.HasPrefix(name, "user:"):
-		n.User = name
+		n.User = strings.ToLower(name)
+	case s.within.IsValid() && s.within.From() != s.within.To():
+		return nil, fmt.Errorf("%q is several addresses: a test is about one", name)
 	case s.within.IsValid():
 		n.Addresses = []netip.Addr{s.within.From()}
 	default:

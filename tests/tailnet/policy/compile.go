@@ -55,8 +55,9 @@ func (r rule) sources(dst Node, nodes []Node) (out []peers) {
 }
 
 // anywhere is what Tailscale writes for "*": the ranges that tailnets have
-// their addresses from, devices that are yet to come included.
-var anywhere = []string{"100.64.0.0/10", "fd7a:115c:a1e0::/48"}
+// their addresses from, devices that are yet to come included. Between the first
+// two is the range that ChromeOS uses.
+var anywhere = []string{"100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48"}
 
 func has(selectors []selector, text string) bool {
 	return slices.ContainsFunc(selectors, func(s selector) bool { return s.text == text })

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
+	"tailscale.com/net/tsaddr"
 	"tailscale.com/tailcfg"
 )
 
@@ -93,24 +95,24 @@ func (p *Policy) readRules(d document) error {
 
 func (p *Policy) addGrant(g grant) error {
 	switch {
-	case len(g.Src) == 0 || len(g.Dst) == 0:
-		return errors.New("src and dst must each name somebody")
 	case len(g.IP) == 0 && len(g.App) == 0:
 		return errors.New("neither ip nor app: the grant would grant nothing")
+	case slices.Contains(g.Dst, "autogroup:internet") && len(g.App) > 0:
+		return errors.New("app can't be granted for autogroup:internet")
 	case len(g.SrcPosture) > 0 || len(g.Via) > 0:
 		return errors.New("srcPosture and via are not supported here: without them the grant would let in more than in a real tailnet")
 	}
 	r := rule{app: g.App}
 	for name := range g.App {
-		if !strings.Contains(string(name), "/") {
-			return fmt.Errorf("app: %q is no capability name: want domain/name, such as example.com/cap/x", name)
+		if err := checkCapability(string(name)); err != nil {
+			return fmt.Errorf("app: %w", err)
 		}
 	}
 	var err error
-	if r.src, err = p.selectors("src", g.Src); err != nil {
+	if r.src, err = p.sources(g.Src); err != nil {
 		return err
 	}
-	if r.dst, err = p.selectors("dst", g.Dst); err != nil {
+	if r.dst, err = p.destinations(g.Dst, r.src); err != nil {
 		return err
 	}
 	for _, text := range g.IP {
@@ -128,16 +130,16 @@ func (p *Policy) addACL(a acl) error {
 	switch {
 	case a.Action != "accept":
 		return fmt.Errorf("action is %q: only \"accept\" exists", a.Action)
-	case len(a.Src) == 0 || len(a.Dst) == 0:
-		return errors.New("src and dst must each name somebody")
 	case len(a.SrcPosture) > 0:
 		return errors.New("srcPosture is not supported here: without it the rule would let in more than in a real tailnet")
 	}
-	src, err := p.selectors("src", a.Src)
+	src, err := p.sources(a.Src)
 	if err != nil {
 		return err
 	}
-	protos, err := parseProtocol(a.Proto)
+	// "*" has always stood here for all users beside autogroup:self; Tailscale takes it in acls alone.
+	users := slices.DeleteFunc(slices.Clone(src), func(s selector) bool { return s.text == "*" })
+	proto, err := parseProtocol(a.Proto)
 	if err != nil {
 		return fmt.Errorf("proto: %w", err)
 	}
@@ -146,15 +148,68 @@ func (p *Policy) addACL(a acl) error {
 		if err != nil {
 			return fmt.Errorf("dst: %w", err)
 		}
-		dst, err := p.selectors("dst", []string{host})
+		dst, err := p.destinations([]string{host}, users)
 		if err != nil {
 			return err
 		}
 		r := rule{src: src, dst: dst}
 		for _, ports := range ports {
-			r.ip = append(r.ip, traffic{protos, ports})
+			t, err := newTraffic(proto, ports)
+			if err != nil {
+				return fmt.Errorf("dst: %q: %w", text, err)
+			}
+			r.ip = append(r.ip, t)
 		}
 		p.rules = append(p.rules, r)
+	}
+	return nil
+}
+
+// sources resolves src.
+func (p *Policy) sources(texts []string) ([]selector, error) {
+	for _, text := range texts {
+		if text == "autogroup:self" || text == "autogroup:internet" {
+			return nil, fmt.Errorf("src: %q can't be a source", text)
+		}
+	}
+	return p.selectors("src", texts)
+}
+
+// destinations resolves dst beside these sources.
+func (p *Policy) destinations(texts []string, src []selector) ([]selector, error) {
+	dst, err := p.selectors("dst", texts)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range dst {
+		everything := s.within.IsValid() && (s.within.Prefixes()[0] == tsaddr.AllIPv4() || s.within.Prefixes()[0] == tsaddr.AllIPv6())
+		switch {
+		case s.text == "autogroup:danger-all" || everything:
+			return nil, fmt.Errorf("dst: %q can't be a destination", s.text)
+		case s.text == "*":
+			dst[i] = anyDestination
+		case s.text == "autogroup:self":
+			if i := slices.IndexFunc(src, func(s selector) bool { return !s.users }); i >= 0 {
+				return nil, fmt.Errorf("dst: autogroup:self can only be used with users, groups, or supported autogroups, not with %q", src[i].text)
+			}
+		}
+	}
+	return dst, nil
+}
+
+// tailscales are those of Tailscale's own capabilities that a policy file may grant.
+var tailscales = []string{"drive", "golink", "kubernetes", "relay", "secrets", "tailsql", "tsidp", "webui"}
+
+var capabilityName = regexp.MustCompile(`^([a-z0-9-]+(?:\.[a-z0-9-]+)+)/(.+)$`)
+
+func checkCapability(name string) error {
+	parts := capabilityName.FindStringSubmatch(strings.ToLower(name))
+	if parts == nil {
+		return fmt.Errorf("%q is no capability name: want domain/name, such as example.com/cap/x", name)
+	}
+	own, _ := strings.CutPrefix(name, "tailscale.com/cap/")
+	if strings.HasSuffix("."+parts[1], ".tailscale.com") && !slices.Contains(tailscales, own) {
+		return fmt.Errorf("%q must not be in the tailscale.com domain", name)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (p *Policy) MayTag(user, tag string) bool {
 		return false
 	}
 	n := Node{ID: user, User: user}
-	return slices.Contains(p.admins, user) ||
+	return containsFold(p.admins, user) ||
 		slices.ContainsFunc(owners, func(s selector) bool { return s.names(n, n) })
 }
 

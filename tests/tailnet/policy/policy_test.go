@@ -54,6 +54,8 @@ func TestWhoReachesWhom(t *testing.T) {
 		device(3, "ben@example.com"), device(4, "ada@example.com"), device(5, "carl@other.test")
 	server, client, both := device(6, "tag:server"), device(7, "tag:client"), device(8, "tag:server,tag:client")
 	service := Node{ID: "svc:llm", Service: "svc:llm", Addresses: []netip.Addr{netip.MustParseAddr("100.127.0.9")}}
+	outside := Node{ID: "outside", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	chromeOS := Node{ID: "chromeos", Addresses: []netip.Addr{netip.MustParseAddr("100.115.92.7")}}
 	printer, lab := device(77, "carl@other.test"), device(7<<8+9, "tag:ci")
 
 	for _, c := range []struct {
@@ -68,6 +70,10 @@ func TestWhoReachesWhom(t *testing.T) {
 		{`"autogroup:member"`, `"autogroup:tagged"`, [][2]Node{{carl, lab}, {anna, both}}, [][2]Node{{client, server}, {anna, ben}}},
 		{`"autogroup:admin"`, `"*"`, [][2]Node{{ada, server}}, [][2]Node{{anna, server}}},
 		{`"autogroup:member"`, `"autogroup:self"`, [][2]Node{{anna, anna2}}, [][2]Node{{anna, ben}, {client, both}}},
+		{`"*"`, `"tag:server"`, [][2]Node{{client, server}}, [][2]Node{{outside, server}, {chromeOS, server}}},
+		{`"*"`, `"*"`, [][2]Node{{client, outside}}, [][2]Node{{outside, client}}},
+		{`"Anna@Example.com"`, `"tag:server"`, [][2]Node{{anna, server}}, [][2]Node{{ben, server}}},
+		{`"user:*@EXAMPLE.com"`, `"tag:server"`, [][2]Node{{ada, server}}, [][2]Node{{carl, server}}},
 		{`"tag:client"`, `"svc:llm"`, [][2]Node{{client, service}}, [][2]Node{{anna, service}, {client, server}}},
 		{`"*"`, `"*"`, [][2]Node{{anna, service}}, nil},
 		{`"tag:client"`, `"tag:server"`, nil, [][2]Node{{client, service}}},

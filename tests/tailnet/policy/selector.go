@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go4.org/netipx"
+	"tailscale.com/net/tsaddr"
 	"tailscale.com/tailcfg"
 )
 
@@ -19,7 +20,15 @@ type selector struct {
 	names func(n, other Node) bool
 	// within is what an address must lie in. Invalid for a selector of nodes.
 	within netipx.IPRange
+	// users tells a selector of users, which may stand beside autogroup:self.
+	users bool
 }
+
+// anySource is "*" in src: the tailnet. Approved subnets, which it means as well, do not exist here.
+var anySource = selector{text: "*"}
+
+// anyDestination is "*" in dst: every address.
+var anyDestination = selector{text: "*", names: func(Node, Node) bool { return true }}
 
 // addressesOf returns those addresses of n that one of the selectors means.
 func addressesOf(selectors []selector, n, other Node) (out []netip.Addr) {
@@ -35,12 +44,20 @@ func (s selector) has(ip netip.Addr, n, other Node) bool {
 	if s.names != nil {
 		return s.names(n, other)
 	}
+	if s.text == anySource.text {
+		return tsaddr.IsTailscaleIP(ip)
+	}
 	return s.within.Contains(ip)
 }
 
 // byUser makes the test for devices of users; tagged devices have none.
 func byUser(ok func(user string) bool) func(n, other Node) bool {
 	return func(n, _ Node) bool { return len(n.Tags) == 0 && n.User != "" && ok(n.User) }
+}
+
+// containsFold reports whether one of the login names is user's. Capital letters make no difference.
+func containsFold(names []string, user string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, user) })
 }
 
 // selector resolves text. An entry that means nothing in this policy is an
@@ -50,8 +67,8 @@ func (p *Policy) selector(text string) (selector, error) {
 	s := selector{text: text}
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
-	case text == "*":
-		s.names = func(Node, Node) bool { return true }
+	case text == anySource.text:
+		return anySource, nil
 	case kind == "tag":
 		if !p.HasTag(text) {
 			return s, fmt.Errorf("%q is not defined in tagOwners", text)
@@ -67,13 +84,14 @@ func (p *Policy) selector(text string) (selector, error) {
 		if !ok {
 			return s, fmt.Errorf("%q is not defined in groups", text)
 		}
-		s.names = byUser(func(user string) bool { return slices.Contains(members, user) })
+		s.users, s.names = true, byUser(func(user string) bool { return containsFold(members, user) })
 	case kind == "autogroup":
 		return p.autogroup(s, name)
 	case kind == "user" && strings.HasPrefix(name, "*@"):
-		s.names = byUser(func(user string) bool { return strings.HasSuffix(user, name[1:]) })
+		domain := strings.ToLower(name[1:])
+		s.users, s.names = true, byUser(func(user string) bool { return strings.HasSuffix(strings.ToLower(user), domain) })
 	case strings.Contains(text, "@"):
-		s.names = byUser(func(user string) bool { return user == text })
+		s.users, s.names = true, byUser(func(user string) bool { return strings.EqualFold(user, text) })
 	default:
 		return p.addressSelector(s)
 	}
@@ -82,17 +100,21 @@ func (p *Policy) selector(text string) (selector, error) {
 
 func (p *Policy) autogroup(s selector, name string) (selector, error) {
 	switch name {
-	case "member":
-		s.names = byUser(func(string) bool { return true })
+	case "member", "members": // the second is the older name
+		s.users, s.names = true, byUser(func(string) bool { return true })
+	case "danger-all":
+		s.names = func(Node, Node) bool { return true }
 	case "tagged":
 		s.names = func(n, _ Node) bool { return len(n.Tags) > 0 }
 	case "admin", "owner":
-		s.names = byUser(func(user string) bool { return slices.Contains(p.admins, user) })
+		s.users, s.names = true, byUser(func(user string) bool { return containsFold(p.admins, user) })
 	case "self":
 		s.names = func(n, other Node) bool {
-			return len(n.Tags) == 0 && len(other.Tags) == 0 && n.User != "" && n.User == other.User
+			return len(n.Tags) == 0 && len(other.Tags) == 0 && n.User != "" && strings.EqualFold(n.User, other.User)
 		}
-	case "internet", "shared", "it-admin", "network-admin", "billing-admin", "auditor":
+	case "it-admin", "network-admin", "billing-admin", "auditor":
+		s.users, s.names = true, func(Node, Node) bool { return false } // nobody is one here
+	case "internet", "shared":
 		s.names = func(Node, Node) bool { return false } // nobody is one here
 	default:
 		return s, fmt.Errorf("%q is no autogroup that is known here", s.text)

@@ -2,10 +2,11 @@ package policy
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/ipproto"
 )
 
 // traffic is one entry of a grant's "ip": protocols and the ports in them.
@@ -14,58 +15,41 @@ type traffic struct {
 	ports  tailcfg.PortRange
 }
 
-// protocols are the names that Tailscale documents for "ip" and "proto".
-var protocols = map[string][]int{
-	"icmp": {1, 58}, "igmp": {2}, "ipv4": {4}, "ip-in-ip": {4}, "tcp": {6}, "egp": {8},
-	"igp": {9}, "udp": {17}, "gre": {47}, "esp": {50}, "ah": {51}, "sctp": {132},
+// parseTraffic reads an entry of "ip" as Tailscale's own code does: "*", "443", "80-443", "tcp:443", "udp:*",
+// "*:443". Protocols without ports take "*" alone.
+func parseTraffic(text string) (t traffic, err error) {
+	ranges, err := tailcfg.ParseProtoPortRanges([]string{text})
+	if err != nil {
+		return t, fmt.Errorf("%q: %w", text, err)
+	}
+	return newTraffic(ranges[0].Proto, ranges[0].Ports)
 }
 
-// parseTraffic reads an entry of "ip": "*", "443", "80-443", "tcp:443", "udp:*".
-func parseTraffic(text string) (traffic, error) {
-	proto, ports, named := strings.Cut(text, ":")
-	if !named {
-		proto, ports = "", text
+func newTraffic(proto int, ports tailcfg.PortRange) (t traffic, err error) {
+	t.ports = ports
+	if proto != 0 {
+		t.protos = []int{proto}
 	}
-	t := traffic{}
-	var err error
-	if named {
-		if t.protos, err = parseProtocol(proto); err != nil {
-			return t, err
-		}
+	if proto != 0 && !slices.Contains(withPorts, proto) && ports != tailcfg.PortRangeAny {
+		return t, fmt.Errorf("protocol %d has no ports: want *", proto)
 	}
-	t.ports, err = parsePorts(ports)
-	return t, err
+	return t, nil
 }
 
-// parseProtocol reads a name or an IANA number; "" is the default set.
-func parseProtocol(text string) ([]int, error) {
-	if text == "" {
-		return nil, nil
-	}
-	if numbers, ok := protocols[text]; ok {
-		return numbers, nil
-	}
-	if n, err := strconv.ParseUint(text, 10, 8); err == nil && n > 0 {
-		return []int{int(n)}, nil
-	}
-	return nil, fmt.Errorf("%q is no protocol: want a name such as tcp or udp, or a number from 1 to 255", text)
+// withPorts are the protocols that have ports, and the only ones that a test may name.
+var withPorts = []int{int(ipproto.TCP), int(ipproto.UDP), int(ipproto.SCTP)}
+
+// parseProtocol reads a name or an IANA number; "" and 0 are the default set.
+func parseProtocol(text string) (int, error) {
+	var proto ipproto.Proto
+	err := proto.UnmarshalText([]byte(text))
+	return int(proto), err
 }
 
 // parsePorts reads "*", "443" or "80-443".
 func parsePorts(text string) (tailcfg.PortRange, error) {
-	if text == "*" {
-		return tailcfg.PortRangeAny, nil
-	}
-	low, high, isRange := strings.Cut(text, "-")
-	if !isRange {
-		high = low
-	}
-	first, err1 := strconv.ParseUint(low, 10, 16)
-	last, err2 := strconv.ParseUint(high, 10, 16)
-	if err1 != nil || err2 != nil || first > last {
-		return tailcfg.PortRange{}, fmt.Errorf("%q is no port: want *, a number from 0 to 65535, or a range such as 80-443", text)
-	}
-	return tailcfg.PortRange{First: uint16(first), Last: uint16(last)}, nil
+	_, ports, err := tailcfg.ParseHostPortRange("*:" + text)
+	return ports, err
 }
 
 // parseTarget reads a destination of an acl, "tag:x:80,443", into its two parts.

@@ -4,29 +4,28 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"tailscale.com/ipn"
 	"tailscale.com/tailcfg"
-	"tailscale.com/tsconst"
 	"tailscale.com/types/netmap"
 )
 
 // An Event is a change in the node's life. The fields that its type does not
 // name are absent.
 type Event struct {
-	Type      string     `json:"type"`                 // state, login, name, key, health, netmap, clock, error
+	Type      string     `json:"type"`                 // state, login, name, key, health, membership, refused, outsider, netmap, clock, error
 	State     string     `json:"state,omitempty"`      // NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
 	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included, the owner or tags, MagicDNS, and for which names there are certificates
 	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
+	Address   string     `json:"address,omitempty"`    // of the first client outside the tailnet: it came through a subnet router and was refused
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
-	Error     string     `json:"error,omitempty"`      // in words
+	Error     string     `json:"error,omitempty"`      // in words; of membership: why the node is none of the tailnet's, absent when it is one again
 }
 
 // Events returns a non-blocking descriptor that carries one JSON object per line
@@ -46,12 +45,14 @@ func (n *Node) Events() (fd int, err error) {
 		cancel()
 	}()
 	out := &eventWriter{out: json.NewEncoder(ours)}
-	go n.tellUnsaid(ctx, out)
+	report := &report{}
+	go n.watchControl(ctx, report)
+	go n.tellUnsaid(ctx, out, report)
 	go func() {
 		defer ours.Close()
 		// The bus drops a watcher that falls behind, and the server may start
 		// anew with a key: then the situation is told again.
-		again(ctx, "events", n.logf, func() bool { return n.tell(ctx, out) != nil })
+		again(ctx, "events", n.logf, func() bool { return n.tell(ctx, out, report) != nil })
 	}()
 	return fd, nil
 }
@@ -72,11 +73,12 @@ func (w *eventWriter) write(e Event) error {
 const filterInterval = 100 * time.Millisecond
 
 // tellUnsaid tells what tailscale says nowhere: when the packet filter has been
-// replaced, of which the pointer is compared, and when our clock goes wrong or
-// is right again.
-func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter) {
+// replaced, of which the pointer is compared, when our clock goes wrong or is
+// right again, what is reported, and once when a client outside the tailnet was
+// refused.
+func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter, report *report) {
 	last, _ := n.filter()
-	wrong := false
+	wrong, saidOutsider := false, false
 	tick := time.NewTicker(filterInterval)
 	defer tick.Stop()
 	for {
@@ -85,10 +87,25 @@ func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter) {
 			return
 		case <-tick.C:
 		}
+		events := report.due(time.Now())
+		for _, text := range n.refusals.take() {
+			events = append(events, Event{Type: "refused", Error: text})
+		}
+		for _, event := range events {
+			if out.write(event) != nil {
+				return
+			}
+		}
 		// A server that starts anew has none for a moment.
 		if live, err := n.filter(); err == nil && live != last {
 			last = live
 			if out.write(Event{Type: "netmap"}) != nil {
+				return
+			}
+		}
+		if outsider := n.outsider.Load(); outsider != nil && !saidOutsider {
+			saidOutsider = true
+			if out.write(Event{Type: "outsider", Address: outsider.String()}) != nil {
 				return
 			}
 		}
@@ -107,7 +124,7 @@ func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter) {
 
 // tell writes events until the backend stops telling; it fails when nobody
 // reads or no backend is left.
-func (n *Node) tell(ctx context.Context, out *eventWriter) error {
+func (n *Node) tell(ctx context.Context, out *eventWriter, report *report) error {
 	lc, err := n.client()
 	if err != nil {
 		return err
@@ -126,6 +143,9 @@ func (n *Node) tell(ctx context.Context, out *eventWriter) error {
 		notify, err := watcher.Next()
 		if err != nil {
 			return ctx.Err()
+		}
+		if notify.Health != nil {
+			report.setHealth(notify.Health)
 		}
 		for _, event := range t.eventsOf(&notify) {
 			if err := out.write(event); err != nil {
@@ -186,17 +206,6 @@ func (t *teller) eventsOf(notify *ipn.Notify) (events []Event) {
 	}
 	if url := notify.BrowseToURL; url != nil && *url != "" {
 		add(Event{Type: "login", LoginURL: *url})
-	}
-	if h := notify.Health; h != nil {
-		warnings := []string{}
-		for code, w := range h.Warnings {
-			if code == tsconst.HealthWarnableTLSCertPending {
-				continue // it is being asked for, which is no harm to anybody
-			}
-			warnings = append(warnings, strings.Join(strings.Fields(w.Text), " "))
-		}
-		slices.Sort(warnings)
-		add(Event{Type: "health", Warnings: &warnings})
 	}
 	return events
 }

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"tailscale.com/ipn/ipnlocal"
 	"tailscale.com/tailcfg"
+	"tailscale.com/types/views"
 )
 
 // MaxIdentity is the largest encoded Identity in bytes
@@ -34,13 +36,29 @@ func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
 	}
 	node, user, ok := backend.WhoIs("tcp", addr)
 	if !ok {
-		return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+		// WhoIs wants a profile of the owner, which control servers other than
+		// Tailscale's leave out for tagged nodes. Tags need none.
+		if node, ok = nodeAt(backend, addr.Addr()); !ok {
+			return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+		}
 	}
 	if past(node.KeyExpiry(), backend.ControlNow(time.Now())) {
 		return nil, errf(KindOther, "the key of the node at %v has expired", addr.Addr())
 	}
 	return identityOf(node, user, addr.Addr())
 }
+
+// nodeAt returns the node that has an address, not one that is a route to it.
+func nodeAt(backend *ipnlocal.LocalBackend, ip netip.Addr) (node tailcfg.NodeView, ok bool) {
+	found, ok := backend.PeerForIP(ip)
+	if !ok || !views.SliceContains(found.Node.Addresses(), netip.PrefixFrom(ip, ip.BitLen())) {
+		return node, false
+	}
+	return found.Node, true
+}
+
+// noOwner is how a node is described that acts for no one.
+const noOwner = "has neither an owner nor tags"
 
 func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) (*Identity, error) {
 	if node.StableID() == "" {
@@ -60,7 +78,7 @@ func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) 
 	case user.LoginName != "":
 		id.User = user.LoginName
 	default:
-		return nil, errf(KindOther, "the node at %v has neither an owner nor tags", ip)
+		return nil, errf(KindOther, "the node at %v "+noOwner, ip)
 	}
 	return id, nil
 }

@@ -10,7 +10,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	gwaiter "gvisor.dev/gvisor/pkg/waiter"
+	"tailscale.com/control/controlclient"
 	"tailscale.com/ipn/ipnlocal"
+	"tailscale.com/syncs"
 	"tailscale.com/tsnet"
 	"tailscale.com/wgengine/netstack"
 )
@@ -30,6 +32,9 @@ var privateFields = []privateField{
 	{reflect.TypeFor[netstack.Impl](), "ipstack", reflect.TypeFor[*stack.Stack](), "reset connections at the end"},
 	{reflect.TypeFor[netstack.Impl](), "linkEP.q.c", reflect.TypeFor[chan *stack.PacketBuffer](), "write without waiting"},
 	{reflect.TypeFor[tsnet.Server](), "lb", reflect.TypeFor[*ipnlocal.LocalBackend](), "identify peers"},
+	{reflect.TypeFor[ipnlocal.LocalBackend](), "mu", reflect.TypeFor[syncs.Mutex](), "ask the control server"},
+	{reflect.TypeFor[ipnlocal.LocalBackend](), "ccAuto", reflect.TypeFor[*controlclient.Auto](), "ask the control server"},
+	{reflect.TypeFor[controlclient.Auto](), "direct", reflect.TypeFor[*controlclient.Direct](), "ask the control server"},
 }
 
 // checkPrivateFields fails if one of the fields is not there or has another type.
@@ -79,6 +84,11 @@ func moduleVersion(pkg string) string {
 
 // private reads a field that checkPrivateFields has found.
 func private(object any, field string) any {
+	return reflect.ValueOf(privateAddr(object, field)).Elem().Interface()
+}
+
+// privateAddr returns a pointer to a field that checkPrivateFields has found.
+func privateAddr(object any, field string) any {
 	f := reflect.ValueOf(object).Elem().FieldByName(field)
-	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().Interface()
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Interface()
 }

@@ -29,6 +29,9 @@ func prepareProcess(config *Config) error {
 		}
 		return nil
 	}
+	if err := refuseBootstrap(); err != nil {
+		return err
+	}
 	process.prepared, process.settings = true, settings
 	// Keeps every log on this machine, beside the build tag that leaves the
 	// upload code out.

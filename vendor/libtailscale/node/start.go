@@ -107,6 +107,7 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if err := prepareProcess(&config); err != nil {
 		return nil, err
 	}
+	ForgetCredentials()
 	// A few of tailscale's parts, and Go's HTTP, write to the process's own log.
 	log.SetFlags(0)
 	log.SetOutput(logger.FuncWriter(n.logf))

@@ -206,7 +206,7 @@ func (n *Node) interrupted(ctx context.Context, trouble string) error {
 func loginTrouble(state *health.State) string {
 	for _, code := range []health.WarnableCode{"login-state", "not-in-map-poll", "network-status"} {
 		if warning, ok := state.Warnings[code]; ok {
-			text := strings.Join(strings.Fields(warning.Text), " ")
+			text := plainly(warning.Text)
 			// "You are logged out. The last login error was: " is true and no help.
 			if _, cause, ok := strings.Cut(text, "last login error was: "); ok {
 				return cause

@@ -1,0 +1,67 @@
+//! Which node a policy file is judged for: policies know nodes by their tags, or by their owner.
+
+use super::super::ask;
+use crate::acl::{Addresses, Device};
+use crate::admin::Status;
+use crate::config::Config;
+use crate::stored::{self, Owner};
+
+/// The node's tag where nothing says another.
+pub(super) const TAG: &str = "tag:ai-server";
+
+/// The node, and how sure that is.
+pub(super) struct Identity {
+    pub(super) device: Device,
+    /// Why it may be another one in the tailnet; `None`: it is known, or the command line says it.
+    pub(super) assumed: Option<String>,
+}
+
+impl Identity {
+    /// `tags` and `user` are those of the command line, and go before everything else.
+    pub(super) fn of(tags: &[String], user: Option<&str>, config: &Config) -> Identity {
+        let named = match user {
+            Some(user) => Some(Device::of_user(user)),
+            None => (!tags.is_empty()).then(|| Device::tagged(tags.to_vec())),
+        };
+        match named.or_else(|| joined(config)) {
+            Some(device) => Identity { device, assumed: None },
+            None => Identity::assumed(config),
+        }
+    }
+
+    fn assumed(config: &Config) -> Identity {
+        let stored = stored::read(&config.node.state_dir).ok().flatten();
+        let tags = &config.node.tags;
+        let (device, why) = match stored.and_then(|node| node.owner) {
+            Some(Owner::User(user)) => {
+                return Identity { device: Device::of_user(user), assumed: None };
+            }
+            Some(Owner::Tags) if tags.is_empty() => {
+                (Device::tagged([TAG]), "the node has tags, but the state folder does not say which")
+            }
+            Some(Owner::Tags) => {
+                (Device::tagged(tags.clone()), "node.tags says so, and the node may have joined with others")
+            }
+            None if tags.is_empty() => {
+                (Device::tagged([TAG]), "no node has joined from this state folder, and node.tags is not set")
+            }
+            None => (
+                Device::tagged(tags.clone()),
+                "node.tags says so, and no node has joined from this state folder yet",
+            ),
+        };
+        let why = format!("{why}: run the proxy, or say --tag or --user, to be certain");
+        Identity { device, assumed: Some(why) }
+    }
+}
+
+/// The node as the tailnet sees it, if a proxy runs that has joined.
+fn joined(config: &Config) -> Option<Device> {
+    let node = ask::answer::<Status>(config, "/status")?.node;
+    let device = match node.user {
+        Some(user) => Device::of_user(user),
+        None if node.tags.is_empty() => return None,
+        None => Device::tagged(node.tags),
+    };
+    Some(device.with(Addresses::Known(node.addresses)))
+}
