@@ -103,10 +103,6 @@ impl Follower {
                         "this machine's clock is {by} {ahead} the control server's: set it, best by NTP; with a wrong one keys expire at the wrong time and certificates are refused"
                     );
                 }
-                Event::Outsider(address) => tracing::warn!(
-                    %address,
-                    "refused a client outside the tailnet: it comes through a subnet router, so its identity is not known; run Tailscale on the client (later ones are refused without a line)"
-                ),
                 Event::Deleted(Some(reason)) => tracing::error!(
                     reason,
                     "nobody can reach the tailnet node: stop this, run `remote-ollama-proxy logout`, and start it again with a new key or after `remote-ollama-proxy login`"
@@ -114,7 +110,7 @@ impl Follower {
                 Event::Deleted(None) => tracing::info!("the control server knows the node again"),
                 Event::Refused(reason) => tracing::warn!(
                     reason,
-                    "a connection was refused, since the tailnet does not say who its peer is; the next ones are not said"
+                    "connection refused: the identity of its peer is not known (each reason is logged once)"
                 ),
                 Event::NeedsLogin => {
                     tracing::error!("the node is no longer logged in: its key was removed or has expired");

@@ -1,6 +1,5 @@
 //! What happens to the node, and the library's log.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
@@ -40,9 +39,6 @@ pub enum Event {
     /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
     /// once that is more than five minutes; 0: it is right again.
     ClockAhead(i64),
-    /// A client outside the tailnet was refused: it came through a subnet router, so that its identity is not
-    /// known. The first one only.
-    Outsider(IpAddr),
     /// The peers or the tailnet policy may have changed: ask again what was asked of them.
     NetmapChanged,
     /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
@@ -104,9 +100,6 @@ fn parse(line: &str) -> Option<Event> {
             #[serde(default)]
             ahead: i64,
         },
-        Outsider {
-            address: IpAddr,
-        },
         Error {
             kind: i32,
             error: String,
@@ -128,7 +121,6 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Health { warnings } => Event::Health(warnings),
         Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
-        Wire::Outsider { address } => Event::Outsider(address),
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
     })
@@ -181,7 +173,6 @@ mod tests {
             ),
             (r#"{"type":"clock","ahead":-600}"#, Event::ClockAhead(-600)),
             (r#"{"type":"clock"}"#, Event::ClockAhead(0)),
-            (r#"{"type":"outsider","address":"10.1.2.3"}"#, Event::Outsider("10.1.2.3".parse().unwrap())),
             (r#"{"type":"netmap"}"#, Event::NetmapChanged),
             (
                 r#"{"type":"error","kind":5,"error":"it expired"}"#,

@@ -16,14 +16,13 @@ import (
 // An Event is a change in the node's life. The fields that its type does not
 // name are absent.
 type Event struct {
-	Type      string     `json:"type"`                 // state, login, name, key, health, membership, refused, outsider, netmap, clock, error
+	Type      string     `json:"type"`                 // state, login, name, key, health, membership, refused, netmap, clock, error
 	State     string     `json:"state,omitempty"`      // NeedsLogin, NeedsMachineAuth, Starting, Running, Stopped
 	LoginURL  string     `json:"login_url,omitempty"`  // where somebody must log the node in
 	KeyExpiry *time.Time `json:"key_expiry,omitempty"` // when the node key expires; absent: never
 	Warnings  *[]string  `json:"warnings,omitempty"`   // all health warnings now in force, sorted
 	Status    *Status    `json:"status,omitempty"`     // the name and addresses assigned, those of the Service included, the owner or tags, MagicDNS, and for which names there are certificates
 	Ahead     int64      `json:"ahead,omitempty"`      // seconds by which our clock is ahead of the control server's; 0: near enough
-	Address   string     `json:"address,omitempty"`    // of the first client outside the tailnet: it came through a subnet router and was refused
 	Kind      Kind       `json:"kind,omitempty"`       // of an error
 	Error     string     `json:"error,omitempty"`      // in words; of membership: why the node is none of the tailnet's, absent when it is one again
 }
@@ -74,11 +73,10 @@ const filterInterval = 100 * time.Millisecond
 
 // tellUnsaid tells what tailscale says nowhere: when the packet filter has been
 // replaced, of which the pointer is compared, when our clock goes wrong or is
-// right again, what is reported, and once when a client outside the tailnet was
-// refused.
+// right again, and what is reported.
 func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter, report *report) {
 	last, _ := n.filter()
-	wrong, saidOutsider := false, false
+	wrong := false
 	tick := time.NewTicker(filterInterval)
 	defer tick.Stop()
 	for {
@@ -100,12 +98,6 @@ func (n *Node) tellUnsaid(ctx context.Context, out *eventWriter, report *report)
 		if live, err := n.filter(); err == nil && live != last {
 			last = live
 			if out.write(Event{Type: "netmap"}) != nil {
-				return
-			}
-		}
-		if outsider := n.outsider.Load(); outsider != nil && !saidOutsider {
-			saidOutsider = true
-			if out.write(Event{Type: "outsider", Address: outsider.String()}) != nil {
 				return
 			}
 		}

@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-	"tailscale.com/net/tsaddr"
 	"tailscale.com/tsnet"
 )
 
@@ -130,9 +129,6 @@ func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net
 	return func(c net.Conn) {
 		if err := ln.offer(c, src, dst); err != nil {
 			n.logf("connection from %v refused: %v", src, err)
-			if _, err := n.WhoIs(src); err != nil && n.ctx.Err() == nil {
-				n.refusals.note(src.Addr(), err)
-			}
 			abortTCP(c)
 			c.Close()
 		}
@@ -144,9 +140,7 @@ func (n *Node) dispatch(server *tsnet.Server, src, dst netip.AddrPort) (func(net
 func (l *listener) offer(c net.Conn, src, dst netip.AddrPort) error {
 	who, err := l.node.WhoIs(src)
 	if err != nil {
-		if addr := src.Addr(); !tsaddr.IsTailscaleIP(addr) || tsaddr.TailscaleViaRange().Contains(addr) {
-			l.node.outsider.CompareAndSwap(nil, &addr)
-		}
+		l.node.refusals.note(src.Addr(), err)
 		return err
 	}
 	identity, err := who.encode()

@@ -62,7 +62,6 @@ type Node struct {
 	hosted    atomic.Pointer[hosted]
 	outgoing  atomic.Pointer[chan *stack.PacketBuffer] // see outgoingOf
 	stored    atomic.Bool                              // the node was in the state folder already and is used as it was
-	outsider  atomic.Pointer[netip.Addr]               // the first client outside the tailnet, which was refused
 	lastReset atomic.Int64                             // when a connection was last reset; nanoseconds since 1970
 }
 

@@ -19,9 +19,9 @@ type refusals struct {
 func (r *refusals) note(src netip.Addr, err error) {
 	reason, text := "owner", err.Error()
 	switch {
-	case !tsaddr.IsTailscaleIP(src):
+	case !tsaddr.IsTailscaleIP(src), tsaddr.TailscaleViaRange().Contains(src):
 		reason = "subnet"
-		text = src.String() + " is behind a subnet router: such clients can't be told apart, so none is served; have Tailscale run on them"
+		text = src.String() + " is outside the tailnet and comes through a subnet router, which hides who it is: run Tailscale on that client"
 	case !strings.HasSuffix(text, noOwner):
 		return // a peer that has just left, or whose key has expired
 	}

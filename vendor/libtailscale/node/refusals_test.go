@@ -18,7 +18,7 @@ func TestEachReasonForARefusalIsToldOnce(t *testing.T) {
 		r.note(ip("192.168.1.8"), fault)
 	}
 	told := r.take()
-	if len(told) != 2 || told[0] != fault.Error() || !strings.Contains(told[1], "192.168.1.7 is behind a subnet router") {
+	if len(told) != 2 || told[0] != fault.Error() || !strings.Contains(told[1], "192.168.1.7 is outside the tailnet") {
 		t.Errorf("told: %q", told)
 	}
 	r.note(ip("192.168.1.7"), fault)
