@@ -67,9 +67,10 @@ async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
 #[tokio::test]
 async fn reason_why_a_node_is_not_let_in_is_told_once() {
     let tailnet = Tailnet::new().await;
+    let key = Some(tailnet.key(json!({})).await);
     tailnet.api("POST", "/control/stop", Value::Null).await;
-    let start =
-        Start { config: "node.up_timeout = \"20s\"\n".to_owned(), ..Start::new(&tailnet, ollama::url()) };
+    let config = "node.up_timeout = \"20s\"\n".to_owned();
+    let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
     let mut process = start.process();
     process.line(&["has not let the node in yet", "\"reason\"", "dial tcp 127.0.0.1"]).await;
     process.ended_with(69).await;

@@ -202,6 +202,7 @@ async fn control_server_without_an_address_is_looked_for_nowhere_else() {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let start = Start {
+        key: Some("tskey-auth-unused".to_owned()),
         control: "https://control.onion".to_owned(),
         config: "node.up_timeout = \"8s\"\n".to_owned(),
         under: traced(&trace),
