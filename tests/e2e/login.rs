@@ -338,8 +338,14 @@ async fn failed_exchange_of_a_client_secret_is_final_only_if_the_api_refuses_it(
     tailnet.api("PUT", "/settings", json!({})).await;
     let wrong = exchanging(&tailnet, "wrong", "tskey-client-wrong", &tailnet.control);
     wrong.process().ended_with(77).await;
-    // No process listens there; there is no such name.
-    for (api, words) in [(NOWHERE, "refused"), ("http://api.invalid", "exchanging the OAuth client secret")] {
+    // No process listens there; there is no such name; it takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_api = format!("http://{}", silent.local_addr().unwrap());
+    for (api, words) in [
+        (NOWHERE, "refused"),
+        ("http://api.invalid", "exchanging the OAuth client secret"),
+        (&silent_api, "exchanging the OAuth client secret"),
+    ] {
         let mut process = exchanging(&tailnet, "away", secret, api).process();
         process.ended_with(69).await;
         process.line(&["Tailscale's API gives no auth key now", words]).await;
