@@ -93,7 +93,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Judges the sessions by `rosters`, the list requested since; see [`Live::judge`]. Returns how many
+    /// Judges the sessions by `rosters`, the list requested since; see `Live::judge`. Returns how many
     /// were cut.
     pub fn judge(&self, rosters: &[Roster]) -> usize {
         self.port.live.judge(self.port.rules().access, rosters, self.number)

@@ -76,7 +76,7 @@ struct Open {
 }
 
 /// Joins the tailnet and serves peers until told to stop. Whatever it ends by, the Service is withdrawn,
-/// the admin socket closed and the node closed then, within [`CLOSING`]. What is recorded goes to `sinks`.
+/// the admin socket closed and the node closed then, within 8 s. What is recorded goes to `sinks`.
 ///
 /// # Errors
 /// See [`Failure`].

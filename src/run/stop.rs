@@ -22,7 +22,7 @@ pub struct Stop {
 impl Stop {
     /// From now on the signals do not end the process by themselves. They are received in a thread of its
     /// own, so that no call that hangs in the tailnet library keeps them from having effect: `end` is
-    /// called there, and has to end the process, [`AT_ONCE`] after the second signal. `limit` says, when
+    /// called there, and has to end the process, 2 s after the second signal. `limit` says, when
     /// the first comes, after how long that one is taken as given.
     ///
     /// # Errors
