@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,6 +88,54 @@ func TestExchangeEndsAtTheDeadline(t *testing.T) {
 		_, err := n.Up(passed{deadline(t), asked})
 		if KindOf(err) != KindExchange {
 			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
+		}
+		close(hold)
+		api.Close()
+	}
+}
+
+// Closing a node cancels an exchange that a silent API would keep waiting, also where
+// the tailnet no longer accepts the stored node.
+func TestCloseCancelsAnExchange(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		tn := newTailnet(t)
+		asked, left, hold := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // a server notices that a client leaves once it has read the body
+			close(asked)
+			select {
+			case <-r.Context().Done():
+				close(left)
+			case <-hold:
+			}
+		}))
+		exchanging := func(config *Config) {
+			config.ClientSecret, config.Tags = "tskey-client-hidden?baseURL="+api.URL, []string{"tag:a"}
+		}
+		var n *Node
+		if stored {
+			first := tn.upNode(t, "first")
+			tn.RequireAuth = true
+			n = tn.again(t, first, exchanging)
+		} else {
+			n = tn.node(t, "n", exchanging)
+		}
+		got := make(chan error, 1)
+		go func() {
+			_, err := n.Up(deadline(t))
+			got <- err
+		}()
+		<-asked
+		if err := n.Close(); err != nil {
+			t.Errorf("stored %v: %v", stored, err)
+		}
+		if err := <-got; KindOf(err) != KindClosed {
+			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
+		}
+		select {
+		case <-left:
+		case <-deadline(t).Done():
+			t.Errorf("stored %v: the exchange goes on", stored)
 		}
 		close(hold)
 		api.Close()
