@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tailscale.com/health"
+	"tailscale.com/types/key"
 )
 
 func toldOf(events []Event) []string {
@@ -84,5 +85,50 @@ func TestOneTroubleHasOneText(t *testing.T) {
 		if got := plainly(text); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
+	}
+}
+
+// A node that is up by its cached netmap, without the control server, finds the disco
+// key of the process before it there. That is no twin; one that a poll names is.
+func TestTwinIsToldOnlyByAPoll(t *testing.T) {
+	r, now := &report{}, time.Now()
+	own, other := key.NewDisco().Public(), key.NewDisco().Public()
+	w := controlWatcher{report: r, own: map[key.DiscoPublic]bool{own: true}}
+	step := func(known key.DiscoPublic, inPoll bool, span time.Duration) bool {
+		for end := now.Add(span); now.Before(end); now = now.Add(controlInterval) {
+			w.compareKeys(known, w.isCurrent(inPoll, now), now)
+			switch { // as look does
+			case inPoll:
+				w.outOf = time.Time{}
+			case w.outOf.IsZero():
+				w.outOf = now
+			}
+		}
+		return r.twin
+	}
+	if step(other, false, time.Minute) {
+		t.Error("told by a cached netmap")
+	}
+	if step(other, true, twinGrace/2) {
+		t.Error("told at once when the poll begins, by the netmap of before")
+	}
+	if step(other, false, time.Minute) || step(other, true, twinGrace/2) {
+		t.Error("told by the time outside a poll")
+	}
+	if step(own, true, time.Minute) {
+		t.Error("told of this process's own key")
+	}
+	for range 10 { // the two end each other's polls
+		step(other, true, 2*controlInterval)
+		step(other, false, 2*controlInterval)
+	}
+	if !r.twin {
+		t.Error("a twin is not told")
+	}
+	if !step(other, false, time.Minute) {
+		t.Error("taken back when the control server goes away")
+	}
+	if step(own, true, controlInterval) {
+		t.Error("not taken back")
 	}
 }
