@@ -108,7 +108,7 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 	switch {
 	case w.deleted || w.outOf.IsZero():
 	case err != nil:
-		trouble = fmt.Sprintf("the control server can't be reached: %v: until it can, peers and rights stay as they were", plainly(err.Error()))
+		trouble = unreachable(causeOf(err))
 	default:
 		trouble = "the control server answers, but keeps no connection open: until it does, peers and rights stay as they were"
 	}
@@ -119,6 +119,20 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 // node. The words are controlclient's; tests/e2e/membership.rs holds them.
 func isUnknown(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "initial fetch failed 404")
+}
+
+// causeOf says why an update of the node could not be sent.
+func causeOf(err error) string {
+	text := plainly(err.Error())
+	if class := transportFault(text); class != "" {
+		return class
+	}
+	if strings.Contains(text, "no noise key") {
+		// The client fetches that key with its first request and takes its absence for
+		// an old server. A server of another kind fails the login, which tells it.
+		return "it has not answered since the start"
+	}
+	return text
 }
 
 // sendUpdate sends what tailscale's client sends whenever the node changes.
