@@ -182,6 +182,9 @@ fn redirects_to(config: &Config) -> Option<u16> {
 async fn join_and_serve(parts: Parts, stop: &Stop, open: &mut Open) -> Result<Option<Drained>, Failure> {
     let hangup = hangup();
     let config = &*parts.settings.config();
+    if !join::may_join(config) {
+        return Err(failure::nothing_to_join_with(&config.node.credential));
+    }
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
         tracing::warn!(
