@@ -187,6 +187,9 @@ async fn join_and_serve(
     open: &mut Open,
 ) -> Result<Option<Drained>, Failure> {
     let config = &*parts.settings.config();
+    if !join::may_join(config) {
+        return Err(failure::nothing_to_join_with(&config.node.credential));
+    }
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
         tracing::warn!(
