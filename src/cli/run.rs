@@ -96,6 +96,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Listener(_) | Failure::Panicked { .. } => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
+        Failure::NothingToJoinWith { .. } => exit::NO_PERMISSION,
         Failure::Untagged { .. } => exit::CONFIG,
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,

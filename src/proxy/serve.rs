@@ -149,6 +149,7 @@ impl Proxy {
             true => permit,
             false => policy.decide(&rights_now, head).map_err(Failure::Refused)?,
         };
+        job.check(permit.grant()).map_err(Failure::Busy)?;
         job.counted = permit.computes() && (*usage || permit.grant().tokens_per_day.is_some());
         let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
         if body.size_hint().lower() > max_body {
