@@ -213,7 +213,7 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
-                self.origins.learn(&head.headers, response.headers());
+                self.origins.learn(session.peer.identity(), &head.headers, response.headers());
                 let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
                 response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
@@ -231,7 +231,7 @@ impl Handler for Proxy {
                     job.record.refused_for(model);
                 }
                 let mut answer = failure.answer(&head.method, path);
-                self.origins.allow(&head.headers, answer.headers_mut());
+                self.origins.allow(session.peer.identity(), &head.headers, answer.headers_mut());
                 answer.map(|bytes| Body::Whole(Some(bytes)))
             }
         }
