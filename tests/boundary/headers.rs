@@ -8,6 +8,8 @@ use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, Policy};
 
+use serde_json::json;
+
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: http://localhost\r\nVary: Origin\r\n\
@@ -323,6 +325,29 @@ async fn of_pages_so_many_are_remembered_and_none_for_ever() {
     tokio::time::advance(Duration::from_secs(2 * 60 * 60)).await;
     tokio::time::resume();
     assert!(!told("http://16").await);
+}
+
+#[tokio::test]
+async fn preflights_do_not_count_as_requests_of_a_minute() {
+    let (url, _seen) = Ollama::new().await.answering_with(strict);
+    let page = "http://localhost:1";
+    let limits = Limits { requests_per_minute: Some(3), ..Limits::NONE };
+    let by_config = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let by_grant = Running::new(policy(), &url);
+    by_grant.word.say(true, vec![json!({"requests_per_minute": 3})]);
+    for proxy in [by_config, by_grant] {
+        let asks = async |method: &str| {
+            let (status, by, _) = read_by(&proxy, method, "/v1/chat/completions", page).await;
+            (status, by.as_deref() == Some(page))
+        };
+        for _ in 0..3 {
+            assert_eq!(asks("OPTIONS").await, (204, true));
+            assert_eq!(asks("POST").await, (204, true));
+        }
+        assert_eq!(asks("OPTIONS").await, (204, true));
+        assert_eq!(asks("POST").await, (429, true));
+        assert_eq!(asks("OPTIONS").await, (204, true));
+    }
 }
 
 #[tokio::test]
