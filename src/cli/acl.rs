@@ -14,6 +14,7 @@ use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Control, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse_for};
 use crate::config::{Config, PlainHttp};
+use crate::control::foreign;
 use crate::policy::Page;
 use identity::{Identity, TAG};
 
@@ -66,7 +67,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
     let target = target(&config, identity.device);
     match &args.check {
         Some(file) => {
-            let control = match config.node.control_url {
+            let control = match foreign(config.node.control_url.as_deref()) {
                 None => Control::Tailscale,
                 Some(_) => Control::Other,
             };

@@ -406,6 +406,15 @@ fn another_control_server_has_a_dialect_of_its_own() {
     assert!(told.contains("has no device (anna@): run `headscale policy check` first"), "{told}");
     let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
     assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
+    // However its URL is written, Tailscale's own server is no other one.
+    for own in [
+        "https://controlplane.tailscale.com",
+        "https://login.tailscale.com/",
+        "https://ControlPlane.Tailscale.com:443",
+    ] {
+        let config = format!("node.control_url = \"{own}\"\n");
+        assert_eq!(acl(&config, &["--check", "-"], policy).status.code(), Some(1), "{own}");
+    }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
     assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
     // `anna@` may be who logs in as anna@example.com.
