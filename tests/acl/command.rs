@@ -275,6 +275,26 @@ fn the_owner_in_the_state_folder_is_the_node() {
 }
 
 #[test]
+fn a_stored_owner_is_assumed_as_of_the_join() {
+    let login =
+        serde_json::json!({"PrivateNodeKey": "privkey:01", "UserProfile": {"LoginName": "anna@example.com"}});
+    let file = serde_json::json!({
+        "_current-profile": base64("profile-1"),
+        "profile-1": base64(&serde_json::json!({"Config": login}).to_string()),
+    });
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
+    let args = ["--state-dir", state.path().to_str().unwrap(), "--check", "-"];
+    for (config, part) in [
+        ("", "anna@example.com is assumed: the node belonged to that user when it joined"),
+        ("node.tags = [\"tag:gpu\"]\n", "when it joined, though node.tags asks for tag:gpu"),
+    ] {
+        let output = acl(config, &args, OPEN);
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+}
+
+#[test]
 fn ip_sets_count_as_their_addresses_do() {
     let service = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:ai-server\"]\n";
     let all = r#""ipset:all": ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]"#;
