@@ -40,7 +40,8 @@ testtailnet=target/testtailnet
 build() {
   local minutes='' seconds=''
   if [ ! -x "$proxy" ]; then
-    say "The first time, three parts are built; on two cores this takes five to ten minutes in all."
+    say "The first time, three parts are built: five to ten minutes in all, on two idle cores."
+    say "If you interrupt it, the next run goes on where it stopped."
     minutes=', two to four minutes' seconds=', about fifteen seconds'
   fi
   step "Part 1: the proxy (Rust, and Go for the tailnet node$minutes)" "$dir/build" cargo build --locked --release
@@ -79,7 +80,7 @@ upstream.url = "$ollama_url"
 TOML
   said=$(drive keys '{"tags": ["tag:ai-server"]}')
   key=$(field key)
-  shown "TS_AUTHKEY=tskey-auth-… $proxy run --config $dir/demo.toml"
+  shown "${as_root}TS_AUTHKEY=tskey-auth-… $proxy run --config $dir/demo.toml"
   TS_AUTHKEY=$key start proxy 'listening in the tailnet' "$proxy" run --config "$dir/demo.toml"
   proxy_pid=$started
   in_the_background watch_over "$proxy_pid"
@@ -211,4 +212,6 @@ end_on_signals
 for name in $(compgen -e REMOTE_OLLAMA_PROXY_); do unset "$name"; done
 # The demo may run as root, as in a container; a proxy that stays should not.
 export REMOTE_OLLAMA_PROXY_AS_ROOT=1
+as_root=
+[ "$(id -u)" != 0 ] || as_root='REMOTE_OLLAMA_PROXY_AS_ROOT=1 ' # so that a copied line works, too
 [ "${BASH_SOURCE[0]}" != "$0" ] || main # pictures.sh takes its parts

@@ -135,14 +135,14 @@ fn is_attribute(text: &str) -> bool {
     }
 }
 
-/// What was found. A node that is enrolled already needs nothing.
+/// What was found. A node that has joined needs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// From this environment variable.
     Environment(&'static str, Credential),
     /// From a file.
     File(PathBuf, Credential),
-    /// The file that the config names is gone; an enrolled node runs without.
+    /// The file that the config names is gone; a node that has joined runs without.
     NoFile(PathBuf),
     /// In the keychain, if anywhere: it is looked at when the tailnet asks for a key.
     Keychain(Keychain),
@@ -188,10 +188,10 @@ impl fmt::Display for Found {
             Found::Environment(variable, c) => write!(f, "{} from {variable}", c.kind),
             Found::File(path, c) => write!(f, "{} from {}", c.kind, path.display()),
             Found::NoFile(path) => {
-                write!(f, "none: {} does not exist; only an enrolled node starts", path.display())
+                write!(f, "none: {} does not exist; only a node that has joined starts", path.display())
             }
             Found::Keychain(keychain) => write!(f, "the key in {keychain}, if the tailnet asks for one"),
-            Found::Nothing => write!(f, "none: only an enrolled node starts"),
+            Found::Nothing => write!(f, "none: only a node that has joined starts"),
         }
     }
 }

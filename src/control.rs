@@ -51,7 +51,7 @@ impl Task {
     /// What to do, and what does it with Headscale; empty: nothing does.
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Task::MakeKey => ("make a new auth key", "`headscale preauthkeys create`"),
+            Task::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
             Task::ExtendKey => ("extend its key", "`headscale nodes expire --identifier ID --disable`"),
             Task::DisableExpiry => {
                 ("disable its key expiry", "`headscale nodes expire --identifier ID --disable`")
@@ -120,6 +120,7 @@ mod tests {
             Task::ExtendKey.at(other),
             "extend its key at the control server https://headscale.example.com (Headscale: `headscale nodes expire --identifier ID --disable`)"
         );
+        assert!(Task::MakeKey.at(other).ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)"));
         assert_eq!(
             Task::Approve.at(other),
             "approve the device at the control server https://headscale.example.com"

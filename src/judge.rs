@@ -78,12 +78,15 @@ impl<N: Netmap> Judge<N> {
         let mut out = None;
         loop {
             let config = Arc::clone(&configs.borrow_and_update());
-            let begun = Instant::now();
+            let mut took = Duration::ZERO;
             let before = std::mem::replace(&mut out, self.out());
             match out {
                 Some(why) => self.close(why, before != out),
                 None => tokio::select! {
-                    rosters = self.sweep(&config) => journal = self.note(journal, config.access.mode, rosters).await,
+                    (rosters, asked) = self.sweep(&config) => {
+                        took = asked.elapsed();
+                        journal = self.note(journal, config.access.mode, rosters).await;
+                    }
                     () = self.turn(out) => continue,
                 },
             }
@@ -91,7 +94,7 @@ impl<N: Netmap> Judge<N> {
                 () = self.changed.notified() => {}
                 _ = configs.changed() => {}
                 () = self.turn(out) => {}
-                () = sleep(SWEEP.max(begun.elapsed() * SWEEP_SHARE)) => {}
+                () = sleep(SWEEP.max(took.min(CONFIRM) * SWEEP_SHARE)) => {}
             }
         }
     }
@@ -118,10 +121,10 @@ impl<N: Netmap> Judge<N> {
         }
     }
 
-    /// Judges all sessions by one list of the netmap.
-    async fn sweep(&self, config: &Config) -> Vec<Roster> {
+    /// Judges all sessions by one list of the netmap. Returns it, and when it was requested.
+    async fn sweep(&self, config: &Config) -> (Vec<Roster>, Instant) {
         let sweeps = self.watched.sweep();
-        let rosters = self.list(&config.access.capability).await;
+        let (rosters, asked) = self.list(&config.access.capability).await;
         let by = rosters.clone();
         // On another thread: in a large tailnet that takes longer than a task may.
         let judged = tokio::task::spawn_blocking(move || {
@@ -137,18 +140,19 @@ impl<N: Netmap> Judge<N> {
                 roster.send_replace(Arc::clone(members));
             }
         }
-        rosters
+        (rosters, asked)
     }
 
-    /// Who may connect to each port. While there is no list, sessions are cut once they have gone without
+    /// Who may connect to each port, and when the request that was answered was made. While there is no list, sessions are cut once they have gone without
     /// one for [`CONFIRM`].
-    async fn list(&self, capability: &str) -> Vec<Roster> {
+    async fn list(&self, capability: &str) -> (Vec<Roster>, Instant) {
         let list = async {
             let mut said = false;
             loop {
                 let numbers = self.watched.rosters.keys().copied().collect();
+                let asked = Instant::now();
                 match self.netmap.members(numbers, capability).await {
-                    Ok(members) => break members,
+                    Ok(members) => break (members, asked),
                     Err(error) if !said => tracing::error!(error, "the netmap can't be read: tried again"),
                     Err(_) => {}
                 }
@@ -160,8 +164,9 @@ impl<N: Netmap> Judge<N> {
         let mut said = false;
         loop {
             let unconfirmed = self.watched.sweep();
-            if let Ok(members) = timeout(CONFIRM, &mut list).await {
-                return members.into_iter().map(|(number, members)| (number, Arc::new(members))).collect();
+            if let Ok((members, asked)) = timeout(CONFIRM, &mut list).await {
+                let rosters = members.into_iter().map(|(number, members)| (number, Arc::new(members)));
+                return (rosters.collect(), asked);
             }
             let cut: usize = unconfirmed.iter().map(|sweep| sweep.cut(Ended::Unconfirmed)).sum();
             if cut > 0 || !said {

@@ -16,7 +16,7 @@ pub use file::{RotatedFile, write_line};
 pub struct Rotation {
     /// Bytes, at least 1. A line is never divided, so a file may be larger by one.
     pub max_size: usize,
-    /// How long a file that was set aside is kept. It is removed when the next is.
+    /// How long a file that was set aside is kept. Once older, it is removed when the next file is set aside.
     pub max_age: Duration,
 }
 
@@ -26,7 +26,14 @@ pub struct Rotation {
 /// # Errors
 /// One can't be opened, or there is none.
 pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
-    let names = || name::set_aside(path).map(|all| all.into_iter().map(|(_, path)| path).collect::<Vec<_>>());
+    let names = || {
+        let all = name::resolve(path).map_or(Ok(Vec::new()), |path| name::set_aside(&path))?;
+        let paths = all.into_iter().map(|(_, path)| path);
+        // A directory can't be read, and a pipe would block.
+        io::Result::Ok(
+            paths.filter(|path| path.metadata().map_or(true, |of| of.is_file())).collect::<Vec<_>>(),
+        )
+    };
     let mut before = names()?;
     loop {
         let open = |path: &Path| Ok((path.to_owned(), File::open(path)?));

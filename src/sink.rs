@@ -33,6 +33,11 @@ pub trait Output: Send + 'static {
     fn grows(&self) -> Option<&str> {
         None
     }
+
+    /// Which file that is too old could not be removed, and why.
+    fn unremoved(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a sink is called, and how it says what is wrong.

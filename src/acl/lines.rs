@@ -5,6 +5,7 @@ use std::iter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::policy::Control;
 use super::reach::Target;
 use crate::policy::Access;
 
@@ -21,10 +22,18 @@ pub struct Lines {
     pub grants: Vec<Value>,
     /// What no later edit may change.
     pub tests: Vec<Value>,
+    /// The same, to be added once the devices that they name have joined. Headscale refuses a file with a test whose
+    /// source or destination has no device (`runPolicyTest` in hscontrol/policy/v2/test.go).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tests_once_joined: Vec<Value>,
 }
 
 /// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
-pub fn lines(tag: &str, target: &Target) -> Lines {
+pub fn lines(tag: &str, target: &Target, control: Control) -> Lines {
+    let owner = match control {
+        Control::Tailscale => ADMIN,
+        Control::Other => YOU,
+    };
     let Target { service, port, https, capability, access, metrics, page, .. } = target;
     let port = *port;
     let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
@@ -56,22 +65,26 @@ pub fn lines(tag: &str, target: &Target) -> Lines {
         json!({"src": src, "accept": accept, "deny": deny})
     };
     let mut tests = vec![closed(CLIENT, port), closed(CI, port)];
-    let mut tag_owners = json!({tag: [ADMIN], CLIENT: [ADMIN], CI: [ADMIN]});
+    let mut tag_owners = json!({tag: [owner], CLIENT: [owner], CI: [owner]});
     if let Some(metrics) = *metrics {
         let read = json!({"endpoints": [], "metrics": true});
         grants.push(with(grant(METRICS, metrics), read));
         tests.push(closed(METRICS, metrics));
-        tag_owners[METRICS] = json!([ADMIN]);
+        tag_owners[METRICS] = json!([owner]);
     }
     if let Some(page) = *page {
         let see = json!({"endpoints": [], "page": "admin"});
         grants.push(with(grant(PAGE, page), see));
         tests.push(closed(PAGE, page));
-        tag_owners[PAGE] = json!([ADMIN]);
+        tag_owners[PAGE] = json!([owner]);
     }
     tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
     let auto_approvers = service.as_ref().map(|service| json!({"services": {service: [tag]}}));
-    Lines { tag_owners, auto_approvers, grants, tests }
+    let (tests, tests_once_joined) = match control {
+        Control::Tailscale => (tests, Vec::new()),
+        Control::Other => (Vec::new(), tests),
+    };
+    Lines { tag_owners, auto_approvers, grants, tests, tests_once_joined }
 }
 
 const CLIENT: &str = "tag:ai-client";
@@ -80,13 +93,20 @@ const METRICS: &str = "tag:ai-metrics";
 const PAGE: &str = "tag:ai-page";
 const ADMIN: &str = "autogroup:admin";
 
+/// Stands for the user's own name, since Headscale has no group of admins.
+const YOU: &str = "you@";
+
 impl Lines {
     /// As HuJSON, with comments that say what each entry is for. It is a policy file of its own.
     pub fn hujson(&self) -> String {
         let mut text = String::from(
             "// For the tailnet policy file: copy the entries of each section beside your own.\n{\n",
         );
-        text += "\t// Who may put these tags on devices.\n\t\"tagOwners\": {\n";
+        text += "\t// Who may put these tags on devices.\n";
+        if self.names_you() {
+            text += "\t// Write your Headscale user in place of you@, with the @ (`headscale users list`).\n";
+        }
+        text += "\t\"tagOwners\": {\n";
         for (tag, owners) in self.tag_owners.as_object().into_iter().flatten() {
             text += &format!("\t\t{}: {},\n", json!(tag), spaced(owners));
         }
@@ -107,11 +127,30 @@ impl Lines {
             };
             text += &format!("\t\t// {comment}\n{},\n", entry(grant));
         }
-        text += "\t],\n\n\t// Tailscale refuses an edit after which these fail.\n\t\"tests\": [\n";
+        text += "\t],\n\n";
+        text += match self.tests_once_joined.is_empty() {
+            true => "\t// Tailscale refuses an edit after which these fail.\n",
+            false => {
+                "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. So take the\n\
+                 \t// // off a test once devices with its tags have joined. `headscale policy check` tells first.\n"
+            }
+        };
+        text += "\t\"tests\": [\n";
+        for test in &self.tests_once_joined {
+            let lines = format!("{},", entry(test));
+            text += &lines
+                .lines()
+                .map(|line| format!("\t\t//{}\n", line.trim_start_matches("\t\t")))
+                .collect::<String>();
+        }
         for test in &self.tests {
             text += &format!("{},\n", entry(test));
         }
         text + "\t],\n}\n"
+    }
+
+    fn names_you(&self) -> bool {
+        self.tag_owners.as_object().into_iter().flatten().any(|(_, owners)| owners[0] == YOU)
     }
 }
 

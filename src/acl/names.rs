@@ -9,6 +9,10 @@ use super::policy::Control;
 use super::read::At;
 use super::selector::Selector;
 
+/// The autogroups that Headscale has in common with Tailscale. Source: `hscontrol/policy/v2/types.go` in
+/// github.com/juanfont/headscale (`autogroups`). Its `parseOwner` takes none of them.
+const HEADSCALE: [&str; 5] = ["internet", "member", "tagged", "self", "danger-all"];
+
 /// What the file defines.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
@@ -91,6 +95,11 @@ impl Names {
     fn read_owners(&self, at: &At<'_>, faults: &mut Vec<Fault>) {
         for (at, text) in at.texts(faults) {
             match self.selector(text) {
+                Ok(_) if self.control == Control::Other && text.starts_with("autogroup:") => {
+                    faults.push(
+                        at.fault("can't own a tag at Headscale: want a user such as anna@, a group or a tag"),
+                    );
+                }
                 Ok(owner) if owner.may_own() => {}
                 Ok(_) => faults.push(at.fault("can't own a tag: want a user, group, autogroup or tag")),
                 Err(reason) => faults.push(at.fault(reason)),
@@ -109,6 +118,9 @@ impl Names {
             // Source: "Synced groups": those of an identity provider have its domain in their name.
             "group" if self.is_user(name) => Selector::Synced(text.to_owned()),
             "group" => return Err("there is no such group in groups".to_owned()),
+            "autogroup" if self.control == Control::Other && !HEADSCALE.contains(&name) => {
+                return Err(format!("Headscale has no such autogroup: want one of {}", HEADSCALE.join(", ")));
+            }
             "autogroup" => return Selector::autogroup(name),
             "user" => match name.strip_prefix("*@").filter(|domain| !domain.is_empty()) {
                 Some(domain) => Selector::Domain(domain.to_lowercase()),

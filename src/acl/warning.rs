@@ -87,7 +87,12 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle:
     }
     if reach.iter().all(|row| row.subnet) {
         let text = match policy.control {
-            Control::Tailscale => format!("nobody reaches {} on port {}", target.device, target.port),
+            Control::Tailscale => {
+                let (device, port) = (&target.device, target.port);
+                format!(
+                    "no device gets in on port {port}: add a grant with \"dst\": [\"{device}\"] and \"ip\": [\"tcp:{port}\"]"
+                )
+            }
             // What a list without entries means there, is for that server to say.
             Control::Other => format!(
                 "no entry lets a device reach {} on port {}: whether that closes it, the control server says",
@@ -99,8 +104,8 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle:
     let tested = policy.tested();
     if policy.control == Control::Other && !tested.is_empty() {
         let text = format!(
-            "headscale refuses an edit while a source of a test has no device ({}): run `headscale policy \
-             check` first, and take a name out of groups and tests at once",
+            "Headscale refuses the file if one of these test sources has no device: {}. Run `headscale policy \
+             check` first. To remove a name, take it out of groups and tests in the same edit",
             tested.join(", ")
         );
         all.push(Warning { kind: Kind::TestNeedsDevice, line: None, text });
@@ -184,7 +189,14 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
         Answer::Perhaps(_) => "perhaps ",
         Answer::Yes => "",
     };
-    let text = format!("{sure}the node itself may reach {dst} on {ip}, and needs nobody");
+    let text = format!(
+        "{sure}the node itself may connect to {dst} on {ip}, which it never needs: {}",
+        match target.device.user() {
+            Some(user) =>
+                format!("the entry is for every device of {user}; a node with a tag is not one of them"),
+            None => format!("take {} out of \"src\"", target.device),
+        }
+    );
     all.push(Warning::at(Kind::ReachesOthers, rule.origin, &text));
     all
 }

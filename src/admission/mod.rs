@@ -215,6 +215,23 @@ impl Drop for Turn<'_> {
 }
 
 impl Slot {
+    /// Whether the request may run under `grant`, after it has waited: more may have been spent meanwhile, and the grant may have
+    /// been narrowed. Its own place counts.
+    ///
+    /// # Errors
+    /// [`Busy::Tokens`] or [`Busy::Concurrent`].
+    pub fn check(&self, grant: &Grant) -> Result<(), Busy> {
+        let mut state = lock(&self.state);
+        if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(&self.identity) > *max)
+        {
+            return Err(Busy::Concurrent(limit));
+        }
+        match grant.tokens_per_day.filter(|_| self.computes) {
+            Some(limit) => state.spent.check(&self.identity, limit, SystemTime::now()),
+            None => Ok(()),
+        }
+    }
+
     /// The request has spent so many tokens of a day's.
     pub fn spend(&self, tokens: u64) {
         lock(&self.state).spent.spend(&self.identity, tokens, SystemTime::now());

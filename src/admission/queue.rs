@@ -68,7 +68,7 @@ impl Queue {
         self.identities.values().map(|c| c.running).sum()
     }
 
-    fn running_of(&self, identity: &str) -> u32 {
+    pub(super) fn running_of(&self, identity: &str) -> u32 {
         self.identities.get(identity).map_or(0, |c| c.running)
     }
 

@@ -63,19 +63,26 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
+    let control = match foreign(config.node.control_url.as_deref()) {
+        None => Control::Tailscale,
+        Some(_) => Control::Other,
+    };
+    if let Some(user) = args.user.as_deref().filter(|user| user.ends_with('@'))
+        && control == Control::Tailscale
+    {
+        complain(&format!(
+            "remote-ollama-proxy: --user {user}: Tailscale has no such login name: write it whole, such as \
+             anna@example.com. Names such as anna@ are Headscale's: set node.control_url or --control-url"
+        ));
+        return exit::USAGE;
+    }
     let identity = Identity::of(&args.tag, args.user.as_deref(), &config);
     let target = target(&config, identity.device);
     match &args.check {
-        Some(file) => {
-            let control = match foreign(config.node.control_url.as_deref()) {
-                None => Control::Tailscale,
-                Some(_) => Control::Other,
-            };
-            check(file, args.json, &Question { target, assumed: identity.assumed, control })
-        }
+        Some(file) => check(file, args.json, &Question { target, assumed: identity.assumed, control }),
         None => {
             let tag = target.device.tags.first().map_or(TAG, String::as_str);
-            let lines = lines(tag, &target);
+            let lines = lines(tag, &target, control);
             let text = if args.json { format!("{:#}\n", json!(lines)) } else { lines.hujson() };
             show(&text)
         }
@@ -211,11 +218,23 @@ impl Checked {
 }
 
 fn rows(reach: &[Reach], may: fn(&Reach) -> String) -> String {
+    let refused: Vec<_> = reach.iter().filter(|row| row.subnet).collect();
+    let reach: Vec<_> = reach.iter().filter(|row| !row.subnet).collect();
+    let mut refusals = String::new();
+    for row in refused {
+        let through: Vec<_> = row.through.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            refusals,
+            "  refused: {}, through {}: the proxy refuses clients of a subnet",
+            row.source,
+            through.join(", ")
+        );
+    }
     if reach.is_empty() {
-        return "  nobody\n".to_owned();
+        return format!("  nobody\n{refusals}");
     }
     let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
-    reach.iter().map(|row| lines_of(row, wide, may(row))).collect()
+    reach.iter().map(|row| lines_of(row, wide, may(row))).collect::<String>() + &refusals
 }
 
 fn lines_of(row: &Reach, wide: usize, may: String) -> String {
@@ -236,7 +255,6 @@ fn lines_of(row: &Reach, wide: usize, may: String) -> String {
 
 fn asks(row: &Reach) -> String {
     match &row.rights {
-        None if row.subnet => "ask nothing: the proxy refuses clients of a subnet".to_owned(),
         Some(rights) => format!("ask {rights}"),
         None if row.capabilities.is_empty() => {
             "ask nothing: the node goes by grants, and there is none".to_owned()

@@ -39,6 +39,10 @@ pub(super) fn doctor(args: &DoctorArgs) -> u8 {
         true => format!("{:#}\n", serde_json::json!(findings)),
         false => listing(&findings, wants_colour()),
     };
+    let text = match config {
+        Err(_) if !args.json => text + "All checks that depend on the config were left out.\n",
+        _ => text,
+    };
     let wrong = findings.iter().any(|finding| finding.outcome == Outcome::Fault);
     show(&text).max(if wrong { exit::FAILURE } else { exit::OK })
 }

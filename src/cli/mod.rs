@@ -83,18 +83,36 @@ pub mod exit {
 
     /// The whole table, as the help shows it.
     pub(super) fn help() -> String {
-        listed(|_| true)
+        listed(|code| Some(meaning(code)))
     }
 
-    /// The same of those that a command can end with, beside the first three.
+    /// The codes of a command that starts a node, in addition to the first three.
+    pub(super) fn of_node(codes: &[u8]) -> String {
+        listed(|code| (code <= USAGE || codes.contains(&code)).then(|| meaning(code)))
+    }
+
+    /// The codes of a command that starts no node, in addition to the first three.
     pub(super) fn of(codes: &[u8]) -> String {
-        listed(|code| code <= USAGE || codes.contains(&code))
+        listed(|code| match code {
+            _ if code > USAGE && !codes.contains(&code) => None,
+            CONFIG => Some("The config is invalid"),
+            _ => Some(meaning(code)),
+        })
     }
 
-    fn listed(wanted: impl Fn(u8) -> bool) -> String {
-        let rows = TABLE.iter().filter(|(code, _)| wanted(*code));
+    /// The codes of `init`, which writes one file and no state folder.
+    pub(super) fn of_init() -> String {
+        listed(|code| match code {
+            STATE => Some("The file can't be written"),
+            CONFIG => Some("The config is invalid"),
+            _ => (code <= USAGE).then(|| meaning(code)),
+        })
+    }
+
+    fn listed(meaning: impl Fn(u8) -> Option<&'static str>) -> String {
+        let rows = TABLE.iter().filter_map(|(code, _)| Some((code, meaning(*code)?)));
         rows.fold("Exit codes:".to_owned(), |help, (code, meaning)| {
-            help + &format!("\n  {code:>2} {}", meaning.trim_end_matches('.'))
+            help + &format!("\n  {code:>2}  {}", meaning.trim().trim_end_matches('.'))
         })
     }
 }
@@ -111,20 +129,20 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a config with what you answer, or what the flags say.
-    #[command(after_help = exit::of(&[exit::STATE, exit::CONFIG]))]
+    #[command(after_help = exit::of_init())]
     Init(init::InitArgs),
     /// Review how safe this is set up: what holds, what does not, and what to do.
     #[command(after_help = doctor::HELP, mut_args(args::shown(&["hostname", "state-dir", "port", "upstream"])))]
     Doctor(doctor::DoctorArgs),
     /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.
     #[cfg(feature = "tailnet")]
-    #[command(after_help = exit::of(NODE))]
+    #[command(after_help = exit::of_node(NODE))]
     Login(root::NodeArgs),
     /// Keep the key that the node joins with in the system's keychain.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Join the tailnet and serve peers until told to stop.
-    #[command(after_help = exit::of(NODE))]
+    #[command(after_help = exit::of_node(NODE))]
     Run(root::NodeArgs),
     /// Have the system keep the proxy running: install, uninstall, start, stop, status.
     Service(service::ServiceArgs),
@@ -153,7 +171,7 @@ enum Command {
     #[command(after_help = exit::of(&[exit::CONFIG]))]
     Check(ConfigArgs),
     /// Print the lines that the tailnet policy file needs for this node, or check such a file.
-    #[command(after_help = acl::HELP, mut_args(args::shown(&["port"])))]
+    #[command(after_help = acl::HELP, mut_args(args::shown(&["state-dir", "control-url", "port"])))]
     Acl(acl::AclArgs),
     /// Take the node out of the tailnet and its keys off this machine.
     #[cfg(feature = "tailnet")]

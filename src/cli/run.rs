@@ -96,6 +96,7 @@ pub(super) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::Listener(_) | Failure::Panicked { .. } => exit::FAILURE,
         Failure::Admin(_) => exit::STATE,
+        Failure::NothingToJoinWith { .. } => exit::NO_PERMISSION,
         Failure::Untagged { .. } => exit::CONFIG,
         Failure::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
@@ -159,11 +160,13 @@ fn start_journal(config: &Config) -> Result<Sink, String> {
     let path = config.node.state_dir.join(Journal::FILE);
     let in_file = config.log.file.is_some();
     let report = Box::new(move |journal: &SinkState| {
-        let SinkState { to, lost, fault, grows, .. } = journal;
+        let SinkState { to, lost, fault, grows, unremoved, .. } = journal;
         if let Some(error) = fault {
             tracing::warn!(path = to, lost, error, "the journal can't be written");
-        } else {
-            tracing::warn!(path = to, error = grows, "the journal can't be set aside, so it grows");
+        } else if let Some(error) = grows {
+            tracing::warn!(path = to, error, "the journal can't be set aside, so it grows");
+        } else if let Some(error) = unremoved {
+            tracing::warn!(path = to, error, "an old file of the journal can't be removed");
         }
         if in_file {
             complain(&format!("remote-ollama-proxy: the journal {journal}"));

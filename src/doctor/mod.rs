@@ -69,13 +69,13 @@ pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
         Err(faults) => {
-            let remedy = "mend the config; what it decides about is not examined before";
-            let mut findings: Vec<_> = faults
-                .faults
-                .iter()
-                .map(|fault| Finding::fault("config", fault.to_string(), remedy))
-                .collect();
+            let fault = |fault: &_| Finding::new("config", Outcome::Fault, ToString::to_string(fault));
+            let mut findings: Vec<_> = faults.faults.iter().map(fault).collect();
             findings.extend([host::account(), host::files(None)]);
+            findings.push(Finding {
+                remedy: Some("correct the config, then run doctor again".to_owned()),
+                ..Finding::unknown("config", "every other check was left out, since it depends on the config")
+            });
             return findings;
         }
     };

@@ -115,11 +115,17 @@ fn key(config: &Config) -> Finding {
             "key",
             format!("the node joins with: {found}; it was not looked at, since it may have to be unlocked"),
         ),
-        (None, None, _) => Finding::fault(
-            "key",
-            "the node has not joined, and there is nothing to join with",
-            format!("run `remote-ollama-proxy login`, or set {} or node.auth_key_file", crate::auth::ENV),
-        ),
+        (None, None, _) => {
+            Finding::fault("key", "the node has not joined, and there is nothing to join with", {
+                let make = foreign(config.node.control_url.as_deref())
+                    .map(|_| format!("{} and ", Task::MakeKey.at(config.node.control_url.as_deref())));
+                let make = make.unwrap_or_default();
+                format!(
+                    "run `remote-ollama-proxy login`, or {make}set {} or node.auth_key_file",
+                    crate::auth::ENV
+                )
+            })
+        }
     }
 }
 
@@ -197,6 +203,16 @@ mod tests {
         let found = folder(&config, may_write);
         std::fs::set_permissions(state, PermissionsExt::from_mode(0o700)).unwrap();
         assert_eq!(found.outcome, if root { Good } else { Fault }, "{found:?}");
+    }
+
+    #[test]
+    fn missing_key_names_the_control_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = super::key(&config(dir.path(), &[("node.control_url", "https://h.example")]));
+        let remedy = found.remedy.unwrap();
+        assert!(found.outcome == Fault && remedy.contains("https://h.example"), "{remedy}");
+        let found = super::key(&config(dir.path(), &[]));
+        assert!(!found.remedy.unwrap().contains("auth key in"));
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Permit {
         self.endpoint.computes() && self.method == Method::POST
     }
 
+    /// Whether a browser asks by it if a request may follow. No model runs for it.
+    pub fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+    }
+
     /// What the peer is granted, with its limits.
     pub fn grant(&self) -> &Grant {
         &self.grant

@@ -26,7 +26,7 @@ use super::upload::{Alive, Upload};
 use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
-use crate::policy::Endpoint;
+use crate::policy::{Endpoint, Grant};
 use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
 
@@ -284,6 +284,11 @@ impl Job {
         self.record.begins(queued);
         self.session.begin();
         self.slot = Some(slot);
+    }
+
+    /// Whether it may still run under `grant`.
+    pub(super) fn check(&self, grant: &Grant) -> Result<(), admission::Busy> {
+        self.slot.as_ref().map_or(Ok(()), |slot| slot.check(grant))
     }
 }
 

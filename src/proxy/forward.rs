@@ -49,23 +49,26 @@ pub(super) async fn forward<Io: AsyncRead + Unpin>(
     if codings.next().is_some_and(|c| !c.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
         return Err(Failure::Coded);
     }
-    // Without a body to measure, Ollama's own word on its length is all there is.
+    // Without a body to measure, Ollama's own word on its length is all there is. It says nothing beside a coding (RFC 9112,
+    // 6.3), and a 204 has none (RFC 9110, 8.6).
     let bodiless = *permit.method() == Method::HEAD || from.status == StatusCode::NOT_MODIFIED;
-    if bodiless && !is_sound_length(&from.headers) {
-        return Err(Failure::Length);
-    }
+    let length = if bodiless { length(&from.headers).ok_or(Failure::Length)? } else { None };
+    let has_length = from.status != StatusCode::NO_CONTENT && !from.headers.contains_key(TRANSFER_ENCODING);
     let mut response = Response::new(body);
     *response.status_mut() = from.status;
-    *response.headers_mut() = headers::response(&from.headers, bodiless);
+    *response.headers_mut() = headers::response(&from.headers);
+    if let Some(length) = length.filter(|_| has_length) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     Ok((response, link))
 }
 
-/// Whether Content-Length is one number, or not there (RFC 9110, 8.6).
-fn is_sound_length(headers: &HeaderMap) -> bool {
+/// Content-Length, or that there is none; `None` if it is not one number (RFC 9110, 8.6).
+fn length(headers: &HeaderMap) -> Option<Option<u64>> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-    let is_number = |value: &[u8]| {
-        let digits = std::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
-        digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
-    };
-    lengths.next().is_none_or(is_number) && lengths.next().is_none()
+    let Some(value) = lengths.next() else { return Some(None) };
+    let digits = std::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()))?;
+    // As Go reads it, in which clients and Ollama are written: no more than 63 bits.
+    let length = digits.parse::<i64>().ok()?;
+    lengths.next().is_none().then_some(u64::try_from(length).ok())
 }

@@ -29,9 +29,9 @@ pub fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     to
 }
 
-/// The headers for the client. The length is made anew from the body, unless there is none.
-pub fn response(from: &HeaderMap, bodiless: bool) -> HeaderMap {
-    passing(from, |name| bodiless || *name != CONTENT_LENGTH)
+/// The headers for the client. The length is not among them: it is made from the body.
+pub fn response(from: &HeaderMap) -> HeaderMap {
+    passing(from, |name| *name != CONTENT_LENGTH)
 }
 
 /// Names by which proxies tell who is asking. A client could say anything there, and this proxy
@@ -40,12 +40,18 @@ fn claims_identity(name: &str) -> bool {
     name.starts_with("tailscale-") || name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
+/// Whether Connection names `name`, so that the header is not forwarded.
+pub(super) fn is_named_by_connection(from: &HeaderMap, name: &HeaderName) -> bool {
+    named_by_connection(from).any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+fn named_by_connection(from: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = from.get_all(CONNECTION).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii))
+}
+
 fn passing(from: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let named: Vec<&[u8]> = from
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii))
-        .collect();
+    let named: Vec<&[u8]> = named_by_connection(from).collect();
     let mut to = HeaderMap::with_capacity(from.len());
     for (name, value) in from {
         let next_hop = HOP_BY_HOP.contains(name)
@@ -109,10 +115,9 @@ mod tests {
             ("content-length", "3"),
             ("transfer-encoding", "chunked"),
         ]);
-        let to = response(&from, false);
+        let to = response(&from);
         assert_eq!(to.get_all("vary").iter().count(), 2);
         assert!(to.contains_key("access-control-allow-origin") && !to.contains_key("content-length"));
-        assert!(response(&from, true).contains_key("content-length"));
         assert!(!to.contains_key("transfer-encoding"));
     }
 }

@@ -244,13 +244,13 @@ impl Port {
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let session = Arc::clone(&entered.session);
-        let (wire, watch) =
-            Wire::new(io, left, Arc::clone(&session), self.rules().pace, Arc::clone(&self.stopping));
+        let rest = Rest::default();
+        let (stopping, held_back) = (Arc::clone(&self.stopping), rest.held_back());
+        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.rules().pace, stopping, held_back);
         // Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
         let by_end = Arc::new(AtomicBool::new(false));
         let client =
             Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: handler.slot() });
-        let rest = Rest::default();
         let (told, left_over) = (Arc::clone(&by_end), rest.clone());
         let service = service_fn(move |request: http::Request<Incoming>| {
             told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);

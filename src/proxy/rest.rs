@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -33,6 +34,8 @@ pub(super) struct Rest(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    /// See [`Rest::held_back`].
+    held_back: Arc<AtomicBool>,
 }
 
 /// How far the current request's body has been read.
@@ -40,8 +43,8 @@ struct Shared {
 struct State {
     /// Bytes that are announced and not read; 0 for a chunked body.
     left: u64,
-    /// The client waits to be told to go on (RFC 9110, 10.1.1), and nothing has asked for its body yet.
-    held_back: bool,
+    /// The client wants the connection closed after this request.
+    last: bool,
     /// Whether the answer says that the connection goes on; `None` before it has been made.
     goes_on: Option<bool>,
     /// What is to be read and dropped once the answer has been made.
@@ -56,14 +59,17 @@ pub(super) struct RequestBody {
 }
 
 impl Rest {
+    /// Whether the client waits to be told to go on (RFC 9110, 10.1.1), and nothing has asked for its body yet. The connection
+    /// takes it back once bytes of the body come.
+    pub(super) fn held_back(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.held_back)
+    }
+
     /// The body of the connection's next request.
     pub(super) fn begin(&self, head: &Parts, body: Incoming) -> RequestBody {
-        *self.state() = State {
-            left: body.size_hint().lower(),
-            held_back: head.headers.contains_key(EXPECT) && !body.is_end_stream(),
-            goes_on: None,
-            body: None,
-        };
+        *self.state() =
+            State { left: body.size_hint().lower(), last: is_last(head), goes_on: None, body: None };
+        self.0.held_back.store(head.headers.contains_key(EXPECT) && !body.is_end_stream(), Ordering::Relaxed);
         RequestBody { body: Some(body), rest: self.clone() }
     }
 
@@ -72,7 +78,7 @@ impl Rest {
         let mut state = self.state();
         let headers = response.headers_mut();
         let ends = headers.get(CONNECTION).is_some_and(|value| value == "close");
-        if ends || state.left > REST_MAX || state.held_back {
+        if ends || state.last || state.left > REST_MAX || self.0.held_back.load(Ordering::Relaxed) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             (state.goes_on, state.body) = (Some(false), None);
         } else {
@@ -103,6 +109,17 @@ impl Rest {
     }
 }
 
+/// Whether the client keeps the connection for no further request (RFC 9112, 9.3).
+fn is_last(head: &Parts) -> bool {
+    let values = head.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut options = values.flat_map(|value| value.split(',')).map(str::trim);
+    if head.version == Version::HTTP_10 {
+        !options.any(|option| option.eq_ignore_ascii_case("keep-alive"))
+    } else {
+        options.any(|option| option.eq_ignore_ascii_case("close"))
+    }
+}
+
 /// Reads a body to its end, at most [`REST_MAX`] bytes of it.
 async fn drop_all(mut body: Incoming) {
     let mut left = REST_MAX;
@@ -126,8 +143,8 @@ impl Body for RequestBody {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         let left = body.size_hint().lower();
-        let mut state = self.rest.state();
-        (state.left, state.held_back) = (left, false);
+        self.rest.state().left = left;
+        self.rest.0.held_back.store(false, Ordering::Relaxed);
         polled
     }
 

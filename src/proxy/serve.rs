@@ -1,5 +1,6 @@
 //! The proxy's own port: each request decided upon, given its turn, and forwarded to Ollama.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -138,7 +139,13 @@ impl Proxy {
         let permit = asked_under.policy.decide(&rights, head).map_err(Failure::Refused)?;
         job.permitted(permit.endpoint());
         let (identity, asked) = (session.peer.identity(), Instant::now());
-        let turn = self.admission.admit(&asked_under.limits, identity, permit.grant(), permit.computes());
+        let (mut limits, mut grant) = (asked_under.limits, Cow::Borrowed(permit.grant()));
+        if permit.is_preflight() {
+            // It costs Ollama next to nothing, and a page can't read why its preflight was refused.
+            limits.requests_per_minute = None;
+            grant.to_mut().requests_per_minute = None;
+        }
+        let turn = self.admission.admit(&limits, identity, &grant, permit.computes());
         let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
         // The request may have waited for minutes. From here on the rules and rights of this moment decide
@@ -149,6 +156,7 @@ impl Proxy {
             true => permit,
             false => policy.decide(&rights_now, head).map_err(Failure::Refused)?,
         };
+        job.check(permit.grant()).map_err(Failure::Busy)?;
         job.counted = permit.computes() && (*usage || permit.grant().tokens_per_day.is_some());
         let max_body = permit.grant().max_body.unwrap_or(u64::MAX).min(limits.max_body);
         if body.size_hint().lower() > max_body {
@@ -213,7 +221,7 @@ impl Handler for Proxy {
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
-                self.origins.learn(&head.headers, response.headers());
+                self.origins.learn(session.peer.identity(), &head.headers, response.headers());
                 let scanner = scanner(&job, &response);
                 let (slot, watch) = (Arc::clone(slot), watch.clone());
                 response.map(|body| Body::Stream(Box::new(Reply::new(body, link, slot, watch, scanner, job))))
@@ -231,7 +239,7 @@ impl Handler for Proxy {
                     job.record.refused_for(model);
                 }
                 let mut answer = failure.answer(&head.method, path);
-                self.origins.allow(&head.headers, answer.headers_mut());
+                self.origins.allow(session.peer.identity(), &head.headers, answer.headers_mut());
                 answer.map(|bytes| Body::Whole(Some(bytes)))
             }
         }

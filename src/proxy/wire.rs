@@ -80,6 +80,8 @@ struct Shared<Io> {
     busy: Arc<Answering>,
     /// Whether the proxy is to stop, so that no further request is waited for.
     stopping: Arc<AtomicBool>,
+    /// Whether the client waits to be told to send its body, so that its silence is not its own.
+    held_back: Arc<AtomicBool>,
 }
 
 /// Whether a request is being answered.
@@ -111,6 +113,7 @@ impl<Io> Wire<Io> {
         session: Arc<Session>,
         pace: Pace,
         stopping: Arc<AtomicBool>,
+        held_back: Arc<AtomicBool>,
     ) -> (Self, Watch<Io>) {
         let shared = Arc::new(Mutex::new(Shared {
             io,
@@ -127,6 +130,7 @@ impl<Io> Wire<Io> {
             writes: Timer::default(),
             busy: Arc::default(),
             stopping,
+            held_back,
         }));
         (Wire { shared: Arc::clone(&shared) }, Watch { shared })
     }
@@ -173,6 +177,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
 
     /// Ends our side, and waits until the client has ended its own, or for a while.
     pub(super) async fn linger(self) {
+        let stopping = lock(&self.shared).stopping.load(Ordering::Relaxed);
         let mut wire = Wire { shared: self.shared };
         // The library has done so unless the request was no HTTP at all.
         if wire.shutdown().await.is_err() {
@@ -183,7 +188,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
             let mut rest = vec![0; 4096];
             while let Ok(Ok(1..)) = tokio::time::timeout(LINGER_PAUSE, wire.read(&mut rest)).await {}
         };
-        let _ = tokio::time::timeout(LINGER, ended).await;
+        let most = if stopping { LINGER_PAUSE } else { LINGER };
+        let _ = tokio::time::timeout(most, ended).await;
     }
 }
 
@@ -192,7 +198,9 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     pub(super) fn next_head(&self) -> Result<(), Fault> {
         let mut shared = lock(&self.shared);
         // Where the library sees a head that we do not, it is the library's word that is odd.
-        let head = shared.heads.pop_front().unwrap_or(Err(Fault::RequestLine));
+        // Or the bytes before it, of a body that is read and dropped, were malformed.
+        let fault = shared.fault.unwrap_or(Fault::RequestLine);
+        let head = shared.heads.pop_front().unwrap_or(Err(fault));
         shared.blame();
         head
     }
@@ -243,7 +251,9 @@ impl<Io> Shared<Io> {
 
     /// Whether the running request's body has to go on. Its bytes have all been read, so the client is silent.
     fn awaits_body(&self) -> bool {
-        self.framing.place() == Place::Body && self.heads.is_empty()
+        self.framing.place() == Place::Body
+            && self.heads.is_empty()
+            && !self.held_back.load(Ordering::Relaxed)
     }
 
     /// A request runs or waits for its turn, and there is nothing to read: whether its body may pause any longer.
@@ -278,6 +288,9 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let new = &buf.filled()[before..];
         let heads = self.heads.len();
+        if self.framing.place() == Place::Body && !new.is_empty() {
+            self.held_back.store(false, Ordering::Relaxed);
+        }
         if result.is_err() || new.is_empty() {
             self.trouble.get_or_insert(Trouble::Left);
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
@@ -304,6 +317,8 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
             return Poll::Pending;
         }
         let awaited = match place {
+            // Of a request that has been answered: the rest of its body.
+            Place::Body if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
             Place::Body => Awaited::Body,
             Place::Head => Awaited::Head,
             Place::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Rotation;
-use super::name::{SetAside, set_aside};
+use super::name::{SetAside, resolve, set_aside};
 use crate::sink::Output;
 
 /// A file that lines are appended to. It is opened when there is a line to write, and again once its path names
@@ -23,6 +23,8 @@ pub struct RotatedFile {
     rotation: Rotation,
     open: Option<Open>,
     grows: Option<Grows>,
+    unremoved: Option<String>,
+    remove: fn(&Path) -> io::Result<()>,
 }
 
 struct Open {
@@ -43,7 +45,8 @@ struct Grows {
 impl RotatedFile {
     /// The file at `path`, mode 0600, made if absent as soon as there is a line to write.
     pub fn new(path: &Path, rotation: Rotation) -> Self {
-        RotatedFile { path: path.to_owned(), rotation, open: None, grows: None }
+        let remove = |path: &Path| fs::remove_file(path);
+        RotatedFile { path: path.to_owned(), rotation, open: None, grows: None, unremoved: None, remove }
     }
 
     /// Opens it now.
@@ -68,19 +71,34 @@ impl RotatedFile {
         Ok((self.open.insert(open), named))
     }
 
-    /// Gives the file another name, opens the `next` one, and removes those that are too old.
-    fn set_aside(&mut self, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
+    /// Gives the `file`, which is no link, another name, opens the `next` one, and removes those that are too old.
+    fn set_aside(&mut self, file: &Path, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
         let now = SystemTime::now();
-        let before = set_aside(&self.path)?;
-        let aside = name(&self.path, &SetAside::next(now, before.iter().map(|(when, _)| when)).suffix());
-        fs::rename(&self.path, &aside)?;
+        let before = set_aside(file)?;
+        let aside = name(file, &SetAside::next(now, before.last().map(|(when, _)| when)).suffix());
+        fs::rename(file, &aside)?;
         match next(&self.path) {
             Ok((next, _)) => self.open = Some(next),
             // Such as on a disk without room for another file: the open one goes on by its old name.
-            Err(error) => return fs::rename(&aside, &self.path).and(Err(error)),
+            Err(error) => return fs::rename(&aside, file).and(Err(error)),
         }
-        let too_old = before.into_iter().filter(|(when, _)| when.is_older(self.rotation.max_age, now));
-        too_old.map(|(_, path)| fs::remove_file(path)).fold(Ok(()), Result::and)
+        let removed = before.iter().map(|(when, path)| {
+            self.remove_if_old(when, path, now).map_err(|error| format!("{}: {error}", path.display()))
+        });
+        self.unremoved = removed.fold(Ok(()), Result::and).err();
+        Ok(())
+    }
+
+    fn remove_if_old(&self, when: &SetAside, path: &Path, now: SystemTime) -> io::Result<()> {
+        let removed = fs::symlink_metadata(path).and_then(|named| {
+            // A directory or a link of such a name was not set aside by this program.
+            let too_old = named.is_file() && when.is_older(named.modified()?, self.rotation.max_age, now);
+            if too_old { (self.remove)(path) } else { Ok(()) }
+        });
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 }
 
@@ -90,9 +108,14 @@ impl Output for RotatedFile {
         let due = self.grows.as_ref().map_or(max, |grows| grows.again_at);
         let (_, named) = self.current()?;
         // What is no file, such as /dev/stderr, keeps its name.
-        if named.is_file() && named.len() >= due {
+        if named.is_file()
+            && named.len() >= due
+            // A link stays where it is: the file it names may be on another disk, and so is the next one.
+            && let Some(file) = resolve(&self.path)
+        {
             let again_at = named.len().saturating_add(max);
-            self.grows = self.set_aside(open).err().map(|why| Grows { why: why.to_string(), again_at });
+            self.grows =
+                self.set_aside(&file, open).err().map(|why| Grows { why: why.to_string(), again_at });
         }
         let (open, _) = self.current()?;
         write_line(&mut open.file, &mut open.torn, line)
@@ -100,6 +123,10 @@ impl Output for RotatedFile {
 
     fn grows(&self) -> Option<&str> {
         self.grows.as_ref().map(|grows| &*grows.why)
+    }
+
+    fn unremoved(&self) -> Option<&str> {
+        self.unremoved.as_deref()
     }
 }
 
@@ -166,9 +193,28 @@ mod tests {
         let mut file = RotatedFile::open(&path, rotation).unwrap();
         file.append(b"1\n").unwrap();
         let no_room = |_: &Path| Err(io::ErrorKind::StorageFull.into());
-        assert_eq!(file.set_aside(no_room).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.set_aside(&path, no_room).unwrap_err().kind(), io::ErrorKind::StorageFull);
         file.append(b"2\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_removal_is_not_a_failed_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let rotation = Rotation { max_size: 1, max_age: Duration::ZERO };
+        let mut file = RotatedFile::new(&dir.path().join("a.log"), rotation);
+        file.remove = |_| Err(io::ErrorKind::PermissionDenied.into());
+        for line in [b"1\n", b"2\n", b"3\n"] {
+            std::thread::sleep(Duration::from_millis(1100)); // older than the second in its name
+            file.append(line).unwrap();
+        }
+        assert_eq!(file.grows(), None);
+        let unremoved = file.unremoved().unwrap();
+        assert!(unremoved.contains("a.log.20") && unremoved.ends_with(": permission denied"), "{unremoved}");
+        // Such as by another program at the same time.
+        file.remove = |_| Err(io::ErrorKind::NotFound.into());
+        file.append(b"4\n").unwrap();
+        assert_eq!(file.unremoved(), None);
     }
 }

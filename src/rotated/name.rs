@@ -20,15 +20,20 @@ pub(super) struct SetAside {
 }
 
 impl SetAside {
-    /// At `now`, when there are those `before` already.
-    pub(super) fn next<'a>(now: SystemTime, before: impl Iterator<Item = &'a SetAside>) -> Self {
+    /// The name for a file set aside at `now`. It sorts after the `newest` there is, even if the clock went back.
+    pub(super) fn next(now: SystemTime, newest: Option<&SetAside>) -> Self {
         let time = DateTime::<Utc>::from(now).naive_utc();
         let time = time.with_nanosecond(0).unwrap_or(time); // as a name has it
-        let mut next = SetAside { in_utc: true, time, number: 0 };
-        for other in before.filter(|other| other.in_utc && other.time == next.time) {
-            next.number = next.number.max(other.number.saturating_add(1));
+        match newest {
+            Some(newest) if newest.in_utc && newest.time >= time => match newest.number.checked_add(1) {
+                Some(number) => SetAside { number, ..*newest },
+                None => {
+                    let time = newest.time.checked_add_signed(TimeDelta::seconds(1)).unwrap_or(time);
+                    SetAside { in_utc: true, time, number: 0 }
+                }
+            },
+            _ => SetAside { in_utc: true, time, number: 0 },
         }
-        next
     }
 
     /// What `suffix`, with its dot, says of the file; nothing if it is no name of ours.
@@ -47,15 +52,36 @@ impl SetAside {
         format!(".{}{zone}{number}", self.time.format(FORMAT))
     }
 
-    pub(super) fn is_older(&self, age: Duration, now: SystemTime) -> bool {
+    /// Whether a file of this name, last `modified` then, is older than `age`. The later of the two times counts, since
+    /// a clock that was behind makes a new file look old. A time in the future is ignored; if both are, the file is kept.
+    pub(super) fn is_older(&self, modified: SystemTime, age: Duration, now: SystemTime) -> bool {
         // No zone is more than 12 hours behind UTC, so none of local time is taken for older than it is.
         let zone = if self.in_utc { TimeDelta::zero() } else { TimeDelta::hours(12) };
-        let past = DateTime::<Utc>::from(now).naive_utc() - self.time - zone;
-        past.to_std().is_ok_and(|past| past > age)
+        let by_name = (DateTime::<Utc>::from(now).naive_utc() - self.time - zone).to_std();
+        let by_content = now.duration_since(modified);
+        by_name.into_iter().chain(by_content).min().is_some_and(|past| past > age)
     }
 }
 
-/// What was set aside of the file at `path`, the oldest first.
+/// The path of the file itself if `path` is a symbolic link, also if that file does not exist yet. `None`: it is a
+/// descriptor of this process, such as `/dev/stderr`, and stays the same file under any name.
+pub(super) fn resolve(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_owned();
+    // No system follows more links than this.
+    for _ in 0..40 {
+        if path.starts_with("/proc") || path.starts_with("/dev/fd") {
+            return None;
+        }
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent()?.join(target),
+            Err(_) => break,
+        }
+    }
+    Some(path)
+}
+
+/// What was set aside of the file at `path`, which is no link, the oldest first. Something else than a file may have
+/// such a name.
 ///
 /// # Errors
 /// The folder can't be read, or `path` names no file.

@@ -87,7 +87,7 @@ fn an_old_one_is_removed_in_utc_or_in_local_time() {
     let too_old = [ago(25) + "Z", ago(25) + "Z.3", ago(37), "a.log.20200101T000000".to_owned()];
     let kept = [ago(23) + "Z", ago(35), "a.log.0".to_owned()];
     for name in too_old.iter().chain(&kept) {
-        fs::write(dir.path().join(name), "x\n").unwrap();
+        write_old(&dir.path().join(name));
     }
     let path = dir.path().join("a.log");
     let mut file = RotatedFile::open(&path, Rotation { max_size: 1, max_age }).unwrap();
@@ -95,6 +95,105 @@ fn an_old_one_is_removed_in_utc_or_in_local_time() {
     file.append(b"2\n").unwrap();
     assert!(too_old.iter().all(|name| !dir.path().join(name).exists()));
     assert!(kept.iter().all(|name| dir.path().join(name).exists()));
+}
+
+/// Writes a file that was last modified in 2001.
+fn write_old(path: &Path) {
+    fs::write(path, "x\n").unwrap();
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+/// What is in the files of the log, oldest first.
+fn text_of(path: &Path) -> String {
+    let files = read(path).unwrap().into_iter();
+    files.map(|(_, file)| io::read_to_string(file).unwrap()).collect()
+}
+
+#[test]
+fn a_new_file_with_the_name_of_a_slow_clock_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = dir.path().join("a.log.19700101T000100Z");
+    fs::write(&slow, "0\n").unwrap();
+    let mut file =
+        RotatedFile::open(&dir.path().join("a.log"), Rotation { max_size: 1, ..ROTATION }).unwrap();
+    (0..3).for_each(|_| file.append(b"1\n").unwrap());
+    assert_eq!(fs::read_to_string(slow).unwrap(), "0\n");
+}
+
+#[test]
+fn an_old_file_with_a_name_in_the_future_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = dir.path().join("a.log.20990101T000000Z");
+    write_old(&ahead);
+    let mut file =
+        RotatedFile::open(&dir.path().join("a.log"), Rotation { max_size: 1, ..ROTATION }).unwrap();
+    (0..2).for_each(|_| file.append(b"1\n").unwrap());
+    assert!(!ahead.exists());
+}
+
+#[test]
+fn names_stay_in_order_when_the_clock_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.log");
+    fs::write(dir.path().join("a.log.20990101T000000Z.4294967293"), "0\n").unwrap();
+    let mut file = RotatedFile::open(&path, Rotation { max_size: 1, ..ROTATION }).unwrap();
+    let lines: Vec<_> = (1..=6).map(|n| format!("{n}\n")).collect();
+    lines.iter().for_each(|line| file.append(line.as_bytes()).unwrap());
+    assert_eq!(text_of(&path), format!("0\n{}", lines.concat()));
+    assert!(dir.path().join("a.log.20990101T000001Z").exists());
+}
+
+#[test]
+fn a_directory_named_like_an_old_file_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::at(dir.path().join("a.log"), Rotation { max_size: 10, ..ROTATION });
+    let directory = dir.path().join("a.log.20200101T000000Z");
+    fs::create_dir(&directory).unwrap();
+    let lines: Vec<_> = (0..50).map(|n| format!("line {n}\n")).collect();
+    for line in &lines {
+        log.push(line);
+        assert!(log.sink.state().is_sound(), "{}", log.sink.state());
+        assert!(fs::metadata(&log.path).unwrap().len() <= 20);
+    }
+    assert!(directory.is_dir());
+    assert_eq!(text_of(&log.path), lines.concat());
+}
+
+#[test]
+fn a_link_stays_and_the_file_it_names_is_set_aside_where_it_is() {
+    for exists in [true, false] {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (target, next, path) =
+            (disk.path().join("b.log"), dir.path().join("next"), dir.path().join("a.log"));
+        if exists {
+            fs::write(&target, "").unwrap();
+        }
+        symlink(&target, &next).unwrap();
+        symlink("next", &path).unwrap();
+        write_old(&disk.path().join("b.log.20200101T000000Z"));
+        let mut file = RotatedFile::open(&path, Rotation { max_size: 1, ..ROTATION }).unwrap();
+        (1..=3).for_each(|n| file.append(format!("{n}\n").as_bytes()).unwrap());
+        assert!(path.is_symlink() && next.is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 3);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "3\n");
+        assert_eq!(text_of(&path), "1\n2\n3\n");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_behind_a_descriptor_keeps_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (target, path) = (dir.path().join("stderr"), dir.path().join("a.log"));
+    let stderr = fs::File::create(&target).unwrap();
+    symlink(format!("/proc/self/fd/{}", stderr.as_raw_fd()), &path).unwrap();
+    let mut file = RotatedFile::open(&path, Rotation { max_size: 1, ..ROTATION }).unwrap();
+    (1..=3).for_each(|n| file.append(format!("{n}\n").as_bytes()).unwrap());
+    assert_eq!(fs::read_to_string(&target).unwrap(), "1\n2\n3\n");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert_eq!(text_of(&path), "1\n2\n3\n");
 }
 
 #[test]

@@ -27,6 +27,12 @@ pub enum Failure {
         /// What is the matter.
         error: Error,
     },
+    /// Only a person can help: the control server need not be asked.
+    #[error("no key and no stored node: {way_out}")]
+    NothingToJoinWith {
+        /// What a person has to do.
+        way_out: String,
+    },
     /// A node without tags can't host a Service.
     #[error(
         "node.service is {service:?}, but only a tagged node can host a Service: it has joined without a tag; {way_out}, or take it out of the tailnet (`remote-ollama-proxy logout`) and use a tagged key"
@@ -56,17 +62,11 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
     let found = &config.node.credential;
     let at_control = |task: Task| task.at(config.node.control_url.as_deref());
     let way_out = match &error {
-        Error::LoginNeeded { .. } if found.credential().is_none() => match found {
-            Found::NoFile(path) => format!(
-                "the file with its key, {}, does not exist: put an auth key there, or log the node in with `{LOGIN}`",
-                path.display()
-            ),
-            _ => format!(
-                "no auth key was found: log the node in with `{LOGIN}`, or {} and set {} or node.auth_key_file",
-                at_control(Task::MakeKey),
-                auth::ENV
-            ),
-        },
+        Error::LoginNeeded { .. } if found.credential().is_none() => format!(
+            "no auth key was found: log the node in with `{LOGIN}`, or {} and set {} or node.auth_key_file",
+            at_control(Task::MakeKey),
+            auth::ENV
+        ),
         Error::KeyExpired { .. } if found.credential().is_none() => {
             format!("log the node in with `{LOGIN}`, or start with a new auth key{}", rejoin_hint(config))
         }
@@ -103,6 +103,17 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
     Failure::Node { way_out, error }
 }
 
+/// Why the proxy does not start without a key and without a stored node.
+pub(super) fn nothing_to_join_with(found: &Found) -> Failure {
+    let way_out = match found {
+        Found::NoFile(path) => {
+            format!("put an auth key into {}, which does not exist, or run `{LOGIN}`", path.display())
+        }
+        _ => format!("run `{LOGIN}`, or set {} or node.auth_key_file", auth::ENV),
+    };
+    Failure::NothingToJoinWith { way_out }
+}
+
 /// What else to do where the node has joined before, at a control server that is not Tailscale's. Headscale 0.29 lets
 /// no expired tagged node in again, with whatever key, and spends a one-time key on each try
 /// (github.com/juanfont/headscale/issues/3371).
@@ -124,6 +135,16 @@ mod tests {
     fn said(error: Error) -> String {
         let config = crate::config::load(Some("/dev/null".as_ref()), &[], &auth::Environment::default());
         explain(error, &config.unwrap()).to_string()
+    }
+
+    #[test]
+    fn missing_key_names_every_way_to_join() {
+        assert_eq!(
+            nothing_to_join_with(&Found::Nothing).to_string(),
+            "no key and no stored node: run `remote-ollama-proxy login`, or set TS_AUTHKEY or node.auth_key_file"
+        );
+        let said = nothing_to_join_with(&Found::NoFile("/nowhere/key".into())).to_string();
+        assert!(said.contains("/nowhere/key") && said.contains(LOGIN), "{said}");
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl<N: Advertise> Host<N> {
                 _ => format!("no answer within {PATIENCE:?}"),
             };
             if before != Advertised::Unknown {
-                tracing::error!(service, error, "the tailnet can't be told whether to lead clients here");
+                tracing::error!(service, error, "cannot advertise or withdraw the Service: retrying");
             }
             return false;
         };

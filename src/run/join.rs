@@ -33,16 +33,12 @@ pub(super) async fn join(
     place: &mut Option<Arc<Node>>,
     meanwhile: impl AsyncFnMut(Events) -> Failure,
 ) -> Result<(Arc<Node>, Status), Failure> {
-    // Without a key and without a node only a person can help: the control server need not be asked.
-    if !may_join(config) {
-        return Err(explain(Error::LoginNeeded { url: String::new() }, config));
-    }
     let (node, joined) = attempt(config, place, meanwhile).await?;
     joined.map(|status| (node, status)).map_err(|error| explain(error, config))
 }
 
 /// Whether there is a key, or a stored node. What can't be read the node itself will complain about.
-fn may_join(config: &Config) -> bool {
+pub(super) fn may_join(config: &Config) -> bool {
     let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
     !no_key || stored::read(&config.node.state_dir).map_or(true, |node| node.is_some())
 }

@@ -81,8 +81,9 @@ struct Open {
 /// # Errors
 /// See [`Failure`].
 pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
+    let hangup = hangup();
     let mut open = Open::default();
-    let ended = join_and_serve(Parts::new(settings, sinks), stop, &mut open).await;
+    let ended = join_and_serve(Parts::new(settings, sinks), hangup, stop, &mut open).await;
     if ended.is_err() {
         stop.failed();
     }
@@ -179,9 +180,16 @@ fn redirects_to(config: &Config) -> Option<u16> {
 }
 
 /// Nothing is returned if told to stop before the node is up.
-async fn join_and_serve(parts: Parts, stop: &Stop, open: &mut Open) -> Result<Option<Drained>, Failure> {
-    let hangup = hangup();
+async fn join_and_serve(
+    parts: Parts,
+    hangup: Option<Signal>,
+    stop: &Stop,
+    open: &mut Open,
+) -> Result<Option<Drained>, Failure> {
     let config = &*parts.settings.config();
+    if !join::may_join(config) {
+        return Err(failure::nothing_to_join_with(&config.node.credential));
+    }
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
         tracing::warn!(

@@ -39,12 +39,15 @@ pub struct SinkState {
     /// Why the file can't be set aside though it has grown to its size; absent: it can be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grows: Option<String>,
+    /// Which file that is too old could not be removed, and why; absent: each was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unremoved: Option<String>,
 }
 
 impl SinkState {
     /// Whether no line was lost, and nothing else is wrong.
     pub fn is_sound(&self) -> bool {
-        self.lost == 0 && self.fault.is_none() && self.grows.is_none()
+        self.lost == 0 && self.fault.is_none() && self.grows.is_none() && self.unremoved.is_none()
     }
 }
 
@@ -53,11 +56,12 @@ impl fmt::Display for SinkState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fault = self.fault.iter().map(|fault| format!("can't be written: {fault}"));
         let grows = self.grows.iter().map(|why| format!("can't be set aside, so it grows: {why}"));
+        let unremoved = self.unremoved.iter().map(|why| format!("an old file can't be removed: {why}"));
         let lost = self.last_lost.iter().map(|at| {
             let lines = if self.lost == 1 { "line" } else { "lines" };
             format!("{} {lines} lost, the last at {at}", self.lost)
         });
-        let all: Vec<_> = fault.chain(grows).chain(lost).collect();
+        let all: Vec<_> = fault.chain(grows).chain(unremoved).chain(lost).collect();
         write!(f, "{}: {}", self.to, if all.is_empty() { "nothing lost".to_owned() } else { all.join("; ") })
     }
 }
@@ -97,6 +101,7 @@ struct Waiting {
     last_lost: Option<SystemTime>,
     fault: Option<String>,
     grows: Option<String>,
+    unremoved: Option<String>,
     reported: Option<Instant>,
 }
 
@@ -164,10 +169,16 @@ impl Queue {
     }
 
     /// Ends the job from [`next`](Self::next). `lost` is how many lines could not be written, and why.
-    pub(super) fn done(self: &Arc<Self>, lost: Result<(), (u64, String)>, grows: Option<String>) {
+    pub(super) fn done(
+        self: &Arc<Self>,
+        lost: Result<(), (u64, String)>,
+        grows: Option<String>,
+        unremoved: Option<String>,
+    ) {
         let mut waiting = self.lock();
         self.note(&mut waiting, |waiting| {
             waiting.grows = grows;
+            waiting.unremoved = unremoved;
             match lost {
                 Ok(()) => waiting.fault = None,
                 Err((0, why)) => waiting.fault = Some(why),
@@ -181,9 +192,10 @@ impl Queue {
 
     /// Makes a change, and reports it if it brings a new fault.
     fn note(self: &Arc<Self>, waiting: &mut Waiting, change: impl FnOnce(&mut Waiting)) {
-        let before = (waiting.fault.is_some(), waiting.grows.is_some());
+        let faults = |of: &Waiting| [&of.fault, &of.grows, &of.unremoved].map(Option::is_some);
+        let before = faults(waiting);
         change(waiting);
-        let worse = waiting.fault.is_some() && !before.0 || waiting.grows.is_some() && !before.1;
+        let worse = faults(waiting).into_iter().zip(before).any(|(now, before)| now && !before);
         if !worse || waiting.reported.is_some_and(|at| at.elapsed() < QUIET) {
             return;
         }
@@ -223,6 +235,7 @@ impl Queue {
             last_lost: waiting.last_lost.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
             fault: waiting.fault.clone(),
             grows: waiting.grows.clone(),
+            unremoved: waiting.unremoved.clone(),
         }
     }
 }

@@ -195,6 +195,28 @@ fn a_broken_pipe_panics_nothing_and_is_counted() {
     assert!(sink.state().fault.is_some_and(|fault| fault.contains("roken pipe")), "{:?}", sink.state());
 }
 
+struct KeepsOld;
+
+impl Output for KeepsOld {
+    fn append(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unremoved(&self) -> Option<&str> {
+        Some("/a.log.1: denied")
+    }
+}
+
+#[test]
+fn an_old_file_that_can_not_be_removed_is_reported_as_such() {
+    let (sink, reports) = start(KeepsOld);
+    push(&sink, "1\n");
+    push(&sink, "2\n");
+    assert!(!sink.state().is_sound());
+    let reported: Vec<_> = reports.try_iter().map(|state| state.to_string()).collect();
+    assert_eq!(reported, ["/a.log: an old file can't be removed: /a.log.1: denied"]);
+}
+
 /// As a disk that is nearly full.
 struct Little(Vec<u8>, usize);
 

@@ -27,7 +27,7 @@ pub(super) fn write(queue: &Arc<Queue>, mut output: impl Output) {
             gap.why = error.to_string();
             (lost, gap.why.clone())
         });
-        queue.done(lost, output.grows().map(str::to_owned));
+        queue.done(lost, output.grows().map(str::to_owned), output.unremoved().map(str::to_owned));
     }
 }
 

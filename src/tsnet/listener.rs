@@ -40,7 +40,9 @@ impl Listener {
             // Owned from here on: whatever fails below also closes and releases it.
             match introduce(accepted) {
                 Ok(introduced) => return Ok(introduced),
-                Err(fault) => tracing::warn!(%fault, "connection refused: its peer can't be told"),
+                Err(fault) => {
+                    tracing::warn!(%fault, "connection refused: the tailnet library gave no valid identity for the peer");
+                }
             }
         }
     }

@@ -223,7 +223,11 @@ const OPEN: &str = r#"{"tagOwners": {"tag:ai-server": [], "tag:gpu": []},
 #[test]
 fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
     let assumed = acl("", &["--check", "-"], OPEN);
-    assert!(text(&assumed).contains("tag:ai-server is assumed: no node has joined"), "{}", text(&assumed));
+    assert!(
+        text(&assumed).contains("tag:ai-server is assumed: no node has joined from the state folder /"),
+        "{}",
+        text(&assumed)
+    );
     let asked_for = acl("node.tags = [\"tag:gpu\"]\n", &["--check", "-"], OPEN);
     assert_eq!(asked_for.status.code(), Some(0));
     assert!(text(&asked_for).contains("tag:gpu is assumed: node.tags says so"), "{}", text(&asked_for));
@@ -238,9 +242,12 @@ fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
         (&Value::Null, &"Ben@example.com".into())
     );
     assert_eq!(json["reach"][0]["source"], "ben@example.com", "{json}");
-    for args in
-        [&["--tag", "gpu"][..], &["--user", "ben"], &["--tag", "tag:gpu", "--user", "ben@example.com"]]
-    {
+    for args in [
+        &["--tag", "gpu"][..],
+        &["--user", "ben"],
+        &["--user", "ben@"],
+        &["--tag", "tag:gpu", "--user", "ben@example.com"],
+    ] {
         assert_eq!(acl("", &[&["--check", "-"], args].concat(), OPEN).status.code(), Some(2), "{args:?}");
     }
 }
@@ -374,7 +381,12 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
     let closed = r#"{"tagOwners": {"tag:ai-server": []}, "grants": []}"#;
     let output = acl("", &["--check", "-"], closed);
     assert_eq!(output.status.code(), Some(65));
-    assert!(text(&output).contains("nobody reaches tag:ai-server on port 11434"), "{}", text(&output));
+    assert!(
+        text(&output)
+            .contains("no device gets in on port 11434: add a grant with \"dst\": [\"tag:ai-server\"]"),
+        "{}",
+        text(&output)
+    );
     // One that is faulty besides is faulty.
     let faulty = r#"{"grants": [], "tests": [{"src": "a@b.c", "accept": ["tag:ai-server:1"]}]}"#;
     assert_eq!(acl("", &["--check", "-"], faulty).status.code(), Some(1));
@@ -383,7 +395,10 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
         "grants": [{"src": ["10.1.0.0/16"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#;
     let output = acl("", &["--check", "-"], subnet);
     assert_eq!(output.status.code(), Some(65));
-    for part in ["ask nothing: the proxy refuses clients of a subnet", "10.1.0.0/16 is outside the tailnet"] {
+    for part in [
+        "  nobody\n  refused: 10.1.0.0/16, through grants[0] (line 2): the proxy refuses clients of a subnet",
+        "10.1.0.0/16 is outside the tailnet",
+    ] {
         assert!(text(&output).contains(part), "{part}: {}", text(&output));
     }
 }
@@ -423,8 +438,42 @@ fn another_control_server_has_a_dialect_of_its_own() {
     let output = acl(config, &["--check", "-"], policy);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let told = text(&output);
-    assert!(told.contains("has no device (anna@): run `headscale policy check` first"), "{told}");
+    assert!(
+        told.contains(
+            "if one of these test sources has no device: anna@. Run `headscale policy check` first"
+        ),
+        "{told}"
+    );
     let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
+    // What it prints, Headscale takes: no autogroup owns a tag, and no test names a tag without a device.
+    let lines = text(&acl(config, &[], ""));
+    assert!(lines.contains("\"tag:ai-server\": [\"you@\"]") && !lines.contains("autogroup"), "{lines}");
+    assert!(lines.contains("\t\t//{\n\t\t//\t\"src\": \"tag:ai-client\",\n"), "{lines}");
+    assert!(
+        lines.contains("Headscale refuses the file if") && !lines.contains("Tailscale refuses"),
+        "{lines}"
+    );
+    let checked = acl(config, &["--check", "-"], &lines);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    assert!(text(&checked).contains("the file has no tests of its own"), "{}", text(&checked));
+    let with_tests = acl(
+        config,
+        &["--check", "-"],
+        &["{", "\t", "}"]
+            .iter()
+            .fold(lines.clone(), |all, next| all.replace(&format!("\t\t//{next}"), &format!("\t\t{next}"))),
+    );
+    assert_eq!(with_tests.status.code(), Some(0), "{}", text(&with_tests));
+    assert!(text(&with_tests).contains("the file's own tests pass"), "{}", text(&with_tests));
+    let json: Value = serde_json::from_str(&text(&acl(config, &["--json"], ""))).unwrap();
+    assert!(json["tests"] == Value::Array(vec![]) && json["testsOnceJoined"][0].is_object(), "{json}");
+    for owner in ["autogroup:admin", "autogroup:member"] {
+        let refused = acl(config, &["--check", "-"], &lines.replace("you@\"", &format!("{owner}\"")));
+        assert_eq!(refused.status.code(), Some(1), "{owner}: {}", text(&refused));
+        assert!(text(&refused).contains("at Headscale") || text(&refused).contains("Headscale has no such"));
+    }
+    let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
+    assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
     assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
     // However its URL is written, Tailscale's own server is no other one.
     for own in [

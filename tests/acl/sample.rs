@@ -1,6 +1,6 @@
 //! The sample policy: what it lets through, and that its own tests notice every way to widen it.
 
-use remote_ollama_proxy::acl::{Device, Kind, Reach, Target, Verdict, lines, parse};
+use remote_ollama_proxy::acl::{Control, Device, Kind, Reach, Target, Verdict, lines, parse};
 use remote_ollama_proxy::config::CAPABILITY;
 use remote_ollama_proxy::policy::{Access, Page};
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ fn the_lines_to_paste_are_a_policy_that_closes_too() {
         ("tag:z", 11434, Some(443), None, Some(80), Access::Network),
     ] {
         let target = Target { device: Device::tagged([tag]), port, https, metrics, page, access, ..target() };
-        let lines = lines(tag, &target);
+        let lines = lines(tag, &target, Control::Tailscale);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);
         let report = policy.reach(&target);

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::Limits;
+use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, Policy};
+
+use serde_json::json;
 
 use crate::support::*;
 
@@ -162,7 +165,7 @@ async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
     let asks =
         async |method: &str, origin: &str| read_by(&proxy, method, "/v1/chat/completions", origin).await.0;
     let told = |origin: &str| (403, Some(origin.to_owned()), Some("Origin".to_owned()));
-    let nothing = (403, None, None);
+    let nothing = (403, None, Some("Origin".to_owned()));
 
     // Before Ollama has said anything.
     assert_eq!(refused("http://localhost:1").await, nothing);
@@ -176,7 +179,9 @@ async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
         assert_eq!(refused(origin).await, nothing, "{origin}");
         assert_eq!(refused("http://localhost:1").await, told("http://localhost:1"));
     }
-    assert_eq!(proxy.ask(&get("/api/ps")).await.header("access-control-allow-origin"), None);
+    let without_origin = proxy.ask(&get("/api/ps")).await;
+    assert_eq!(without_origin.header("access-control-allow-origin"), None);
+    assert_eq!(without_origin.header("vary"), None);
 
     // Ollama has another list, and says so.
     all.store(true, Ordering::SeqCst);
@@ -188,11 +193,125 @@ async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
 }
 
 #[tokio::test]
+async fn every_refusal_to_an_origin_varies_by_it() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let two = "Origin: http://localhost:1\r\nOrigin: http://localhost:2";
+    for (path, origin) in [("/api/ps", "Origin: http://localhost:1"), ("/api/ps", two), ("/api/pull", two)] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{origin}\r\n\r\n");
+        let answer = proxy.ask(&head).await;
+        assert_eq!((answer.status(), answer.header("vary")), (403, Some("Origin")), "{path} {origin}");
+    }
+}
+
+/// As Ollama does, an answer to a request without an origin is for all.
+fn strict(head: &str) -> String {
+    let allowed = match header(head, "origin") {
+        None => "*",
+        Some(origin) if origin.starts_with("http://localhost") => origin,
+        Some(_) => return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    };
+    format!("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: {allowed}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_whose_origin_was_removed_teaches_nothing() {
+    let stripped = Arc::new(AtomicBool::new(false));
+    let denies = Arc::clone(&stripped);
+    let (url, mut seen) = Ollama::new().await.answering_with(move |head| match header(head, "origin") {
+        None if denies.load(Ordering::SeqCst) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        _ => strict(head),
+    });
+    let proxy = Running::new(policy(), &url);
+    let (ours, foreign) = ("http://localhost:1", "https://evil.example");
+    let ask_without = async |origin: &str, connection: &str| {
+        let answer = proxy
+            .ask(&format!(
+                "GET /v1/models HTTP/1.1\r\nHost: remote-ollama-proxy\r\nOrigin: {origin}\r\n{connection}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status(), 204);
+    };
+    let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1;
+
+    for connection in
+        ["Connection: origin", "Connection: keep-alive, ORIGIN", "Connection: a\r\nConnection: Origin ,b"]
+    {
+        stripped.store(false, Ordering::SeqCst);
+        ask_without(foreign, connection).await;
+        assert_eq!(header(&soon("the request", seen.recv()).await.unwrap().head, "origin"), None);
+        assert_eq!(told(foreign).await, None, "{connection}");
+
+        assert_eq!(read_by(&proxy, "POST", "/api/show", ours).await.0, 204);
+        soon("the request", seen.recv()).await.unwrap();
+        stripped.store(true, Ordering::SeqCst);
+        ask_without(ours, connection).await;
+        assert_eq!(header(&soon("the request", seen.recv()).await.unwrap().head, "origin"), None);
+        assert_eq!(told(ours).await.as_deref(), Some(ours), "{connection}");
+    }
+}
+
+#[tokio::test]
+async fn no_peer_changes_what_pages_of_another_read() {
+    let revoked = Arc::new(AtomicBool::new(false));
+    let denies = Arc::clone(&revoked);
+    let (url, _seen) = Ollama::new().await.answering_with(move |head| {
+        if denies.load(Ordering::SeqCst) {
+            return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
+        }
+        strict(head)
+    });
+    let proxy = Running::new(policy(), &url);
+    let ours = "http://localhost:1";
+    let told = async || read_by(&proxy, "GET", "/api/ps", ours).await.1.is_some();
+    assert_eq!(read_by(&proxy, "POST", "/api/show", ours).await.0, 204);
+    assert!(told().await);
+
+    let mut eve = proxy.client_of(Peer { user: Some("eve@example.com".to_owned()), ..peer() }).await;
+    let mut of_eve = async |path: &str, origin: &str| {
+        eve.send(format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nOrigin: {origin}\r\n\r\n"))
+            .await;
+        eve.answer().await
+    };
+    // What Ollama allowed a page of one identity, it has not yet allowed one of another.
+    assert_eq!(of_eve("/api/ps", ours).await.header("access-control-allow-origin"), None);
+    for port in 1..100 {
+        assert_eq!(of_eve("/v1/models", &format!("http://localhost:{port}")).await.status(), 204);
+    }
+    assert!(told().await);
+    revoked.store(true, Ordering::SeqCst);
+    for port in [1, 99] {
+        let origin = format!("http://localhost:{port}");
+        assert_eq!(of_eve("/v1/models", &origin).await.status(), 403);
+        assert_eq!(of_eve("/api/ps", &origin).await.header("access-control-allow-origin"), None);
+    }
+    assert!(told().await);
+}
+
+#[tokio::test]
+async fn the_origins_of_so_many_identities_are_remembered() {
+    let (url, _seen) = Ollama::new().await.answering_with(strict);
+    let proxy = Running::new(policy(), &url);
+    let told = async |user: usize, path: &str| {
+        let mut client = proxy.client_of(Peer { user: Some(format!("{user}@example.com")), ..peer() }).await;
+        let origin = "Origin: http://localhost:1";
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{origin}\r\n\r\n")).await;
+        client.answer().await.header("access-control-allow-origin").is_some()
+    };
+    for user in 0..256 {
+        assert!(told(user, "/v1/models").await);
+    }
+    assert!(told(0, "/api/ps").await && told(255, "/api/ps").await);
+    assert!(told(256, "/v1/models").await);
+    assert!(!told(0, "/api/ps").await && told(1, "/api/ps").await && told(256, "/api/ps").await);
+}
+
+#[tokio::test]
 async fn of_pages_so_many_are_remembered_and_none_for_ever() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(true))));
     let proxy = Running::new(policy(), &url);
     let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
-    for n in 0..65 {
+    for n in 0..17 {
         let origin = format!("http://{n}");
         assert_eq!(read_by(&proxy, "POST", "/api/show", &origin).await.0, 204);
         assert!(told(&origin).await);
@@ -205,7 +324,30 @@ async fn of_pages_so_many_are_remembered_and_none_for_ever() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2 * 60 * 60)).await;
     tokio::time::resume();
-    assert!(!told("http://64").await);
+    assert!(!told("http://16").await);
+}
+
+#[tokio::test]
+async fn preflights_do_not_count_as_requests_of_a_minute() {
+    let (url, _seen) = Ollama::new().await.answering_with(strict);
+    let page = "http://localhost:1";
+    let limits = Limits { requests_per_minute: Some(3), ..Limits::NONE };
+    let by_config = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let by_grant = Running::new(policy(), &url);
+    by_grant.word.say(true, vec![json!({"requests_per_minute": 3})]);
+    for proxy in [by_config, by_grant] {
+        let asks = async |method: &str| {
+            let (status, by, _) = read_by(&proxy, method, "/v1/chat/completions", page).await;
+            (status, by.as_deref() == Some(page))
+        };
+        for _ in 0..3 {
+            assert_eq!(asks("OPTIONS").await, (204, true));
+            assert_eq!(asks("POST").await, (204, true));
+        }
+        assert_eq!(asks("OPTIONS").await, (204, true));
+        assert_eq!(asks("POST").await, (429, true));
+        assert_eq!(asks("OPTIONS").await, (204, true));
+    }
 }
 
 #[tokio::test]

@@ -147,6 +147,24 @@ async fn netmap_that_is_read_within_two_seconds_cuts_no_session() {
     }
 }
 
+/// Otherwise a peer whose key expires by the clock alone would keep its session for twenty times the outage.
+#[tokio::test(start_paused = true)]
+async fn next_sweep_after_an_outage_comes_as_soon_as_after_a_quick_list() {
+    for answers in [Answers::Never, Answers::WithAnError] {
+        let scene = scene().await;
+        scene.answers.send_replace(answers);
+        scene.judge.changed.notify_one();
+        sleep(Duration::from_secs(60)).await;
+        scene.answers.send_replace(Answers::AtOnce);
+        scene.lists_again(1).await;
+        sleep(Duration::from_secs(1)).await;
+        let asked = scene.lists.asked.load(Ordering::SeqCst);
+        // One list that took a minute itself counts as 2 s, after which sessions were cut.
+        sleep(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
+        assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
+    }
+}
+
 #[tokio::test]
 async fn node_out_of_the_tailnet_cuts_all_sessions_and_no_peer_is_listed_until_it_is_back() {
     let scene = scene().await;

@@ -175,3 +175,69 @@ async fn rest_that_trickles_ends_the_connection() {
     }
     assert_eq!(asked.elapsed().as_secs(), 10);
 }
+
+/// The proxy stops without waiting for bodies that it would drop.
+#[tokio::test(start_paused = true)]
+async fn stop_does_not_wait_for_an_unsent_rest() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(3600), Access::Network);
+    let mut client = proxy.client().await;
+    client.send(sized("/v1/embeddings", 9) + "x").await;
+    assert_eq!(client.answer().await.status(), 403);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(proxy.stop().await.unwrap().unwrap().cut, 0);
+    assert!(begun.elapsed() <= Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+/// Its connection goes on for no other request, so no rest has to be read first.
+#[tokio::test(start_paused = true)]
+async fn connection_that_the_client_wants_closed_is_closed_at_once() {
+    let ollama = Ollama::new().await;
+    let proxy = Running::new(policy(), &ollama.url);
+    let closing = head("/v1/embeddings", "Connection: x, Close\r\nContent-Length: 9");
+    for request in [closing, sized("/v1/embeddings", 9).replace("HTTP/1.1", "HTTP/1.0")] {
+        let mut client = proxy.client().await;
+        client.send(request + "x").await;
+        assert_eq!(client.answer().await.status(), 403);
+        let begun = tokio::time::Instant::now();
+        client.rest().await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn malformed_rest_is_not_called_a_malformed_request_line() {
+    let (url, seen) = Ollama::new().await.answering(OK);
+    let proxy = Running::new(policy(), &url);
+    for body in ["5;a=b\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n"]
+    {
+        let mut client = proxy.client().await;
+        client.send(head("/v1/embeddings", "Transfer-Encoding: chunked")).await;
+        assert_eq!(client.answer().await.status(), 403);
+        send_anyway(&mut client, body.to_owned() + &get("/v1/models")).await;
+        let rest = String::from_utf8_lossy(&client.rest().await).into_owned();
+        assert!(!rest.contains("request line"), "{body:?}: {rest}");
+    }
+    assert!(seen.is_empty());
+}
+
+/// Its silence is not its own: it waits to be told to go on.
+#[tokio::test(start_paused = true)]
+async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
+    let ollama = Ollama::new().await;
+    let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Pace::default());
+    let (mut running, mut upstream) = proxy.stream(&ollama).await;
+    let mut client = proxy.client().await;
+    client.send(head("/v1/chat/completions", "Expect: 100-continue\r\nContent-Length: 2")).await;
+    proxy.waits(1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    upstream.send("0\r\n\r\n").await;
+    assert_eq!(running.chunk().await.unwrap(), b"");
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 100 "));
+    client.send("{}").await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    upstream.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+}

@@ -1,6 +1,7 @@
 //! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
 
-use remote_ollama_proxy::policy::{EndpointSet, Policy};
+use remote_ollama_proxy::admission::Limits;
+use remote_ollama_proxy::policy::{Access, EndpointSet, Policy};
 use serde_json::json;
 
 use crate::support::*;
@@ -169,4 +170,37 @@ async fn who_has_spent_a_days_tokens_waits_for_the_next() {
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
     proxy.word.say(true, vec![json!({"tokens_per_day": 17}), json!({})]);
     assert_eq!(proxy.ask(&post("/v1/messages", "{}")).await.status(), 200);
+}
+
+/// Requests of one identity that all began to wait before a token was spent.
+#[tokio::test]
+async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
+    let ollama = Ollama::new().await;
+    let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, ..Limits::NONE };
+    for (before, meanwhile, rule) in [
+        (json!({"tokens_per_day": 1}), json!({"tokens_per_day": 1}), "tokens"),
+        (json!({}), json!({"max_concurrent": 1}), "concurrency"),
+    ] {
+        let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+        proxy.word.say(true, vec![before]);
+        let mut running = Vec::new();
+        for _ in 0..2 {
+            let mut client = proxy.client().await;
+            client.send(post("/v1/chat/completions", "{}")).await;
+            let mut upstream = ollama.accept().await;
+            upstream.head().await.unwrap();
+            running.push((client, upstream));
+        }
+        let mut waiting = proxy.client().await;
+        waiting.send(post("/v1/chat/completions", "{}")).await;
+        proxy.waits(1).await;
+        proxy.word.say(true, vec![meanwhile]);
+        proxy.judge();
+        let (mut client, mut upstream) = running.pop().unwrap();
+        upstream.send(answer("application/json", TOLD)).await;
+        client.answer().await;
+        let refused = waiting.answer().await;
+        let named = refused.text().contains(&format!("(rule: {rule})"));
+        assert!(refused.status() == 429 && named, "{rule}: {refused:?}");
+    }
 }

@@ -120,7 +120,7 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         (&["status", "--help"], &["config", "state-dir"], &[69, 77, 78]),
         (&["cancel", "--help"], &["config", "state-dir"], &[69, 78]),
         (&["key", "set", "--help"], &["config", "hostname"], &[69, 78]),
-        (&["acl", "--help"], &["config", "port"], &[65, 78]),
+        (&["acl", "--help"], &["config", "state-dir", "control-url", "port"], &[65, 78]),
         (&["service", "status", "--help"], &[], &[3, 4, 67, 71]),
     ] {
         let ended = home.run(args);
@@ -142,6 +142,13 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
         assert!(ended.out.contains(&line), "{line} {}", ended.out);
     }
+    // The meaning is the command's own.
+    for command in ["check", "who", "status", "init", "reload"] {
+        let help = home.run(&[command, "--help"]).out;
+        assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
+        assert!(!help.contains("state folder can't be used"), "{command} {help}");
+    }
+    assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
     // One that is not shown is taken all the same.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));

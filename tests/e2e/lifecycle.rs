@@ -17,7 +17,7 @@ use crate::tailnet::{Start, Tailnet, World};
 const UP_TIMEOUT: &str = "node.up_timeout = \"3s\"\n";
 
 #[tokio::test]
-async fn an_enrolled_node_starts_without_a_key_and_ignores_a_spent_one() {
+async fn a_node_that_has_joined_starts_without_a_key_and_ignores_a_spent_one() {
     let tailnet = Tailnet::new().await;
     let key = tailnet.key(json!({})).await;
     let mut start = Start { key: Some(key), ..Start::new(&tailnet, ollama::url()) };
@@ -53,7 +53,8 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     let mut process =
         Start { state: folder("no-key"), ..short(Start::new(&tailnet, ollama::url())) }.process();
     process.ended_with(77).await;
-    process.line(&["does not know this node", "TS_AUTHKEY"]).await;
+    process.line(&["no key and no stored node", "TS_AUTHKEY"]).await;
+    assert!(!process.output().contains("joining the tailnet"), "{}", process.output());
 
     // Nobody is asked, so nothing waits for an answer.
     let mut process = Start {
@@ -64,7 +65,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     }
     .process();
     process.ended_with(77).await;
-    process.line(&["does not know this node", "TS_AUTHKEY"]).await;
+    process.line(&["no key and no stored node", "TS_AUTHKEY"]).await;
 
     let mut process = Start {
         state: folder("no-control"),

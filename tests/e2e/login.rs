@@ -29,7 +29,7 @@ async fn somebody_logs_the_node_in_and_run_needs_no_key() {
     let start = Start::new(&tailnet, NOWHERE);
     let mut refused = start.process();
     refused.ended_with(77).await;
-    refused.line(&["does not know this node", "remote-ollama-proxy login"]).await;
+    refused.line(&["no key and no stored node", "remote-ollama-proxy login"]).await;
 
     let mut login = start.command(&["login"]);
     login.line(&["Asking the control server, for at most 1m"]).await;

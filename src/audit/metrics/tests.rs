@@ -34,6 +34,7 @@ fn text(metrics: &Metrics) -> String {
         last_lost: None,
         fault: None,
         grows: None,
+        unremoved: None,
     };
     let logs = &[log("log", 3), log("journal", 0)];
     metrics.text(&Now { running: 1, waiting: 2, connections: 3, node: &node, ollama_up: true, started, logs })

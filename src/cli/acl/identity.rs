@@ -31,7 +31,7 @@ impl Identity {
 
     fn assumed(config: &Config) -> Identity {
         let stored = stored::read(&config.node.state_dir).ok().flatten();
-        let tags = &config.node.tags;
+        let (tags, folder) = (&config.node.tags, config.node.state_dir.display());
         let (device, why) = match stored.and_then(|node| node.owner) {
             Some(Owner::User(user)) => {
                 // An administrator may have given it tags since.
@@ -39,20 +39,23 @@ impl Identity {
                     true => String::new(),
                     false => format!(", though node.tags asks for {}", tags.join(", ")),
                 };
-                (Device::of_user(user), &*format!("the node belonged to that user when it joined{asked}"))
+                (Device::of_user(user), format!("the node belonged to that user when it joined{asked}"))
             }
-            Some(Owner::Tags) if tags.is_empty() => {
-                (Device::tagged([TAG]), "the node has tags, but the state folder does not say which")
-            }
-            Some(Owner::Tags) => {
-                (Device::tagged(tags.clone()), "node.tags says so, and the node may have joined with others")
-            }
-            None if tags.is_empty() => {
-                (Device::tagged([TAG]), "no node has joined from this state folder, and node.tags is not set")
-            }
+            Some(Owner::Tags) if tags.is_empty() => (
+                Device::tagged([TAG]),
+                format!("the node has tags, but the state folder {folder} does not say which"),
+            ),
+            Some(Owner::Tags) => (
+                Device::tagged(tags.clone()),
+                "node.tags says so, and the node may have joined with others".to_owned(),
+            ),
+            None if tags.is_empty() => (
+                Device::tagged([TAG]),
+                format!("no node has joined from the state folder {folder}, and node.tags is not set"),
+            ),
             None => (
                 Device::tagged(tags.clone()),
-                "node.tags says so, and no node has joined from this state folder yet",
+                format!("node.tags says so, and no node has joined from the state folder {folder} yet"),
             ),
         };
         let why = format!("{why}: run the proxy, or say --tag or --user, to be certain");

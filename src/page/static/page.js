@@ -229,16 +229,18 @@
   /** A card for the log and the journal, as long as something is wrong with either. */
   function showLogs(logs) {
     if (logs.length === 0) return document.querySelector('#health > [data-key="Log"]')?.remove();
-    const told = logs.map(({ name, to, lost, last_lost, fault, grows }) => {
+    const told = logs.map(({ name, to, lost, last_lost, fault, grows, unremoved }) => {
       const all = [
         fault && `can't be written: ${fault}`,
         grows && `can't be set aside, so it grows: ${grows}`,
+        unremoved && `an old file can't be removed: ${unremoved}`,
         last_lost && `${numbers.format(lost)} lost, the last ${absolute(last_lost)}`,
       ];
       return `The ${name}, ${to}: ${all.filter(Boolean).join("; ")}`;
     });
     const lost = logs.reduce((sum, log) => sum + log.lost, 0);
-    const value = lost > 0 ? `${numbers.format(lost)} ${lost === 1 ? "line" : "lines"} lost` : "Is not set aside";
+    const otherwise = logs.some((log) => log.grows) ? "Is not set aside" : "An old file is not removed";
+    const value = lost > 0 ? `${numbers.format(lost)} ${lost === 1 ? "line" : "lines"} lost` : otherwise;
     card("Log", logs.some((log) => log.fault) ? "bad" : "warn", value, told.join(". "));
   }
 

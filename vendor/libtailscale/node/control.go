@@ -52,6 +52,7 @@ type controlWatcher struct {
 	outOf   time.Time // since when there is no poll; zero: there is one
 	probed  time.Time
 	deleted bool
+	polled  bool                     // this process has been in a poll
 	own     map[key.DiscoPublic]bool // disco keys that this process has had
 	twin    time.Time                // since when the control server knows another process's; zero: it does not
 }
@@ -63,8 +64,9 @@ func (w *controlWatcher) look(ctx context.Context, server *tsnet.Server, now tim
 		w.report.setControl("", false)
 		return
 	}
-	w.lookForTwin(server, now)
-	switch inPoll := server.Sys().HealthTracker.Get().GetInPollNetMap(); {
+	inPoll := server.Sys().HealthTracker.Get().GetInPollNetMap()
+	w.lookForTwin(server, w.isCurrent(inPoll, now), now)
+	switch {
 	case inPoll && !w.outOf.IsZero():
 		w.outOf, w.deleted = time.Time{}, false // a new poll: the control server knows the node
 		w.report.setControl("", false)
@@ -106,7 +108,7 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 	switch {
 	case w.deleted || w.outOf.IsZero():
 	case err != nil:
-		trouble = fmt.Sprintf("the control server can't be reached: %v: until it can, peers and rights stay as they were", plainly(err.Error()))
+		trouble = unreachable(causeOf(err))
 	default:
 		trouble = "the control server answers, but keeps no connection open: until it does, peers and rights stay as they were"
 	}
@@ -117,6 +119,20 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 // node. The words are controlclient's; tests/e2e/membership.rs holds them.
 func isUnknown(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "initial fetch failed 404")
+}
+
+// causeOf says why an update of the node could not be sent.
+func causeOf(err error) string {
+	text := plainly(err.Error())
+	if class := transportFault(text); class != "" {
+		return class
+	}
+	if strings.Contains(text, "no noise key") {
+		// The client fetches that key with its first request and takes its absence for
+		// an old server. A server of another kind fails the login, which tells it.
+		return "it has not answered since the start"
+	}
+	return text
 }
 
 // sendUpdate sends what tailscale's client sends whenever the node changes.
@@ -152,18 +168,32 @@ func controlOf(server *tsnet.Server) (*controlclient.Direct, error) {
 
 // lookForTwin compares the disco key under which the control server knows this
 // node, and sends peers to it, with those of this process.
-func (w *controlWatcher) lookForTwin(server *tsnet.Server, now time.Time) {
+func (w *controlWatcher) lookForTwin(server *tsnet.Server, current bool, now time.Time) {
 	backend, err := backendOf(server)
 	if err != nil {
 		return
 	}
 	w.own[server.Sys().MagicSock.Get().DiscoPublicKey()] = true
-	netmap := backend.NetMapNoPeers()
-	if netmap == nil || !netmap.SelfNode.Valid() {
-		return
+	if netmap := backend.NetMapNoPeers(); netmap != nil && netmap.SelfNode.Valid() {
+		w.compareKeys(netmap.SelfNode.DiscoKey(), current, now)
 	}
-	known := netmap.SelfNode.DiscoKey()
+}
+
+// isCurrent reports whether the netmap is one that the control server keeps up to
+// date. Before the first poll of this process it may be the cached one, and without
+// a poll it grows old. A short gap does not count: two processes that have the same
+// keys may end each other's polls.
+func (w *controlWatcher) isCurrent(inPoll bool, now time.Time) bool {
+	w.polled = w.polled || inPoll
+	return w.polled && (inPoll || w.outOf.IsZero() || now.Sub(w.outOf) < controlGrace)
+}
+
+// compareKeys takes the disco key of the netmap. A netmap that is not current proves
+// nothing: a cached one has the key of the process before this one.
+func (w *controlWatcher) compareKeys(known key.DiscoPublic, current bool, now time.Time) {
 	switch {
+	case !current:
+		w.twin = time.Time{}
 	case known.IsZero() || w.own[known]:
 		w.twin = time.Time{}
 		w.report.setTwin(false)

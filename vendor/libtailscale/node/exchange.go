@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -11,11 +12,11 @@ import (
 )
 
 // classifyExchange sorts why an OAuth client secret was not exchanged for an
-// auth key. An answer that refuses the secret is final; anything else, such as a
-// refused connection or a server error, may pass.
+// auth key. An answer of the API that refuses the secret is final; anything else,
+// such as a refused connection or an answer of something in between, may pass.
 func classifyExchange(err error) error {
 	kind := KindExchange
-	if refusesForGood(statusOf(err)) {
+	if refusesForGood(err) {
 		kind = KindKey
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
@@ -29,26 +30,30 @@ func classifyExchange(err error) error {
 // maxReason bounds what is quoted of an answer, in bytes: it may be a web page.
 const maxReason = 300
 
-// statusOf returns the HTTP status that err is about; 0 when there was no answer
-// with one. The token comes from one endpoint and the key from another, each with
-// an error type of its own.
-func statusOf(err error) int {
+// refusesForGood reports whether the same request would be refused again: the API
+// answered 401 or 403, or 400 with an error in the form that is its own. A 400
+// without one, 404 and the like are not known to come from the API. The token comes
+// from one endpoint and the key from another, each with an error type of its own.
+func refusesForGood(err error) bool {
+	status, named := 0, false
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.Response != nil {
-		return e.Response.StatusCode
+		status, named = e.Response.StatusCode, slices.Contains(tokenErrors, e.ErrorCode)
+	} else if e, ok := errors.AsType[tsclient.ErrResponse](err); ok {
+		status, named = e.Status, e.Message != ""
 	}
-	if e, ok := errors.AsType[tsclient.ErrResponse](err); ok {
-		return e.Status
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	case http.StatusBadRequest:
+		return named
 	}
-	return 0
+	return false
 }
 
-// refusesForGood reports whether the same request would be refused again.
-func refusesForGood(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return false
-	}
-	return 400 <= status && status < 500
+// tokenErrors are the error codes of RFC 6749, section 5.2.
+var tokenErrors = []string{
+	"invalid_request", "invalid_client", "invalid_grant",
+	"unauthorized_client", "unsupported_grant_type", "invalid_scope",
 }
 
 // starting runs start, which exchanges a secret for a key as slowly as the network

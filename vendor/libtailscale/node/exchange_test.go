@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,23 +12,45 @@ import (
 // What the API answers decides whether a start is worth trying again.
 func TestExchangeIsFinalOnlyIfTheAPIRefuses(t *testing.T) {
 	tn := newTailnet(t)
+	page := "<html>\n" + strings.Repeat("long ", 1000)
 	for _, c := range []struct {
 		status int
+		token  string // what the endpoint for tokens answers
+		key    string // what the one for keys answers, if the other gives a token
 		want   Kind
 	}{
-		{http.StatusBadRequest, KindKey},
-		{http.StatusUnauthorized, KindKey},
-		{http.StatusForbidden, KindKey},
-		{http.StatusRequestTimeout, KindExchange},
-		{http.StatusTooManyRequests, KindExchange},
-		{http.StatusInternalServerError, KindExchange},
-		{http.StatusServiceUnavailable, KindExchange},
-		{http.StatusOK, KindExchange}, // some page in between, and no token
-		{0, KindExchange},             // nobody listens
+		{http.StatusUnauthorized, page, "", KindKey},
+		{http.StatusForbidden, page, "", KindKey},
+		{http.StatusBadRequest, `{"error":"invalid_client"}`, "", KindKey},
+		{http.StatusBadRequest, `{"error":"invalid_scope"}`, "", KindKey},
+		{http.StatusBadRequest, `{"error":"temporarily_unavailable"}`, "", KindExchange},
+		{http.StatusBadRequest, page, "", KindExchange},
+		{http.StatusNotFound, page, "", KindExchange},
+		{http.StatusNotFound, `{"error":"invalid_client"}`, "", KindExchange},
+		{http.StatusProxyAuthRequired, page, "", KindExchange},
+		{http.StatusRequestTimeout, page, "", KindExchange},
+		{http.StatusTooEarly, page, "", KindExchange},
+		{http.StatusTooManyRequests, page, "", KindExchange},
+		{http.StatusInternalServerError, page, "", KindExchange},
+		{http.StatusServiceUnavailable, page, "", KindExchange},
+		{http.StatusOK, page, "", KindExchange}, // from a captive portal
+		{0, page, "", KindExchange},             // refused connection
+		{http.StatusForbidden, "", `{"message":"not allowed"}`, KindKey},
+		{http.StatusBadRequest, "", `{"message":"requested tags are invalid or not permitted"}`, KindKey},
+		{http.StatusBadRequest, "", page, KindExchange},
+		{http.StatusNotFound, "", `{"message":"not found"}`, KindExchange},
 	} {
 		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := c.token
+			if w.Header().Set("Content-Type", "application/json"); c.key != "" {
+				if strings.HasSuffix(r.URL.Path, "/oauth/token") {
+					w.Write([]byte(`{"access_token":"t","token_type":"Bearer"}`))
+					return
+				}
+				answer = c.key
+			}
 			w.WriteHeader(c.status)
-			w.Write([]byte("<html>\n" + strings.Repeat("long ", 1000)))
+			w.Write([]byte(answer))
 		}))
 		if c.status == 0 {
 			api.Close()
@@ -38,7 +61,7 @@ func TestExchangeIsFinalOnlyIfTheAPIRefuses(t *testing.T) {
 		_, err := n.Up(deadline(t))
 		api.Close()
 		if KindOf(err) != c.want {
-			t.Errorf("status %d: kind %d, want %d: %v", c.status, KindOf(err), c.want, err)
+			t.Errorf("%+.60v: kind %d, want %d: %v", c, KindOf(err), c.want, err)
 		}
 		if text := err.Error(); strings.Contains(text, "hidden") || strings.Contains(text, "\n") || len(text) > 2*maxReason {
 			t.Errorf("status %d: %s", c.status, text)
@@ -87,6 +110,54 @@ func TestExchangeEndsAtTheDeadline(t *testing.T) {
 		_, err := n.Up(passed{deadline(t), asked})
 		if KindOf(err) != KindExchange {
 			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
+		}
+		close(hold)
+		api.Close()
+	}
+}
+
+// Closing a node cancels an exchange that a silent API would keep waiting, also where
+// the tailnet no longer accepts the stored node.
+func TestCloseCancelsAnExchange(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		tn := newTailnet(t)
+		asked, left, hold := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // a server notices that a client leaves once it has read the body
+			close(asked)
+			select {
+			case <-r.Context().Done():
+				close(left)
+			case <-hold:
+			}
+		}))
+		exchanging := func(config *Config) {
+			config.ClientSecret, config.Tags = "tskey-client-hidden?baseURL="+api.URL, []string{"tag:a"}
+		}
+		var n *Node
+		if stored {
+			first := tn.upNode(t, "first")
+			tn.RequireAuth = true
+			n = tn.again(t, first, exchanging)
+		} else {
+			n = tn.node(t, "n", exchanging)
+		}
+		got := make(chan error, 1)
+		go func() {
+			_, err := n.Up(deadline(t))
+			got <- err
+		}()
+		<-asked
+		if err := n.Close(); err != nil {
+			t.Errorf("stored %v: %v", stored, err)
+		}
+		if err := <-got; KindOf(err) != KindClosed {
+			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
+		}
+		select {
+		case <-left:
+		case <-deadline(t).Done():
+			t.Errorf("stored %v: the exchange goes on", stored)
 		}
 		close(hold)
 		api.Close()

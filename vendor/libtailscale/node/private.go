@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"reflect"
 	"runtime/debug"
 	"strings"
@@ -32,6 +33,7 @@ var privateFields = []privateField{
 	{reflect.TypeFor[netstack.Impl](), "ipstack", reflect.TypeFor[*stack.Stack](), "reset connections at the end"},
 	{reflect.TypeFor[netstack.Impl](), "linkEP.q.c", reflect.TypeFor[chan *stack.PacketBuffer](), "write without waiting"},
 	{reflect.TypeFor[tsnet.Server](), "lb", reflect.TypeFor[*ipnlocal.LocalBackend](), "identify peers"},
+	{reflect.TypeFor[tsnet.Server](), "shutdownCancel", reflect.TypeFor[context.CancelFunc](), "cancel the exchange of a client secret"},
 	{reflect.TypeFor[ipnlocal.LocalBackend](), "mu", reflect.TypeFor[syncs.Mutex](), "ask the control server"},
 	{reflect.TypeFor[ipnlocal.LocalBackend](), "ccAuto", reflect.TypeFor[*controlclient.Auto](), "ask the control server"},
 	{reflect.TypeFor[controlclient.Auto](), "direct", reflect.TypeFor[*controlclient.Direct](), "ask the control server"},

@@ -70,7 +70,11 @@ func (r *report) due(now time.Time) (events []Event) {
 		return events
 	}
 	warnings := slices.Clone(r.health)
-	if r.control != "" {
+	// A login and the probe may both find the control server out of reach.
+	told := strings.HasPrefix(r.control, unreachablePrefix) && slices.ContainsFunc(warnings, func(w string) bool {
+		return strings.HasPrefix(w, unreachablePrefix)
+	})
+	if r.control != "" && !told {
 		warnings = append(warnings, r.control)
 	}
 	if r.twin {
@@ -84,8 +88,8 @@ func (r *report) due(now time.Time) (events []Event) {
 		return events
 	}
 	r.warnings, r.anything = warnings, true
-	told := append([]string{}, warnings...) // JSON [], never null
-	return append(events, Event{Type: "health", Warnings: &told})
+	list := append([]string{}, warnings...) // JSON [], never null
+	return append(events, Event{Type: "health", Warnings: &list})
 }
 
 var (
@@ -100,6 +104,38 @@ func plainly(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	text = ownPort.ReplaceAllString(text, "$1 $2 ")
 	return noFallback.ReplaceAllString(text, "the system's DNS has no address for it")
+}
+
+const unreachablePrefix = "the control server can't be reached: "
+
+// unreachable is the warning for as long as the control server is out of reach.
+func unreachable(cause string) string {
+	return unreachablePrefix + cause + ": until it can, peers and rights stay as they were"
+}
+
+// transportFaults sorts what the network says, in words that tailscale passes on
+// without the error itself. One outage shows several of a line in turn: a request on
+// an open connection is reset, one on a new connection refused.
+var transportFaults = []struct {
+	words *regexp.Regexp
+	class string
+}{
+	// First, since it quotes the fault of the connection to the DNS server.
+	{regexp.MustCompile(`\blookup \S+|no such host|DNS has no address`), "its name can't be resolved"},
+	{regexp.MustCompile(`connection (refused|reset|aborted|was forcibly closed)|broken pipe|\bEOF\b|use of closed network connection|(client|http2:.*) connection (lost|force closed)|server closed idle connection`), "connection refused or reset"},
+	{regexp.MustCompile(`network is (unreachable|down)`), "no network"},
+	{regexp.MustCompile(`i/o timeout|timed out|no answer within|context (deadline exceeded|canceled)|handshake timeout|no route to host|host is (unreachable|down)`), "no answer"},
+}
+
+// transportFault returns the class of a fault of the network; "" if text is about
+// something else.
+func transportFault(text string) string {
+	for _, fault := range transportFaults {
+		if fault.words.MatchString(text) {
+			return fault.class
+		}
+	}
+	return ""
 }
 
 // warningsOf picks what is worth telling.
@@ -118,6 +154,9 @@ func warningsOf(state *health.State) []string {
 			// "You are logged out. The last login error was: " is true and no help.
 			if _, cause, ok := strings.Cut(text, "last login error was: "); ok {
 				text = "the control server has not let the node in: " + cause
+				if class := transportFault(plainly(cause)); class != "" {
+					text = unreachable(class)
+				}
 			}
 		case tsconst.HealthWarnableDERPTimedOut, tsconst.HealthWarnableMapResponseTimeout:
 			text = w.Title // the text has a duration in it, and would be another one each time

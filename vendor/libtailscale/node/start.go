@@ -2,10 +2,13 @@ package node
 
 import (
 	"cmp"
+	"context"
 	"log"
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
@@ -126,7 +129,10 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 	if withKey {
 		server.AuthKey, server.ClientSecret = config.AuthKey, config.ClientSecret
 	}
-	if err := server.Start(); err != nil {
+	if err := n.startServer(server); err != nil {
+		if n.ctx.Err() != nil {
+			return nil, errClosed()
+		}
 		return nil, classifyStart(err, state.path)
 	}
 	if err := keepTransport(server); err != nil {
@@ -140,6 +146,31 @@ func (n *Node) launch(config Config, state *stateFolder, withKey bool) (*tsnet.S
 		return n.dispatch(server, src, dst)
 	})
 	return server, nil
+}
+
+// startServer starts a server and cancels that once the node closes: the exchange of
+// a client secret waits for as long as the API is silent. tsnet makes the context of
+// the exchange within Start, before it logs anything, and Server.Close must not run
+// during Start; so the first line of the log, written after that context was made,
+// is where its cancel function can be read.
+func (n *Node) startServer(server *tsnet.Server) error {
+	var once sync.Once
+	var starting atomic.Bool
+	starting.Store(true)
+	logf := server.Logf
+	server.Logf = func(format string, args ...any) {
+		once.Do(func() {
+			cancel := private(server, "shutdownCancel").(context.CancelFunc)
+			context.AfterFunc(n.ctx, func() {
+				if starting.Load() { // Close ends a server that has started, and in its own order
+					cancel()
+				}
+			})
+		})
+		logf(format, args...)
+	}
+	defer starting.Store(false)
+	return server.Start()
 }
 
 // keepTransport gives the client of a server's backend a transport that closeIdle
