@@ -3,12 +3,22 @@
 //!
 //! Source for the commands: Headscale 0.29, `headscale nodes --help` and `headscale preauthkeys --help`.
 
-/// The control servers that are Tailscale's own. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
-const TAILSCALE: [&str; 2] = ["https://controlplane.tailscale.com", "https://login.tailscale.com"];
+use http::Uri;
+
+/// The hosts of Tailscale's own control servers. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
+const TAILSCALE: [&str; 2] = ["controlplane.tailscale.com", "login.tailscale.com"];
 
 /// The control server that `control_url` names, unless it is Tailscale's own.
 pub(crate) fn foreign(control_url: Option<&str>) -> Option<&str> {
-    control_url.filter(|url| !TAILSCALE.contains(url))
+    control_url.filter(|url| !url.parse().is_ok_and(|url| is_tailscales(&url)))
+}
+
+/// Compares scheme, host and port: one server has several URLs.
+fn is_tailscales(url: &Uri) -> bool {
+    let is_host = |host: &str| TAILSCALE.iter().any(|own| own.eq_ignore_ascii_case(host));
+    url.scheme_str() == Some("https")
+        && url.port_u16().unwrap_or(443) == 443
+        && url.host().is_some_and(is_host)
 }
 
 /// Something that can only be done at the control server.
@@ -89,8 +99,21 @@ mod tests {
 
     #[test]
     fn admin_console_is_named_only_for_tailscales_own_server() {
-        for own in [None, Some("https://controlplane.tailscale.com"), Some("https://login.tailscale.com")] {
+        for own in [
+            None,
+            Some("https://controlplane.tailscale.com"),
+            Some("https://login.tailscale.com"),
+            Some("https://controlplane.tailscale.com:443"),
+            Some("HTTPS://ControlPlane.Tailscale.com/"),
+        ] {
             assert_eq!(Task::Approve.at(own), "approve the device in the tailnet's admin console");
+        }
+        for other in [
+            "https://controlplane.tailscale.com:8443",
+            "http://login.tailscale.com",
+            "https://login.tailscale.com.example.com",
+        ] {
+            assert_eq!(foreign(Some(other)), Some(other));
         }
         let other = Some("https://headscale.example.com");
         assert_eq!(

@@ -110,8 +110,20 @@ impl Block {
         family(address) == self.family() && self.first <= address && address <= self.last
     }
 
-    pub(super) fn covers(&self, other: &Block) -> bool {
-        self.contains(other.first) && self.contains(other.last)
+    /// What is left of blocks without others.
+    pub(super) fn left(blocks: &[Block], others: &[Block]) -> Vec<Block> {
+        let without = |left: Vec<Block>, other| left.iter().flat_map(|block| block.without(other)).collect();
+        others.iter().fold(blocks.to_vec(), without)
+    }
+
+    /// The parts before and after `other`.
+    fn without(&self, other: &Block) -> Vec<Block> {
+        if !self.touches(other) {
+            return vec![*self];
+        }
+        let before = (self.first < other.first).then(|| Block { last: step(other.first, -1), ..*self });
+        let after = (other.last < self.last).then(|| Block { first: step(other.last, 1), ..*self });
+        before.into_iter().chain(after).collect()
     }
 
     /// Whether it is every address of its family.
@@ -122,11 +134,6 @@ impl Block {
             }
             (first, last) => number(first) == 0 && number(last) == u128::MAX,
         }
-    }
-
-    /// Whether every node of a tailnet has an address in it.
-    pub(super) fn covers_tailnet(&self) -> bool {
-        Block::cover_tailnet(&[*self])
     }
 
     /// Whether every node of a tailnet has an address in one of them.
@@ -164,6 +171,14 @@ pub(super) fn is_in_tailnet(address: IpAddr) -> bool {
 
 pub(super) fn family(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+/// The address that many further on.
+fn step(address: IpAddr, by: i8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address).wrapping_add_signed(by.into())).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address).wrapping_add_signed(by.into())).into(),
+    }
 }
 
 fn number(address: IpAddr) -> u128 {

@@ -13,6 +13,7 @@ mod device;
 mod expectation;
 mod fault;
 mod hujson;
+mod ipset;
 mod lines;
 mod names;
 mod policy;

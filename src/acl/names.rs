@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::block::Block;
 use super::fault::Fault;
+use super::ipset::IpSet;
 use super::policy::Control;
 use super::read::At;
 use super::selector::Selector;
@@ -19,7 +20,7 @@ pub(super) struct Names {
     pub(super) hosts: BTreeMap<String, Block>,
     /// Every tag that a device may have.
     pub(super) tags: Vec<String>,
-    pub(super) ipsets: Vec<String>,
+    pub(super) ipsets: BTreeMap<String, IpSet>,
     pub(super) postures: Vec<String>,
     /// Subnets that are approved by themselves once a router offers them.
     pub(super) routes: Vec<Block>,
@@ -125,8 +126,10 @@ impl Names {
                 Some(domain) => Selector::Domain(domain.to_lowercase()),
                 None => return Err("want user:*@domain, or a login name without user:".to_owned()),
             },
-            "ipset" if self.ipsets.iter().any(|set| set == text) => Selector::IpSet(text.to_owned()),
-            "ipset" => return Err("there is no such IP set in ipsets".to_owned()),
+            "ipset" => match self.ipsets.get(text) {
+                Some(set) => Selector::IpSet(set.clone()),
+                None => return Err("there is no such IP set in ipsets".to_owned()),
+            },
             "svc" if !name.is_empty() => Selector::Service(text.to_owned()),
             _ if text == "*" => Selector::Any,
             _ if self.is_user(text) => Selector::User(text.to_lowercase()),

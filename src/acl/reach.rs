@@ -142,7 +142,7 @@ impl Policy {
             Selector::Group(group) => self.names.members(group).to_vec(),
             _ => Vec::new(),
         };
-        let nobody = matches!(source, Selector::Group(_)) && members.is_empty();
+        let nobody = source.is_nobody(&self.names);
         let (mut answer, mut through, mut capabilities) = (Answer::No, Vec::new(), Vec::new());
         for rule in self.rules.iter().filter(|_| !nobody) {
             let named = self.names_source(rule, source, target);
@@ -255,8 +255,7 @@ impl Target {
     pub(super) fn may_begin(&self, policy: &Policy, rule: &Rule) -> Answer {
         let other = Device::tagged([""; 0]);
         let known = matches!(self.device.addresses, Addresses::Known(_));
-        let single = |src: &Selector| matches!(src, Selector::Addresses(block, _) if block.is_single());
-        let sources = || rule.src.iter().filter(|src| known || !single(src));
+        let sources = || rule.src.iter().filter(|src| known || !src.is_single());
         let means =
             |family| Answer::any(sources().map(|src| src.means(&self.device, &other, family, &policy.names)));
         means(Family::V4).or(means(Family::V6)).and(rule.condition())

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::block::Block;
 use super::fault::Fault;
+use super::ipset::IpSet;
 use super::names::Names;
 use super::read::At;
 use super::selector::Selector;
@@ -21,7 +22,9 @@ impl Names {
         faults: &mut Vec<Fault>,
     ) {
         let sets = entries(&ipsets, faults);
-        self.ipsets = sets.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let named = |name: &str| IpSet { name: name.to_owned(), ..IpSet::default() };
+        self.ipsets = sets.iter().map(|(name, _)| ((*name).to_owned(), named(name))).collect();
+        let mut operations: BTreeMap<&str, Vec<(bool, Selector)>> = BTreeMap::new();
         let mut parts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, at) in &sets {
             if name.strip_prefix("ipset:").is_none_or(str::is_empty) {
@@ -32,14 +35,16 @@ impl Names {
                     "no name of an IP set: it must begin with ipset:",
                 ));
             }
+            let of_set = operations.entry(name).or_default();
             for (at, text) in at.texts(faults) {
-                let target =
-                    text.strip_prefix("add ").or(text.strip_prefix("remove ")).unwrap_or(text).trim();
-                match self.selector(target) {
-                    Ok(Selector::IpSet(_)) => parts.entry(name).or_default().push(target),
-                    Ok(Selector::Addresses(..) | Selector::Internet) => {}
-                    Ok(_) => {
-                        faults.push(at.fault("no address: an IP set has hosts, addresses and other IP sets"))
+                let removed = text.strip_prefix("remove ");
+                let target = text.strip_prefix("add ").or(removed).unwrap_or(text).trim();
+                match self.target(target) {
+                    Ok(part) => {
+                        if matches!(part, Selector::IpSet(_)) {
+                            parts.entry(name).or_default().push(target);
+                        }
+                        of_set.push((removed.is_some(), part));
                     }
                     Err(reason) => faults.push(at.fault(reason)),
                 }
@@ -48,6 +53,7 @@ impl Names {
         for (name, at) in sets.iter().filter(|(name, _)| leads_to(&parts, name, name)) {
             faults.push(Fault::new(at.line(), &at.key, "", format!("{name} includes itself")));
         }
+        self.work_out(operations);
         for (name, at) in entries(&postures, faults) {
             if name.strip_prefix("posture:").is_none_or(str::is_empty) {
                 faults.push(Fault::new(
@@ -59,6 +65,44 @@ impl Names {
             }
             at.texts(faults);
             self.postures.push(name.to_owned());
+        }
+    }
+
+    /// Reads what an operation of an IP set adds or removes.
+    fn target(&self, text: &str) -> Result<Selector, String> {
+        if let Some(host) = text.strip_prefix("host:") {
+            let block = self.hosts.get(host).ok_or("there is no such host in hosts")?;
+            return Ok(Selector::Addresses(*block, text.to_owned()));
+        }
+        match self.selector(text)? {
+            part @ (Selector::IpSet(_) | Selector::Addresses(..) | Selector::Internet) => Ok(part),
+            _ => Err("no address: an IP set has hosts, addresses and other IP sets".to_owned()),
+        }
+    }
+
+    /// Works out the IP sets: each after those that it names. One that includes itself is a fault and stays
+    /// empty. `true` stands for a removal.
+    fn work_out(&mut self, mut open: BTreeMap<&str, Vec<(bool, Selector)>>) {
+        loop {
+            let names_open =
+                |part: &Selector| matches!(part, Selector::IpSet(set) if open.contains_key(&*set.name));
+            let is_next =
+                |operations: &[(bool, Selector)]| !operations.iter().any(|(_, part)| names_open(part));
+            let next = open.iter().find(|(_, operations)| is_next(operations)).map(|(name, _)| *name);
+            let Some((name, operations)) = next.and_then(|name| open.remove_entry(name)) else { return };
+            let mut whole = IpSet { name: name.to_owned(), ..IpSet::default() };
+            for (removes, part) in operations {
+                let part = match part {
+                    Selector::IpSet(set) => self.ipsets.get(&set.name).cloned().unwrap_or_default(),
+                    part => IpSet {
+                        blocks: part.blocks().to_vec(),
+                        internet: part == Selector::Internet,
+                        ..IpSet::default()
+                    },
+                };
+                if removes { whole.remove(&part) } else { whole.add(&part) }
+            }
+            self.ipsets.insert(name.to_owned(), whole);
         }
     }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use super::answer::Answer;
 use super::block::{self, Block, Family};
 use super::device::{Addresses, Device};
+use super::ipset::IpSet;
 use super::names::Names;
 
 /// A selector that means something in the file that it stands in.
@@ -40,8 +41,8 @@ pub(super) enum Selector {
     Addresses(Block, String),
     /// `svc:`: a Service.
     Service(String),
-    /// `ipset:`: addresses that are not worked out here.
-    IpSet(String),
+    /// `ipset:`.
+    IpSet(IpSet),
 }
 
 const ROLES: [&str; 6] = ["owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor"];
@@ -78,7 +79,35 @@ impl Selector {
     /// Whether it is a subnet that no node has an address in. Its clients come through a subnet router, and
     /// which of them asks can't be told.
     pub(super) fn is_subnet(&self) -> bool {
-        matches!(self, Selector::Addresses(block, _) if !block.touches_tailnet())
+        let is_of_addresses = match self {
+            Selector::IpSet(set) => !set.is_empty(),
+            _ => matches!(self, Selector::Addresses(..)),
+        };
+        is_of_addresses && !self.blocks().iter().any(Block::touches_tailnet)
+    }
+
+    /// The addresses that it names; those of `autogroup:internet` in an IP set are not among them.
+    pub(super) fn blocks(&self) -> &[Block] {
+        match self {
+            Selector::Addresses(block, _) => std::slice::from_ref(block),
+            Selector::IpSet(set) => &set.blocks,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is an empty group or IP set.
+    pub(super) fn is_nobody(&self, names: &Names) -> bool {
+        match self {
+            Selector::Group(group) => names.members(group).is_empty(),
+            Selector::IpSet(set) => set.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether it names single addresses, and no others.
+    pub(super) fn is_single(&self) -> bool {
+        let of_addresses = matches!(self, Selector::Addresses(..) | Selector::IpSet(_));
+        of_addresses && self.blocks().iter().all(Block::is_single)
     }
 
     /// Whether it means more than what somebody listed one by one, and why that matters.
@@ -90,7 +119,7 @@ impl Selector {
             Selector::Tagged => Some("every tagged device, whatever its tag"),
             Selector::Domain(_) => Some("every user of that domain"),
             Selector::Shared => Some("everybody whom a device of the tailnet was shared with"),
-            Selector::Addresses(block, _) if !block.is_single() && !self.is_subnet() => {
+            _ if self.blocks().iter().any(|block| !block.is_single() && block.touches_tailnet()) => {
                 Some("every device with such an address")
             }
             _ => None,
@@ -101,20 +130,13 @@ impl Selector {
     pub(super) fn is_everything(&self) -> bool {
         match self {
             Selector::Any | Selector::Danger => true,
-            Selector::Addresses(block, _) => block.covers_tailnet(),
-            _ => false,
+            _ => Block::cover_tailnet(self.blocks()),
         }
     }
 
     /// Whether every device of the tailnet is meant by one of them, though by none alone.
     pub(super) fn are_everything(all: &[&Selector]) -> bool {
-        let blocks: Vec<_> = all
-            .iter()
-            .filter_map(|selector| match selector {
-                Selector::Addresses(block, _) => Some(*block),
-                _ => None,
-            })
-            .collect();
+        let blocks: Vec<_> = all.iter().flat_map(|selector| selector.blocks()).copied().collect();
         // A device has a user or a tag.
         let either = all.contains(&&Selector::Member) && all.contains(&&Selector::Tagged);
         !all.iter().any(|selector| selector.is_everything()) && (either || Block::cover_tailnet(&blocks))
@@ -146,9 +168,9 @@ impl Selector {
                 None => Answer::perhaps(format!("the file does not say who is in autogroup:{role}")),
             },
             Selector::Shared | Selector::Internet => Answer::No,
-            Selector::Addresses(block, name) => return in_block(block, name, device, family),
+            Selector::Addresses(_, name) => return in_blocks(self.blocks(), name, device, family),
+            Selector::IpSet(set) => return in_set(set, device, family),
             Selector::Service(name) => (device.service.as_ref() == Some(name)).into(),
-            Selector::IpSet(name) => Answer::perhaps(format!("{name} is not worked out here")),
         };
         // An address in the tailnet may be that of any device.
         if known == Answer::No && device.is_bare() && device.may_be_in_tailnet() {
@@ -165,11 +187,14 @@ impl Selector {
             (Danger | Anywhere, _) => true,
             (Any, Danger | Anywhere) => false,
             (Any, Addresses(block, _)) => block.touches_tailnet(),
-            (Any, IpSet(_)) => false,
+            (Any, IpSet(set)) => !set.internet && set.blocks.iter().all(Block::touches_tailnet),
             (Any, _) => true,
-            (Addresses(all, _), Addresses(some, _)) => all.covers(some),
-            (Addresses(all, _), Danger | Any | Anywhere | IpSet(_)) => all.covers_tailnet() && self == other,
-            (Addresses(all, _), _) => all.covers_tailnet(),
+            (Addresses(..) | IpSet(_), IpSet(set)) if set.internet => self == other,
+            (Addresses(..) | IpSet(_), Addresses(..) | IpSet(_)) => {
+                Block::left(other.blocks(), self.blocks()).is_empty()
+            }
+            (Addresses(..) | IpSet(_), Danger | Any | Anywhere) => false,
+            (Addresses(..) | IpSet(_), _) => self.is_everything(),
             (Member, User(_) | Domain(_) | Role(_) | Synced(_)) => true,
             (Member, Group(_)) => true,
             (Tagged, Tag(_)) => true,
@@ -213,17 +238,28 @@ fn in_tailnet(device: &Device, family: Family, names: &Names) -> Answer {
     }
 }
 
-fn in_block(block: &Block, name: &str, device: &Device, family: Family) -> Answer {
-    if block.family() != family {
-        return Answer::No;
-    }
+fn in_blocks(blocks: &[Block], name: &str, device: &Device, family: Family) -> Answer {
+    let blocks: Vec<_> = blocks.iter().filter(|block| block.family() == family).copied().collect();
     match &device.addresses {
-        Addresses::Known(addresses) => addresses.iter().any(|a| block.contains(*a)).into(),
-        _ if block.covers_tailnet() => Answer::Yes,
-        Addresses::Unknown if block.touches_tailnet() => {
+        Addresses::Known(addresses) => {
+            addresses.iter().any(|a| blocks.iter().any(|block| block.contains(*a))).into()
+        }
+        _ if Block::cover_tailnet(&blocks) => Answer::Yes,
+        Addresses::Unknown if blocks.iter().any(Block::touches_tailnet) => {
             Answer::perhaps(format!("it depends on whether the address of {device} is in {name}"))
         }
         Addresses::Unknown | Addresses::Unnamed => Answer::No,
+    }
+}
+
+fn in_set(set: &IpSet, device: &Device, family: Family) -> Answer {
+    let outside = |address: &_| block::family(*address) == family && !block::is_in_tailnet(*address);
+    let known = in_blocks(&set.blocks, &set.name, device, family);
+    match &device.addresses {
+        Addresses::Known(addresses) if set.internet && addresses.iter().any(outside) => {
+            known.or(Answer::perhaps(format!("autogroup:internet in {} is not worked out here", set.name)))
+        }
+        _ => known,
     }
 }
 
@@ -242,7 +278,8 @@ impl fmt::Display for Selector {
             Shared => f.write_str("autogroup:shared"),
             Internet => f.write_str("autogroup:internet"),
             Tag(text) | Group(text) | Synced(text) | User(text) => f.write_str(text),
-            Addresses(_, text) | Service(text) | IpSet(text) => f.write_str(text),
+            Addresses(_, text) | Service(text) => f.write_str(text),
+            IpSet(set) => f.write_str(&set.name),
         }
     }
 }

@@ -49,7 +49,7 @@ pub enum Kind {
     InvalidValue,
     /// A capability that looks like this proxy's and is not.
     UnknownCapability,
-    /// A group that a rule names is empty.
+    /// A group or an IP set that a rule names is empty.
     EmptyGroup,
     /// Nobody reaches the node.
     Nobody,
@@ -165,7 +165,7 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
             warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: {want} {is} enough"));
         }
         for src in &rule.src {
-            if matches!(src, Selector::Group(group) if policy.names.members(group).is_empty()) {
+            if src.is_nobody(&policy.names) {
                 warn(Kind::EmptyGroup, format!("nobody is in {src}"));
             }
         }

@@ -9,7 +9,7 @@ pub(crate) const NAMES: &str = r#"
     "groups": {"group:dev": ["anna@example.com", "ben@example.com"], "group:none": []},
     "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:server"]}},
     "hosts": {"printer": "100.64.0.77", "lab": "100.64.7.0/24"},
-    "postures": {"posture:x": ["node:os == 'macos'"]}, "ipsets": {"ipset:office": ["add 192.0.2.0/24"]},
+    "postures": {"posture:x": ["node:os == 'macos'"]}, "ipsets": {"ipset:office": ["add 192.0.2.0/24"], "ipset:lab": ["add host:lab", "remove 100.64.7.8-100.64.7.15", "add 100.64.7.9"], "ipset:web": ["add autogroup:internet"]},
     "tagOwners": {"tag:server": ["group:dev"], "tag:client": ["tag:server"], "tag:ci": []},"#;
 
 pub(crate) fn with(sections: &str) -> Policy {
@@ -81,7 +81,14 @@ fn who_reaches_whom() {
             "tag:server",
             "anna@example.com>tag:server=perhaps tag:client>tag:server=no",
         ),
-        ("ipset:office", "tag:server", "anna@example.com>tag:server=perhaps tag:client>tag:server=perhaps"),
+        ("ipset:office", "tag:server", "192.0.2.9>tag:server=yes tag:client>tag:server=no"),
+        (
+            "ipset:lab",
+            "tag:server",
+            "100.64.7.7>tag:server=yes 100.64.7.8>tag:server=no 100.64.7.9>tag:server=yes \
+             100.64.7.15>tag:server=no 100.64.7.16>tag:server=yes tag:client>tag:server=perhaps",
+        ),
+        ("tag:client", "ipset:web", "tag:client>192.0.2.1=perhaps tag:client>tag:server=no"),
         ("tag:client", "svc:web", "tag:client>tag:server=no"),
         ("autogroup:shared", "tag:server", "anna@example.com>tag:server=no"),
         // Addresses: of devices of which nothing else is known, and the other way round.

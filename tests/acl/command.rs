@@ -282,6 +282,101 @@ fn the_owner_in_the_state_folder_is_the_node() {
 }
 
 #[test]
+fn a_stored_owner_is_assumed_as_of_the_join() {
+    let login =
+        serde_json::json!({"PrivateNodeKey": "privkey:01", "UserProfile": {"LoginName": "anna@example.com"}});
+    let file = serde_json::json!({
+        "_current-profile": base64("profile-1"),
+        "profile-1": base64(&serde_json::json!({"Config": login}).to_string()),
+    });
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
+    let args = ["--state-dir", state.path().to_str().unwrap(), "--check", "-"];
+    for (config, part) in [
+        ("", "anna@example.com is assumed: the node belonged to that user when it joined"),
+        ("node.tags = [\"tag:gpu\"]\n", "when it joined, though node.tags asks for tag:gpu"),
+    ] {
+        let output = acl(config, &args, OPEN);
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+}
+
+#[test]
+fn ip_sets_count_as_their_addresses_do() {
+    let service = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:ai-server\"]\n";
+    let all = r#""ipset:all": ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]"#;
+    let every = "ipset:all lets in every device with such an address";
+    for (config, dst, sets, code, part) in [
+        ("", "tag:ai-server", all.to_owned(), 1, every),
+        (service, "svc:ollama", all.to_owned(), 1, every),
+        // Nested ones, a host, and halves.
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["add ipset:b"], "ipset:b": ["ipset:c"], "ipset:c": ["add host:everything"]"#
+                .to_owned(),
+            1,
+            every,
+        ),
+        ("", "tag:ai-server", r#""ipset:all": ["100.64.0.0/11", "100.96.0.0/11"]"#.to_owned(), 1, every),
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["add host:everything", "remove ipset:b", "add ipset:b"],
+            "ipset:b": ["100.64.0.0/24"]"#
+                .to_owned(),
+            1,
+            every,
+        ),
+        // Fewer than all devices.
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["add host:everything", "remove 100.64.0.7"]"#.to_owned(),
+            0,
+            every,
+        ),
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["100.64.0.7", "100.64.0.9"]"#.to_owned(),
+            0,
+            "ipset:all  through",
+        ),
+        // None at all.
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["add 100.64.0.7", "remove host:everything"]"#.to_owned(),
+            65,
+            "nobody is in ipset:all",
+        ),
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["192.0.2.0/24", "autogroup:internet"]"#.to_owned(),
+            65,
+            "ipset:all is outside the tailnet",
+        ),
+        (
+            "",
+            "tag:ai-server",
+            r#""ipset:all": ["host:nothing"]"#.to_owned(),
+            1,
+            "there is no such host in hosts",
+        ),
+    ] {
+        let policy = format!(
+            r#"{{"tagOwners": {{"tag:ai-server": []}}, "hosts": {{"everything": "100.64.0.0/10"}}, "ipsets": {{{sets}}},
+            "grants": [{{"src": ["ipset:all"], "dst": ["{dst}"], "ip": ["tcp:11434"]}}]}}"#
+        );
+        let output = acl(config, &["--check", "-"], &policy);
+        assert_eq!(output.status.code(), Some(code), "{sets}: {}", text(&output));
+        assert!(text(&output).contains(part), "{sets}: {part}: {}", text(&output));
+    }
+}
+
+#[test]
 fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
     let closed = r#"{"tagOwners": {"tag:ai-server": []}, "grants": []}"#;
     let output = acl("", &["--check", "-"], closed);
@@ -380,6 +475,15 @@ fn another_control_server_has_a_dialect_of_its_own() {
     let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
     assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
     assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
+    // However its URL is written, Tailscale's own server is no other one.
+    for own in [
+        "https://controlplane.tailscale.com",
+        "https://login.tailscale.com/",
+        "https://ControlPlane.Tailscale.com:443",
+    ] {
+        let config = format!("node.control_url = \"{own}\"\n");
+        assert_eq!(acl(&config, &["--check", "-"], policy).status.code(), Some(1), "{own}");
+    }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
     assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
     // `anna@` may be who logs in as anna@example.com.

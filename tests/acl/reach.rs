@@ -82,8 +82,13 @@ fn every_source_has_its_row() {
         // What the file does not decide.
         (vec![format!(r#"{{"src": ["tag:client"], "dst": ["lab"], {tcp}}}"#)], vec!["tag:client? grants0"]),
         (
-            vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:office"], {tcp}}}"#)],
+            vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:lab"], {tcp}}}"#)],
             vec!["tag:client? grants0"],
+        ),
+        (vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:office"], {tcp}}}"#)], vec![]),
+        (
+            vec![to(r#""ipset:lab""#, tcp), to(r#""100.64.7.9""#, &app("{}"))],
+            vec!["ipset:lab grants0", "100.64.7.9 grants0 {}"],
         ),
         (
             vec![to(r#""tag:client""#, &format!(r#"{tcp}, "srcPosture": ["posture:x"]"#))],
@@ -104,7 +109,8 @@ fn every_source_has_its_row() {
         let text = format!(
             r#""groups": {{"group:dev": ["anna@example.com", "ben@example.com"], "group:none": [],
             "group:ops": ["anna@example.com", "carl@example.com"]}}, "hosts": {{"lab": "100.64.7.0/24"}},
-            "postures": {{"posture:x": []}}, "ipsets": {{"ipset:office": ["192.0.2.0/24"]}},
+            "postures": {{"posture:x": []}}, "ipsets": {{"ipset:office": ["192.0.2.0/24"],
+            "ipset:lab": ["add host:lab", "remove 100.64.7.0/29"]}},
             "tagOwners": {{"tag:server": [], "tag:client": []}}, "grants": [{}]"#,
             grants.join(",")
         );

@@ -34,7 +34,12 @@ impl Identity {
         let (tags, folder) = (&config.node.tags, config.node.state_dir.display());
         let (device, why) = match stored.and_then(|node| node.owner) {
             Some(Owner::User(user)) => {
-                return Identity { device: Device::of_user(user), assumed: None };
+                // An administrator may have given it tags since.
+                let asked = match tags.is_empty() {
+                    true => String::new(),
+                    false => format!(", though node.tags asks for {}", tags.join(", ")),
+                };
+                (Device::of_user(user), format!("the node belonged to that user when it joined{asked}"))
             }
             Some(Owner::Tags) if tags.is_empty() => (
                 Device::tagged([TAG]),
