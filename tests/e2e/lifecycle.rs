@@ -157,9 +157,8 @@ async fn past_the_deadline_a_stream_is_cut() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
-/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a server that
-/// never answers. There is no way to interrupt it.
-async fn hung_while_joining() -> (Process, TcpListener, TempDir) {
+/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a server that never answers.
+async fn exchanging_while_joining() -> (Process, TcpListener, TempDir) {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = silent.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -180,19 +179,16 @@ async fn hung_while_joining() -> (Process, TcpListener, TempDir) {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_joining_it_ends_though_the_library_hangs() {
-    let (mut process, _silent, _dir) = hung_while_joining().await;
-    let told = Instant::now();
+async fn told_to_stop_while_a_secret_is_exchanged_it_cancels_the_exchange_and_ends() {
+    let (mut process, _silent, _dir) = exchanging_while_joining().await;
     process.signal(Signal::TERM);
     process.ended_with(0).await;
-    process.line(&["did not close in time"]).await;
-    let took = told.elapsed();
-    assert!(took < Duration::from_secs(15), "it took {took:?}");
+    assert!(!process.output().contains("did not close in time"), "{}", process.output());
 }
 
 #[tokio::test]
 async fn told_twice_to_stop_while_joining_it_ends_at_once() {
-    let (mut process, _silent, _dir) = hung_while_joining().await;
+    let (mut process, _silent, _dir) = exchanging_while_joining().await;
     let told = Instant::now();
     process.signal(Signal::TERM);
     process.line(&["told to stop"]).await;

@@ -72,7 +72,7 @@ async fn reason_why_a_node_is_not_let_in_is_told_once() {
     let config = "node.up_timeout = \"20s\"\n".to_owned();
     let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
     let mut process = start.process();
-    process.line(&["has not let the node in yet", "\"reason\"", "tcp 127.0.0.1"]).await;
+    process.line(&["has not let the node in yet", "\"reason\"", "the control server can't be reached"]).await;
     process.ended_with(69).await;
     let output = process.output();
     let lines = output.lines().filter(|line| line.contains("has not let the node in yet"));
