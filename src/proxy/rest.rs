@@ -14,11 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Response, Version};
+use http::{HeaderName, HeaderValue, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
+
+use super::headers;
 
 /// The largest rest that is read and dropped, in bytes. Source: `maxPostHandlerReadBytes` in Go's net/http.
 const REST_MAX: u64 = 256 << 10;
@@ -111,13 +113,8 @@ impl Rest {
 
 /// Whether the client keeps the connection for no further request (RFC 9112, 9.3).
 fn is_last(head: &Parts) -> bool {
-    let values = head.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let mut options = values.flat_map(|value| value.split(',')).map(str::trim);
-    if head.version == Version::HTTP_10 {
-        !options.any(|option| option.eq_ignore_ascii_case("keep-alive"))
-    } else {
-        options.any(|option| option.eq_ignore_ascii_case("close"))
-    }
+    let named = |option| headers::is_named_by_connection(&head.headers, &HeaderName::from_static(option));
+    if head.version == Version::HTTP_10 { !named("keep-alive") } else { named("close") }
 }
 
 /// Reads a body to its end, at most [`REST_MAX`] bytes of it.

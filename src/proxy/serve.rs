@@ -149,7 +149,7 @@ impl Proxy {
         let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
         // The request may have waited for minutes. From here on the rules and rights of this moment decide
-        // everything, and whoever judges sees the request running.
+        // everything, and a sweep sees the request running.
         let (rules, rights_now) = (self.port.rules(), session.rights());
         let Rules { policy, limits, usage, upstream, .. } = &*rules;
         let permit = match Arc::ptr_eq(&rules, &asked_under) && Arc::ptr_eq(&rights_now, &rights) {
