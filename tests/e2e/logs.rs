@@ -107,8 +107,10 @@ async fn a_standard_error_that_is_closed_or_never_read_stops_no_request() {
         tailnet.client("laptop", &["tag:ai-client"]).await;
         let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
         let mut world = World { proxy: Proxy { process, listening: Value::Null }, tailnet, at };
+        // The file is there before the process listens on it.
+        let admin = world.tailnet.dir.path().join("proxy-state/admin.sock");
         soon("the admin socket", async {
-            while !world.tailnet.dir.path().join("proxy-state/admin.sock").exists() {
+            while tokio::net::UnixStream::connect(&admin).await.is_err() {
                 tokio::task::yield_now().await;
             }
         })

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"tailscale.com/client/local"
+	"tailscale.com/ipn"
 )
 
 // Farewell is how Logout went. In any case nothing is left of the node here.
@@ -58,11 +61,38 @@ func (n *Node) sayFarewell(ctx context.Context, config Config, state *stateFolde
 	if err != nil {
 		return err
 	}
+	awaitLogin(ctx, lc)
 	err = lc.Logout(ctx)
 	if ctx.Err() != nil {
 		return errors.New("the control server did not answer in time")
 	}
 	return err
+}
+
+// awaitLogin returns once the login that every start begins has an outcome, or ctx
+// ends. A logout during that login is a data race in tailscale's control client, and
+// the registration may reach the control server after the logout and undo it.
+func awaitLogin(ctx context.Context, lc *local.Client) {
+	watcher, err := lc.WatchIPNBus(ctx, ipn.NotifyInitialState)
+	if err != nil {
+		return
+	}
+	// The watcher only notices the end of ctx when it reads; closing it wakes it.
+	defer context.AfterFunc(ctx, func() { watcher.Close() })()
+	defer watcher.Close()
+	for {
+		notify, err := watcher.Next()
+		if err != nil || loginEnded(&notify) {
+			return
+		}
+	}
+}
+
+func loginEnded(notify *ipn.Notify) bool {
+	if notify.ErrMessage != nil || notify.BrowseToURL != nil && *notify.BrowseToURL != "" {
+		return true
+	}
+	return notify.State != nil && (*notify.State == ipn.Running || *notify.State == ipn.NeedsMachineAuth)
 }
 
 // removeEmpty removes a folder if there are nothing but folders in it.
