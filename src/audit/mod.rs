@@ -5,7 +5,7 @@ mod gauges;
 mod identities;
 mod journal;
 mod metrics;
-mod watcher;
+mod sink;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +20,7 @@ use crate::usage::Tokens;
 pub use gauges::Now;
 pub use journal::{Journal, Standing};
 pub use metrics::{Done, Metrics};
-pub use watcher::Watcher;
+pub use sink::Watcher;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

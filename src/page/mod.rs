@@ -1,6 +1,6 @@
 //! The page: what goes on at this node, for people in the tailnet whose grant says `page`.
 
-mod chronicle;
+mod recent_activity;
 mod events;
 mod files;
 mod sections;
@@ -20,7 +20,7 @@ use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{self, PageRoute, Refusal};
 use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
-pub use chronicle::Chronicle;
+pub use recent_activity::Chronicle;
 use events::events;
 use sections::Sections;
 use watching::Watching;
