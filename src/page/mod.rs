@@ -20,7 +20,7 @@ use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{self, PageRoute, Refusal};
 use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
-pub use recent_activity::Chronicle;
+pub use recent_activity::RecentActivity;
 use events::events;
 use sections::Sections;
 use watching::Watching;
@@ -30,7 +30,7 @@ pub struct Page(Beside<Pages>);
 
 impl Page {
     /// At `port`: what `admin` knows of this moment, and `chronicle` of the last days.
-    pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
+    pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<RecentActivity>) -> Self {
         let metrics = Arc::clone(admin.proxy.metrics());
         let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
         Page(Beside::new(port, metrics, Pages { admin, sections, watching: Watching::default() }))

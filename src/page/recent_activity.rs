@@ -12,16 +12,16 @@ use crate::history::Recent;
 use crate::rotated;
 
 /// [`Recent`], which several tasks share.
-pub struct Chronicle {
+pub struct RecentActivity {
     recent: Mutex<Recent>,
     began: SystemTime,
     reading: AtomicBool,
 }
 
-impl Chronicle {
+impl RecentActivity {
     /// Nothing has happened yet at `now`.
     pub fn new(now: SystemTime) -> Self {
-        Chronicle { recent: Mutex::new(Recent::new(now)), began: now, reading: AtomicBool::new(false) }
+        RecentActivity { recent: Mutex::new(Recent::new(now)), began: now, reading: AtomicBool::new(false) }
     }
 
     /// Reads in a thread of its own, which does not keep the process from ending, what the proxy with this
@@ -91,7 +91,7 @@ impl Chronicle {
     }
 }
 
-impl Watcher for Chronicle {
+impl Watcher for RecentActivity {
     fn ended(&self, request: &Done<'_>) {
         self.recent().ended(SystemTime::now(), request);
     }

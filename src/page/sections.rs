@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Chronicle, sees_all};
+use super::{RecentActivity, sees_all};
 use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
 use crate::panics;
@@ -31,7 +31,7 @@ const PULSE: Duration = Duration::from_secs(5);
 /// Makes the sections.
 pub(super) struct Sections {
     admin: Arc<Admin>,
-    chronicle: Arc<Chronicle>,
+    chronicle: Arc<RecentActivity>,
     roll: Mutex<Option<Roll>>,
     pulse: Arc<Mutex<Pulse>>,
 }
@@ -76,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Sections {
-    pub(super) fn new(admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
+    pub(super) fn new(admin: Arc<Admin>, chronicle: Arc<RecentActivity>) -> Self {
         Sections { admin, chronicle, roll: Mutex::default(), pulse: Arc::default() }
     }
 

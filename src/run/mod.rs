@@ -27,7 +27,7 @@ use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
 use crate::control::{Task, other_tags, retag};
 use crate::judge::Watched;
 use crate::listen::Listen;
-use crate::page::{Chronicle, Page};
+use crate::page::{RecentActivity, Page};
 use crate::panics;
 use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
@@ -131,7 +131,7 @@ struct Parts {
     watched: Watched,
     situation: watch::Sender<Situation>,
     admin: Arc<Admin>,
-    chronicle: Option<Arc<Chronicle>>,
+    chronicle: Option<Arc<RecentActivity>>,
     journal: Arc<Sink>,
 }
 
@@ -275,7 +275,7 @@ async fn serve(
     warn_of_other_tags(config, status);
 
     let mut tasks = Tasks::default();
-    let watcher = chronicle.as_ref().map(Chronicle::watcher);
+    let watcher = chronicle.as_ref().map(RecentActivity::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
     let settled = Arc::clone(&settings);
     let follower = Follower::new(settled, nodes, parts.watched, known, status, parts.journal, watcher);
@@ -374,8 +374,8 @@ async fn serve_until_told(
 }
 
 /// What the page tells of the last days; what happened before it reads meanwhile.
-fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> {
-    let chronicle = Arc::new(Chronicle::new(now));
+fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<RecentActivity> {
+    let chronicle = Arc::new(RecentActivity::new(now));
     proxy.metrics().watched_by(chronicle.watcher());
     if let Err(error) = chronicle.read_back(config.clone()) {
         tracing::warn!(%error, "the page lacks what was before this start");

@@ -7,7 +7,7 @@ use remote_ollama_proxy::admin::Admin;
 use remote_ollama_proxy::audit::Standing;
 use remote_ollama_proxy::config::{self, Override};
 use remote_ollama_proxy::listen::Accepted;
-use remote_ollama_proxy::page::{Chronicle, Page};
+use remote_ollama_proxy::page::{RecentActivity, Page};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Port;
@@ -39,7 +39,7 @@ const OWN: &str = "Origin: http://remote-ollama-proxy:11434\r\nX-Remote-Ollama-P
 struct Site {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     port: Port,
-    chronicle: Arc<Chronicle>,
+    chronicle: Arc<RecentActivity>,
     sinks: Sinks,
     _node: watch::Sender<Situation>,
     roster: watch::Sender<Arc<Vec<Member>>>,
@@ -98,7 +98,7 @@ impl Site {
             started: SystemTime::now(),
             sinks: sinks.clone(),
         });
-        let chronicle = Arc::new(Chronicle::new(SystemTime::now()));
+        let chronicle = Arc::new(RecentActivity::new(SystemTime::now()));
         running.proxy.metrics().watched_by(chronicle.watcher());
         let port = running.proxy.port().another();
         let (connect, incoming) = mpsc::channel(64);
