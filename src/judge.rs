@@ -7,12 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::audit::{Ended, Journal, Watcher};
+use crate::audit::{AuditSink, Ended, Journal};
 use crate::config::Config;
 use crate::policy::Access;
 use crate::proxy::{Port, Roster, Sweep};
 use crate::settings::Settings;
-use crate::sink::Sink;
 use crate::tailnet::{Member, Netmap, Situation};
 
 /// How often sessions are judged without a notification, for what changes by the clock alone, such as
@@ -64,10 +63,8 @@ pub struct Judge<N> {
     pub situation: watch::Receiver<Situation>,
     /// Told when the netmap or the packet filter may have changed.
     pub changed: Notify,
-    /// Where the journal goes.
-    pub journal: Arc<Sink>,
-    /// Told what the journal is told.
-    pub watcher: Option<Arc<dyn Watcher>>,
+    /// Records changes of access.
+    pub audit: Arc<AuditSink>,
 }
 
 impl<N: Netmap> Judge<N> {
@@ -194,6 +191,6 @@ impl<N: Netmap> Judge<N> {
     }
 
     fn journal(&self) -> Journal {
-        Journal::new(Arc::clone(&self.journal)).watched_by(self.watcher.clone())
+        Journal::new(Arc::clone(&self.audit))
     }
 }

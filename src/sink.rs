@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use queue::Queue;
 
-pub(crate) use notice::{MESSAGE, TARGET};
-pub use notice::{Notice, in_journal, in_json, in_text};
+pub use notice::{Notice, in_json, in_text};
 pub use queue::SinkState;
 
 /// What lines are written to.
@@ -42,7 +41,7 @@ pub trait Output: Send + 'static {
 
 /// What a sink is called, and how it says what is wrong.
 pub struct Labels {
-    /// `log` or `journal`.
+    /// `log`, `access` or `journal`.
     pub name: &'static str,
     /// Where its lines go, for people.
     pub to: String,
@@ -105,22 +104,26 @@ impl io::Write for &Sink {
 /// Those of a process.
 #[derive(Clone)]
 pub struct Sinks {
-    /// The log, with the access log in it.
+    /// The diagnostics.
     pub log: Arc<Sink>,
-    /// The journal of access gained and lost.
+    /// The access log. `None`: it is switched off.
+    pub access: Option<Arc<Sink>>,
+    /// The journal.
     pub journal: Arc<Sink>,
 }
 
 impl Sinks {
-    /// What has become of the lines of each.
-    pub fn states(&self) -> [SinkState; 2] {
-        [self.log.state(), self.journal.state()]
+    /// The state of each sink.
+    pub fn states(&self) -> Vec<SinkState> {
+        let sinks = [&self.log].into_iter().chain(&self.access).chain([&self.journal]);
+        sinks.map(|sink| sink.state()).collect()
     }
 
-    /// See [`Sink::flush`]; the journal first, which may have something to say in the log.
+    /// See [`Sink::flush`]. The diagnostics come last, since the other two report their faults there.
     pub fn flush(&self, within: Duration) {
-        self.journal.flush(within);
-        self.log.flush(within);
+        for sink in self.access.iter().chain([&self.journal, &self.log]) {
+            sink.flush(within);
+        }
     }
 }
 

@@ -5,19 +5,17 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
 
 /// Tokens, as far as an answer told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Of the prompt. For an embedding, all there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
     /// Of what the model has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
-}
-
-impl Tokens {
-    /// As the access log has it where an answer told neither.
-    pub const UNTOLD: &str = "untold";
 }
 
 /// Follows an answer of any length in a few bytes of memory.

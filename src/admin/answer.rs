@@ -36,7 +36,7 @@ pub struct Admin {
     pub node: watch::Receiver<Situation>,
     /// When the proxy started.
     pub started: SystemTime,
-    /// The log and the journal.
+    /// The diagnostics, the access log and the journal.
     pub sinks: Sinks,
 }
 
@@ -98,7 +98,7 @@ impl Admin {
             node: self.node.borrow().clone(),
             started: self.started,
             stopping: self.proxy.is_stopping(),
-            logs: self.sinks.states().into(),
+            logs: self.sinks.states(),
         };
         Status::new(parts, ollama)
     }
@@ -119,7 +119,7 @@ impl Admin {
     pub async fn metrics(&self) -> String {
         let ollama_up = Ollama::answers(&self.settings.config().upstream).await.is_ok();
         let (running, waiting) = self.proxy.load();
-        self.proxy.metrics().text(&Now {
+        self.proxy.audit().metrics().text(&Now {
             running,
             waiting,
             connections: self.proxy.live().sessions().len(),

@@ -2,19 +2,20 @@
 
 use std::io::{self, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
 use super::{ConfigArgs, complain, exit, refuse};
-use crate::audit::Journal;
+use crate::audit::{Journal, lost_in_access_log, lost_in_journal};
 use crate::config::{Config, Log, LogFormat};
 use crate::panics;
-use crate::rotated::{RotatedFile, write_line};
+use crate::rotated::{RotatedFile, Rotation, write_line};
 use crate::run::{self, Failure, Stop};
 use crate::settings::{Settings, Source};
-use crate::sink::{Labels, Output, Sink, SinkState, Sinks, in_journal, in_json, in_text};
+use crate::sink::{Labels, Notice, Output, Sink, SinkState, Sinks, in_json, in_text};
 use crate::tsnet::Error;
 
 pub(super) fn run(args: ConfigArgs) -> u8 {
@@ -22,9 +23,10 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    let (log, sinks) = match start_log(&config.log)
-        .and_then(|(log, level)| Ok((level, Sinks { log, journal: Arc::new(start_journal(&config)?) })))
-    {
+    let (log, sinks) = match start_log(&config.log).and_then(|(log, level)| {
+        let (access, journal) = start_records(&config)?;
+        Ok((level, Sinks { log, access, journal }))
+    }) {
         Ok(started) => started,
         Err(fault) => {
             complain(&format!("remote-ollama-proxy: {fault}"));
@@ -55,7 +57,7 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
 /// How long the process waits at its end until each panic is in the log.
 const LAST_REPORT: Duration = Duration::from_secs(1);
 
-/// How long the process waits, for each of the log and the journal, until its last lines are written.
+/// How long the process waits, for each of the diagnostics, the access log and the journal, until its last lines are written.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The same once it has to end at once.
@@ -155,26 +157,43 @@ fn log_sink(log: &Log) -> Result<Sink, String> {
     Ok(sink)
 }
 
-/// The journal, which is opened with its first line: before that its folder may be another process's.
-fn start_journal(config: &Config) -> Result<Sink, String> {
-    let path = config.node.state_dir.join(Journal::FILE);
+/// Starts the access log, if it is on, and the journal.
+fn start_records(config: &Config) -> Result<(Option<Arc<Sink>>, Arc<Sink>), String> {
     let in_file = config.log.file.is_some();
-    let report = Box::new(move |journal: &SinkState| {
-        let SinkState { to, lost, fault, grows, unremoved, .. } = journal;
+    let access = config
+        .access_log
+        .as_ref()
+        .map(|log| record_sink("access", &log.file, log.rotation, lost_in_access_log, in_file));
+    let journal = config.node.state_dir.join(Journal::FILE);
+    let journal = record_sink("journal", &journal, Journal::ROTATION, lost_in_journal, in_file)?;
+    Ok((access.transpose()?, journal))
+}
+
+/// A file of records. It is opened with its first line: before that its folder may belong to another process. What is
+/// wrong with it goes to the diagnostics, and to standard error too if those are `in_file`.
+fn record_sink(
+    name: &'static str,
+    path: &Path,
+    rotation: Rotation,
+    notice: fn(&Notice<'_>) -> String,
+    in_file: bool,
+) -> Result<Arc<Sink>, String> {
+    let report = Box::new(move |state: &SinkState| {
+        let SinkState { to, lost, fault, grows, unremoved, .. } = state;
         if let Some(error) = fault {
-            tracing::warn!(path = to, lost, error, "the journal can't be written");
+            tracing::warn!(path = to, lost, error, "records can't be written");
         } else if let Some(error) = grows {
-            tracing::warn!(path = to, error, "the journal can't be set aside, so it grows");
+            tracing::warn!(path = to, error, "a file of records can't be set aside, so it grows");
         } else if let Some(error) = unremoved {
-            tracing::warn!(path = to, error, "an old file of the journal can't be removed");
+            tracing::warn!(path = to, error, "an old file of records can't be removed");
         }
         if in_file {
-            complain(&format!("remote-ollama-proxy: the journal {journal}"));
+            complain(&format!("remote-ollama-proxy: {name}: {state}"));
         }
     });
-    let labels = Labels { name: "journal", to: path.display().to_string(), notice: in_journal, report };
-    Sink::start(labels, RotatedFile::new(&path, Journal::ROTATION))
-        .map_err(|error| format!("the journal can't be written: no thread is left for it: {error}"))
+    let labels = Labels { name, to: path.display().to_string(), notice, report };
+    let sink = Sink::start(labels, RotatedFile::new(path, rotation));
+    sink.map(Arc::new).map_err(|error| format!("cannot write {}: no thread for it: {error}", path.display()))
 }
 
 /// Standard error, which may be a file on a full disk, or a pipe whose reader has left.

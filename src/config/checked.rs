@@ -1,6 +1,6 @@
 //! The config with every value parsed. What it cannot express cannot be wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parse;
@@ -45,8 +45,10 @@ pub struct Config {
     pub http: Http,
     /// What happens once the process is told to stop.
     pub shutdown: Shutdown,
-    /// The log.
+    /// The diagnostics.
     pub log: Log,
+    /// The access log; `None`: it is switched off.
+    pub access_log: Option<AccessLog>,
 }
 
 /// What is done at the port for HTTP, where there is one for HTTPS.
@@ -154,6 +156,15 @@ pub struct Log {
     pub rotation: Rotation,
 }
 
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Its file.
+    pub file: PathBuf,
+    /// When that file is set aside, and how long it is kept.
+    pub rotation: Rotation,
+}
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -161,6 +172,11 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+impl AccessLog {
+    /// The file's name in the state folder, unless the config names another file.
+    pub const FILE: &str = "access.jsonl";
 }
 
 impl Config {
@@ -189,6 +205,7 @@ impl Config {
         let (metrics_port, usage) =
             raw.section("metrics", |s| (metrics_port(s, http, https_port), s.get("usage", false)));
         let page_port = raw.section("page", |s| page_port(s, http, https_port, metrics_port));
+        let access_log = raw.section("access_log", |s| access_log(s, &node.state_dir));
         Config {
             node,
             port,
@@ -220,6 +237,7 @@ impl Config {
                     max_age: s.text("max_age", 30 * parse::DAY, parse::age),
                 },
             }),
+            access_log,
         }
     }
 }
@@ -399,6 +417,17 @@ fn shutdown(s: &mut Section<'_, '_>) -> Shutdown {
     let handover = s.text("handover", HANDOVER, parse::duration);
     let withdraw = s.text("withdraw", Withdraw::First(handover), |when| parse::withdraw(when, handover));
     Shutdown { drain_timeout, withdraw }
+}
+
+fn access_log(s: &mut Section<'_, '_>, state_dir: &Path) -> Option<AccessLog> {
+    let enabled = s.get("enabled", true);
+    let file = s.text("file", None, |text| parse::path(text).map(Some));
+    let rotation = Rotation {
+        max_size: s.parse("max_size", 10_000_000, |n| parse::count(n).map(|n| n as usize)),
+        max_age: s.text("max_age", 30 * parse::DAY, parse::age),
+    };
+    let file = file.unwrap_or_else(|| state_dir.join(AccessLog::FILE));
+    enabled.then_some(AccessLog { file, rotation })
 }
 
 fn models(s: &mut Section<'_, '_>) -> ModelRules {

@@ -1,8 +1,9 @@
 //! What is in force, in words.
 
-use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
+use super::{AccessConfig, AccessLog, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
 use crate::policy::{Access, ModelRules};
+use crate::rotated::Rotation;
 
 impl Config {
     /// Each setting by a short name, but for the endpoints. No secret is among them.
@@ -37,6 +38,7 @@ impl Config {
             ("drains", drains(self)),
             ("tokens", choose(self.usage, "are counted, as answers tell them", "are not counted")),
             ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
+            ("access log", self.access_log.as_ref().map_or("off".to_owned(), access_log)),
         ]
     }
 }
@@ -83,8 +85,16 @@ fn comes_up(node: &NodeConfig) -> String {
 
 fn log_place(log: &Log) -> String {
     let Some(file) = &log.file else { return "on standard error".to_owned() };
-    let age = humantime::format_duration(log.rotation.max_age);
-    format!("in {}, set aside at {} and kept for {age}", file.display(), size(log.rotation.max_size as u64))
+    format!("in {}, {}", file.display(), rotation(&log.rotation))
+}
+
+fn access_log(log: &AccessLog) -> String {
+    format!("in {}, {}", log.file.display(), rotation(&log.rotation))
+}
+
+fn rotation(rotation: &Rotation) -> String {
+    let age = humantime::format_duration(rotation.max_age);
+    format!("set aside at {} and kept for {age}", size(rotation.max_size as u64))
 }
 
 fn access(access: &AccessConfig) -> String {

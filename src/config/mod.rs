@@ -11,8 +11,8 @@ mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, PlainHttp, Shutdown, StartOffline,
-    Withdraw,
+    AccessConfig, AccessLog, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, PlainHttp, Shutdown,
+    StartOffline, Withdraw,
 };
 pub use fault::{Fault, Faults};
 pub use file::{default_path, keys, load};

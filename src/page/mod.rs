@@ -1,8 +1,8 @@
 //! The page: what goes on at this node, for people in the tailnet whose grant says `page`.
 
-mod recent_activity;
 mod events;
 mod files;
+mod recent_activity;
 mod sections;
 mod watching;
 
@@ -20,8 +20,8 @@ use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{self, PageRoute, Refusal};
 use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
-pub use recent_activity::RecentActivity;
 use events::events;
+pub use recent_activity::RecentActivity;
 use sections::Sections;
 use watching::Watching;
 
@@ -29,11 +29,10 @@ use watching::Watching;
 pub struct Page(Beside<Pages>);
 
 impl Page {
-    /// At `port`: what `admin` knows of this moment, and `chronicle` of the last days.
-    pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<RecentActivity>) -> Self {
-        let metrics = Arc::clone(admin.proxy.metrics());
-        let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
-        Page(Beside::new(port, metrics, Pages { admin, sections, watching: Watching::default() }))
+    /// At `port`: what `admin` knows of this moment, and `recent` of the last days.
+    pub fn new(port: Port, admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
+        let sections = Arc::new(Sections::new(Arc::clone(&admin), recent));
+        Page(Beside::new(port, Pages { admin, sections, watching: Watching::default() }))
     }
 
     /// Serves connections until it is dropped, and all of them with it.

@@ -1,17 +1,21 @@
-//! The last days, for the page: told of what happens, and read back from the files of before.
+//! The recent activity that the page shows: what happens now, and what the access log and the journal have of the days
+//! before this start.
 
 use std::io::{self, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::audit::{Done, Journal, Standing, Watcher};
+use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::audit::{AccessChange, AccessRecord, Journal, Observer};
 use crate::config::Config;
 use crate::history::Recent;
 use crate::rotated;
 
-/// [`Recent`], which several tasks share.
+/// [`Recent`], shared by several tasks.
 pub struct RecentActivity {
     recent: Mutex<Recent>,
     began: SystemTime,
@@ -21,82 +25,85 @@ pub struct RecentActivity {
 impl RecentActivity {
     /// Nothing has happened yet at `now`.
     pub fn new(now: SystemTime) -> Self {
-        RecentActivity { recent: Mutex::new(Recent::new(now)), began: now, reading: AtomicBool::new(false) }
+        RecentActivity {
+            recent: Mutex::new(Recent::new(timestamp(now))),
+            began: now,
+            reading: AtomicBool::new(false),
+        }
     }
 
-    /// Reads in a thread of its own, which does not keep the process from ending, what the proxy with this
-    /// config has written before it began.
+    /// Reads the files that a proxy with this config wrote before this start, on a thread of its own that does not
+    /// keep the process from ending.
     ///
     /// # Errors
-    /// There is no such thread.
+    /// The thread can't be started.
     pub fn read_back(self: &Arc<Self>, config: Config) -> io::Result<()> {
         self.reading.store(true, Ordering::Relaxed);
         let reader = Arc::clone(self);
         let thread = std::thread::Builder::new().name("read-back".to_owned());
-        let reading = thread.spawn(move || {
+        let started = thread.spawn(move || {
             reader.read_all(&config);
             reader.reading.store(false, Ordering::Relaxed);
         });
-        if reading.is_err() {
+        if started.is_err() {
             self.reading.store(false, Ordering::Relaxed);
         }
-        reading.map(drop)
+        started.map(drop)
     }
 
-    /// Whether that goes on.
+    /// Whether older records are still being read.
     pub(super) fn is_reading(&self) -> bool {
         self.reading.load(Ordering::Relaxed)
     }
 
     fn read_all(&self, config: &Config) {
-        let mut before = Recent::new(self.began);
+        let mut before = Recent::new(timestamp(self.began));
         let journal = config.node.state_dir.join(Journal::FILE);
-        let files = [Some((&journal, false)), config.log.file.as_ref().map(|file| (file, true))];
-        for (path, is_log) in files.into_iter().flatten() {
-            match self.read(&mut before, path, is_log) {
-                // Nothing has been written yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "the page lacks what can't be read")
+        let access_log = config.access_log.as_ref().map(|log| &log.file);
+        for path in [Some(&journal), access_log].into_iter().flatten() {
+            match self.read(&mut before, path, Some(path) == access_log) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "the page lacks what can't be read");
                 }
-                Ok(()) => {}
+                // A proxy that has recorded nothing yet has no file.
+                Err(_) | Ok(()) => {}
             }
         }
         self.recent().follow(before);
     }
 
-    fn read(&self, before: &mut Recent, path: &Path, is_log: bool) -> io::Result<()> {
+    fn read(&self, before: &mut Recent, path: &Path, is_access_log: bool) -> io::Result<()> {
         let days = Duration::from_secs(Recent::DAYS * 24 * 60 * 60);
         for (_, file) in rotated::read(path)? {
-            // What was set aside earlier has nothing that is shown, but is there.
+            // An old file has nothing to show. It only tells how far back the access log goes.
             let written = file.metadata()?.modified()?;
             if self.began.duration_since(written).is_ok_and(|ago| ago > days) {
-                if is_log {
-                    before.reach_back(written);
+                if is_access_log {
+                    before.reach_back(timestamp(written));
                 }
                 continue;
             }
-            before.read(BufReader::new(file), self.began)?;
+            before.read(BufReader::new(file), timestamp(self.began))?;
         }
         Ok(())
     }
 
     pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// To be told of what is recorded.
-    pub fn watcher(self: &Arc<Self>) -> Arc<dyn Watcher> {
-        Arc::clone(self) as _
+        self.recent.lock()
     }
 }
 
-impl Watcher for RecentActivity {
-    fn ended(&self, request: &Done<'_>) {
-        self.recent().ended(SystemTime::now(), request);
+/// `at` as a timestamp. A clock before the year -9999 or after 9999 counts as 1970.
+fn timestamp(at: SystemTime) -> Timestamp {
+    Timestamp::try_from(at).unwrap_or_default()
+}
+
+impl Observer for RecentActivity {
+    fn request(&self, record: &AccessRecord) {
+        self.recent().request(record);
     }
 
-    fn access(&self, at: SystemTime, access: &str, port: u16, standing: &Standing) {
-        self.recent().access(at, access, port, standing);
+    fn access(&self, change: &AccessChange) {
+        self.recent().change(change);
     }
 }

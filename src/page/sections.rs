@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -31,7 +32,7 @@ const PULSE: Duration = Duration::from_secs(5);
 /// Makes the sections.
 pub(super) struct Sections {
     admin: Arc<Admin>,
-    chronicle: Arc<RecentActivity>,
+    recent: Arc<RecentActivity>,
     roll: Mutex<Option<Roll>>,
     pulse: Arc<Mutex<Pulse>>,
 }
@@ -56,8 +57,8 @@ struct Pulse {
 pub(super) struct Known {
     sections: HashMap<&'static str, String>,
     who: Option<Arc<Who>>,
-    /// How often the chronicle had changed, on which day, and whether it was still read back.
-    days: Option<(u64, u64, bool)>,
+    /// How often the recent activity had changed, on which day, and whether it was still read back.
+    days: Option<(u64, i64, bool)>,
 }
 
 impl Known {
@@ -76,8 +77,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Sections {
-    pub(super) fn new(admin: Arc<Admin>, chronicle: Arc<RecentActivity>) -> Self {
-        Sections { admin, chronicle, roll: Mutex::default(), pulse: Arc::default() }
+    pub(super) fn new(admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
+        Sections { admin, recent, roll: Mutex::default(), pulse: Arc::default() }
     }
 
     /// What is no longer as `known` has it, each section with a comma before it; `None`: everything is.
@@ -106,7 +107,7 @@ impl Sections {
         let config = self.admin.settings.config();
         let limits = config.limits;
         let plain = if config.plain_http == PlainHttp::Serve { "Ollama" } else { "HTTP" };
-        let mut logs = self.admin.sinks.states().to_vec();
+        let mut logs = self.admin.sinks.states();
         logs.retain(|log| !log.is_sound());
         let ollama = self.ollama().map(|ollama| {
             let models = ollama.models.iter().map(|model| json!({ "name": model.name, "bytes": model.size }));
@@ -189,10 +190,10 @@ impl Sections {
     }
 
     fn past(&self, event: &mut String, peer: &Peer, all: bool, known: &mut Known) {
-        let now = SystemTime::now();
-        let day = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / (24 * 60 * 60);
-        let reading = self.chronicle.is_reading();
-        let recent = self.chronicle.recent();
+        let now = Timestamp::now();
+        let day = now.as_second() / (24 * 60 * 60);
+        let reading = self.recent.is_reading();
+        let recent = self.recent.recent();
         let state = Some((recent.changed(), day, reading));
         if known.days == state {
             return;

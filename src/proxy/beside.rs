@@ -19,7 +19,6 @@ use super::live::Session;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
 use super::rest::RequestBody;
-use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::peer::Peer;
 use crate::policy::{Policy, Refusal, Rights};
@@ -96,14 +95,12 @@ impl Feed {
 /// A port with a site.
 pub(crate) struct Beside<S> {
     port: Port,
-    metrics: Arc<Metrics>,
     site: S,
 }
 
 impl<S: Site> Beside<S> {
-    /// What is refused at `port`, `metrics` counts with the rest.
-    pub(crate) fn new(port: Port, metrics: Arc<Metrics>, site: S) -> Self {
-        Beside { port, metrics, site }
+    pub(crate) fn new(port: Port, site: S) -> Self {
+        Beside { port, site }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -144,8 +141,7 @@ impl<S: Site> Handler for Beside<S> {
             Err(failure) => {
                 let path = head.uri.path();
                 if !matches!(failure, Failure::Left) {
-                    let metrics = Arc::clone(&self.metrics);
-                    let mut record = client.session.record(&head.method, metrics);
+                    let mut record = client.session.record(&head.method);
                     record.failed(failure.status(path), failure.rule(), path, failure.ended());
                 }
                 let mut refusal = failure.answer(&head.method, path);

@@ -25,7 +25,7 @@ use super::refuse::Failure;
 use super::upload::{Alive, Upload};
 use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
-use crate::audit::{Ended, Metrics, Record};
+use crate::audit::{Ended, OpenRecord};
 use crate::policy::{Endpoint, Grant};
 use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
@@ -251,7 +251,7 @@ pub(super) struct Reply<Io> {
 
 /// What lasts as long as a request does; dropped with it.
 pub(super) struct Job {
-    pub(super) record: Record,
+    pub(super) record: OpenRecord,
     session: Arc<Session>,
     slot: Option<admission::Slot>,
     listed: bool,
@@ -261,8 +261,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
-        let record = session.record(method, metrics);
+    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method) -> Self {
+        let record = session.record(method);
         Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use http::Method;
 use tokio::sync::Notify;
 
-use crate::audit::{Ended, Metrics, Record, Traffic};
+use crate::audit::{AuditSink, Ended, OpenRecord, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{Access, Endpoint, Rights};
@@ -21,6 +21,7 @@ pub type Roster = (u16, Arc<Vec<Member>>);
 /// Every connection of a proxy. Clones are the same set.
 #[derive(Clone, Default)]
 pub struct Live {
+    audit: Arc<AuditSink>,
     sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
     next: Arc<AtomicU64>,
     /// How many sweeps have begun; see [`Live::enter`].
@@ -41,6 +42,7 @@ pub struct Session {
     cut: Arc<OnceLock<Ended>>,
     cut_now: Notify,
     abort: Abort,
+    audit: Arc<AuditSink>,
 }
 
 /// What a peer may do, and how new that is.
@@ -70,6 +72,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
+    /// No connections yet; what becomes of them is recorded in `audit`.
+    pub(super) fn new(audit: Arc<AuditSink>) -> Self {
+        Live { audit, ..Live::default() }
+    }
+
+    /// Where its requests and sessions are recorded.
+    pub(super) fn audit(&self) -> &Arc<AuditSink> {
+        &self.audit
+    }
+
     /// A connection that has no rights yet and is not among the others.
     pub(super) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
         Arc::new(Session {
@@ -82,6 +94,7 @@ impl Live {
             cut: Arc::default(),
             cut_now: Notify::new(),
             abort,
+            audit: Arc::clone(&self.audit),
         })
     }
 
@@ -149,7 +162,7 @@ impl Live {
             })
             .collect();
         for session in &lost {
-            tracing::info!(target: "access", peer = %session.peer, "access lost: connection cut");
+            self.audit.session_cut(&session.peer, session.local.port(), Ended::Revoked);
             session.cut(Ended::Revoked);
         }
         lost.len()
@@ -160,7 +173,7 @@ impl Live {
         let mut sessions = self.sessions();
         sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
         for session in &sessions {
-            tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
+            self.audit.session_cut(&session.peer, session.local.port(), why);
             session.cut(why);
         }
         sessions.len()
@@ -201,8 +214,9 @@ impl Session {
 
     /// Of a request that has begun on this connection. It says how that was cut, should the request be cut
     /// with it.
-    pub(super) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
-        Record::new(Arc::clone(&self.peer), self.local.port(), method, Arc::clone(&self.cut), metrics)
+    pub(super) fn record(&self, method: &Method) -> OpenRecord {
+        let (cut, audit) = (Arc::clone(&self.cut), Arc::clone(&self.audit));
+        OpenRecord::new(Arc::clone(&self.peer), self.local.port(), method, cut, audit)
     }
 
     /// Breaks the connection. Only the first reason counts.
@@ -217,7 +231,7 @@ impl Session {
         let request = lock(&self.request);
         let found = request.as_ref().is_some_and(|r| r.id == id);
         if found {
-            tracing::info!(target: "access", peer = %self.peer, id, by, "cancelled: connection cut");
+            self.audit.cancelled(&self.peer, self.local.port(), id, by);
             self.cut(Ended::Cancelled); // under the lock, so that it hits no later request
         }
         found

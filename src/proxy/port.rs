@@ -26,7 +26,7 @@ use super::pace::Awaited;
 use super::rest::{RequestBody, Rest};
 use super::rules::Rules;
 use super::wire::{Trouble, Watch, Wire};
-use crate::audit::Ended;
+use crate::audit::{AuditSink, Ended, PeerRule};
 use crate::listen::{Accepted, Left, Listen};
 use crate::panics;
 use crate::peer::Peer;
@@ -106,13 +106,17 @@ impl Sweep {
 }
 
 impl Port {
-    pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
+    pub(super) fn new(
+        rules: watch::Receiver<Arc<Rules>>,
+        tailnet: Arc<dyn Tailnet>,
+        audit: Arc<AuditSink>,
+    ) -> Self {
+        Port { rules, tailnet, live: Live::new(audit), stopping: Arc::default() }
     }
 
     /// Another port under the same rules, with connections of its own.
     pub fn another(&self) -> Port {
-        Port::new(self.rules.clone(), Arc::clone(&self.tailnet))
+        Port::new(self.rules.clone(), Arc::clone(&self.tailnet), Arc::clone(self.live.audit()))
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -211,18 +215,19 @@ impl Port {
         let Accepted { io, peer, local, left, abort } = accepted;
         let session = self.live.connected(peer, local, abort);
         let peer = &session.peer;
+        let refused = |rule, reason| self.live.audit().peer_refused(peer, local.port(), rule, reason);
         loop {
             let asked = self.live.sweeps();
             let Rules { access, limits, .. } = &*self.rules();
             let verdict = self.tailnet.verdict(peer, local);
             if !verdict.admitted {
-                tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+                refused(PeerRule::NoAccess, None);
                 session.reset();
                 return None;
             }
             let (all, of_peer) = self.live.count(peer);
             if all >= limits.connections || of_peer >= limits.connections_per_peer {
-                tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+                refused(PeerRule::Connections, Some(format!("{all} are open, {of_peer} of this peer")));
                 session.reset();
                 return None;
             }
@@ -279,16 +284,18 @@ impl Port {
                 Err(error) => error,
             };
             let peer = &session.peer;
+            let refused =
+                |rule, reason| self.live.audit().peer_refused(peer, session.local.port(), rule, reason);
             if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
-                tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
+                refused(PeerRule::HeadTime, None);
                 watch.say(TOO_LATE).await;
             } else if let Some(Trouble::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
-                tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
+                refused(PeerRule::Malformed, Some(fault.to_string()));
                 watch.clone().say(TARGET_TOO_LONG).await;
                 watch.linger().await;
             } else if error.is_parse() || error.is_parse_too_large() {
                 // So malformed that no request came of it, and so no record.
-                tracing::info!(target: "access", %peer, %error, "malformed request refused");
+                refused(PeerRule::Malformed, Some(error.to_string()));
                 watch.linger().await;
             } else {
                 tracing::debug!(%peer, %error, "connection ended");

@@ -1,7 +1,6 @@
 //! The port for HTTP where clients are to ask by HTTPS: each request is told where.
 
 use std::io;
-use std::sync::Arc;
 
 use http::Response;
 use http::request::Parts;
@@ -12,23 +11,20 @@ use super::body::Body;
 use super::port::{Client, Handler, Port};
 use super::refuse::Failure;
 use super::rest::RequestBody;
-use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::tailnet::Situation;
 
 /// What answers at the port for HTTP and forwards nothing.
 pub struct Redirects {
     port: Port,
-    metrics: Arc<Metrics>,
     node: watch::Receiver<Situation>,
     https_port: u16,
 }
 
 impl Redirects {
-    /// At `port`, to `https_port` under the name in the certificate that `node` tells of. `metrics` counts what
-    /// is redirected.
-    pub fn new(port: Port, metrics: Arc<Metrics>, node: watch::Receiver<Situation>, https_port: u16) -> Self {
-        Redirects { port, metrics, node, https_port }
+    /// At `port`, to `https_port` under the name in the certificate that `node` tells of.
+    pub fn new(port: Port, node: watch::Receiver<Situation>, https_port: u16) -> Self {
+        Redirects { port, node, https_port }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -71,7 +67,7 @@ impl Handler for Redirects {
     {
         let _busy = client.watch.busy();
         let (failure, path) = (self.elsewhere(client, &head), head.uri.path());
-        let mut record = client.session.record(&head.method, Arc::clone(&self.metrics));
+        let mut record = client.session.record(&head.method);
         record.failed(failure.status(path), failure.rule(), path, failure.ended());
         failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
     }

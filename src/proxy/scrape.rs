@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -24,8 +23,8 @@ pub struct Scrapes(Beside<Scrape>);
 
 impl Scrapes {
     /// At `port`. What is refused there, `metrics` counts with the rest.
-    pub fn new(port: Port, metrics: Arc<Metrics>, text: Text) -> Self {
-        Scrapes(Beside::new(port, metrics, Scrape(text)))
+    pub fn new(port: Port, text: Text) -> Self {
+        Scrapes(Beside::new(port, Scrape(text)))
     }
 
     /// Serves connections until it is dropped, and all of them with it.

@@ -27,7 +27,7 @@ use super::rules::Rules;
 use super::upload::{Upload, Why};
 use super::wire::Watch;
 use crate::admission::Admission;
-use crate::audit::{Ended, Metrics};
+use crate::audit::{AuditSink, Ended};
 use crate::listen::Listen;
 use crate::peer::Peer;
 use crate::policy::{ModelCheck, ModelRefusal, Refusal};
@@ -41,7 +41,6 @@ use crate::usage::Scanner;
 pub struct Proxy {
     port: Port,
     admission: Admission,
-    metrics: Arc<Metrics>,
     cloud: Arc<Cloud>,
     kept: Kept,
     origins: Arc<Origins>,
@@ -49,9 +48,9 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
-    pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        let (admission, metrics, cloud, kept, origins) = Default::default();
-        Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept, origins }
+    pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>, audit: Arc<AuditSink>) -> Self {
+        let (admission, cloud, kept, origins) = Default::default();
+        Proxy { port: Port::new(rules, tailnet, audit), admission, cloud, kept, origins }
     }
 
     /// Where it is served.
@@ -69,9 +68,9 @@ impl Proxy {
         self.port.is_stopping()
     }
 
-    /// What has been counted.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    /// Where requests and sessions are recorded and counted.
+    pub fn audit(&self) -> &Arc<AuditSink> {
+        self.port.live().audit()
     }
 
     /// Whether a device that the netmap does not have yet could connect to `local`: whether the tailnet
@@ -217,7 +216,7 @@ impl Handler for Proxy {
         Io: AsyncRead + Send + Unpin + 'static,
     {
         let Client { session, watch, slot } = client;
-        let mut job = Job::new(session, watch.busy(), &head.method, Arc::clone(&self.metrics));
+        let mut job = Job::new(session, watch.busy(), &head.method);
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
+use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::*;
@@ -59,7 +59,7 @@ fn all_are_read_in_the_order_in_which_they_were_written() {
 fn names_are_in_utc_and_those_in_local_time_are_older() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.log");
-    let second = |at: SystemTime| DateTime::<Utc>::from(at).format("%Y%m%dT%H%M%SZ").to_string();
+    let second = |at: SystemTime| Timestamp::try_from(at).unwrap().strftime("%Y%m%dT%H%M%SZ").to_string();
     let from = second(SystemTime::now());
     let mut file = RotatedFile::open(&path, Rotation { max_size: 1, ..ROTATION }).unwrap();
     file.append(b"1\n").unwrap();
@@ -81,7 +81,7 @@ fn an_old_one_is_removed_in_utc_or_in_local_time() {
     let max_age = Duration::from_secs(24 * 60 * 60);
     let ago = |hours: u64| {
         let at = SystemTime::now() - Duration::from_secs(hours * 60 * 60);
-        DateTime::<Utc>::from(at).format("a.log.%Y%m%dT%H%M%S").to_string()
+        Timestamp::try_from(at).unwrap().strftime("a.log.%Y%m%dT%H%M%S").to_string()
     };
     // A name in local time may be up to 12 hours older than the time in UTC.
     let too_old = [ago(25) + "Z", ago(25) + "Z.3", ago(37), "a.log.20200101T000000".to_owned()];

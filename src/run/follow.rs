@@ -8,11 +8,10 @@ use tokio::sync::{Notify, watch};
 
 use super::expiry::Expiry;
 use super::situation;
-use crate::audit::Watcher;
+use crate::audit::AuditSink;
 use crate::control::Task;
 use crate::judge::{Judge, Watched};
 use crate::settings::Settings;
-use crate::sink::Sink;
 use crate::tailnet::{Member, Netmap, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
 
@@ -36,16 +35,14 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// `status` is that of the node, which has just come up; `journal` is where the journal goes; `watcher`, if there
-    /// is one, is told what the journal is told.
+    /// `status` is that of the node, which has just come up; changes of access are recorded in `audit`.
     pub(super) fn new(
         settings: Arc<Settings>,
         node: Arc<Node>,
         watched: Watched,
         situation: watch::Sender<Situation>,
         status: &Status,
-        journal: Arc<Sink>,
-        watcher: Option<Arc<dyn Watcher>>,
+        audit: Arc<AuditSink>,
     ) -> Self {
         situation.send_replace(situation::first(status));
         let judge = Judge {
@@ -54,8 +51,7 @@ impl Follower {
             watched,
             situation: situation.subscribe(),
             changed: Notify::new(),
-            journal,
-            watcher,
+            audit,
         };
         Follower { settings, node, situation, judge, expiry: Mutex::default() }
     }

@@ -23,15 +23,16 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinError;
 
 use crate::admin::{Admin, AdminSocket};
+use crate::audit::{AuditSink, Observer};
 use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
 use crate::control::{Task, other_tags, retag};
 use crate::judge::Watched;
 use crate::listen::Listen;
-use crate::page::{RecentActivity, Page};
+use crate::page::{Page, RecentActivity};
 use crate::panics;
 use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
-use crate::sink::{Sink, Sinks};
+use crate::sink::Sinks;
 use crate::tailnet::{Situation, Tailnet};
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Node, Status};
@@ -131,8 +132,7 @@ struct Parts {
     watched: Watched,
     situation: watch::Sender<Situation>,
     admin: Arc<Admin>,
-    chronicle: Option<Arc<RecentActivity>>,
-    journal: Arc<Sink>,
+    recent: Option<Arc<RecentActivity>>,
 }
 
 impl Parts {
@@ -141,7 +141,11 @@ impl Parts {
         let config = settings.config();
         let situation = watch::Sender::new(situation::joining());
         let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
-        let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
+        let recent = config.page_port.map(|_| recent_activity(&config, since));
+        let observer = recent.clone().map(|recent| recent as Arc<dyn Observer>);
+        let (access, journal) = (sinks.access.clone(), Some(Arc::clone(&sinks.journal)));
+        let audit = Arc::new(AuditSink::new(access, journal, observer));
+        let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>, audit);
         let [metrics_port, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
         let mut watched = Watched::default();
         watched.add(proxy.port(), config.ports());
@@ -154,9 +158,8 @@ impl Parts {
             rosters: watched.rosters(),
             node: situation.subscribe(),
             started: since,
-            sinks: sinks.clone(),
+            sinks,
         });
-        let chronicle = config.page_port.map(|_| chronicle(&config, &proxy, since));
         Parts {
             started,
             settings,
@@ -168,8 +171,7 @@ impl Parts {
             watched,
             situation,
             admin,
-            chronicle,
-            journal: sinks.journal,
+            recent,
         }
     }
 }
@@ -230,7 +232,7 @@ async fn serve(
     stop: &Stop,
     open: &mut Open,
 ) -> Result<Drained, Failure> {
-    let Parts { settings, proxy, situation, admin, chronicle, .. } = parts;
+    let Parts { settings, proxy, situation, admin, recent, .. } = parts;
     let config = &*settings.config();
     let explain = |error| explain(error, config);
     let listen = async |port: Option<u16>| match port {
@@ -243,7 +245,9 @@ async fn serve(
         listener = listener.http(node.listen(config.port).await.map_err(explain)?);
     }
     if let Some(https) = listen(config.https_port).await? {
-        listener = listener.https(https, Arc::clone(&shown)).map_err(Failure::Listener)?;
+        listener = listener
+            .https(https, Arc::clone(&shown), Arc::clone(proxy.audit()))
+            .map_err(Failure::Listener)?;
     }
     let metrics_listener = listen(config.metrics_port).await?;
     let redirects_listener = listen(redirects_to(config).map(|_| config.port)).await?;
@@ -275,10 +279,10 @@ async fn serve(
     warn_of_other_tags(config, status);
 
     let mut tasks = Tasks::default();
-    let watcher = chronicle.as_ref().map(RecentActivity::watcher);
     let (known, nodes) = (situation.clone(), Arc::clone(&node));
     let settled = Arc::clone(&settings);
-    let follower = Follower::new(settled, nodes, parts.watched, known, status, parts.journal, watcher);
+    let audit = Arc::clone(proxy.audit());
+    let follower = Follower::new(settled, nodes, parts.watched, known, status, audit);
     let at_start = Arc::clone(&settings.config());
     // To the last request: whoever loses access loses it while the others are waited for, too.
     tasks.spawn("what follows the tailnet", async move { failure::explain(follower.run().await, &at_start) });
@@ -288,16 +292,15 @@ async fn serve(
         tasks.spawn("what keeps the certificate", async move { match https.keep().await {} });
     }
     if let Some((https_port, listener)) = redirects_to(config).zip(redirects_listener) {
-        let metrics = Arc::clone(proxy.metrics());
-        let redirects = Redirects::new(parts.redirecting, metrics, situation.subscribe(), https_port);
+        let redirects = Redirects::new(parts.redirecting, situation.subscribe(), https_port);
         tasks.serve("the port that redirects", redirects.serve(listener));
     }
-    if let Some((chronicle, listener)) = chronicle.zip(page_listener) {
-        let page = Page::new(parts.page_port, Arc::clone(&admin), chronicle);
+    if let Some((recent, listener)) = recent.zip(page_listener) {
+        let page = Page::new(parts.page_port, Arc::clone(&admin), recent);
         tasks.serve("the page's port", page.serve(listener));
     }
     if let Some(listener) = metrics_listener {
-        let scrapes = Scrapes::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_of(admin));
+        let scrapes = Scrapes::new(parts.metrics_port, metrics_of(admin));
         tasks.serve("the metrics' port", scrapes.serve(listener));
     }
     if let Some(service) = config.node.service.clone() {
@@ -373,14 +376,13 @@ async fn serve_until_told(
     failure.map_or(served, Err)
 }
 
-/// What the page tells of the last days; what happened before it reads meanwhile.
-fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<RecentActivity> {
-    let chronicle = Arc::new(RecentActivity::new(now));
-    proxy.metrics().watched_by(chronicle.watcher());
-    if let Err(error) = chronicle.read_back(config.clone()) {
+/// What the page shows of the last days. Older records are read back in the background.
+fn recent_activity(config: &Config, now: SystemTime) -> Arc<RecentActivity> {
+    let recent = Arc::new(RecentActivity::new(now));
+    if let Err(error) = recent.read_back(config.clone()) {
         tracing::warn!(%error, "the page lacks what was before this start");
     }
-    chronicle
+    recent
 }
 
 /// Looked up whenever somebody reads them.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Shown, Stream};
+use crate::audit::AuditSink;
 use crate::listen::{Accepted, Listen};
 
 /// The port for HTTP and the one for HTTPS. Who serves both in one place counts, limits and drains their connections
 /// together.
 pub struct Ports<L> {
     http: Option<L>,
-    https: Option<(L, TlsAcceptor)>,
+    https: Option<(L, TlsAcceptor, Arc<AuditSink>)>,
 }
 
 impl<L: Listen> Ports<L> {
@@ -26,13 +27,13 @@ impl<L: Listen> Ports<L> {
         Ports { http: Some(listener), ..self }
     }
 
-    /// With `listener` for HTTPS, where `shown` says which certificate is shown.
+    /// With `listener` for HTTPS, where `shown` says which certificate is shown. Failed handshakes are recorded in `audit`.
     ///
     /// # Errors
     /// The TLS library's, which there are none.
-    pub fn https(self, listener: L, shown: Arc<Shown>) -> io::Result<Self> {
+    pub fn https(self, listener: L, shown: Arc<Shown>, audit: Arc<AuditSink>) -> io::Result<Self> {
         let config = shown.config().map_err(io::Error::other)?;
-        Ok(Ports { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
+        Ok(Ports { https: Some((listener, TlsAcceptor::from(Arc::new(config)), audit)), ..self })
     }
 }
 
@@ -54,8 +55,10 @@ impl<L: Listen> Listen for Ports<L> {
         };
         let https = async {
             match &mut self.https {
-                Some((listener, tls)) => {
-                    Ok(listener.accept().await?.map(|io, peer| Stream::secure(io, tls, peer)))
+                Some((listener, tls, audit)) => {
+                    let accepted = listener.accept().await?;
+                    let port = accepted.local.port();
+                    Ok(accepted.map(|io, peer| Stream::secure(io, tls, peer, port, Arc::clone(audit))))
                 }
                 None => std::future::pending().await,
             }

@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use crate::audit::{AuditSink, PeerRule};
 use crate::peer::Peer;
 
 /// How much is taken at once of what is to be sent, in bytes: one record of TLS.
@@ -24,15 +26,20 @@ enum Kind<Io> {
 /// A connection with TLS.
 struct Secure<Io> {
     state: State<Io>,
-    /// For the log.
-    peer: String,
 }
 
 enum State<Io> {
     /// Has yet to agree with the client.
-    Shaking(Accept<Io>),
+    Shaking(Accept<Io>, Client),
     Open(TlsStream<Io>),
     Failed,
+}
+
+/// Whose handshake it is, and where its failure is recorded.
+struct Client {
+    peer: Peer,
+    port: u16,
+    audit: Arc<AuditSink>,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
@@ -42,21 +49,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
     }
 
     /// One whose client has to begin with a handshake.
-    pub(super) fn secure(io: Io, tls: &TlsAcceptor, peer: &Peer) -> Self {
-        let state = State::Shaking(tls.accept(io));
-        Stream(Kind::Secure(Box::new(Secure { state, peer: peer.to_string() })))
+    pub(super) fn secure(io: Io, tls: &TlsAcceptor, peer: &Peer, port: u16, audit: Arc<AuditSink>) -> Self {
+        let client = Client { peer: peer.clone(), port, audit };
+        Stream(Kind::Secure(Box::new(Secure { state: State::Shaking(tls.accept(io), client) })))
     }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
     /// The connection once the handshake is over, which this moves on.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Io>>> {
-        if let State::Shaking(accept) = &mut self.state {
+        if let State::Shaking(accept, client) = &mut self.state {
             match ready!(Pin::new(accept).poll(cx)) {
                 Ok(stream) => self.state = State::Open(stream),
                 Err(error) => {
+                    client.failed(&error);
                     self.state = State::Failed;
-                    self.tell(&error);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -66,15 +73,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
+}
 
-    fn tell(&self, error: &io::Error) {
-        let peer = &self.peer;
+impl Client {
+    fn failed(&self, error: &io::Error) {
         match error.kind() {
-            // Of TLS itself; anything else is a connection that has come to its end.
+            // An error of TLS itself; any other is one of the connection.
             io::ErrorKind::InvalidData => {
-                tracing::info!(target: "access", %peer, %error, "TLS handshake failed");
+                self.audit.peer_refused(&self.peer, self.port, PeerRule::Tls, Some(error.to_string()));
             }
-            _ => tracing::debug!(%peer, %error, "connection ended within the TLS handshake"),
+            _ => tracing::debug!(peer = %self.peer, %error, "connection ended within the TLS handshake"),
         }
     }
 }
@@ -128,7 +136,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Secure(secure) => match &mut secure.state {
                 State::Open(stream) => Pin::new(stream).poll_flush(cx),
                 // Nothing has been written.
-                State::Shaking(_) | State::Failed => Poll::Ready(Ok(())),
+                State::Shaking(..) | State::Failed => Poll::Ready(Ok(())),
             },
         }
     }
@@ -138,7 +146,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Kind::Secure(secure) => match &mut secure.state {
                 State::Open(stream) => Pin::new(stream).poll_shutdown(cx),
-                State::Shaking(accept) => match accept.get_mut() {
+                State::Shaking(accept, _) => match accept.get_mut() {
                     Some(io) => Pin::new(io).poll_shutdown(cx),
                     None => Poll::Ready(Ok(())),
                 },

@@ -55,7 +55,9 @@ impl Both {
     fn limited(upstream: &str, limits: Limits, pace: Pace) -> Both {
         let (shown, pair) = (Arc::<Shown>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
-        let ports = |http| Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
+        let ports = |http| {
+            Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap()
+        };
         let running = Running::at(policy(), upstream, limits, pace, ports);
         shown.show(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
@@ -322,7 +324,7 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
 async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
     let (pair, shown) = (pair(), Arc::<Shown>::default());
-    let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
+    let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap();
     let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
@@ -338,7 +340,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let (connect_to, incoming) = mpsc::channel(1);
     let (node, told) = watch::channel(Situation::default());
     let port = running.proxy.port().another();
-    let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
+    let redirects = Redirects::new(port.clone(), told, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::audit::Now;
+use remote_ollama_proxy::audit::{AuditSink, Now, Observer};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
@@ -97,7 +98,7 @@ fn local() -> SocketAddr {
     "100.64.0.1:11434".parse().unwrap()
 }
 
-/// Where the log or the journal goes.
+/// A sink with a name of its own.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
     Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
@@ -107,6 +108,7 @@ pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
 pub(crate) struct Running {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     pub(crate) proxy: Proxy,
+    pub(crate) recent: Arc<RecentActivity>,
     pub(crate) word: Arc<Word>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
@@ -168,7 +170,9 @@ impl Running {
             watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, tailnet);
+        let recent = Arc::new(RecentActivity::new(SystemTime::now()));
+        let audit = Arc::new(AuditSink::new(None, None, Some(Arc::clone(&recent) as Arc<dyn Observer>)));
+        let proxy = Proxy::new(current, tailnet, audit);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let (serving, listener) = (proxy.clone(), ports(Memory(incoming)));
@@ -178,7 +182,7 @@ impl Running {
             };
             serving.serve(listener, stopped, tokio::time::sleep(drain)).await
         });
-        Running { connect, proxy, word, stop, task, rules }
+        Running { connect, proxy, recent, word, stop, task, rules }
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
@@ -246,7 +250,7 @@ impl Running {
     /// The tailnet's word has changed.
     /// What has been counted, as the metrics have it.
     pub(crate) fn counted(&self) -> String {
-        self.proxy.metrics().text(&Now {
+        self.proxy.audit().metrics().text(&Now {
             running: 0,
             waiting: 0,
             connections: 0,
