@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::args::ConfigArgs;
@@ -80,10 +80,8 @@ fn when(text: &str) -> Result<When, String> {
     if let Ok(at) = text.parse() {
         return Ok(When::At(at));
     }
-    if let Some(midnight) =
-        text.parse::<Date>().ok().and_then(|day| day.to_zoned_datetime(TimeZone::UTC).ok())
-    {
-        return Ok(When::At(midnight.timestamp()));
+    if let Some(at) = text.parse::<DateTime>().ok().and_then(|at| at.to_zoned_datetime(TimeZone::UTC).ok()) {
+        return Ok(When::At(at.timestamp()));
     }
     let ago = text.parse::<jiff::Span>().ok().filter(|ago| !ago.is_negative());
     ago.map(When::Ago).ok_or_else(|| {
@@ -208,6 +206,7 @@ mod tests {
         let now: Timestamp = "2026-11-24T16:44:13Z".parse().unwrap();
         for (text, at) in [
             ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T12:00", "2026-11-01T12:00:00Z"),
             ("2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z"),
             ("2026-11-01T12:00:00+01:00", "2026-11-01T11:00:00Z"),
             ("7d", "2026-11-17T16:44:13Z"),
@@ -218,7 +217,7 @@ mod tests {
         ] {
             assert_eq!(when(text).unwrap().from(now), at.parse().unwrap(), "{text}");
         }
-        for text in ["", "7", "yesterday", "2026-13-01", "2026-11-01T12:00", "-1d", "1.11.2026"] {
+        for text in ["", "7", "yesterday", "2026-13-01", "-1d", "1.11.2026"] {
             assert!(when(text).is_err(), "{text}");
         }
     }

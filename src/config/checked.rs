@@ -205,7 +205,7 @@ impl Config {
         let (metrics_port, usage) =
             raw.section("metrics", |s| (metrics_port(s, http, https_port), s.get("usage", false)));
         let page_port = raw.section("page", |s| page_port(s, http, https_port, metrics_port));
-        let access_log = raw.section("access_log", |s| access_log(s, &node.state_dir));
+        let state_dir = node.state_dir.clone();
         Config {
             node,
             port,
@@ -237,7 +237,7 @@ impl Config {
                     max_age: s.text("max_age", 30 * parse::DAY, parse::age),
                 },
             }),
-            access_log,
+            access_log: raw.section("access_log", |s| access_log(s, &state_dir)),
         }
     }
 }
