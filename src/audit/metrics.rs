@@ -13,12 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::AccessRecord;
-use super::gauges::{Now, gauges};
+use super::gauges::{Now, PREFIX, gauges};
 use super::identities::{Identities, Tally};
 use crate::usage::Tokens;
-
-/// The prefix of every name.
-pub(super) const PREFIX: &str = "remote_ollama_proxy";
 
 /// In seconds: from a request that needs no model to a generation that takes an hour.
 const BUCKETS: [f64; 13] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Tally;
+use super::tally::Tally;
 use crate::audit::{AccessEvent, AccessRecord, JournalEntry, PeerName};
 use crate::peer::{self, shown};
 use crate::policy::Endpoint;
@@ -120,7 +120,7 @@ impl From<&peer::Peer> for Device {
 }
 
 /// What `record` adds to the counts.
-pub(super) fn tally(record: &AccessRecord) -> Tally {
+pub(super) fn count_record(record: &AccessRecord) -> Tally {
     let tokens = record.tokens.unwrap_or_default();
     Tally {
         requests: 1,

@@ -6,6 +6,7 @@ mod line;
 mod recent;
 mod rows;
 mod summary;
+mod tally;
 mod usual;
 
 use std::cmp::Reverse;
@@ -15,9 +16,9 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use line::{Device, Line, Unreadable, each_line, plain, tally};
+use line::{Device, Line, Unreadable, count_record, each_line, plain};
 use rows::Rows;
-use summary::day_of;
+use tally::day_of;
 
 use crate::audit::{
     AccessChange, AccessEvent, AccessRecord, ChangeKind, JournalEntry, LinesLost, PeerRefused, SessionCut,
@@ -26,8 +27,9 @@ use crate::peer::shown;
 
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
-    Asked, Day, FirstSeen, Identity, LinePlace, Lines, Refused, ReportedChange, Span, Summary, Tally, Unusual,
+    Asked, Day, FirstSeen, Identity, LinePlace, Lines, Refused, ReportedChange, Span, Summary, Unusual,
 };
+pub use tally::Tally;
 pub use usual::{FACTOR, Measure};
 
 /// How many identities, and how many kinds of refused attempts, have rows of their own. All others share one.
@@ -222,7 +224,7 @@ impl History {
     fn request(&mut self, record: &AccessRecord) {
         let (time, device) = (record.time, Device::from(&record.peer));
         let endpoint = record.endpoint.as_deref().map(plain);
-        self.count(time, &device, endpoint.as_deref().unwrap_or(NO_ENDPOINT), &tally(record));
+        self.count(time, &device, endpoint.as_deref().unwrap_or(NO_ENDPOINT), &count_record(record));
         if self.span.contains(time) {
             *self.ended.entry(record.ended.name()).or_default() += 1;
         }

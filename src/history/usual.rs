@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::summary::Tally;
+use super::tally::Tally;
 
 /// A day is unusual if it has more than this many times the usual value.
 pub const FACTOR: u64 = 5;

@@ -11,9 +11,9 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
-use super::line::{Device, Line, each_line, tally};
+use super::line::{Device, Line, count_record, each_line};
 use super::rows::Rows;
-use super::summary::{Tally, day_of};
+use super::tally::{Tally, day_of};
 use super::{Who, extend_back, most_first};
 use crate::audit::{AccessChange, AccessEvent, AccessRecord, JournalEntry, PeerRefused, SessionCut};
 use crate::peer::Peer;
@@ -93,7 +93,8 @@ impl Recent {
     /// A request ended.
     pub fn request(&mut self, record: &AccessRecord) {
         self.changed += 1;
-        let (device, first, tally) = (Device::from(&record.peer), first_day(record.time), tally(record));
+        let (device, first, tally) =
+            (Device::from(&record.peer), first_day(record.time), count_record(record));
         let who = Who::from(&device);
         // An identity without requests on these days can be evicted.
         self.identities
