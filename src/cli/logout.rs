@@ -11,7 +11,7 @@ use super::root::NodeArgs;
 use super::run::code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
-use crate::config::Config;
+use crate::config::{AccessLog, Config};
 use crate::control::Task;
 use crate::run;
 
@@ -20,7 +20,7 @@ pub(super) struct LogoutArgs {
     /// Do not ask on the terminal.
     #[arg(long)]
     yes: bool,
-    /// Remove the journal of access gained and lost, too.
+    /// Also remove the access log and the journal from the state folder.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -72,21 +72,22 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         ),
     };
     if args.all
-        && let Err(error) = remove_journal(&config.node.state_dir)
+        && let Err(error) = remove_records(&config.node.state_dir)
     {
         complain(&format!(
-            "remote-ollama-proxy: the journal in {dir} can't be removed: {error}: remove it by hand"
+            "remote-ollama-proxy: cannot remove the access log and the journal in {dir}: {error}: remove them by hand"
         ));
         return exit::STATE;
     }
     show(&said)
 }
 
-/// The journal and what was set aside of it.
-fn remove_journal(dir: &Path) -> std::io::Result<()> {
+/// Removes the access log and the journal, with their older files.
+fn remove_records(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(Journal::FILE) {
+        let name = entry.file_name();
+        if [AccessLog::FILE, Journal::FILE].iter().any(|file| name.to_string_lossy().starts_with(file)) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -188,7 +188,7 @@ fn record_sink(
             tracing::warn!(path = to, error, "an old file of records can't be removed");
         }
         if in_file {
-            complain(&format!("remote-ollama-proxy: {name}: {state}"));
+            complain(&format!("remote-ollama-proxy: {state}"));
         }
     });
     let labels = Labels { name, to: path.display().to_string(), notice, report };

@@ -57,7 +57,7 @@ fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     }
 }
 
-/// Room for logs and the journal.
+/// Free space for the access log, the journal and log files.
 pub(super) fn disk(config: &Config) -> Finding {
     let log = config.log.file.as_deref().and_then(Path::parent);
     let folder = log.unwrap_or(&config.node.state_dir);
@@ -67,7 +67,11 @@ pub(super) fn disk(config: &Config) -> Finding {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let shown = format!("{} MB are free in {}", free / 1_000_000, existing.display());
             match free < DISK_LEAST {
-                true => Finding::warning("disk", shown, "make room: without it the log and the journal end"),
+                true => Finding::warning(
+                    "disk",
+                    shown,
+                    "free some: without space no access log, journal or log file can be written",
+                ),
                 false => Finding::good("disk", shown),
             }
         }

@@ -62,7 +62,8 @@ fn folder(config: &Config, may_write: fn(&Path, Access) -> Result<(), Errno>) ->
         (folder.join("lock"), Access::WRITE_OK),
         (folder.join(Journal::FILE), Access::WRITE_OK),
     ];
-    for (path, access) in written {
+    let access_log = config.access_log.as_ref().map(|log| (log.file.clone(), Access::WRITE_OK));
+    for (path, access) in written.into_iter().chain(access_log) {
         match may_write(&path, access) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => {
@@ -160,6 +161,7 @@ mod tests {
 
     use super::super::Outcome::{self, Fault, Good};
     use super::*;
+    use crate::config::AccessLog;
     use crate::config::Override;
 
     /// A config with a state folder that holds a node's files, and these overrides.
@@ -185,17 +187,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), &[]);
         let state = &config.node.state_dir;
-        for name in [KEYS, "lock", Journal::FILE] {
+        for name in [KEYS, "lock", Journal::FILE, AccessLog::FILE] {
             private(&state.join(name), "{}", 0o600);
         }
         assert_eq!(folder(&config, may_write).outcome, Good);
         let read_only: fn(&Path, Access) -> Result<(), Errno> = |_, _| Err(Errno::ROFS);
         let found = folder(&config, read_only);
         assert!(found.outcome == Fault && found.reason.contains("Read-only"), "{found:?}");
-        let only_the_journal: fn(&Path, Access) -> Result<(), Errno> =
-            |path, _| if path.ends_with(Journal::FILE) { Err(Errno::ACCESS) } else { Ok(()) };
-        let found = folder(&config, only_the_journal);
-        assert!(found.outcome == Fault && found.reason.contains(Journal::FILE), "{found:?}");
+        for name in [Journal::FILE, AccessLog::FILE] {
+            std::fs::set_permissions(state.join(name), PermissionsExt::from_mode(0o400)).unwrap();
+            let read_only: fn(&Path, Access) -> Result<(), Errno> = |path, _| match path.metadata() {
+                Ok(found) if found.mode() & 0o200 == 0 => Err(Errno::ACCESS),
+                _ => Ok(()),
+            };
+            let found = folder(&config, read_only);
+            assert!(found.outcome == Fault && found.reason.contains(name), "{found:?}");
+            std::fs::set_permissions(state.join(name), PermissionsExt::from_mode(0o600)).unwrap();
+        }
 
         // Root may write whatever the mode says, and then nothing is wrong.
         let root = rustix::process::geteuid().is_root();

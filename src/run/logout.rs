@@ -10,7 +10,7 @@ use crate::tsnet::Farewell;
 /// How long the control server may take to hear of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tells the control server and removes what is stored of the node; the journal stays.
+/// Tells the control server and removes what is stored of the node; the access log and the journal stay.
 ///
 /// # Errors
 /// See [`Failure`]; while a proxy runs with this state folder it is in use.

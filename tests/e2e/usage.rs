@@ -57,7 +57,7 @@ async fn every_api_tells_how_many_tokens_it_took() {
     assert!(silent["tokens_in"].is_null() && silent["tokens_out"].is_null(), "{silent}");
     // The same words in, the same out, by whatever API; `generate` has no conversation around the prompt.
     for record in told {
-        let (first, route) = (&told[0], &record["route"]);
+        let (first, route) = (&told[0], &record["endpoint"]);
         let plain = route == "v1_completions" || route == "api_generate";
         assert!(
             record["tokens_in"].as_u64() > Some(0) && record["tokens_out"].as_u64() > Some(0),
