@@ -41,7 +41,7 @@ fn claims_identity(name: &str) -> bool {
 }
 
 /// Whether Connection names `name`, so that the header is not forwarded.
-pub(super) fn is_named_by_connection(from: &HeaderMap, name: &HeaderName) -> bool {
+pub(crate) fn is_named_by_connection(from: &HeaderMap, name: &HeaderName) -> bool {
     named_by_connection(from).any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 

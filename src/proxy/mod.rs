@@ -1,30 +1,17 @@
 //! The boundary: HTTP/1.1 from a peer, the policy's decision, and what is allowed on to Ollama.
 
-mod beside;
-mod body;
-mod cloud;
-mod exchange;
-mod forward;
 pub mod headers;
-mod kept;
-mod live;
-mod origins;
-mod pace;
-mod peek;
-mod port;
-mod redirect;
-mod refuse;
-mod rest;
+mod ports;
+mod refusal;
+mod request;
 mod rules;
-mod scrape;
-mod serve;
-mod upload;
-mod wire;
+mod sessions;
+mod upstream;
 
-pub(crate) use beside::{Beside, Content, Feed, Site, Visitor};
-pub use live::{Live, Request, Roster, Session};
-pub use port::{Drained, Port, Sweep};
-pub use redirect::Redirects;
+pub(crate) use ports::auxiliary::{Beside, Content, Feed, Site, Visitor};
+pub use ports::metrics::{Scrapes, Text};
+pub use ports::port::{Drained, Port, Sweep};
+pub use ports::redirect::Redirects;
+pub use request::proxy::Proxy;
 pub use rules::Rules;
-pub use scrape::{Scrapes, Text};
-pub use serve::Proxy;
+pub use sessions::set::{Live, Request, Roster, Session};

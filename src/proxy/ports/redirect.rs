@@ -8,12 +8,12 @@ use http::request::Parts;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
-use super::body::Body;
-use super::port::{Client, Handler, Port};
-use super::refuse::Failure;
-use super::rest::RequestBody;
 use crate::audit::Metrics;
 use crate::listen::Listen;
+use crate::proxy::ports::body::Body;
+use crate::proxy::ports::port::{Client, Handler, Port};
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::request_body::RequestBody;
 use crate::tailnet::Situation;
 
 /// What answers at the port for HTTP and forwards nothing.

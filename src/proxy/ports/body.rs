@@ -8,12 +8,12 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncRead;
 
-use super::beside::Feed;
-use super::exchange::{Broken, Reply};
-use super::wire::{Busy, Watch};
+use crate::proxy::ports::auxiliary::Feed;
+use crate::proxy::sessions::stream::{Busy, Watch};
+use crate::proxy::upstream::conn::{Broken, Reply};
 
 /// The body of an answer to a client whose stream is an `Io`.
-pub(super) enum Body<Io> {
+pub(crate) enum Body<Io> {
     /// `None` once sent.
     Whole(Option<Bytes>),
     Stream(Box<Reply<Io>>),
@@ -21,10 +21,10 @@ pub(super) enum Body<Io> {
 }
 
 /// A feed on its way to a client, for as long as that is there.
-pub(super) struct Streamed<Io> {
-    pub(super) feed: Feed,
-    pub(super) watch: Watch<Io>,
-    pub(super) _busy: Busy,
+pub(crate) struct Streamed<Io> {
+    pub(crate) feed: Feed,
+    pub(crate) watch: Watch<Io>,
+    pub(crate) _busy: Busy,
 }
 
 impl<Io: AsyncRead + Unpin> Streamed<Io> {

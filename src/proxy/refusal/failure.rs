@@ -8,14 +8,14 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRA
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
-use super::pace::Awaited;
 use crate::admission::Busy;
 use crate::audit::Ended;
 use crate::policy::{Dialect, Fault, ModelRefusal, Refusal};
+use crate::proxy::sessions::timeouts::Awaited;
 
 /// Why a request got no answer from Ollama.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error("{0}")]
     Refused(Refusal),
     #[error("{0}")]
@@ -63,7 +63,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The status of the answer to a request for `path`.
-    pub(super) fn status(&self, path: &str) -> StatusCode {
+    pub(crate) fn status(&self, path: &str) -> StatusCode {
         match self {
             Failure::Refused(Refusal::Model(refusal)) => model_status(refusal, Dialect::of(path)),
             Failure::Refused(Refusal::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
@@ -94,7 +94,7 @@ impl Failure {
     }
 
     /// The name of the rule or fault, the same in logs and in answers.
-    pub(super) fn rule(&self) -> &'static str {
+    pub(crate) fn rule(&self) -> &'static str {
         match self {
             Failure::Refused(refusal) => refusal.rule(),
             Failure::Framing(_) => "framing",
@@ -118,7 +118,7 @@ impl Failure {
     }
 
     /// How the request ended.
-    pub(super) fn ended(&self) -> Ended {
+    pub(crate) fn ended(&self) -> Ended {
         match self {
             Failure::Left => Ended::ClientLeft,
             Failure::Slow(_) => Ended::TimedOut,
@@ -166,7 +166,7 @@ impl Failure {
     }
 
     /// The model that was refused by its name, as far as it is worth logging.
-    pub(super) fn model(&self) -> Option<&str> {
+    pub(crate) fn model(&self) -> Option<&str> {
         match self {
             Failure::Refused(Refusal::Model(refusal)) => refusal.name(),
             _ => None,
@@ -174,13 +174,13 @@ impl Failure {
     }
 
     /// What the client reads.
-    pub(super) fn message(&self, method: &Method, path: &str) -> String {
+    pub(crate) fn message(&self, method: &Method, path: &str) -> String {
         let (method, path) = (shown(method.as_str(), METHOD_MAX), shown(path, PATH_MAX));
         format!("remote-ollama-proxy: {method} {path}: {} (rule: {})", self.words(), self.rule())
     }
 
     /// The answer to `method` on `path`.
-    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
+    pub(crate) fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
         let (status, message) = (self.status(path), self.message(method, path));
         let json = match Dialect::of(path) {
             Dialect::Ollama => json!({ "error": message }),

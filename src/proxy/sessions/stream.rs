@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
-use super::live::Session;
-use super::pace::{Awaited, Timer};
 use crate::admission::Pace;
 use crate::audit::Ended;
 use crate::listen::Left;
 use crate::policy::{Fault, Framing, Place};
+use crate::proxy::sessions::set::Session;
+use crate::proxy::sessions::timeouts::{Awaited, Timer};
 
 /// How far a watch reads ahead, in bytes. Past it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
@@ -37,7 +37,7 @@ const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// What ends a request from the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The client has closed, half-closed or reset its connection.
     #[error("the client left")]
     Left,
@@ -50,12 +50,12 @@ pub(super) enum Trouble {
 }
 
 /// The stream that the HTTP library gets.
-pub(super) struct Wire<Io> {
+pub(crate) struct Wire<Io> {
     shared: Arc<Mutex<Shared<Io>>>,
 }
 
 /// The same stream in the hands of a running request, polled by the same task.
-pub(super) struct Watch<Io> {
+pub(crate) struct Watch<Io> {
     shared: Arc<Mutex<Shared<Io>>>,
 }
 
@@ -94,7 +94,7 @@ struct Answering {
 }
 
 /// Held while a request is being answered.
-pub(super) struct Busy(Arc<Answering>);
+pub(crate) struct Busy(Arc<Answering>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -107,7 +107,7 @@ impl Drop for Busy {
 
 impl<Io> Wire<Io> {
     /// A client that does not read what `session` has for it is cut with it.
-    pub(super) fn new(
+    pub(crate) fn new(
         io: Io,
         left: Left,
         session: Arc<Session>,
@@ -149,14 +149,14 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<Io> Watch<Io> {
     /// A request is being answered as long as the returned value is held.
-    pub(super) fn busy(&self) -> Busy {
+    pub(crate) fn busy(&self) -> Busy {
         let busy = Arc::clone(&lock(&self.shared).busy);
         busy.now.store(true, Ordering::Relaxed);
         Busy(busy)
     }
 
     /// What has come to keep the connection from going on.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         lock(&self.shared).trouble
     }
 }
@@ -164,7 +164,7 @@ impl<Io> Watch<Io> {
 impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
     /// Sends the last bytes of all, after the library is done. Not if others are stuck: these would
     /// take their place.
-    pub(super) async fn say(self, bytes: &[u8]) {
+    pub(crate) async fn say(self, bytes: &[u8]) {
         if lock(&self.shared).writes.is_running() {
             return;
         }
@@ -176,7 +176,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
     }
 
     /// Ends our side, and waits until the client has ended its own, or for a while.
-    pub(super) async fn linger(self) {
+    pub(crate) async fn linger(self) {
         let stopping = lock(&self.shared).stopping.load(Ordering::Relaxed);
         let mut wire = Wire { shared: self.shared };
         // The library has done so unless the request was no HTTP at all.
@@ -195,7 +195,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
 
 impl<Io: AsyncRead + Unpin> Watch<Io> {
     /// What the bytes of the next request's head said. To be called once for each request.
-    pub(super) fn next_head(&self) -> Result<(), Fault> {
+    pub(crate) fn next_head(&self) -> Result<(), Fault> {
         let mut shared = lock(&self.shared);
         // Where the library sees a head that we do not, it is the library's word that is odd.
         // Or the bytes before it, of a body that is read and dropped, were malformed.
@@ -206,7 +206,7 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     }
 
     /// Waits for `work`, unless the client leaves or its request turns out to be malformed.
-    pub(super) async fn unless_trouble<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+    pub(crate) async fn unless_trouble<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
         let mut work = std::pin::pin!(work);
         std::future::poll_fn(|cx| match self.poll_trouble(cx) {
             Poll::Ready(trouble) => Poll::Ready(Err(trouble)),
@@ -216,7 +216,7 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     }
 
     /// Ready once the request can't go on.
-    pub(super) fn poll_trouble(&self, cx: &mut Context<'_>) -> Poll<Trouble> {
+    pub(crate) fn poll_trouble(&self, cx: &mut Context<'_>) -> Poll<Trouble> {
         let mut shared = lock(&self.shared);
         loop {
             if let Some(trouble) = shared.trouble {

@@ -6,20 +6,20 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::io::AsyncRead;
 
-use super::refuse::Failure;
-use super::rest::RequestBody;
-use super::wire::{Trouble, Watch};
 use crate::policy::{Doubt, ModelCheck, ModelRefusal, Reader, Refusal};
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::request_body::RequestBody;
+use crate::proxy::sessions::stream::{Trouble, Watch};
 
 /// What has been taken of a body until its model was known.
-pub(super) struct Peeked {
-    pub(super) frames: Vec<Frame<Bytes>>,
+pub(crate) struct Peeked {
+    pub(crate) frames: Vec<Frame<Bytes>>,
     /// Has taken the frames.
-    pub(super) reader: Reader,
+    pub(crate) reader: Reader,
 }
 
 /// Takes as much of a body as it needs to know the model, at most what the rules say and `max` bytes.
-pub(super) async fn peek<Io: AsyncRead + Unpin>(
+pub(crate) async fn peek<Io: AsyncRead + Unpin>(
     check: &ModelCheck,
     body: &mut RequestBody,
     max: u64,

@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use super::headers;
+use crate::proxy::headers;
 
 /// The largest rest that is read and dropped, in bytes. Source: `maxPostHandlerReadBytes` in Go's net/http.
 const REST_MAX: u64 = 256 << 10;
@@ -30,7 +30,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The rests of one client connection. Clones are the same.
 #[derive(Clone, Default)]
-pub(super) struct Rest(Arc<Shared>);
+pub(crate) struct Rest(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -54,7 +54,7 @@ struct State {
 }
 
 /// The body of a client's request. Dropped before its end, it leaves the rest to the connection's [`Rest`].
-pub(super) struct RequestBody {
+pub(crate) struct RequestBody {
     /// `None` only while it is dropped.
     body: Option<Incoming>,
     rest: Rest,
@@ -63,12 +63,12 @@ pub(super) struct RequestBody {
 impl Rest {
     /// Whether the client waits to be told to go on (RFC 9110, 10.1.1), and nothing has asked for its body yet. The connection
     /// takes it back once bytes of the body come.
-    pub(super) fn held_back(&self) -> Arc<AtomicBool> {
+    pub(crate) fn held_back(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0.held_back)
     }
 
     /// The body of the connection's next request.
-    pub(super) fn begin(&self, head: &Parts, body: Incoming) -> RequestBody {
+    pub(crate) fn begin(&self, head: &Parts, body: Incoming) -> RequestBody {
         *self.state() =
             State { left: body.size_hint().lower(), last: is_last(head), goes_on: None, body: None };
         self.0.held_back.store(head.headers.contains_key(EXPECT) && !body.is_end_stream(), Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Rest {
     }
 
     /// Decides whether the connection goes on after `response`, and says so in it.
-    pub(super) fn answered<B>(&self, response: &mut Response<B>) {
+    pub(crate) fn answered<B>(&self, response: &mut Response<B>) {
         let mut state = self.state();
         let headers = response.headers_mut();
         let ends = headers.get(CONNECTION).is_some_and(|value| value == "close");
@@ -91,7 +91,7 @@ impl Rest {
 
     /// Reads and drops rests for as long as the connection lasts, in the task that drives it. One that is too long or takes
     /// too long is given up, which ends the connection.
-    pub(super) async fn run(&self) -> Infallible {
+    pub(crate) async fn run(&self) -> Infallible {
         loop {
             if let Some(body) = self.next() {
                 // Not part of every connection's task, as few need it.

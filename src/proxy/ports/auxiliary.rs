@@ -14,15 +14,15 @@ use http::{HeaderMap, HeaderValue, Response};
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
-use super::body::{Body, Streamed};
-use super::live::Session;
-use super::port::{Client, Handler, Port};
-use super::refuse::Failure;
-use super::rest::RequestBody;
 use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::peer::Peer;
 use crate::policy::{Policy, Refusal, Rights};
+use crate::proxy::ports::body::{Body, Streamed};
+use crate::proxy::ports::port::{Client, Handler, Port};
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::request_body::RequestBody;
+use crate::proxy::sessions::set::Session;
 
 /// What is to be had at a port.
 pub(crate) trait Site: Send + Sync + 'static {
@@ -84,7 +84,7 @@ impl Feed {
         Feed { making: Some(Box::pin(make(place))), made }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         // In this order, so that what has just been made goes out at once.
         if self.making.as_mut().is_some_and(|making| making.as_mut().poll(cx).is_ready()) {
             self.making = None;

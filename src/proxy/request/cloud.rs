@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What Ollama has said.
 #[derive(Debug, Default)]
-pub(super) struct Cloud {
+pub(crate) struct Cloud {
     /// The digests of models that run here. A digest is that of all a model is made of, so none ever turns into another;
     /// those that Ollama no longer lists are forgotten.
     here: Mutex<HashSet<String>>,
@@ -27,7 +27,7 @@ pub(super) struct Cloud {
 
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Runs {
+pub(crate) enum Runs {
     /// On this machine.
     Here,
     /// On another.
@@ -68,7 +68,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Why Ollama does not tell.
-    pub(super) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<Runs, String> {
+    pub(crate) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<Runs, String> {
         in_time(PATIENCE, self.told(upstream, model)).await
     }
 

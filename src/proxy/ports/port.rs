@@ -19,18 +19,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::body::Body;
-use super::kept::Slot;
-use super::live::{Entered, Live, Roster, Session};
-use super::pace::Awaited;
-use super::rest::{RequestBody, Rest};
-use super::rules::Rules;
-use super::wire::{Trouble, Watch, Wire};
 use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::panics;
 use crate::peer::Peer;
 use crate::policy::{Fault, HEAD_MAX, Rights};
+use crate::proxy::ports::body::Body;
+use crate::proxy::rules::Rules;
+use crate::proxy::sessions::request_body::{RequestBody, Rest};
+use crate::proxy::sessions::set::{Entered, Live, Roster, Session};
+use crate::proxy::sessions::stream::{Trouble, Watch, Wire};
+use crate::proxy::sessions::timeouts::Awaited;
+use crate::proxy::upstream::pool::Slot;
 use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
@@ -43,7 +43,7 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nC
 const TARGET_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// What answers the requests of a port.
-pub(super) trait Handler: Send + Sync + 'static {
+pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers one request of `client`. Nothing has been decided about it.
     fn answer<Io>(
         &self,
@@ -61,11 +61,11 @@ pub(super) trait Handler: Send + Sync + 'static {
 }
 
 /// One client connection, for whoever answers its requests.
-pub(super) struct Client<Io> {
-    pub(super) session: Arc<Session>,
-    pub(super) watch: Watch<Io>,
+pub(crate) struct Client<Io> {
+    pub(crate) session: Arc<Session>,
+    pub(crate) watch: Watch<Io>,
     /// Its connection to Ollama, where one is needed.
-    pub(super) slot: Arc<Slot>,
+    pub(crate) slot: Arc<Slot>,
 }
 
 /// How serving ended.
@@ -106,7 +106,7 @@ impl Sweep {
 }
 
 impl Port {
-    pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
+    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
         Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
     }
 
@@ -115,12 +115,12 @@ impl Port {
         Port::new(self.rules.clone(), Arc::clone(&self.tailnet))
     }
 
-    pub(super) fn rules(&self) -> Arc<Rules> {
+    pub(crate) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.borrow())
     }
 
     /// The rules, as they come to be.
-    pub(super) fn changes(&self) -> watch::Receiver<Arc<Rules>> {
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Rules>> {
         self.rules.clone()
     }
 
@@ -130,12 +130,12 @@ impl Port {
     }
 
     /// Whether it has been told to stop.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
     /// What the tailnet says of a peer that connects to our address `local`.
-    pub(super) fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
+    pub(crate) fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
         self.tailnet.verdict(peer, local)
     }
 
@@ -149,7 +149,7 @@ impl Port {
     ///
     /// # Errors
     /// The listener has ended by itself.
-    pub(super) async fn serve<L: Listen>(
+    pub(crate) async fn serve<L: Listen>(
         &self,
         mut listener: L,
         handler: Arc<impl Handler>,
@@ -195,7 +195,7 @@ impl Port {
     ///
     /// # Errors
     /// The listener has ended by itself.
-    pub(super) async fn serve_for_good(
+    pub(crate) async fn serve_for_good(
         &self,
         listener: impl Listen,
         handler: impl Handler,

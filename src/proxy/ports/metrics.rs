@@ -10,11 +10,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Response};
 
-use super::beside::{Beside, Content, Site, Visitor};
-use super::port::Port;
 use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::policy::Refusal;
+use crate::proxy::ports::auxiliary::{Beside, Content, Site, Visitor};
+use crate::proxy::ports::port::Port;
 
 /// Makes the text of the metrics, as they are when it is called.
 pub type Text = Box<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;

@@ -10,7 +10,7 @@ use crate::admission::Pace;
 
 /// What is being waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Awaited {
+pub(crate) enum Awaited {
     #[error("the request's head was not whole in time")]
     Head,
     #[error("the request's body did not go on in time")]
@@ -23,7 +23,7 @@ pub(super) enum Awaited {
 
 impl Awaited {
     /// The name of the rule, the same in logs and in answers.
-    pub(super) fn rule(self) -> &'static str {
+    pub(crate) fn rule(self) -> &'static str {
         match self {
             Awaited::Head => "head-time",
             Awaited::Body => "body-idle",
@@ -44,12 +44,12 @@ impl Awaited {
 
 /// One wait that has an end.
 #[derive(Default)]
-pub(super) struct Timer(Option<(Awaited, Pin<Box<Sleep>>)>);
+pub(crate) struct Timer(Option<(Awaited, Pin<Box<Sleep>>)>);
 
 impl Timer {
     /// Ready once `awaited` has been waited for as long as it may. A wait begins with the first call
     /// after [`stop`](Timer::stop), or for something else.
-    pub(super) fn poll(&mut self, awaited: Awaited, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, awaited: Awaited, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.as_ref().is_none_or(|(before, _)| *before != awaited) {
             self.0 = Some((awaited, Box::pin(tokio::time::sleep(awaited.limit(pace)))));
         }
@@ -60,12 +60,12 @@ impl Timer {
     }
 
     /// Whether something is being waited for.
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.0.is_some()
     }
 
     /// It has come, or is no longer waited for.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.0 = None;
     }
 }

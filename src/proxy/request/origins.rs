@@ -10,7 +10,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::headers;
+use crate::proxy::headers;
 
 /// How long an answer of Ollama's holds. A restart can change its list of origins. Chromium caches an answer to a
 /// preflight for at most as long.
@@ -25,7 +25,7 @@ const IDENTITIES_MAX: usize = 256;
 
 /// Ollama's answers by identity, so that no peer changes what another's pages may read.
 #[derive(Debug, Default)]
-pub(super) struct Origins(Mutex<HashMap<String, ByOrigin>>);
+pub(crate) struct Origins(Mutex<HashMap<String, ByOrigin>>);
 
 type ByOrigin = HashMap<HeaderValue, Allowed>;
 
@@ -38,7 +38,7 @@ struct Allowed {
 
 impl Origins {
     /// Remembers Ollama's `answer` to a `request` of `identity`, if Ollama has seen the request's origin.
-    pub(super) fn learn(&self, identity: &str, request: &HeaderMap, answer: &HeaderMap) {
+    pub(crate) fn learn(&self, identity: &str, request: &HeaderMap, answer: &HeaderMap) {
         let Some(origin) = only(request, ORIGIN).filter(|origin| origin.len() <= BYTES_MAX) else { return };
         if headers::is_named_by_connection(request, &ORIGIN) {
             return;
@@ -67,7 +67,7 @@ impl Origins {
     }
 
     /// Lets the page that made `request` read the proxy's own answer, which has these headers.
-    pub(super) fn allow(&self, identity: &str, request: &HeaderMap, headers: &mut HeaderMap) {
+    pub(crate) fn allow(&self, identity: &str, request: &HeaderMap, headers: &mut HeaderMap) {
         if request.contains_key(ORIGIN) {
             headers.insert(VARY, HeaderValue::from_static("Origin"));
         }

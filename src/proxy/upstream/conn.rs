@@ -19,14 +19,14 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
-use super::kept::Slot;
-use super::live::{self, Session};
-use super::refuse::Failure;
-use super::upload::{Alive, Upload};
-use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
 use crate::policy::{Endpoint, Grant};
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::set::{Request as ActiveRequest, Session};
+use crate::proxy::sessions::stream::{Busy, Trouble, Watch};
+use crate::proxy::upstream::pool::Slot;
+use crate::proxy::upstream::upload::{Alive, Upload};
 use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
 
@@ -39,7 +39,7 @@ const AHEAD_MAX: usize = 64 << 10;
 type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
-pub(super) struct Link {
+pub(crate) struct Link {
     to: Arc<Upstream>,
     stream: Stream,
     /// The request's body on its way; the connection is no good for another request before its end.
@@ -133,7 +133,7 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 }
 
 /// The body of Ollama's answer.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     /// What came together with the head.
     first: VecDeque<Frame<Bytes>>,
     body: Incoming,
@@ -205,7 +205,7 @@ impl From<Trouble> for Failure {
 
 /// Sends `request` to Ollama. It is sent once: only a request of which no byte has left is tried
 /// again, on a fresh connection, after the kept one turned out to be stale.
-pub(super) async fn exchange<Io: AsyncRead + Unpin>(
+pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
     upstream: &Arc<Upstream>,
     slot: &Slot,
     watch: &Watch<Io>,
@@ -237,7 +237,7 @@ async fn accept(response: Response<Incoming>, mut link: Link) -> Result<(Respons
 }
 
 /// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.
-pub(super) struct Reply<Io> {
+pub(crate) struct Reply<Io> {
     body: Begun,
     /// `None` once something broke.
     link: Option<Link>,
@@ -250,27 +250,27 @@ pub(super) struct Reply<Io> {
 }
 
 /// What lasts as long as a request does; dropped with it.
-pub(super) struct Job {
-    pub(super) record: Record,
+pub(crate) struct Job {
+    pub(crate) record: Record,
     session: Arc<Session>,
     slot: Option<admission::Slot>,
     listed: bool,
     /// Whether the tokens of its answer are counted.
-    pub(super) counted: bool,
+    pub(crate) counted: bool,
     _busy: Busy,
 }
 
 impl Job {
-    pub(super) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
         let record = session.record(method, metrics);
         Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
     }
 
     /// The policy has permitted the request, which waits for its turn.
-    pub(super) fn permitted(&mut self, endpoint: Endpoint) {
+    pub(crate) fn permitted(&mut self, endpoint: Endpoint) {
         self.record.endpoint = Some(endpoint);
         self.listed = true;
-        self.session.waits(live::Request {
+        self.session.waits(ActiveRequest {
             id: self.record.id(),
             endpoint,
             since: self.record.started,
@@ -280,14 +280,14 @@ impl Job {
     }
 
     /// The request may run.
-    pub(super) fn begin(&mut self, slot: admission::Slot, queued: Duration) {
+    pub(crate) fn begin(&mut self, slot: admission::Slot, queued: Duration) {
         self.record.begins(queued);
         self.session.begin();
         self.slot = Some(slot);
     }
 
     /// Whether it may still run under `grant`.
-    pub(super) fn check(&self, grant: &Grant) -> Result<(), admission::Busy> {
+    pub(crate) fn check(&self, grant: &Grant) -> Result<(), admission::Busy> {
         self.slot.as_ref().map_or(Ok(()), |slot| slot.check(grant))
     }
 }
@@ -301,7 +301,7 @@ impl Drop for Job {
 }
 
 impl<Io> Reply<Io> {
-    pub(super) fn new(
+    pub(crate) fn new(
         body: Begun,
         link: Link,
         slot: Arc<Slot>,
@@ -315,7 +315,7 @@ impl<Io> Reply<Io> {
 
 /// What breaks an answer off, so that the client can't take a part for the whole.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     #[error("{0}")]
     Client(Trouble),
     #[error("Ollama broke off: {0}")]
@@ -323,7 +323,7 @@ pub(super) enum Broken {
 }
 
 impl<Io: AsyncRead + Unpin> Reply<Io> {
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
             return self.broken(Failure::from(trouble).ended(), Broken::Client(trouble));
         }
@@ -357,11 +357,11 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
 }
 
 impl<Io> Reply<Io> {
-    pub(super) fn is_end_stream(&self) -> bool {
+    pub(crate) fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
 
-    pub(super) fn size_hint(&self) -> SizeHint {
+    pub(crate) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }

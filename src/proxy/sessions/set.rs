@@ -71,7 +71,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Live {
     /// A connection that has no rights yet and is not among the others.
-    pub(super) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
+    pub(crate) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
         Arc::new(Session {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             peer: Arc::new(peer),
@@ -88,7 +88,7 @@ impl Live {
     /// Adds a connection, which stays until the returned value is dropped, with rights for which the
     /// tailnet was asked when `asked` sweeps had begun. `None`: another has begun since, so its list may
     /// be newer than these rights, or older. Ask again.
-    pub(super) fn enter(&self, session: &Arc<Session>, rights: Rights, asked: u64) -> Option<Entered> {
+    pub(crate) fn enter(&self, session: &Arc<Session>, rights: Rights, asked: u64) -> Option<Entered> {
         let mut sessions = lock(&self.sessions);
         if self.sweeps() != asked {
             return None;
@@ -110,17 +110,17 @@ impl Live {
     }
 
     /// How many sweeps have begun.
-    pub(super) fn sweeps(&self) -> u64 {
+    pub(crate) fn sweeps(&self) -> u64 {
         self.sweeps.load(Ordering::SeqCst)
     }
 
     /// A sweep begins, and only then its list is requested. Returns its number.
-    pub(super) fn begin_sweep(&self) -> u64 {
+    pub(crate) fn begin_sweep(&self) -> u64 {
         self.sweeps.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// The connections there are, in all and of the node of `peer`.
-    pub(super) fn count(&self, peer: &Peer) -> (usize, usize) {
+    pub(crate) fn count(&self, peer: &Peer) -> (usize, usize) {
         let sessions = lock(&self.sessions);
         (sessions.len(), sessions.values().filter(|s| s.peer.stable_id == peer.stable_id).count())
     }
@@ -129,7 +129,7 @@ impl Live {
     /// whose peer has lost access, or the endpoint of its running request, is cut; the others have
     /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
     /// unchanged. Returns how many were cut.
-    pub(super) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
+    pub(crate) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
         let sessions = self.sessions();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
             .iter()
@@ -156,7 +156,7 @@ impl Live {
     }
 
     /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
-    pub(super) fn cut_older(&self, why: Ended, number: u64) -> usize {
+    pub(crate) fn cut_older(&self, why: Ended, number: u64) -> usize {
         let mut sessions = self.sessions();
         sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
         for session in &sessions {
@@ -184,24 +184,24 @@ impl Session {
     }
 
     /// A request waits for its turn.
-    pub(super) fn waits(&self, request: Request) {
+    pub(crate) fn waits(&self, request: Request) {
         *lock(&self.request) = Some(request);
     }
 
     /// Its turn has come.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         if let Some(request) = &mut *lock(&self.request) {
             request.running = true;
         }
     }
 
-    pub(super) fn done(&self) {
+    pub(crate) fn done(&self) {
         *lock(&self.request) = None;
     }
 
     /// Of a request that has begun on this connection. It says how that was cut, should the request be cut
     /// with it.
-    pub(super) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
+    pub(crate) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
         Record::new(Arc::clone(&self.peer), self.local.port(), method, Arc::clone(&self.cut), metrics)
     }
 
@@ -224,7 +224,7 @@ impl Session {
     }
 
     /// Breaks the connection without a word on how what ran on it has ended.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         (self.abort)();
     }
 
@@ -234,7 +234,7 @@ impl Session {
 
     /// Waits until the connection is cut. Nothing else wakes a connection that does not read for the
     /// time being. To be waited for in one place only.
-    pub(super) async fn cut_off(&self) {
+    pub(crate) async fn cut_off(&self) {
         self.cut_now.notified().await;
     }
 
@@ -256,8 +256,8 @@ impl Session {
 }
 
 /// A connection's place among the others.
-pub(super) struct Entered {
-    pub(super) session: Arc<Session>,
+pub(crate) struct Entered {
+    pub(crate) session: Arc<Session>,
     live: Live,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::exchange::Link;
+use crate::proxy::upstream::conn::Link;
 
 /// The most that are kept, of all clients. Of more the one that has been idle longest is closed, and its
 /// client's next request makes another: a silent client shall cost little, here and in Ollama.
@@ -13,7 +13,7 @@ const KEPT_MAX: usize = 256;
 
 /// What is kept of all clients. Clones are the same.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Idle>>);
+pub(crate) struct Kept(Arc<Mutex<Idle>>);
 
 #[derive(Default)]
 struct Idle {
@@ -24,19 +24,19 @@ struct Idle {
 
 /// Where one client connection finds its own, and nobody else's.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     kept: Kept,
     /// Its place there; 0: none.
     at: AtomicU64,
 }
 
 impl Slot {
-    pub(super) fn new(kept: &Kept) -> Self {
+    pub(crate) fn new(kept: &Kept) -> Self {
         Slot { kept: kept.clone(), at: AtomicU64::default() }
     }
 
     /// Keeps `link`, which is idle.
-    pub(super) fn put(&self, link: Link) {
+    pub(crate) fn put(&self, link: Link) {
         let mut idle = self.kept.lock();
         idle.last += 1;
         let at = idle.last;
@@ -48,7 +48,7 @@ impl Slot {
     }
 
     /// What was kept, if it still is.
-    pub(super) fn take(&self) -> Option<Link> {
+    pub(crate) fn take(&self) -> Option<Link> {
         self.kept.lock().links.remove(&self.at.swap(0, Ordering::Relaxed))
     }
 }

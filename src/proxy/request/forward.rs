@@ -8,19 +8,19 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use tokio::io::AsyncRead;
 
-use super::exchange::{Begun, Link, exchange};
-use super::headers;
-use super::kept::Slot;
-use super::refuse::Failure;
-use super::upload::Upload;
-use super::wire::Watch;
 use crate::policy::Permit;
+use crate::proxy::headers;
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::stream::Watch;
+use crate::proxy::upstream::conn::{Begun, Link, exchange};
+use crate::proxy::upstream::pool::Slot;
+use crate::proxy::upstream::upload::Upload;
 use crate::upstream::Upstream;
 
 /// Forwards a permitted request. What goes upstream is built anew: the permit's method and target,
 /// the headers that may pass, and the body as it comes. The same holds for what comes back. Where the tokens of the answer
 /// are `counted`, it is asked for without a coding, which would hide them.
-pub(super) async fn forward<Io: AsyncRead + Unpin>(
+pub(crate) async fn forward<Io: AsyncRead + Unpin>(
     permit: &Permit,
     head: &Parts,
     body: Upload,

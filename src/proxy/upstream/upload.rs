@@ -9,13 +9,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::peek::Peeked;
-use super::rest::RequestBody;
 use crate::audit::Traffic;
 use crate::policy::{Doubt, Reader};
+use crate::proxy::request::model_check::Peeked;
+use crate::proxy::sessions::request_body::RequestBody;
 
 /// A request's body. It passes on what comes, chunk by chunk.
-pub(super) struct Upload {
+pub(crate) struct Upload {
     body: RequestBody,
     /// What goes before it: what has been taken of it to learn the model.
     first: VecDeque<Frame<Bytes>>,
@@ -30,35 +30,35 @@ pub(super) struct Upload {
 
 /// Whether a body is still being passed on.
 #[derive(Clone, Default)]
-pub(super) struct Alive(Arc<()>);
+pub(crate) struct Alive(Arc<()>);
 
 impl Alive {
     /// Whether the body that shares this is gone: passed on to its end, or given up.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
 /// Why a body was cut off, for whoever waits for the answer.
 #[derive(Clone, Default)]
-pub(super) struct End(Arc<OnceLock<Why>>);
+pub(crate) struct End(Arc<OnceLock<Why>>);
 
 /// What a body was cut off for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Why {
+pub(crate) enum Why {
     TooLarge,
     Doubt(Doubt),
 }
 
 impl End {
-    pub(super) fn why(&self) -> Option<Why> {
+    pub(crate) fn why(&self) -> Option<Why> {
         self.0.get().copied()
     }
 }
 
 impl Upload {
     /// At most `max` bytes are passed on, and counted by `traffic`.
-    pub(super) fn new(
+    pub(crate) fn new(
         body: RequestBody,
         peeked: Option<Peeked>,
         max: u64,
@@ -73,7 +73,7 @@ impl Upload {
 
 /// Why a body was not passed on to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     #[error("{0}")]
     Client(#[from] hyper::Error),
     #[error("the body is too large")]
@@ -84,7 +84,7 @@ pub(super) enum Cut {
 
 impl Upload {
     /// Tells later whether this body is still being passed on.
-    pub(super) fn alive(&self) -> Alive {
+    pub(crate) fn alive(&self) -> Alive {
         self.alive.clone()
     }
 }
