@@ -186,7 +186,7 @@ fn rules(config: &Config, names: &Names) -> Rules {
         },
         access: config.access.mode,
         limits: config.limits,
-        pace: config.pace,
+        timeouts: config.timeouts,
         usage: config.usage,
         upstream: Arc::new(config.upstream.clone()),
     }

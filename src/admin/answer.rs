@@ -47,9 +47,7 @@ impl Admin {
         match (method, path) {
             (&Method::GET, "/who") => json(StatusCode::OK, &self.who()),
             (&Method::GET, "/status") => json(StatusCode::OK, &self.status().await),
-            (&Method::GET, "/requests") => {
-                json(StatusCode::OK, &Requests::new(&self.proxy.live().sessions()))
-            }
+            (&Method::GET, "/requests") => json(StatusCode::OK, &Requests::new(&self.proxy.sessions().all())),
             (&Method::GET, "/healthz") => text("text/plain; charset=utf-8", "ok\n".to_owned()),
             (&Method::GET, "/readyz") => match self.not_ready().await {
                 Some(why) => json(StatusCode::SERVICE_UNAVAILABLE, &why),
@@ -83,7 +81,7 @@ impl Admin {
         let service = node.service.as_ref().map_or(&[][..], |service| &service.addresses);
         let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
         let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
-        let who = Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody);
+        let who = Who::new(&config, &rosters, &self.proxy.sessions().all(), node.has_joined(), anybody);
         Who { out_of_tailnet: node.out_of_tailnet().map(str::to_owned), ..who }
     }
 
@@ -112,7 +110,7 @@ impl Admin {
 
     /// Cancels a request on the word of `by`; false if there is no such request.
     pub(crate) fn cancel(&self, id: &str, by: &str) -> bool {
-        self.proxy.live().cancel(id, by)
+        self.proxy.sessions().cancel(id, by)
     }
 
     /// The metrics, as they are now.
@@ -122,7 +120,7 @@ impl Admin {
         self.proxy.metrics().text(&Now {
             running,
             waiting,
-            connections: self.proxy.live().sessions().len(),
+            connections: self.proxy.sessions().all().len(),
             node: &self.node.borrow(),
             ollama_up,
             started: self.started,

@@ -148,7 +148,7 @@ pub(super) struct Parts<'a> {
 impl Status {
     pub(super) fn new(parts: Parts<'_>, ollama: Ollama) -> Status {
         let Parts { config, proxy, roster, node, started, stopping, logs } = parts;
-        let sessions = proxy.live().sessions();
+        let sessions = proxy.sessions().all();
         let (running, waiting) = proxy.load();
         // With a version it answers; what it says of its models is worth knowing, but no more.
         let down = ollama.fault.as_deref().filter(|_| ollama.version.is_none());

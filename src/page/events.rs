@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::sections::{Known, Sections};
 use super::watching::Seat;
 use crate::policy::Page;
-use crate::proxy::Visitor;
+use crate::proxy::Caller;
 
 /// How often it is looked whether anything has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,11 +18,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// After how long without a change it is said that there is none. The page takes it for lost a while later.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// Makes events for `visitor`, who sees as much as `page` says, until that is no longer so. What is granted
+/// Makes events for `caller`, who sees as much as `page` says, until that is no longer so. What is granted
 /// is looked up for each.
 pub(super) async fn events(
     sections: Arc<Sections>,
-    visitor: Visitor,
+    caller: Caller,
     page: Page,
     _seat: Seat,
     place: mpsc::Sender<Bytes>,
@@ -32,10 +32,10 @@ pub(super) async fn events(
     // Nothing is made while the one before has not been taken.
     while let Ok(place) = place.reserve().await {
         let event = loop {
-            if visitor.decide(|_, rights| rights.page()) != Some(page) {
+            if caller.decide(|_, rights| rights.page()) != Some(page) {
                 return; // the page asks again, and is told
             }
-            let changed = sections.changed(visitor.peer(), page, &mut known);
+            let changed = sections.changed(caller.peer(), page, &mut known);
             if changed.is_some() || last.is_none_or(|last| last.elapsed() >= BEAT) {
                 break changed.unwrap_or_default();
             }

@@ -19,21 +19,21 @@ use serde_json::json;
 use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{self, PageRoute, Refusal};
-use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
+use crate::proxy::{AuxiliaryPort, Caller, Content, Feed, Port, Site};
 pub use chronicle::Chronicle;
 use events::events;
 use sections::Sections;
 use watching::Watching;
 
 /// What answers at the port for the page.
-pub struct Page(Beside<Pages>);
+pub struct Page(AuxiliaryPort<Pages>);
 
 impl Page {
     /// At `port`: what `admin` knows of this moment, and `chronicle` of the last days.
     pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
         let metrics = Arc::clone(admin.proxy.metrics());
         let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
-        Page(Beside::new(port, metrics, Pages { admin, sections, watching: Watching::default() }))
+        Page(AuxiliaryPort::new(port, metrics, Pages { admin, sections, watching: Watching::default() }))
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -52,21 +52,21 @@ struct Pages {
 }
 
 impl Site for Pages {
-    async fn answer(&self, visitor: &Visitor, head: &Parts) -> Result<Response<Content>, Refusal> {
-        let (page, route) = visitor.decide(|policy, rights| policy.decide_page(rights, head))?;
+    async fn answer(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
+        let (page, route) = caller.decide(|policy, rights| policy.decide_page(rights, head))?;
         Ok(match route {
             PageRoute::Index => files::INDEX.answer(),
             PageRoute::Style => files::STYLE.answer(),
             PageRoute::Script => files::SCRIPT.answer(),
             PageRoute::Icon => files::ICON.answer(),
             PageRoute::Events => {
-                let seat = self.watching.enter(visitor.peer())?;
-                let (visitor, sections) = (visitor.clone(), Arc::clone(&self.sections));
-                let feed = Feed::new(|place| events(sections, visitor, page, seat, place));
+                let seat = self.watching.enter(caller.peer())?;
+                let (caller, sections) = (caller.clone(), Arc::clone(&self.sections));
+                let feed = Feed::new(|place| events(sections, caller, page, seat, place));
                 answer("text/event-stream", Content::Feed(feed))
             }
             PageRoute::Cancel(id) => {
-                let cancelled = self.admin.cancel(id, &visitor.peer().to_string());
+                let cancelled = self.admin.cancel(id, &caller.peer().to_string());
                 let body = json!({ "cancelled": cancelled }).to_string();
                 answer("application/json", Content::Whole(Bytes::from(body)))
             }
@@ -77,7 +77,7 @@ impl Site for Pages {
         files::is_for_people(head).then(|| files::refusal(message))
     }
 
-    fn dress(&self, headers: &mut HeaderMap) {
+    fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in files::HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }

@@ -164,7 +164,7 @@ impl Sections {
     }
 
     fn requests(&self, peer: &Peer, all: bool) -> impl Serialize + use<> {
-        let mut sessions = self.admin.proxy.live().sessions();
+        let mut sessions = self.admin.proxy.sessions().all();
         sessions.retain(|session| all || session.peer.identity() == peer.identity());
         let Requests { mut requests } = Requests::new(&sessions);
         let more = requests.len().saturating_sub(REQUESTS);

@@ -8,10 +8,10 @@ mod rules;
 mod sessions;
 mod upstream;
 
-pub(crate) use ports::auxiliary::{Beside, Content, Feed, Site, Visitor};
-pub use ports::metrics::{Scrapes, Text};
+pub(crate) use ports::auxiliary::{AuxiliaryPort, Caller, Content, Feed, Site};
+pub use ports::metrics::{MetricsPort, MetricsText};
 pub use ports::port::{Drained, Port, Sweep};
-pub use ports::redirect::Redirects;
+pub use ports::redirect::RedirectPort;
 pub use request::proxy::Proxy;
 pub use rules::Rules;
-pub use sessions::set::{Live, Request, Roster, Session};
+pub use sessions::set::{ActiveRequest, Roster, Session, Sessions};

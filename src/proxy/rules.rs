@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::admission::{Limits, Pace};
+use crate::admission::{Limits, Timeouts};
 use crate::policy::{Access, Policy};
 use crate::upstream::Upstream;
 
@@ -17,7 +17,7 @@ pub struct Rules {
     /// How much is let in.
     pub limits: Limits,
     /// How long clients may be silent.
-    pub pace: Pace,
+    pub timeouts: Timeouts,
     /// Whether tokens are counted, by what answers say of them.
     pub usage: bool,
     /// Ollama.

@@ -29,7 +29,7 @@ use crate::judge::Watched;
 use crate::listen::Listen;
 use crate::page::{Chronicle, Page};
 use crate::panics;
-use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
+use crate::proxy::{Drained, MetricsPort, MetricsText, Port, Proxy, RedirectPort};
 use crate::settings::Settings;
 use crate::sink::{Sink, Sinks};
 use crate::tailnet::{Situation, Tailnet};
@@ -289,7 +289,7 @@ async fn serve(
     }
     if let Some((https_port, listener)) = redirects_to(config).zip(redirects_listener) {
         let metrics = Arc::clone(proxy.metrics());
-        let redirects = Redirects::new(parts.redirecting, metrics, situation.subscribe(), https_port);
+        let redirects = RedirectPort::new(parts.redirecting, metrics, situation.subscribe(), https_port);
         tasks.serve("the port that redirects", redirects.serve(listener));
     }
     if let Some((chronicle, listener)) = chronicle.zip(page_listener) {
@@ -297,7 +297,7 @@ async fn serve(
         tasks.serve("the page's port", page.serve(listener));
     }
     if let Some(listener) = metrics_listener {
-        let scrapes = Scrapes::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_of(admin));
+        let scrapes = MetricsPort::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_of(admin));
         tasks.serve("the metrics' port", scrapes.serve(listener));
     }
     if let Some(service) = config.node.service.clone() {
@@ -384,7 +384,7 @@ fn chronicle(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> 
 }
 
 /// Looked up whenever somebody reads them.
-fn metrics_of(admin: Arc<Admin>) -> Text {
+fn metrics_of(admin: Arc<Admin>) -> MetricsText {
     Box::new(move || {
         let admin = Arc::clone(&admin);
         Box::pin(async move { admin.metrics().await })

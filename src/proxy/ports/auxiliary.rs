@@ -29,7 +29,7 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Answers one request. Nothing has been decided about it.
     fn answer(
         &self,
-        visitor: &Visitor,
+        caller: &Caller,
         head: &Parts,
     ) -> impl Future<Output = Result<Response<Content>, Refusal>> + Send;
 
@@ -40,17 +40,17 @@ pub(crate) trait Site: Send + Sync + 'static {
     }
 
     /// Adds what every answer has to say, refusals too.
-    fn dress(&self, _: &mut HeaderMap) {}
+    fn add_headers(&self, _: &mut HeaderMap) {}
 }
 
 /// Who asks, on one connection. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Visitor {
+pub(crate) struct Caller {
     session: Arc<Session>,
     port: Port,
 }
 
-impl Visitor {
+impl Caller {
     /// The peer.
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         &self.session.peer
@@ -94,16 +94,16 @@ impl Feed {
 }
 
 /// A port with a site.
-pub(crate) struct Beside<S> {
+pub(crate) struct AuxiliaryPort<S> {
     port: Port,
     metrics: Arc<Metrics>,
     site: S,
 }
 
-impl<S: Site> Beside<S> {
+impl<S: Site> AuxiliaryPort<S> {
     /// What is refused at `port`, `metrics` counts with the rest.
     pub(crate) fn new(port: Port, metrics: Arc<Metrics>, site: S) -> Self {
-        Beside { port, metrics, site }
+        AuxiliaryPort { port, metrics, site }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -121,13 +121,13 @@ impl<S: Site> Beside<S> {
         head: &Parts,
     ) -> Result<Response<Content>, Failure> {
         client.watch.next_head().map_err(Failure::Framing)?;
-        let visitor = Visitor { session: Arc::clone(&client.session), port: self.port.clone() };
-        let answered = client.watch.unless_trouble(self.site.answer(&visitor, head)).await?;
+        let caller = Caller { session: Arc::clone(&client.session), port: self.port.clone() };
+        let answered = client.watch.unless_fault(self.site.answer(&caller, head)).await?;
         answered.map_err(Failure::Refused)
     }
 }
 
-impl<S: Site> Handler for Beside<S> {
+impl<S: Site> Handler for AuxiliaryPort<S> {
     async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,
@@ -156,7 +156,7 @@ impl<S: Site> Handler for Beside<S> {
                 refusal.map(|bytes| Body::Whole(Some(bytes)))
             }
         };
-        self.site.dress(response.headers_mut());
+        self.site.add_headers(response.headers_mut());
         response
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::AsyncRead;
 
 use crate::proxy::ports::auxiliary::Feed;
 use crate::proxy::sessions::stream::{Busy, Watch};
-use crate::proxy::upstream::conn::{Broken, Reply};
+use crate::proxy::upstream::conn::{Interrupted, Reply};
 
 /// The body of an answer to a client whose stream is an `Io`.
 pub(crate) enum Body<Io> {
@@ -28,9 +28,9 @@ pub(crate) struct Streamed<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> Streamed<Io> {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
-            return Poll::Ready(Some(Err(Broken::Client(trouble))));
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        if let Poll::Ready(trouble) = self.watch.poll_fault(cx) {
+            return Poll::Ready(Some(Err(Interrupted::Client(trouble))));
         }
         self.feed.poll(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -38,7 +38,7 @@ impl<Io: AsyncRead + Unpin> Streamed<Io> {
 
 impl<Io: AsyncRead + Unpin> http_body::Body for Body<Io> {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = Interrupted;
 
     fn poll_frame(
         self: Pin<&mut Self>,

@@ -27,10 +27,10 @@ use crate::policy::{Fault, HEAD_MAX, Rights};
 use crate::proxy::ports::body::Body;
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::request_body::{RequestBody, Rest};
-use crate::proxy::sessions::set::{Entered, Live, Roster, Session};
-use crate::proxy::sessions::stream::{Trouble, Watch, Wire};
-use crate::proxy::sessions::timeouts::Awaited;
-use crate::proxy::upstream::pool::Slot;
+use crate::proxy::sessions::set::{Entered, Roster, Session, Sessions};
+use crate::proxy::sessions::stream::{ClientStream, StreamFault, Watch};
+use crate::proxy::sessions::timeouts::TimeoutKind;
+use crate::proxy::upstream::pool::PoolSlot;
 use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
@@ -55,7 +55,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
         Io: AsyncRead + Send + Unpin + 'static;
 
     /// Where a new client's connection to Ollama will be kept, where one is needed.
-    fn slot(&self) -> Arc<Slot> {
+    fn slot(&self) -> Arc<PoolSlot> {
         Arc::default()
     }
 }
@@ -65,7 +65,7 @@ pub(crate) struct Client<Io> {
     pub(crate) session: Arc<Session>,
     pub(crate) watch: Watch<Io>,
     /// Its connection to Ollama, where one is needed.
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) slot: Arc<PoolSlot>,
 }
 
 /// How serving ended.
@@ -81,7 +81,7 @@ pub struct Drained {
 pub struct Port {
     rules: watch::Receiver<Arc<Rules>>,
     tailnet: Arc<dyn Tailnet>,
-    live: Live,
+    sessions: Sessions,
     /// Told to stop: what comes from now on is refused.
     stopping: Arc<AtomicBool>,
 }
@@ -93,21 +93,21 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Judges the sessions by `rosters`, the list requested since; see `Live::judge`. Returns how many
+    /// Judges the sessions by `rosters`, the list requested since; see `Sessions::judge`. Returns how many
     /// were cut.
     pub fn judge(&self, rosters: &[Roster]) -> usize {
-        self.port.live.judge(self.port.rules().access, rosters, self.number)
+        self.port.sessions.judge(self.port.rules().access, rosters, self.number)
     }
 
     /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
     pub fn cut(&self, why: Ended) -> usize {
-        self.port.live.cut_older(why, self.number)
+        self.port.sessions.cut_older(why, self.number)
     }
 }
 
 impl Port {
     pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
+        Port { rules, tailnet, sessions: Sessions::default(), stopping: Arc::default() }
     }
 
     /// Another port under the same rules, with connections of its own.
@@ -125,8 +125,8 @@ impl Port {
     }
 
     /// The connections there are.
-    pub fn live(&self) -> &Live {
-        &self.live
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Whether it has been told to stop.
@@ -141,7 +141,7 @@ impl Port {
 
     /// Begins to judge all sessions again. The list to judge by must be requested after that.
     pub fn sweep(&self) -> Sweep {
-        Sweep { port: self.clone(), number: self.live.begin_sweep() }
+        Sweep { port: self.clone(), number: self.sessions.begin_sweep() }
     }
 
     /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
@@ -184,7 +184,7 @@ impl Port {
             () = ended => true,
             () = deadline => false,
         };
-        let sessions = self.live.sessions();
+        let sessions = self.sessions.all();
         let cut = sessions.iter().filter(|session| !in_time && session.running().is_some()).count();
         sessions.iter().for_each(|session| session.cut(Ended::Stopped));
         tasks.shutdown().await;
@@ -209,10 +209,10 @@ impl Port {
     /// Takes a connection in, unless its peer lost access on the way.
     fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
         let Accepted { io, peer, local, left, abort } = accepted;
-        let session = self.live.connected(peer, local, abort);
+        let session = self.sessions.connected(peer, local, abort);
         let peer = &session.peer;
         loop {
-            let asked = self.live.sweeps();
+            let asked = self.sessions.sweeps();
             let Rules { access, limits, .. } = &*self.rules();
             let verdict = self.tailnet.verdict(peer, local);
             if !verdict.admitted {
@@ -220,14 +220,14 @@ impl Port {
                 session.reset();
                 return None;
             }
-            let (all, of_peer) = self.live.count(peer);
+            let (all, of_peer) = self.sessions.count(peer);
             if all >= limits.connections || of_peer >= limits.connections_per_peer {
                 tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
                 session.reset();
                 return None;
             }
             let rights = Rights::merge(*access, &verdict.grants);
-            if let Some(entered) = self.live.enter(&session, rights, asked) {
+            if let Some(entered) = self.sessions.enter(&session, rights, asked) {
                 return Some((io, left, entered));
             }
         }
@@ -246,7 +246,8 @@ impl Port {
         let session = Arc::clone(&entered.session);
         let rest = Rest::default();
         let (stopping, held_back) = (Arc::clone(&self.stopping), rest.held_back());
-        let (wire, watch) = Wire::new(io, left, Arc::clone(&session), self.rules().pace, stopping, held_back);
+        let (wire, watch) =
+            ClientStream::new(io, left, Arc::clone(&session), self.rules().timeouts, stopping, held_back);
         // Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
         let by_end = Arc::new(AtomicBool::new(false));
         let client =
@@ -279,10 +280,10 @@ impl Port {
                 Err(error) => error,
             };
             let peer = &session.peer;
-            if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
-                tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
+            if watch.trouble() == Some(StreamFault::Slow(TimeoutKind::Head)) {
+                tracing::info!(target: "access", %peer, rule = TimeoutKind::Head.rule(), "slow request refused");
                 watch.say(TOO_LATE).await;
-            } else if let Some(Trouble::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
+            } else if let Some(StreamFault::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
                 tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
                 watch.clone().say(TARGET_TOO_LONG).await;
                 watch.linger().await;

@@ -17,18 +17,18 @@ use crate::proxy::sessions::request_body::RequestBody;
 use crate::tailnet::Situation;
 
 /// What answers at the port for HTTP and forwards nothing.
-pub struct Redirects {
+pub struct RedirectPort {
     port: Port,
     metrics: Arc<Metrics>,
     node: watch::Receiver<Situation>,
     https_port: u16,
 }
 
-impl Redirects {
+impl RedirectPort {
     /// At `port`, to `https_port` under the name in the certificate that `node` tells of. `metrics` counts what
     /// is redirected.
     pub fn new(port: Port, metrics: Arc<Metrics>, node: watch::Receiver<Situation>, https_port: u16) -> Self {
-        Redirects { port, metrics, node, https_port }
+        RedirectPort { port, metrics, node, https_port }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -64,7 +64,7 @@ impl Redirects {
     }
 }
 
-impl Handler for Redirects {
+impl Handler for RedirectPort {
     async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
     where
         Io: AsyncRead + Send + Unpin + 'static,

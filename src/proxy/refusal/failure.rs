@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::admission::Busy;
 use crate::audit::Ended;
 use crate::policy::{Dialect, Fault, ModelRefusal, Refusal};
-use crate::proxy::sessions::timeouts::Awaited;
+use crate::proxy::sessions::timeouts::TimeoutKind;
 
 /// Why a request got no answer from Ollama.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     Stopping,
     /// The client does not go on with its request.
     #[error("{0}")]
-    Slow(Awaited),
+    Slow(TimeoutKind),
     /// The body is larger than it may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),

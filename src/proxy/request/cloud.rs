@@ -27,7 +27,7 @@ pub(crate) struct Cloud {
 
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Runs {
+pub(crate) enum ModelLocation {
     /// On this machine.
     Here,
     /// On another.
@@ -68,22 +68,22 @@ impl Cloud {
     ///
     /// # Errors
     /// Why Ollama does not tell.
-    pub(crate) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<Runs, String> {
+    pub(crate) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, String> {
         in_time(PATIENCE, self.told(upstream, model)).await
     }
 
-    async fn told(&self, upstream: &Upstream, model: &Model) -> Result<Runs, Fault> {
+    async fn told(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, Fault> {
         let Tags { models } = ask(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
         self.here().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
         // One name could be there twice, in two spellings, of which Ollama picks one.
         let same = |entry: &&Entry| Model::parse(&entry.model).as_ref() == Ok(model);
         let found: Vec<&Entry> = models.iter().filter(same).collect();
         if found.is_empty() {
-            return Ok(Runs::Unlisted);
+            return Ok(ModelLocation::Unlisted);
         }
         for entry in found {
             if entry.remote.is_remote() {
-                return Ok(Runs::Elsewhere);
+                return Ok(ModelLocation::Elsewhere);
             }
             if self.here().contains(&entry.digest) {
                 continue;
@@ -91,11 +91,11 @@ impl Cloud {
             let body = json!({ "model": entry.model }).to_string().into();
             let shown: Remote = ask(upstream, Method::POST, "/api/show", body).await?;
             if shown.is_remote() {
-                return Ok(Runs::Elsewhere);
+                return Ok(ModelLocation::Elsewhere);
             }
             self.here().insert(entry.digest.clone());
         }
-        Ok(Runs::Here)
+        Ok(ModelLocation::Here)
     }
 
     fn here(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {

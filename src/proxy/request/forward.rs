@@ -12,8 +12,8 @@ use crate::policy::Permit;
 use crate::proxy::headers;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::stream::Watch;
-use crate::proxy::upstream::conn::{Begun, Link, exchange};
-use crate::proxy::upstream::pool::Slot;
+use crate::proxy::upstream::conn::{AnswerBody, UpstreamConn, exchange};
+use crate::proxy::upstream::pool::PoolSlot;
 use crate::proxy::upstream::upload::Upload;
 use crate::upstream::Upstream;
 
@@ -25,10 +25,10 @@ pub(crate) async fn forward<Io: AsyncRead + Unpin>(
     head: &Parts,
     body: Upload,
     upstream: &Arc<Upstream>,
-    slot: &Slot,
+    slot: &PoolSlot,
     watch: &Watch<Io>,
     counted: bool,
-) -> Result<(Response<Begun>, Link), Failure> {
+) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
     let mut request = Request::new(body);
     *request.method_mut() = permit.method().clone();
     *request.uri_mut() = Uri::from(permit.target().clone());

@@ -9,7 +9,7 @@ use tokio::io::AsyncRead;
 use crate::policy::{Doubt, ModelCheck, ModelRefusal, Reader, Refusal};
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::request_body::RequestBody;
-use crate::proxy::sessions::stream::{Trouble, Watch};
+use crate::proxy::sessions::stream::{StreamFault, Watch};
 
 /// What has been taken of a body until its model was known.
 pub(crate) struct Peeked {
@@ -32,8 +32,8 @@ pub(crate) async fn peek<Io: AsyncRead + Unpin>(
         if taken >= check.within() {
             return Err(untold(Doubt::TooFar(check.within())));
         }
-        let frame = match watch.unless_trouble(body.frame()).await? {
-            Some(frame) => frame.map_err(|_| Failure::from(watch.trouble().unwrap_or(Trouble::Left)))?,
+        let frame = match watch.unless_fault(body.frame()).await? {
+            Some(frame) => frame.map_err(|_| Failure::from(watch.trouble().unwrap_or(StreamFault::Left)))?,
             None => return Err(untold(Doubt::Missing)),
         };
         if let Some(data) = frame.data_ref() {

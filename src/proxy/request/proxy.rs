@@ -20,16 +20,16 @@ use crate::policy::{ModelCheck, ModelRefusal, Refusal};
 use crate::proxy::ports::body::Body;
 use crate::proxy::ports::port::{Client, Drained, Handler, Port};
 use crate::proxy::refusal::failure::Failure;
-use crate::proxy::request::cloud::{Cloud, Runs};
+use crate::proxy::request::cloud::{Cloud, ModelLocation};
 use crate::proxy::request::forward::forward;
 use crate::proxy::request::model_check::{Peeked, peek};
 use crate::proxy::request::origins::Origins;
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::request_body::RequestBody;
-use crate::proxy::sessions::set::Live;
+use crate::proxy::sessions::set::Sessions;
 use crate::proxy::sessions::stream::Watch;
-use crate::proxy::upstream::conn::{Begun, Job, Link, Reply};
-use crate::proxy::upstream::pool::{Kept, Slot};
+use crate::proxy::upstream::conn::{AnswerBody, OpenRequest, Reply, UpstreamConn};
+use crate::proxy::upstream::pool::{PoolSlot, UpstreamPool};
 use crate::proxy::upstream::upload::{Upload, Why};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
@@ -43,7 +43,7 @@ pub struct Proxy {
     admission: Admission,
     metrics: Arc<Metrics>,
     cloud: Arc<Cloud>,
-    kept: Kept,
+    kept: UpstreamPool,
     origins: Arc<Origins>,
 }
 
@@ -60,8 +60,8 @@ impl Proxy {
     }
 
     /// The connections there are.
-    pub fn live(&self) -> &Live {
-        self.port.live()
+    pub fn sessions(&self) -> &Sessions {
+        self.port.sessions()
     }
 
     /// Whether it has been told to stop.
@@ -128,8 +128,8 @@ impl Proxy {
         client: &Client<Io>,
         head: &Parts,
         mut body: RequestBody,
-        job: &mut Job,
-    ) -> Result<(Response<Begun>, Link), Failure> {
+        job: &mut OpenRequest,
+    ) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
         let Client { session, watch, slot } = client;
         watch.next_head().map_err(Failure::Framing)?;
         if self.is_stopping() {
@@ -146,7 +146,7 @@ impl Proxy {
             grant.to_mut().requests_per_minute = None;
         }
         let turn = self.admission.admit(&limits, identity, &grant, permit.computes());
-        let admitted = watch.unless_trouble(turn).await?.map_err(Failure::Busy)?;
+        let admitted = watch.unless_fault(turn).await?.map_err(Failure::Busy)?;
         job.begin(admitted, asked.elapsed());
         // The request may have waited for minutes. From here on the rules and rights of this moment decide
         // everything, and a sweep sees the request running.
@@ -196,11 +196,11 @@ impl Proxy {
             }
         };
         if check.local_only() {
-            let told = watch.unless_trouble(self.cloud.look_up(upstream, &model)).await?;
+            let told = watch.unless_fault(self.cloud.look_up(upstream, &model)).await?;
             match told.map_err(Failure::Untold)? {
-                Runs::Here => {}
-                Runs::Elsewhere => return Err(refused(ModelRefusal::cloud(&sent))),
-                Runs::Unlisted => return Err(refused(ModelRefusal::not_here(&sent))),
+                ModelLocation::Here => {}
+                ModelLocation::Elsewhere => return Err(refused(ModelRefusal::cloud(&sent))),
+                ModelLocation::Unlisted => return Err(refused(ModelRefusal::not_here(&sent))),
             }
         }
         Ok(peeked)
@@ -208,8 +208,8 @@ impl Proxy {
 }
 
 impl Handler for Proxy {
-    fn slot(&self) -> Arc<Slot> {
-        Arc::new(Slot::new(&self.kept))
+    fn slot(&self) -> Arc<PoolSlot> {
+        Arc::new(PoolSlot::new(&self.kept))
     }
 
     async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: RequestBody) -> Response<Body<Io>>
@@ -217,7 +217,7 @@ impl Handler for Proxy {
         Io: AsyncRead + Send + Unpin + 'static,
     {
         let Client { session, watch, slot } = client;
-        let mut job = Job::new(session, watch.busy(), &head.method, Arc::clone(&self.metrics));
+        let mut job = OpenRequest::new(session, watch.busy(), &head.method, Arc::clone(&self.metrics));
         match self.ask(client, &head, body, &mut job).await {
             Ok((response, link)) => {
                 job.record.answered(response.status());
@@ -247,7 +247,7 @@ impl Handler for Proxy {
 }
 
 /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
-fn scanner(job: &Job, response: &Response<Begun>) -> Option<Scanner> {
+fn scanner(job: &OpenRequest, response: &Response<AnswerBody>) -> Option<Scanner> {
     let counts = job.counted && response.status() == StatusCode::OK;
     counts.then(|| Scanner::of(response.headers()))
 }

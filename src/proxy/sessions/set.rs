@@ -20,10 +20,10 @@ pub type Roster = (u16, Arc<Vec<Member>>);
 
 /// Every connection of a proxy. Clones are the same set.
 #[derive(Clone, Default)]
-pub struct Live {
+pub struct Sessions {
     sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
     next: Arc<AtomicU64>,
-    /// How many sweeps have begun; see [`Live::enter`].
+    /// How many sweeps have begun; see [`Sessions::enter`].
     sweeps: Arc<AtomicU64>,
 }
 
@@ -36,15 +36,15 @@ pub struct Session {
     pub local: SocketAddr,
     /// When it was accepted.
     pub since: Instant,
-    standing: Mutex<Standing>,
-    request: Mutex<Option<Request>>,
+    standing: Mutex<AccessEntry>,
+    request: Mutex<Option<ActiveRequest>>,
     cut: Arc<OnceLock<Ended>>,
     cut_now: Notify,
     abort: Abort,
 }
 
 /// What a peer may do, and how new that is.
-struct Standing {
+struct AccessEntry {
     rights: Arc<Rights>,
     /// How many sweeps had begun when the tailnet was asked.
     asked: u64,
@@ -52,7 +52,7 @@ struct Standing {
 
 /// A request that the policy has permitted and that has not ended.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ActiveRequest {
     /// As in its record.
     pub id: String,
     /// What was asked for.
@@ -69,7 +69,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Live {
+impl Sessions {
     /// A connection that has no rights yet and is not among the others.
     pub(crate) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
         Arc::new(Session {
@@ -77,7 +77,7 @@ impl Live {
             peer: Arc::new(peer),
             local,
             since: Instant::now(),
-            standing: Mutex::new(Standing { rights: Arc::new(Rights::NONE), asked: 0 }),
+            standing: Mutex::new(AccessEntry { rights: Arc::new(Rights::NONE), asked: 0 }),
             request: Mutex::new(None),
             cut: Arc::default(),
             cut_now: Notify::new(),
@@ -93,20 +93,20 @@ impl Live {
         if self.sweeps() != asked {
             return None;
         }
-        *lock(&session.standing) = Standing { rights: Arc::new(rights), asked };
+        *lock(&session.standing) = AccessEntry { rights: Arc::new(rights), asked };
         sessions.insert(session.id, Arc::clone(session));
-        Some(Entered { session: Arc::clone(session), live: self.clone() })
+        Some(Entered { session: Arc::clone(session), sessions: self.clone() })
     }
 
     /// The connections at this moment, oldest first.
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
+    pub fn all(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
     }
 
     /// Breaks the connection of the request with this id, running or waiting, on the word of `by`; false if
     /// there is none.
     pub fn cancel(&self, id: &str, by: &str) -> bool {
-        self.sessions().iter().any(|session| session.cancel(id, by))
+        self.all().iter().any(|session| session.cancel(id, by))
     }
 
     /// How many sweeps have begun.
@@ -130,7 +130,7 @@ impl Live {
     /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
     /// unchanged. Returns how many were cut.
     pub(crate) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
-        let sessions = self.sessions();
+        let sessions = self.all();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
             .iter()
             .filter(|(port, _)| sessions.iter().any(|session| session.local.port() == *port))
@@ -157,7 +157,7 @@ impl Live {
 
     /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
     pub(crate) fn cut_older(&self, why: Ended, number: u64) -> usize {
-        let mut sessions = self.sessions();
+        let mut sessions = self.all();
         sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
         for session in &sessions {
             tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
@@ -174,7 +174,7 @@ impl Session {
     }
 
     /// The request that runs or waits now.
-    pub fn request(&self) -> Option<Request> {
+    pub fn request(&self) -> Option<ActiveRequest> {
         lock(&self.request).clone()
     }
 
@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// A request waits for its turn.
-    pub(crate) fn waits(&self, request: Request) {
+    pub(crate) fn waits(&self, request: ActiveRequest) {
         *lock(&self.request) = Some(request);
     }
 
@@ -248,7 +248,7 @@ impl Session {
             if standing.asked >= number {
                 return true;
             }
-            *standing = Standing { rights: Arc::clone(&rights), asked: number };
+            *standing = AccessEntry { rights: Arc::clone(&rights), asked: number };
         }
         // Read after that: a request that begins meanwhile sees the new rights.
         verdict.admitted && self.running().is_none_or(|endpoint| rights.allows(endpoint))
@@ -258,12 +258,12 @@ impl Session {
 /// A connection's place among the others.
 pub(crate) struct Entered {
     pub(crate) session: Arc<Session>,
-    live: Live,
+    sessions: Sessions,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        lock(&self.live.sessions).remove(&self.session.id);
+        lock(&self.sessions.sessions).remove(&self.session.id);
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn verdict_that_a_sweep_may_have_overtaken_is_asked_for_again() {
-        let live = Live::default();
+        let live = Sessions::default();
         let peer = Peer {
             addr: ([100, 64, 0, 2], 1).into(),
             node: String::new(),
@@ -286,10 +286,10 @@ mod tests {
         let asked = live.sweeps();
         live.begin_sweep();
         assert!(live.enter(&session, Rights::NONE, asked).is_none());
-        assert!(live.sessions().is_empty());
+        assert!(live.all().is_empty());
         let entered = live.enter(&session, Rights::NONE, live.sweeps());
-        assert_eq!(live.sessions().len(), 1);
+        assert_eq!(live.all().len(), 1);
         drop(entered);
-        assert!(live.sessions().is_empty());
+        assert!(live.all().is_empty());
     }
 }

@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::admission::Pace;
+use crate::admission::Timeouts;
 use crate::audit::Ended;
 use crate::listen::Left;
 use crate::policy::{Fault, Framing, Place};
 use crate::proxy::sessions::set::Session;
-use crate::proxy::sessions::timeouts::{Awaited, Timer};
+use crate::proxy::sessions::timeouts::{TimeoutKind, Timer};
 
 /// How far a watch reads ahead, in bytes. Past it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
@@ -37,7 +37,7 @@ const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// What ends a request from the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum StreamFault {
     /// The client has closed, half-closed or reset its connection.
     #[error("the client left")]
     Left,
@@ -46,11 +46,11 @@ pub(crate) enum Trouble {
     Framing(Fault),
     /// The client was silent for too long.
     #[error("{0}")]
-    Slow(Awaited),
+    Slow(TimeoutKind),
 }
 
 /// The stream that the HTTP library gets.
-pub(crate) struct Wire<Io> {
+pub(crate) struct ClientStream<Io> {
     shared: Arc<Mutex<Shared<Io>>>,
 }
 
@@ -68,12 +68,12 @@ struct Shared<Io> {
     ahead: Vec<u8>,
     /// What is wrong with the body of the last request that has been read.
     fault: Option<Fault>,
-    trouble: Option<Trouble>,
+    trouble: Option<StreamFault>,
     /// Tells of a client that has left behind bytes that nobody reads.
     left: Left,
     look: Option<Pin<Box<Sleep>>>,
     session: Arc<Session>,
-    pace: Pace,
+    timeouts: Timeouts,
     reads: Timer,
     writes: Timer,
     /// Whether a request is being answered, so that no other is waited for.
@@ -105,13 +105,13 @@ impl Drop for Busy {
     }
 }
 
-impl<Io> Wire<Io> {
+impl<Io> ClientStream<Io> {
     /// A client that does not read what `session` has for it is cut with it.
     pub(crate) fn new(
         io: Io,
         left: Left,
         session: Arc<Session>,
-        pace: Pace,
+        timeouts: Timeouts,
         stopping: Arc<AtomicBool>,
         held_back: Arc<AtomicBool>,
     ) -> (Self, Watch<Io>) {
@@ -125,14 +125,14 @@ impl<Io> Wire<Io> {
             left,
             look: None,
             session,
-            pace,
+            timeouts,
             reads: Timer::default(),
             writes: Timer::default(),
             busy: Arc::default(),
             stopping,
             held_back,
         }));
-        (Wire { shared: Arc::clone(&shared) }, Watch { shared })
+        (ClientStream { shared: Arc::clone(&shared) }, Watch { shared })
     }
 }
 
@@ -156,7 +156,7 @@ impl<Io> Watch<Io> {
     }
 
     /// What has come to keep the connection from going on.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<StreamFault> {
         lock(&self.shared).trouble
     }
 }
@@ -168,7 +168,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
         if lock(&self.shared).writes.is_running() {
             return;
         }
-        let mut wire = Wire { shared: self.shared };
+        let mut wire = ClientStream { shared: self.shared };
         // Nothing can be done for a client that does not listen.
         if wire.write_all(bytes).await.is_ok() {
             let _ = wire.shutdown().await;
@@ -178,7 +178,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
     /// Ends our side, and waits until the client has ended its own, or for a while.
     pub(crate) async fn linger(self) {
         let stopping = lock(&self.shared).stopping.load(Ordering::Relaxed);
-        let mut wire = Wire { shared: self.shared };
+        let mut wire = ClientStream { shared: self.shared };
         // The library has done so unless the request was no HTTP at all.
         if wire.shutdown().await.is_err() {
             return;
@@ -206,9 +206,9 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     }
 
     /// Waits for `work`, unless the client leaves or its request turns out to be malformed.
-    pub(crate) async fn unless_trouble<T>(&self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+    pub(crate) async fn unless_fault<T>(&self, work: impl Future<Output = T>) -> Result<T, StreamFault> {
         let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| match self.poll_trouble(cx) {
+        std::future::poll_fn(|cx| match self.poll_fault(cx) {
             Poll::Ready(trouble) => Poll::Ready(Err(trouble)),
             Poll::Pending => work.as_mut().poll(cx).map(Ok),
         })
@@ -216,7 +216,7 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     }
 
     /// Ready once the request can't go on.
-    pub(crate) fn poll_trouble(&self, cx: &mut Context<'_>) -> Poll<Trouble> {
+    pub(crate) fn poll_fault(&self, cx: &mut Context<'_>) -> Poll<StreamFault> {
         let mut shared = lock(&self.shared);
         loop {
             if let Some(trouble) = shared.trouble {
@@ -240,7 +240,7 @@ impl<Io> Shared<Io> {
     /// A fault in a body is the running request's, unless that is an earlier one.
     fn blame(&mut self) {
         if let (true, Some(fault)) = (self.heads.is_empty(), self.fault) {
-            self.trouble.get_or_insert(Trouble::Framing(fault));
+            self.trouble.get_or_insert(StreamFault::Framing(fault));
         }
     }
 
@@ -257,22 +257,22 @@ impl<Io> Shared<Io> {
     }
 
     /// A request runs or waits for its turn, and there is nothing to read: whether its body may pause any longer.
-    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<StreamFault> {
         if !self.awaits_body() {
             self.reads.stop();
             return Poll::Pending;
         }
-        ready!(self.reads.poll(Awaited::Body, &self.pace, cx));
-        self.trouble = Some(Trouble::Slow(Awaited::Body));
-        Poll::Ready(Trouble::Slow(Awaited::Body))
+        ready!(self.reads.poll(TimeoutKind::Body, &self.timeouts, cx));
+        self.trouble = Some(StreamFault::Slow(TimeoutKind::Body));
+        Poll::Ready(StreamFault::Slow(TimeoutKind::Body))
     }
 
     /// Looks every now and then whether the client has left, as no reading tells.
-    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Trouble> {
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<StreamFault> {
         loop {
             if (self.left)() {
-                self.trouble = Some(Trouble::Left);
-                return Poll::Ready(Trouble::Left);
+                self.trouble = Some(StreamFault::Left);
+                return Poll::Ready(StreamFault::Left);
             }
             let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
             ready!(look.as_mut().poll(cx));
@@ -292,7 +292,7 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
             self.held_back.store(false, Ordering::Relaxed);
         }
         if result.is_err() || new.is_empty() {
-            self.trouble.get_or_insert(Trouble::Left);
+            self.trouble.get_or_insert(StreamFault::Left);
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
             self.fault = Some(fault);
             self.blame();
@@ -319,13 +319,13 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         let awaited = match place {
             // Of a request that has been answered: the rest of its body.
             Place::Body if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
-            Place::Body => Awaited::Body,
-            Place::Head => Awaited::Head,
+            Place::Body => TimeoutKind::Body,
+            Place::Head => TimeoutKind::Head,
             Place::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
-            Place::Between => Awaited::Request,
+            Place::Between => TimeoutKind::Request,
         };
-        ready!(self.reads.poll(awaited, &self.pace, cx));
-        self.trouble.get_or_insert(Trouble::Slow(awaited));
+        ready!(self.reads.poll(awaited, &self.timeouts, cx));
+        self.trouble.get_or_insert(StreamFault::Slow(awaited));
         Poll::Ready(Ok(())) // an end
     }
 }
@@ -341,13 +341,13 @@ impl<Io: AsyncWrite + Unpin> Shared<Io> {
             }
             return taken;
         }
-        ready!(self.writes.poll(Awaited::Answer, &self.pace, cx));
+        ready!(self.writes.poll(TimeoutKind::Answer, &self.timeouts, cx));
         self.session.cut(Ended::TimedOut);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
+impl<Io: AsyncRead + Unpin> AsyncRead for ClientStream<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut shared = lock(&self.shared);
         if !shared.ahead.is_empty() {
@@ -359,7 +359,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
             }
             return Poll::Ready(Ok(()));
         }
-        if shared.trouble == Some(Trouble::Left) || buf.remaining() == 0 {
+        if shared.trouble == Some(StreamFault::Left) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         // The library would go on until its own bound, and answer as if the headers were too long.
@@ -367,7 +367,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
             && !shared.answers()
             && shared.heads.front() == Some(&Err(Fault::TargetTooLong))
         {
-            shared.trouble = Some(Trouble::Framing(Fault::TargetTooLong));
+            shared.trouble = Some(StreamFault::Framing(Fault::TargetTooLong));
             return Poll::Ready(Ok(())); // an end
         }
         match shared.poll_fill(cx, buf) {
@@ -377,7 +377,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Wire<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for ClientStream<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.shared);
         let written = Pin::new(&mut shared.io).poll_write(cx, buf);

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use crate::admission::Pace;
+use crate::admission::Timeouts;
 
 /// What is being waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Awaited {
+pub(crate) enum TimeoutKind {
     #[error("the request's head was not whole in time")]
     Head,
     #[error("the request's body did not go on in time")]
@@ -21,37 +21,42 @@ pub(crate) enum Awaited {
     Request,
 }
 
-impl Awaited {
+impl TimeoutKind {
     /// The name of the rule, the same in logs and in answers.
     pub(crate) fn rule(self) -> &'static str {
         match self {
-            Awaited::Head => "head-time",
-            Awaited::Body => "body-idle",
-            Awaited::Answer => "answer-idle",
-            Awaited::Request => "connection-idle",
+            TimeoutKind::Head => "head-time",
+            TimeoutKind::Body => "body-idle",
+            TimeoutKind::Answer => "answer-idle",
+            TimeoutKind::Request => "connection-idle",
         }
     }
 
-    fn limit(self, pace: &Pace) -> Duration {
+    fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
-            Awaited::Head => pace.head,
-            Awaited::Body => pace.body,
-            Awaited::Answer => pace.answer,
-            Awaited::Request => pace.idle,
+            TimeoutKind::Head => timeouts.head,
+            TimeoutKind::Body => timeouts.body,
+            TimeoutKind::Answer => timeouts.answer,
+            TimeoutKind::Request => timeouts.idle,
         }
     }
 }
 
 /// One wait that has an end.
 #[derive(Default)]
-pub(crate) struct Timer(Option<(Awaited, Pin<Box<Sleep>>)>);
+pub(crate) struct Timer(Option<(TimeoutKind, Pin<Box<Sleep>>)>);
 
 impl Timer {
     /// Ready once `awaited` has been waited for as long as it may. A wait begins with the first call
     /// after [`stop`](Timer::stop), or for something else.
-    pub(crate) fn poll(&mut self, awaited: Awaited, pace: &Pace, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(
+        &mut self,
+        awaited: TimeoutKind,
+        timeouts: &Timeouts,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if self.0.as_ref().is_none_or(|(before, _)| *before != awaited) {
-            self.0 = Some((awaited, Box::pin(tokio::time::sleep(awaited.limit(pace)))));
+            self.0 = Some((awaited, Box::pin(tokio::time::sleep(awaited.limit(timeouts)))));
         }
         match &mut self.0 {
             Some((_, sleep)) => sleep.as_mut().poll(cx),

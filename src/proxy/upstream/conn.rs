@@ -23,9 +23,9 @@ use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
 use crate::policy::{Endpoint, Grant};
 use crate::proxy::refusal::failure::Failure;
-use crate::proxy::sessions::set::{Request as ActiveRequest, Session};
-use crate::proxy::sessions::stream::{Busy, Trouble, Watch};
-use crate::proxy::upstream::pool::Slot;
+use crate::proxy::sessions::set::{ActiveRequest, Session};
+use crate::proxy::sessions::stream::{Busy, StreamFault, Watch};
+use crate::proxy::upstream::pool::PoolSlot;
 use crate::proxy::upstream::upload::{Alive, Upload};
 use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
@@ -39,7 +39,7 @@ const AHEAD_MAX: usize = 64 << 10;
 type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
 
 /// A connection to Ollama.
-pub(crate) struct Link {
+pub(crate) struct UpstreamConn {
     to: Arc<Upstream>,
     stream: Stream,
     /// The request's body on its way; the connection is no good for another request before its end.
@@ -51,14 +51,14 @@ pub(crate) struct Link {
     driver: Option<Driver>,
 }
 
-impl Link {
-    async fn connect(upstream: &Arc<Upstream>) -> Result<Link, Failure> {
+impl UpstreamConn {
+    async fn connect(upstream: &Arc<Upstream>) -> Result<UpstreamConn, Failure> {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, upstream.connect()).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(down)?;
         let handshake = http1::Builder::new().max_buf_size(AHEAD_MAX).handshake(TokioIo::new(stream.clone()));
         let (sender, driver) = handshake.await.map_err(Failure::BrokenOff)?;
-        Ok(Link {
+        Ok(UpstreamConn {
             to: Arc::clone(upstream),
             stream,
             upload: Alive::default(),
@@ -69,7 +69,7 @@ impl Link {
     }
 
     /// The link of an earlier request, if it leads to `upstream` and Ollama still holds its end.
-    async fn reuse(slot: &Slot, upstream: &Upstream) -> Option<Link> {
+    async fn reuse(slot: &PoolSlot, upstream: &Upstream) -> Option<UpstreamConn> {
         let mut link = slot.take()?;
         if *link.to != *upstream {
             return None;
@@ -100,15 +100,15 @@ impl Link {
                 (Failure::BrokenOff(e.into_error()), unsent)
             })
         });
-        let response = watch.unless_trouble(answered).await.map_err(|trouble| (trouble.into(), None))??;
+        let response = watch.unless_fault(answered).await.map_err(|trouble| (trouble.into(), None))??;
         self.reusable = response.version() == Version::HTTP_11;
         Ok(response)
     }
 
     /// Takes what has come of an answer's body together with its head, without waiting, so that an answer which is broken
     /// there is never begun.
-    async fn first(&mut self, body: Incoming) -> Result<Begun, Failure> {
-        let mut begun = Begun { first: VecDeque::new(), body };
+    async fn first(&mut self, body: Incoming) -> Result<AnswerBody, Failure> {
+        let mut begun = AnswerBody { first: VecDeque::new(), body };
         std::future::poll_fn(|cx| {
             while begun.held() < AHEAD_MAX as u64 {
                 match begun.poll_next(&mut self.driver, cx) {
@@ -133,13 +133,13 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 }
 
 /// The body of Ollama's answer.
-pub(crate) struct Begun {
+pub(crate) struct AnswerBody {
     /// What came together with the head.
     first: VecDeque<Frame<Bytes>>,
     body: Incoming,
 }
 
-impl Begun {
+impl AnswerBody {
     fn held(&self) -> u64 {
         self.first.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum()
     }
@@ -184,7 +184,7 @@ impl Begun {
     }
 }
 
-impl Drop for Link {
+impl Drop for UpstreamConn {
     fn drop(&mut self) {
         // What is still to be sent of a request that nobody wants would keep Ollama from seeing the end.
         if !self.upload.is_over() {
@@ -193,12 +193,12 @@ impl Drop for Link {
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
+impl From<StreamFault> for Failure {
+    fn from(trouble: StreamFault) -> Self {
         match trouble {
-            Trouble::Left => Failure::Left,
-            Trouble::Framing(fault) => Failure::Framing(fault),
-            Trouble::Slow(awaited) => Failure::Slow(awaited),
+            StreamFault::Left => Failure::Left,
+            StreamFault::Framing(fault) => Failure::Framing(fault),
+            StreamFault::Slow(awaited) => Failure::Slow(awaited),
         }
     }
 }
@@ -207,11 +207,11 @@ impl From<Trouble> for Failure {
 /// again, on a fresh connection, after the kept one turned out to be stale.
 pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
     upstream: &Arc<Upstream>,
-    slot: &Slot,
+    slot: &PoolSlot,
     watch: &Watch<Io>,
     request: Request<Upload>,
-) -> Result<(Response<Begun>, Link), Failure> {
-    let kept = Link::reuse(slot, upstream).await;
+) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
+    let kept = UpstreamConn::reuse(slot, upstream).await;
     let mut unsent = request;
     if let Some(mut link) = kept {
         match link.send(unsent, watch).await {
@@ -220,14 +220,17 @@ pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
             Err((failure, None)) => return Err(failure),
         }
     }
-    let mut link = watch.unless_trouble(Link::connect(upstream)).await??;
+    let mut link = watch.unless_fault(UpstreamConn::connect(upstream)).await??;
     match link.send(unsent, watch).await {
         Ok(response) => accept(response, link).await,
         Err((failure, _)) => Err(failure),
     }
 }
 
-async fn accept(response: Response<Incoming>, mut link: Link) -> Result<(Response<Begun>, Link), Failure> {
+async fn accept(
+    response: Response<Incoming>,
+    mut link: UpstreamConn,
+) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::Switching);
     }
@@ -238,19 +241,19 @@ async fn accept(response: Response<Incoming>, mut link: Link) -> Result<(Respons
 
 /// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.
 pub(crate) struct Reply<Io> {
-    body: Begun,
+    body: AnswerBody,
     /// `None` once something broke.
-    link: Option<Link>,
-    slot: Arc<Slot>,
+    link: Option<UpstreamConn>,
+    slot: Arc<PoolSlot>,
     watch: Watch<Io>,
     ended: Option<Ended>,
     /// Looks for tokens, where they are counted.
     scanner: Option<Scanner>,
-    job: Job,
+    job: OpenRequest,
 }
 
 /// What lasts as long as a request does; dropped with it.
-pub(crate) struct Job {
+pub(crate) struct OpenRequest {
     pub(crate) record: Record,
     session: Arc<Session>,
     slot: Option<admission::Slot>,
@@ -260,10 +263,17 @@ pub(crate) struct Job {
     _busy: Busy,
 }
 
-impl Job {
+impl OpenRequest {
     pub(crate) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
         let record = session.record(method, metrics);
-        Job { record, session: Arc::clone(session), slot: None, listed: false, counted: false, _busy: busy }
+        OpenRequest {
+            record,
+            session: Arc::clone(session),
+            slot: None,
+            listed: false,
+            counted: false,
+            _busy: busy,
+        }
     }
 
     /// The policy has permitted the request, which waits for its turn.
@@ -292,7 +302,7 @@ impl Job {
     }
 }
 
-impl Drop for Job {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         if self.listed {
             self.session.done();
@@ -302,12 +312,12 @@ impl Drop for Job {
 
 impl<Io> Reply<Io> {
     pub(crate) fn new(
-        body: Begun,
-        link: Link,
-        slot: Arc<Slot>,
+        body: AnswerBody,
+        link: UpstreamConn,
+        slot: Arc<PoolSlot>,
         watch: Watch<Io>,
         scanner: Option<Scanner>,
-        job: Job,
+        job: OpenRequest,
     ) -> Self {
         Reply { body, link: Some(link), slot, watch, ended: None, scanner, job }
     }
@@ -315,17 +325,20 @@ impl<Io> Reply<Io> {
 
 /// What breaks an answer off, so that the client can't take a part for the whole.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum Interrupted {
     #[error("{0}")]
-    Client(Trouble),
+    Client(StreamFault),
     #[error("Ollama broke off: {0}")]
     Upstream(hyper::Error),
 }
 
 impl<Io: AsyncRead + Unpin> Reply<Io> {
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Poll::Ready(trouble) = self.watch.poll_trouble(cx) {
-            return self.broken(Failure::from(trouble).ended(), Broken::Client(trouble));
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        if let Poll::Ready(trouble) = self.watch.poll_fault(cx) {
+            return self.broken(Failure::from(trouble).ended(), Interrupted::Client(trouble));
         }
         let gone = &mut None;
         loop {
@@ -340,7 +353,7 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                     self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
                     Poll::Ready(Some(Ok(Frame::data(data))))
                 }
-                Some(Err(e)) => self.broken(Ended::UpstreamFailed, Broken::Upstream(e)),
+                Some(Err(e)) => self.broken(Ended::UpstreamFailed, Interrupted::Upstream(e)),
                 None => {
                     self.ended = Some(Ended::Complete);
                     Poll::Ready(None)
@@ -349,7 +362,7 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
         }
     }
 
-    fn broken(&mut self, ended: Ended, why: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn broken(&mut self, ended: Ended, why: Interrupted) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         self.link = None; // closes: Ollama stops generating
         self.ended = Some(ended);
         Poll::Ready(Some(Err(why)))
