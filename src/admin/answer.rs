@@ -19,7 +19,7 @@ use super::status::{NotReady, Parts, Status, not_ready};
 use super::who::{Rosters, Who};
 use crate::audit::{Metrics, Now};
 use crate::config::PlainHttp;
-use crate::proxy::Proxy;
+use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
 use crate::tailnet::{Member, Situation};
@@ -116,7 +116,7 @@ impl Admin {
     /// The metrics, as they are now.
     pub async fn metrics(&self) -> String {
         let ollama_up = Ollama::answers(&self.settings.config().upstream).await.is_ok();
-        let (running, waiting) = self.proxy.load();
+        let Load { running, waiting } = self.proxy.load();
         self.proxy.metrics().text(&Now {
             running,
             waiting,

@@ -8,7 +8,7 @@ use super::ollama::Ollama;
 use super::requests::{Request, Requests};
 use crate::config::{Config, PlainHttp};
 use crate::panics;
-use crate::proxy::Proxy;
+use crate::proxy::{Load, Proxy};
 use crate::sink::SinkState;
 use crate::tailnet::{Member, Situation};
 
@@ -149,7 +149,7 @@ impl Status {
     pub(super) fn new(parts: Parts<'_>, ollama: Ollama) -> Status {
         let Parts { config, proxy, roster, node, started, stopping, logs } = parts;
         let sessions = proxy.sessions().all();
-        let (running, waiting) = proxy.load();
+        let Load { running, waiting } = proxy.load();
         // With a version it answers; what it says of its models is worth knowing, but no more.
         let down = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
         Status {

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use super::answer;
-use crate::proxy::Content;
+use crate::proxy::{Content, RefusalAnswer};
 
 /// A file and its type.
 pub(super) struct File(&'static str, &'static str);
@@ -24,18 +24,25 @@ pub(super) fn is_for_people(head: &Parts) -> bool {
     head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
-/// A refusal for people: its words, and nothing of what is there.
-pub(super) fn refusal(message: &str) -> (&'static str, Bytes) {
-    let mut words = String::new();
-    for c in message.chars() {
+/// A refusal for people: its message and the request's id.
+pub(super) fn refusal(refusal: RefusalAnswer) -> RefusalAnswer {
+    let page = include_str!("static/refusal.html")
+        .replace("WORDS", &escaped(&refusal.message))
+        .replace("REQUEST_ID", &escaped(&refusal.request_id));
+    refusal.with_body(HTML, Bytes::from(page))
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
         match c {
-            '<' => words.push_str("&lt;"),
-            '>' => words.push_str("&gt;"),
-            '&' => words.push_str("&amp;"),
-            c => words.push(c),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            c => escaped.push(c),
         }
     }
-    (HTML, Bytes::from(include_str!("static/refusal.html").replace("WORDS", &words)))
+    escaped
 }
 
 /// Nothing but its own files, no frame around it, nothing kept, nothing told to others. No header lets

@@ -13,27 +13,33 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Response};
 use serde_json::json;
+use tokio::io::AsyncRead;
 
 use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{self, PageRoute, Refusal};
-use crate::proxy::{AuxiliaryPort, Caller, Content, Feed, Port, Site};
+use crate::proxy::{AuxiliaryPort, Body, Caller, Client, Content, Feed, Handler, Port, RequestBody};
 pub use chronicle::Chronicle;
 use events::events;
 use sections::Sections;
 use watching::Watching;
 
-/// What answers at the port for the page.
-pub struct Page(AuxiliaryPort<Pages>);
+/// The server at the page port.
+pub struct Page {
+    auxiliary: AuxiliaryPort,
+    admin: Arc<Admin>,
+    sections: Arc<Sections>,
+    watching: Watching,
+}
 
 impl Page {
     /// At `port`: what `admin` knows of this moment, and `chronicle` of the last days.
     pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
-        let metrics = Arc::clone(admin.proxy.metrics());
+        let auxiliary = AuxiliaryPort::new(port, Arc::clone(admin.proxy.metrics()));
         let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
-        Page(AuxiliaryPort::new(port, metrics, Pages { admin, sections, watching: Watching::default() }))
+        Page { auxiliary, admin, sections, watching: Watching::default() }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
@@ -41,18 +47,11 @@ impl Page {
     /// # Errors
     /// The listener has ended by itself.
     pub async fn serve(self, listener: impl Listen) -> io::Result<Infallible> {
-        self.0.serve(listener).await
+        let port = self.auxiliary.port().clone();
+        port.serve_until_dropped(listener, self).await
     }
-}
 
-struct Pages {
-    admin: Arc<Admin>,
-    sections: Arc<Sections>,
-    watching: Watching,
-}
-
-impl Site for Pages {
-    async fn answer(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
+    async fn content(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
         let (page, route) = caller.decide(|policy, rights| policy.decide_page(rights, head))?;
         Ok(match route {
             PageRoute::Index => files::INDEX.answer(),
@@ -72,15 +71,23 @@ impl Site for Pages {
             }
         })
     }
+}
 
-    fn reads(&self, head: &Parts, message: &str) -> Option<(&'static str, Bytes)> {
-        files::is_for_people(head).then(|| files::refusal(message))
-    }
-
-    fn add_headers(&self, headers: &mut HeaderMap) {
+impl Handler for Page {
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
+    where
+        Io: AsyncRead + Send + Unpin + 'static,
+    {
+        let content = self.content(&client.caller, &head);
+        let mut response = match self.auxiliary.answer(client, &head, content).await {
+            Ok(response) => response,
+            Err(refusal) if files::is_for_people(&head) => Body::refusal(files::refusal(refusal)),
+            Err(refusal) => Body::refusal(refusal),
+        };
         for (name, value) in files::HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        response
     }
 }
 

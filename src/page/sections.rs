@@ -14,6 +14,7 @@ use crate::config::{Config, PlainHttp};
 use crate::panics;
 use crate::peer::Peer;
 use crate::policy::Page;
+use crate::proxy::Load;
 
 /// So many rows a section has; it says how many more there are.
 const REQUESTS: usize = 100;
@@ -102,7 +103,7 @@ impl Sections {
 
     fn health(&self, all: bool) -> impl Serialize + use<> {
         let node = self.admin.node.borrow().clone();
-        let (running, waiting) = self.admin.proxy.load();
+        let Load { running, waiting } = self.admin.proxy.load();
         let config = self.admin.settings.config();
         let limits = config.limits;
         let plain = if config.plain_http == PlainHttp::Serve { "Ollama" } else { "HTTP" };

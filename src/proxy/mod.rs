@@ -1,4 +1,4 @@
-//! The boundary: HTTP/1.1 from a peer, the policy's decision, and what is allowed on to Ollama.
+//! The boundary: HTTP/1.1 from peers, the decision about each request, and what is forwarded to Ollama.
 
 pub mod headers;
 mod ports;
@@ -8,10 +8,17 @@ mod rules;
 mod sessions;
 mod upstream;
 
-pub(crate) use ports::auxiliary::{AuxiliaryPort, Caller, Content, Feed, Site};
+pub use ports::accept::Drained;
+pub(crate) use ports::auxiliary::{AuxiliaryPort, Content};
+pub(crate) use ports::body::Body;
+pub(crate) use ports::feed::Feed;
+pub(crate) use ports::handler::{Caller, Client, Handler};
 pub use ports::metrics::{MetricsPort, MetricsText};
-pub use ports::port::{Drained, Port, Sweep};
+pub use ports::port::{Port, Sweep};
 pub use ports::redirect::RedirectPort;
-pub use request::proxy::Proxy;
+pub(crate) use refusal::answer::RefusalAnswer;
+pub use request::proxy::{Load, Proxy};
 pub use rules::Rules;
-pub use sessions::set::{ActiveRequest, Roster, Session, Sessions};
+pub(crate) use sessions::request_body::RequestBody;
+pub use sessions::session::{ActiveRequest, Session};
+pub use sessions::set::{Roster, Sessions};

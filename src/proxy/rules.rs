@@ -1,5 +1,5 @@
-//! All that the config decides about what goes through. A change holds from the next request on, or,
-//! for how long a client may be silent, from the next connection on.
+//! The part of the config that decides which requests pass. A change applies from the next request on; new timeouts apply
+//! from the next connection on.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ pub struct Rules {
     pub policy: Policy,
     /// What a peer without a grant may do.
     pub access: Access,
-    /// How much is let in.
+    /// How many connections and requests are admitted.
     pub limits: Limits,
     /// How long clients may be silent.
     pub timeouts: Timeouts,
-    /// Whether tokens are counted, by what answers say of them.
+    /// Whether tokens are counted, as answers report them.
     pub usage: bool,
     /// Ollama.
     pub upstream: Arc<Upstream>,

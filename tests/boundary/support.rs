@@ -236,7 +236,7 @@ impl Running {
     /// Waits until so many requests wait for their turn.
     pub(crate) async fn waits(&self, requests: u32) {
         soon("that many requests in the queue", async {
-            while self.proxy.load().1 != requests {
+            while self.proxy.load().waiting != requests {
                 tokio::task::yield_now().await;
             }
         })

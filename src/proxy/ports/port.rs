@@ -1,102 +1,38 @@
-//! A port of the node: connections, from the listener to their end. What is answered on them is up to
-//! a [`Handler`]; who may have one, how long they may be silent and when they are cut is the same on
-//! every port.
+//! A port of the node: who may connect, which sessions are open, and the sweeps over them. These are the same on every
+//! port; only the [`Handler`](crate::proxy::ports::handler::Handler) differs.
 
-use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::request::Parts;
-use http::{Response, Version};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::audit::Ended;
-use crate::listen::{Accepted, Left, Listen};
-use crate::panics;
-use crate::peer::Peer;
-use crate::policy::{Fault, HEAD_MAX, Rights};
-use crate::proxy::ports::body::Body;
+use crate::listen::{Accepted, Left};
 use crate::proxy::rules::Rules;
-use crate::proxy::sessions::request_body::{RequestBody, Rest};
-use crate::proxy::sessions::set::{Entered, Roster, Session, Sessions};
-use crate::proxy::sessions::stream::{ClientStream, StreamFault, Watch};
-use crate::proxy::sessions::timeouts::TimeoutKind;
-use crate::proxy::upstream::pool::PoolSlot;
-use crate::tailnet::{Tailnet, Verdict};
+use crate::proxy::sessions::access::AccessCheck;
+use crate::proxy::sessions::set::{Entered, Roster, SessionCount, Sessions};
+use crate::tailnet::Tailnet;
 
-/// The most headers that a request may have.
-const HEADERS_MAX: usize = 100;
-
-/// The answer to a head that is not whole in time, of which no request can be made.
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// The answer to a request line that does not end in time, of which no request can be made either.
-const TARGET_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// What answers the requests of a port.
-pub(crate) trait Handler: Send + Sync + 'static {
-    /// Answers one request of `client`. Nothing has been decided about it.
-    fn answer<Io>(
-        &self,
-        client: &Client<Io>,
-        head: Parts,
-        body: RequestBody,
-    ) -> impl Future<Output = Response<Body<Io>>> + Send
-    where
-        Io: AsyncRead + Send + Unpin + 'static;
-
-    /// Where a new client's connection to Ollama will be kept, where one is needed.
-    fn slot(&self) -> Arc<PoolSlot> {
-        Arc::default()
-    }
-}
-
-/// One client connection, for whoever answers its requests.
-pub(crate) struct Client<Io> {
-    pub(crate) session: Arc<Session>,
-    pub(crate) watch: Watch<Io>,
-    /// Its connection to Ollama, where one is needed.
-    pub(crate) slot: Arc<PoolSlot>,
-}
-
-/// How serving ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections that were cut, with requests still running.
-    pub cut: usize,
-}
-
-/// A port of the node in the tailnet, or several at which the same is answered: its connections, and the
-/// rules that they are under. Clones are the same port.
+/// A port of the node in the tailnet, or several that answer the same. Clones are the same port.
 #[derive(Clone)]
 pub struct Port {
-    rules: watch::Receiver<Arc<Rules>>,
-    tailnet: Arc<dyn Tailnet>,
+    access: AccessCheck,
     sessions: Sessions,
-    /// Told to stop: what comes from now on is refused.
+    /// Set once the port stops; further requests are refused.
     stopping: Arc<AtomicBool>,
 }
 
-/// One look at all sessions of a port: by a list of the netmap, or because there is none.
+/// One check of all sessions of a port, by a list of the netmap or because there is none.
 pub struct Sweep {
     port: Port,
     number: u64,
 }
 
 impl Sweep {
-    /// Judges the sessions by `rosters`, the list requested since; see `Sessions::judge`. Returns how many
-    /// were cut.
+    /// Applies `rosters`, the lists requested since the sweep began: sessions that lost their access are cut. Returns how
+    /// many.
     pub fn judge(&self, rosters: &[Roster]) -> usize {
-        self.port.sessions.judge(self.port.rules().access, rosters, self.number)
+        self.port.sessions.sweep(self.port.access.rules().access, rosters, self.number)
     }
 
     /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
@@ -105,203 +41,73 @@ impl Sweep {
     }
 }
 
+/// An accepted connection whose session has entered the set.
+pub(super) struct Admitted<Io> {
+    pub(super) io: Io,
+    pub(super) left: Left,
+    pub(super) entered: Entered,
+}
+
 impl Port {
-    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        Port { rules, tailnet, sessions: Sessions::default(), stopping: Arc::default() }
+    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Tailnet>) -> Self {
+        Self::with(AccessCheck::new(rules, authorizer))
     }
 
-    /// Another port under the same rules, with connections of its own.
+    /// Another port under the same rules, with sessions of its own.
     pub fn another(&self) -> Port {
-        Port::new(self.rules.clone(), Arc::clone(&self.tailnet))
+        Self::with(self.access.clone())
     }
 
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.borrow())
+    fn with(access: AccessCheck) -> Self {
+        Port { access, sessions: Sessions::default(), stopping: Arc::default() }
     }
 
-    /// The rules, as they come to be.
-    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Rules>> {
-        self.rules.clone()
+    pub(crate) fn access(&self) -> &AccessCheck {
+        &self.access
     }
 
-    /// The connections there are.
+    /// The open sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// Whether it has been told to stop.
+    /// Whether the port stops.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// What the tailnet says of a peer that connects to our address `local`.
-    pub(crate) fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
-        self.tailnet.verdict(peer, local)
+    /// Set once the port stops.
+    pub(super) fn stopping(&self) -> &Arc<AtomicBool> {
+        &self.stopping
     }
 
-    /// Begins to judge all sessions again. The list to judge by must be requested after that.
+    /// Begins a sweep. Its lists must be requested after that.
     pub fn sweep(&self) -> Sweep {
         Sweep { port: self.clone(), number: self.sessions.begin_sweep() }
     }
 
-    /// Serves connections until `shutdown` is ready, then lets running requests end until `deadline`
-    /// is ready, which is polled from then on, and cuts the rest.
-    ///
-    /// # Errors
-    /// The listener has ended by itself.
-    pub(crate) async fn serve<L: Listen>(
-        &self,
-        mut listener: L,
-        handler: Arc<impl Handler>,
-        shutdown: impl Future<Output = ()>,
-        deadline: impl Future<Output = ()>,
-    ) -> io::Result<Drained> {
-        let graceful = GracefulShutdown::new();
-        let mut tasks = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                accepted = listener.accept() => {
-                    if let Some((io, left, entered)) = self.enter(accepted?) {
-                        let handler = Arc::clone(&handler);
-                        let peer = Arc::clone(&entered.session.peer);
-                        let connection = self.clone().connection(io, left, entered, handler, graceful.watcher());
-                        tasks.spawn(panics::serving("a connection", peer, connection));
-                    }
-                }
-                // One that panicked has been logged, and its connection is broken.
-                Some(_) = tasks.join_next() => {}
-            }
-        }
-        drop(listener);
-        self.stopping.store(true, Ordering::Relaxed);
-        let ended = async {
-            graceful.shutdown().await;
-            while tasks.join_next().await.is_some() {}
-        };
-        let in_time = tokio::select! {
-            () = ended => true,
-            () = deadline => false,
-        };
-        let sessions = self.sessions.all();
-        let cut = sessions.iter().filter(|session| !in_time && session.running().is_some()).count();
-        sessions.iter().for_each(|session| session.cut(Ended::Stopped));
-        tasks.shutdown().await;
-        Ok(Drained { cut })
-    }
-
-    /// Serves connections until it is dropped, and all of them with it.
-    ///
-    /// # Errors
-    /// The listener has ended by itself.
-    pub(crate) async fn serve_for_good(
-        &self,
-        listener: impl Listen,
-        handler: impl Handler,
-    ) -> io::Result<Infallible> {
-        match self.serve(listener, Arc::new(handler), std::future::pending(), std::future::pending()).await {
-            Ok(_) => std::future::pending().await,
-            Err(ended) => Err(ended),
-        }
-    }
-
-    /// Takes a connection in, unless its peer lost access on the way.
-    fn enter<Io>(&self, accepted: Accepted<Io>) -> Option<(Io, Left, Entered)> {
+    /// Admits a connection, unless its peer has lost access since it connected, or too many are open.
+    pub(super) fn admit<Io>(&self, accepted: Accepted<Io>) -> Option<Admitted<Io>> {
         let Accepted { io, peer, local, left, abort } = accepted;
         let session = self.sessions.connected(peer, local, abort);
         let peer = &session.peer;
         loop {
-            let asked = self.sessions.sweeps();
-            let Rules { access, limits, .. } = &*self.rules();
-            let verdict = self.tailnet.verdict(peer, local);
-            if !verdict.admitted {
+            let (sweeps, rules) = (self.sessions.sweeps(), self.access.rules());
+            let Some(rights) = self.access.admit(&rules, peer, local) else {
                 tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
                 session.reset();
                 return None;
-            }
-            let (all, of_peer) = self.sessions.count(peer);
-            if all >= limits.connections || of_peer >= limits.connections_per_peer {
+            };
+            let SessionCount { all, of_peer } = self.sessions.count(peer);
+            if all >= rules.limits.connections || of_peer >= rules.limits.connections_per_peer {
                 tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
                 session.reset();
                 return None;
             }
-            let rights = Rights::merge(*access, &verdict.grants);
-            if let Some(entered) = self.sessions.enter(&session, rights, asked) {
-                return Some((io, left, entered));
+            // A sweep may have begun meanwhile; then its list may be newer than the verdict.
+            if let Some(entered) = self.sessions.enter(&session, rights, sweeps) {
+                return Some(Admitted { io, left, entered });
             }
-        }
-    }
-
-    async fn connection<Io>(
-        self,
-        io: Io,
-        left: Left,
-        entered: Entered,
-        handler: Arc<impl Handler>,
-        graceful: Watcher,
-    ) where
-        Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let session = Arc::clone(&entered.session);
-        let rest = Rest::default();
-        let (stopping, held_back) = (Arc::clone(&self.stopping), rest.held_back());
-        let (wire, watch) =
-            ClientStream::new(io, left, Arc::clone(&session), self.rules().timeouts, stopping, held_back);
-        // Whether the end of the connection may be the end of an answer, as in HTTP/1.0.
-        let by_end = Arc::new(AtomicBool::new(false));
-        let client =
-            Arc::new(Client { session: Arc::clone(&session), watch: watch.clone(), slot: handler.slot() });
-        let (told, left_over) = (Arc::clone(&by_end), rest.clone());
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            told.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
-            let (client, handler) = (Arc::clone(&client), Arc::clone(&handler));
-            let ((head, body), rest) = (request.into_parts(), left_over.clone());
-            // In a box of its own: the library keeps the room for it as long as the connection lasts.
-            Box::pin(async move {
-                let body = rest.begin(&head, body);
-                let mut response = handler.answer(&client, head, body).await;
-                rest.answered(&mut response);
-                Ok::<_, Infallible>(response)
-            })
-        });
-        let connection = http1::Builder::new()
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(2 * HEAD_MAX)
-            .serve_connection(TokioIo::new(wire), service);
-        let served = async {
-            let ended = tokio::select! {
-                biased;
-                ended = graceful.watch(connection) => ended,
-                never = rest.run() => match never {},
-            };
-            let error = match ended {
-                Ok(()) => return watch.linger().await,
-                Err(error) => error,
-            };
-            let peer = &session.peer;
-            if watch.trouble() == Some(StreamFault::Slow(TimeoutKind::Head)) {
-                tracing::info!(target: "access", %peer, rule = TimeoutKind::Head.rule(), "slow request refused");
-                watch.say(TOO_LATE).await;
-            } else if let Some(StreamFault::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
-                tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
-                watch.clone().say(TARGET_TOO_LONG).await;
-                watch.linger().await;
-            } else if error.is_parse() || error.is_parse_too_large() {
-                // So malformed that no request came of it, and so no record.
-                tracing::info!(target: "access", %peer, %error, "malformed request refused");
-                watch.linger().await;
-            } else {
-                tracing::debug!(%peer, %error, "connection ended");
-                if by_end.load(Ordering::Relaxed) {
-                    session.reset();
-                }
-            }
-        };
-        // What cuts it has been logged with the request that it ends.
-        tokio::select! {
-            () = served => {}
-            () = session.cut_off() => {}
         }
     }
 }

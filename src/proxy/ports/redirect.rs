@@ -1,5 +1,6 @@
-//! The port for HTTP where clients are to ask by HTTPS: each request is told where.
+//! The redirect port: plain HTTP on a node that takes HTTPS only. Every request is redirected, none is forwarded.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
@@ -10,44 +11,41 @@ use tokio::sync::watch;
 
 use crate::audit::Metrics;
 use crate::listen::Listen;
+use crate::proxy::ports::auxiliary::AuxiliaryPort;
 use crate::proxy::ports::body::Body;
-use crate::proxy::ports::port::{Client, Handler, Port};
+use crate::proxy::ports::handler::{Caller, Client, Handler};
+use crate::proxy::ports::port::Port;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::request_body::RequestBody;
 use crate::tailnet::Situation;
 
-/// What answers at the port for HTTP and forwards nothing.
+/// The server at the redirect port.
 pub struct RedirectPort {
-    port: Port,
-    metrics: Arc<Metrics>,
+    auxiliary: AuxiliaryPort,
     node: watch::Receiver<Situation>,
     https_port: u16,
 }
 
 impl RedirectPort {
-    /// At `port`, to `https_port` under the name in the certificate that `node` tells of. `metrics` counts what
-    /// is redirected.
+    /// A server at `port` that redirects to `https_port`, under the name in the certificate of `node`. `metrics` counts
+    /// what it redirects.
     pub fn new(port: Port, metrics: Arc<Metrics>, node: watch::Receiver<Situation>, https_port: u16) -> Self {
-        RedirectPort { port, metrics, node, https_port }
+        RedirectPort { auxiliary: AuxiliaryPort::new(port, metrics), node, https_port }
     }
 
     /// Serves connections until it is dropped, and all of them with it.
     ///
     /// # Errors
     /// The listener has ended by itself.
-    pub async fn serve(self, listener: impl Listen) -> io::Result<std::convert::Infallible> {
-        let port = self.port.clone();
-        port.serve_for_good(listener, self).await
+    pub async fn serve(self, listener: impl Listen) -> io::Result<Infallible> {
+        let port = self.auxiliary.port().clone();
+        port.serve_until_dropped(listener, self).await
     }
 
-    /// The same target by HTTPS, or why not. Where to is never the client's word, but for path and query.
-    fn elsewhere<Io: AsyncRead + Unpin>(&self, client: &Client<Io>, head: &Parts) -> Failure {
-        if let Err(fault) = client.watch.next_head() {
-            return Failure::Framing(fault);
-        }
-        let rules = self.port.rules();
-        let target = match rules.policy.target(head) {
-            Ok((target, _)) => target,
+    /// The redirect to the same target by HTTPS, or another refusal. The client chooses path and query only.
+    fn redirect(&self, caller: &Caller, head: &Parts) -> Failure {
+        let target = match caller.decide(|policy, _| policy.target(head).map(|(target, _)| target)) {
+            Ok(target) => target,
             Err(refusal) => return Failure::Refused(refusal),
         };
         let node = self.node.borrow();
@@ -69,10 +67,11 @@ impl Handler for RedirectPort {
     where
         Io: AsyncRead + Send + Unpin + 'static,
     {
-        let _busy = client.watch.busy();
-        let (failure, path) = (self.elsewhere(client, &head), head.uri.path());
-        let mut record = client.session.record(&head.method, Arc::clone(&self.metrics));
-        record.failed(failure.status(path), failure.rule(), path, failure.ended());
-        failure.answer(&head.method, path).map(|bytes| Body::Whole(Some(bytes)))
+        let _answering = client.watch.answering();
+        let failure = match client.watch.next_head() {
+            Ok(()) => self.redirect(&client.caller, &head),
+            Err(fault) => Failure::Framing(fault),
+        };
+        Body::refusal(self.auxiliary.refuse(client, &head, &failure))
     }
 }

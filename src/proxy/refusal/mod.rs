@@ -1,3 +1,4 @@
-//! The proxy's own answers to requests that Ollama does not get or does not answer.
+//! Refusals: the answers that the proxy gives itself, in place of Ollama's.
 
+pub(crate) mod answer;
 pub(crate) mod failure;

@@ -1,5 +1,5 @@
-//! Whether a model runs on this machine. A name says so only of models that are in the cloud by their tag; any other may
-//! stand for one there too, which Ollama tells of it. Source: `remote_host` in the answers of `/api/tags` and `/api/show`.
+//! Whether a model runs on this machine. Only a tag such as `:cloud` shows that in the name; any other name may refer to a
+//! model in the cloud as well, and Ollama says so. Source: `remote_host` in the answers of `/api/tags` and `/api/show`.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -14,25 +14,25 @@ use crate::fetch::{Fault, ask, in_time};
 use crate::policy::Model;
 use crate::upstream::Upstream;
 
-/// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
+/// How long Ollama may take for all questions together. It runs no model for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What Ollama has said.
+/// What is known of the models in Ollama.
 #[derive(Debug, Default)]
 pub(crate) struct Cloud {
-    /// The digests of models that run here. A digest is that of all a model is made of, so none ever turns into another;
-    /// those that Ollama no longer lists are forgotten.
-    here: Mutex<HashSet<String>>,
+    /// The digests of models that run here. A digest covers the whole model, so this can't change. Those that Ollama no
+    /// longer lists are dropped.
+    local: Mutex<HashSet<String>>,
 }
 
 /// Where a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ModelLocation {
     /// On this machine.
-    Here,
-    /// On another.
-    Elsewhere,
-    /// Nowhere: Ollama does not list it.
+    Local,
+    /// On another machine.
+    Remote,
+    /// Ollama does not list it.
     Unlisted,
 }
 
@@ -64,18 +64,18 @@ impl Remote {
 }
 
 impl Cloud {
-    /// Where `model` runs, as Ollama has it at this moment.
+    /// Where `model` runs, by what Ollama says now.
     ///
     /// # Errors
-    /// Why Ollama does not tell.
+    /// The reason why Ollama does not say it.
     pub(crate) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, String> {
-        in_time(PATIENCE, self.told(upstream, model)).await
+        in_time(PATIENCE, self.ask(upstream, model)).await
     }
 
-    async fn told(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, Fault> {
+    async fn ask(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, Fault> {
         let Tags { models } = ask(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
-        self.here().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
-        // One name could be there twice, in two spellings, of which Ollama picks one.
+        self.local().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
+        // A name may be listed twice, in two spellings, and Ollama picks one of them.
         let same = |entry: &&Entry| Model::parse(&entry.model).as_ref() == Ok(model);
         let found: Vec<&Entry> = models.iter().filter(same).collect();
         if found.is_empty() {
@@ -83,22 +83,22 @@ impl Cloud {
         }
         for entry in found {
             if entry.remote.is_remote() {
-                return Ok(ModelLocation::Elsewhere);
+                return Ok(ModelLocation::Remote);
             }
-            if self.here().contains(&entry.digest) {
+            if self.local().contains(&entry.digest) {
                 continue;
             }
             let body = json!({ "model": entry.model }).to_string().into();
             let shown: Remote = ask(upstream, Method::POST, "/api/show", body).await?;
             if shown.is_remote() {
-                return Ok(ModelLocation::Elsewhere);
+                return Ok(ModelLocation::Remote);
             }
-            self.here().insert(entry.digest.clone());
+            self.local().insert(entry.digest.clone());
         }
-        Ok(ModelLocation::Here)
+        Ok(ModelLocation::Local)
     }
 
-    fn here(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    fn local(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,10 @@
-//! The rest of a request that is answered before its body has arrived: a refusal, or Ollama's answer to bad JSON.
+//! The body of a client's request, and what is left of it when the answer is sent before the body has arrived: a refusal,
+//! or Ollama's answer to bad JSON.
 //!
-//! The HTTP library closes the connection where a body is not read to its end, and says nothing of it in the answer: the
-//! client's next request fails. So a bounded rest is read and dropped and the connection is kept, as Go's server does.
-//! Where more is announced, the answer says `Connection: close` (RFC 9112, 9.6).
+//! The HTTP library closes the connection if a body is not read to its end, and does not say so in the answer, so that the
+//! client's next request fails. So a bounded rest is read and dropped and the connection is kept, as Go's server does. If
+//! the client announces more, the answer says `Connection: close` (RFC 9112, 9.6).
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,19 +25,19 @@ use crate::proxy::headers;
 /// The largest rest that is read and dropped, in bytes. Source: `maxPostHandlerReadBytes` in Go's net/http.
 const REST_MAX: u64 = 256 << 10;
 
-/// How long reading it may take. Pauses have the limit of any body.
+/// How long reading a rest may take. Pauses have the timeout of any body.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The rests of one client connection. Clones are the same.
+/// The unread rests of bodies on one client connection. Clones are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Rest(Arc<Shared>);
+pub(crate) struct UnreadBodies(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
-    /// See [`Rest::held_back`].
-    held_back: Arc<AtomicBool>,
+    /// See [`UnreadBodies::awaits_continue`].
+    awaits_continue: Arc<AtomicBool>,
 }
 
 /// How far the current request's body has been read.
@@ -46,56 +46,66 @@ struct State {
     /// Bytes that are announced and not read; 0 for a chunked body.
     left: u64,
     /// The client wants the connection closed after this request.
-    last: bool,
-    /// Whether the answer says that the connection goes on; `None` before it has been made.
-    goes_on: Option<bool>,
-    /// What is to be read and dropped once the answer has been made.
-    body: Option<Incoming>,
+    is_last: bool,
+    /// What the answer says about the connection; `None` before there is an answer.
+    after: Option<AfterAnswer>,
+    /// The rest of the body, once its request no longer reads it.
+    rest: Option<Incoming>,
 }
 
-/// The body of a client's request. Dropped before its end, it leaves the rest to the connection's [`Rest`].
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AfterAnswer {
+    Keep,
+    Close,
+}
+
+/// The body of a client's request. Dropped before its end, it leaves the rest to the connection's [`UnreadBodies`].
 pub(crate) struct RequestBody {
     /// `None` only while it is dropped.
     body: Option<Incoming>,
-    rest: Rest,
+    unread: UnreadBodies,
 }
 
-impl Rest {
-    /// Whether the client waits to be told to go on (RFC 9110, 10.1.1), and nothing has asked for its body yet. The connection
-    /// takes it back once bytes of the body come.
-    pub(crate) fn held_back(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0.held_back)
+impl UnreadBodies {
+    /// Set while the client waits for `100 Continue` (RFC 9110, 10.1.1) and its body has not been asked for. The
+    /// connection clears it once bytes of the body arrive.
+    pub(crate) fn awaits_continue(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.awaits_continue)
     }
 
     /// The body of the connection's next request.
     pub(crate) fn begin(&self, head: &Parts, body: Incoming) -> RequestBody {
-        *self.state() =
-            State { left: body.size_hint().lower(), last: is_last(head), goes_on: None, body: None };
-        self.0.held_back.store(head.headers.contains_key(EXPECT) && !body.is_end_stream(), Ordering::Relaxed);
-        RequestBody { body: Some(body), rest: self.clone() }
+        let (left, is_last) = (body.size_hint().lower(), is_last(head));
+        *self.state() = State { left, is_last, after: None, rest: None };
+        let expects = head.headers.contains_key(EXPECT) && !body.is_end_stream();
+        self.0.awaits_continue.store(expects, Ordering::Relaxed);
+        RequestBody { body: Some(body), unread: self.clone() }
     }
 
-    /// Decides whether the connection goes on after `response`, and says so in it.
+    /// Decides whether the connection is kept after `response`, and says so in it.
     pub(crate) fn answered<B>(&self, response: &mut Response<B>) {
         let mut state = self.state();
         let headers = response.headers_mut();
-        let ends = headers.get(CONNECTION).is_some_and(|value| value == "close");
-        if ends || state.last || state.left > REST_MAX || self.0.held_back.load(Ordering::Relaxed) {
+        let closes = headers.get(CONNECTION).is_some_and(|value| value == "close");
+        let waits = self.0.awaits_continue.load(Ordering::Relaxed);
+        if closes || state.is_last || state.left > REST_MAX || waits {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            (state.goes_on, state.body) = (Some(false), None);
+            state.after = Some(AfterAnswer::Close);
+            state.rest = None;
         } else {
-            state.goes_on = Some(true);
+            state.after = Some(AfterAnswer::Keep);
             self.0.changed.notify_one();
         }
     }
 
-    /// Reads and drops rests for as long as the connection lasts, in the task that drives it. One that is too long or takes
-    /// too long is given up, which ends the connection.
-    pub(crate) async fn run(&self) -> Infallible {
+    /// Reads and drops rests for as long as the connection lasts, in the task that drives it. Never returns. A rest that is
+    /// too long or takes too long is given up, which ends the connection.
+    pub(crate) async fn discard(&self) {
         loop {
             if let Some(body) = self.next() {
-                // Not part of every connection's task, as few need it.
-                let _ = Box::pin(tokio::time::timeout(TIME_MAX, drop_all(body))).await;
+                // In a box: few connections need it, and it would be part of each one's task.
+                let _ = Box::pin(tokio::time::timeout(TIME_MAX, discard_all(body))).await;
             }
             self.0.changed.notified().await;
         }
@@ -103,7 +113,7 @@ impl Rest {
 
     fn next(&self) -> Option<Incoming> {
         let mut state = self.state();
-        if state.goes_on == Some(true) { state.body.take() } else { None }
+        if state.after == Some(AfterAnswer::Keep) { state.rest.take() } else { None }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,7 +128,7 @@ fn is_last(head: &Parts) -> bool {
 }
 
 /// Reads a body to its end, at most [`REST_MAX`] bytes of it.
-async fn drop_all(mut body: Incoming) {
+async fn discard_all(mut body: Incoming) {
     let mut left = REST_MAX;
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -140,8 +150,8 @@ impl Body for RequestBody {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         let left = body.size_hint().lower();
-        self.rest.state().left = left;
-        self.rest.0.held_back.store(false, Ordering::Relaxed);
+        self.unread.state().left = left;
+        self.unread.0.awaits_continue.store(false, Ordering::Relaxed);
         polled
     }
 
@@ -156,10 +166,10 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let mut state = self.rest.state();
-        if state.goes_on != Some(false) {
-            state.body = self.body.take().filter(|body| !body.is_end_stream());
-            self.rest.0.changed.notify_one();
+        let mut state = self.unread.state();
+        if state.after != Some(AfterAnswer::Close) {
+            state.rest = self.body.take().filter(|body| !body.is_end_stream());
+            self.unread.0.changed.notify_one();
         }
     }
 }

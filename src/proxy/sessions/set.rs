@@ -1,261 +1,134 @@
-//! The connections there are now, what runs on them, and cutting them when access is lost.
+//! The sessions of one port, and the sweeps that check them again.
+//!
+//! Sweeps are numbered before they request their list of the netmap, and a session joins the set only if no sweep has begun
+//! since its verdict was asked for. So a list is either newer than the verdict of a session, and replaces it, or older, and
+//! does not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::Method;
-use tokio::sync::Notify;
-
-use crate::audit::{Ended, Metrics, Record, Traffic};
+use crate::audit::Ended;
 use crate::listen::Abort;
 use crate::peer::Peer;
-use crate::policy::{Access, Endpoint, Rights};
-use crate::tailnet::{Member, Verdict};
+use crate::policy::{Access, Rights};
+use crate::proxy::sessions::access::rights_by;
+use crate::proxy::sessions::session::{Outcome, Session};
+use crate::tailnet::Member;
 
-/// Everybody in the netmap, with access to this port of the node.
+/// The peers of the netmap, and whether each may connect to this port of the node.
 pub type Roster = (u16, Arc<Vec<Member>>);
 
-/// Every connection of a proxy. Clones are the same set.
+/// The sessions of a port. Clones are the same set.
 #[derive(Clone, Default)]
 pub struct Sessions {
-    sessions: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
-    next: Arc<AtomicU64>,
-    /// How many sweeps have begun; see [`Sessions::enter`].
+    by_id: Arc<Mutex<BTreeMap<u64, Arc<Session>>>>,
+    next_id: Arc<AtomicU64>,
+    /// The number of sweeps that have begun.
     sweeps: Arc<AtomicU64>,
 }
 
-/// One client connection.
-pub struct Session {
-    id: u64,
-    /// Who is speaking.
-    pub peer: Arc<Peer>,
-    /// Our address.
-    pub local: SocketAddr,
-    /// When it was accepted.
-    pub since: Instant,
-    standing: Mutex<AccessEntry>,
-    request: Mutex<Option<ActiveRequest>>,
-    cut: Arc<OnceLock<Ended>>,
-    cut_now: Notify,
-    abort: Abort,
-}
-
-/// What a peer may do, and how new that is.
-struct AccessEntry {
-    rights: Arc<Rights>,
-    /// How many sweeps had begun when the tailnet was asked.
-    asked: u64,
-}
-
-/// A request that the policy has permitted and that has not ended.
-#[derive(Debug, Clone)]
-pub struct ActiveRequest {
-    /// As in its record.
-    pub id: String,
-    /// What was asked for.
-    pub endpoint: Endpoint,
-    /// When its head had arrived.
-    pub since: Instant,
-    /// Whether its turn has come.
-    pub running: bool,
-    /// What has passed of it.
-    pub traffic: Arc<Traffic>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many sessions are open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionCount {
+    pub(crate) all: usize,
+    /// Of one peer.
+    pub(crate) of_peer: usize,
 }
 
 impl Sessions {
-    /// A connection that has no rights yet and is not among the others.
+    /// A session that has no rights yet and is not in the set.
     pub(crate) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
-        Arc::new(Session {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
-            peer: Arc::new(peer),
-            local,
-            since: Instant::now(),
-            standing: Mutex::new(AccessEntry { rights: Arc::new(Rights::NONE), asked: 0 }),
-            request: Mutex::new(None),
-            cut: Arc::default(),
-            cut_now: Notify::new(),
-            abort,
-        })
+        Arc::new(Session::new(self.next_id.fetch_add(1, Ordering::Relaxed), peer, local, abort))
     }
 
-    /// Adds a connection, which stays until the returned value is dropped, with rights for which the
-    /// tailnet was asked when `asked` sweeps had begun. `None`: another has begun since, so its list may
-    /// be newer than these rights, or older. Ask again.
-    pub(crate) fn enter(&self, session: &Arc<Session>, rights: Rights, asked: u64) -> Option<Entered> {
-        let mut sessions = lock(&self.sessions);
-        if self.sweeps() != asked {
+    /// Adds a session until the returned value is dropped. `as_of` is the number of sweeps that had begun when the tailnet
+    /// was asked for `rights`. `None`: another sweep has begun since, so its list may be newer or older than these rights,
+    /// and the caller has to ask the tailnet again.
+    pub(crate) fn enter(&self, session: &Arc<Session>, rights: Rights, as_of: u64) -> Option<Entered> {
+        let mut sessions = self.lock();
+        if self.sweeps() != as_of {
             return None;
         }
-        *lock(&session.standing) = AccessEntry { rights: Arc::new(rights), asked };
+        session.admit(rights, as_of);
         sessions.insert(session.id, Arc::clone(session));
         Some(Entered { session: Arc::clone(session), sessions: self.clone() })
     }
 
-    /// The connections at this moment, oldest first.
+    /// The sessions at this moment, oldest first.
     pub fn all(&self) -> Vec<Arc<Session>> {
-        lock(&self.sessions).values().cloned().collect()
+        self.lock().values().cloned().collect()
     }
 
-    /// Breaks the connection of the request with this id, running or waiting, on the word of `by`; false if
-    /// there is none.
+    /// Cuts the session of the active request with this id, at the request of `by`. Returns whether there is one.
     pub fn cancel(&self, id: &str, by: &str) -> bool {
         self.all().iter().any(|session| session.cancel(id, by))
     }
 
-    /// How many sweeps have begun.
+    /// The number of sweeps that have begun.
     pub(crate) fn sweeps(&self) -> u64 {
         self.sweeps.load(Ordering::SeqCst)
     }
 
-    /// A sweep begins, and only then its list is requested. Returns its number.
+    /// Begins a sweep and returns its number. Its list must be requested after that.
     pub(crate) fn begin_sweep(&self) -> u64 {
         self.sweeps.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// The connections there are, in all and of the node of `peer`.
-    pub(crate) fn count(&self, peer: &Peer) -> (usize, usize) {
-        let sessions = lock(&self.sessions);
-        (sessions.len(), sessions.values().filter(|s| s.peer.stable_id == peer.stable_id).count())
+    /// The open sessions, in all and of the node of `peer`.
+    pub(crate) fn count(&self, peer: &Peer) -> SessionCount {
+        let sessions = self.lock();
+        let of_peer = sessions.values().filter(|session| session.peer.stable_id == peer.stable_id).count();
+        SessionCount { all: sessions.len(), of_peer }
     }
 
-    /// Judges every connection by the list of sweep `number`, unless its rights are newer. A session
-    /// whose peer has lost access, or the endpoint of its running request, is cut; the others have
-    /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
-    /// unchanged. Returns how many were cut.
-    pub(crate) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
+    /// Applies the lists of sweep `number` to every session whose rights are older. A session is cut if its peer may no
+    /// longer connect, or may no longer ask for the endpoint of its running request; the others have their new rights from
+    /// the next request on. Sessions on ports absent from `rosters` are left unchanged. Returns how many were cut.
+    pub(crate) fn sweep(&self, mode: Access, rosters: &[Roster], number: u64) -> usize {
         let sessions = self.all();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
             .iter()
             .filter(|(port, _)| sessions.iter().any(|session| session.local.port() == *port))
             .map(|(port, members)| (*port, members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
             .collect();
-        // All rights are settled before any session is cut: a cut frees a turn at Ollama, which must not
-        // go to another request of the same peer.
-        let lost: Vec<_> = sessions
-            .into_iter()
-            .filter(|session| {
-                let Some(by_id) = by_port.get(&session.local.port()) else { return false };
-                let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
-                let verdict = member
-                    .map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));
-                !session.is_cut() && !session.settle(access, &verdict, number)
-            })
-            .collect();
-        for session in &lost {
+        // All rights are applied before any session is cut: a cut frees a running slot, which must not go to another
+        // request of the same peer.
+        let mut revoked = Vec::new();
+        for session in sessions.into_iter().filter(|session| !session.is_cut()) {
+            let Some(members) = by_port.get(&session.local.port()) else { continue };
+            let member = members.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
+            let verdict = member.map(|m| m.verdict(session.peer.addr.ip(), session.local.ip()));
+            let rights = verdict.and_then(|verdict| rights_by(mode, &verdict));
+            if session.apply(rights, number) == Outcome::Cut {
+                revoked.push(session);
+            }
+        }
+        for session in &revoked {
             tracing::info!(target: "access", peer = %session.peer, "access lost: connection cut");
             session.cut(Ended::Revoked);
         }
-        lost.len()
+        revoked.len()
     }
 
-    /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
+    /// Cuts every session whose rights are older than sweep `number`. Returns how many there were.
     pub(crate) fn cut_older(&self, why: Ended, number: u64) -> usize {
         let mut sessions = self.all();
-        sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
+        sessions.retain(|session| !session.is_cut() && session.apply(None, number) == Outcome::Cut);
         for session in &sessions {
             tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
             session.cut(why);
         }
         sessions.len()
     }
-}
 
-impl Session {
-    /// What the peer may do now.
-    pub fn rights(&self) -> Arc<Rights> {
-        Arc::clone(&lock(&self.standing).rights)
-    }
-
-    /// The request that runs or waits now.
-    pub fn request(&self) -> Option<ActiveRequest> {
-        lock(&self.request).clone()
-    }
-
-    /// The endpoint of the request that runs now.
-    pub fn running(&self) -> Option<Endpoint> {
-        lock(&self.request).as_ref().filter(|r| r.running).map(|r| r.endpoint)
-    }
-
-    /// A request waits for its turn.
-    pub(crate) fn waits(&self, request: ActiveRequest) {
-        *lock(&self.request) = Some(request);
-    }
-
-    /// Its turn has come.
-    pub(crate) fn begin(&self) {
-        if let Some(request) = &mut *lock(&self.request) {
-            request.running = true;
-        }
-    }
-
-    pub(crate) fn done(&self) {
-        *lock(&self.request) = None;
-    }
-
-    /// Of a request that has begun on this connection. It says how that was cut, should the request be cut
-    /// with it.
-    pub(crate) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
-        Record::new(Arc::clone(&self.peer), self.local.port(), method, Arc::clone(&self.cut), metrics)
-    }
-
-    /// Breaks the connection. Only the first reason counts.
-    pub fn cut(&self, why: Ended) {
-        if self.cut.set(why).is_ok() {
-            (self.abort)();
-            self.cut_now.notify_one();
-        }
-    }
-
-    fn cancel(&self, id: &str, by: &str) -> bool {
-        let request = lock(&self.request);
-        let found = request.as_ref().is_some_and(|r| r.id == id);
-        if found {
-            tracing::info!(target: "access", peer = %self.peer, id, by, "cancelled: connection cut");
-            self.cut(Ended::Cancelled); // under the lock, so that it hits no later request
-        }
-        found
-    }
-
-    /// Breaks the connection without a word on how what ran on it has ended.
-    pub(crate) fn reset(&self) {
-        (self.abort)();
-    }
-
-    fn is_cut(&self) -> bool {
-        self.cut.get().is_some()
-    }
-
-    /// Waits until the connection is cut. Nothing else wakes a connection that does not read for the
-    /// time being. To be waited for in one place only.
-    pub(crate) async fn cut_off(&self) {
-        self.cut_now.notified().await;
-    }
-
-    /// Takes over the verdict of sweep `number`, unless the rights are newer; false if the connection has
-    /// to be cut. From now on no request begins that the verdict does not allow.
-    fn settle(&self, access: Access, verdict: &Verdict, number: u64) -> bool {
-        let rights = if verdict.admitted { Rights::merge(access, &verdict.grants) } else { Rights::NONE };
-        let rights = Arc::new(rights);
-        {
-            let mut standing = lock(&self.standing);
-            if standing.asked >= number {
-                return true;
-            }
-            *standing = AccessEntry { rights: Arc::clone(&rights), asked: number };
-        }
-        // Read after that: a request that begins meanwhile sees the new rights.
-        verdict.admitted && self.running().is_none_or(|endpoint| rights.allows(endpoint))
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection's place among the others.
+/// A session in the set, until this is dropped.
 pub(crate) struct Entered {
     pub(crate) session: Arc<Session>,
     sessions: Sessions,
@@ -263,7 +136,7 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        lock(&self.sessions.sessions).remove(&self.session.id);
+        self.sessions.lock().remove(&self.session.id);
     }
 }
 
@@ -272,8 +145,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdict_that_a_sweep_may_have_overtaken_is_asked_for_again() {
-        let live = Sessions::default();
+    fn verdict_older_than_a_sweep_does_not_enter() {
+        let sessions = Sessions::default();
         let peer = Peer {
             addr: ([100, 64, 0, 2], 1).into(),
             node: String::new(),
@@ -282,14 +155,14 @@ mod tests {
             tags: Vec::new(),
             os: String::new(),
         };
-        let session = live.connected(peer, ([100, 64, 0, 1], 2).into(), Box::new(|| {}));
-        let asked = live.sweeps();
-        live.begin_sweep();
-        assert!(live.enter(&session, Rights::NONE, asked).is_none());
-        assert!(live.all().is_empty());
-        let entered = live.enter(&session, Rights::NONE, live.sweeps());
-        assert_eq!(live.all().len(), 1);
+        let session = sessions.connected(peer, ([100, 64, 0, 1], 2).into(), Box::new(|| {}));
+        let as_of = sessions.sweeps();
+        sessions.begin_sweep();
+        assert!(sessions.enter(&session, Rights::NONE, as_of).is_none());
+        assert!(sessions.all().is_empty());
+        let entered = sessions.enter(&session, Rights::NONE, sessions.sweeps());
+        assert_eq!(sessions.all().len(), 1);
         drop(entered);
-        assert!(live.all().is_empty());
+        assert!(sessions.all().is_empty());
     }
 }

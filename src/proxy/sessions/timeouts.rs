@@ -1,4 +1,4 @@
-//! Waiting for a client, with an end.
+//! The timeouts of a client: which one applies, and the timer that runs while the proxy waits for the client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,16 +8,20 @@ use tokio::time::Sleep;
 
 use crate::admission::Timeouts;
 
-/// What is being waited for.
+/// What the proxy waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TimeoutKind {
-    #[error("the request's head was not whole in time")]
+    /// The end of a request's head.
+    #[error("the request's head was not complete in time")]
     Head,
-    #[error("the request's body did not go on in time")]
+    /// More of a request's body.
+    #[error("the request's body did not continue in time")]
     Body,
-    #[error("the answer was not read in time")]
+    /// The client to read more of an answer.
+    #[error("the client did not read the answer in time")]
     Answer,
-    #[error("no request came in time")]
+    /// The first byte of the next request.
+    #[error("the client sent no request in time")]
     Request,
 }
 
@@ -42,21 +46,16 @@ impl TimeoutKind {
     }
 }
 
-/// One wait that has an end.
+/// A timer for one wait at a time.
 #[derive(Default)]
 pub(crate) struct Timer(Option<(TimeoutKind, Pin<Box<Sleep>>)>);
 
 impl Timer {
-    /// Ready once `awaited` has been waited for as long as it may. A wait begins with the first call
-    /// after [`stop`](Timer::stop), or for something else.
-    pub(crate) fn poll(
-        &mut self,
-        awaited: TimeoutKind,
-        timeouts: &Timeouts,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        if self.0.as_ref().is_none_or(|(before, _)| *before != awaited) {
-            self.0 = Some((awaited, Box::pin(tokio::time::sleep(awaited.limit(timeouts)))));
+    /// Ready once the timeout of `kind` is over. The wait begins with the first call after [`stop`](Timer::stop), or with
+    /// the first call for another kind.
+    pub(crate) fn poll(&mut self, kind: TimeoutKind, timeouts: &Timeouts, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.as_ref().is_none_or(|(running, _)| *running != kind) {
+            self.0 = Some((kind, Box::pin(tokio::time::sleep(kind.limit(timeouts)))));
         }
         match &mut self.0 {
             Some((_, sleep)) => sleep.as_mut().poll(cx),
@@ -64,12 +63,12 @@ impl Timer {
         }
     }
 
-    /// Whether something is being waited for.
+    /// Whether a wait has begun.
     pub(crate) fn is_running(&self) -> bool {
         self.0.is_some()
     }
 
-    /// It has come, or is no longer waited for.
+    /// Ends the wait.
     pub(crate) fn stop(&mut self) {
         self.0 = None;
     }

@@ -1,401 +1,120 @@
-//! One request and its answer on a connection to Ollama.
-//!
-//! A connection to Ollama belongs to one client connection and is driven by that client's task:
-//! answers can't be paired with another client's request, and closing the one closes the other.
+//! One connection to Ollama.
 
-use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
-use crate::admission;
-use crate::audit::{Ended, Metrics, Record};
-use crate::policy::{Endpoint, Grant};
 use crate::proxy::refusal::failure::Failure;
-use crate::proxy::sessions::set::{ActiveRequest, Session};
-use crate::proxy::sessions::stream::{Busy, StreamFault, Watch};
-use crate::proxy::upstream::pool::PoolSlot;
-use crate::proxy::upstream::upload::{Alive, Upload};
+use crate::proxy::sessions::stream::watch::Watch;
+use crate::proxy::upstream::answer::AnswerBody;
+use crate::proxy::upstream::driver::Driver;
+use crate::proxy::upstream::upload::{Upload, UploadHandle};
 use crate::upstream::{Stream, Upstream};
-use crate::usage::Scanner;
 
-/// How long a connection on the same machine may take.
+/// How long connecting may take. Ollama is on the same machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How far Ollama is read ahead of a client that does not read, in bytes. A head of an answer has to fit.
+/// How far Ollama is read ahead of a client that does not read, in bytes. The head of an answer has to fit.
 const AHEAD_MAX: usize = 64 << 10;
 
-type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
-
-/// A connection to Ollama.
 pub(crate) struct UpstreamConn {
-    to: Arc<Upstream>,
+    upstream: Arc<Upstream>,
     stream: Stream,
-    /// The request's body on its way; the connection is no good for another request before its end.
-    upload: Alive,
-    /// Ollama speaks HTTP/1.1. One that speaks HTTP/1.0, whatever it says of keep-alive, can't read a chunked body.
-    reusable: bool,
+    /// The body of the current request. Before its end, the connection can't take another request.
+    upload: UploadHandle,
+    /// Whether Ollama speaks HTTP/1.1. A server of HTTP/1.0, whatever it says about keep-alive, can't read a chunked body.
+    is_http_11: bool,
     sender: SendRequest<Upload>,
-    /// `None` once it has ended.
-    driver: Option<Driver>,
+    pub(super) driver: Driver,
+}
+
+/// Why a request got no answer.
+pub(super) struct SendError {
+    pub(super) failure: Failure,
+    /// The request, if no byte of it was sent.
+    pub(super) unsent: Option<Request<Upload>>,
 }
 
 impl UpstreamConn {
-    async fn connect(upstream: &Arc<Upstream>) -> Result<UpstreamConn, Failure> {
+    /// # Errors
+    /// Ollama can't be reached.
+    pub(super) async fn connect(upstream: &Arc<Upstream>) -> Result<UpstreamConn, Failure> {
         let down = |reason| Failure::Down { upstream: upstream.to_string(), reason };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, upstream.connect()).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(down)?;
         let handshake = http1::Builder::new().max_buf_size(AHEAD_MAX).handshake(TokioIo::new(stream.clone()));
-        let (sender, driver) = handshake.await.map_err(Failure::BrokenOff)?;
+        let (sender, connection) = handshake.await.map_err(Failure::BrokenOff)?;
         Ok(UpstreamConn {
-            to: Arc::clone(upstream),
+            upstream: Arc::clone(upstream),
             stream,
-            upload: Alive::default(),
-            reusable: false,
+            upload: UploadHandle::default(),
+            is_http_11: false,
             sender,
-            driver: Some(Box::pin(driver)),
+            driver: Driver::new(connection),
         })
     }
 
-    /// The link of an earlier request, if it leads to `upstream` and Ollama still holds its end.
-    async fn reuse(slot: &PoolSlot, upstream: &Upstream) -> Option<UpstreamConn> {
-        let mut link = slot.take()?;
-        if *link.to != *upstream {
-            return None;
+    /// Whether it leads to `upstream`, and Ollama still holds its end open.
+    pub(super) async fn is_usable(&mut self, upstream: &Upstream) -> bool {
+        if *self.upstream != *upstream {
+            return false;
         }
         std::future::poll_fn(|cx| {
-            drive(&mut link.driver, cx);
-            let ready = matches!(link.sender.poll_ready(cx), Poll::Ready(Ok(())));
-            Poll::Ready(ready && link.driver.is_some() && link.stream.is_open_and_silent())
+            self.driver.drive(cx);
+            let ready = matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
+            Poll::Ready(ready && self.driver.is_open() && self.stream.is_open_and_silent())
         })
         .await
-        .then_some(link)
     }
 
-    /// Sends a request and waits for the head of its answer, unless the client leaves first. A
-    /// request of which no byte was sent comes back.
-    async fn send<Io: AsyncRead + Unpin>(
+    /// Sends a request and waits for the head of its answer, unless the client leaves first.
+    pub(super) async fn send<Io: AsyncRead + Unpin>(
         &mut self,
         request: Request<Upload>,
         watch: &Watch<Io>,
-    ) -> Result<Response<Incoming>, (Failure, Option<Request<Upload>>)> {
-        self.upload = request.body().alive();
+    ) -> Result<Response<Incoming>, Box<SendError>> {
+        self.upload = request.body().handle();
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         let answered = std::future::poll_fn(|cx| {
-            drive(driver, cx);
-            answer.as_mut().poll(cx).map_err(|mut e| {
-                let unsent = e.take_message();
-                (Failure::BrokenOff(e.into_error()), unsent)
+            driver.drive(cx);
+            answer.as_mut().poll(cx).map_err(|mut error| {
+                let unsent = error.take_message();
+                Box::new(SendError { failure: Failure::BrokenOff(error.into_error()), unsent })
             })
         });
-        let response = watch.unless_fault(answered).await.map_err(|trouble| (trouble.into(), None))??;
-        self.reusable = response.version() == Version::HTTP_11;
+        let response = watch
+            .unless_fault(answered)
+            .await
+            .map_err(|fault| Box::new(SendError { failure: fault.into(), unsent: None }))??;
+        self.is_http_11 = response.version() == Version::HTTP_11;
         Ok(response)
     }
 
-    /// Takes what has come of an answer's body together with its head, without waiting, so that an answer which is broken
-    /// there is never begun.
-    async fn first(&mut self, body: Incoming) -> Result<AnswerBody, Failure> {
-        let mut begun = AnswerBody { first: VecDeque::new(), body };
-        std::future::poll_fn(|cx| {
-            while begun.held() < AHEAD_MAX as u64 {
-                match begun.poll_next(&mut self.driver, cx) {
-                    Poll::Ready(Some(Ok(frame))) => begun.first.push_back(frame),
-                    Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(Failure::BrokenOff(e))),
-                    Poll::Ready(None) | Poll::Pending => break,
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await?;
-        Ok(begun)
-    }
-}
-
-/// Moves a connection to Ollama on. The error, if any, reaches whoever waits for the answer or its
-/// body.
-fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
-        *driver = None;
-    }
-}
-
-/// The body of Ollama's answer.
-pub(crate) struct AnswerBody {
-    /// What came together with the head.
-    first: VecDeque<Frame<Bytes>>,
-    body: Incoming,
-}
-
-impl AnswerBody {
-    fn held(&self) -> u64 {
-        self.first.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum()
+    /// The body of an answer, with what arrived of it together with the head: an answer that is broken there is never begun.
+    pub(super) async fn begin_answer(&mut self, body: Incoming) -> Result<AnswerBody, Failure> {
+        AnswerBody::begin(body, &mut self.driver, AHEAD_MAX as u64).await.map_err(Failure::BrokenOff)
     }
 
-    fn poll_frame(
-        &mut self,
-        driver: &mut Option<Driver>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.first.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => self.poll_next(driver, cx),
-        }
-    }
-
-    fn poll_next(
-        &mut self,
-        driver: &mut Option<Driver>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // The first look at the body tells the connection that bytes are wanted.
-        let looked = Pin::new(&mut self.body).poll_frame(cx);
-        if looked.is_ready() {
-            return looked;
-        }
-        drive(driver, cx);
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (first, rest) = (self.held(), self.body.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower() + first);
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + first);
-        }
-        hint
+    /// Whether it can take another request after a complete answer. With a part of the request's body still unsent it
+    /// can't: the pool would not send it, and the client's bytes would wait for ever.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.is_http_11 && self.upload.is_over()
     }
 }
 
 impl Drop for UpstreamConn {
     fn drop(&mut self) {
-        // What is still to be sent of a request that nobody wants would keep Ollama from seeing the end.
+        // The kernel would go on to send the rest of a request that was given up, and Ollama would not see the end before.
         if !self.upload.is_over() {
             self.stream.reset_on_close();
-        }
-    }
-}
-
-impl From<StreamFault> for Failure {
-    fn from(trouble: StreamFault) -> Self {
-        match trouble {
-            StreamFault::Left => Failure::Left,
-            StreamFault::Framing(fault) => Failure::Framing(fault),
-            StreamFault::Slow(awaited) => Failure::Slow(awaited),
-        }
-    }
-}
-
-/// Sends `request` to Ollama. It is sent once: only a request of which no byte has left is tried
-/// again, on a fresh connection, after the kept one turned out to be stale.
-pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
-    upstream: &Arc<Upstream>,
-    slot: &PoolSlot,
-    watch: &Watch<Io>,
-    request: Request<Upload>,
-) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
-    let kept = UpstreamConn::reuse(slot, upstream).await;
-    let mut unsent = request;
-    if let Some(mut link) = kept {
-        match link.send(unsent, watch).await {
-            Ok(response) => return accept(response, link).await,
-            Err((_, Some(back))) => unsent = back,
-            Err((failure, None)) => return Err(failure),
-        }
-    }
-    let mut link = watch.unless_fault(UpstreamConn::connect(upstream)).await??;
-    match link.send(unsent, watch).await {
-        Ok(response) => accept(response, link).await,
-        Err((failure, _)) => Err(failure),
-    }
-}
-
-async fn accept(
-    response: Response<Incoming>,
-    mut link: UpstreamConn,
-) -> Result<(Response<AnswerBody>, UpstreamConn), Failure> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::Switching);
-    }
-    let (head, body) = response.into_parts();
-    let body = link.first(body).await?;
-    Ok((Response::from_parts(head, body), link))
-}
-
-/// The body of Ollama's answer on its way to the client, chunk by chunk as it comes.
-pub(crate) struct Reply<Io> {
-    body: AnswerBody,
-    /// `None` once something broke.
-    link: Option<UpstreamConn>,
-    slot: Arc<PoolSlot>,
-    watch: Watch<Io>,
-    ended: Option<Ended>,
-    /// Looks for tokens, where they are counted.
-    scanner: Option<Scanner>,
-    job: OpenRequest,
-}
-
-/// What lasts as long as a request does; dropped with it.
-pub(crate) struct OpenRequest {
-    pub(crate) record: Record,
-    session: Arc<Session>,
-    slot: Option<admission::Slot>,
-    listed: bool,
-    /// Whether the tokens of its answer are counted.
-    pub(crate) counted: bool,
-    _busy: Busy,
-}
-
-impl OpenRequest {
-    pub(crate) fn new(session: &Arc<Session>, busy: Busy, method: &Method, metrics: Arc<Metrics>) -> Self {
-        let record = session.record(method, metrics);
-        OpenRequest {
-            record,
-            session: Arc::clone(session),
-            slot: None,
-            listed: false,
-            counted: false,
-            _busy: busy,
-        }
-    }
-
-    /// The policy has permitted the request, which waits for its turn.
-    pub(crate) fn permitted(&mut self, endpoint: Endpoint) {
-        self.record.endpoint = Some(endpoint);
-        self.listed = true;
-        self.session.waits(ActiveRequest {
-            id: self.record.id(),
-            endpoint,
-            since: self.record.started,
-            running: false,
-            traffic: Arc::clone(&self.record.traffic),
-        });
-    }
-
-    /// The request may run.
-    pub(crate) fn begin(&mut self, slot: admission::Slot, queued: Duration) {
-        self.record.begins(queued);
-        self.session.begin();
-        self.slot = Some(slot);
-    }
-
-    /// Whether it may still run under `grant`.
-    pub(crate) fn check(&self, grant: &Grant) -> Result<(), admission::Busy> {
-        self.slot.as_ref().map_or(Ok(()), |slot| slot.check(grant))
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        if self.listed {
-            self.session.done();
-        }
-    }
-}
-
-impl<Io> Reply<Io> {
-    pub(crate) fn new(
-        body: AnswerBody,
-        link: UpstreamConn,
-        slot: Arc<PoolSlot>,
-        watch: Watch<Io>,
-        scanner: Option<Scanner>,
-        job: OpenRequest,
-    ) -> Self {
-        Reply { body, link: Some(link), slot, watch, ended: None, scanner, job }
-    }
-}
-
-/// What breaks an answer off, so that the client can't take a part for the whole.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Interrupted {
-    #[error("{0}")]
-    Client(StreamFault),
-    #[error("Ollama broke off: {0}")]
-    Upstream(hyper::Error),
-}
-
-impl<Io: AsyncRead + Unpin> Reply<Io> {
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        if let Poll::Ready(trouble) = self.watch.poll_fault(cx) {
-            return self.broken(Failure::from(trouble).ended(), Interrupted::Client(trouble));
-        }
-        let gone = &mut None;
-        loop {
-            let driver = self.link.as_mut().map_or(&mut *gone, |link| &mut link.driver);
-            return match ready!(self.body.poll_frame(driver, cx)) {
-                Some(Ok(frame)) => {
-                    // Trailers belong to this hop; Ollama sends none.
-                    let Ok(data) = frame.into_data() else { continue };
-                    if let Some(scanner) = &mut self.scanner {
-                        scanner.feed(&data);
-                    }
-                    self.job.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
-                    Poll::Ready(Some(Ok(Frame::data(data))))
-                }
-                Some(Err(e)) => self.broken(Ended::UpstreamFailed, Interrupted::Upstream(e)),
-                None => {
-                    self.ended = Some(Ended::Complete);
-                    Poll::Ready(None)
-                }
-            };
-        }
-    }
-
-    fn broken(&mut self, ended: Ended, why: Interrupted) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        self.link = None; // closes: Ollama stops generating
-        self.ended = Some(ended);
-        Poll::Ready(Some(Err(why)))
-    }
-}
-
-impl<Io> Reply<Io> {
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<Io> Drop for Reply<Io> {
-    fn drop(&mut self) {
-        // The server stops asking once a body of known length is whole.
-        let whole = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
-        if let Some(scanner) = &self.scanner {
-            self.job.record.tokens = Some(scanner.tokens());
-            if let Some(slot) = &self.job.slot {
-                slot.spend(scanner.spent(whole));
-            }
-        }
-        if let Some(ended) = self.ended.or(whole.then_some(Ended::Complete)) {
-            self.job.record.end(ended);
-        }
-        // With a part of the request still to be sent, nobody would send it from the slot, and the
-        // client's bytes would wait for it for ever.
-        if let Some(link) = self.link.take().filter(|link| whole && link.reusable && link.upload.is_over()) {
-            self.slot.put(link);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The connections to Ollama on which nothing is under way, for the next request of the client that each
-//! belongs to.
+//! The pool of idle connections to Ollama. Each belongs to one client connection, for its next request.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,49 +6,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::proxy::upstream::conn::UpstreamConn;
 
-/// The most that are kept, of all clients. Of more the one that has been idle longest is closed, and its
-/// client's next request makes another: a silent client shall cost little, here and in Ollama.
-const KEPT_MAX: usize = 256;
+/// The most idle connections of all clients, so that silent clients cost little, here and in Ollama. Beyond that, the one
+/// that has been idle longest is closed, and its client's next request makes another.
+const IDLE_MAX: usize = 256;
 
-/// What is kept of all clients. Clones are the same.
+/// The idle connections of all clients. Clones are the same pool.
 #[derive(Clone, Default)]
 pub(crate) struct UpstreamPool(Arc<Mutex<Idle>>);
 
 #[derive(Default)]
 struct Idle {
-    /// By the order in which they became idle, from 1.
-    links: BTreeMap<u64, UpstreamConn>,
+    /// By a number that grows as connections become idle, from 1.
+    conns: BTreeMap<u64, UpstreamConn>,
     last: u64,
 }
 
-/// Where one client connection finds its own, and nobody else's.
+/// The place in the pool of one client connection. No other can take its connection.
 #[derive(Default)]
 pub(crate) struct PoolSlot {
-    kept: UpstreamPool,
-    /// Its place there; 0: none.
-    at: AtomicU64,
+    pool: UpstreamPool,
+    /// The number of its connection in the pool; 0: it has none there.
+    number: AtomicU64,
 }
 
 impl PoolSlot {
-    pub(crate) fn new(kept: &UpstreamPool) -> Self {
-        PoolSlot { kept: kept.clone(), at: AtomicU64::default() }
+    pub(crate) fn new(pool: &UpstreamPool) -> Self {
+        PoolSlot { pool: pool.clone(), number: AtomicU64::default() }
     }
 
-    /// Keeps `link`, which is idle.
-    pub(crate) fn put(&self, link: UpstreamConn) {
-        let mut idle = self.kept.lock();
+    /// Keeps an idle connection.
+    pub(super) fn put(&self, conn: UpstreamConn) {
+        let mut idle = self.pool.lock();
         idle.last += 1;
-        let at = idle.last;
-        idle.links.insert(at, link);
-        let before = idle.links.remove(&self.at.swap(at, Ordering::Relaxed));
-        let oldest = if idle.links.len() > KEPT_MAX { idle.links.pop_first() } else { None };
+        let number = idle.last;
+        idle.conns.insert(number, conn);
+        let replaced = idle.conns.remove(&self.number.swap(number, Ordering::Relaxed));
+        let evicted = if idle.conns.len() > IDLE_MAX { idle.conns.pop_first() } else { None };
         drop(idle);
-        drop((before, oldest)); // closed while nobody waits
+        drop((replaced, evicted)); // closed without the lock
     }
 
-    /// What was kept, if it still is.
-    pub(crate) fn take(&self) -> Option<UpstreamConn> {
-        self.kept.lock().links.remove(&self.at.swap(0, Ordering::Relaxed))
+    /// Takes the connection back, unless it was closed.
+    pub(super) fn take(&self) -> Option<UpstreamConn> {
+        self.pool.lock().conns.remove(&self.number.swap(0, Ordering::Relaxed))
     }
 }
 

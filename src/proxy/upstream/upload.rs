@@ -1,4 +1,4 @@
-//! The body of a request on its way to Ollama: counted, and cut off where it grows too large or names a second model.
+//! The body of a request on its way to Ollama: counted, and cut off if it grows too large or names a second model.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -11,129 +11,138 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::audit::Traffic;
 use crate::policy::{Doubt, Reader};
-use crate::proxy::request::model_check::Peeked;
 use crate::proxy::sessions::request_body::RequestBody;
 
-/// A request's body. It passes on what comes, chunk by chunk.
-pub(crate) struct Upload {
-    body: RequestBody,
-    /// What goes before it: what has been taken of it to learn the model.
-    first: VecDeque<Frame<Bytes>>,
-    /// Has taken those and goes on, where the model counts.
-    reader: Option<Reader>,
-    left: u64,
-    traffic: Arc<Traffic>,
-    end: End,
-    /// Held as long as there is something left to pass on.
-    alive: Alive,
+/// The beginning of a body, read before the rest to learn the model. Empty if no rule is about models.
+#[derive(Default)]
+pub(crate) struct BodyStart {
+    pub(crate) frames: VecDeque<Frame<Bytes>>,
+    /// Has read the frames, and reads on.
+    pub(crate) reader: Option<Reader>,
 }
 
-/// Whether a body is still being passed on.
-#[derive(Clone, Default)]
-pub(crate) struct Alive(Arc<()>);
+/// A request's body, passed on chunk by chunk as it arrives.
+pub(crate) struct Upload {
+    start: BodyStart,
+    rest: RequestBody,
+    /// How many more bytes may pass.
+    left: u64,
+    traffic: Arc<Traffic>,
+    fault: UploadFaultCell,
+    /// Shared with the connection until the body has ended.
+    handle: UploadHandle,
+}
 
-impl Alive {
+/// Tells a connection whether a body is still being passed on.
+#[derive(Clone, Default)]
+pub(crate) struct UploadHandle(Arc<()>);
+
+impl UploadHandle {
     /// Whether the body that shares this is gone: passed on to its end, or given up.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 }
 
-/// Why a body was cut off, for whoever waits for the answer.
-#[derive(Clone, Default)]
-pub(crate) struct End(Arc<OnceLock<Why>>);
-
-/// What a body was cut off for.
+/// Why a body was cut off.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Why {
+pub(crate) enum UploadFault {
+    /// It exceeds its limit.
     TooLarge,
-    Doubt(Doubt),
+    /// Its model is unknown or ambiguous.
+    Model(Doubt),
 }
 
-impl End {
-    pub(crate) fn why(&self) -> Option<Why> {
+/// Tells the fault of a body to what waits for the answer.
+#[derive(Clone, Default)]
+pub(crate) struct UploadFaultCell(Arc<OnceLock<UploadFault>>);
+
+impl UploadFaultCell {
+    /// The fault, if there was one.
+    pub(crate) fn get(&self) -> Option<UploadFault> {
         self.0.get().copied()
     }
 }
 
-impl Upload {
-    /// At most `max` bytes are passed on, and counted by `traffic`.
-    pub(crate) fn new(
-        body: RequestBody,
-        peeked: Option<Peeked>,
-        max: u64,
-        traffic: Arc<Traffic>,
-    ) -> (Self, End) {
-        let (first, reader) = peeked.map_or_else(Default::default, |p| (p.frames.into(), Some(p.reader)));
-        let end = End::default();
-        let alive = Alive::default();
-        (Upload { body, first, reader, left: max, traffic, end: end.clone(), alive }, end)
-    }
-}
-
-/// Why a body was not passed on to its end.
+/// What the connection to Ollama gets in place of the rest of a body.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Cut {
+pub(crate) enum UploadError {
     #[error("{0}")]
     Client(#[from] hyper::Error),
-    #[error("the body is too large")]
-    TooLarge,
-    #[error("{0}")]
-    Doubt(Doubt),
+    #[error("the body was cut off")]
+    CutOff,
 }
 
 impl Upload {
+    /// Passes on at most `max` bytes of `start` and `rest`, counted in `traffic`.
+    pub(crate) fn new(start: BodyStart, rest: RequestBody, max: u64, traffic: Arc<Traffic>) -> Self {
+        let (fault, handle) = (UploadFaultCell::default(), UploadHandle::default());
+        Upload { start, rest, left: max, traffic, fault, handle }
+    }
+
+    /// Where a fault will be found.
+    pub(crate) fn fault(&self) -> UploadFaultCell {
+        self.fault.clone()
+    }
+
     /// Tells later whether this body is still being passed on.
-    pub(crate) fn alive(&self) -> Alive {
-        self.alive.clone()
+    pub(super) fn handle(&self) -> UploadHandle {
+        self.handle.clone()
+    }
+
+    fn cut_off(&self, fault: UploadFault) -> UploadError {
+        let _ = self.fault.0.set(fault); // the first one counts
+        UploadError::CutOff
+    }
+
+    /// The next frame of the body, which the reader of the model has accepted.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if let Some(frame) = self.start.frames.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Some(frame) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame?;
+        if let (Some(reader), Some(data)) = (&mut self.start.reader, frame.data_ref())
+            && let Err(fault) = reader.feed(data)
+        {
+            return Poll::Ready(Some(Err(self.cut_off(UploadFault::Model(fault)))));
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = UploadError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = match self.first.pop_front() {
-            Some(frame) => frame,
-            None => {
-                let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
-                    return Poll::Ready(None);
-                };
-                let frame = frame?;
-                if let (Some(reader), Some(data)) = (&mut self.reader, frame.data_ref())
-                    && let Err(doubt) = reader.feed(data)
-                {
-                    let _ = self.end.0.set(Why::Doubt(doubt));
-                    return Poll::Ready(Some(Err(Cut::Doubt(doubt))));
-                }
-                frame
-            }
+        let Some(frame) = ready!(self.poll_next(cx)) else { return Poll::Ready(None) };
+        let frame = frame?;
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(left) = self.left.checked_sub(length) else {
+            return Poll::Ready(Some(Err(self.cut_off(UploadFault::TooLarge))));
         };
-        let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-        if len > self.left {
-            let _ = self.end.0.set(Why::TooLarge);
-            return Poll::Ready(Some(Err(Cut::TooLarge)));
-        }
-        self.left -= len;
-        self.traffic.bytes_in.fetch_add(len, Ordering::Relaxed);
+        self.left = left;
+        self.traffic.bytes_in.fetch_add(length, Ordering::Relaxed);
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.body.is_end_stream()
+        self.start.frames.is_empty() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first: usize = self.first.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-        let rest = self.body.size_hint();
+        let start: usize = self.start.frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower() + first as u64);
+        hint.set_lower(rest.lower() + start as u64);
         if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + first as u64);
+            hint.set_upper(upper + start as u64);
         }
         hint
     }
