@@ -206,6 +206,8 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
                 let shown = path.replace('&', "&amp;");
                 assert!(text.contains(&format!("<p>remote-ollama-proxy: GET {shown}: ")), "{text}");
                 assert!(text.contains("(rule: grant)") && !text.contains("script"), "{text}");
+                let id = answer.header("x-request-id").unwrap();
+                assert!(text.contains(&format!("<p>Request: {id}</p>")), "{text}");
             }
         }
         for page in ["view", "admin"] {
