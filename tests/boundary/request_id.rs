@@ -122,7 +122,8 @@ async fn client_id_is_forwarded_and_never_used() {
 
 #[tokio::test]
 async fn upstream_id_is_replaced() {
-    let theirs = "HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nRequest-Id: theirs\r\nContent-Length: 2\r\n\r\n{}";
+    let theirs =
+        "HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nRequest-Id: theirs\r\nContent-Length: 2\r\n\r\n{}";
     let (url, _seen) = Ollama::new().await.answering(theirs);
     let proxy = Running::new(policy(), &url);
     for path in ["/v1/messages", "/v1/chat/completions"] {

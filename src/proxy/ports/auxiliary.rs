@@ -82,7 +82,7 @@ impl AuxiliaryPort {
     /// Records a failure and makes its answer.
     pub(crate) fn refuse<Io>(&self, client: &Client<Io>, head: &Parts, failure: &Failure) -> RefusalAnswer {
         if matches!(failure, Failure::Left) {
-            return RefusalAnswer::new(failure, head, String::new()); // read by no one, so it needs no record
+            return RefusalAnswer::new(failure, head, String::new()); // the client has left and reads no answer
         }
         let mut record = client.caller.session.record(&head.method, Arc::clone(&self.metrics));
         let path = head.uri.path();

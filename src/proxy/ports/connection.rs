@@ -4,15 +4,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::policy::{Fault, HEAD_MAX};
+use crate::proxy::ports::body::Body;
 use crate::proxy::ports::handler::{Caller, Client, Handler};
 use crate::proxy::ports::port::{Admitted, Port};
 use crate::proxy::sessions::request_body::UnreadBodies;
@@ -51,25 +52,13 @@ pub(super) async fn serve<Io>(
         awaits_continue: unread.awaits_continue(),
     };
     let (stream, watch) = stream::split(io, context);
-    let client = Arc::new(Client {
+    let client = Client {
         caller: Caller::new(Arc::clone(session), port.access().clone()),
         watch: watch.clone(),
         pool_slot: handler.pool_slot(),
-    });
+    };
     let is_http_10 = Arc::new(AtomicBool::new(false));
-    let (seen_http_10, bodies) = (Arc::clone(&is_http_10), unread.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        seen_http_10.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
-        let (client, handler, bodies) = (Arc::clone(&client), Arc::clone(&handler), bodies.clone());
-        let (head, body) = request.into_parts();
-        // In a box: the library keeps room for the future as long as the connection lasts.
-        Box::pin(async move {
-            let body = bodies.begin(&head, body);
-            let mut response = handler.answer(&client, head, body).await;
-            bodies.answered(&mut response);
-            Ok::<_, Infallible>(response)
-        })
-    });
+    let service = service(client, handler, unread.clone(), Arc::clone(&is_http_10));
     let connection = http1::Builder::new()
         .max_headers(HEADERS_MAX)
         .max_buf_size(2 * HEAD_MAX)
@@ -90,6 +79,31 @@ pub(super) async fn serve<Io>(
         () = served => {}
         () = session.cut_off() => {}
     }
+}
+
+/// Answers each request of the connection, and notes whether the last one was HTTP/1.0.
+fn service<Io>(
+    client: Client<Io>,
+    handler: Arc<impl Handler>,
+    unread: UnreadBodies,
+    is_http_10: Arc<AtomicBool>,
+) -> impl Service<Request<Incoming>, Response = Response<Body<Io>>, Error = Infallible, Future: Send>
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let client = Arc::new(client);
+    service_fn(move |request: Request<Incoming>| {
+        is_http_10.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
+        let (client, handler, unread) = (Arc::clone(&client), Arc::clone(&handler), unread.clone());
+        let (head, body) = request.into_parts();
+        // In a box: the library keeps room for the future as long as the connection lasts.
+        Box::pin(async move {
+            let body = unread.begin(&head, body);
+            let mut response = handler.answer(&client, head, body).await;
+            unread.answered(&mut response);
+            Ok(response)
+        })
+    })
 }
 
 /// Ends a connection that the HTTP library gave up.

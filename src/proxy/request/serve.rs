@@ -164,7 +164,7 @@ impl Proxy {
             tracing::warn!("{failure}");
         }
         match failure {
-            Failure::Left => request.record.end(Ended::ClientLeft), // no one reads the answer
+            Failure::Left => request.record.end(Ended::ClientLeft), // the client reads no answer
             _ => request.record.failed(failure.status(path), failure.rule(), path, failure.ended()),
         }
         if let Some(model) = failure.model() {

@@ -9,11 +9,13 @@ use hyper_util::rt::TokioIo;
 use crate::proxy::upstream::upload::Upload;
 use crate::upstream::Stream;
 
+type Http1 = Connection<TokioIo<Stream>, Upload>;
+
 /// `None` once the connection has ended.
-pub(super) struct Driver(Option<Pin<Box<Connection<TokioIo<Stream>, Upload>>>>);
+pub(super) struct Driver(Option<Pin<Box<Http1>>>);
 
 impl Driver {
-    pub(super) fn new(connection: Connection<TokioIo<Stream>, Upload>) -> Self {
+    pub(super) fn new(connection: Http1) -> Self {
         Driver(Some(Box::pin(connection)))
     }
 
