@@ -18,7 +18,7 @@ use crate::proxy::refusal::answer::RefusalAnswer;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::request::decision::Decision;
 use crate::proxy::request::forward::{answer_for_client, refuse_codings, request_for_ollama};
-use crate::proxy::request::model_check::check_model;
+use crate::proxy::request::model_check::ModelLookup;
 use crate::proxy::request::proxy::Proxy;
 use crate::proxy::sessions::open_request::OpenRequest;
 use crate::proxy::sessions::request_body::RequestBody;
@@ -106,7 +106,8 @@ impl Proxy {
         let start = match decision.permit.model() {
             None => BodyStart::default(),
             Some(check) => {
-                check_model(check, &mut body, max_body, &self.cloud, upstream, &client.watch).await?
+                let lookup = ModelLookup { check, cloud: &self.cloud, upstream, watch: &client.watch };
+                lookup.run(&mut body, max_body).await?
             }
         };
         let upload = Upload::new(start, body, max_body, Arc::clone(&request.record.traffic));
