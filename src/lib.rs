@@ -12,7 +12,6 @@ mod control;
 pub mod doctor;
 mod fetch;
 pub mod history;
-pub mod judge;
 pub mod listen;
 pub mod page;
 pub mod panics;
@@ -27,6 +26,7 @@ pub mod service;
 pub mod settings;
 pub mod sink;
 mod stored;
+pub mod sweeper;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]

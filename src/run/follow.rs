@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 
 use super::expiry::Expiry;
-use super::situation;
+use super::node_status;
 use crate::audit::Watcher;
 use crate::control::Task;
-use crate::judge::{Judge, Watched};
 use crate::settings::Settings;
 use crate::sink::Sink;
+use crate::sweeper::{Judge, Watched};
 use crate::tailnet::{Member, Netmap, Situation};
 use crate::tsnet::{Error, Event, Node, Status};
 
@@ -47,7 +47,7 @@ impl Follower {
         journal: Arc<Sink>,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
-        situation.send_replace(situation::first(status));
+        situation.send_replace(node_status::first(status));
         let judge = Judge {
             settings: Arc::clone(&settings),
             netmap: Arc::clone(&node),
@@ -78,7 +78,7 @@ impl Follower {
     async fn events(&self) -> Result<(), Error> {
         let mut events = self.node.events().await?;
         while let Some(event) = events.next().await {
-            self.situation.send_modify(|known| situation::note(known, &event));
+            self.situation.send_modify(|known| node_status::note(known, &event));
             match event {
                 Event::Running => tracing::info!("the tailnet node is running"),
                 Event::Health(warnings) if warnings.is_empty() => {

@@ -1,5 +1,6 @@
 //! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
 
+mod authorizer;
 mod expiry;
 mod failure;
 mod follow;
@@ -7,10 +8,9 @@ mod host;
 mod https;
 mod join;
 mod logout;
-mod situation;
+mod node_status;
 mod stop;
 mod tasks;
-mod word;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -25,16 +25,17 @@ use tokio::task::JoinError;
 use crate::admin::{Admin, AdminSocket};
 use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
 use crate::control::{Task, other_tags, retag};
-use crate::judge::Watched;
 use crate::listen::Listen;
 use crate::page::{Chronicle, Page};
 use crate::panics;
 use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
 use crate::sink::{Sink, Sinks};
+use crate::sweeper::Watched;
 use crate::tailnet::{Situation, Tailnet};
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Node, Status};
+use authorizer::Word;
 pub use failure::Failure;
 use failure::explain;
 use follow::Follower;
@@ -44,7 +45,6 @@ pub use join::{Wait, login};
 pub use logout::logout;
 pub use stop::Stop;
 use tasks::Tasks;
-use word::Word;
 
 /// How often it is looked why the tailnet has not let the node in yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -139,7 +139,7 @@ impl Parts {
     fn new(settings: Arc<Settings>, sinks: Sinks) -> Self {
         let (started, since) = (Instant::now(), SystemTime::now());
         let config = settings.config();
-        let situation = watch::Sender::new(situation::joining());
+        let situation = watch::Sender::new(node_status::joining());
         let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
         let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
         let [metrics_port, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
@@ -204,7 +204,7 @@ async fn join_and_serve(
         while let Some(event) = events.next().await {
             // Its states on the way, such as NeedsLogin before it has shown its key, are nobody's business.
             if let Event::Health(_) = event {
-                parts.situation.send_modify(|known| situation::note(known, &event));
+                parts.situation.send_modify(|known| node_status::note(known, &event));
             }
         }
         std::future::pending().await

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use remote_ollama_proxy::audit::Journal;
 use remote_ollama_proxy::auth::Environment;
-use remote_ollama_proxy::judge::{Judge, Watched};
 use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
+use remote_ollama_proxy::sweeper::{Judge, Watched};
 use remote_ollama_proxy::tailnet::{Member, Netmap, Situation};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
