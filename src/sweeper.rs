@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::audit::{Ended, Journal, Watcher};
 use crate::config::Config;
 use crate::policy::Access;
-use crate::proxy::{Port, Roster, Sweep};
+use crate::proxy::{Port, Sweep};
 use crate::settings::Settings;
 use crate::sink::Sink;
-use crate::tailnet::{Member, Netmap, Situation};
+use crate::tailnet::{Member, Netmap, NodeStatus, PortMembers};
 
 /// How often sessions are judged without a notification, for what changes by the clock alone, such as
 /// the expiry of a peer's key.
@@ -30,12 +30,12 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// The ports of the node, by their numbers: who may connect to each, and whose sessions are judged by it.
 #[derive(Default)]
-pub struct Watched {
+pub struct WatchedPorts {
     rosters: BTreeMap<u16, watch::Sender<Arc<Vec<Member>>>>,
     ports: Vec<Port>,
 }
 
-impl Watched {
+impl WatchedPorts {
     /// `port` has sessions at these numbers.
     pub fn add(&mut self, port: &Port, numbers: impl IntoIterator<Item = u16>) {
         self.rosters.extend(numbers.into_iter().map(|number| (number, watch::Sender::default())));
@@ -43,7 +43,7 @@ impl Watched {
     }
 
     /// Everybody in the netmap, as of the last sweep, and whether they may connect to each port.
-    pub fn rosters(&self) -> BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>> {
+    pub fn members(&self) -> BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>> {
         self.rosters.iter().map(|(number, roster)| (*number, roster.subscribe())).collect()
     }
 
@@ -53,15 +53,15 @@ impl Watched {
 }
 
 /// Judges all sessions whenever the tailnet or the config may have changed.
-pub struct Judge<N> {
+pub struct Sweeper<N> {
     /// What is in force.
     pub settings: Arc<Settings>,
     /// Where lists come from.
     pub netmap: Arc<N>,
     /// What is judged.
-    pub watched: Watched,
+    pub watched: WatchedPorts,
     /// How the node stands.
-    pub situation: watch::Receiver<Situation>,
+    pub situation: watch::Receiver<NodeStatus>,
     /// Told when the netmap or the packet filter may have changed.
     pub changed: Notify,
     /// Where the journal goes.
@@ -70,7 +70,7 @@ pub struct Judge<N> {
     pub watcher: Option<Arc<dyn Watcher>>,
 }
 
-impl<N: Netmap> Judge<N> {
+impl<N: Netmap> Sweeper<N> {
     /// Does not end by itself.
     pub async fn run(&self) {
         let mut configs = self.settings.configs();
@@ -122,7 +122,7 @@ impl<N: Netmap> Judge<N> {
     }
 
     /// Judges all sessions by one list of the netmap. Returns it, and when it was requested.
-    async fn sweep(&self, config: &Config) -> (Vec<Roster>, Instant) {
+    async fn sweep(&self, config: &Config) -> (Vec<PortMembers>, Instant) {
         let sweeps = self.watched.sweep();
         let (rosters, asked) = self.list(&config.access.capability).await;
         let by = rosters.clone();
@@ -135,8 +135,8 @@ impl<N: Netmap> Judge<N> {
         if let Err(error) = judged.await {
             tracing::error!(%error, "judging the sessions broke off: it is tried again within 5 s");
         }
-        for (number, members) in &rosters {
-            if let Some(roster) = self.watched.rosters.get(number) {
+        for PortMembers { port, members } in &rosters {
+            if let Some(roster) = self.watched.rosters.get(port) {
                 roster.send_replace(Arc::clone(members));
             }
         }
@@ -145,7 +145,7 @@ impl<N: Netmap> Judge<N> {
 
     /// Who may connect to each port, and when the request that was answered was made. While there is no list, sessions are cut once they have gone without
     /// one for [`CONFIRM`].
-    async fn list(&self, capability: &str) -> (Vec<Roster>, Instant) {
+    async fn list(&self, capability: &str) -> (Vec<PortMembers>, Instant) {
         let list = async {
             let mut said = false;
             loop {
@@ -165,7 +165,9 @@ impl<N: Netmap> Judge<N> {
         loop {
             let unconfirmed = self.watched.sweep();
             if let Ok((members, asked)) = timeout(CONFIRM, &mut list).await {
-                let rosters = members.into_iter().map(|(number, members)| (number, Arc::new(members)));
+                let rosters = members
+                    .into_iter()
+                    .map(|(port, members)| PortMembers { port, members: Arc::new(members) });
                 return (rosters.collect(), asked);
             }
             let cut: usize = unconfirmed.iter().map(|sweep| sweep.cut(Ended::Unconfirmed)).sum();
@@ -180,9 +182,9 @@ impl<N: Netmap> Judge<N> {
     }
 
     /// Has the journal compare `rosters` with what it saw last, on another thread as with judging.
-    async fn note(&self, mut journal: Journal, access: Access, rosters: Vec<Roster>) -> Journal {
+    async fn note(&self, mut journal: Journal, access: Access, rosters: Vec<PortMembers>) -> Journal {
         let noted = tokio::task::spawn_blocking(move || {
-            for (port, members) in rosters {
+            for PortMembers { port, members } in rosters {
                 journal.observe(port, access, &members);
             }
             journal

@@ -3,34 +3,55 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::peer::Peer;
 
-/// The tailnet's word on one connection.
+/// What the tailnet policy says about one peer at one of our ports.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Verdict {
-    /// Whether the tailnet policy, as it stands now, lets the peer connect.
-    pub admitted: bool,
-    /// The values that the policy grants the peer under this node's capability.
-    pub grants: Vec<Value>,
+pub enum Verdict {
+    /// The peer may not connect. Every failure to find out ends here.
+    #[default]
+    Refuse,
+    /// The peer may connect.
+    Admit {
+        /// The values that the policy grants the peer under this node's capability.
+        grants: Vec<Value>,
+    },
 }
 
-/// Where verdicts come from: the tailnet node, or a test.
-pub trait Tailnet: Send + Sync + 'static {
-    /// Judges a peer that has just connected to our address `local`. Fails closed.
+impl Verdict {
+    /// Whether the peer may connect.
+    pub fn admits(&self) -> bool {
+        matches!(self, Verdict::Admit { .. })
+    }
+}
+
+/// Resolves a peer to a verdict: the tailnet node, or a test.
+pub trait Authorizer: Send + Sync + 'static {
+    /// The verdict, by the policy of this moment, on `peer` connecting to our address `local`.
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict;
 }
 
-/// Where lists of the netmap come from: the tailnet node, or a test.
+/// The peers of the netmap, as one of our ports sees them.
+#[derive(Debug, Clone)]
+pub struct PortMembers {
+    /// The port of this node.
+    pub port: u16,
+    /// Each peer, with whether it may connect to `port`.
+    pub members: Arc<Vec<Member>>,
+}
+
+/// Lists the netmap: the tailnet node, or a test.
 pub trait Netmap: Send + Sync + 'static {
-    /// Everybody in the netmap, with access to each of our TCP `ports` and what the tailnet policy
-    /// grants under the app capability `capability`; all by one netmap.
+    /// Every peer of one netmap, as each of our TCP `ports` sees it, with what the tailnet policy grants
+    /// under the app capability `capability`.
     ///
     /// # Errors
-    /// Why there is no list.
+    /// The reason why the netmap can't be read.
     fn members(
         &self,
         ports: Vec<u16>,
@@ -89,7 +110,7 @@ impl fmt::Display for Certificate {
 
 /// How this node itself stands in the tailnet.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Situation {
+pub struct NodeStatus {
     /// One of [`STATES`].
     pub state: String,
     /// MagicDNS name without the final dot.
@@ -139,7 +160,7 @@ fn is_zero(seconds: &i64) -> bool {
 /// The states of a node, by tailscale's names (`ipn.State`).
 pub const STATES: [&str; 5] = ["NeedsLogin", "NeedsMachineAuth", "Starting", "Running", "Stopped"];
 
-impl Situation {
+impl NodeStatus {
     /// Whether the tailnet has let the node in, this time; until then nothing is known of the peers.
     pub fn has_joined(&self) -> bool {
         !self.addresses.is_empty()
@@ -230,8 +251,10 @@ impl Member {
     /// this node, has not.
     pub fn verdict(&self, ip: IpAddr, at: IpAddr) -> Verdict {
         let here = |a: &&Address| a.ip == ip && a.at.is_none_or(|ours| ours == at);
-        let address = self.addresses.iter().find(here).filter(|_| !self.expired);
-        address.map_or_else(Verdict::default, |a| Verdict { admitted: a.admitted, grants: a.grants.clone() })
+        match self.admitted().find(here) {
+            Some(address) => Verdict::Admit { grants: address.grants.clone() },
+            None => Verdict::Refuse,
+        }
     }
 
     /// The addresses from which it may connect.
@@ -264,18 +287,18 @@ mod tests {
             addresses: vec![address(own, false, vec![]), address(service, true, vec![Value::from(1)])],
             ..Member::default()
         };
-        assert!(!member.verdict(peer, own).admitted);
-        assert_eq!(member.verdict(peer, service), Verdict { admitted: true, grants: vec![Value::from(1)] });
+        assert_eq!(member.verdict(peer, own), Verdict::Refuse);
+        assert_eq!(member.verdict(peer, service), Verdict::Admit { grants: vec![Value::from(1)] });
         // Which is no address of ours, or no more.
-        assert_eq!(member.verdict(peer, ip("100.127.0.2")), Verdict::default());
+        assert_eq!(member.verdict(peer, ip("100.127.0.2")), Verdict::Refuse);
         member.expired = true;
-        assert_eq!(member.verdict(peer, service), Verdict::default());
+        assert_eq!(member.verdict(peer, service), Verdict::Refuse);
     }
 
     #[test]
     fn node_is_out_of_the_tailnet_in_each_state_that_needs_somebody_to_act() {
         let out = STATES.map(|state| {
-            let situation = Situation { state: state.to_owned(), ..Situation::default() };
+            let situation = NodeStatus { state: state.to_owned(), ..NodeStatus::default() };
             (state, situation.out_of_tailnet().is_some())
         });
         let expected = [
@@ -286,10 +309,10 @@ mod tests {
             ("Stopped", true),
         ];
         assert_eq!(out, expected);
-        let deleted = Situation {
+        let deleted = NodeStatus {
             state: "Running".to_owned(),
             deleted: Some("gone".to_owned()),
-            ..Situation::default()
+            ..NodeStatus::default()
         };
         assert!(deleted.out_of_tailnet().is_some() && !deleted.is_running());
     }

@@ -11,7 +11,7 @@ use super::{Finding, standing};
 use crate::admin::{self, AskFault, NotReady, Status, What, Who};
 use crate::config::{Config, PlainHttp};
 use crate::control::Task;
-use crate::tailnet::{Certificate, Service, Situation};
+use crate::tailnet::{Certificate, NodeStatus, Service};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -88,7 +88,7 @@ fn listeners(pid: u32) -> Finding {
     }
 }
 
-fn name(config: &Config, node: &Situation) -> Finding {
+fn name(config: &Config, node: &NodeStatus) -> Finding {
     let (wanted, full) = (&config.node.hostname, &node.dns_name);
     if !node.magic_dns || full.is_empty() {
         let address = node.addresses.first().map(ToString::to_string).unwrap_or_default();
@@ -163,7 +163,7 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
             "see what tailscale says of it; peers may reach the node all the same",
         ),
         None => Finding::good("tailnet", {
-            let Situation { dns_name, addresses, .. } = &status.node;
+            let NodeStatus { dns_name, addresses, .. } = &status.node;
             let address = addresses.first().map(ToString::to_string);
             let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
             format!(
@@ -175,7 +175,7 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
     }
 }
 
-fn tailnet_remedy(config: &Config, node: &Situation) -> String {
+fn tailnet_remedy(config: &Config, node: &NodeStatus) -> String {
     if node.deleted.is_some() {
         return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key".to_owned();
     }

@@ -8,20 +8,20 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::peer::Peer;
-use crate::tailnet::{Situation, Tailnet, Verdict};
+use crate::tailnet::{Authorizer, NodeStatus, Verdict};
 use crate::tsnet::{Error, Node};
 
 /// Asks the node's live packet filter. Until there is a node, and while it is out of the tailnet, nobody
 /// is admitted.
-pub(super) struct Word {
+pub(super) struct NodeAuthorizer {
     node: OnceLock<Arc<Node>>,
     config: watch::Receiver<Arc<Config>>,
-    situation: watch::Receiver<Situation>,
+    situation: watch::Receiver<NodeStatus>,
 }
 
-impl Word {
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>, situation: watch::Receiver<Situation>) -> Self {
-        Word { node: OnceLock::new(), config, situation }
+impl NodeAuthorizer {
+    pub(super) fn new(config: watch::Receiver<Arc<Config>>, situation: watch::Receiver<NodeStatus>) -> Self {
+        NodeAuthorizer { node: OnceLock::new(), config, situation }
     }
 
     /// From now on this node is asked; there is but one.
@@ -32,25 +32,27 @@ impl Word {
     fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
         // The filter stays as it was when the node leaves the tailnet.
         if self.situation.borrow().out_of_tailnet().is_some() {
-            return Ok(Verdict::default());
+            return Ok(Verdict::Refuse);
         }
         let node = self.node.get().ok_or(Error::Closed)?;
         let src = peer.addr.ip();
-        let admitted = node.check_access(src, local)?;
+        if !node.check_access(src, local)? {
+            return Ok(Verdict::Refuse);
+        }
         let mut granted = node.capabilities(src, local)?;
         let grants = match granted.get_mut(&self.config.borrow().access.capability).map(Value::take) {
             Some(Value::Array(values)) => values,
             _ => Vec::new(),
         };
-        Ok(Verdict { admitted, grants })
+        Ok(Verdict::Admit { grants })
     }
 }
 
-impl Tailnet for Word {
+impl Authorizer for NodeAuthorizer {
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
         self.ask(peer, local).unwrap_or_else(|error| {
             tracing::error!(%error, %peer, "what the tailnet grants can't be told: refused");
-            Verdict::default()
+            Verdict::Refuse
         })
     }
 }

@@ -12,8 +12,8 @@ use crate::audit::Watcher;
 use crate::control::Task;
 use crate::settings::Settings;
 use crate::sink::Sink;
-use crate::sweeper::{Judge, Watched};
-use crate::tailnet::{Member, Netmap, Situation};
+use crate::sweeper::{Sweeper, WatchedPorts};
+use crate::tailnet::{Member, Netmap, NodeStatus};
 use crate::tsnet::{Error, Event, Node, Status};
 
 /// How often it is looked whether the expiry of the node's key has to be said.
@@ -30,8 +30,8 @@ pub(super) struct Follower {
     settings: Arc<Settings>,
     node: Arc<Node>,
     /// How the node stands, as of the last event; there to be asked for before the node has come up.
-    situation: watch::Sender<Situation>,
-    judge: Judge<Node>,
+    situation: watch::Sender<NodeStatus>,
+    judge: Sweeper<Node>,
     expiry: Mutex<Expiry>,
 }
 
@@ -41,14 +41,14 @@ impl Follower {
     pub(super) fn new(
         settings: Arc<Settings>,
         node: Arc<Node>,
-        watched: Watched,
-        situation: watch::Sender<Situation>,
+        watched: WatchedPorts,
+        situation: watch::Sender<NodeStatus>,
         status: &Status,
         journal: Arc<Sink>,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Self {
         situation.send_replace(node_status::first(status));
-        let judge = Judge {
+        let judge = Sweeper {
             settings: Arc::clone(&settings),
             netmap: Arc::clone(&node),
             watched,

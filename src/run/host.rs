@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, watch};
 use super::Stop;
 use crate::admin;
 use crate::settings::Settings;
-use crate::tailnet::{Service, Situation};
+use crate::tailnet::{NodeStatus, Service};
 use crate::tsnet::{Error, Node};
 
 /// How often Ollama is asked whether it answers, which it has two seconds for.
@@ -37,7 +37,7 @@ pub(super) struct Host<N = Node> {
     node: Arc<N>,
     settings: Arc<Settings>,
     name: String,
-    situation: watch::Sender<Situation>,
+    situation: watch::Sender<NodeStatus>,
     /// Held while the tailnet is told.
     advertised: Mutex<Advertised>,
 }
@@ -68,7 +68,7 @@ impl<N: Advertise> Host<N> {
         name: String,
         node: Arc<N>,
         settings: Arc<Settings>,
-        situation: watch::Sender<Situation>,
+        situation: watch::Sender<NodeStatus>,
     ) -> Self {
         situation.send_modify(|known| known.service = Some(hosted(&name)));
         Host { node, settings, name, situation, advertised: Mutex::new(Advertised::No) }
@@ -269,7 +269,7 @@ mod tests {
         let config = crate::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
         let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
         let node = Arc::new(Tailnet { failures: failures.into(), told: Default::default() });
-        let situation = watch::Sender::new(Situation::default());
+        let situation = watch::Sender::new(NodeStatus::default());
         Host::new("svc:test".to_owned(), node, Arc::new(Settings::new(config, source)), situation)
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::control::Task;
 use crate::settings::Settings;
-use crate::tailnet::{Certificate, Situation};
+use crate::tailnet::{Certificate, NodeStatus};
 use crate::tls::Shown;
 use crate::tsnet::{self, Node};
 
@@ -29,7 +29,7 @@ const LAST_PART: u32 = 4;
 pub(super) struct Https {
     node: Arc<Node>,
     settings: Arc<Settings>,
-    situation: watch::Sender<Situation>,
+    situation: watch::Sender<NodeStatus>,
     shown: Arc<Shown>,
 }
 
@@ -38,7 +38,7 @@ impl Https {
     pub(super) fn new(
         node: Arc<Node>,
         settings: Arc<Settings>,
-        situation: watch::Sender<Situation>,
+        situation: watch::Sender<NodeStatus>,
         shown: Arc<Shown>,
     ) -> Self {
         situation.send_modify(|known| known.certificate = Some(Certificate::default()));
@@ -117,7 +117,7 @@ impl Https {
 }
 
 /// The name to have a certificate for: the node's own, or else the first that there may be one for.
-fn name(node: &Situation) -> Option<String> {
+fn name(node: &NodeStatus) -> Option<String> {
     let own = node.cert_domains.iter().find(|name| **name == node.dns_name);
     own.or_else(|| node.cert_domains.first()).cloned()
 }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_nodes_own_name_comes_first() {
-        let mut node = Situation { dns_name: "a.t".to_owned(), ..Situation::default() };
+        let mut node = NodeStatus { dns_name: "a.t".to_owned(), ..NodeStatus::default() };
         assert_eq!(name(&node), None);
         node.cert_domains = vec!["b.t".to_owned(), "a.t".to_owned()];
         assert_eq!(name(&node).as_deref(), Some("a.t"));

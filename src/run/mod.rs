@@ -31,11 +31,11 @@ use crate::panics;
 use crate::proxy::{Drained, Port, Proxy, Redirects, Scrapes, Text};
 use crate::settings::Settings;
 use crate::sink::{Sink, Sinks};
-use crate::sweeper::Watched;
-use crate::tailnet::{Situation, Tailnet};
+use crate::sweeper::WatchedPorts;
+use crate::tailnet::{Authorizer, NodeStatus};
 use crate::tls::{Ports, Shown};
 use crate::tsnet::{Event, Events, Node, Status};
-use authorizer::Word;
+use authorizer::NodeAuthorizer;
 pub use failure::Failure;
 use failure::explain;
 use follow::Follower;
@@ -123,13 +123,13 @@ async fn in_time(closing: impl Future<Output = ()>, stop: &Stop) -> bool {
 struct Parts {
     started: Instant,
     settings: Arc<Settings>,
-    word: Arc<Word>,
+    word: Arc<NodeAuthorizer>,
     proxy: Proxy,
     metrics_port: Port,
     page_port: Port,
     redirecting: Port,
-    watched: Watched,
-    situation: watch::Sender<Situation>,
+    watched: WatchedPorts,
+    situation: watch::Sender<NodeStatus>,
     admin: Arc<Admin>,
     chronicle: Option<Arc<Chronicle>>,
     journal: Arc<Sink>,
@@ -140,10 +140,10 @@ impl Parts {
         let (started, since) = (Instant::now(), SystemTime::now());
         let config = settings.config();
         let situation = watch::Sender::new(node_status::joining());
-        let word = Arc::new(Word::new(settings.configs(), situation.subscribe()));
-        let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Tailnet>);
+        let word = Arc::new(NodeAuthorizer::new(settings.configs(), situation.subscribe()));
+        let proxy = Proxy::new(settings.rules(), Arc::clone(&word) as Arc<dyn Authorizer>);
         let [metrics_port, page_port, redirecting] = std::array::from_fn(|_| proxy.port().another());
-        let mut watched = Watched::default();
+        let mut watched = WatchedPorts::default();
         watched.add(proxy.port(), config.ports());
         watched.add(&metrics_port, config.metrics_port);
         watched.add(&page_port, config.page_port);
@@ -151,7 +151,7 @@ impl Parts {
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
-            rosters: watched.rosters(),
+            members: watched.members(),
             node: situation.subscribe(),
             started: since,
             sinks: sinks.clone(),
@@ -419,7 +419,7 @@ async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> Fa
 }
 
 /// Says why coming up takes its time, each reason once.
-async fn be_patient(config: &Config, node: watch::Receiver<Situation>) -> std::convert::Infallible {
+async fn be_patient(config: &Config, node: watch::Receiver<NodeStatus>) -> std::convert::Infallible {
     let begun = Instant::now();
     let mut said = HashSet::new();
     loop {

@@ -1,16 +1,16 @@
 //! How the node stands in the tailnet, kept up to date by its events.
 
-use crate::tailnet::Situation;
+use crate::tailnet::NodeStatus;
 use crate::tsnet::{Event, Status};
 
 /// Of a node that is still to come up.
-pub(super) fn joining() -> Situation {
-    Situation { state: "Starting".to_owned(), ..Situation::default() }
+pub(super) fn joining() -> NodeStatus {
+    NodeStatus { state: "Starting".to_owned(), ..NodeStatus::default() }
 }
 
 /// Of a node that has just come up.
-pub(super) fn first(status: &Status) -> Situation {
-    Situation {
+pub(super) fn first(status: &Status) -> NodeStatus {
+    NodeStatus {
         state: "Running".to_owned(),
         dns_name: status.dns_name.clone(),
         addresses: status.addresses.clone(),
@@ -18,12 +18,12 @@ pub(super) fn first(status: &Status) -> Situation {
         tags: status.tags.clone(),
         magic_dns: status.magic_dns,
         cert_domains: status.cert_domains.clone(),
-        ..Situation::default()
+        ..NodeStatus::default()
     }
 }
 
 /// Takes an event over.
-pub(super) fn note(situation: &mut Situation, event: &Event) {
+pub(super) fn note(situation: &mut NodeStatus, event: &Event) {
     let state = match event {
         Event::Running => "Running",
         Event::Starting => "Starting",

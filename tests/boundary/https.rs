@@ -7,7 +7,7 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::proxy::Redirects;
-use remote_ollama_proxy::tailnet::{Certificate, Situation};
+use remote_ollama_proxy::tailnet::{Certificate, NodeStatus, PortMembers};
 use remote_ollama_proxy::tls::{Ports, Shown};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
@@ -184,7 +184,11 @@ async fn a_part_never_looks_like_the_whole() {
             if cut {
                 both.running.word.say(false, Vec::new());
                 assert_eq!(
-                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    both.running
+                        .proxy
+                        .port()
+                        .sweep()
+                        .judge(&[PortMembers { port: 443, members: both.running.word.members().into() }]),
                     1
                 );
                 both.running.word.say(true, Vec::new());
@@ -288,8 +292,14 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
-    let (lost, kept) = (Vec::new(), both.running.word.roster());
-    assert_eq!(both.running.proxy.port().sweep().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
+    let (lost, kept) = (Vec::new(), both.running.word.members());
+    assert_eq!(
+        both.running.proxy.port().sweep().judge(&[
+            PortMembers { port: 443, members: lost.into() },
+            PortMembers { port: 11434, members: kept.into() }
+        ]),
+        1
+    );
     assert!(https.rest().await.is_empty());
     both.running.has(1).await;
     let stopped = both.running.stop();
@@ -336,7 +346,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let ollama = Ollama::new().await;
     let running = Running::new(policy(), &ollama.url);
     let (connect_to, incoming) = mpsc::channel(1);
-    let (node, told) = watch::channel(Situation::default());
+    let (node, told) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
     let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
@@ -373,6 +383,9 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
     // Who may not connect may not be redirected either.
-    assert_eq!(port.sweep().judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
+    assert_eq!(
+        port.sweep().judge(&[PortMembers { port: 11434, members: Vec::new().into() }]),
+        port.live().sessions().len()
+    );
     assert!(ollama.untouched().await);
 }
