@@ -9,7 +9,7 @@ use http::Uri;
 const TAILSCALE: [&str; 2] = ["controlplane.tailscale.com", "login.tailscale.com"];
 
 /// The control server that `control_url` names, unless it is Tailscale's own.
-pub(crate) fn foreign(control_url: Option<&str>) -> Option<&str> {
+pub(crate) fn custom_url(control_url: Option<&str>) -> Option<&str> {
     control_url.filter(|url| !url.parse().is_ok_and(|url| is_tailscales(&url)))
 }
 
@@ -23,7 +23,7 @@ fn is_tailscales(url: &Uri) -> bool {
 
 /// Something that can only be done at the control server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum ControlTask {
     MakeKey,
     ExtendKey,
     DisableExpiry,
@@ -37,11 +37,11 @@ pub(crate) enum Task {
     Certificates,
 }
 
-impl Task {
+impl ControlTask {
     /// What to do, and where: at the control server that `control_url` names.
     pub(crate) fn at(self, control_url: Option<&str>) -> String {
         let (what, command) = self.words();
-        match foreign(control_url) {
+        match custom_url(control_url) {
             None => format!("{what} in the tailnet's admin console"),
             Some(url) if command.is_empty() => format!("{what} at the control server {url}"),
             Some(url) => format!("{what} at the control server {url} (Headscale: {command})"),
@@ -51,28 +51,30 @@ impl Task {
     /// What to do, and what does it with Headscale; empty: nothing does.
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Task::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
-            Task::ExtendKey => ("extend its key", "`headscale nodes expire --identifier ID --disable`"),
-            Task::DisableExpiry => {
+            ControlTask::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
+            ControlTask::ExtendKey => {
+                ("extend its key", "`headscale nodes expire --identifier ID --disable`")
+            }
+            ControlTask::DisableExpiry => {
                 ("disable its key expiry", "`headscale nodes expire --identifier ID --disable`")
             }
-            Task::Approve => ("approve the device", ""),
-            Task::Rename => (
+            ControlTask::Approve => ("approve the device", ""),
+            ControlTask::Rename => (
                 "remove the other node and rename this one",
                 "`headscale nodes delete` and `headscale nodes rename`",
             ),
-            Task::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
-            Task::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
-            Task::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
-            Task::ApproveService => ("approve it", ""),
-            Task::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
+            ControlTask::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
+            ControlTask::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
+            ControlTask::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
+            ControlTask::ApproveService => ("approve it", ""),
+            ControlTask::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
         }
     }
 }
 
 /// How the tags of a node, or its `user` where it has none, differ from those that `wanted` (node.tags) asks for. No tags
 /// asked for: any will do.
-pub(crate) fn other_tags(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
+pub(crate) fn tag_mismatch(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
     let has_all = |all: &[String], of: &[String]| of.iter().all(|tag| all.contains(tag));
     if wanted.is_empty() || has_all(wanted, tags) && has_all(tags, wanted) {
         return None;
@@ -86,10 +88,10 @@ pub(crate) fn other_tags(wanted: &[String], user: Option<&str>, tags: &[String])
 }
 
 /// How a node that has joined gets other tags.
-pub(crate) fn retag(control_url: Option<&str>) -> String {
+pub(crate) fn how_to_retag(control_url: Option<&str>) -> String {
     format!(
         "node.tags takes effect when the node joins: {}, or run `remote-ollama-proxy logout` and join again",
-        Task::Tag.at(control_url)
+        ControlTask::Tag.at(control_url)
     )
 }
 
@@ -106,23 +108,27 @@ mod tests {
             Some("https://controlplane.tailscale.com:443"),
             Some("HTTPS://ControlPlane.Tailscale.com/"),
         ] {
-            assert_eq!(Task::Approve.at(own), "approve the device in the tailnet's admin console");
+            assert_eq!(ControlTask::Approve.at(own), "approve the device in the tailnet's admin console");
         }
         for other in [
             "https://controlplane.tailscale.com:8443",
             "http://login.tailscale.com",
             "https://login.tailscale.com.example.com",
         ] {
-            assert_eq!(foreign(Some(other)), Some(other));
+            assert_eq!(custom_url(Some(other)), Some(other));
         }
         let other = Some("https://headscale.example.com");
         assert_eq!(
-            Task::ExtendKey.at(other),
+            ControlTask::ExtendKey.at(other),
             "extend its key at the control server https://headscale.example.com (Headscale: `headscale nodes expire --identifier ID --disable`)"
         );
-        assert!(Task::MakeKey.at(other).ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)"));
+        assert!(
+            ControlTask::MakeKey
+                .at(other)
+                .ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)")
+        );
         assert_eq!(
-            Task::Approve.at(other),
+            ControlTask::Approve.at(other),
             "approve the device at the control server https://headscale.example.com"
         );
     }

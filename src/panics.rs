@@ -55,7 +55,7 @@ struct Report {
 }
 
 /// Where panics are reported.
-pub struct Reports(mpsc::Sender<Message>);
+pub struct PanicLog(mpsc::Sender<Message>);
 
 enum Message {
     Report(Report),
@@ -67,7 +67,7 @@ enum Message {
 ///
 /// # Errors
 /// There is no such thread.
-pub fn report() -> std::io::Result<Reports> {
+pub fn install_hook() -> std::io::Result<PanicLog> {
     let (sender, messages) = mpsc::channel();
     std::thread::Builder::new().name("panics".to_owned()).spawn(move || {
         for message in messages {
@@ -91,10 +91,10 @@ pub fn report() -> std::io::Result<Reports> {
             );
         }
     }));
-    Ok(Reports(sender))
+    Ok(PanicLog(sender))
 }
 
-impl Reports {
+impl PanicLog {
     /// Waits until every panic so far is in the log, for at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, written) = mpsc::channel();

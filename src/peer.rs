@@ -40,14 +40,14 @@ impl Peer {
 impl fmt::Display for Peer {
     /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", shown(&self.node), shown(&self.principal()), self.addr)
+        write!(f, "{} ({}, {})", printable(&self.node), printable(&self.principal()), self.addr)
     }
 }
 
 /// A text as a log shows it: control characters, which could begin a line or move a terminal's
 /// cursor, are escaped as in JSON, and so are characters that nobody sees and those that turn the
 /// direction of what follows. Those from U+007F on JSON itself lets be.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
     }
@@ -90,10 +90,10 @@ mod tests {
     #[test]
     fn a_name_can_neither_hide_nor_turn_what_is_shown() {
         for c in "\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}".chars() {
-            assert_eq!(shown(&format!("a{c}b")), format!("a\\u{:04x}b", u32::from(c)));
+            assert_eq!(printable(&format!("a{c}b")), format!("a\\u{:04x}b", u32::from(c)));
         }
         // What stands next to them is seen.
         let seen = "\u{61b}\u{200a}\u{2010}\u{2029}\u{202f}\u{205f}\u{206f}é😀";
-        assert_eq!(shown(seen), seen);
+        assert_eq!(printable(seen), seen);
     }
 }

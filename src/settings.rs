@@ -69,7 +69,7 @@ impl Settings {
 
     /// The tailnet calls this node, and the Service that it hosts, so: requests for these hosts are for
     /// it.
-    pub fn named(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
+    pub fn set_names(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
         let mut names = lock(&self.names);
         *names = Names { dns_name, addresses, service_addresses };
         self.publish(rules(&self.config(), &names));
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn rules_follow_from_the_last_config_when_the_node_is_named_meanwhile() {
-        race_with_reload(|settings| settings.named("node.example.ts.net".to_owned(), vec![], vec![]));
+        race_with_reload(|settings| settings.set_names("node.example.ts.net".to_owned(), vec![], vec![]));
     }
 
     #[test]

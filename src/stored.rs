@@ -7,14 +7,14 @@ use std::path::Path;
 use serde::Deserialize;
 
 /// Where tailscale's library keeps the node's keys, in the state folder.
-pub(crate) const KEYS: &str = "tailscaled.state";
+pub(crate) const STATE_FILE: &str = "tailscaled.state";
 
 /// The login name that control servers give for tagged nodes.
 const TAGGED: &str = "tagged-devices";
 
 /// What is stored of a node that has joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredNode {
     /// Its owner when it joined; `None`: the file does not say.
     pub(crate) owner: Option<Owner>,
 }
@@ -53,14 +53,14 @@ struct User {
 ///
 /// # Errors
 /// The file with its keys can't be read, or is no such file.
-pub(crate) fn read(state_dir: &Path) -> std::io::Result<Option<Stored>> {
-    let file = state_dir.join(KEYS);
+pub(crate) fn read(state_dir: &Path) -> std::io::Result<Option<StoredNode>> {
+    let file = state_dir.join(STATE_FILE);
     if !file.try_exists()? {
         return Ok(None);
     }
     let values: BTreeMap<String, String> = serde_json::from_slice(&std::fs::read(file)?)?;
     let login = profile(&values).and_then(|profile| profile.login).filter(|login| is_key(&login.key));
-    Ok(login.map(|login| Stored { owner: owner(login.user.login_name) }))
+    Ok(login.map(|login| StoredNode { owner: owner(login.user.login_name) }))
 }
 
 fn owner(login_name: String) -> Option<Owner> {
@@ -115,7 +115,7 @@ mod tests {
     fn only_a_node_key_of_the_profile_in_use_counts() {
         let dir = tempfile::tempdir().unwrap();
         let told = |text: &str| {
-            std::fs::write(dir.path().join(KEYS), text).unwrap();
+            std::fs::write(dir.path().join(STATE_FILE), text).unwrap();
             read(dir.path())
         };
         assert_eq!(read(dir.path()).unwrap(), None);
@@ -126,8 +126,8 @@ mod tests {
         for (profile, stored) in [
             ("eyJDb25maWciOm51bGx9", None),
             ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAifX0=", None),
-            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(Stored { owner: None })),
-            (tagged, Some(Stored { owner: Some(Owner::Tags) })),
+            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(StoredNode { owner: None })),
+            (tagged, Some(StoredNode { owner: Some(Owner::Tags) })),
         ] {
             let text = format!(r#"{{"_current-profile": "cA==", "p": "{profile}"}}"#);
             assert_eq!(told(&text).unwrap(), stored, "{profile}");

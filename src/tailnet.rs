@@ -61,7 +61,7 @@ pub trait Netmap: Send + Sync + 'static {
 
 /// A Tailscale Service that this node hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Service {
+pub struct ServiceStatus {
     /// Its name, `svc:` included.
     pub name: String,
     /// Its addresses; none before the tailnet has approved the node as a host.
@@ -71,7 +71,7 @@ pub struct Service {
     pub withdrawn: Option<String>,
 }
 
-impl fmt::Display for Service {
+impl fmt::Display for ServiceStatus {
     /// `svc:ollama, 100.100.1.1: advertised`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -86,7 +86,7 @@ impl fmt::Display for Service {
 
 /// What the node has for HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Certificate {
+pub struct CertificateStatus {
     /// The name in it; empty while there is none.
     pub name: String,
     /// Until when it is valid, as RFC 3339; absent while there is none.
@@ -97,7 +97,7 @@ pub struct Certificate {
     pub fault: Option<String>,
 }
 
-impl fmt::Display for Certificate {
+impl fmt::Display for CertificateStatus {
     /// `ollama.example.ts.net, expires 2026-12-01T12:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.expiry {
@@ -135,13 +135,13 @@ pub struct NodeStatus {
     pub key_expiry: Option<String>,
     /// The Service that the node hosts; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<Service>,
+    pub service: Option<ServiceStatus>,
     /// The names for which the tailnet lets it have certificates; none where HTTPS is off there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cert_domains: Vec<String>,
     /// What it has for HTTPS; absent: HTTPS is off here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<CertificateStatus>,
     /// All health warnings now in force.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_certificate_says_how_it_stands() {
         let mut certificate =
-            Certificate { fault: Some("HTTPS is off".to_owned()), ..Certificate::default() };
+            CertificateStatus { fault: Some("HTTPS is off".to_owned()), ..CertificateStatus::default() };
         assert_eq!(certificate.to_string(), "none yet: HTTPS is off");
         certificate.name = "a.ts.net".to_owned();
         certificate.expiry = Some("2026-12-01T12:00:00Z".to_owned());
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_service_says_how_it_stands() {
-        let mut service = Service { name: "svc:ollama".to_owned(), ..Service::default() };
+        let mut service = ServiceStatus { name: "svc:ollama".to_owned(), ..ServiceStatus::default() };
         assert_eq!(service.to_string(), "svc:ollama: the tailnet has not approved this host yet");
         service.addresses = vec!["100.127.0.1".parse().unwrap()];
         assert_eq!(service.to_string(), "svc:ollama, 100.127.0.1: advertised");

@@ -207,7 +207,7 @@ fn peer(member: &Member, connections: usize) -> StatusPeer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailnet::Certificate;
+    use crate::tailnet::CertificateStatus;
 
     #[test]
     fn what_is_in_the_way_is_told_the_outermost_first() {
@@ -231,11 +231,13 @@ mod tests {
         assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
         let deleted = NodeStatus { deleted: Some("it was deleted".to_owned()), ..up.clone() };
         assert_eq!(told(false, &deleted, None).unwrap(), (What::Node, "it was deleted".to_owned()));
-        let mut uncertified = NodeStatus { certificate: Some(Certificate::default()), ..up.clone() };
+        let mut uncertified = NodeStatus { certificate: Some(CertificateStatus::default()), ..up.clone() };
         assert_eq!(told(false, &uncertified, Some("refused")).unwrap().0, What::Certificate);
         assert_eq!(not_ready(false, false, &uncertified, None), None);
-        uncertified.certificate =
-            Some(Certificate { expiry: Some("2026-12-01T12:00:00Z".to_owned()), ..Certificate::default() });
+        uncertified.certificate = Some(CertificateStatus {
+            expiry: Some("2026-12-01T12:00:00Z".to_owned()),
+            ..CertificateStatus::default()
+        });
         assert_eq!(told(false, &uncertified, None), None);
         let mut starting = node("Starting", None);
         let (_, reason) = told(false, &starting, None).unwrap();

@@ -12,7 +12,7 @@ use super::run::code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
 use crate::config::Config;
-use crate::control::Task;
+use crate::control::ControlTask;
 use crate::run;
 
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             "logged out here: {dir} has no keys any more\n\
              The tailnet could not be told: {reason}\nTo end {} there, too, {}.\n",
             config.node.hostname,
-            Task::Remove.at(config.node.control_url.as_deref())
+            ControlTask::Remove.at(config.node.control_url.as_deref())
         ),
     };
     if args.all

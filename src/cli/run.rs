@@ -12,7 +12,7 @@ use crate::audit::Journal;
 use crate::config::{Config, Log, LogFormat};
 use crate::panics;
 use crate::rotated::{RotatedFile, write_line};
-use crate::run::{self, Failure, Stop};
+use crate::run::{self, RunError, Stop};
 use crate::settings::{Settings, Source};
 use crate::sink::{Labels, Output, Sink, SinkState, Sinks, in_journal, in_json, in_text};
 use crate::tsnet::Error;
@@ -31,7 +31,7 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
             return exit::STATE;
         }
     };
-    let reports = match panics::report() {
+    let reports = match panics::install_hook() {
         Ok(reports) => reports,
         Err(error) => {
             tracing::error!(%error, "the thread that reports panics does not start");
@@ -81,7 +81,7 @@ async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
     let stop = Stop::new(move || run::time_to_stop(&known.config()), end);
     let failure = match stop {
         Ok(stop) => run::run(settings, &stop, sinks).await.err(),
-        Err(error) => Some(Failure::Listener(error)),
+        Err(error) => Some(RunError::Listener(error)),
     };
     let Some(failure) = failure else { return exit::OK };
     tracing::error!("{failure}");
@@ -92,13 +92,13 @@ async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
 }
 
 /// The exit code that says what kind of failure it was.
-pub(super) fn code(failure: &Failure) -> u8 {
+pub(super) fn code(failure: &RunError) -> u8 {
     match failure {
-        Failure::Listener(_) | Failure::Panicked { .. } => exit::FAILURE,
-        Failure::Admin(_) => exit::STATE,
-        Failure::NothingToJoinWith { .. } => exit::NO_PERMISSION,
-        Failure::Untagged { .. } => exit::CONFIG,
-        Failure::Node { error, .. } => match error {
+        RunError::Listener(_) | RunError::Panicked { .. } => exit::FAILURE,
+        RunError::Admin(_) => exit::STATE,
+        RunError::NothingToJoinWith { .. } => exit::NO_PERMISSION,
+        RunError::Untagged { .. } => exit::CONFIG,
+        RunError::Node { error, .. } => match error {
             Error::KeyInvalid { .. } | Error::KeyExpired { .. } => exit::NO_PERMISSION,
             Error::LoginNeeded { .. } | Error::ApprovalPending => exit::NO_PERMISSION,
             Error::ControlUnreachable { .. } | Error::ExchangeFailed { .. } => exit::UNAVAILABLE,

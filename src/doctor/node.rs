@@ -10,8 +10,8 @@ use super::reach::reach;
 use super::{Finding, standing};
 use crate::admin::{self, AskFault, NotReady, Status, What, Who};
 use crate::config::{Config, PlainHttp};
-use crate::control::Task;
-use crate::tailnet::{Certificate, NodeStatus, Service};
+use crate::control::ControlTask;
+use crate::tailnet::{CertificateStatus, NodeStatus, ServiceStatus};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -95,7 +95,11 @@ fn name(config: &Config, node: &NodeStatus) -> Finding {
         return Finding::warning(
             "name",
             "MagicDNS is off in the tailnet, so no client can use the node's name",
-            format!("{}, or have clients use {}", at_control(config, Task::MagicDns), config.url(&address)),
+            format!(
+                "{}, or have clients use {}",
+                at_control(config, ControlTask::MagicDns),
+                config.url(&address)
+            ),
         );
     }
     match full.split('.').next() {
@@ -107,16 +111,16 @@ fn name(config: &Config, node: &NodeStatus) -> Finding {
         _ => Finding::warning(
             "name",
             format!("the tailnet calls this node {full}, not {wanted}"),
-            format!("{}, or tell clients the other name", at_control(config, Task::Rename)),
+            format!("{}, or tell clients the other name", at_control(config, ControlTask::Rename)),
         ),
     }
 }
 
-fn at_control(config: &Config, task: Task) -> String {
+fn at_control(config: &Config, task: ControlTask) -> String {
     task.at(config.node.control_url.as_deref())
 }
 
-fn service(config: &Config, service: &Service) -> Finding {
+fn service(config: &Config, service: &ServiceStatus) -> Finding {
     let told = service.to_string();
     match &service.withdrawn {
         None if service.addresses.is_empty() => Finding::warning(
@@ -124,7 +128,7 @@ fn service(config: &Config, service: &Service) -> Finding {
             told,
             format!(
                 "{}, or for good by autoApprovers.services in the tailnet policy file",
-                at_control(config, Task::ApproveService)
+                at_control(config, ControlTask::ApproveService)
             ),
         ),
         None => Finding::good("service", told),
@@ -136,7 +140,7 @@ fn service(config: &Config, service: &Service) -> Finding {
     }
 }
 
-fn certificate(config: &Config, certificate: &Certificate) -> Finding {
+fn certificate(config: &Config, certificate: &CertificateStatus) -> Finding {
     let told = certificate.to_string();
     match (&certificate.expiry, &certificate.fault) {
         (None, Some(_)) if config.plain_http != PlainHttp::Serve => Finding::fault(
@@ -182,9 +186,9 @@ fn tailnet_remedy(config: &Config, node: &NodeStatus) -> String {
     match &*node.state {
         "NeedsLogin" => format!(
             "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-            at_control(config, Task::ExtendKey)
+            at_control(config, ControlTask::ExtendKey)
         ),
-        "NeedsMachineAuth" => at_control(config, Task::Approve),
+        "NeedsMachineAuth" => at_control(config, ControlTask::Approve),
         _ => "the log says more; `status` shows when it has passed".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Finding;
 use crate::config::Config;
-use crate::control::{Task, other_tags, retag};
+use crate::control::{ControlTask, how_to_retag, tag_mismatch};
 use crate::tailnet::NodeStatus;
 
 /// How long before the node's key expires it is worth a warning: as long as in the log.
@@ -27,8 +27,8 @@ pub(super) fn clock(node: &NodeStatus) -> Finding {
 
 pub(super) fn tags(config: &Config, node: &NodeStatus) -> Finding {
     let NodeStatus { user, tags, .. } = node;
-    if let Some(reason) = other_tags(&config.node.tags, user.as_deref(), tags) {
-        return Finding::warning("tags", reason, retag(config.node.control_url.as_deref()));
+    if let Some(reason) = tag_mismatch(&config.node.tags, user.as_deref(), tags) {
+        return Finding::warning("tags", reason, how_to_retag(config.node.control_url.as_deref()));
     }
     Finding::good(
         "tags",
@@ -44,14 +44,14 @@ pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> F
     let Ok(expiry) = humantime::parse_rfc3339(at) else {
         return Finding::unknown("node-key", format!("it expires at {at:?}, which is no time"));
     };
-    let at_control = |task: Task| task.at(config.node.control_url.as_deref());
+    let at_control = |task: ControlTask| task.at(config.node.control_url.as_deref());
     match expiry.duration_since(now) {
         Err(_) => Finding::fault(
             "node-key",
             format!("it expired at {at}: no peer can reach the node"),
             format!(
                 "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-                at_control(Task::ExtendKey)
+                at_control(ControlTask::ExtendKey)
             ),
         ),
         Ok(left) if left <= AHEAD => Finding::warning(
@@ -60,7 +60,7 @@ pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> F
                 "it expires at {at}, in {}: from then on no peer can reach the node",
                 humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60))
             ),
-            at_control(Task::DisableExpiry),
+            at_control(ControlTask::DisableExpiry),
         ),
         Ok(_) => Finding::good("node-key", format!("it expires at {at}")),
     }

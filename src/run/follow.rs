@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::expiry::Expiry;
 use super::node_status;
 use crate::audit::Watcher;
-use crate::control::Task;
+use crate::control::ControlTask;
 use crate::settings::Settings;
 use crate::sink::Sink;
 use crate::sweeper::{Sweeper, WatchedPorts};
@@ -86,7 +86,7 @@ impl Follower {
                 }
                 Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
                 Event::Assigned(Status { dns_name, addresses, service_addresses, .. }) => {
-                    self.settings.named(dns_name, addresses, service_addresses);
+                    self.settings.set_names(dns_name, addresses, service_addresses);
                     // At its new addresses everybody has a standing of their own.
                     self.judge.changed.notify_one();
                 }
@@ -119,7 +119,7 @@ impl Follower {
                 Event::Failed(error @ Error::KeyExpired { .. }) => tracing::error!(
                     %error,
                     "nobody can reach the tailnet node: {}, or stop this, run `remote-ollama-proxy login` and start it again",
-                    self.at_control(Task::ExtendKey)
+                    self.at_control(ControlTask::ExtendKey)
                 ),
                 // The node recovers once somebody has acted at the control server.
                 Event::Failed(error) => tracing::error!(%error, "nobody can reach the tailnet node"),
@@ -129,7 +129,7 @@ impl Follower {
         Ok(())
     }
 
-    fn at_control(&self, task: Task) -> String {
+    fn at_control(&self, task: ControlTask) -> String {
         task.at(self.settings.config().node.control_url.as_deref())
     }
 
@@ -143,7 +143,7 @@ impl Follower {
             tracing::warn!(
                 %left,
                 "the node's key expires, and then nobody reaches it: {}, or log it in again once it has expired",
-                self.at_control(Task::DisableExpiry)
+                self.at_control(ControlTask::DisableExpiry)
             );
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, watch};
 use super::Stop;
 use crate::admin;
 use crate::settings::Settings;
-use crate::tailnet::{NodeStatus, Service};
+use crate::tailnet::{NodeStatus, ServiceStatus};
 use crate::tsnet::{Error, Node};
 
 /// How often Ollama is asked whether it answers, which it has two seconds for.
@@ -174,8 +174,8 @@ impl<N: Advertise> Host<N> {
 }
 
 /// Of a node that has just come up.
-fn hosted(name: &str) -> Service {
-    Service {
+fn hosted(name: &str) -> ServiceStatus {
+    ServiceStatus {
         name: name.to_owned(),
         addresses: Vec::new(), // an event will tell
         withdrawn: Some("Ollama has yet to answer".to_owned()),

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::control::Task;
+use crate::control::ControlTask;
 use crate::settings::Settings;
-use crate::tailnet::{Certificate, NodeStatus};
-use crate::tls::Shown;
+use crate::tailnet::{CertificateStatus, NodeStatus};
+use crate::tls::CurrentCertificate;
 use crate::tsnet::{self, Node};
 
 /// How often the node is asked, which knows by itself when it is time to renew.
@@ -30,7 +30,7 @@ pub(super) struct Https {
     node: Arc<Node>,
     settings: Arc<Settings>,
     situation: watch::Sender<NodeStatus>,
-    shown: Arc<Shown>,
+    shown: Arc<CurrentCertificate>,
 }
 
 impl Https {
@@ -39,15 +39,15 @@ impl Https {
         node: Arc<Node>,
         settings: Arc<Settings>,
         situation: watch::Sender<NodeStatus>,
-        shown: Arc<Shown>,
+        shown: Arc<CurrentCertificate>,
     ) -> Self {
-        situation.send_modify(|known| known.certificate = Some(Certificate::default()));
+        situation.send_modify(|known| known.certificate = Some(CertificateStatus::default()));
         Https { node, settings, situation, shown }
     }
 
     /// What to do where the tailnet gives no certificates.
     fn off(&self) -> String {
-        let way_out = Task::Certificates.at(self.settings.config().node.control_url.as_deref());
+        let way_out = ControlTask::Certificates.at(self.settings.config().node.control_url.as_deref());
         format!("the tailnet gives this node no certificates: {way_out}")
     }
 
@@ -97,7 +97,7 @@ impl Https {
 
     fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {
         let first = self.situation.borrow().certificate.as_ref().is_none_or(|shown| shown.expiry.is_none());
-        match (self.shown.show(&new.chain, &new.key)?, first) {
+        match (self.shown.set(&new.chain, &new.key)?, first) {
             (false, _) => {}
             (true, true) => tracing::info!(name, expiry = new.expiry, "there is a certificate for HTTPS"),
             (true, false) => {
@@ -111,7 +111,7 @@ impl Https {
         Ok(())
     }
 
-    fn certificate(&self, change: impl FnOnce(&mut Certificate)) {
+    fn certificate(&self, change: impl FnOnce(&mut CertificateStatus)) {
         self.situation.send_modify(|known| change(known.certificate.get_or_insert_default()));
     }
 }

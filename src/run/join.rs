@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use crate::stored;
 use crate::tsnet::{Builder, Error, Event, Events, Node, Status};
 
-use super::failure::{Failure, explain};
+use super::error::{RunError, explain};
 
 /// How long the keychain may take: a person may have to unlock it, and there may be nobody.
 const KEYCHAIN: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(
 
 /// A login that waits for somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait<'a> {
+pub enum LoginStep<'a> {
     /// At this page.
     Login(&'a str),
     /// For an admin of the tailnet to approve the device.
@@ -31,8 +31,8 @@ pub enum Wait<'a> {
 pub(super) async fn join(
     config: &Config,
     place: &mut Option<Arc<Node>>,
-    meanwhile: impl AsyncFnMut(Events) -> Failure,
-) -> Result<(Arc<Node>, Status), Failure> {
+    meanwhile: impl AsyncFnMut(Events) -> RunError,
+) -> Result<(Arc<Node>, Status), RunError> {
     let (node, joined) = attempt(config, place, meanwhile).await?;
     joined.map(|status| (node, status)).map_err(|error| explain(error, config))
 }
@@ -46,8 +46,8 @@ pub(super) fn may_join(config: &Config) -> bool {
 /// Joins, with `tell` saying what a person has to do, and leaves the node to be run.
 ///
 /// # Errors
-/// See [`Failure`]; a key that is refused is one, wherever it was found.
-pub async fn login(config: &Config, tell: impl Fn(Wait<'_>)) -> Result<Status, Failure> {
+/// See [`RunError`]; a key that is refused is one, wherever it was found.
+pub async fn login(config: &Config, tell: impl Fn(LoginStep<'_>)) -> Result<Status, RunError> {
     let (node, joined) = attempt(config, &mut None, async |_| std::future::pending().await).await?;
     let status = match joined {
         Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. } | Error::ApprovalPending)
@@ -63,16 +63,16 @@ pub async fn login(config: &Config, tell: impl Fn(Wait<'_>)) -> Result<Status, F
 }
 
 /// Waits until somebody has done what is needed.
-async fn logged_in(node: &Node, tell: impl Fn(Wait<'_>), deadline: Duration) -> Result<Status, Error> {
+async fn logged_in(node: &Node, tell: impl Fn(LoginStep<'_>), deadline: Duration) -> Result<Status, Error> {
     let mut events = node.events().await?;
     let mut shown = String::new();
     while let Some(event) = events.next().await {
         match event {
             Event::LoginUrl(url) if url != shown => {
-                tell(Wait::Login(&url));
+                tell(LoginStep::Login(&url));
                 shown = url;
             }
-            Event::NeedsApproval => tell(Wait::Approval),
+            Event::NeedsApproval => tell(LoginStep::Approval),
             Event::Running => {
                 return node.up(deadline).await.map(|status| Status { stored: false, ..status });
             }
@@ -90,8 +90,8 @@ async fn logged_in(node: &Node, tell: impl Fn(Wait<'_>), deadline: Duration) -> 
 async fn attempt(
     config: &Config,
     place: &mut Option<Arc<Node>>,
-    mut meanwhile: impl AsyncFnMut(Events) -> Failure,
-) -> Result<(Arc<Node>, Result<Status, Error>), Failure> {
+    mut meanwhile: impl AsyncFnMut(Events) -> RunError,
+) -> Result<(Arc<Node>, Result<Status, Error>), RunError> {
     let mut up = async |node: Node| {
         let node = Arc::clone(place.insert(Arc::new(node)));
         let joined = tokio::select! {

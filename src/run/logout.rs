@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::{Failure, explain};
+use super::error::{RunError, explain};
 use super::join::build;
 use crate::config::Config;
 use crate::tsnet::Farewell;
@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Tells the control server and removes what is stored of the node; the journal stays.
 ///
 /// # Errors
-/// See [`Failure`]; while a proxy runs with this state folder it is in use.
-pub async fn logout(config: &Config) -> Result<Farewell, Failure> {
+/// See [`RunError`]; while a proxy runs with this state folder it is in use.
+pub async fn logout(config: &Config) -> Result<Farewell, RunError> {
     let explain = |error| explain(error, config);
     build(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
 }

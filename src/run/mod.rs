@@ -1,8 +1,8 @@
 //! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
 
 mod authorizer;
+mod error;
 mod expiry;
-mod failure;
 mod follow;
 mod host;
 mod https;
@@ -24,7 +24,7 @@ use tokio::task::JoinError;
 
 use crate::admin::{Admin, AdminSocket};
 use crate::config::{Config, PlainHttp, StartOffline, Withdraw};
-use crate::control::{Task, other_tags, retag};
+use crate::control::{ControlTask, how_to_retag, tag_mismatch};
 use crate::listen::Listen;
 use crate::page::{Chronicle, Page};
 use crate::panics;
@@ -33,15 +33,15 @@ use crate::settings::Settings;
 use crate::sink::{Sink, Sinks};
 use crate::sweeper::WatchedPorts;
 use crate::tailnet::{Authorizer, NodeStatus};
-use crate::tls::{Ports, Shown};
+use crate::tls::{CurrentCertificate, DualListener};
 use crate::tsnet::{Event, Events, Node, Status};
 use authorizer::NodeAuthorizer;
-pub use failure::Failure;
-use failure::explain;
+pub use error::RunError;
+use error::explain;
 use follow::Follower;
 use host::Host;
 use https::Https;
-pub use join::{Wait, login};
+pub use join::{LoginStep, login};
 pub use logout::logout;
 pub use stop::Stop;
 use tasks::Tasks;
@@ -79,8 +79,8 @@ struct Open {
 /// the admin socket closed and the node closed then, within 8 s. What is recorded goes to `sinks`.
 ///
 /// # Errors
-/// See [`Failure`].
-pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), Failure> {
+/// See [`RunError`].
+pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), RunError> {
     let hangup = hangup();
     let mut open = Open::default();
     let ended = join_and_serve(Parts::new(settings, sinks), hangup, stop, &mut open).await;
@@ -185,10 +185,10 @@ async fn join_and_serve(
     hangup: Option<Signal>,
     stop: &Stop,
     open: &mut Open,
-) -> Result<Option<Drained>, Failure> {
+) -> Result<Option<Drained>, RunError> {
     let config = &*parts.settings.config();
     if !join::may_join(config) {
-        return Err(failure::nothing_to_join_with(&config.node.credential));
+        return Err(error::nothing_to_join_with(&config.node.credential));
     }
     tracing::info!(hostname = config.node.hostname, joins_with = %config.node.credential, "joining the tailnet");
     if config.node.start_offline == StartOffline::Cached {
@@ -229,7 +229,7 @@ async fn serve(
     hangup: Option<Signal>,
     stop: &Stop,
     open: &mut Open,
-) -> Result<Drained, Failure> {
+) -> Result<Drained, RunError> {
     let Parts { settings, proxy, situation, admin, chronicle, .. } = parts;
     let config = &*settings.config();
     let explain = |error| explain(error, config);
@@ -237,13 +237,13 @@ async fn serve(
         Some(port) => node.listen(port).await.map(Some).map_err(explain),
         None => Ok(None),
     };
-    let shown = Arc::new(Shown::default());
-    let mut listener = Ports::new();
+    let shown = Arc::new(CurrentCertificate::default());
+    let mut listener = DualListener::new();
     if config.plain_http == PlainHttp::Serve {
         listener = listener.http(node.listen(config.port).await.map_err(explain)?);
     }
     if let Some(https) = listen(config.https_port).await? {
-        listener = listener.https(https, Arc::clone(&shown)).map_err(Failure::Listener)?;
+        listener = listener.https(https, Arc::clone(&shown)).map_err(RunError::Listener)?;
     }
     let metrics_listener = listen(config.metrics_port).await?;
     let redirects_listener = listen(redirects_to(config).map(|_| config.port)).await?;
@@ -251,12 +251,12 @@ async fn serve(
 
     if let Some(service) = &config.node.service {
         if status.tags.is_empty() {
-            let way_out = Task::Tag.at(config.node.control_url.as_deref());
-            return Err(Failure::Untagged { service: service.clone(), way_out });
+            let way_out = ControlTask::Tag.at(config.node.control_url.as_deref());
+            return Err(RunError::Untagged { service: service.clone(), way_out });
         }
         node.host_service(service, config.port).await.map_err(explain)?;
     }
-    settings.named(status.dns_name.clone(), status.addresses.clone(), Vec::new());
+    settings.set_names(status.dns_name.clone(), status.addresses.clone(), Vec::new());
     parts.word.ask_of(Arc::clone(&node));
     tracing::info!(
         name = status.dns_name,
@@ -281,7 +281,7 @@ async fn serve(
     let follower = Follower::new(settled, nodes, parts.watched, known, status, parts.journal, watcher);
     let at_start = Arc::clone(&settings.config());
     // To the last request: whoever loses access loses it while the others are waited for, too.
-    tasks.spawn("what follows the tailnet", async move { failure::explain(follower.run().await, &at_start) });
+    tasks.spawn("what follows the tailnet", async move { error::explain(follower.run().await, &at_start) });
     tasks.spawn("what reloads the config", reload_on_signal(Arc::clone(&settings), hangup));
     if config.https_port.is_some() {
         let https = Https::new(Arc::clone(&node), Arc::clone(&settings), situation.clone(), shown);
@@ -321,7 +321,7 @@ async fn serve_until_told(
     mut tasks: Tasks,
     stop: &Stop,
     open: &mut Open,
-) -> Result<Drained, Failure> {
+) -> Result<Drained, RunError> {
     let (drain, told) = oneshot::channel::<Infallible>();
     let (cut, deadline) = oneshot::channel::<Infallible>();
     let serving = async move {
@@ -331,13 +331,13 @@ async fn serve_until_told(
     let mut failed = async || match &mut open.socket {
         Some(socket) => tokio::select! {
             failure = tasks.failed() => failure,
-            () = socket.failed() => Failure::Panicked { part: "the admin socket" },
+            () = socket.failed() => RunError::Panicked { part: "the admin socket" },
         },
         None => tasks.failed().await,
     };
     let ended = |served: Result<io::Result<Drained>, JoinError>| match served {
-        Ok(served) => served.map_err(Failure::Listener),
-        Err(_) => Err(Failure::Panicked { part: "the port for Ollama" }),
+        Ok(served) => served.map_err(RunError::Listener),
+        Err(_) => Err(RunError::Panicked { part: "the port for Ollama" }),
     };
     let handed_over = async {
         stop.wait().await;
@@ -392,9 +392,9 @@ fn metrics_of(admin: Arc<Admin>) -> Text {
 }
 
 /// Has the admin socket answer, unless it does already. The state folder must be this process's.
-fn open_socket(socket: &mut Option<AdminSocket>, admin: &Arc<Admin>) -> Result<(), Failure> {
+fn open_socket(socket: &mut Option<AdminSocket>, admin: &Arc<Admin>) -> Result<(), RunError> {
     if socket.is_none() {
-        *socket = Some(Arc::clone(admin).start().map_err(Failure::Admin)?);
+        *socket = Some(Arc::clone(admin).start().map_err(RunError::Admin)?);
     }
     Ok(())
 }
@@ -409,7 +409,7 @@ fn hangup() -> Option<Signal> {
 }
 
 /// Takes a new config whenever SIGHUP comes, or has come.
-async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> Failure {
+async fn reload_on_signal(settings: Arc<Settings>, hangup: Option<Signal>) -> RunError {
     if let Some(mut hangup) = hangup {
         while hangup.recv().await.is_some() {
             let _ = settings.reload().await; // which says what becomes of it
@@ -445,14 +445,14 @@ fn warn_of_other_name(config: &Config, status: &Status) {
             wanted = config.node.hostname,
             given,
             "the name was taken in the tailnet, clients must use the given one; {}",
-            Task::Rename.at(config.node.control_url.as_deref())
+            ControlTask::Rename.at(config.node.control_url.as_deref())
         );
     }
 }
 
 fn warn_of_other_tags(config: &Config, status: &Status) {
-    if let Some(reason) = other_tags(&config.node.tags, status.user.as_deref(), &status.tags) {
-        let way_out = retag(config.node.control_url.as_deref());
+    if let Some(reason) = tag_mismatch(&config.node.tags, status.user.as_deref(), &status.tags) {
+        let way_out = how_to_retag(config.node.control_url.as_deref());
         tracing::warn!(reason, "the node's tags are not those of the config: {way_out}");
     }
 }

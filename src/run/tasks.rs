@@ -7,19 +7,23 @@ use std::io;
 
 use tokio::task::{Id, JoinSet};
 
-use super::Failure;
+use super::RunError;
 use crate::panics;
 
 /// Those tasks. They end when this is dropped.
 #[derive(Default)]
 pub(super) struct Tasks {
-    tasks: JoinSet<Failure>,
+    tasks: JoinSet<RunError>,
     names: HashMap<Id, &'static str>,
 }
 
 impl Tasks {
     /// Runs `part`, which ends only by a failure.
-    pub(super) fn spawn(&mut self, name: &'static str, part: impl Future<Output = Failure> + Send + 'static) {
+    pub(super) fn spawn(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = RunError> + Send + 'static,
+    ) {
         let id = self.tasks.spawn(panics::named(name, part)).id();
         self.names.insert(id, name);
     }
@@ -33,17 +37,17 @@ impl Tasks {
         self.spawn(name, async {
             match port.await {
                 Ok(never) => match never {},
-                Err(ended) => Failure::Listener(ended),
+                Err(ended) => RunError::Listener(ended),
             }
         });
     }
 
     /// Waits for the first failure. A part that panicked has failed. Cancel-safe.
-    pub(super) async fn failed(&mut self) -> Failure {
+    pub(super) async fn failed(&mut self) -> RunError {
         match self.tasks.join_next_with_id().await {
             Some(Ok((_, failure))) => failure,
             Some(Err(error)) => {
-                Failure::Panicked { part: self.names.get(&error.id()).copied().unwrap_or("a part") }
+                RunError::Panicked { part: self.names.get(&error.id()).copied().unwrap_or("a part") }
             }
             None => std::future::pending().await,
         }
@@ -60,6 +64,6 @@ mod tests {
         tasks.spawn("lasting", std::future::pending());
         tasks.spawn("planted", async { panic!("planted") });
         let failure = tasks.failed().await;
-        assert!(matches!(failure, Failure::Panicked { part: "planted" }), "{failure}");
+        assert!(matches!(failure, RunError::Panicked { part: "planted" }), "{failure}");
     }
 }

@@ -13,14 +13,14 @@ use rustls::{Error, ServerConfig};
 /// The certificate that every handshake from now on shows; none at first, and then no handshake succeeds. Connections there
 /// are do not notice another one.
 #[derive(Default)]
-pub struct Shown(RwLock<Option<Arc<CertifiedKey>>>);
+pub struct CurrentCertificate(RwLock<Option<Arc<CertifiedKey>>>);
 
-impl Shown {
+impl CurrentCertificate {
     /// Shows this one: `chain` and `key` are PEM, the certificate itself first. False: it was shown already.
     ///
     /// # Errors
     /// Why they are none, or do not belong together; the earlier one stays.
-    pub fn show(&self, chain: &str, key: &str) -> Result<bool, String> {
+    pub fn set(&self, chain: &str, key: &str) -> Result<bool, String> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(|fault| format!("the certificate: {fault}"))?;
@@ -51,15 +51,15 @@ impl Shown {
     }
 }
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for CurrentCertificate {
     /// Whatever name the client has asked for, if any: there is one only, and what it asks for by HTTP is checked there.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for CurrentCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shown([redacted])")
+        f.write_str("CurrentCertificate([redacted])")
     }
 }

@@ -2,9 +2,9 @@
 //! counts, judges, times and cuts connections: its handshake takes place when it is first read from.
 
 mod certificate;
-mod ports;
+mod listener;
 mod stream;
 
-pub use certificate::Shown;
-pub use ports::Ports;
+pub use certificate::CurrentCertificate;
+pub use listener::DualListener;
 pub use stream::Stream;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::proxy::Redirects;
-use remote_ollama_proxy::tailnet::{Certificate, NodeStatus, PortMembers};
-use remote_ollama_proxy::tls::{Ports, Shown};
+use remote_ollama_proxy::tailnet::{CertificateStatus, NodeStatus, PortMembers};
+use remote_ollama_proxy::tls::{CurrentCertificate, DualListener};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -43,7 +43,7 @@ fn pair() -> Pair {
 struct Both {
     running: Running,
     https: mpsc::Sender<Accepted<DuplexStream>>,
-    shown: Arc<Shown>,
+    shown: Arc<CurrentCertificate>,
     pair: Pair,
 }
 
@@ -53,11 +53,12 @@ impl Both {
     }
 
     fn limited(upstream: &str, limits: Limits, pace: Pace) -> Both {
-        let (shown, pair) = (Arc::<Shown>::default(), pair());
+        let (shown, pair) = (Arc::<CurrentCertificate>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
-        let ports = |http| Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
+        let ports =
+            |http| DualListener::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
         let running = Running::at(policy(), upstream, limits, pace, ports);
-        shown.show(&pair.chain, &pair.key).unwrap();
+        shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
 
@@ -313,11 +314,11 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
     let mut both = Both::new(&url);
     let mut before = both.client().await;
     let new = pair();
-    assert_eq!([(); 2].map(|()| both.shown.show(&new.chain, &new.key)), [Ok(true), Ok(false)]);
+    assert_eq!([(); 2].map(|()| both.shown.set(&new.chain, &new.key)), [Ok(true), Ok(false)]);
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err(), "the old one is shown");
     // What is no pair changes nothing.
     for (chain, key) in [("", ""), (&*new.chain, ""), (&*new.chain, "x"), (&*new.chain, &*both.pair.key)] {
-        assert!(both.shown.show(chain, key).is_err());
+        assert!(both.shown.set(chain, key).is_err());
     }
     both.pair = new;
     let mut after = both.client().await;
@@ -325,19 +326,19 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
         client.send(get("/api/tags")).await;
         assert_eq!(client.answer().await.text(), "ok");
     }
-    assert_eq!(format!("{:?}", both.shown), "Shown([redacted])");
+    assert_eq!(format!("{:?}", both.shown), "CurrentCertificate([redacted])");
 }
 
 #[tokio::test]
 async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
-    let (pair, shown) = (pair(), Arc::<Shown>::default());
-    let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
+    let (pair, shown) = (pair(), Arc::<CurrentCertificate>::default());
+    let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
     let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
     both.running.has(0).await;
-    both.shown.show(&both.pair.chain, &both.pair.key).unwrap();
+    both.shown.set(&both.pair.chain, &both.pair.key).unwrap();
     both.client().await;
 }
 
@@ -359,7 +360,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     assert_eq!((answer.status(), answer.header("location")), (503, None));
     node.send_modify(|node| {
         let (name, expiry) = (NAME.to_owned(), Some("2030-01-01T00:00:00Z".to_owned()));
-        node.certificate = Some(Certificate { name, expiry, fault: None });
+        node.certificate = Some(CertificateStatus { name, expiry, fault: None });
     });
     for (request, to) in [
         (get("/v1/models?x=//../@evil.example"), "/v1/models?x=//../@evil.example"),

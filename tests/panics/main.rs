@@ -40,7 +40,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
-    let reports = panics::report().unwrap();
+    let reports = panics::install_hook().unwrap();
     // A port whose answers take a planted fault.
     let running = Running::new(policy(), "http://127.0.0.1:1");
     running.word.say(true, vec![json!({"metrics": true})]);

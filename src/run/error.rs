@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::auth::{self, Found};
 use crate::config::Config;
-use crate::control::{Task, foreign};
+use crate::control::{ControlTask, custom_url};
 use crate::stored;
 use crate::tsnet::Error;
 
@@ -18,7 +18,7 @@ const IN_USE: &str = "is in use by another node";
 
 /// Why the proxy does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum RunError {
     /// The tailnet node does not work.
     #[error("{error}: {way_out}")]
     Node {
@@ -58,13 +58,13 @@ pub enum Failure {
 }
 
 /// What a person has to do, beside the library's words.
-pub(super) fn explain(error: Error, config: &Config) -> Failure {
+pub(super) fn explain(error: Error, config: &Config) -> RunError {
     let found = &config.node.credential;
-    let at_control = |task: Task| task.at(config.node.control_url.as_deref());
+    let at_control = |task: ControlTask| task.at(config.node.control_url.as_deref());
     let way_out = match &error {
         Error::LoginNeeded { .. } if found.credential().is_none() => format!(
             "no auth key was found: log the node in with `{LOGIN}`, or {} and set {} or node.auth_key_file",
-            at_control(Task::MakeKey),
+            at_control(ControlTask::MakeKey),
             auth::ENV
         ),
         Error::KeyExpired { .. } if found.credential().is_none() => {
@@ -74,7 +74,7 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
             "check in Tailscale's admin console that the OAuth client exists, has the scope auth_keys and may give node.tags; this was found: {found}"
         ),
         Error::LoginNeeded { .. } | Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
-            format!("{}; this was found: {found}{}", at_control(Task::MakeKey), rejoin_hint(config))
+            format!("{}; this was found: {found}{}", at_control(ControlTask::MakeKey), rejoin_hint(config))
         }
         // No certificate is good at a wrong time, so nothing else tells of the clock then.
         Error::ControlUnreachable { reason } if reason.contains(NOT_YET_VALID) => {
@@ -83,7 +83,7 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
                 humantime::format_rfc3339_seconds(SystemTime::now())
             )
         }
-        Error::ApprovalPending => format!("{}, then start again", at_control(Task::Approve)),
+        Error::ApprovalPending => format!("{}, then start again", at_control(ControlTask::Approve)),
         Error::ExchangeFailed { .. } => {
             "check the network: the secret is exchanged at https://api.tailscale.com, or at the baseURL in it"
                 .to_owned()
@@ -100,18 +100,18 @@ pub(super) fn explain(error: Error, config: &Config) -> Failure {
         Error::StateUnusable { .. } => "set node.state_dir to a folder of this account".to_owned(),
         _ => "the tailnet node does not work".to_owned(),
     };
-    Failure::Node { way_out, error }
+    RunError::Node { way_out, error }
 }
 
 /// Why the proxy does not start without a key and without a stored node.
-pub(super) fn nothing_to_join_with(found: &Found) -> Failure {
+pub(super) fn nothing_to_join_with(found: &Found) -> RunError {
     let way_out = match found {
         Found::NoFile(path) => {
             format!("put an auth key into {}, which does not exist, or run `{LOGIN}`", path.display())
         }
         _ => format!("run `{LOGIN}`, or set {} or node.auth_key_file", auth::ENV),
     };
-    Failure::NothingToJoinWith { way_out }
+    RunError::NothingToJoinWith { way_out }
 }
 
 /// What else to do where the node has joined before, at a control server that is not Tailscale's. Headscale 0.29 lets
@@ -119,12 +119,12 @@ pub(super) fn nothing_to_join_with(found: &Found) -> Failure {
 /// (github.com/juanfont/headscale/issues/3371).
 fn rejoin_hint(config: &Config) -> String {
     let control_url = config.node.control_url.as_deref();
-    if foreign(control_url).is_none() || !matches!(stored::read(&config.node.state_dir), Ok(Some(_))) {
+    if custom_url(control_url).is_none() || !matches!(stored::read(&config.node.state_dir), Ok(Some(_))) {
         return String::new();
     }
     format!(
         ". If this node has joined before and has expired there, no key may help: {}, or delete it there and start with a new key",
-        Task::ExtendKey.at(control_url)
+        ControlTask::ExtendKey.at(control_url)
     )
 }
 

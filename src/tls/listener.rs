@@ -5,44 +5,44 @@ use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
 
-use super::{Shown, Stream};
+use super::{CurrentCertificate, Stream};
 use crate::listen::{Accepted, Listen};
 
 /// The port for HTTP and the one for HTTPS. Who serves both in one place counts, limits and drains their connections
 /// together.
-pub struct Ports<L> {
+pub struct DualListener<L> {
     http: Option<L>,
     https: Option<(L, TlsAcceptor)>,
 }
 
-impl<L: Listen> Ports<L> {
+impl<L: Listen> DualListener<L> {
     /// None at all.
     pub fn new() -> Self {
-        Ports { http: None, https: None }
+        DualListener { http: None, https: None }
     }
 
     /// With `listener` for HTTP.
     pub fn http(self, listener: L) -> Self {
-        Ports { http: Some(listener), ..self }
+        DualListener { http: Some(listener), ..self }
     }
 
     /// With `listener` for HTTPS, where `shown` says which certificate is shown.
     ///
     /// # Errors
     /// The TLS library's, which there are none.
-    pub fn https(self, listener: L, shown: Arc<Shown>) -> io::Result<Self> {
+    pub fn https(self, listener: L, shown: Arc<CurrentCertificate>) -> io::Result<Self> {
         let config = shown.config().map_err(io::Error::other)?;
-        Ok(Ports { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
+        Ok(DualListener { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
     }
 }
 
-impl<L: Listen> Default for Ports<L> {
+impl<L: Listen> Default for DualListener<L> {
     fn default() -> Self {
-        Ports::new()
+        DualListener::new()
     }
 }
 
-impl<L: Listen> Listen for Ports<L> {
+impl<L: Listen> Listen for DualListener<L> {
     type Io = Stream<L::Io>;
 
     async fn accept(&mut self) -> io::Result<Accepted<Self::Io>> {
