@@ -1,14 +1,14 @@
 //! The proxy at work: a node in the tailnet, the boundary on it, and what happens to either.
 
 mod authorizer;
+mod certificate;
 mod error;
 mod expiry;
-mod follow;
-mod host;
-mod https;
 mod join;
 mod logout;
+mod node_events;
 mod node_status;
+mod service_host;
 mod stop;
 mod tasks;
 
@@ -36,13 +36,13 @@ use crate::tailnet::{Authorizer, NodeStatus};
 use crate::tls::{CurrentCertificate, DualListener};
 use crate::tsnet::{Event, Events, Node, Status};
 use authorizer::NodeAuthorizer;
+use certificate::Https;
 pub use error::RunError;
 use error::explain;
-use follow::Follower;
-use host::Host;
-use https::Https;
 pub use join::{LoginStep, login};
 pub use logout::logout;
+use node_events::Follower;
+use service_host::Host;
 pub use stop::Stop;
 use tasks::Tasks;
 
