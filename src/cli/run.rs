@@ -1,4 +1,4 @@
-//! `run`: the log, the limits of the process, and the exit code that says how it ended.
+//! `run`: starts the log, raises the limits of the process, runs the proxy, and exits with a code for the outcome.
 
 use std::io::{self, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,10 +31,10 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
             return exit::STATE;
         }
     };
-    let reports = match panics::install_hook() {
-        Ok(reports) => reports,
+    let panic_log = match panics::install_hook() {
+        Ok(panic_log) => panic_log,
         Err(error) => {
-            tracing::error!(%error, "the thread that reports panics does not start");
+            tracing::error!(%error, "cannot start the thread that logs panics");
             return exit::FAILURE;
         }
     };
@@ -43,58 +43,57 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
     let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => outcome(runtime, work(Arc::new(settings), sinks.clone())),
         Err(error) => {
-            tracing::error!(%error, "the async runtime does not start");
+            tracing::error!(%error, "cannot start the async runtime");
             exit::FAILURE
         }
     };
-    reports.flush(LAST_REPORT);
+    panic_log.flush(LAST_PANICS);
     sinks.flush(LAST_WORDS);
     code
 }
 
-/// How long the process waits at its end until each panic is in the log.
-const LAST_REPORT: Duration = Duration::from_secs(1);
+/// How long the process waits at its end until each panic is logged.
+const LAST_PANICS: Duration = Duration::from_secs(1);
 
-/// How long the process waits, for each of the log and the journal, until its last lines are written.
+/// How long the process waits at its end until the last lines are written, for the log and the journal each.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The same once it has to end at once.
+/// The same after a second signal.
 const LAST_WORDS_AT_ONCE: Duration = Duration::from_millis(250);
 
-/// What `work` comes to. A thread that is still held up, such as by a call into the tailnet library, is
-/// left behind.
+/// Runs `work`. Threads that are still blocked, such as in a call into the tailnet library, are left behind.
 fn outcome(runtime: Runtime, work: impl Future<Output = u8>) -> u8 {
-    let work = AssertUnwindSafe(|| runtime.block_on(panics::named("the proxy", work)));
-    let code = catch_unwind(work).unwrap_or(exit::FAILURE); // the panic has been reported
+    let work = AssertUnwindSafe(|| runtime.block_on(panics::named("main", work)));
+    let code = catch_unwind(work).unwrap_or(exit::FAILURE); // the hook has logged the panic
     runtime.shutdown_background();
     code
 }
 
 async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
-    let in_file = settings.config().log.file.is_some();
-    let (known, written) = (Arc::clone(&settings), sinks.clone());
+    let logs_to_file = settings.config().log.file.is_some();
+    let (stop_settings, stop_sinks) = (Arc::clone(&settings), sinks.clone());
     let end = move || {
-        written.flush(LAST_WORDS_AT_ONCE);
-        // Ended as asked, if not in order: nothing is to start it again.
+        stop_sinks.flush(LAST_WORDS_AT_ONCE);
+        // A success, so that the service manager does not start it again: the operator asked it to stop.
         std::process::exit(exit::OK.into())
     };
-    let stop = Stop::new(move || run::time_to_stop(&known.config()), end);
+    let stop = Stop::new(move || run::time_to_stop(&stop_settings.config()), end);
     let failure = match stop {
         Ok(stop) => run::run(settings, &stop, sinks).await.err(),
         Err(error) => Some(RunError::Listener(error)),
     };
     let Some(failure) = failure else { return exit::OK };
     tracing::error!("{failure}");
-    if in_file {
+    if logs_to_file {
         complain(&format!("remote-ollama-proxy: {failure}"));
     }
     code(&failure)
 }
 
-/// The exit code that says what kind of failure it was.
+/// The exit code for a failure.
 pub(super) fn code(failure: &RunError) -> u8 {
     match failure {
-        RunError::Listener(_) | RunError::Panicked { .. } => exit::FAILURE,
+        RunError::Listener(_) | RunError::Panicked { .. } | RunError::Ended { .. } => exit::FAILURE,
         RunError::Admin(_) => exit::STATE,
         RunError::NothingToJoinWith { .. } => exit::NO_PERMISSION,
         RunError::Untagged { .. } => exit::CONFIG,
@@ -109,12 +108,12 @@ pub(super) fn code(failure: &RunError) -> u8 {
     }
 }
 
-/// Starts the log; what is returned beside it changes its level.
+/// Starts the log. The returned function sets its level.
 pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>), String> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;
-    // The config has been checked.
+    // The default is never needed: the config has been checked.
     let targets = |log: &Log| log.level.parse::<Targets>().unwrap_or_default();
     let (filter, level) = reload::Layer::new(targets(log));
     let colours = log.file.is_none() && io::stderr().is_terminal();
@@ -122,16 +121,16 @@ pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>),
     let writer = Arc::clone(&sink);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match log.format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
         LogFormat::Text => layer.with_ansi(colours).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    let relevel = move |log: &Log| {
+    let set_level = move |log: &Log| {
         if let Err(error) = level.reload(targets(log)) {
-            tracing::error!(%error, "the level of the log can't be changed");
+            tracing::error!(%error, "cannot change the level of the log");
         }
     };
-    Ok((sink, relevel))
+    Ok((sink, set_level))
 }
 
 fn log_sink(log: &Log) -> Result<Sink, String> {
@@ -139,15 +138,15 @@ fn log_sink(log: &Log) -> Result<Sink, String> {
         LogFormat::Json => in_json,
         LogFormat::Text => in_text,
     };
-    let no_thread = |error| format!("the log can't be written: no thread is left for it: {error}");
+    let no_thread = |error| format!("cannot write the log: no thread is left for it: {error}");
     let Some(path) = &log.file else {
-        // A report would go where the lines can't go.
+        // No report: it would go where the lines can't be written.
         let report = Box::new(|_: &SinkState| {});
         let labels = Labels { name: "log", to: "standard error".to_owned(), notice, report };
         return Sink::start(labels, Stderr::default()).map_err(no_thread);
     };
     let file = RotatedFile::open(path, log.rotation)
-        .map_err(|error| format!("the log can't be written to {} (log.file): {error}", path.display()))?;
+        .map_err(|error| format!("cannot write the log to {} (log.file): {error}", path.display()))?;
     let report = Box::new(|log: &SinkState| complain(&format!("remote-ollama-proxy: the log {log}")));
     let labels = Labels { name: "log", to: path.display().to_string(), notice, report };
     let sink = Sink::start(labels, file).map_err(no_thread)?;
@@ -155,10 +154,10 @@ fn log_sink(log: &Log) -> Result<Sink, String> {
     Ok(sink)
 }
 
-/// The journal, which is opened with its first line: before that its folder may be another process's.
+/// The journal. Its file is opened with its first line: before that its folder may belong to another process.
 fn start_journal(config: &Config) -> Result<Sink, String> {
     let path = config.node.state_dir.join(Journal::FILE);
-    let in_file = config.log.file.is_some();
+    let logs_to_file = config.log.file.is_some();
     let report = Box::new(move |journal: &SinkState| {
         let SinkState { to, lost, fault, grows, unremoved, .. } = journal;
         if let Some(error) = fault {
@@ -168,16 +167,16 @@ fn start_journal(config: &Config) -> Result<Sink, String> {
         } else if let Some(error) = unremoved {
             tracing::warn!(path = to, error, "an old file of the journal can't be removed");
         }
-        if in_file {
+        if logs_to_file {
             complain(&format!("remote-ollama-proxy: the journal {journal}"));
         }
     });
     let labels = Labels { name: "journal", to: path.display().to_string(), notice: in_journal, report };
     Sink::start(labels, RotatedFile::new(&path, Journal::ROTATION))
-        .map_err(|error| format!("the journal can't be written: no thread is left for it: {error}"))
+        .map_err(|error| format!("cannot write the journal: no thread is left for it: {error}"))
 }
 
-/// Standard error, which may be a file on a full disk, or a pipe whose reader has left.
+/// Standard error: it may be a file on a full disk, or a pipe without a reader.
 #[derive(Default)]
 struct Stderr {
     torn: bool,
@@ -189,18 +188,18 @@ impl Output for Stderr {
     }
 }
 
-/// A connection takes up to three descriptors, and launchd starts processes with a limit of 256.
+/// Raises the limit of open files. A connection takes up to three descriptors, and launchd's limit is 256.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // macOS takes no value above OPEN_MAX (10240) even where the hard limit is infinite.
+    // macOS accepts no value above OPEN_MAX (10240) even where the hard limit is infinite.
     let most = if cfg!(target_os = "macos") { 10_240 } else { 1 << 20 };
     let wanted = limit.maximum.map_or(most, |hard| hard.min(most));
     if limit.current.is_some_and(|now| now < wanted)
         && let Err(error) =
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
     {
-        tracing::warn!(%error, wanted, "the limit of open files can't be raised");
+        tracing::warn!(%error, wanted, "cannot raise the limit of open files");
     }
 }
 
@@ -213,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn hung_call_does_not_keep_the_process_from_ending() {
+    fn blocked_thread_does_not_keep_the_process_from_ending() {
         let (begun, waiting) = std::sync::mpsc::channel();
         let (_release, hung) = std::sync::mpsc::channel::<()>();
         let code = outcome(runtime(), async move {
             tokio::task::spawn_blocking(move || {
                 begun.send(()).unwrap();
-                let _ = hung.recv(); // for as long as the test has `_release`
+                let _ = hung.recv(); // blocks until the test drops `_release`
             });
             waiting.recv().unwrap();
             exit::OK
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn panicked_proxy_ends_with_a_failure() {
+    fn panic_of_the_proxy_exits_with_a_failure() {
         assert_eq!(outcome(runtime(), async { panic!("planted") }), exit::FAILURE);
     }
 }

@@ -1,4 +1,4 @@
-//! The tailnet's word on a peer, from the node.
+//! Verdicts on peers, from the node's packet filter.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,27 +11,29 @@ use crate::peer::Peer;
 use crate::tailnet::{Authorizer, NodeStatus, Verdict};
 use crate::tsnet::{Error, Node};
 
-/// Asks the node's live packet filter. Until there is a node, and while it is out of the tailnet, nobody
-/// is admitted.
+/// Asks the node. No peer is admitted before there is a node, nor while the node is out of the tailnet.
 pub(super) struct NodeAuthorizer {
     node: OnceLock<Arc<Node>>,
     config: watch::Receiver<Arc<Config>>,
-    situation: watch::Receiver<NodeStatus>,
+    node_status: watch::Receiver<NodeStatus>,
 }
 
 impl NodeAuthorizer {
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>, situation: watch::Receiver<NodeStatus>) -> Self {
-        NodeAuthorizer { node: OnceLock::new(), config, situation }
+    pub(super) fn new(
+        config: watch::Receiver<Arc<Config>>,
+        node_status: watch::Receiver<NodeStatus>,
+    ) -> Self {
+        NodeAuthorizer { node: OnceLock::new(), config, node_status }
     }
 
-    /// From now on this node is asked; there is but one.
-    pub(super) fn ask_of(&self, node: Arc<Node>) {
+    /// Takes verdicts from `node`. Only the first call has an effect.
+    pub(super) fn use_node(&self, node: Arc<Node>) {
         let _ = self.node.set(node);
     }
 
-    fn ask(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
-        // The filter stays as it was when the node leaves the tailnet.
-        if self.situation.borrow().out_of_tailnet().is_some() {
+    fn ask_node(&self, peer: &Peer, local: SocketAddr) -> Result<Verdict, Error> {
+        // Needed, because the node keeps its last packet filter when it leaves the tailnet.
+        if self.node_status.borrow().out_of_tailnet().is_some() {
             return Ok(Verdict::Refuse);
         }
         let node = self.node.get().ok_or(Error::Closed)?;
@@ -39,8 +41,8 @@ impl NodeAuthorizer {
         if !node.check_access(src, local)? {
             return Ok(Verdict::Refuse);
         }
-        let mut granted = node.capabilities(src, local)?;
-        let grants = match granted.get_mut(&self.config.borrow().access.capability).map(Value::take) {
+        let mut capabilities = node.capabilities(src, local)?;
+        let grants = match capabilities.get_mut(&self.config.borrow().access.capability).map(Value::take) {
             Some(Value::Array(values)) => values,
             _ => Vec::new(),
         };
@@ -50,8 +52,8 @@ impl NodeAuthorizer {
 
 impl Authorizer for NodeAuthorizer {
     fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
-        self.ask(peer, local).unwrap_or_else(|error| {
-            tracing::error!(%error, %peer, "what the tailnet grants can't be told: refused");
+        self.ask_node(peer, local).unwrap_or_else(|error| {
+            tracing::error!(%error, %peer, "cannot look up what the tailnet grants: connection refused");
             Verdict::Refuse
         })
     }

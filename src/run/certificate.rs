@@ -1,122 +1,123 @@
-//! The certificate for HTTPS: asked for, renewed, and shown by the listener without a restart.
+//! Keeps the certificate for HTTPS: requests and renews it, and has the listener present it without a restart.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::control::ControlTask;
 use crate::settings::Settings;
 use crate::tailnet::{CertificateStatus, NodeStatus};
 use crate::tls::CurrentCertificate;
-use crate::tsnet::{self, Node};
+use crate::tsnet::{Certificate, Node};
 
-/// How often the node is asked, which knows by itself when it is time to renew.
+/// How often the node is asked for the certificate. The node knows when to renew it.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// How long a certificate may take: the ACME server waits until it sees what the control server has put into the DNS.
+/// How long a request may take: the ACME server waits until it sees the control server's DNS record.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
-/// After how long the first failure is tried again; then it is twice as long each time, up to [`INTERVAL`]. So there are
-/// fewer than five in an hour, which is what Let's Encrypt lets fail (its documentation, "Rate Limits").
+/// The pause after a first failure. It doubles with each further one, up to [`INTERVAL`], which makes fewer than five
+/// failures an hour, the limit of Let's Encrypt (its documentation, "Rate Limits").
 const RETRY: Duration = Duration::from_secs(5 * 60);
 
-/// Which part of its life a certificate may have left before it is renewed at once, and it is told why that fails. The node
-/// renews it well before, in the background, and says nothing of a failure.
+/// The last part of a certificate's life, in which the node has to renew it at once and reports why it can't. Before that
+/// the node renews in the background, without a report of failures.
 const LAST_PART: u32 = 4;
 
-/// Keeps the certificate of a node that is up.
-pub(super) struct Https {
+/// Keeps the certificate of a node that has joined.
+pub(super) struct CertificateKeeper {
     node: Arc<Node>,
     settings: Arc<Settings>,
-    situation: watch::Sender<NodeStatus>,
-    shown: Arc<CurrentCertificate>,
+    node_status: watch::Sender<NodeStatus>,
+    current: Arc<CurrentCertificate>,
 }
 
-impl Https {
-    /// `shown` is what the listener shows.
+/// The last certificate that was presented, and its name.
+struct Latest {
+    name: String,
+    certificate: Certificate,
+}
+
+impl CertificateKeeper {
+    /// `current` is what the listener presents.
     pub(super) fn new(
         node: Arc<Node>,
         settings: Arc<Settings>,
-        situation: watch::Sender<NodeStatus>,
-        shown: Arc<CurrentCertificate>,
+        node_status: watch::Sender<NodeStatus>,
+        current: Arc<CurrentCertificate>,
     ) -> Self {
-        situation.send_modify(|known| known.certificate = Some(CertificateStatus::default()));
-        Https { node, settings, situation, shown }
+        node_status.send_modify(|node| node.certificate = Some(CertificateStatus::default()));
+        CertificateKeeper { node, settings, node_status, current }
     }
 
-    /// What to do where the tailnet gives no certificates.
-    fn off(&self) -> String {
-        let way_out = ControlTask::Certificates.at(self.settings.config().node.control_url.as_deref());
-        format!("the tailnet gives this node no certificates: {way_out}")
-    }
-
-    /// Asks for the certificate now and again, and whenever the tailnet gives the node another name or the config is read
-    /// anew.
-    pub(super) async fn keep(&self) -> std::convert::Infallible {
-        let (mut known, mut configs) = (self.situation.subscribe(), self.settings.configs());
+    /// Requests the certificate each [`INTERVAL`], when the node gets another name, and when the config is reloaded.
+    pub(super) async fn run(&self) {
+        let (mut node, mut configs) = (self.node_status.subscribe(), self.settings.configs());
         let (mut failures, mut latest) = (0, None);
         loop {
             configs.mark_unchanged();
-            let name = name(&known.borrow_and_update());
+            let name = name(&node.borrow_and_update());
             let fault = match &name {
                 Some(name) => self.renew(name, &mut latest).await.err(),
-                None => Some(self.off()),
+                None => Some(self.no_certificates()),
             };
             failures = if fault.is_some() { failures + 1 } else { 0 };
             let pause = pause(failures);
             if let Some(fault) = &fault {
                 let again_in = humantime::format_duration(pause);
-                tracing::warn!(fault, %again_in, "there is no new certificate for HTTPS");
+                tracing::warn!(fault, %again_in, "cannot get a certificate for HTTPS: retrying");
             }
-            self.certificate(|certificate| certificate.fault = fault);
+            self.update_status(|status| status.fault = fault);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = known.wait_for(|known| self::name(known) != name) => failures = 0,
+                () = sleep(pause) => {}
+                _ = node.wait_for(|node| self::name(node) != name) => failures = 0,
                 _ = configs.changed() => {}
             }
         }
     }
 
-    /// Shows the certificate for `name`, new or not. In the last part of the life of `latest`, which was shown
-    /// before, the node has to renew it; a question without that would have it try too, and the ACME server
-    /// counts what fails.
-    async fn renew(
-        &self,
-        name: &str,
-        latest: &mut Option<(String, tsnet::Certificate)>,
-    ) -> Result<(), String> {
-        let of_name = latest.as_ref().filter(|(of, _)| of == name);
-        let at_least = of_name.and_then(|(_, shown)| last_part(shown, SystemTime::now()));
-        let asked = self.node.certificate(name, at_least.unwrap_or_default(), DEADLINE).await;
-        let certificate = asked.map_err(|error| error.to_string())?;
-        self.show(name, &certificate)?;
-        *latest = Some((name.to_owned(), certificate));
+    fn no_certificates(&self) -> String {
+        let way_out = ControlTask::Certificates.at(self.settings.config().node.control_url.as_deref());
+        format!("the tailnet gives this node no certificates: {way_out}")
+    }
+
+    /// Presents the node's certificate for `name`. In the last part of the life of `latest` the node has to renew it. A
+    /// plain request then would have the node try as well, and the ACME server counts failed tries.
+    async fn renew(&self, name: &str, latest: &mut Option<Latest>) -> Result<(), String> {
+        let of_name = latest.as_ref().filter(|latest| latest.name == name);
+        let min_validity = of_name.and_then(|latest| last_part(&latest.certificate, SystemTime::now()));
+        let answer = self.node.certificate(name, min_validity.unwrap_or_default(), DEADLINE).await;
+        let certificate = answer.map_err(|error| error.to_string())?;
+        self.present(name, &certificate)?;
+        *latest = Some(Latest { name: name.to_owned(), certificate });
         Ok(())
     }
 
-    fn show(&self, name: &str, new: &tsnet::Certificate) -> Result<(), String> {
-        let first = self.situation.borrow().certificate.as_ref().is_none_or(|shown| shown.expiry.is_none());
-        match (self.shown.set(&new.chain, &new.key)?, first) {
-            (false, _) => {}
-            (true, true) => tracing::info!(name, expiry = new.expiry, "there is a certificate for HTTPS"),
-            (true, false) => {
-                tracing::info!(name, expiry = new.expiry, "the certificate for HTTPS was renewed")
+    fn present(&self, name: &str, new: &Certificate) -> Result<(), String> {
+        let is_first =
+            self.node_status.borrow().certificate.as_ref().is_none_or(|status| status.expiry.is_none());
+        if self.current.set(&new.chain, &new.key)? {
+            if is_first {
+                tracing::info!(name, expiry = new.expiry, "got a certificate for HTTPS");
+            } else {
+                tracing::info!(name, expiry = new.expiry, "renewed the certificate for HTTPS");
             }
         }
-        self.certificate(|shown| {
-            name.clone_into(&mut shown.name);
-            shown.expiry = Some(new.expiry.clone());
+        self.update_status(|status| {
+            name.clone_into(&mut status.name);
+            status.expiry = Some(new.expiry.clone());
         });
         Ok(())
     }
 
-    fn certificate(&self, change: impl FnOnce(&mut CertificateStatus)) {
-        self.situation.send_modify(|known| change(known.certificate.get_or_insert_default()));
+    fn update_status(&self, change: impl FnOnce(&mut CertificateStatus)) {
+        self.node_status.send_modify(|node| change(node.certificate.get_or_insert_default()));
     }
 }
 
-/// The name to have a certificate for: the node's own, or else the first that there may be one for.
+/// The name to get a certificate for: the node's own, else the first that the tailnet allows.
 fn name(node: &NodeStatus) -> Option<String> {
     let own = node.cert_domains.iter().find(|name| **name == node.dns_name);
     own.or_else(|| node.cert_domains.first()).cloned()
@@ -129,8 +130,8 @@ fn pause(failures: u32) -> Duration {
     }
 }
 
-/// How long the last part of its life is, if that has begun.
-fn last_part(certificate: &tsnet::Certificate, now: SystemTime) -> Option<Duration> {
+/// The length of the last part of the certificate's life, if that has begun.
+fn last_part(certificate: &Certificate, now: SystemTime) -> Option<Duration> {
     let time = |text: &str| humantime::parse_rfc3339(text).ok();
     let (issued, expiry) = (time(&certificate.issued)?, time(&certificate.expiry)?);
     let part = expiry.duration_since(issued).ok()? / LAST_PART;
@@ -143,17 +144,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_an_hour() {
+    fn pauses_double_up_to_an_hour() {
         let minutes = |n: u64| Duration::from_secs(60 * n);
-        let told: Vec<_> = [0, 1, 2, 3, 4, 5, 6, 100, u32::MAX].map(pause).to_vec();
-        let pauses = [60, 5, 10, 20, 40, 60, 60, 60, 60].map(minutes);
-        assert_eq!(told, pauses);
+        let pauses: Vec<_> = [0, 1, 2, 3, 4, 5, 6, 100, u32::MAX].map(pause).to_vec();
+        let expected = [60, 5, 10, 20, 40, 60, 60, 60, 60].map(minutes);
+        assert_eq!(pauses, expected);
     }
 
     #[test]
-    fn the_last_part_of_its_life_is_a_quarter() {
+    fn last_part_is_a_quarter() {
         let (issued, expiry) = ("2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z");
-        let certificate = tsnet::Certificate {
+        let certificate = Certificate {
             chain: String::new(),
             key: String::new(),
             issued: issued.to_owned(),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_own_name_comes_first() {
+    fn own_name_comes_first() {
         let mut node = NodeStatus { dns_name: "a.t".to_owned(), ..NodeStatus::default() };
         assert_eq!(name(&node), None);
         node.cert_domains = vec!["b.t".to_owned(), "a.t".to_owned()];

@@ -1,23 +1,16 @@
-//! What happens to the node while the proxy runs: names, health, and what its sessions are judged by.
+//! Follows the node's events while the proxy runs: its status, its names, and changes that call for a sweep.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::expiry::Expiry;
 use super::node_status;
-use crate::audit::Watcher;
 use crate::control::ControlTask;
 use crate::settings::Settings;
-use crate::sink::Sink;
-use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::{Member, Netmap, NodeStatus};
 use crate::tsnet::{Error, Event, Node, Status};
-
-/// How often it is looked whether the expiry of the node's key has to be said.
-const REMIND: Duration = Duration::from_secs(60);
 
 impl Netmap for Node {
     async fn members(&self, ports: Vec<u16>, capability: &str) -> Result<BTreeMap<u16, Vec<Member>>, String> {
@@ -25,126 +18,77 @@ impl Netmap for Node {
     }
 }
 
-/// Follows one node.
-pub(super) struct Follower {
-    settings: Arc<Settings>,
-    node: Arc<Node>,
-    /// How the node stands, as of the last event; there to be asked for before the node has come up.
-    situation: watch::Sender<NodeStatus>,
-    judge: Sweeper<Node>,
-    expiry: Mutex<Expiry>,
+/// The events of one node.
+pub(super) struct NodeEvents {
+    pub(super) settings: Arc<Settings>,
+    pub(super) node: Arc<Node>,
+    pub(super) node_status: watch::Sender<NodeStatus>,
+    /// Notified when a sweep is due.
+    pub(super) changed: Arc<Notify>,
 }
 
-impl Follower {
-    /// `status` is that of the node, which has just come up; `journal` is where the journal goes; `watcher`, if there
-    /// is one, is told what the journal is told.
-    pub(super) fn new(
-        settings: Arc<Settings>,
-        node: Arc<Node>,
-        watched: WatchedPorts,
-        situation: watch::Sender<NodeStatus>,
-        status: &Status,
-        journal: Arc<Sink>,
-        watcher: Option<Arc<dyn Watcher>>,
-    ) -> Self {
-        situation.send_replace(node_status::first(status));
-        let judge = Sweeper {
-            settings: Arc::clone(&settings),
-            netmap: Arc::clone(&node),
-            watched,
-            situation: situation.subscribe(),
-            changed: Notify::new(),
-            journal,
-            watcher,
-        };
-        Follower { settings, node, situation, judge, expiry: Mutex::default() }
-    }
-
-    /// Returns what the node can't go on with.
+impl NodeEvents {
+    /// Returns the error that ends the node.
     pub(super) async fn run(&self) -> Error {
-        let reminders = async {
-            loop {
-                tokio::time::sleep(REMIND).await;
-                self.warn_of_expiry();
-            }
+        let mut events = match self.node.events().await {
+            Ok(events) => events,
+            Err(error) => return error,
         };
-        tokio::select! {
-            ended = self.events() => ended.err().unwrap_or(Error::Closed),
-            () = self.judge.run() => Error::Closed,
-            never = reminders => never,
-        }
-    }
-
-    async fn events(&self) -> Result<(), Error> {
-        let mut events = self.node.events().await?;
         while let Some(event) = events.next().await {
-            self.situation.send_modify(|known| node_status::note(known, &event));
+            self.node_status.send_modify(|node| node_status::note(node, &event));
             match event {
-                Event::Running => tracing::info!("the tailnet node is running"),
-                Event::Health(warnings) if warnings.is_empty() => {
-                    tracing::info!("the tailnet node is healthy")
-                }
-                Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
                 Event::Assigned(Status { dns_name, addresses, service_addresses, .. }) => {
                     self.settings.set_names(dns_name, addresses, service_addresses);
-                    // At its new addresses everybody has a standing of their own.
-                    self.judge.changed.notify_one();
+                    self.changed.notify_one(); // verdicts depend on our addresses
                 }
-                Event::NetmapChanged => self.judge.changed.notify_one(),
-                Event::KeyExpiry(at) => {
-                    self.expiry().set(at.as_deref());
-                    self.warn_of_expiry();
-                }
-                Event::ClockAhead(0) => tracing::info!("this machine's clock is right again"),
-                Event::ClockAhead(seconds) => {
-                    let by = humantime::format_duration(Duration::from_secs(seconds.unsigned_abs()));
-                    let ahead = if seconds > 0 { "ahead of" } else { "behind" };
-                    tracing::warn!(
-                        "this machine's clock is {by} {ahead} the control server's: set it, best by NTP; with a wrong one keys expire at the wrong time and certificates are refused"
-                    );
-                }
-                Event::Deleted(Some(reason)) => tracing::error!(
-                    reason,
-                    "nobody can reach the tailnet node: stop this, run `remote-ollama-proxy logout`, and start it again with a new key or after `remote-ollama-proxy login`"
-                ),
-                Event::Deleted(None) => tracing::info!("the control server knows the node again"),
-                Event::Refused(reason) => tracing::warn!(
-                    reason,
-                    "connection refused: the identity of its peer is not known (each reason is logged once)"
-                ),
-                Event::NeedsLogin => {
-                    tracing::error!("the node is no longer logged in: its key was removed or has expired");
-                }
-                Event::Failed(error @ Error::LoggingRequired) => return Err(error),
-                Event::Failed(error @ Error::KeyExpired { .. }) => tracing::error!(
-                    %error,
-                    "nobody can reach the tailnet node: {}, or stop this, run `remote-ollama-proxy login` and start it again",
-                    self.at_control(ControlTask::ExtendKey)
-                ),
-                // The node recovers once somebody has acted at the control server.
-                Event::Failed(error) => tracing::error!(%error, "nobody can reach the tailnet node"),
-                other => tracing::debug!(?other, "the tailnet node"),
+                Event::NetmapChanged => self.changed.notify_one(),
+                Event::Failed(error @ Error::LoggingRequired) => return error,
+                event => log(&event, self.settings.config().node.control_url.as_deref()),
             }
         }
-        Ok(())
+        Error::Closed
     }
+}
 
-    fn at_control(&self, task: ControlTask) -> String {
-        task.at(self.settings.config().node.control_url.as_deref())
-    }
-
-    fn expiry(&self) -> std::sync::MutexGuard<'_, Expiry> {
-        self.expiry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn warn_of_expiry(&self) {
-        if let Some(left) = self.expiry().due(SystemTime::now()) {
-            let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
+fn log(event: &Event, control_url: Option<&str>) {
+    match event {
+        Event::Running => tracing::info!("the tailnet node is running"),
+        Event::Health(warnings) if warnings.is_empty() => tracing::info!("the tailnet node is healthy"),
+        Event::Health(warnings) => tracing::warn!(?warnings, "the tailnet node is not healthy"),
+        Event::ClockAhead(seconds) => log_clock(*seconds),
+        Event::Deleted(Some(reason)) => tracing::error!(
+            reason,
+            "peers can't reach the node: stop the proxy, run `remote-ollama-proxy logout`, and start it again with a new key or after `remote-ollama-proxy login`"
+        ),
+        Event::Deleted(None) => tracing::info!("the control server knows the node again"),
+        Event::Refused(reason) => {
             tracing::warn!(
-                %left,
-                "the node's key expires, and then nobody reaches it: {}, or log it in again once it has expired",
-                self.at_control(ControlTask::DisableExpiry)
+                reason,
+                "connection refused: the peer has no identity (each reason is logged once)"
             );
         }
+        Event::NeedsLogin => {
+            tracing::error!("the node is no longer logged in: its key was removed or has expired");
+        }
+        Event::Failed(error @ Error::KeyExpired { .. }) => tracing::error!(
+            %error,
+            "peers can't reach the node: {}, or stop the proxy, run `remote-ollama-proxy login` and start it again",
+            ControlTask::ExtendKey.at(control_url)
+        ),
+        // The node recovers by itself once the cause is removed at the control server.
+        Event::Failed(error) => tracing::error!(%error, "peers can't reach the node"),
+        other => tracing::debug!(event = ?other, "event of the tailnet node"),
     }
+}
+
+/// `ahead`: seconds by which this machine's clock is ahead of the control server's.
+fn log_clock(ahead: i64) {
+    if ahead == 0 {
+        return tracing::info!("this machine's clock is right again");
+    }
+    let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs()));
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    tracing::warn!(
+        "this machine's clock is {by} {direction} the control server's: set it, best by NTP; a wrong clock expires keys at the wrong time and makes certificates invalid"
+    );
 }

@@ -1,26 +1,28 @@
-//! Hosting a Tailscale Service: clients are to be led here for as long as they would be served.
+//! Hosts a Tailscale Service: advertises it while Ollama answers, and withdraws it before the proxy ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::Stop;
+use super::ollama_health::OllamaHealth;
+use super::stop::Stop;
 use crate::admin;
 use crate::settings::Settings;
 use crate::tailnet::{NodeStatus, ServiceStatus};
 use crate::tsnet::{Error, Node};
 
-/// How often Ollama is asked whether it answers, which it has two seconds for.
+/// The pause between two probes of Ollama, each of which may take 2 s.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// How long the tailnet library may take to pass a change on.
+/// How long the tailnet library may take to apply a change.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// After how long withdrawing is tried again.
+/// The pause before a failed withdrawal is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Tells the tailnet whether it may lead clients of the Service here: a node, or a test.
+/// Tells the tailnet whether to route the Service's clients here: a node, or a test.
 pub(super) trait Advertise: Send + Sync + 'static {
     /// See [`Node::advertise_service`].
     fn advertise(&self, on: bool) -> impl Future<Output = Result<(), Error>> + Send;
@@ -32,51 +34,57 @@ impl Advertise for Node {
     }
 }
 
-/// The Service, on a node that is up.
-pub(super) struct Host<N = Node> {
+/// The host of one Service.
+pub(super) struct ServiceHost<N = Node> {
     node: Arc<N>,
     settings: Arc<Settings>,
-    name: String,
-    situation: watch::Sender<NodeStatus>,
-    /// Held while the tailnet is told.
+    service: String,
+    node_status: watch::Sender<NodeStatus>,
+    /// Locked while a change is applied.
     advertised: Mutex<Advertised>,
 }
 
-/// Why the tailnet is to lead no client here.
-enum Why {
-    /// For this fault of it.
-    OllamaDown(String),
-    Stopping,
-}
-
-impl Why {
-    const STOPPING: &str = "the proxy has been told to stop";
-}
-
-/// Whether the tailnet leads clients here.
+/// Whether the tailnet routes clients here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Advertised {
     No,
     Yes,
-    /// Telling it has failed, so either.
+    /// Either one: the last change failed.
     Unknown,
 }
 
-impl<N: Advertise> Host<N> {
-    /// `situation` has to be of a node whose Service the listener takes connections for.
+/// What the tailnet is told.
+enum Change {
+    Advertise,
+    Withdraw(WithdrawReason),
+}
+
+enum WithdrawReason {
+    /// The fault of the last probe.
+    OllamaDown(String),
+    Stopping,
+}
+
+impl<N: Advertise> ServiceHost<N> {
+    /// `node` takes the connections of `service` already.
     pub(super) fn new(
-        name: String,
+        service: String,
         node: Arc<N>,
         settings: Arc<Settings>,
-        situation: watch::Sender<NodeStatus>,
+        node_status: watch::Sender<NodeStatus>,
     ) -> Self {
-        situation.send_modify(|known| known.service = Some(hosted(&name)));
-        Host { node, settings, name, situation, advertised: Mutex::new(Advertised::No) }
+        let status = ServiceStatus {
+            name: service.clone(),
+            addresses: Vec::new(), // an event of the node has them
+            withdrawn: Some("Ollama has yet to answer".to_owned()),
+        };
+        node_status.send_modify(|node| node.service = Some(status));
+        ServiceHost { node, settings, service, node_status, advertised: Mutex::new(Advertised::No) }
     }
 
     /// Advertises the Service while Ollama answers, until the process is told to stop.
-    pub(super) async fn follow(&self, stop: &Stop) {
-        let mut health = Health::default();
+    pub(super) async fn follow_ollama(&self, stop: &Stop) {
+        let mut health = OllamaHealth::default();
         loop {
             let upstream = self.settings.config().upstream.clone();
             let fault = tokio::select! {
@@ -84,136 +92,101 @@ impl<N: Advertise> Host<N> {
                 () = stop.wait() => return,
             };
             health.note(fault.is_none());
-            let down =
-                |fault: Option<String>| fault.unwrap_or_else(|| "it has yet to answer again".to_owned());
-            // To its end: a call that has begun can't be taken back.
-            self.tell((!health.up).then(|| Why::OllamaDown(down(fault)))).await;
+            let change = if health.up {
+                Change::Advertise
+            } else {
+                let fault = fault.unwrap_or_else(|| "it has yet to answer again".to_owned());
+                Change::Withdraw(WithdrawReason::OllamaDown(fault))
+            };
+            // Outside of the select: a call into the library can't be taken back.
+            self.apply(change).await;
             tokio::select! {
-                () = tokio::time::sleep(PROBE) => {}
+                () = sleep(PROBE) => {}
                 () = stop.wait() => return,
             }
         }
     }
 
-    /// Has the tailnet lead clients elsewhere, and returns once they have had `handover` for that. Told to
-    /// stop at once, it returns at once.
+    /// Withdraws the Service and returns after `handover`, in which clients move to other hosts. Returns at once if the
+    /// Service is not advertised, or at a second signal.
     pub(super) async fn hand_over(&self, handover: Duration, stop: &Stop) {
-        let handing_over = async {
-            if *self.advertised.lock().await == Advertised::No {
-                return; // no client is led here as it is
-            }
-            tracing::info!(
-                service = self.name,
-                ?handover,
-                "stopping: clients may be led to other hosts first"
-            );
-            let withdrawing = async {
-                while !self.withdraw().await {
-                    tokio::time::sleep(RETRY).await;
-                }
-                std::future::pending().await
-            };
-            tokio::select! {
-                () = tokio::time::sleep(handover) => {}
-                () = withdrawing => {}
-            }
-        };
         tokio::select! {
-            () = handing_over => {}
+            () = self.withdraw_and_wait(handover) => {}
             () = stop.at_once() => {}
         }
     }
 
-    /// Has the tailnet lead no client here any more; false: it can't be told.
-    pub(super) async fn withdraw(&self) -> bool {
-        self.tell(Some(Why::Stopping)).await
+    async fn withdraw_and_wait(&self, handover: Duration) {
+        if *self.advertised.lock().await == Advertised::No {
+            return;
+        }
+        tracing::info!(service = self.service, ?handover, "stopping: handing clients over to other hosts");
+        let deadline = Instant::now() + handover;
+        let withdrawing = async {
+            while !self.withdraw().await {
+                sleep(RETRY).await;
+            }
+        };
+        let _ = timeout_at(deadline, withdrawing).await;
+        sleep_until(deadline).await;
     }
 
-    /// Tells the tailnet that clients may be led here, or, for a reason, that they may not. Nothing is
-    /// said twice, but after a failure it may be either, and is said again. False: it can't be told.
-    async fn tell(&self, withdrawn: Option<Why>) -> bool {
+    /// Has the tailnet route no more clients here. Returns whether it does so.
+    pub(super) async fn withdraw(&self) -> bool {
+        self.apply(Change::Withdraw(WithdrawReason::Stopping)).await
+    }
+
+    /// Tells the tailnet of a change, unless it is applied already. Returns whether it is applied now.
+    async fn apply(&self, change: Change) -> bool {
         let mut advertised = self.advertised.lock().await;
-        let wanted = if withdrawn.is_none() { Advertised::Yes } else { Advertised::No };
+        let (on, wanted) = match change {
+            Change::Advertise => (true, Advertised::Yes),
+            Change::Withdraw(_) => (false, Advertised::No),
+        };
         if *advertised == wanted {
             return true;
         }
+        // Unknown until the call has returned, should this be cancelled.
         let before = std::mem::replace(&mut *advertised, Advertised::Unknown);
-        let told = self.node.advertise(withdrawn.is_none());
-        let told = tokio::time::timeout(PATIENCE, told).await;
-        let service = &self.name;
-        let Ok(Ok(())) = told else {
-            let error = match told {
-                Ok(Err(error)) => error.to_string(),
-                _ => format!("no answer within {PATIENCE:?}"),
-            };
-            if before != Advertised::Unknown {
-                tracing::error!(service, error, "cannot advertise or withdraw the Service: retrying");
+        let error = match timeout(PATIENCE, self.node.advertise(on)).await {
+            Ok(Ok(())) => {
+                *advertised = wanted;
+                self.report(change);
+                return true;
             }
-            return false;
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {PATIENCE:?}"),
         };
-        *advertised = wanted;
-        match &withdrawn {
-            None => tracing::info!(service, "the Service is advertised: the tailnet may lead clients here"),
-            Some(Why::OllamaDown(fault)) => {
-                tracing::warn!(service, fault, "the Service is withdrawn, since Ollama does not answer");
-            }
-            Some(Why::Stopping) => {
-                tracing::info!(service, "the Service is withdrawn, since {}", Why::STOPPING);
-            }
+        if before != Advertised::Unknown {
+            let service = &self.service;
+            tracing::error!(service, error, "cannot advertise or withdraw the Service: retrying");
         }
-        self.situation.send_modify(|known| {
-            if let Some(service) = &mut known.service {
-                service.withdrawn = withdrawn.map(|why| match why {
-                    Why::OllamaDown(fault) => fault,
-                    Why::Stopping => Why::STOPPING.to_owned(),
-                });
+        false
+    }
+
+    /// Logs an applied change, and has the node's status show it.
+    fn report(&self, change: Change) {
+        const STOPPING: &str = "the proxy is stopping";
+        let service = &self.service;
+        let withdrawn = match change {
+            Change::Advertise => {
+                tracing::info!(service, "the Service is advertised: the tailnet may route clients here");
+                None
+            }
+            Change::Withdraw(WithdrawReason::OllamaDown(fault)) => {
+                tracing::warn!(service, fault, "the Service is withdrawn: Ollama does not answer");
+                Some(fault)
+            }
+            Change::Withdraw(WithdrawReason::Stopping) => {
+                tracing::info!(service, "the Service is withdrawn: {STOPPING}");
+                Some(STOPPING.to_owned())
+            }
+        };
+        self.node_status.send_modify(|node| {
+            if let Some(service) = &mut node.service {
+                service.withdrawn = withdrawn;
             }
         });
-        true
-    }
-}
-
-/// Of a node that has just come up.
-fn hosted(name: &str) -> ServiceStatus {
-    ServiceStatus {
-        name: name.to_owned(),
-        addresses: Vec::new(), // an event will tell
-        withdrawn: Some("Ollama has yet to answer".to_owned()),
-    }
-}
-
-/// Whether clients would be served, by Ollama's last answers. It takes several in a row to change that, so
-/// that clients are not led to and fro.
-#[derive(Debug, Default)]
-struct Health {
-    up: bool,
-    /// How many answers in a row say that it is otherwise.
-    otherwise: u32,
-    /// It has been down before.
-    wary: bool,
-}
-
-impl Health {
-    const DOWN: u32 = 2;
-    const UP_AGAIN: u32 = 3;
-
-    /// Takes an answer, or its absence; whether that changes anything.
-    fn note(&mut self, answered: bool) -> bool {
-        if answered == self.up {
-            self.otherwise = 0;
-            return false;
-        }
-        self.otherwise += 1;
-        let enough = match answered {
-            false => Self::DOWN,
-            true if self.wary => Self::UP_AGAIN,
-            true => 1,
-        };
-        let changes = self.otherwise >= enough;
-        if changes {
-            *self = Health { up: answered, otherwise: 0, wary: true };
-        }
-        changes
     }
 }
 
@@ -225,103 +198,77 @@ mod tests {
     use crate::auth::Environment;
     use crate::settings::Source;
 
-    #[test]
-    fn one_answer_changes_nothing_but_the_first() {
-        let mut health = Health::default();
-        // Whether it answers, and whether that changes anything.
-        for (i, (answered, changes)) in [
-            (false, false),
-            (true, true),
-            (false, false),
-            (true, false),
-            (false, false),
-            (false, true),
-            (false, false),
-            (true, false),
-            (true, false),
-            (false, false),
-            (true, false),
-            (true, false),
-            (true, true),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            assert_eq!(health.note(answered), changes, "answer {i}: {health:?}");
-        }
-    }
-
-    /// Fails as often as it is told to, and notes what it was told.
-    struct Tailnet {
+    /// Fails as often as the test wants, and notes each call: what was asked for, and whether it succeeded.
+    struct PlannedTailnet {
         failures: AtomicU32,
-        told: std::sync::Mutex<Vec<(bool, bool)>>,
+        calls: std::sync::Mutex<Vec<(bool, bool)>>,
     }
 
-    impl Advertise for Tailnet {
+    impl Advertise for PlannedTailnet {
         async fn advertise(&self, on: bool) -> Result<(), Error> {
             let fails = self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
-            self.told.lock().unwrap().push((on, !fails));
+            self.calls.lock().unwrap().push((on, !fails));
             if fails { Err(Error::Other("planted".to_owned())) } else { Ok(()) }
         }
     }
 
-    fn host(failures: u32) -> Host<Tailnet> {
+    fn host(failures: u32) -> ServiceHost<PlannedTailnet> {
         let config = crate::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
         let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
-        let node = Arc::new(Tailnet { failures: failures.into(), told: Default::default() });
-        let situation = watch::Sender::new(NodeStatus::default());
-        Host::new("svc:test".to_owned(), node, Arc::new(Settings::new(config, source)), situation)
+        let node = Arc::new(PlannedTailnet { failures: failures.into(), calls: Default::default() });
+        let status = watch::Sender::new(NodeStatus::default());
+        ServiceHost::new("svc:test".to_owned(), node, Arc::new(Settings::new(config, source)), status)
     }
 
     const HANDOVER: Duration = Duration::from_secs(10);
 
-    /// What the tailnet was told after `before`, and how long a hand-over took.
-    async fn handed_over(host: &Host<Tailnet>) -> (Vec<(bool, bool)>, Duration) {
-        host.node.told.lock().unwrap().clear();
+    /// The calls that a hand-over makes, and how long it takes.
+    async fn hand_over(host: &ServiceHost<PlannedTailnet>) -> (Vec<(bool, bool)>, Duration) {
+        host.node.calls.lock().unwrap().clear();
         let began = tokio::time::Instant::now();
         host.hand_over(HANDOVER, &Stop::never()).await;
-        (host.node.told.lock().unwrap().clone(), began.elapsed())
+        (host.node.calls.lock().unwrap().clone(), began.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn advertised_service_is_withdrawn_first_and_clients_get_the_time() {
+    async fn hand_over_withdraws_the_service_and_waits_for_clients_to_move() {
         let host = host(0);
-        assert!(host.tell(None).await);
-        assert_eq!(handed_over(&host).await, (vec![(false, true)], HANDOVER));
+        assert!(host.apply(Change::Advertise).await);
+        assert_eq!(hand_over(&host).await, (vec![(false, true)], HANDOVER));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_withdrawal_is_tried_again_and_the_hand_over_is_not_skipped() {
+    async fn failed_withdrawal_is_retried_and_the_hand_over_is_not_skipped() {
         let host = host(0);
-        assert!(host.tell(None).await);
+        assert!(host.apply(Change::Advertise).await);
         host.node.failures.store(3, Relaxed);
-        let (told, took) = handed_over(&host).await;
-        assert_eq!(told, [(false, false), (false, false), (false, false), (false, true)]);
+        let (calls, took) = hand_over(&host).await;
+        assert_eq!(calls, [(false, false), (false, false), (false, false), (false, true)]);
         assert_eq!(took, HANDOVER);
         host.node.failures.store(u32::MAX, Relaxed);
         assert!(host.withdraw().await, "it is withdrawn already");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn service_whose_advertising_failed_may_be_advertised_and_is_withdrawn() {
+    async fn service_whose_advertising_failed_is_withdrawn() {
         let host = host(1);
-        assert!(!host.tell(None).await);
-        assert_eq!(handed_over(&host).await, (vec![(false, true)], HANDOVER));
+        assert!(!host.apply(Change::Advertise).await);
+        assert_eq!(hand_over(&host).await, (vec![(false, true)], HANDOVER));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn hand_over_ends_in_time_though_the_tailnet_can_never_be_told() {
+    async fn hand_over_ends_in_time_if_every_withdrawal_fails() {
         let host = host(0);
-        assert!(host.tell(None).await);
+        assert!(host.apply(Change::Advertise).await);
         host.node.failures.store(u32::MAX, Relaxed);
-        let (told, took) = handed_over(&host).await;
-        assert!(told.len() > 10 && told.iter().all(|told| *told == (false, false)), "{told:?}");
+        let (calls, took) = hand_over(&host).await;
+        assert!(calls.len() > 10 && calls.iter().all(|call| *call == (false, false)), "{calls:?}");
         assert_eq!(took, HANDOVER);
         assert!(!host.withdraw().await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_an_advertised_service_nothing_waits() {
-        assert_eq!(handed_over(&host(0)).await, (vec![], Duration::ZERO));
+    async fn hand_over_returns_at_once_without_an_advertised_service() {
+        assert_eq!(hand_over(&host(0)).await, (vec![], Duration::ZERO));
     }
 }

@@ -11,7 +11,7 @@ use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sweeper::{Sweeper, WatchedPorts};
 use remote_ollama_proxy::tailnet::{Member, Netmap, NodeStatus};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::support::*;
@@ -78,9 +78,9 @@ async fn scene() -> Scene {
     let judge = Arc::new(Sweeper {
         settings: Arc::new(Settings::new(config, source)),
         netmap: Arc::clone(&lists),
-        watched,
-        situation: situation.subscribe(),
-        changed: Notify::new(),
+        ports: watched,
+        node_status: situation.subscribe(),
+        changed: Arc::default(),
         journal: sink("journal", RotatedFile::new(&state.path().join(Journal::FILE), Journal::ROTATION)),
         watcher: None,
     });
