@@ -1,5 +1,5 @@
-//! What a person does at the control server, in words. Tailscale's own has an admin console. Another one has none, so
-//! its URL is named, with Headscale's command where there is one.
+//! Describes what a person has to do at the control server. Tailscale's own has an admin console; for another one the text
+//! names its URL, and Headscale's command if there is one.
 //!
 //! Source for the commands: Headscale 0.29, `headscale nodes --help` and `headscale preauthkeys --help`.
 
@@ -8,7 +8,7 @@ use http::Uri;
 /// The hosts of Tailscale's own control servers. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
 const TAILSCALE: [&str; 2] = ["controlplane.tailscale.com", "login.tailscale.com"];
 
-/// The control server that `control_url` names, unless it is Tailscale's own.
+/// `control_url`, unless it is Tailscale's own control server.
 pub(crate) fn custom_url(control_url: Option<&str>) -> Option<&str> {
     control_url.filter(|url| !url.parse().is_ok_and(|url| is_tailscales(&url)))
 }
@@ -21,7 +21,7 @@ fn is_tailscales(url: &Uri) -> bool {
         && url.host().is_some_and(is_host)
 }
 
-/// Something that can only be done at the control server.
+/// A task that only a person at the control server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ControlTask {
     MakeKey,
@@ -38,18 +38,18 @@ pub(crate) enum ControlTask {
 }
 
 impl ControlTask {
-    /// What to do, and where: at the control server that `control_url` names.
+    /// The task and the place, which is the control server at `control_url`.
     pub(crate) fn at(self, control_url: Option<&str>) -> String {
-        let (what, command) = self.words();
+        let (task, command) = self.text();
         match custom_url(control_url) {
-            None => format!("{what} in the tailnet's admin console"),
-            Some(url) if command.is_empty() => format!("{what} at the control server {url}"),
-            Some(url) => format!("{what} at the control server {url} (Headscale: {command})"),
+            None => format!("{task} in the tailnet's admin console"),
+            Some(url) if command.is_empty() => format!("{task} at the control server {url}"),
+            Some(url) => format!("{task} at the control server {url} (Headscale: {command})"),
         }
     }
 
-    /// What to do, and what does it with Headscale; empty: nothing does.
-    fn words(self) -> (&'static str, &'static str) {
+    /// The task, and Headscale's command for it, which is empty if there is none.
+    fn text(self) -> (&'static str, &'static str) {
         match self {
             ControlTask::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
             ControlTask::ExtendKey => {
@@ -72,8 +72,8 @@ impl ControlTask {
     }
 }
 
-/// How the tags of a node, or its `user` where it has none, differ from those that `wanted` (node.tags) asks for. No tags
-/// asked for: any will do.
+/// How a node's tags, or its `user` if it has none, differ from `wanted` (node.tags). `None` if they agree, or if no tags
+/// are wanted.
 pub(crate) fn tag_mismatch(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
     let has_all = |all: &[String], of: &[String]| of.iter().all(|tag| all.contains(tag));
     if wanted.is_empty() || has_all(wanted, tags) && has_all(tags, wanted) {
@@ -87,7 +87,7 @@ pub(crate) fn tag_mismatch(wanted: &[String], user: Option<&str>, tags: &[String
     Some(format!("node.tags asks for {}, but the node {has}", wanted.join(", ")))
 }
 
-/// How a node that has joined gets other tags.
+/// How to change the tags of a node that has joined.
 pub(crate) fn how_to_retag(control_url: Option<&str>) -> String {
     format!(
         "node.tags takes effect when the node joins: {}, or run `remote-ollama-proxy logout` and join again",

@@ -1,5 +1,5 @@
-//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
-//! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
+//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the requests you allowed.
+//! ARCHITECTURE.md describes the modules.
 
 pub mod acl;
 pub mod admin;

@@ -1,4 +1,4 @@
-//! One source of connections for the ports at which the same is answered.
+//! One source of connections for HTTP and HTTPS.
 
 use std::io;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tokio_rustls::TlsAcceptor;
 use super::{CurrentCertificate, Stream};
 use crate::listen::{Accepted, Listen};
 
-/// The port for HTTP and the one for HTTPS. Who serves both in one place counts, limits and drains their connections
-/// together.
+/// Accepts at an HTTP listener, an HTTPS listener, or both. A server of this counts, limits and drains the connections of
+/// both together.
 pub struct DualListener<L> {
     http: Option<L>,
     https: Option<(L, TlsAcceptor)>,
 }
 
 impl<L: Listen> DualListener<L> {
-    /// None at all.
+    /// Without a listener.
     pub fn new() -> Self {
         DualListener { http: None, https: None }
     }
@@ -26,12 +26,12 @@ impl<L: Listen> DualListener<L> {
         DualListener { http: Some(listener), ..self }
     }
 
-    /// With `listener` for HTTPS, where `shown` says which certificate is shown.
+    /// With `listener` for HTTPS, which presents `certificate`.
     ///
     /// # Errors
-    /// The TLS library's, which there are none.
-    pub fn https(self, listener: L, shown: Arc<CurrentCertificate>) -> io::Result<Self> {
-        let config = shown.config().map_err(io::Error::other)?;
+    /// The TLS library rejects its config, which it does not.
+    pub fn https(self, listener: L, certificate: Arc<CurrentCertificate>) -> io::Result<Self> {
+        let config = certificate.config().map_err(io::Error::other)?;
         Ok(DualListener { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
     }
 }
@@ -46,23 +46,22 @@ impl<L: Listen> Listen for DualListener<L> {
     type Io = Stream<L::Io>;
 
     async fn accept(&mut self) -> io::Result<Accepted<Self::Io>> {
-        let http = async {
-            match &mut self.http {
-                Some(listener) => Ok(listener.accept().await?.map(|io, _| Stream::plain(io))),
-                None => std::future::pending().await,
-            }
-        };
-        let https = async {
-            match &mut self.https {
-                Some((listener, tls)) => {
-                    Ok(listener.accept().await?.map(|io, peer| Stream::secure(io, tls, peer)))
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            accepted = http => accepted,
-            accepted = https => accepted,
+        match (&mut self.http, &mut self.https) {
+            (Some(http), None) => accept_http(http).await,
+            (None, Some((https, tls))) => accept_https(https, tls).await,
+            (Some(http), Some((https, tls))) => tokio::select! {
+                accepted = accept_http(http) => accepted,
+                accepted = accept_https(https, tls) => accepted,
+            },
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
+}
+
+async fn accept_http<L: Listen>(listener: &mut L) -> io::Result<Accepted<Stream<L::Io>>> {
+    Ok(listener.accept().await?.map(|io, _| Stream::plain(io)))
+}
+
+async fn accept_https<L: Listen>(listener: &mut L, tls: &TlsAcceptor) -> io::Result<Accepted<Stream<L::Io>>> {
+    Ok(listener.accept().await?.map(|io, peer| Stream::secure(io, tls, peer)))
 }

@@ -1,5 +1,5 @@
-//! TLS around what a [`Listen`](crate::listen::Listen) yields. A connection is there from its first moment on, for whoever
-//! counts, judges, times and cuts connections: its handshake takes place when it is first read from.
+//! TLS on the connections of a [`Listen`](crate::listen::Listen). The handshake runs when a connection is first read, so
+//! the connection is counted, checked, timed and cut like any other from the start.
 
 mod certificate;
 mod listener;
