@@ -82,13 +82,13 @@ async fn started(node: &Node) -> Events {
 async fn read_keychain(keychain: &Keychain, config: &Config) -> Option<Credential> {
     let entry = keychain.clone();
     match tokio::task::spawn_blocking(move || entry.read(KEYCHAIN)).await.ok()? {
-        Err(fault) => tracing::error!(%fault, %keychain, "cannot read the key in the keychain"),
+        Err(fault) => tracing::error!(%fault, %keychain, "cannot get a key from the keychain"),
         Ok(None) => tracing::error!(
             %keychain,
-            "the keychain holds no key: run `remote-ollama-proxy key set`"
+            "cannot get a key from the keychain: it holds none, run `remote-ollama-proxy key set`"
         ),
         Ok(Some(credential)) if credential.client_secret().is_some() && config.node.tags.is_empty() => {
-            tracing::error!(%keychain, "the keychain holds an OAuth client secret, which needs node.tags");
+            tracing::error!(%keychain, "cannot get a key from the keychain: it holds an OAuth client secret, which needs node.tags");
         }
         Ok(Some(credential)) => {
             tracing::info!(%keychain, "joining with the key in the keychain");
