@@ -19,11 +19,13 @@ mod node_status;
 mod ollama_health;
 mod ollama_port;
 mod reload;
+mod running;
 mod service_host;
 mod slow_join;
 mod spawn;
 mod stop;
 mod tasks;
+mod wait;
 
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ async fn join_and_serve(
     let Some(joined) = join::join(&parts, stop, open).await? else { return Ok(None) };
     let listeners = Listeners::open(&parts.settings.config(), &joined).await?;
     announce::announce(&parts, &joined.status);
-    let running = spawn::spawn(parts, joined, listeners, hangup, stop, open);
-    drain::serve_until_stopped(running, stop, open).await.map(Some)
+    let mut running = spawn::spawn(parts, joined, listeners, hangup, stop, open);
+    wait::wait_for_stop(&mut running, stop, open).await?;
+    drain::drain(&mut running, stop, open).await.map(Some)
 }

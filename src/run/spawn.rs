@@ -16,6 +16,7 @@ use super::node_events::NodeEvents;
 use super::node_status;
 use super::ollama_port::OllamaPort;
 use super::reload::reload_on_hangup;
+use super::running::Running;
 use super::service_host::ServiceHost;
 use super::stop::Stop;
 use super::tasks::Tasks;
@@ -28,16 +29,6 @@ use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::NodeStatus;
 use crate::tls::CurrentCertificate;
 use crate::tsnet::Node;
-
-/// The proxy at work.
-pub(super) struct Running {
-    pub(super) settings: Arc<Settings>,
-    /// Held here, so that a task that ends does not end those that watch the status.
-    _node_status: watch::Sender<NodeStatus>,
-    /// Everything but the Ollama port.
-    pub(super) tasks: Tasks,
-    pub(super) ollama_port: OllamaPort,
-}
 
 /// Spawns all tasks. The host of the Service is left in `open`.
 pub(super) fn spawn(
