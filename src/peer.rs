@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 /// A peer's identity, fixed for the life of one connection.
 ///
 /// A peer is either a user's device (`user` is set, `tags` is empty) or a tagged device, which has no user.
-
 /// Source: Tailscale documentation, "Tags": a tagged device loses its user identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {

@@ -6,7 +6,8 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::ask::refuse_running;
-use super::run::{LAST_WORDS, code, start_log};
+use super::diagnostics::{FLUSH, start_log};
+use super::run::exit_code;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::{Config, Log};
 use crate::control::ControlTask;
@@ -44,7 +45,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     complain(&format!("Asking the control server, for at most {patience}…"));
     let joined = runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged)));
     if let Ok((log, _)) = log {
-        log.flush(LAST_WORDS);
+        log.flush(FLUSH);
     }
     match joined {
         Ok(status) => {
@@ -63,7 +64,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         }
         Err(failure) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
-            code(&failure)
+            exit_code(&failure)
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::ask::refuse_running;
 use super::root::NodeArgs;
-use super::run::code;
+use super::run::exit_code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
 use crate::config::Config;
@@ -54,7 +54,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         Ok(Ok(farewell)) => farewell,
         Ok(Err(failure)) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
-            return code(&failure);
+            return exit_code(&failure);
         }
         Err(error) => {
             complain(&format!("remote-ollama-proxy: the async runtime does not start: {error}"));

@@ -58,6 +58,9 @@ pub enum RunError {
         /// The name of its task.
         part: &'static str,
     },
+    /// The process can't be told to stop.
+    #[error("cannot receive the signals to stop: {0}")]
+    Signals(std::io::Error),
     /// The listener has ended by itself.
     #[error("the listener in the tailnet has ended: {0}")]
     Listener(std::io::Error),
