@@ -21,4 +21,4 @@ pub use request::proxy::{Load, Proxy};
 pub use rules::Rules;
 pub(crate) use sessions::request_body::RequestBody;
 pub use sessions::session::{ActiveRequest, Session};
-pub use sessions::set::{Roster, Sessions};
+pub use sessions::set::Sessions;

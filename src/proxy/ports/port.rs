@@ -10,8 +10,8 @@ use crate::audit::Ended;
 use crate::listen::{Accepted, Left};
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::access::AccessCheck;
-use crate::proxy::sessions::set::{Entered, Roster, SessionCount, Sessions};
-use crate::tailnet::Tailnet;
+use crate::proxy::sessions::set::{Entered, SessionCount, Sessions};
+use crate::tailnet::{Authorizer, PortMembers};
 
 /// A port of the node in the tailnet, or several that answer the same. Clones are the same port.
 #[derive(Clone)]
@@ -29,10 +29,10 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Applies `rosters`, the lists requested since the sweep began: sessions that lost their access are cut. Returns how
+    /// Applies `lists`, requested since the sweep began: sessions that lost their access are cut. Returns how
     /// many.
-    pub fn judge(&self, rosters: &[Roster]) -> usize {
-        self.port.sessions.sweep(self.port.access.rules().access, rosters, self.number)
+    pub fn judge(&self, lists: &[PortMembers]) -> usize {
+        self.port.sessions.sweep(self.port.access.rules().access, lists, self.number)
     }
 
     /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
@@ -49,7 +49,7 @@ pub(super) struct Admitted<Io> {
 }
 
 impl Port {
-    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Tailnet>) -> Self {
+    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
         Self::with(AccessCheck::new(rules, authorizer))
     }
 

@@ -17,19 +17,24 @@ use crate::proxy::ports::handler::{Caller, Client, Handler};
 use crate::proxy::ports::port::Port;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::request_body::RequestBody;
-use crate::tailnet::Situation;
+use crate::tailnet::NodeStatus;
 
 /// The server at the redirect port.
 pub struct RedirectPort {
     auxiliary: AuxiliaryPort,
-    node: watch::Receiver<Situation>,
+    node: watch::Receiver<NodeStatus>,
     https_port: u16,
 }
 
 impl RedirectPort {
     /// A server at `port` that redirects to `https_port`, under the name in the certificate of `node`. `metrics` counts
     /// what it redirects.
-    pub fn new(port: Port, metrics: Arc<Metrics>, node: watch::Receiver<Situation>, https_port: u16) -> Self {
+    pub fn new(
+        port: Port,
+        metrics: Arc<Metrics>,
+        node: watch::Receiver<NodeStatus>,
+        https_port: u16,
+    ) -> Self {
         RedirectPort { auxiliary: AuxiliaryPort::new(port, metrics), node, https_port }
     }
 

@@ -16,7 +16,7 @@ use crate::proxy::request::origins::Origins;
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::set::Sessions;
 use crate::proxy::upstream::pool::UpstreamPool;
-use crate::tailnet::{Member, Tailnet};
+use crate::tailnet::{Authorizer, Member};
 
 /// The server at the Ollama port. Clones are the same server.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub struct Load {
 
 impl Proxy {
     /// A server under the latest of `rules`, for the peers that `authorizer` admits.
-    pub fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Tailnet>) -> Self {
+    pub fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
         Proxy {
             port: Port::new(rules, authorizer),
             admission: Admission::default(),

@@ -12,17 +12,17 @@ use crate::peer::Peer;
 use crate::policy::{Access, Policy, Rights};
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::session::Session;
-use crate::tailnet::{Member, Tailnet, Verdict};
+use crate::tailnet::{Authorizer, Member, Verdict};
 
 /// Checks the access of peers at one port. Clones are the same check.
 #[derive(Clone)]
 pub(crate) struct AccessCheck {
     rules: watch::Receiver<Arc<Rules>>,
-    authorizer: Arc<dyn Tailnet>,
+    authorizer: Arc<dyn Authorizer>,
 }
 
 impl AccessCheck {
-    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Tailnet>) -> Self {
+    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
         AccessCheck { rules, authorizer }
     }
 
@@ -72,7 +72,10 @@ impl AccessCheck {
 
 /// The rights that a verdict gives; `None`: the peer may not connect.
 pub(crate) fn rights_by(mode: Access, verdict: &Verdict) -> Option<Rights> {
-    verdict.admitted.then(|| Rights::merge(mode, &verdict.grants))
+    match verdict {
+        Verdict::Admit { grants } => Some(Rights::merge(mode, grants)),
+        Verdict::Refuse => None,
+    }
 }
 
 /// The rules in force and the rights of one session, both of one moment.

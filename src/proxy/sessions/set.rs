@@ -15,10 +15,7 @@ use crate::peer::Peer;
 use crate::policy::{Access, Rights};
 use crate::proxy::sessions::access::rights_by;
 use crate::proxy::sessions::session::{Outcome, Session};
-use crate::tailnet::Member;
-
-/// The peers of the netmap, and whether each may connect to this port of the node.
-pub type Roster = (u16, Arc<Vec<Member>>);
+use crate::tailnet::{Member, PortMembers};
 
 /// The sessions of a port. Clones are the same set.
 #[derive(Clone, Default)]
@@ -85,13 +82,13 @@ impl Sessions {
 
     /// Applies the lists of sweep `number` to every session whose rights are older. A session is cut if its peer may no
     /// longer connect, or may no longer ask for the endpoint of its running request; the others have their new rights from
-    /// the next request on. Sessions on ports absent from `rosters` are left unchanged. Returns how many were cut.
-    pub(crate) fn sweep(&self, mode: Access, rosters: &[Roster], number: u64) -> usize {
+    /// the next request on. Sessions on ports absent from `lists` are left unchanged. Returns how many were cut.
+    pub(crate) fn sweep(&self, mode: Access, lists: &[PortMembers], number: u64) -> usize {
         let sessions = self.all();
-        let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
+        let by_port: HashMap<u16, HashMap<&str, &Member>> = lists
             .iter()
-            .filter(|(port, _)| sessions.iter().any(|session| session.local.port() == *port))
-            .map(|(port, members)| (*port, members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
+            .filter(|list| sessions.iter().any(|session| session.local.port() == list.port))
+            .map(|list| (list.port, list.members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
             .collect();
         // All rights are applied before any session is cut: a cut frees a running slot, which must not go to another
         // request of the same peer.
