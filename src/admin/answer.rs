@@ -12,13 +12,13 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::ollama::Ollama;
 use super::reload::Reload;
 use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
 use super::who::{Rosters, Who};
 use crate::audit::{Metrics, Now};
 use crate::config::PlainHttp;
+use crate::ollama::Ollama;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::sink::Sinks;

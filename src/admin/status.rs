@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::ollama::Ollama;
 use super::requests::{Request, Requests};
 use crate::config::{Config, PlainHttp};
+use crate::ollama::Ollama;
 use crate::panics;
 use crate::proxy::Proxy;
 use crate::sink::SinkState;

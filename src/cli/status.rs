@@ -10,7 +10,8 @@ use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count, time};
 use super::{exit, show};
-use crate::admin::{Model, NotReady, Request, State, Status, StatusPeer, What};
+use crate::admin::{NotReady, Request, State, Status, StatusPeer, What};
+use crate::ollama::Model;
 
 /// What `status` takes.
 #[derive(Debug, Args)]

@@ -3,12 +3,12 @@
 //! told.
 
 mod advisories;
+mod control;
 mod host;
-mod node;
 mod ollama;
 mod reach;
-mod standing;
-mod state;
+mod running;
+mod state_folder;
 
 use serde::Serialize;
 
@@ -82,8 +82,8 @@ pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
     let mut findings =
         vec![Finding::good("config", "it is valid"), host::account(), host::files(Some(config))];
     findings.push(host::disk(config));
-    findings.extend(state::examine(config));
+    findings.extend(state_folder::examine(config));
     findings.extend(ollama::examine(config).await);
-    findings.extend(node::examine(config).await);
+    findings.extend(running::examine(config).await);
     findings
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::{Finding, advisories};
-use crate::admin;
 use crate::config::Config;
+use crate::ollama;
 
 /// How long a connection to an address of this machine may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -18,11 +18,11 @@ const PORT: u16 = 11434;
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let upstream = &config.upstream;
     let mut findings = vec![exposure(upstream.port()).await];
-    match admin::version(upstream).await {
+    match ollama::version(upstream).await {
         Ok(version) => {
             findings.push(Finding::good("ollama", format!("it answers at {upstream}")));
             findings.push(advisories::of(&version));
-            findings.push(match admin::cloud_is_off(upstream).await {
+            findings.push(match ollama::cloud_is_off(upstream).await {
                 Ok(Some(true)) => Finding::good("ollama-cloud", "models in the cloud are off"),
                 Ok(Some(false)) if config.models.deny_cloud => Finding::warning(
                     "ollama-cloud",

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::sections::{Known, Sections};
-use super::watching::Seat;
+use super::viewers::Seat;
 use crate::policy::Page;
 use crate::proxy::Visitor;
 

@@ -4,7 +4,7 @@ mod chronicle;
 mod events;
 mod files;
 mod sections;
-mod watching;
+mod viewers;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +23,7 @@ use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
 pub use chronicle::Chronicle;
 use events::events;
 use sections::Sections;
-use watching::Watching;
+use viewers::Watching;
 
 /// What answers at the port for the page.
 pub struct Page(Beside<Pages>);

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Chronicle, sees_all};
-use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
+use crate::admin::{Admin, Requests, Rosters, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
+use crate::ollama::Ollama;
 use crate::panics;
 use crate::peer::Peer;
 use crate::policy::Page;

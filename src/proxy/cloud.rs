@@ -10,9 +10,9 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::fetch::{Fault, ask, in_time};
+use crate::ollama::Upstream;
+use crate::ollama::http::{Fault, ask, in_time};
 use crate::policy::Model;
-use crate::upstream::Upstream;
 
 /// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -26,8 +26,8 @@ use super::upload::{Alive, Upload};
 use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
+use crate::ollama::{Stream, Upstream};
 use crate::policy::{Endpoint, Grant};
-use crate::upstream::{Stream, Upstream};
 use crate::usage::Scanner;
 
 /// How long a connection on the same machine may take.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 use super::Stop;
-use crate::admin;
+use crate::ollama;
 use crate::settings::Settings;
 use crate::tailnet::{Service, Situation};
 use crate::tsnet::{Error, Node};
@@ -80,7 +80,7 @@ impl<N: Advertise> Host<N> {
         loop {
             let upstream = self.settings.config().upstream.clone();
             let fault = tokio::select! {
-                answered = admin::version(&upstream) => answered.err(),
+                answered = ollama::version(&upstream) => answered.err(),
                 () = stop.wait() => return,
             };
             health.note(fault.is_none());

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::upstream::Upstream;
+use super::upstream::Upstream;
 
 /// The most bytes of an answer.
 const MOST: usize = 16 << 20;

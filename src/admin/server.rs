@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::answer::Admin;
-use super::socket::path;
+use super::client::path;
 use crate::panics;
 
 /// The socket of a running proxy. Dropping it closes it and removes it from the state folder, which must

@@ -7,8 +7,8 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::{Fault, ask, in_time};
-use crate::upstream::Upstream;
+use super::http::{Fault, ask, in_time};
+use super::upstream::Upstream;
 
 /// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ impl Ollama {
     ///
     /// # Errors
     /// Why not.
-    pub(super) async fn answers(upstream: &Upstream) -> Result<(), String> {
+    pub(crate) async fn answers(upstream: &Upstream) -> Result<(), String> {
         in_time(PATIENCE, async { get::<Version>(upstream, "/api/version").await.map(|_| ()) }).await
     }
 }

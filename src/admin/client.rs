@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use tokio::net::UnixStream;
 
-use crate::fetch::{Fault, fetch};
+use crate::ollama::http::{Fault, fetch};
 
 /// The socket of the proxy with this state folder.
 pub fn path(state_dir: &Path) -> PathBuf {

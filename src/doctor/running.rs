@@ -7,7 +7,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::reach::reach;
-use super::{Finding, standing};
+use super::{Finding, control};
 use crate::admin::{self, AskFault, NotReady, Status, What, Who};
 use crate::config::{Config, PlainHttp};
 use crate::control::Task;
@@ -41,11 +41,11 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![
         listeners(status.pid),
-        standing::clock(&status.node),
+        control::clock(&status.node),
         name(config, &status.node),
-        standing::tags(config, &status.node),
+        control::tags(config, &status.node),
         tailnet(config, &status),
-        standing::node_key(config, &status.node, SystemTime::now()),
+        control::node_key(config, &status.node, SystemTime::now()),
         reach,
     ];
     findings.extend(status.node.service.as_ref().map(|found| service(config, found)));
