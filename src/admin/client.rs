@@ -1,23 +1,25 @@
-//! Where the socket is, and asking over it.
+//! The client of the admin socket, for the commands that ask the running proxy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode};
+use http::header::HOST;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
 use tokio::net::UnixStream;
 
-use crate::ollama::http::{Fault, fetch};
+use crate::ollama::one_shot::{self, HttpError};
 
 /// The socket of the proxy with this state folder.
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("admin.sock")
 }
 
-/// Why the running proxy did not answer.
+/// Why the running proxy gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskFault {
-    /// Nobody listens.
+pub enum AdminError {
+    /// No process listens at the socket.
     #[error(
         "no proxy runs with the state folder {folder}: start it with `remote-ollama-proxy run`, name its config with --config, or, if a proxy runs with another state folder, name that: --state-dir DIR"
     )]
@@ -25,35 +27,39 @@ pub enum AskFault {
         /// The state folder.
         folder: PathBuf,
     },
-    /// The socket can't be used.
-    #[error("{path} can't be used: {reason}")]
-    Socket {
+    /// The system refuses the connection for another reason.
+    #[error("cannot connect to {path}: {reason}")]
+    Connect {
         /// The socket.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         reason: io::Error,
     },
-    /// It broke off.
-    #[error("the running proxy broke off: {0}")]
-    BrokenOff(Fault),
-    /// It knows no such question.
-    #[error("the running proxy answered {0}: is it of another version?")]
+    /// The connection broke before the answer was complete.
+    #[error("the running proxy closed the connection before it answered: {0}; it may be stopping: try again")]
+    BrokenOff(HttpError),
+    /// The proxy does not know the request.
+    #[error("the running proxy answered {0}: is it of another version than this command?")]
     Status(StatusCode),
 }
 
-/// Asks the proxy whose socket is at `path` for `target`, such as `GET /who`; its answer's body.
+/// Sends a request such as `GET /who` to the proxy whose socket is at `path`; returns the answer's body.
 ///
 /// # Errors
-/// See [`AskFault`].
-pub async fn ask(path: &Path, method: Method, target: &str) -> Result<Bytes, AskFault> {
+/// See [`AdminError`].
+pub async fn ask(path: &Path, method: Method, target: &str) -> Result<Bytes, AdminError> {
     let stream = UnixStream::connect(path).await.map_err(|reason| match reason.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            AskFault::NotRunning { folder: path.parent().unwrap_or(path).to_owned() }
+            AdminError::NotRunning { folder: path.parent().unwrap_or(path).to_owned() }
         }
-        _ => AskFault::Socket { path: path.to_owned(), reason },
+        _ => AdminError::Connect { path: path.to_owned(), reason },
     })?;
-    let host = HeaderValue::from_static("localhost");
-    let (status, body) =
-        fetch(stream, host, method, target, Bytes::new()).await.map_err(AskFault::BrokenOff)?;
-    if status == StatusCode::OK { Ok(body) } else { Err(AskFault::Status(status)) }
+    let request = Request::builder().method(method).uri(target).header(HOST, "localhost");
+    let request = request.body(Full::default()).map_err(|error| AdminError::BrokenOff(error.into()))?;
+    let answer = one_shot::send(stream, request).await.map_err(AdminError::BrokenOff)?;
+    if answer.status() == StatusCode::OK {
+        Ok(answer.into_body())
+    } else {
+        Err(AdminError::Status(answer.status()))
+    }
 }

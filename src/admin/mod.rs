@@ -1,18 +1,19 @@
-//! The running proxy's own interface: HTTP over a Unix socket that only this account can open.
+//! The admin socket: the running proxy's own HTTP interface, over a Unix socket that only this account can open.
 
-mod answer;
+mod api;
 mod client;
+mod members;
 mod reload;
 mod requests;
 mod server;
 mod status;
 mod who;
 
-pub use answer::Admin;
-pub use client::{AskFault, ask, path};
+pub use api::Admin;
+pub use client::{AdminError, ask, path};
+pub(crate) use members::MembersByPort;
 pub use reload::Reload;
-pub use requests::{Cancelled, Request, Requests, State};
+pub use requests::{CancelAnswer, ListedRequest, RequestState, Requests};
 pub use server::AdminSocket;
-pub use status::{Most, NotReady, Status, StatusPeer, What};
-pub(crate) use who::Rosters;
+pub use status::{NotReady, NotReadyCause, Status, StatusLimits, StatusPeer};
 pub use who::{Who, WhoPeer};

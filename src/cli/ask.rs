@@ -5,7 +5,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::{complain, exit, refuse_over};
-use crate::admin::{self, AskFault};
+use crate::admin::{self, AdminError};
 use crate::config::{Config, Faults};
 
 /// Shows the faults of a config in which the running proxy's socket was looked for.
@@ -33,7 +33,7 @@ pub(super) fn ask<T: DeserializeOwned>(
     });
     asked.map_err(|fault| {
         complain(&format!("remote-ollama-proxy: {fault:#}"));
-        if fault.is::<AskFault>() { exit::UNAVAILABLE } else { exit::FAILURE }
+        if fault.is::<AdminError>() { exit::UNAVAILABLE } else { exit::FAILURE }
     })
 }
 

@@ -6,7 +6,7 @@ use http::Method;
 use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask};
 use super::{complain, exit, show};
-use crate::admin::Cancelled;
+use crate::admin::CancelAnswer;
 
 pub(super) const HELP: &str = "\
 Exit codes:
@@ -34,11 +34,11 @@ pub(super) fn cancel(args: &CancelArgs) -> u8 {
     // What can't be an id may not be a part of a path either.
     let sound = args.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let asked = match sound {
-        true => ask::<Cancelled>(&config, Method::POST, &format!("/requests/{}/cancel", args.id)),
-        false => Ok((String::new(), Cancelled { cancelled: false })),
+        true => ask::<CancelAnswer>(&config, Method::POST, &format!("/requests/{}/cancel", args.id)),
+        false => Ok((String::new(), CancelAnswer { cancelled: false })),
     };
     match asked {
-        Ok((_, Cancelled { cancelled: true })) => show(&format!("request {} is cancelled\n", args.id)),
+        Ok((_, CancelAnswer { cancelled: true })) => show(&format!("request {} is cancelled\n", args.id)),
         Ok(_) => {
             complain(&format!(
                 "remote-ollama-proxy: no request {:?} runs or waits, or no longer: `remote-ollama-proxy status` lists them",

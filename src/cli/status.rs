@@ -10,8 +10,8 @@ use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count, time};
 use super::{exit, show};
-use crate::admin::{NotReady, Request, State, Status, StatusPeer, What};
-use crate::ollama::Model;
+use crate::admin::{ListedRequest, NotReady, NotReadyCause, RequestState, Status, StatusPeer};
+use crate::ollama::LoadedModel;
 
 /// What `status` takes.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub(super) fn status(args: &StatusArgs) -> u8 {
 fn code(status: &Status) -> u8 {
     match status.not_ready.as_ref().map(|n| n.what) {
         None => exit::OK,
-        Some(What::Node) if matches!(&*status.node.state, "NeedsLogin" | "NeedsMachineAuth") => {
+        Some(NotReadyCause::Node) if matches!(&*status.node.state, "NeedsLogin" | "NeedsMachineAuth") => {
             exit::NO_PERMISSION
         }
         Some(_) => exit::UNAVAILABLE,
@@ -77,9 +77,10 @@ fn listing(status: &Status, now: SystemTime) -> String {
     node.service.iter().for_each(|service| line("service", &service.to_string()));
     node.error.iter().for_each(|error| line("error", error));
     node.warnings.iter().for_each(|warning| line("warning", warning));
-    let version = ollama.version.as_ref().map_or("down".to_owned(), |v| format!("version {v}"));
+    let version =
+        ollama.version.as_ref().map_or("down".to_owned(), |v| format!("{}, version {v}", ollama.url));
     let fault = ollama.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
-    line("ollama", &format!("{}, {version}{fault}", ollama.url));
+    line("ollama", &format!("{version}{fault}"));
     ollama.models.iter().for_each(|m| line("  model", &model(m, now)));
     let Status { running, waiting, connections, .. } = status;
     line(
@@ -103,7 +104,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
     text
 }
 
-fn model(Model { name, size, size_vram, expires_at }: &Model, now: SystemTime) -> String {
+fn model(LoadedModel { name, size, size_vram, expires_at }: &LoadedModel, now: SystemTime) -> String {
     let kept = kept(expires_at, now);
     format!("{name}, {}, {} on a GPU, {kept}", bytes(*size), bytes(*size_vram))
 }
@@ -122,10 +123,10 @@ fn kept(expires_at: &str, now: SystemTime) -> String {
     }
 }
 
-fn request(r: &Request, now: SystemTime) -> String {
+fn request(r: &ListedRequest, now: SystemTime) -> String {
     let state = match r.state {
-        State::Waiting => "waiting",
-        State::Running => "running",
+        RequestState::Waiting => "waiting",
+        RequestState::Running => "running",
     };
     format!(
         "{} ({}), {}, {state} for {}, {} in, {} out",

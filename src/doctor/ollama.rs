@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{Finding, advisories};
 use crate::config::Config;
-use crate::ollama;
+use crate::ollama::OllamaClient;
 
 /// How long a connection to an address of this machine may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -18,11 +18,11 @@ const PORT: u16 = 11434;
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let upstream = &config.upstream;
     let mut findings = vec![exposure(upstream.port()).await];
-    match ollama::version(upstream).await {
+    match OllamaClient::new(upstream).version().await {
         Ok(version) => {
             findings.push(Finding::good("ollama", format!("it answers at {upstream}")));
             findings.push(advisories::of(&version));
-            findings.push(match ollama::cloud_is_off(upstream).await {
+            findings.push(match OllamaClient::new(upstream).cloud_is_off().await {
                 Ok(Some(true)) => Finding::good("ollama-cloud", "models in the cloud are off"),
                 Ok(Some(false)) if config.models.deny_cloud => Finding::warning(
                     "ollama-cloud",
@@ -38,14 +38,10 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
                     "ollama-cloud",
                     "this Ollama does not tell whether models in the cloud are on; set OLLAMA_NO_CLOUD=1 for it",
                 ),
-                Err(reason) => Finding::unknown("ollama-cloud", reason),
+                Err(error) => Finding::unknown("ollama-cloud", error.to_string()),
             });
         }
-        Err(reason) => findings.push(Finding::fault(
-            "ollama",
-            format!("it does not answer at {upstream}: {reason}"),
-            "start Ollama, or set upstream.url to where it is",
-        )),
+        Err(error) => findings.push(Finding::fault("ollama", error.reason(), error.way_out())),
     }
     findings
 }

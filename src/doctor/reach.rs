@@ -18,7 +18,7 @@ pub(super) fn reach(config: &Config, node: &Situation, who: &Who) -> Finding {
         0..=5 => principals.join(", "),
         n => format!("{} and {} more", principals[..5].join(", "), n - 5),
     };
-    if who.anybody {
+    if who.open_to_unknown_devices {
         return Finding::fault(
             "reach",
             "the tailnet policy lets every device of the tailnet connect, also those that come to be",

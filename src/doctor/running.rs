@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::reach::reach;
 use super::{Finding, control};
-use crate::admin::{self, AskFault, NotReady, Status, What, Who};
+use crate::admin::{self, AdminError, NotReady, NotReadyCause, Status, Who};
 use crate::config::{Config, PlainHttp};
 use crate::control::Task;
 use crate::tailnet::{Certificate, Service, Situation};
@@ -58,7 +58,7 @@ async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, St
     match admin::ask(&path, Method::GET, target).await {
         Ok(answer) => serde_json::from_slice(&answer)
             .map_err(|e| format!("the running proxy is of another version: {e}")),
-        Err(AskFault::NotRunning { .. }) => {
+        Err(AdminError::NotRunning { .. }) => {
             Err("not checked, since the proxy does not run: start it, then this again".to_owned())
         }
         Err(fault) => Err(fault.to_string()),
@@ -152,7 +152,8 @@ fn certificate(config: &Config, certificate: &Certificate) -> Finding {
 
 /// As far as can be told from this side. That Ollama does not answer is a finding of its own.
 fn tailnet(config: &Config, status: &Status) -> Finding {
-    let of_the_node = |not_ready: &&NotReady| matches!(not_ready.what, What::Stopping | What::Node);
+    let of_the_node =
+        |not_ready: &&NotReady| matches!(not_ready.what, NotReadyCause::Stopping | NotReadyCause::Node);
     match status.not_ready.as_ref().filter(of_the_node) {
         Some(not_ready) => {
             Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(config, &status.node))

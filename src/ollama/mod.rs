@@ -1,8 +1,14 @@
-//! Ollama as this program sees it: its address on this machine, connections to it, and a client of its API.
+//! Ollama, as the rest of the program sees it: its address on this machine, connections to it, and a client of its API.
 
-pub(crate) mod http;
+mod client;
+mod error;
+pub(crate) mod one_shot;
 mod status;
+mod stream;
 mod upstream;
 
-pub use status::{Model, Ollama, cloud_is_off, version};
-pub use upstream::{Stream, Upstream, UpstreamFault};
+pub use client::{InstalledModel, LoadedModel, ModelOrigin, OllamaClient};
+pub use error::{OllamaError, OllamaFailure};
+pub use status::OllamaStatus;
+pub use stream::Stream;
+pub use upstream::{Upstream, UpstreamFault};

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Chronicle, sees_all};
-use crate::admin::{Admin, Requests, Rosters, Who, WhoPeer};
+use crate::admin::{Admin, MembersByPort, Requests, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
-use crate::ollama::Ollama;
+use crate::ollama::OllamaStatus;
 use crate::panics;
 use crate::peer::Peer;
 use crate::policy::Page;
@@ -40,7 +40,7 @@ pub(super) struct Sections {
 /// Who may what, as long as it is so.
 struct Roll {
     config: Arc<Config>,
-    rosters: Rosters,
+    rosters: MembersByPort,
     who: Arc<Who>,
 }
 
@@ -49,7 +49,7 @@ struct Roll {
 struct Pulse {
     asked: Option<Instant>,
     /// Absent until it has answered, or has not in its time.
-    ollama: Option<Ollama>,
+    ollama: Option<OllamaStatus>,
 }
 
 /// What somebody has been shown.
@@ -147,7 +147,7 @@ impl Sections {
     }
 
     /// How Ollama is, as of the last seconds; `None`: nobody knows yet. Nobody waits for it here.
-    fn ollama(&self) -> Option<Ollama> {
+    fn ollama(&self) -> Option<OllamaStatus> {
         let mut pulse = lock(&self.pulse);
         let age = pulse.asked.map(|asked| asked.elapsed());
         if age.is_none_or(|age| age >= PULSE) {
@@ -157,7 +157,7 @@ impl Sections {
             pulse.asked = Some(Instant::now());
             let (shared, config) = (Arc::clone(&self.pulse), self.admin.settings.config());
             tokio::spawn(panics::named("the page's look at Ollama", async move {
-                let ollama = Ollama::ask(&config.upstream).await;
+                let ollama = OllamaStatus::ask(&config.upstream).await;
                 lock(&shared).ollama = Some(ollama);
             }));
         }
@@ -175,16 +175,16 @@ impl Sections {
 
     /// Who may what; the same for as long as nothing of it has changed.
     fn who(&self) -> Arc<Who> {
-        let (config, rosters) = (self.admin.settings.config(), self.admin.rosters());
+        let (config, rosters) = (self.admin.settings.config(), self.admin.members());
         let mut roll = lock(&self.roll);
         if let Some(roll) = &*roll
             && Arc::ptr_eq(&roll.config, &config)
-            && roll.rosters.are(&rosters)
+            && roll.rosters.same_lists(&rosters)
         {
             return Arc::clone(&roll.who);
         }
         let joined = self.admin.node.borrow().has_joined();
-        let who = Arc::new(Who::new(&config, &rosters, &[], joined, false));
+        let who = Arc::new(Who::new(&config, &rosters, &[], joined));
         *roll = Some(Roll { config, rosters, who: Arc::clone(&who) });
         who
     }

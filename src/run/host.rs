@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 use super::Stop;
-use crate::ollama;
+use crate::ollama::OllamaClient;
 use crate::settings::Settings;
 use crate::tailnet::{Service, Situation};
 use crate::tsnet::{Error, Node};
@@ -79,8 +79,9 @@ impl<N: Advertise> Host<N> {
         let mut health = Health::default();
         loop {
             let upstream = self.settings.config().upstream.clone();
+            let client = OllamaClient::new(&upstream);
             let fault = tokio::select! {
-                answered = ollama::version(&upstream) => answered.err(),
+                answered = client.version() => answered.err().map(|error| error.to_string()),
                 () = stop.wait() => return,
             };
             health.note(fault.is_none());
