@@ -1,51 +1,69 @@
-//! How often each identity has the page open, with an end to it: what is shown is made anew for each.
+//! The viewers of the page: how much each sees, and how many streams an identity has open.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::peer::Peer;
-use crate::policy::Refusal;
+use crate::policy::{Page, Refusal};
 
-/// Less than the six connections that browsers make to one host: one is left to cancel with.
-const MOST: usize = 4;
+/// Streams that one identity can have open. Browsers make six connections to one host; two are left for cancelling.
+const STREAMS_PER_IDENTITY: usize = 4;
 
+/// A peer that looks at the page, with its right to it.
+#[derive(Clone, Copy)]
+pub(super) struct Viewer<'a> {
+    pub(super) peer: &'a Peer,
+    pub(super) page: Page,
+}
+
+impl<'a> Viewer<'a> {
+    /// Whether the viewer sees what belongs to other identities.
+    pub(super) fn sees_all(self) -> bool {
+        self.page == Page::Admin
+    }
+
+    /// The peer, if the viewer sees only what belongs to its identity.
+    pub(super) fn limited_to(self) -> Option<&'a Peer> {
+        (!self.sees_all()).then_some(self.peer)
+    }
+}
+
+/// The number of open streams of each identity.
 #[derive(Default)]
-pub(super) struct Watching(Arc<Seats>);
+pub(super) struct OpenStreams(Arc<Mutex<HashMap<String, usize>>>);
 
-#[derive(Default)]
-struct Seats(Mutex<HashMap<String, usize>>);
-
-/// Somebody has the page open for as long as this is there.
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+/// Counts one stream as open until it is dropped.
+pub(super) struct OpenStream {
+    streams: Arc<Mutex<HashMap<String, usize>>>,
     identity: String,
 }
 
-impl Seats {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Watching {
-    pub(super) fn enter(&self, peer: &Peer) -> Result<Seat, Refusal> {
-        let mut seats = self.0.lock();
-        let taken = seats.entry(peer.identity().to_owned()).or_default();
-        if *taken >= MOST {
-            return Err(Refusal::Watching(MOST));
+impl OpenStreams {
+    /// Counts one more stream.
+    ///
+    /// # Errors
+    /// The identity of `peer` has [`STREAMS_PER_IDENTITY`] open.
+    pub(super) fn open(&self, peer: &Peer) -> Result<OpenStream, Refusal> {
+        let identity = peer.identity().to_owned();
+        let mut streams = self.0.lock();
+        let open = streams.entry(identity.clone()).or_default();
+        if *open >= STREAMS_PER_IDENTITY {
+            return Err(Refusal::Watching(STREAMS_PER_IDENTITY));
         }
-        *taken += 1;
-        Ok(Seat { seats: Arc::clone(&self.0), identity: peer.identity().to_owned() })
+        *open += 1;
+        Ok(OpenStream { streams: Arc::clone(&self.0), identity })
     }
 }
 
-impl Drop for Seat {
+impl Drop for OpenStream {
     fn drop(&mut self) {
-        let mut seats = self.seats.lock();
-        if let Some(taken) = seats.get_mut(&self.identity) {
-            *taken -= 1;
-            if *taken == 0 {
-                seats.remove(&self.identity);
+        let mut streams = self.streams.lock();
+        if let Some(open) = streams.get_mut(&self.identity) {
+            *open -= 1;
+            if *open == 0 {
+                streams.remove(&self.identity);
             }
         }
     }
