@@ -9,6 +9,21 @@ use crate::proxy::Content;
 
 const HTML: &str = "text/html; charset=utf-8";
 
+/// The files of `static/script/` as one script in one scope, so that the page has one file to load.
+const PAGE_JS: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("static/script/state.js"),
+    include_str!("static/script/text.js"),
+    include_str!("static/script/elements.js"),
+    include_str!("static/script/health.js"),
+    include_str!("static/script/requests.js"),
+    include_str!("static/script/peers.js"),
+    include_str!("static/script/activity.js"),
+    include_str!("static/script/cancel.js"),
+    include_str!("static/script/stream.js"),
+    "})();\n",
+);
+
 /// A file that is compiled in.
 pub(super) struct File {
     content_type: &'static str,
@@ -18,8 +33,7 @@ pub(super) struct File {
 pub(super) const INDEX: File = File { content_type: HTML, text: include_str!("static/index.html") };
 pub(super) const STYLE: File =
     File { content_type: "text/css; charset=utf-8", text: include_str!("static/page.css") };
-pub(super) const SCRIPT: File =
-    File { content_type: "text/javascript; charset=utf-8", text: include_str!("static/page.js") };
+pub(super) const SCRIPT: File = File { content_type: "text/javascript; charset=utf-8", text: PAGE_JS };
 pub(super) const ICON: File = File { content_type: "image/svg+xml", text: include_str!("static/icon.svg") };
 
 /// A page loads its own files only, cannot be framed or cached, and sends no referrer. No other site can read an answer,
