@@ -170,7 +170,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     // The command on the machine tells the same of who sees how much.
     let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
     assert!(who.contains("page on port 80"), "{who}");
-    assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
+    assert!(who.contains("    page         shows what belongs to its identity\n"), "{who}");
 
     // Nor is there anything once the grant is gone, not even a question.
     alice.script("document.querySelector('#requests button').click();").await;

@@ -41,7 +41,7 @@ pub(super) fn top(args: &ConfigArgs) -> u8 {
     }
     // Asked before the screen is taken: what is wrong then is said where it stays to be read.
     let first = match ask::<Requests>(&config, Method::GET, "/requests") {
-        Ok((_, requests)) => requests,
+        Ok(answer) => answer.value,
         Err(code) => return code,
     };
     let mut view = View::default();
