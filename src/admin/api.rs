@@ -13,12 +13,12 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::members::MembersByPort;
+use super::ready::{NotReady, RequestPath};
 use super::reload::Reload;
 use super::requests::{CancelAnswer, Requests};
-use super::status::{NotReady, Status, StatusParts, not_ready};
+use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
-use crate::config::PlainHttp;
 use crate::ollama::{OllamaClient, OllamaStatus};
 use crate::proxy::Proxy;
 use crate::settings::Settings;
@@ -111,7 +111,6 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
-            stopping: self.proxy.is_stopping(),
             logs: self.sinks.states().into(),
         };
         Status::new(parts, ollama)
@@ -120,8 +119,13 @@ impl Admin {
     async fn not_ready(&self) -> Option<NotReady> {
         let config = self.settings.config();
         let fault = OllamaClient::new(&config.upstream).version().await.err().map(|error| error.to_string());
-        let https_only = config.plain_http != PlainHttp::Serve;
-        not_ready(self.proxy.is_stopping(), https_only, &self.node.borrow(), fault.as_deref())
+        let path = RequestPath {
+            stopping: self.proxy.is_stopping(),
+            plain_http: config.plain_http,
+            node: &self.node.borrow(),
+            ollama_fault: fault.as_deref(),
+        };
+        path.not_ready()
     }
 
     /// Cancels a request on behalf of `by`; false if there is no such request.

@@ -3,6 +3,7 @@
 mod api;
 mod client;
 mod members;
+mod ready;
 mod reload;
 mod requests;
 mod server;
@@ -12,8 +13,9 @@ mod who;
 pub use api::Admin;
 pub use client::{AdminError, ask, path};
 pub(crate) use members::MembersByPort;
+pub use ready::{NotReady, NotReadyCause};
 pub use reload::Reload;
 pub use requests::{CancelAnswer, ListedRequest, RequestState, Requests};
 pub use server::AdminSocket;
-pub use status::{NotReady, NotReadyCause, Status, StatusLimits, StatusPeer};
+pub use status::{Status, StatusLimits, StatusPeer};
 pub use who::{Who, WhoPeer};

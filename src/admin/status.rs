@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::ready::{NotReady, RequestPath};
 use super::requests::{ListedRequest, Requests};
-use crate::config::{Config, PlainHttp};
+use crate::config::Config;
 use crate::ollama::OllamaStatus;
 use crate::panics;
 use crate::proxy::Proxy;
@@ -80,64 +81,6 @@ pub struct StatusPeer {
     pub connections: usize,
 }
 
-/// Why no requests are served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotReady {
-    /// The part at fault.
-    pub what: NotReadyCause,
-    /// What is wrong, in a sentence.
-    pub reason: String,
-}
-
-/// The part that keeps the proxy from serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NotReadyCause {
-    /// The proxy itself, which is stopping.
-    Stopping,
-    /// The tailnet node.
-    Node,
-    /// The certificate is missing, and only HTTPS is served.
-    Certificate,
-    /// Ollama.
-    Ollama,
-}
-
-/// What keeps requests from being answered. The part that a request reaches first comes first. `https_only`: plain HTTP
-/// is not served. `ollama_fault`: why Ollama does not answer.
-pub(super) fn not_ready(
-    stopping: bool,
-    https_only: bool,
-    node: &Situation,
-    ollama_fault: Option<&str>,
-) -> Option<NotReady> {
-    let because = |what, reason| Some(NotReady { what, reason });
-    if stopping {
-        return because(NotReadyCause::Stopping, "the proxy is stopping".to_owned());
-    }
-    if node.state == "Starting" && node.error.is_none() && !node.has_joined() {
-        return because(NotReadyCause::Node, "joining: the tailnet has not admitted the node yet".to_owned());
-    }
-    if let Some(reason) = &node.deleted {
-        return because(NotReadyCause::Node, reason.clone());
-    }
-    if !node.is_running() {
-        let more = node.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        return because(
-            NotReadyCause::Node,
-            format!("the tailnet node is in the state {}{more}", node.state),
-        );
-    }
-    let missing = node.certificate.as_ref().filter(|certificate| https_only && certificate.expiry.is_none());
-    if let Some(certificate) = missing {
-        return because(
-            NotReadyCause::Certificate,
-            format!("only HTTPS is served (listen.http), and there is no certificate: {certificate}"),
-        );
-    }
-    because(NotReadyCause::Ollama, ollama_fault?.to_owned())
-}
-
 /// What a status is made of, apart from that of Ollama.
 pub(super) struct StatusParts<'a> {
     pub(super) config: &'a Config,
@@ -145,22 +88,29 @@ pub(super) struct StatusParts<'a> {
     pub(super) members: &'a [Member],
     pub(super) node: Situation,
     pub(super) started: SystemTime,
-    pub(super) stopping: bool,
     pub(super) logs: Vec<SinkState>,
 }
 
 impl Status {
     pub(super) fn new(parts: StatusParts<'_>, ollama: OllamaStatus) -> Status {
-        let StatusParts { config, proxy, members, node, started, stopping, logs } = parts;
+        let StatusParts { config, proxy, members, node, started, logs } = parts;
         let sessions = proxy.live().sessions();
         let (running, waiting) = proxy.load();
         // With a version Ollama serves requests, even if the list of loaded models failed.
-        let down = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
+        let ollama_fault = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
+        let path = RequestPath {
+            stopping: proxy.is_stopping(),
+            plain_http: config.plain_http,
+            node: &node,
+            ollama_fault,
+        };
+        let own_sessions =
+            |member: &Member| sessions.iter().filter(|s| s.peer.stable_id == member.stable_id).count();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: humantime::format_rfc3339_seconds(started).to_string(),
-            not_ready: not_ready(stopping, config.plain_http != PlainHttp::Serve, &node, down),
+            not_ready: path.not_ready(),
             panics: panics::count(),
             node,
             running,
@@ -173,13 +123,7 @@ impl Status {
             },
             requests: Requests::new(&sessions).requests,
             logs,
-            peers: members
-                .iter()
-                .map(|member| {
-                    let own = sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
-                    peer(member, own.count())
-                })
-                .collect(),
+            peers: members.iter().map(|member| peer(member, own_sessions(member))).collect(),
             config: listing(config),
             ollama,
         }
@@ -205,51 +149,5 @@ fn peer(member: &Member, connections: usize) -> StatusPeer {
         direct: member.direct.clone(),
         relay: member.relay.clone(),
         connections,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tailnet::Certificate;
-
-    #[test]
-    fn not_ready_names_the_first_part_that_a_request_would_reach() {
-        let node = |state: &str, error: Option<&str>| Situation {
-            state: state.to_owned(),
-            error: error.map(str::to_owned),
-            ..Situation::default()
-        };
-        let up = node("Running", None);
-        let reason_of = |stopping, node: &Situation, ollama| {
-            not_ready(stopping, true, node, ollama).map(|NotReady { what, reason }| (what, reason))
-        };
-        assert_eq!(reason_of(false, &up, None), None);
-        let (what, reason) = reason_of(false, &up, Some("refused")).unwrap();
-        assert_eq!((what, &*reason), (NotReadyCause::Ollama, "refused"));
-        let expired = node("NeedsLogin", Some("the node key expired"));
-        let (what, reason) = reason_of(false, &expired, Some("refused")).unwrap();
-        assert_eq!(what, NotReadyCause::Node);
-        assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
-        assert_eq!(reason_of(false, &node("Running", Some("logs")), None).unwrap().0, NotReadyCause::Node);
-        assert_eq!(reason_of(true, &up, None).unwrap().0, NotReadyCause::Stopping);
-        let deleted = Situation { deleted: Some("it was deleted".to_owned()), ..up.clone() };
-        assert_eq!(
-            reason_of(false, &deleted, None).unwrap(),
-            (NotReadyCause::Node, "it was deleted".to_owned())
-        );
-        let mut uncertified = Situation { certificate: Some(Certificate::default()), ..up.clone() };
-        assert_eq!(reason_of(false, &uncertified, Some("refused")).unwrap().0, NotReadyCause::Certificate);
-        assert_eq!(not_ready(false, false, &uncertified, None), None);
-        uncertified.certificate =
-            Some(Certificate { expiry: Some("2026-12-01T12:00:00Z".to_owned()), ..Certificate::default() });
-        assert_eq!(reason_of(false, &uncertified, None), None);
-        let mut starting = node("Starting", None);
-        let (_, reason) = reason_of(false, &starting, None).unwrap();
-        assert_eq!(reason, "joining: the tailnet has not admitted the node yet");
-        // A node that was in the tailnet before.
-        starting.addresses = vec!["100.64.0.1".parse().unwrap()];
-        let (_, reason) = reason_of(false, &starting, None).unwrap();
-        assert_eq!(reason, "the tailnet node is in the state Starting");
     }
 }
