@@ -10,5 +10,5 @@ mod upstream;
 pub use client::{InstalledModel, LoadedModel, ModelOrigin, OllamaClient};
 pub use error::{OllamaError, OllamaFailure};
 pub use status::OllamaStatus;
-pub use stream::Stream;
+pub use stream::OllamaStream;
 pub use upstream::{Upstream, UpstreamFault};

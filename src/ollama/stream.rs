@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A connection to Ollama. Clones are the same connection.
 #[derive(Debug, Clone)]
-pub struct Stream(Arc<Socket>);
+pub struct OllamaStream(Arc<Socket>);
 
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -32,9 +32,9 @@ macro_rules! on_socket {
     };
 }
 
-impl Stream {
+impl OllamaStream {
     pub(super) fn new(socket: Socket) -> Self {
-        Stream(Arc::new(socket))
+        OllamaStream(Arc::new(socket))
     }
 
     /// Makes the close of the connection a reset, which discards unsent data. A Unix socket has no reset.
@@ -68,7 +68,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for OllamaStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(on_socket!(self, s => s.poll_read_ready(cx)))?;
@@ -80,7 +80,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for OllamaStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_with(cx, |socket| match socket {
             Socket::Tcp(s) => s.try_write(buf),

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::stream::{Socket, Stream};
+use super::stream::{OllamaStream, Socket};
 
 /// Bytes that the kernel buffers for an answer that is not read. Its own choice is megabytes for each connection.
 const RECEIVE_BUFFER: usize = 64 << 10;
@@ -90,7 +90,7 @@ impl Upstream {
     ///
     /// # Errors
     /// The error of the last address.
-    pub async fn connect(&self) -> io::Result<Stream> {
+    pub async fn connect(&self) -> io::Result<OllamaStream> {
         let socket = match &self.address {
             Address::Tcp(addrs) => {
                 let stream = TcpStream::connect(addrs.as_slice()).await?;
@@ -100,7 +100,7 @@ impl Upstream {
             }
             Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         };
-        Ok(Stream::new(socket))
+        Ok(OllamaStream::new(socket))
     }
 }
 
