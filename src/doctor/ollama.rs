@@ -95,10 +95,11 @@ fn is_reachable(ip: IpAddr) -> bool {
 }
 
 fn bind_to_loopback(ports: &[u16]) -> String {
+    let all: Vec<_> = ports.iter().map(u16::to_string).collect();
     format!(
         "bind Ollama to loopback (OLLAMA_HOST=127.0.0.1:{}) and restart it; `lsof -nP -iTCP:{} -sTCP:LISTEN` shows the process",
         ports.last().unwrap_or(&DEFAULT_PORT),
-        list(ports).replace(' ', "")
+        all.join(",")
     )
 }
 
