@@ -29,10 +29,10 @@ use super::wire::Watch;
 use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::Listen;
+use crate::ollama::Upstream;
 use crate::peer::Peer;
 use crate::policy::{ModelCheck, ModelRefusal, Refusal};
 use crate::tailnet::{Authorizer, Member};
-use crate::upstream::Upstream;
 use crate::usage::Scanner;
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
