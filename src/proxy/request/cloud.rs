@@ -5,14 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Method;
-use serde::Deserialize;
-use serde_json::json;
-
-use crate::fetch::{Fault, ask, in_time};
+use crate::ollama::{InstalledModel, OllamaClient, OllamaError, Upstream};
 use crate::policy::Model;
-use crate::upstream::Upstream;
 
 /// How long Ollama may take for all questions together. It runs no model for them.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,61 +30,33 @@ pub(crate) enum ModelLocation {
     Unlisted,
 }
 
-#[derive(Deserialize)]
-struct Tags {
-    models: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    model: String,
-    digest: String,
-    #[serde(flatten)]
-    remote: Remote,
-}
-
-#[derive(Deserialize)]
-struct Remote {
-    #[serde(default)]
-    remote_host: String,
-    #[serde(default)]
-    remote_model: String,
-}
-
-impl Remote {
-    fn is_remote(&self) -> bool {
-        !self.remote_host.is_empty() || !self.remote_model.is_empty()
-    }
-}
-
 impl Cloud {
     /// Where `model` runs, by what Ollama says now.
     ///
     /// # Errors
     /// The reason why Ollama does not say it.
     pub(crate) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, String> {
-        in_time(PATIENCE, self.ask(upstream, model)).await
+        let client = OllamaClient::with_time_limit(upstream, PATIENCE);
+        self.ask(&client, model).await.map_err(|error| error.to_string())
     }
 
-    async fn ask(&self, upstream: &Upstream, model: &Model) -> Result<ModelLocation, Fault> {
-        let Tags { models } = ask(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
+    async fn ask(&self, client: &OllamaClient<'_>, model: &Model) -> Result<ModelLocation, OllamaError> {
+        let models = client.installed_models().await?;
         self.local().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
         // A name may be listed twice, in two spellings, and Ollama picks one of them.
-        let same = |entry: &&Entry| Model::parse(&entry.model).as_ref() == Ok(model);
-        let found: Vec<&Entry> = models.iter().filter(same).collect();
+        let same = |entry: &&InstalledModel| Model::parse(&entry.model).as_ref() == Ok(model);
+        let found: Vec<&InstalledModel> = models.iter().filter(same).collect();
         if found.is_empty() {
             return Ok(ModelLocation::Unlisted);
         }
         for entry in found {
-            if entry.remote.is_remote() {
+            if entry.origin.is_remote() {
                 return Ok(ModelLocation::Remote);
             }
             if self.local().contains(&entry.digest) {
                 continue;
             }
-            let body = json!({ "model": entry.model }).to_string().into();
-            let shown: Remote = ask(upstream, Method::POST, "/api/show", body).await?;
-            if shown.is_remote() {
+            if client.show(&entry.model).await?.is_remote() {
                 return Ok(ModelLocation::Remote);
             }
             self.local().insert(entry.digest.clone());

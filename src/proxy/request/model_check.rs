@@ -8,6 +8,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::io::AsyncRead;
 
+use crate::ollama::Upstream;
 use crate::policy::{Doubt, Model, ModelCheck, ModelRefusal, Reader, Refusal};
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::request::cloud::{Cloud, ModelLocation};
@@ -15,7 +16,6 @@ use crate::proxy::sessions::request_body::RequestBody;
 use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::upload::BodyStart;
-use crate::upstream::Upstream;
 
 /// The check of one request's model.
 pub(super) struct ModelLookup<'a, Io> {

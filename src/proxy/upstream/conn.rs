@@ -11,12 +11,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 
+use crate::ollama::{OllamaStream, Upstream};
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::answer::AnswerBody;
 use crate::proxy::upstream::driver::Driver;
 use crate::proxy::upstream::upload::{Upload, UploadHandle};
-use crate::upstream::{Stream, Upstream};
 
 /// How long connecting may take. Ollama is on the same machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const AHEAD_MAX: usize = 64 << 10;
 
 pub(crate) struct UpstreamConn {
     upstream: Arc<Upstream>,
-    stream: Stream,
+    stream: OllamaStream,
     /// The body of the current request. Before its end, the connection can't take another request.
     upload: UploadHandle,
     /// Whether Ollama speaks HTTP/1.1. A server of HTTP/1.0, whatever it says about keep-alive, can't read a chunked body.

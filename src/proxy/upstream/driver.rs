@@ -6,10 +6,10 @@ use std::task::Context;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 
+use crate::ollama::OllamaStream;
 use crate::proxy::upstream::upload::Upload;
-use crate::upstream::Stream;
 
-type Http1 = Connection<TokioIo<Stream>, Upload>;
+type Http1 = Connection<TokioIo<OllamaStream>, Upload>;
 
 /// `None` once the connection has ended.
 pub(super) struct Driver(Option<Pin<Box<Http1>>>);

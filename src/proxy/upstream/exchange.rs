@@ -6,13 +6,13 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 
+use crate::ollama::Upstream;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::answer::AnswerBody;
 use crate::proxy::upstream::conn::{SendError, UpstreamConn};
 use crate::proxy::upstream::pool::PoolSlot;
 use crate::proxy::upstream::upload::Upload;
-use crate::upstream::Upstream;
 
 /// An answer that has begun, and the connection on which it arrives.
 pub(crate) struct UpstreamAnswer {

@@ -1,4 +1,4 @@
-//! What the account keeps: the node's keys, and what it joins with.
+//! The state folder: who can read and write it, and the key that the node joins with.
 
 use std::fs::{Metadata, metadata};
 use std::io::ErrorKind;
@@ -8,67 +8,38 @@ use std::path::Path;
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::audit::Journal;
 use crate::auth::{Credential, Found, Kind};
 use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
 use crate::stored::{self, STATE_FILE};
 
-pub(super) fn examine(config: &Config) -> [Finding; 2] {
-    [folder(config, may_write), key(config)]
+/// Says whether this process may access a path so.
+type AccessCheck = fn(&Path, Access) -> Result<(), Errno>;
+
+pub(super) fn folder(config: &Config) -> Finding {
+    examine_folder(config, |path, access| rustix::fs::access(path, access))
 }
 
-/// `may_write` says whether this process may write to a file, or make and replace files in a folder.
-fn folder(config: &Config, may_write: fn(&Path, Access) -> Result<(), Errno>) -> Finding {
+fn examine_folder(config: &Config, may_access: AccessCheck) -> Finding {
     let folder = &*config.node.state_dir;
-    let shown = folder.display();
-    for path in [folder.to_owned(), folder.join(STATE_FILE)] {
-        match metadata(&path) {
-            Ok(found) if found.mode() & 0o077 != 0 => {
-                return Finding::fault(
-                    "state",
-                    format!(
-                        "{} has mode {:04o}: whoever reads it can be this node",
-                        path.display(),
-                        found.mode() & 0o7777
-                    ),
-                    format!(
-                        "chmod go= {path:?}; if somebody may have read it, {}",
-                        ControlTask::Remove.at(config.node.control_url.as_deref())
-                    ),
-                );
-            }
-            Ok(found) if !is_ours(&found) => {
-                return Finding::fault(
-                    "state",
-                    format!("{} belongs to the account with number {}", path.display(), found.uid()),
-                    "run this as that account, or set node.state_dir to a folder of yours",
-                );
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let what = if path == folder { "the folder" } else { "a node" };
-                return Finding::good("state", format!("{shown}: {what} is made at the first start"));
-            }
-            Err(error) => {
-                return Finding::unknown("state", format!("{}: {error}", path.display()));
-            }
-        }
+    if let Some(finding) = not_private(config, folder) {
+        return finding;
     }
-    // The file with the keys is replaced, for which the folder alone matters.
+    // The file with the keys is replaced at each change, which takes access to the folder only.
     let written = [
         (folder.to_owned(), Access::WRITE_OK | Access::EXEC_OK),
         (folder.join("lock"), Access::WRITE_OK),
         (folder.join(Journal::FILE), Access::WRITE_OK),
     ];
     for (path, access) in written {
-        match may_write(&path, access) {
+        match may_access(&path, access) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => {
                 return Finding::fault(
                     "state",
-                    format!("{} can't be written: {}", path.display(), std::io::Error::from(error)),
+                    format!("cannot write {}: {}", path.display(), std::io::Error::from(error)),
                     format!(
                         "chmod u+w {path:?}, mount its file system for writing, or set node.state_dir to another folder"
                     ),
@@ -76,81 +47,118 @@ fn folder(config: &Config, may_write: fn(&Path, Access) -> Result<(), Errno>) ->
             }
         }
     }
-    Finding::good("state", format!("{shown} and the keys in it are private, and can be written"))
+    Finding::good("state", format!("{} and the keys in it are private and writable", folder.display()))
 }
 
-fn may_write(path: &Path, access: Access) -> Result<(), Errno> {
-    rustix::fs::access(path, access)
+/// The finding if the folder or the keys in it are missing, or not private to this account.
+fn not_private(config: &Config, folder: &Path) -> Option<Finding> {
+    for path in [folder.to_owned(), folder.join(STATE_FILE)] {
+        let shown = path.display();
+        match metadata(&path) {
+            Ok(found) if found.mode() & 0o077 != 0 => {
+                return Some(Finding::fault(
+                    "state",
+                    format!(
+                        "{shown} has mode {:04o}: another account that reads the keys can impersonate this node",
+                        found.mode() & 0o7777
+                    ),
+                    format!(
+                        "chmod go= {path:?}; if another account may have read it, {}",
+                        ControlTask::Remove.at(config.node.control_url.as_deref())
+                    ),
+                ));
+            }
+            Ok(found) if !is_ours(&found) => {
+                return Some(Finding::fault(
+                    "state",
+                    format!("{shown} belongs to the account with the user ID {}", found.uid()),
+                    "run this command as that account, or set node.state_dir to a folder of your own",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let missing = if path == folder { "the folder" } else { "a node" };
+                let reason = format!("{}: the first start creates {missing}", folder.display());
+                return Some(Finding::good("state", reason));
+            }
+            Err(error) => return Some(Finding::unknown("state", format!("{shown}: {error}"))),
+        }
+    }
+    None
 }
 
 fn is_ours(found: &Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw()
 }
 
-fn key(config: &Config) -> Finding {
-    let stored = match stored::read(&config.node.state_dir) {
-        Ok(stored) => stored,
-        Err(error) => {
-            return Finding::unknown(
-                "key",
-                format!("{}: {error}", config.node.state_dir.join(STATE_FILE).display()),
-            );
-        }
-    };
+/// Whether the node has joined, or has a key to join with.
+pub(super) fn key(config: &Config) -> Finding {
     let found = &config.node.credential;
-    match (stored, found.credential(), found) {
-        (Some(_), Some(_), _) => Finding::warning(
+    match stored::read(&config.node.state_dir) {
+        Err(error) => {
+            let path = config.node.state_dir.join(STATE_FILE);
+            Finding::unknown("key", format!("cannot read {}: {error}", path.display()))
+        }
+        Ok(Some(_)) if found.credential().is_some() => Finding::warning(
             "key",
-            format!("the node has joined and no longer needs what it joined with: {found}"),
-            "take the key away, so that nobody can join another device with it",
+            format!("the node has joined and no longer needs the key that it joined with: {found}"),
+            "delete the key, so that it cannot be used to join another device",
         ),
-        (Some(_), None, _) => Finding::good("key", "the node has joined, and no key lies about"),
-        (None, Some(credential), _) => to_join_with(credential, found, config.node.control_url.as_deref()),
-        (None, None, Found::NoFile(path)) => Finding::fault(
+        Ok(Some(_)) => Finding::good("key", "the node has joined, and no key is stored"),
+        Ok(None) => key_to_join_with(found, config.node.control_url.as_deref()),
+    }
+}
+
+fn key_to_join_with(found: &Found, control_url: Option<&str>) -> Finding {
+    match (found.credential(), found) {
+        (Some(credential), _) => key_format(credential, found, control_url),
+        (None, Found::NoFile(path)) => Finding::fault(
             "key",
             format!("the node has not joined, and the file with its key, {}, does not exist", path.display()),
-            "put the auth key there, mode 0600, or run `remote-ollama-proxy login`",
+            "write the auth key to that file, mode 0600, or run `remote-ollama-proxy login`",
         ),
-        (None, None, Found::Keychain(_)) => Finding::unknown(
+        (None, Found::Keychain(_)) => Finding::unknown(
             "key",
-            format!("the node joins with: {found}; it was not looked at, since it may have to be unlocked"),
+            format!("the node joins with: {found}; not checked, since the keychain may have to be unlocked"),
         ),
-        (None, None, _) => {
-            Finding::fault("key", "the node has not joined, and there is nothing to join with", {
-                let make = custom_url(config.node.control_url.as_deref())
-                    .map(|_| format!("{} and ", ControlTask::MakeKey.at(config.node.control_url.as_deref())));
-                let make = make.unwrap_or_default();
+        (None, _) => {
+            let make =
+                custom_url(control_url).map(|_| format!("{} and ", ControlTask::MakeKey.at(control_url)));
+            let make = make.unwrap_or_default();
+            Finding::fault(
+                "key",
+                "the node has not joined, and has no key to join with",
                 format!(
                     "run `remote-ollama-proxy login`, or {make}set {} or node.auth_key_file",
                     crate::auth::ENV
-                )
-            })
+                ),
+            )
         }
     }
 }
 
-/// Whether what the node is to join with has the form of such a key. Only the control server knows whether it is good.
-fn to_join_with(credential: &Credential, found: &Found, control_url: Option<&str>) -> Finding {
+/// Whether the key has the format of one. Only the control server knows whether it is valid.
+fn key_format(credential: &Credential, found: &Found, control_url: Option<&str>) -> Finding {
     match (credential.kind(), custom_url(control_url)) {
         (Kind::AuthKey, Some(url)) => Finding::good(
             "key",
-            format!("the node joins with: {found}; its form was not checked, since only {url} knows it"),
+            format!("the node joins with: {found}; its format is not checked, since only {url} knows it"),
         ),
         (Kind::ClientSecret, Some(url)) if !credential.names_api() => Finding::fault(
             "key",
             format!(
-                "the node joins with: {found}, which is exchanged at Tailscale's API for a key that {url} does not know"
+                "the node joins with: {found}, which Tailscale's API exchanges for a key that {url} does not accept"
             ),
             ControlTask::MakeKey.at(control_url),
         ),
         (Kind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
             "key",
             format!(
-                "the node joins with: {found}, which is no auth key: those of Tailscale begin with tskey-auth-"
+                "the node joins with: {found}, which is not an auth key of Tailscale: those begin with tskey-auth-"
             ),
             ControlTask::MakeKey.at(control_url),
         ),
-        _ => Finding::good("key", format!("the node joins with: {found}, which has the form of one")),
+        _ => Finding::good("key", format!("the node joins with: {found}, which has the right format")),
     }
 }
 
@@ -158,7 +166,7 @@ fn to_join_with(credential: &Credential, found: &Found, control_url: Option<&str
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::Outcome::{self, Fault, Good};
+    use super::super::finding::Outcome::{self, Fault, Good};
     use super::*;
     use crate::config::Override;
 
@@ -188,25 +196,25 @@ mod tests {
         for name in [STATE_FILE, "lock", Journal::FILE] {
             private(&state.join(name), "{}", 0o600);
         }
-        assert_eq!(folder(&config, may_write).outcome, Good);
-        let read_only: fn(&Path, Access) -> Result<(), Errno> = |_, _| Err(Errno::ROFS);
-        let found = folder(&config, read_only);
+        assert_eq!(folder(&config).outcome, Good);
+        let read_only: AccessCheck = |_, _| Err(Errno::ROFS);
+        let found = examine_folder(&config, read_only);
         assert!(found.outcome == Fault && found.reason.contains("Read-only"), "{found:?}");
-        let only_the_journal: fn(&Path, Access) -> Result<(), Errno> =
+        let read_only_journal: AccessCheck =
             |path, _| if path.ends_with(Journal::FILE) { Err(Errno::ACCESS) } else { Ok(()) };
-        let found = folder(&config, only_the_journal);
+        let found = examine_folder(&config, read_only_journal);
         assert!(found.outcome == Fault && found.reason.contains(Journal::FILE), "{found:?}");
 
-        // Root may write whatever the mode says, and then nothing is wrong.
+        // Root may write in spite of the mode.
         let root = rustix::process::geteuid().is_root();
         std::fs::set_permissions(state, PermissionsExt::from_mode(0o500)).unwrap();
-        let found = folder(&config, may_write);
+        let found = folder(&config);
         std::fs::set_permissions(state, PermissionsExt::from_mode(0o700)).unwrap();
         assert_eq!(found.outcome, if root { Good } else { Fault }, "{found:?}");
     }
 
     #[test]
-    fn missing_key_names_the_control_server() {
+    fn missing_key_is_a_fault_that_names_the_control_server() {
         let dir = tempfile::tempdir().unwrap();
         let found = super::key(&config(dir.path(), &[("node.control_url", "https://h.example")]));
         let remedy = found.remedy.unwrap();
@@ -216,11 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn key_has_the_form_of_one() {
+    fn key_of_the_wrong_format_is_a_fault() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
         let other = "https://h.example";
-        let told = |key: &'static str, text: &str, control_url: Option<&str>| -> (Outcome, String) {
+        let examine = |key: &'static str, text: &str, control_url: Option<&str>| -> (Outcome, String) {
             private(&file, text, 0o600);
             let mut config = config(dir.path(), &[]);
             config.node.control_url = control_url.map(str::to_owned);
@@ -240,10 +248,10 @@ mod tests {
             ("secret", "tskey-client-HIDDEN", Some(other), Fault),
             ("secret", "tskey-client-HIDDEN?baseURL=https://h.example", Some(other), Good),
         ] {
-            let (came, reason) = told(kind, text, control_url);
-            assert_eq!(came, outcome, "{text} {control_url:?}: {reason}");
+            let (found, reason) = examine(kind, text, control_url);
+            assert_eq!(found, outcome, "{text} {control_url:?}: {reason}");
         }
-        let (_, reason) = told("key", "HIDDEN", Some(other));
+        let (_, reason) = examine("key", "HIDDEN", Some(other));
         assert!(reason.contains("not checked") && reason.contains(other), "{reason}");
     }
 }

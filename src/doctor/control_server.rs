@@ -1,27 +1,27 @@
-//! How the running node stands with the control server: its clock, its tags, and its own key.
+//! The node at the control server: its clock, its tags and its key.
 
 use std::time::{Duration, SystemTime};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::Config;
 use crate::control::{ControlTask, how_to_retag, tag_mismatch};
 use crate::tailnet::NodeStatus;
 
-/// How long before the node's key expires it is worth a warning: as long as in the log.
-const AHEAD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// The time before the expiry of the node key in which it is a warning. The log warns as early.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 pub(super) fn clock(node: &NodeStatus) -> Finding {
     if node.clock_ahead == 0 {
-        return Finding::good("clock", "within 5 minutes of the control server's");
+        return Finding::good("clock", "within 5 minutes of the control server's clock");
     }
     let by = humantime::format_duration(Duration::from_secs(node.clock_ahead.unsigned_abs()));
-    let ahead = if node.clock_ahead > 0 { "ahead of" } else { "behind" };
+    let direction = if node.clock_ahead > 0 { "ahead of" } else { "behind" };
     Finding::warning(
         "clock",
         format!(
-            "this machine's clock is {by} {ahead} the control server's: keys expire at the wrong time, and certificates are refused"
+            "this machine's clock is {by} {direction} the control server's: keys expire at the wrong time, and certificates are refused"
         ),
-        "set it, best by NTP",
+        "set the clock, preferably by NTP",
     )
 }
 
@@ -30,45 +30,47 @@ pub(super) fn tags(config: &Config, node: &NodeStatus) -> Finding {
     if let Some(reason) = tag_mismatch(&config.node.tags, user.as_deref(), tags) {
         return Finding::warning("tags", reason, how_to_retag(config.node.control_url.as_deref()));
     }
-    Finding::good(
-        "tags",
-        match user {
-            Some(user) if tags.is_empty() => format!("none: the node belongs to {user}"),
-            _ => tags.join(", "),
-        },
-    )
+    match user {
+        Some(user) if tags.is_empty() => Finding::good("tags", format!("none: the node belongs to {user}")),
+        _ => Finding::good("tags", tags.join(", ")),
+    }
 }
 
 pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> Finding {
     let Some(at) = &node.key_expiry else { return Finding::good("node-key", "it never expires") };
     let Ok(expiry) = humantime::parse_rfc3339(at) else {
-        return Finding::unknown("node-key", format!("it expires at {at:?}, which is no time"));
+        return Finding::unknown(
+            "node-key",
+            format!("cannot read its expiry {at:?}: not a time of RFC 3339"),
+        );
     };
-    let at_control = |task: ControlTask| task.at(config.node.control_url.as_deref());
+    let at_control_server = |task: ControlTask| task.at(config.node.control_url.as_deref());
     match expiry.duration_since(now) {
+        Ok(left) if left > EXPIRES_SOON => Finding::good("node-key", format!("it expires at {at}")),
+        Ok(left) => Finding::warning(
+            "node-key",
+            format!("it expires at {at}, in {}; no peer can reach the node afterwards", whole_hours(left)),
+            at_control_server(ControlTask::DisableExpiry),
+        ),
         Err(_) => Finding::fault(
             "node-key",
             format!("it expired at {at}: no peer can reach the node"),
             format!(
                 "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-                at_control(ControlTask::ExtendKey)
+                at_control_server(ControlTask::ExtendKey)
             ),
         ),
-        Ok(left) if left <= AHEAD => Finding::warning(
-            "node-key",
-            format!(
-                "it expires at {at}, in {}: from then on no peer can reach the node",
-                humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60))
-            ),
-            at_control(ControlTask::DisableExpiry),
-        ),
-        Ok(_) => Finding::good("node-key", format!("it expires at {at}")),
     }
+}
+
+fn whole_hours(duration: Duration) -> humantime::FormattedDuration {
+    let hour = 60 * 60;
+    humantime::format_duration(Duration::from_secs(duration.as_secs() / hour * hour))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome::{Fault, Good, Warning};
+    use super::super::finding::Outcome::{Fault, Good, Warning};
     use super::*;
     use crate::config::Override;
 
@@ -81,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn wrong_clock_is_a_warning_with_its_direction() {
-        for (ahead, outcome, said) in
+    fn wrong_clock_is_a_warning_that_names_the_direction() {
+        for (ahead, outcome, text) in
             [(0, Good, "within"), (600, Warning, "10m ahead of"), (-600, Warning, "10m behind")]
         {
             let found = clock(&NodeStatus { clock_ahead: ahead, ..NodeStatus::default() });
-            assert!(found.outcome == outcome && found.reason.contains(said), "{found:?}");
+            assert!(found.outcome == outcome && found.reason.contains(text), "{found:?}");
         }
     }
 
@@ -105,14 +107,14 @@ mod tests {
         assert_eq!(node_key(&config(&[]), &NodeStatus::default(), at).outcome, Good);
         let other = config(&[("node.control_url", "https://h.example")]);
         let found = node_key(&other, &node, at - day);
-        assert!(found.reason.contains("in 1day"), "{found:?}");
+        assert!(found.reason.contains("in 1day;"), "{found:?}");
         assert!(found.remedy.unwrap().contains("https://h.example"));
     }
 
     #[test]
     fn tags_are_compared_with_those_of_the_config() {
         let config = config(&[("node.control_url", "https://h.example")]);
-        let asked = |tags: &[&str]| {
+        let with_tags = |tags: &[&str]| {
             let mut config = config.clone();
             config.node.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
             config
@@ -130,10 +132,10 @@ mod tests {
             (&["tag:a"], node(None, &["tag:a", "tag:b"]), Warning),
             (&["tag:a"], node(Some("anna@example.com"), &[]), Warning),
         ] {
-            let found = tags(&asked(wanted), &node);
+            let found = tags(&with_tags(wanted), &node);
             assert_eq!(found.outcome, outcome, "{wanted:?}: {found:?}");
         }
-        let found = tags(&asked(&["tag:a"]), &node(Some("anna@example.com"), &[]));
+        let found = tags(&with_tags(&["tag:a"]), &node(Some("anna@example.com"), &[]));
         assert!(found.reason.contains("anna@example.com") && found.remedy.unwrap().contains("h.example"));
     }
 }

@@ -1,10 +1,11 @@
-//! The answering side: who may connect.
+//! The server of the admin socket, and which processes may connect.
 
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,19 +13,22 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::answer::Admin;
-use super::socket::path;
+use super::api::Admin;
+use super::client::path;
 use crate::panics;
 
-/// The socket of a running proxy. Dropping it closes it and removes it from the state folder, which must
-/// be this process's until then.
+/// How long to wait before the next connection when one cannot be accepted, such as without a free descriptor.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The socket of a running proxy. Dropping it closes the socket and removes its file. The lock on the state folder
+/// must be held until then.
 pub struct AdminSocket {
     serving: JoinHandle<Infallible>,
     path: PathBuf,
 }
 
 impl AdminSocket {
-    /// Waits until it answers no more, which takes a fault in the program. Cancel-safe.
+    /// Waits until the server has ended, which only a panic can cause. Cancel-safe.
     pub async fn failed(&mut self) {
         let _ = (&mut self.serving).await;
     }
@@ -33,15 +37,16 @@ impl AdminSocket {
 impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.serving.abort();
-        let _ = std::fs::remove_file(&self.path); // the next start removes it, too
+        // If this fails, the next start removes the file.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
 impl Admin {
-    /// Opens the socket, and answers what connects.
+    /// Opens the socket and starts the server.
     ///
     /// # Errors
-    /// The socket can't be made.
+    /// The socket cannot be created.
     pub fn start(self: Arc<Self>) -> io::Result<AdminSocket> {
         let path = path(&self.settings.config().node.state_dir);
         let listener = bind(&path)?;
@@ -54,13 +59,14 @@ impl Admin {
             let stream = match listener.accept().await {
                 Ok((stream, _)) if is_ours(&stream) => stream,
                 Ok(_) => {
-                    tracing::warn!("a process of another account tried the admin socket");
+                    tracing::warn!(
+                        "connection to the admin socket refused: the process belongs to another account"
+                    );
                     continue;
                 }
                 Err(error) => {
-                    // Such as no free descriptor; there may be one again.
-                    tracing::warn!(%error, "the admin socket");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tracing::warn!(%error, "cannot accept a connection to the admin socket: retrying");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }
             };
@@ -75,8 +81,8 @@ impl Admin {
     }
 }
 
-/// Opens the socket, mode 0600, in the state folder, which is 0700 and locked by the caller, so a
-/// socket that is there already belongs to nobody.
+/// Opens the socket with mode 0600. The state folder has mode 0700 and the caller has locked it, so no other process
+/// uses a socket that already exists there.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
