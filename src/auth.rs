@@ -20,15 +20,18 @@ pub use keychain::{Keychain, KeychainFault};
 pub const ENV: &str = "TS_AUTHKEY";
 
 /// The variables that are looked at, in this order, before any file.
-const VARIABLES: [(&str, Kind); 3] =
-    [(ENV, Kind::AuthKey), ("TS_AUTH_KEY", Kind::AuthKey), ("TS_CLIENT_SECRET", Kind::ClientSecret)];
+const VARIABLES: [(&str, CredentialKind); 3] = [
+    (ENV, CredentialKind::AuthKey),
+    ("TS_AUTH_KEY", CredentialKind::AuthKey),
+    ("TS_CLIENT_SECRET", CredentialKind::ClientSecret),
+];
 
 /// How the secret of an OAuth client begins.
 const CLIENT: &str = "tskey-client-";
 
 /// What a node may join with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CredentialKind {
     /// An auth key, made for one or several nodes.
     AuthKey,
     /// The secret of an OAuth client, from which auth keys are made.
@@ -38,13 +41,13 @@ pub enum Kind {
 /// What a node joins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    kind: Kind,
+    kind: CredentialKind,
     secret: Secret,
 }
 
 impl Credential {
     /// What it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> CredentialKind {
         self.kind
     }
 
@@ -54,24 +57,27 @@ impl Credential {
     /// It is neither.
     pub fn of(text: &str) -> Result<Credential, KeyFault> {
         let is_client_secret = text.trim_start().starts_with(CLIENT);
-        Credential::parse(if is_client_secret { Kind::ClientSecret } else { Kind::AuthKey }, text)
+        Credential::parse(
+            if is_client_secret { CredentialKind::ClientSecret } else { CredentialKind::AuthKey },
+            text,
+        )
     }
 
     /// The auth key, if it is one.
     pub fn key(&self) -> Option<&Secret> {
-        (self.kind == Kind::AuthKey).then_some(&self.secret)
+        (self.kind == CredentialKind::AuthKey).then_some(&self.secret)
     }
 
     /// The OAuth client secret, if it is one.
     pub fn client_secret(&self) -> Option<&Secret> {
-        (self.kind == Kind::ClientSecret).then_some(&self.secret)
+        (self.kind == CredentialKind::ClientSecret).then_some(&self.secret)
     }
 
     /// Whether it begins as those of Tailscale's do.
     pub(crate) fn is_tailscales(&self) -> bool {
         let prefix = match self.kind {
-            Kind::AuthKey => "tskey-auth-",
-            Kind::ClientSecret => CLIENT,
+            CredentialKind::AuthKey => "tskey-auth-",
+            CredentialKind::ClientSecret => CLIENT,
         };
         self.secret.expose().starts_with(prefix)
     }
@@ -84,7 +90,10 @@ impl Credential {
     /// What follows the `?` of a client secret.
     fn attributes(&self) -> impl Iterator<Item = &str> {
         let attributes = self.secret.expose().split_once('?').map(|(_, attributes)| attributes);
-        attributes.filter(|_| self.kind == Kind::ClientSecret).into_iter().flat_map(|all| all.split('&'))
+        attributes
+            .filter(|_| self.kind == CredentialKind::ClientSecret)
+            .into_iter()
+            .flat_map(|all| all.split('&'))
     }
 
     /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
@@ -93,7 +102,7 @@ impl Credential {
     #[must_use]
     pub(crate) fn ephemeral(mut self, on: bool) -> Credential {
         let says_so = self.attributes().any(|attribute| attribute.starts_with("ephemeral="));
-        if self.kind == Kind::ClientSecret && !says_so {
+        if self.kind == CredentialKind::ClientSecret && !says_so {
             let secret = self.secret.expose();
             let joint = if secret.contains('?') { '&' } else { '?' };
             self.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
@@ -101,15 +110,15 @@ impl Credential {
         self
     }
 
-    fn parse(kind: Kind, text: &str) -> Result<Credential, KeyFault> {
+    fn parse(kind: CredentialKind, text: &str) -> Result<Credential, KeyFault> {
         let secret = text.trim();
         let is_client_secret = secret.starts_with(CLIENT);
         match kind {
             _ if secret.is_empty() => Err(KeyFault::Empty(kind)),
             _ if !secret.bytes().all(|b| b.is_ascii_graphic()) => Err(KeyFault::Content(kind)),
             _ if secret.starts_with("tskey-api-") => Err(KeyFault::AccessToken),
-            Kind::AuthKey if is_client_secret => Err(KeyFault::ClientSecret),
-            Kind::ClientSecret if !is_client_secret => Err(KeyFault::NoClientSecret),
+            CredentialKind::AuthKey if is_client_secret => Err(KeyFault::ClientSecret),
+            CredentialKind::ClientSecret if !is_client_secret => Err(KeyFault::NoClientSecret),
             _ => {
                 let credential = Credential { kind, secret: Secret::new(secret.to_owned()) };
                 // Tailscale's library fails with any other, as if the tailnet refused it.
@@ -137,20 +146,20 @@ fn is_attribute(text: &str) -> bool {
 
 /// What was found. A node that has joined needs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum CredentialSource {
     /// From this environment variable.
     Environment(&'static str, Credential),
     /// From a file.
     File(PathBuf, Credential),
     /// The file that the config names is gone; a node that has joined runs without.
-    NoFile(PathBuf),
+    MissingFile(PathBuf),
     /// In the keychain, if anywhere: it is looked at when the tailnet asks for a key.
     Keychain(Keychain),
     /// Nothing is set.
-    Nothing,
+    Unset,
 }
 
-impl Found {
+impl CredentialSource {
     /// The auth key, if it is one.
     pub fn key(&self) -> Option<&Secret> {
         self.credential().and_then(Credential::key)
@@ -164,43 +173,51 @@ impl Found {
     /// Whatever was found.
     pub fn credential(&self) -> Option<&Credential> {
         match self {
-            Found::Environment(_, credential) | Found::File(_, credential) => Some(credential),
-            Found::NoFile(_) | Found::Keychain(_) | Found::Nothing => None,
+            CredentialSource::Environment(_, credential) | CredentialSource::File(_, credential) => {
+                Some(credential)
+            }
+            CredentialSource::MissingFile(_) | CredentialSource::Keychain(_) | CredentialSource::Unset => {
+                None
+            }
         }
     }
 
     /// See [`Credential::ephemeral`].
     #[must_use]
-    pub(crate) fn ephemeral(self, on: bool) -> Found {
+    pub(crate) fn ephemeral(self, on: bool) -> CredentialSource {
         match self {
-            Found::Environment(variable, credential) => {
-                Found::Environment(variable, credential.ephemeral(on))
+            CredentialSource::Environment(variable, credential) => {
+                CredentialSource::Environment(variable, credential.ephemeral(on))
             }
-            Found::File(path, credential) => Found::File(path, credential.ephemeral(on)),
+            CredentialSource::File(path, credential) => {
+                CredentialSource::File(path, credential.ephemeral(on))
+            }
             other => other,
         }
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Found::Environment(variable, c) => write!(f, "{} from {variable}", c.kind),
-            Found::File(path, c) => write!(f, "{} from {}", c.kind, path.display()),
-            Found::NoFile(path) => {
+            CredentialSource::Environment(variable, c) => write!(f, "{} from {variable}", c.kind),
+            CredentialSource::File(path, c) => write!(f, "{} from {}", c.kind, path.display()),
+            CredentialSource::MissingFile(path) => {
                 write!(f, "none: {} does not exist; only a node that has joined starts", path.display())
             }
-            Found::Keychain(keychain) => write!(f, "the key in {keychain}, if the tailnet asks for one"),
-            Found::Nothing => write!(f, "none: only a node that has joined starts"),
+            CredentialSource::Keychain(keychain) => {
+                write!(f, "the key in {keychain}, if the tailnet asks for one")
+            }
+            CredentialSource::Unset => write!(f, "none: only a node that has joined starts"),
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::AuthKey => "auth key",
-            Kind::ClientSecret => "OAuth client secret",
+            CredentialKind::AuthKey => "auth key",
+            CredentialKind::ClientSecret => "OAuth client secret",
         })
     }
 }

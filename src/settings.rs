@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::config::{Config, Fault, Faults, Log};
+use crate::config::{Config, ConfigFault, ConfigFaults, LogConfig};
 use crate::policy::{Hosts, Policy};
 use crate::proxy::Rules;
 
@@ -23,9 +23,9 @@ pub struct Settings {
 /// Where a config comes from and what takes effect outside of the boundary.
 pub struct Source {
     /// Reads the config anew, from wherever it was read first.
-    pub load: Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>,
+    pub load: Box<dyn Fn() -> Result<Config, ConfigFaults> + Send + Sync>,
     /// Makes the log as the config says.
-    pub log: Box<dyn Fn(&Log) + Send + Sync>,
+    pub log: Box<dyn Fn(&LogConfig) + Send + Sync>,
 }
 
 /// What the tailnet calls this node.
@@ -80,17 +80,17 @@ impl Settings {
     ///
     /// # Errors
     /// All its faults; the old one stays in force.
-    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Faults> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ConfigFaults> {
         let settings = Arc::clone(self);
         tokio::task::spawn_blocking(move || settings.reload_now()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "reload broke off: the old config stays in force");
             let reason = "the reload broke off; the log says why".to_owned();
             let (source, key, value) = ("reload".to_owned(), String::new(), String::new());
-            Err(Faults { faults: vec![Fault { source, key, value, reason }] })
+            Err(ConfigFaults { faults: vec![ConfigFault { source, key, value, reason }] })
         })
     }
 
-    fn reload_now(&self) -> Result<Reloaded, Faults> {
+    fn reload_now(&self) -> Result<Reloaded, ConfigFaults> {
         let _reloading = lock(&self.reloading);
         let mut new = (self.source.load)().inspect_err(|faults| {
             tracing::error!("the new config is not taken, the old one stays in force: {faults}");
@@ -202,7 +202,7 @@ mod tests {
     use crate::config::Override;
     use crate::upstream::Upstream;
 
-    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, Faults> {
+    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigFaults> {
         let overrides: Vec<_> = pairs
             .iter()
             .map(|(key, value)| Override { key, value: (*value).to_owned(), source: "test".to_owned() })
@@ -210,7 +210,7 @@ mod tests {
         crate::config::load(Some("/dev/null".as_ref()), &overrides, &Environment::default())
     }
 
-    fn settings(next: impl Fn() -> Result<Config, Faults> + Send + Sync + 'static) -> Settings {
+    fn settings(next: impl Fn() -> Result<Config, ConfigFaults> + Send + Sync + 'static) -> Settings {
         let source = Source { load: Box::new(next), log: Box::new(|_| {}) };
         Settings::new(config(&[]).unwrap(), source)
     }

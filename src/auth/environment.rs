@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{Credential, Found, KeyFault, VARIABLES};
+use super::{Credential, CredentialSource, KeyFault, VARIABLES};
 
 /// The environment variables that matter here, as they were when the process started.
 #[derive(Default, Clone)]
@@ -29,14 +29,14 @@ impl Environment {
     ///
     /// # Errors
     /// It holds no such thing.
-    pub fn find(&self) -> Result<Option<Found>, (&'static str, KeyFault)> {
+    pub fn find(&self) -> Result<Option<CredentialSource>, (&'static str, KeyFault)> {
         let first = VARIABLES.into_iter().find_map(|(v, kind)| Some((v, kind, self.0.get(v)?)));
         let Some((variable, kind, value)) = first else { return Ok(None) };
         value
             .to_str()
             .ok_or(KeyFault::Content(kind))
             .and_then(|text| Credential::parse(kind, text))
-            .map(|credential| Some(Found::Environment(variable, credential)))
+            .map(|credential| Some(CredentialSource::Environment(variable, credential)))
             .map_err(|fault| (variable, fault))
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Credential, Found, Kind};
+use super::{Credential, CredentialKind, CredentialSource};
 
 /// The length of a file, in bytes, from which on it holds no key.
 const TOO_LONG: u64 = 4096;
@@ -40,10 +40,10 @@ pub enum KeyFault {
     },
     /// Nothing in it.
     #[error("is empty, but must hold one line with the {0}")]
-    Empty(Kind),
+    Empty(CredentialKind),
     /// More than one line or word, or no text.
     #[error("must hold one line with the {0}, and nothing else")]
-    Content(Kind),
+    Content(CredentialKind),
     /// The other kind of secret.
     #[error(
         "holds an OAuth client secret: TS_CLIENT_SECRET or the file that node.client_secret_file names takes it"
@@ -70,7 +70,7 @@ pub enum KeyFault {
 ///
 /// # Errors
 /// All that is wrong with a file that is there.
-pub fn read(path: &Path, kind: Kind) -> Result<Found, Vec<KeyFault>> {
+pub fn read(path: &Path, kind: CredentialKind) -> Result<CredentialSource, Vec<KeyFault>> {
     // Without O_NONBLOCK opening a pipe would wait for somebody to write to it.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let meta = match &opened {
@@ -78,7 +78,9 @@ pub fn read(path: &Path, kind: Kind) -> Result<Found, Vec<KeyFault>> {
         Err(_) => fs::metadata(path), // may say why it can't be opened
     };
     let meta = match meta {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NoFile(path.to_owned())),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Ok(CredentialSource::MissingFile(path.to_owned()));
+        }
         other => other.map_err(|e| vec![KeyFault::Unreadable(e)])?,
     };
     if !meta.is_file() {
@@ -101,7 +103,7 @@ pub fn read(path: &Path, kind: Kind) -> Result<Found, Vec<KeyFault>> {
         .and_then(|()| std::str::from_utf8(&bytes).map_err(|_| KeyFault::Content(kind)))
         .and_then(|text| Credential::parse(kind, text));
     match credential {
-        Ok(credential) if faults.is_empty() => Ok(Found::File(path.to_owned(), credential)),
+        Ok(credential) if faults.is_empty() => Ok(CredentialSource::File(path.to_owned(), credential)),
         Ok(_) => Err(faults),
         Err(fault) => {
             faults.push(fault);
@@ -146,10 +148,10 @@ mod tests {
     }
 
     fn key(path: &Path) -> String {
-        read(path, Kind::AuthKey).unwrap().key().unwrap().expose().to_owned()
+        read(path, CredentialKind::AuthKey).unwrap().key().unwrap().expose().to_owned()
     }
 
-    fn faults(path: &Path, kind: Kind) -> Vec<String> {
+    fn faults(path: &Path, kind: CredentialKind) -> Vec<String> {
         read(path, kind).unwrap_err().iter().map(KeyFault::to_string).collect()
     }
 
@@ -168,7 +170,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o666, 0o777] {
             let path = folder.write("key", b"key", mode);
             let way_out = format!("has mode {mode:04o}, so others can read it: chmod 600 {}", path.display());
-            assert_eq!(faults(&path, Kind::AuthKey), [way_out]);
+            assert_eq!(faults(&path, CredentialKind::AuthKey), [way_out]);
         }
     }
 
@@ -185,16 +187,16 @@ mod tests {
         let folder = Folder::new();
         let long = vec![b'a'; 5000];
         for (bytes, kind, said) in [
-            (&b""[..], Kind::AuthKey, "is empty"),
-            (b" \n\n", Kind::ClientSecret, "is empty"),
-            (b"one\ntwo\n", Kind::AuthKey, "one line"),
-            (b"one two", Kind::AuthKey, "one line"),
-            (b"one\0", Kind::AuthKey, "one line"),
-            (b"\xff\xfe", Kind::AuthKey, "one line"),
-            (&long, Kind::AuthKey, "one line"),
-            (b"tskey-client-a", Kind::AuthKey, "node.client_secret_file"),
-            (b"tskey-auth-a", Kind::ClientSecret, "node.auth_key_file"),
-            (b"tskey-api-a", Kind::AuthKey, "API access token"),
+            (&b""[..], CredentialKind::AuthKey, "is empty"),
+            (b" \n\n", CredentialKind::ClientSecret, "is empty"),
+            (b"one\ntwo\n", CredentialKind::AuthKey, "one line"),
+            (b"one two", CredentialKind::AuthKey, "one line"),
+            (b"one\0", CredentialKind::AuthKey, "one line"),
+            (b"\xff\xfe", CredentialKind::AuthKey, "one line"),
+            (&long, CredentialKind::AuthKey, "one line"),
+            (b"tskey-client-a", CredentialKind::AuthKey, "node.client_secret_file"),
+            (b"tskey-auth-a", CredentialKind::ClientSecret, "node.auth_key_file"),
+            (b"tskey-api-a", CredentialKind::AuthKey, "API access token"),
         ] {
             let said_of_it = faults(&folder.write("key", bytes, 0o600), kind);
             assert!(said_of_it.len() == 1 && said_of_it[0].contains(said), "{said_of_it:?}");
@@ -204,13 +206,13 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let folder = Folder::new();
-        assert_eq!(faults(&folder.write("key", b"", 0o644), Kind::AuthKey).len(), 2);
+        assert_eq!(faults(&folder.write("key", b"", 0o644), CredentialKind::AuthKey).len(), 2);
     }
 
     #[test]
     fn a_missing_file_is_no_fault() {
         let path = Folder::new().path("key");
-        assert_eq!(read(&path, Kind::AuthKey).unwrap(), Found::NoFile(path));
+        assert_eq!(read(&path, CredentialKind::AuthKey).unwrap(), CredentialSource::MissingFile(path));
     }
 
     #[test]
@@ -218,32 +220,35 @@ mod tests {
         let folder = Folder::new();
         let link = folder.path("link");
         symlink("key", &link).unwrap();
-        assert_eq!(read(&link, Kind::AuthKey).unwrap(), Found::NoFile(link.clone()));
+        assert_eq!(
+            read(&link, CredentialKind::AuthKey).unwrap(),
+            CredentialSource::MissingFile(link.clone())
+        );
         folder.write("key", b"key", 0o600);
         assert_eq!(key(&link), "key");
         folder.write("key", b"key", 0o644);
-        assert!(faults(&link, Kind::AuthKey)[0].contains("chmod 600"));
+        assert!(faults(&link, CredentialKind::AuthKey)[0].contains("chmod 600"));
     }
 
     #[test]
     fn what_is_no_file_is_refused_and_never_waited_for() {
         let folder = Folder::new();
-        assert!(faults(folder.0.path(), Kind::AuthKey)[0].contains("is not a file"));
+        assert!(faults(folder.0.path(), CredentialKind::AuthKey)[0].contains("is not a file"));
         let pipe = folder.path("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(made.success());
-        assert!(faults(&pipe, Kind::AuthKey)[0].contains("is not a file"));
-        assert!(faults(Path::new("/dev/zero"), Kind::AuthKey)[0].contains("is not a file"));
+        assert!(faults(&pipe, CredentialKind::AuthKey)[0].contains("is not a file"));
+        assert!(faults(Path::new("/dev/zero"), CredentialKind::AuthKey)[0].contains("is not a file"));
     }
 
     #[test]
     fn what_can_t_be_reached_is_said() {
         let folder = Folder::new();
         let below_a_file = folder.write("file", b"key", 0o600).join("key");
-        assert!(faults(&below_a_file, Kind::AuthKey)[0].contains("can't be read"));
+        assert!(faults(&below_a_file, CredentialKind::AuthKey)[0].contains("can't be read"));
         let circle = folder.path("circle");
         symlink("circle", &circle).unwrap();
-        assert!(faults(&circle, Kind::AuthKey)[0].contains("can't be read"));
+        assert!(faults(&circle, CredentialKind::AuthKey)[0].contains("can't be read"));
     }
 
     #[test]

@@ -106,7 +106,7 @@ mod system {
     use keyring_core::{CredentialStore, Entry as Stored, Error};
 
     use super::KeychainFault;
-    use crate::auth::{KeyFault, Kind};
+    use crate::auth::{CredentialKind, KeyFault};
 
     pub(super) struct Entry(Stored);
 
@@ -127,7 +127,7 @@ mod system {
             match self.0.get_password() {
                 Ok(text) => Ok(Some(text)),
                 Err(Error::NoEntry) => Ok(None),
-                Err(Error::BadEncoding(_)) => Err(KeyFault::Content(Kind::AuthKey).into()),
+                Err(Error::BadEncoding(_)) => Err(KeyFault::Content(CredentialKind::AuthKey).into()),
                 Err(error) => Err(unusable(error)),
             }
         }

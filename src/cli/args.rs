@@ -6,7 +6,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use crate::auth::Environment;
-use crate::config::{self, Config, Faults, Override};
+use crate::config::{self, Config, ConfigFaults, Override};
 
 const CONFIG: Flag = Flag {
     key: "",
@@ -102,7 +102,7 @@ pub(super) struct ConfigArgs {
 
 impl ConfigArgs {
     /// The config, with what the node joins with.
-    pub(super) fn load(&self) -> Result<Config, Faults> {
+    pub(super) fn load(&self) -> Result<Config, ConfigFaults> {
         config::load(self.config.as_deref(), &self.overrides, &Environment::of_process())
     }
 }

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 
 use super::{complain, exit, refuse_over};
 use crate::admin::{self, AskFault};
-use crate::config::{Config, Faults};
+use crate::config::{Config, ConfigFaults};
 
 /// Shows the faults of a config in which the running proxy's socket was looked for.
-pub(super) fn refuse_to_ask(faults: &Faults) -> u8 {
+pub(super) fn refuse_to_ask(faults: &ConfigFaults) -> u8 {
     let code = refuse_over(&faults.faults, "nothing was asked");
     complain(
         "to ask the running proxy all the same, name its state folder: --config /dev/null --state-dir DIR",

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::root::is_root;
 use super::{complain, exit, refuse_over, show};
 use crate::auth::Environment;
-use crate::config::{self, Faults, Override};
+use crate::config::{self, ConfigFaults, Override};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -147,7 +147,7 @@ fn in_home(path: &Path) -> String {
 }
 
 enum Ended {
-    Faults(Faults),
+    Faults(ConfigFaults),
     Left,
 }
 
@@ -166,7 +166,7 @@ fn ask_once(
     setting: &mut Setting,
     answers: &mut impl BufRead,
     out: &mut impl Write,
-) -> Result<Result<(), Faults>, Ended> {
+) -> Result<Result<(), ConfigFaults>, Ended> {
     let offered = if setting.value.is_empty() { String::new() } else { format!(" [{}]", setting.value) };
     let _ = write!(out, "{}{offered}: ", setting.question).and_then(|()| out.flush());
     let mut answer = String::new();
@@ -184,7 +184,7 @@ fn ask_once(
 }
 
 /// Whether the config takes these values.
-fn check(settings: &[Setting]) -> Result<(), Faults> {
+fn check(settings: &[Setting]) -> Result<(), ConfigFaults> {
     let given = settings.iter().filter(|setting| !setting.value.is_empty());
     let values = given.map(|s| Override { key: s.key, value: s.value.clone(), source: s.flag.to_owned() });
     // No file, so nothing but these values.

@@ -8,7 +8,7 @@ use qrcode::render::unicode::Dense1x2;
 use super::ask::refuse_running;
 use super::run::{LAST_WORDS, code, start_log};
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::config::{Config, Log};
+use crate::config::{Config, LogConfig};
 use crate::control::Task;
 use crate::run::{self, Wait};
 use crate::stored::{self, Owner};
@@ -30,7 +30,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         return code;
     }
     // To where somebody is looking; the level does not change any more.
-    let log = start_log(&Log { file: None, ..config.log.clone() });
+    let log = start_log(&LogConfig { file: None, ..config.log.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -35,7 +35,7 @@ use args::ConfigArgs;
 use clap::{Parser, Subcommand};
 
 use crate::auth::Environment;
-use crate::config::Faults;
+use crate::config::ConfigFaults;
 
 /// Ends of the process that a service manager or a script can tell apart. The numbers from 64 on
 /// are those of BSD's sysexits.h; 2 is that of the command line's parser.
@@ -251,7 +251,7 @@ mod run {
 }
 
 /// Shows the faults of a config, a line each.
-fn refuse(faults: &Faults) -> u8 {
+fn refuse(faults: &ConfigFaults) -> u8 {
     refuse_over(&faults.faults, "nothing was done")
 }
 

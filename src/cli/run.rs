@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::{ConfigArgs, complain, exit, refuse};
 use crate::audit::Journal;
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Config, LogConfig, LogFormat};
 use crate::panics;
 use crate::rotated::{RotatedFile, write_line};
 use crate::run::{self, Failure, Stop};
@@ -110,12 +110,12 @@ pub(super) fn code(failure: &Failure) -> u8 {
 }
 
 /// Starts the log; what is returned beside it changes its level.
-pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>), String> {
+pub(super) fn start_log(log: &LogConfig) -> Result<(Arc<Sink>, impl Fn(&LogConfig) + use<>), String> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;
     // The config has been checked.
-    let targets = |log: &Log| log.level.parse::<Targets>().unwrap_or_default();
+    let targets = |log: &LogConfig| log.level.parse::<Targets>().unwrap_or_default();
     let (filter, level) = reload::Layer::new(targets(log));
     let colours = log.file.is_none() && io::stderr().is_terminal();
     let sink = Arc::new(log_sink(log)?);
@@ -126,7 +126,7 @@ pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>),
         LogFormat::Text => layer.with_ansi(colours).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    let relevel = move |log: &Log| {
+    let relevel = move |log: &LogConfig| {
         if let Err(error) = level.reload(targets(log)) {
             tracing::error!(%error, "the level of the log can't be changed");
         }
@@ -134,7 +134,7 @@ pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>),
     Ok((sink, relevel))
 }
 
-fn log_sink(log: &Log) -> Result<Sink, String> {
+fn log_sink(log: &LogConfig) -> Result<Sink, String> {
     let notice = match log.format {
         LogFormat::Json => in_json,
         LogFormat::Text => in_text,

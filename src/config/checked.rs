@@ -7,7 +7,7 @@ use super::parse;
 use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
-use crate::auth::{self, Environment, Found, Keychain, Kind};
+use crate::auth::{self, CredentialKind, CredentialSource, Environment, Keychain};
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
 use crate::upstream::Upstream;
@@ -42,11 +42,11 @@ pub struct Config {
     /// The models that may be asked for.
     pub models: ModelRules,
     /// Hosts and preflight.
-    pub http: Http,
+    pub http: HttpConfig,
     /// What happens once the process is told to stop.
     pub shutdown: Shutdown,
     /// The log.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// What is done at the port for HTTP, where there is one for HTTPS.
@@ -87,7 +87,7 @@ pub struct NodeConfig {
     /// Where the node keeps its keys.
     pub state_dir: PathBuf,
     /// What the node joins with the first time.
-    pub credential: Found,
+    pub credential: CredentialSource,
     /// The file with an auth key that the config names.
     pub auth_key_file: Option<PathBuf>,
     /// The file with an OAuth client secret that the config names.
@@ -134,7 +134,7 @@ pub const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";
 
 /// What is particular to HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpConfig {
     /// Names for this node beside its own in the tailnet.
     pub hosts: Vec<String>,
     /// Whether browsers' preflights go through.
@@ -143,7 +143,7 @@ pub struct Http {
 
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// Directives as `tracing_subscriber::filter::Targets` reads them: `info`, `warn,access=info`.
     pub level: String,
     /// For people or for machines.
@@ -206,12 +206,12 @@ impl Config {
             pace: raw.section("timeouts", pace),
             endpoints: raw.section("endpoints", endpoints),
             models: raw.section("models", models),
-            http: raw.section("http", |s| Http {
+            http: raw.section("http", |s| HttpConfig {
                 hosts: s.list("hosts", parse::host),
                 preflight: s.get("preflight", true),
             }),
             shutdown: raw.section("shutdown", shutdown),
-            log: raw.section("log", |s| Log {
+            log: raw.section("log", |s| LogConfig {
                 level: s.text("level", "info".to_owned(), parse::log_level),
                 format: s.text("format", LogFormat::Text, parse::log_format),
                 file: s.text("file", None, |text| parse::path(text).map(Some)),
@@ -256,7 +256,9 @@ fn node(s: &mut Section<'_, '_>, state_dir: Option<PathBuf>, environment: &Envir
     let untagged = tags.is_empty() && !s.is_faulty("tags");
     let credential = credential(s, auth_key_file.clone(), client_secret_file.clone(), untagged, environment);
     let credential = match credential {
-        Found::NoFile(_) | Found::Nothing if keychain => Found::Keychain(Keychain::of(&hostname)),
+        CredentialSource::MissingFile(_) | CredentialSource::Unset if keychain => {
+            CredentialSource::Keychain(Keychain::of(&hostname))
+        }
         found => found,
     };
     NodeConfig {
@@ -284,7 +286,7 @@ fn credential(
     client_secret_file: Option<PathBuf>,
     untagged: bool,
     environment: &Environment,
-) -> Found {
+) -> CredentialSource {
     const TAGS: &str =
         "a node that joins with an OAuth client secret needs node.tags, which that client may give";
     if auth_key_file.is_some() && client_secret_file.is_some() {
@@ -300,22 +302,22 @@ fn credential(
             None
         }
     };
-    let auth_key = read("auth_key_file", auth_key_file, Kind::AuthKey);
-    let client_secret = read("client_secret_file", client_secret_file, Kind::ClientSecret);
+    let auth_key = read("auth_key_file", auth_key_file, CredentialKind::AuthKey);
+    let client_secret = read("client_secret_file", client_secret_file, CredentialKind::ClientSecret);
     match environment.find() {
         Ok(Some(found)) => {
-            if let Found::Environment(variable, credential) = &found
-                && credential.kind() == Kind::ClientSecret
+            if let CredentialSource::Environment(variable, credential) = &found
+                && credential.kind() == CredentialKind::ClientSecret
                 && untagged
             {
                 s.fault_elsewhere(variable, TAGS);
             }
             found
         }
-        Ok(None) => auth_key.or(client_secret).unwrap_or(Found::Nothing),
+        Ok(None) => auth_key.or(client_secret).unwrap_or(CredentialSource::Unset),
         Err((variable, fault)) => {
             s.fault_elsewhere(variable, &fault.to_string());
-            Found::Nothing
+            CredentialSource::Unset
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::checked::Config;
-use super::fault::Faults;
-use super::raw::{Override, Place, Raw};
+use super::fault::ConfigFaults;
+use super::raw::{Origin, Override, Raw};
 use crate::auth::Environment;
 
 const NAME: &str = "remote-ollama-proxy";
@@ -32,7 +32,7 @@ pub fn load(
     path: Option<&Path>,
     overrides: &[Override],
     environment: &Environment,
-) -> Result<Config, Faults> {
+) -> Result<Config, ConfigFaults> {
     let found = path.map(Path::to_owned).or_else(default_path);
     let source = found.as_ref().map_or_else(|| "config".to_owned(), |path| path.display().to_string());
     let read = match found.as_ref().map(fs::read_to_string) {
@@ -44,14 +44,14 @@ pub fn load(
 
     let mut raw = Raw::new(&source, text, overrides);
     if let Err(error) = &read {
-        raw.fault(Place::Nowhere, "", "", &unreadable(error));
+        raw.fault(Origin::Nowhere, "", "", &unreadable(error));
     }
     // Of a file that can't be read nothing is known, so nothing is said about what it may lack.
     let unknown = (Some(PathBuf::from("/")), &Environment::default());
     let (state_dir, environment) = if raw.is_sound() { (default_state_dir(), environment) } else { unknown };
     let config = Config::read(&mut raw, state_dir, environment);
     let (faults, _) = raw.finish();
-    if faults.is_empty() { Ok(config) } else { Err(Faults { faults }) }
+    if faults.is_empty() { Ok(config) } else { Err(ConfigFaults { faults }) }
 }
 
 /// The full name of every key that a config may set.

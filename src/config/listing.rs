@@ -1,6 +1,6 @@
 //! What is in force, in words.
 
-use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
+use super::{AccessConfig, Config, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
 use crate::policy::{Access, ModelRules};
 
@@ -81,7 +81,7 @@ fn comes_up(node: &NodeConfig) -> String {
     }
 }
 
-fn log_place(log: &Log) -> String {
+fn log_place(log: &LogConfig) -> String {
     let Some(file) = &log.file else { return "on standard error".to_owned() };
     let age = humantime::format_duration(log.rotation.max_age);
     format!("in {}, set aside at {} and kept for {age}", file.display(), size(log.rotation.max_size as u64))

@@ -11,9 +11,9 @@ mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, PlainHttp, Shutdown, StartOffline,
-    Withdraw,
+    AccessConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, Shutdown,
+    StartOffline, Withdraw,
 };
-pub use fault::{Fault, Faults};
+pub use fault::{ConfigFault, ConfigFaults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;

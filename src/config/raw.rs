@@ -11,7 +11,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::Fault;
+use super::fault::ConfigFault;
 use super::section::Section;
 use crate::secret;
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Override {
 
 /// Where something was written.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum Origin {
     /// Nowhere, which is the fault.
     Nowhere,
     /// In the file, after so many bytes.
@@ -52,7 +52,7 @@ pub(super) struct Raw<'a> {
     sections: Vec<&'static str>,
     keys: Vec<String>,
     unknown: Vec<(&'static str, Entry<'a>)>,
-    faults: Vec<(Place, Fault)>,
+    faults: Vec<(Origin, ConfigFault)>,
 }
 
 type Entry<'a> = (Spanned<Cow<'a, str>>, Spanned<DeValue<'a>>);
@@ -86,7 +86,7 @@ impl<'a> Raw<'a> {
                     }
                     said => said.replace('\n', ": "),
                 };
-                raw.fault(Place::File(span.start), "", "", &reason);
+                raw.fault(Origin::File(span.start), "", "", &reason);
             }
         }
         raw
@@ -110,7 +110,7 @@ impl<'a> Raw<'a> {
             Some((span, other)) => {
                 let reason = format!("want a section, [{name}], not {}", with_article(other.type_str()));
                 let text = self.slice(span.clone());
-                self.fault(Place::File(span.start), name, &text, &reason);
+                self.fault(Origin::File(span.start), name, &text, &reason);
                 DeTable::new()
             }
         };
@@ -133,28 +133,28 @@ impl<'a> Raw<'a> {
     }
 
     /// Notes a fault; `key` is the full name.
-    pub(super) fn fault(&mut self, place: Place, key: &str, value: &str, reason: &str) {
-        let fault = Fault::new(&self.source(&place), key, value, reason);
+    pub(super) fn fault(&mut self, place: Origin, key: &str, value: &str, reason: &str) {
+        let fault = ConfigFault::new(&self.source(&place), key, value, reason);
         self.faults.push((place, fault));
     }
 
     /// All faults in the order of the file, and every key there is in the order of reading.
-    pub(super) fn finish(mut self) -> (Vec<Fault>, Vec<String>) {
+    pub(super) fn finish(mut self) -> (Vec<ConfigFault>, Vec<String>) {
         let unknown = std::mem::take(&mut self.unknown);
         let root = std::mem::take(&mut self.root);
         for (section, (key, value)) in unknown.into_iter().chain(root.into_iter().map(|e| ("", e))) {
             let name = bare(key.get_ref());
-            let place = Place::File(key.span().start);
+            let place = Origin::File(key.span().start);
             let reason = self.why_unknown(section, &name, value.get_ref().is_table());
             let full = if section.is_empty() { name } else { format!("{section}.{name}") };
             let text = self.slice(value.span());
-            let fault = Fault::unknown(&self.source(&place), &full, &text, &reason);
+            let fault = ConfigFault::unknown(&self.source(&place), &full, &text, &reason);
             self.faults.push((place, fault));
         }
         self.faults.sort_by_key(|(place, _)| match place {
-            Place::Nowhere => (0, 0),
-            Place::File(at) => (1, *at),
-            Place::Elsewhere(_) => (2, 0), // in the order of reading
+            Origin::Nowhere => (0, 0),
+            Origin::File(at) => (1, *at),
+            Origin::Elsewhere(_) => (2, 0), // in the order of reading
         });
         (self.faults.into_iter().map(|(_, fault)| fault).collect(), self.keys)
     }
@@ -178,11 +178,11 @@ impl<'a> Raw<'a> {
         format!("there is no such key; [{section}] takes {}", list(keys))
     }
 
-    fn source(&self, place: &Place) -> String {
+    fn source(&self, place: &Origin) -> String {
         match place {
-            Place::Nowhere => self.file.to_owned(),
-            Place::File(at) => format!("{}:{}", self.file, self.line(*at)),
-            Place::Elsewhere(source) => source.clone(),
+            Origin::Nowhere => self.file.to_owned(),
+            Origin::File(at) => format!("{}:{}", self.file, self.line(*at)),
+            Origin::Elsewhere(source) => source.clone(),
         }
     }
 

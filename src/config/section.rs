@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::raw::{Place, Raw, with_article};
+use super::raw::{Origin, Raw, with_article};
 use super::typed::Typed;
 use crate::secret::{self, REDACTED};
 
@@ -14,14 +14,14 @@ pub(super) struct Section<'r, 'a> {
     raw: &'r mut Raw<'a>,
     name: &'static str,
     table: DeTable<'a>,
-    written: BTreeMap<&'static str, (Place, String)>,
+    written: BTreeMap<&'static str, (Origin, String)>,
 }
 
 /// A value and how it was written.
 pub(super) struct Written<T> {
     value: T,
     text: String,
-    place: Place,
+    place: Origin,
 }
 
 impl<'r, 'a> Section<'r, 'a> {
@@ -79,7 +79,7 @@ impl<'r, 'a> Section<'r, 'a> {
                     continue;
                 }
             };
-            self.raw.fault(Place::File(item.span().start), &self.full(key), &text, &reason);
+            self.raw.fault(Origin::File(item.span().start), &self.full(key), &text, &reason);
         }
         parsed
     }
@@ -90,13 +90,13 @@ impl<'r, 'a> Section<'r, 'a> {
         let Some(value) = self.table.remove(key) else { return };
         if value.get_ref().as_bool() != Some(false) {
             let text = self.raw.slice(value.span());
-            self.raw.fault(Place::File(value.span().start), &self.full(key), &text, reason);
+            self.raw.fault(Origin::File(value.span().start), &self.full(key), &text, reason);
         }
     }
 
     /// Notes a fault of a value that was read, or of its absence.
     pub(super) fn fault(&mut self, key: &'static str, reason: &str) {
-        let (place, text) = self.written.get(key).cloned().unwrap_or((Place::Nowhere, String::new()));
+        let (place, text) = self.written.get(key).cloned().unwrap_or((Origin::Nowhere, String::new()));
         self.raw.fault(place, &self.full(key), &text, reason);
     }
 
@@ -113,7 +113,7 @@ impl<'r, 'a> Section<'r, 'a> {
 
     /// Notes a fault of something that is not in the file.
     pub(super) fn fault_elsewhere(&mut self, source: &str, reason: &str) {
-        self.raw.fault(Place::Elsewhere(source.to_owned()), "", "", reason);
+        self.raw.fault(Origin::Elsewhere(source.to_owned()), "", "", reason);
     }
 
     fn full(&self, key: &str) -> String {
@@ -127,13 +127,13 @@ impl<'r, 'a> Section<'r, 'a> {
         let given = self.raw.register(&full);
         let (value, text, place) = if let Some(given) = given {
             let (value, text) = T::given(&given.value);
-            (value, text, Place::Elsewhere(given.source.clone()))
+            (value, text, Origin::Elsewhere(given.source.clone()))
         } else {
             let in_file = in_file?;
             let span = in_file.span();
             let value =
                 T::written(in_file.get_ref()).ok_or_else(|| with_article(in_file.get_ref().type_str()));
-            (value, self.raw.slice(span.clone()), Place::File(span.start))
+            (value, self.raw.slice(span.clone()), Origin::File(span.start))
         };
         self.written.insert(key, (place.clone(), text.clone()));
         let value = match value {

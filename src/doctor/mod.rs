@@ -12,7 +12,7 @@ mod state;
 
 use serde::Serialize;
 
-use crate::config::{Config, Faults};
+use crate::config::{Config, ConfigFaults};
 
 /// What one check has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +65,7 @@ impl Finding {
 }
 
 /// All checks, in the order in which somebody would mend what they find.
-pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
+pub async fn examine(config: Result<&Config, &ConfigFaults>) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
         Err(faults) => {

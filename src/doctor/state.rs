@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::Finding;
 use crate::audit::Journal;
-use crate::auth::{Credential, Found, Kind};
+use crate::auth::{Credential, CredentialKind, CredentialSource};
 use crate::config::Config;
 use crate::control::{Task, foreign};
 use crate::stored::{self, KEYS};
@@ -106,12 +106,12 @@ fn key(config: &Config) -> Finding {
         ),
         (Some(_), None, _) => Finding::good("key", "the node has joined, and no key lies about"),
         (None, Some(credential), _) => to_join_with(credential, found, config.node.control_url.as_deref()),
-        (None, None, Found::NoFile(path)) => Finding::fault(
+        (None, None, CredentialSource::MissingFile(path)) => Finding::fault(
             "key",
             format!("the node has not joined, and the file with its key, {}, does not exist", path.display()),
             "put the auth key there, mode 0600, or run `remote-ollama-proxy login`",
         ),
-        (None, None, Found::Keychain(_)) => Finding::unknown(
+        (None, None, CredentialSource::Keychain(_)) => Finding::unknown(
             "key",
             format!("the node joins with: {found}; it was not looked at, since it may have to be unlocked"),
         ),
@@ -130,20 +130,20 @@ fn key(config: &Config) -> Finding {
 }
 
 /// Whether what the node is to join with has the form of such a key. Only the control server knows whether it is good.
-fn to_join_with(credential: &Credential, found: &Found, control_url: Option<&str>) -> Finding {
+fn to_join_with(credential: &Credential, found: &CredentialSource, control_url: Option<&str>) -> Finding {
     match (credential.kind(), foreign(control_url)) {
-        (Kind::AuthKey, Some(url)) => Finding::good(
+        (CredentialKind::AuthKey, Some(url)) => Finding::good(
             "key",
             format!("the node joins with: {found}; its form was not checked, since only {url} knows it"),
         ),
-        (Kind::ClientSecret, Some(url)) if !credential.names_api() => Finding::fault(
+        (CredentialKind::ClientSecret, Some(url)) if !credential.names_api() => Finding::fault(
             "key",
             format!(
                 "the node joins with: {found}, which is exchanged at Tailscale's API for a key that {url} does not know"
             ),
             Task::MakeKey.at(control_url),
         ),
-        (Kind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
+        (CredentialKind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
             "key",
             format!(
                 "the node joins with: {found}, which is no auth key: those of Tailscale begin with tskey-auth-"
@@ -224,7 +224,7 @@ mod tests {
             private(&file, text, 0o600);
             let mut config = config(dir.path(), &[]);
             config.node.control_url = control_url.map(str::to_owned);
-            let kind = if key == "secret" { Kind::ClientSecret } else { Kind::AuthKey };
+            let kind = if key == "secret" { CredentialKind::ClientSecret } else { CredentialKind::AuthKey };
             config.node.credential = crate::auth::read(&file, kind).unwrap();
             let found = super::key(&config);
             assert!(!format!("{found:?}").contains("HIDDEN"), "{found:?}");

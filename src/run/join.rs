@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Credential, Found, Keychain};
+use crate::auth::{Credential, CredentialSource, Keychain};
 use crate::config::{Config, StartOffline};
 use crate::secret::Secret;
 use crate::stored;
@@ -39,7 +39,7 @@ pub(super) async fn join(
 
 /// Whether there is a key, or a stored node. What can't be read the node itself will complain about.
 pub(super) fn may_join(config: &Config) -> bool {
-    let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
+    let no_key = matches!(config.node.credential, CredentialSource::Unset | CredentialSource::MissingFile(_));
     !no_key || stored::read(&config.node.state_dir).map_or(true, |node| node.is_some())
 }
 
@@ -104,7 +104,7 @@ async fn attempt(
         |credential: Option<&Credential>| build(config, credential).map_err(|error| explain(error, config));
     let found = &config.node.credential;
     let (node, joined) = up(build(found.credential())?).await?;
-    let Found::Keychain(keychain) = found else { return Ok((node, joined)) };
+    let CredentialSource::Keychain(keychain) = found else { return Ok((node, joined)) };
     if !matches!(joined, Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. })) {
         return Ok((node, joined));
     }

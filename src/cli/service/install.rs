@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::{complain, exit, found, refuse, show};
 use super::ConfigArg;
-use crate::auth::{Environment, Found};
+use crate::auth::{CredentialSource, Environment};
 use crate::config::{self, Config};
 use crate::service::{Fault, Manager, Service, Values};
 
@@ -85,7 +85,7 @@ fn notes(proxy: &Service, config: &Config) -> String {
     let node = &config.node;
     if node.credential.credential().is_none() && !node.state_dir.join("tailscaled.state").exists() {
         let way_out = match &node.credential {
-            Found::NoFile(path) => format!("put an auth key into {}", path.display()),
+            CredentialSource::MissingFile(path) => format!("put an auth key into {}", path.display()),
             _ => "set node.auth_key_file".to_owned(),
         };
         notes += &format!(
