@@ -11,7 +11,7 @@ use super::root::is_root;
 use super::{complain, exit, show};
 use crate::auth::Environment;
 use crate::config;
-use crate::service::{Account, Fault, Manager, Part, Service};
+use crate::service::{Account, ManagedService, Manager, Part, ServiceFault};
 
 const PARTS: [Part; 2] = [Part::Ollama, Part::Proxy];
 
@@ -63,28 +63,30 @@ pub(super) fn service(args: &ServiceArgs) -> u8 {
         complain("remote-ollama-proxy: service: this account has no home folder: set HOME");
         return exit::FAILURE;
     };
-    let services = PARTS.map(|part| Service { account: account.clone(), manager: args.manager, part });
+    let services = PARTS.map(|part| ManagedService { account: account.clone(), manager: args.manager, part });
     let done = match &args.action {
         Action::Install(args) => install::install(args, &services),
         Action::Uninstall(args) => uninstall(args, &services),
-        Action::Start => each_installed(&services, Service::start),
+        Action::Start => each_installed(&services, ManagedService::start),
         Action::Stop => {
             let [ollama, proxy] = services;
-            each_installed(&[proxy, ollama], Service::stop)
+            each_installed(&[proxy, ollama], ManagedService::stop)
         }
         Action::Status => status::status(&services),
     };
     done.unwrap_or_else(|fault| {
         complain(&format!("remote-ollama-proxy: service: {fault}"));
         match fault {
-            Fault::Missing { .. } | Fault::Refused { .. } | Fault::Lasts { .. } => exit::MANAGER,
-            Fault::File { .. } => exit::STATE,
-            Fault::Path { .. } => exit::FAILURE,
+            ServiceFault::ToolMissing { .. }
+            | ServiceFault::Refused { .. }
+            | ServiceFault::StillRunning { .. } => exit::MANAGER,
+            ServiceFault::File { .. } => exit::STATE,
+            ServiceFault::UnsupportedPath { .. } => exit::FAILURE,
         }
     })
 }
 
-fn uninstall(args: &ConfigArg, [ollama, proxy]: &[Service; 2]) -> Result<u8, Fault> {
+fn uninstall(args: &ConfigArg, [ollama, proxy]: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
     let mut text = String::new();
     let mut left = Vec::new();
     for service in [proxy, ollama] {
@@ -108,7 +110,10 @@ fn uninstall(args: &ConfigArg, [ollama, proxy]: &[Service; 2]) -> Result<u8, Fau
     Ok(show(&text))
 }
 
-fn each_installed(services: &[Service], act: fn(&Service) -> Result<(), Fault>) -> Result<u8, Fault> {
+fn each_installed(
+    services: &[ManagedService],
+    act: fn(&ManagedService) -> Result<(), ServiceFault>,
+) -> Result<u8, ServiceFault> {
     let mut code = exit::NOT_INSTALLED;
     for service in services {
         if service.state()?.is_installed() {

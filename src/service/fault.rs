@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 /// Why a service is not as somebody wants it.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ServiceFault {
     /// The manager's command is not there.
     #[error("{tool} can't be started: {reason}: is it in PATH, and is this a system with {tool}?")]
-    Missing {
+    ToolMissing {
         /// The command.
         tool: &'static str,
         /// The system's words.
@@ -28,7 +28,7 @@ pub enum Fault {
     },
     /// It does not end.
     #[error("{name} was told to stop {seconds} s ago and still runs: wait and try again")]
-    Lasts {
+    StillRunning {
         /// The service's name.
         name: &'static str,
         /// How long it was waited.
@@ -46,7 +46,7 @@ pub enum Fault {
     #[error(
         "{path:?} has characters that {file} can't hold: choose one in UTF-8 without control characters, quotation marks and backslashes"
     )]
-    Path {
+    UnsupportedPath {
         /// The path.
         path: PathBuf,
         /// The file.

@@ -1,20 +1,20 @@
 //! Keeping the proxy running, and Ollama on request: by launchd on macOS, by systemd on Linux, always
 //! in the account of whoever asks. The files that they read are those of `launchd/` and `systemd/`.
 
-mod call;
 mod fault;
 mod launchd;
 mod render;
 mod state;
 mod systemd;
+mod tool;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-pub use fault::Fault;
-pub use render::Values;
-pub use state::{Last, Run, State};
+pub use fault::ServiceFault;
+pub use render::TemplateValues;
+pub use state::{LastExit, RunState, ServiceState};
 
 /// What starts and watches processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,7 +65,7 @@ impl Account {
 
 /// One of the two, under one manager, in one account.
 #[derive(Debug, Clone)]
-pub struct Service {
+pub struct ManagedService {
     /// Whose it is.
     pub account: Account,
     /// What looks after it.
@@ -74,7 +74,7 @@ pub struct Service {
     pub part: Part,
 }
 
-impl Service {
+impl ManagedService {
     /// The name by which the manager knows it.
     pub fn name(&self) -> &'static str {
         match (self.manager, self.part) {
@@ -116,7 +116,7 @@ impl Service {
     ///
     /// # Errors
     /// A path can't be written in it.
-    pub fn render(&self, values: &Values) -> Result<String, Fault> {
+    pub fn render(&self, values: &TemplateValues) -> Result<String, ServiceFault> {
         render::render(self, values)
     }
 
@@ -125,7 +125,7 @@ impl Service {
     ///
     /// # Errors
     /// The file can't be written, or the manager is missing or refuses.
-    pub fn install(&self, text: &str) -> Result<PathBuf, Fault> {
+    pub fn install(&self, text: &str) -> Result<PathBuf, ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::install(self, text),
             Manager::Systemd => systemd::install(self, text),
@@ -135,8 +135,8 @@ impl Service {
     /// Stops it and takes it from the manager; whether there was anything to take.
     ///
     /// # Errors
-    /// As for [`Service::install`].
-    pub fn uninstall(&self) -> Result<bool, Fault> {
+    /// As for [`ManagedService::install`].
+    pub fn uninstall(&self) -> Result<bool, ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::uninstall(self),
             Manager::Systemd => systemd::uninstall(self),
@@ -147,18 +147,18 @@ impl Service {
     ///
     /// # Errors
     /// The manager is missing or refuses.
-    pub fn start(&self) -> Result<(), Fault> {
+    pub fn start(&self) -> Result<(), ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::start(self),
             Manager::Systemd => systemd::start(self),
         }
     }
 
-    /// Stops it, until the next login or [`Service::start`].
+    /// Stops it, until the next login or [`ManagedService::start`].
     ///
     /// # Errors
     /// The manager is missing or refuses.
-    pub fn stop(&self) -> Result<(), Fault> {
+    pub fn stop(&self) -> Result<(), ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::stop(self),
             Manager::Systemd => systemd::stop(self),
@@ -169,7 +169,7 @@ impl Service {
     ///
     /// # Errors
     /// The manager is missing or refuses.
-    pub fn state(&self) -> Result<State, Fault> {
+    pub fn state(&self) -> Result<ServiceState, ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::state(self),
             Manager::Systemd => systemd::state(self),
@@ -183,20 +183,20 @@ impl Service {
 }
 
 /// Writes a manager's file, folders included. launchd takes none that others may write.
-fn write(path: &Path, text: &str) -> Result<(), Fault> {
+fn write(path: &Path, text: &str) -> Result<(), ServiceFault> {
     let written = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
         fs::write(path, text)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))
     };
-    written().map_err(|reason| Fault::File { path: path.to_owned(), reason })
+    written().map_err(|reason| ServiceFault::File { path: path.to_owned(), reason })
 }
 
 /// Removes a manager's file; whether it was there.
-fn remove(path: &Path) -> Result<bool, Fault> {
+fn remove(path: &Path) -> Result<bool, ServiceFault> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(reason) => Err(Fault::File { path: path.to_owned(), reason }),
+        Err(reason) => Err(ServiceFault::File { path: path.to_owned(), reason }),
     }
 }

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Fault, Manager, Part, Service};
+use super::{ManagedService, Manager, Part, ServiceFault};
 
 /// What differs from one account to the next.
 #[derive(Debug, Clone, Default)]
-pub struct Values {
+pub struct TemplateValues {
     /// The proxy's binary.
     pub program: PathBuf,
     /// Its config file, where it is not to look for one itself.
@@ -18,10 +18,10 @@ pub struct Values {
     pub address: String,
 }
 
-pub(super) fn render(service: &Service, values: &Values) -> Result<String, Fault> {
+pub(super) fn render(service: &ManagedService, values: &TemplateValues) -> Result<String, ServiceFault> {
     let log = service.log_file();
     let file = service.file();
-    let fault = |path: &Path| Fault::Path { path: path.to_owned(), file: file.clone() };
+    let fault = |path: &Path| ServiceFault::UnsupportedPath { path: path.to_owned(), file: file.clone() };
     let text = |path: &Path| {
         let text = path.to_str().filter(|text| !text.contains(char::is_control));
         text.map(str::to_owned).ok_or_else(|| fault(path))

@@ -4,34 +4,34 @@ use std::path::PathBuf;
 
 /// What becomes of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct ServiceState {
     /// The file that the manager reads; none if the service is not installed.
     pub file: Option<PathBuf>,
     /// Whether it runs.
-    pub run: Run,
+    pub run: RunState,
     /// How it ended the last time, as far as the manager remembers.
-    pub last: Option<Last>,
+    pub last: Option<LastExit>,
 }
 
 /// Whether a service runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Run {
+pub enum RunState {
     /// As this process.
-    Pid(u32),
+    Running(u32),
     /// No; the manager's word for what it does instead.
-    No(String),
+    Stopped(String),
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Last {
+pub enum LastExit {
     /// With this exit code.
     Code(u8),
     /// By this signal.
     Signal(String),
 }
 
-impl State {
+impl ServiceState {
     /// Whether it is installed.
     pub fn is_installed(&self) -> bool {
         self.file.is_some()
@@ -39,11 +39,11 @@ impl State {
 
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
-        matches!(self.run, Run::Pid(_))
+        matches!(self.run, RunState::Running(_))
     }
 
     /// One of which there is nothing.
-    pub(super) fn absent() -> State {
-        State { file: None, run: Run::No("not installed".to_owned()), last: None }
+    pub(super) fn absent() -> ServiceState {
+        ServiceState { file: None, run: RunState::Stopped("not installed".to_owned()), last: None }
     }
 }

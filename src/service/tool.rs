@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use super::Fault;
+use super::ServiceFault;
 
 /// What a command came to.
-pub(super) struct Answer {
+pub(super) struct ToolOutput {
     /// The exit code; none if a signal ended it.
     pub(super) code: Option<i32>,
     pub(super) out: String,
@@ -14,10 +14,13 @@ pub(super) struct Answer {
 }
 
 /// Runs a command to its end, whichever that is.
-pub(super) fn call(tool: &'static str, args: &[&str]) -> Result<Answer, Fault> {
-    let output = Command::new(tool).args(args).output().map_err(|reason| Fault::Missing { tool, reason })?;
+pub(super) fn run_tool(tool: &'static str, args: &[&str]) -> Result<ToolOutput, ServiceFault> {
+    let output = Command::new(tool)
+        .args(args)
+        .output()
+        .map_err(|reason| ServiceFault::ToolMissing { tool, reason })?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(Answer {
+    Ok(ToolOutput {
         code: output.status.code(),
         out: text(&output.stdout),
         err: text(&output.stderr),
@@ -25,19 +28,19 @@ pub(super) fn call(tool: &'static str, args: &[&str]) -> Result<Answer, Fault> {
     })
 }
 
-impl Answer {
+impl ToolOutput {
     pub(super) fn is_ok(&self) -> bool {
         self.code == Some(0)
     }
 
     /// What it printed, if it succeeded.
-    pub(super) fn ok(self, hint: &'static str) -> Result<String, Fault> {
+    pub(super) fn ok(self, hint: &'static str) -> Result<String, ServiceFault> {
         if self.is_ok() { Ok(self.out) } else { Err(self.refused(hint)) }
     }
 
-    pub(super) fn refused(self, hint: &'static str) -> Fault {
+    pub(super) fn refused(self, hint: &'static str) -> ServiceFault {
         let code = self.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
         let said = if self.err.is_empty() { self.out } else { self.err };
-        Fault::Refused { command: self.command, code, said, hint }
+        ServiceFault::Refused { command: self.command, code, said, hint }
     }
 }

@@ -10,7 +10,7 @@ use super::super::{complain, exit, found, refuse, show};
 use super::ConfigArg;
 use crate::auth::{CredentialSource, Environment};
 use crate::config::{self, Config};
-use crate::service::{Fault, Manager, Service, Values};
+use crate::service::{ManagedService, Manager, ServiceFault, TemplateValues};
 
 #[derive(Debug, Args)]
 pub(super) struct InstallArgs {
@@ -27,7 +27,7 @@ pub(super) struct InstallArgs {
     pub(super) print: bool,
 }
 
-pub(super) fn install(args: &InstallArgs, services: &[Service; 2]) -> Result<u8, Fault> {
+pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
     // As the service will read it: without the flags, variables and keys of this session.
     let file = args.config.file();
     let config = match config::load(file.as_deref(), &[], &Environment::default()) {
@@ -35,8 +35,8 @@ pub(super) fn install(args: &InstallArgs, services: &[Service; 2]) -> Result<u8,
         Err(faults) => return Ok(refuse(&faults)),
     };
     let [ollama, proxy] = services;
-    let mut values = Values { config: file, ..Values::default() };
-    let wanted: &[Service] = match &args.with_ollama {
+    let mut values = TemplateValues { config: file, ..TemplateValues::default() };
+    let wanted: &[ManagedService] = match &args.with_ollama {
         None => std::slice::from_ref(proxy),
         Some(named) => match ollama_of(named.as_deref(), &config) {
             Ok((program, address)) => {
@@ -80,7 +80,7 @@ pub(super) fn install(args: &InstallArgs, services: &[Service; 2]) -> Result<u8,
 }
 
 /// What somebody may have to do yet.
-fn notes(proxy: &Service, config: &Config) -> String {
+fn notes(proxy: &ManagedService, config: &Config) -> String {
     let mut notes = String::new();
     let node = &config.node;
     if node.credential.credential().is_none() && !node.state_dir.join("tailscaled.state").exists() {
