@@ -1,8 +1,8 @@
-//! What the node joins with the first time, an auth key or an OAuth client secret: where it is
-//! looked for, in which order, and that nobody else can read it.
+//! The credential that the node joins with the first time: an auth key or an OAuth client secret. Finds it and checks
+//! that other users can't read it.
 //!
-//! Source for the variables and their order: `tsnet.Server` in Tailscale's Go library, which reads
-//! them by itself, so a variable that were passed over here would be used all the same.
+//! Source for the variables and their order: `tsnet.Server` in Tailscale's Go library. It reads the same variables by
+//! itself, so all of them have to be checked here.
 
 mod environment;
 mod file;
@@ -16,29 +16,29 @@ pub use environment::Environment;
 pub use file::{KeyFault, read};
 pub use keychain::{Keychain, KeychainFault};
 
-/// The environment variable for an auth key, the one that Tailscale's own programs read.
+/// The environment variable for an auth key, which Tailscale's own programs read too.
 pub const ENV: &str = "TS_AUTHKEY";
 
-/// The variables that are looked at, in this order, before any file.
+/// The variables that may hold a credential. The first that is set is used.
 const VARIABLES: [(&str, CredentialKind); 3] = [
     (ENV, CredentialKind::AuthKey),
     ("TS_AUTH_KEY", CredentialKind::AuthKey),
     ("TS_CLIENT_SECRET", CredentialKind::ClientSecret),
 ];
 
-/// How the secret of an OAuth client begins.
-const CLIENT: &str = "tskey-client-";
+/// The prefix of an OAuth client secret.
+const CLIENT_PREFIX: &str = "tskey-client-";
 
-/// What a node may join with.
+/// The kind of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
-    /// An auth key, made for one or several nodes.
+    /// An auth key, for one or several nodes.
     AuthKey,
-    /// The secret of an OAuth client, from which auth keys are made.
+    /// The secret of an OAuth client, which creates auth keys.
     ClientSecret,
 }
 
-/// What a node joins with.
+/// A credential that a node joins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     kind: CredentialKind,
@@ -46,17 +46,17 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// What it is.
+    /// Its kind.
     pub fn kind(&self) -> CredentialKind {
         self.kind
     }
 
-    /// Either kind, told apart by how it begins.
+    /// Parses a credential whose kind is unknown. The prefix decides.
     ///
     /// # Errors
-    /// It is neither.
+    /// The text is not a credential.
     pub fn of(text: &str) -> Result<Credential, KeyFault> {
-        let is_client_secret = text.trim_start().starts_with(CLIENT);
+        let is_client_secret = text.trim_start().starts_with(CLIENT_PREFIX);
         Credential::parse(
             if is_client_secret { CredentialKind::ClientSecret } else { CredentialKind::AuthKey },
             text,
@@ -73,21 +73,21 @@ impl Credential {
         (self.kind == CredentialKind::ClientSecret).then_some(&self.secret)
     }
 
-    /// Whether it begins as those of Tailscale's do.
+    /// Whether it has the prefix of Tailscale's credentials. Other control servers use other prefixes.
     pub(crate) fn is_tailscales(&self) -> bool {
         let prefix = match self.kind {
             CredentialKind::AuthKey => "tskey-auth-",
-            CredentialKind::ClientSecret => CLIENT,
+            CredentialKind::ClientSecret => CLIENT_PREFIX,
         };
         self.secret.expose().starts_with(prefix)
     }
 
-    /// Whether a client secret says where it is exchanged, which is at Tailscale's API otherwise.
+    /// Whether a client secret names the API that creates its auth keys. The default is Tailscale's API.
     pub(crate) fn names_api(&self) -> bool {
         self.attributes().any(|attribute| attribute.starts_with("baseURL="))
     }
 
-    /// What follows the `?` of a client secret.
+    /// The attributes of a client secret, which follow its `?`.
     fn attributes(&self) -> impl Iterator<Item = &str> {
         let attributes = self.secret.expose().split_once('?').map(|(_, attributes)| attributes);
         attributes
@@ -96,23 +96,22 @@ impl Credential {
             .flat_map(|all| all.split('&'))
     }
 
-    /// Has an OAuth client make keys for nodes that the tailnet forgets when they go offline, or
-    /// for nodes that it keeps, unless the secret says so itself. Left alone, Tailscale's library
-    /// makes the former, whatever the node asks for.
+    /// Adds the attribute `ephemeral` to a client secret, unless it has one. Without the attribute, Tailscale's library
+    /// creates keys for ephemeral nodes, whatever the node requests.
     #[must_use]
     pub(crate) fn ephemeral(mut self, on: bool) -> Credential {
         let says_so = self.attributes().any(|attribute| attribute.starts_with("ephemeral="));
         if self.kind == CredentialKind::ClientSecret && !says_so {
             let secret = self.secret.expose();
-            let joint = if secret.contains('?') { '&' } else { '?' };
-            self.secret = Secret::new(format!("{secret}{joint}ephemeral={on}"));
+            let separator = if secret.contains('?') { '&' } else { '?' };
+            self.secret = Secret::new(format!("{secret}{separator}ephemeral={on}"));
         }
         self
     }
 
     fn parse(kind: CredentialKind, text: &str) -> Result<Credential, KeyFault> {
         let secret = text.trim();
-        let is_client_secret = secret.starts_with(CLIENT);
+        let is_client_secret = secret.starts_with(CLIENT_PREFIX);
         match kind {
             _ if secret.is_empty() => Err(KeyFault::Empty(kind)),
             _ if !secret.bytes().all(|b| b.is_ascii_graphic()) => Err(KeyFault::Content(kind)),
@@ -121,18 +120,21 @@ impl Credential {
             CredentialKind::ClientSecret if !is_client_secret => Err(KeyFault::NoClientSecret),
             _ => {
                 let credential = Credential { kind, secret: Secret::new(secret.to_owned()) };
-                // Tailscale's library fails with any other, as if the tailnet refused it.
-                let sound = credential.attributes().all(is_attribute);
-                if sound { Ok(credential) } else { Err(KeyFault::Attribute) }
+                // Tailscale's library reports an unknown attribute as if the tailnet refused the secret.
+                if credential.attributes().all(is_attribute) {
+                    Ok(credential)
+                } else {
+                    Err(KeyFault::Attribute)
+                }
             }
         }
     }
 }
 
-/// Whether a client secret may have this after its `?`. Source: `feature/oauthkey` in Tailscale's library.
+/// Whether a client secret may have this attribute. Source: `feature/oauthkey` in Tailscale's library.
 fn is_attribute(text: &str) -> bool {
     match text.split_once('=') {
-        // What Go's strconv.ParseBool takes.
+        // The values that Go's strconv.ParseBool accepts.
         Some(("ephemeral" | "preauthorized", value)) => {
             matches!(
                 value,
@@ -144,18 +146,18 @@ fn is_attribute(text: &str) -> bool {
     }
 }
 
-/// What was found. A node that has joined needs nothing.
+/// Where the credential comes from. A node that has joined needs none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// From this environment variable.
+    /// This environment variable.
     Environment(&'static str, Credential),
-    /// From a file.
+    /// This file.
     File(PathBuf, Credential),
-    /// The file that the config names is gone; a node that has joined runs without.
+    /// The file that the config names does not exist. Not a fault: it may be deleted after the node has joined.
     MissingFile(PathBuf),
-    /// In the keychain, if anywhere: it is looked at when the tailnet asks for a key.
+    /// The keychain. Its entry, which may be absent, is read only when the node has to join.
     Keychain(Keychain),
-    /// Nothing is set.
+    /// No source is set.
     Unset,
 }
 
@@ -170,7 +172,7 @@ impl CredentialSource {
         self.credential().and_then(Credential::client_secret)
     }
 
-    /// Whatever was found.
+    /// The credential, if it is known already.
     pub fn credential(&self) -> Option<&Credential> {
         match self {
             CredentialSource::Environment(_, credential) | CredentialSource::File(_, credential) => {
@@ -203,12 +205,12 @@ impl fmt::Display for CredentialSource {
             CredentialSource::Environment(variable, c) => write!(f, "{} from {variable}", c.kind),
             CredentialSource::File(path, c) => write!(f, "{} from {}", c.kind, path.display()),
             CredentialSource::MissingFile(path) => {
-                write!(f, "none: {} does not exist; only a node that has joined starts", path.display())
+                write!(f, "none: {} does not exist, so only a node that has joined can start", path.display())
             }
             CredentialSource::Keychain(keychain) => {
-                write!(f, "the key in {keychain}, if the tailnet asks for one")
+                write!(f, "{keychain}, read only when the node has to join")
             }
-            CredentialSource::Unset => write!(f, "none: only a node that has joined starts"),
+            CredentialSource::Unset => write!(f, "none: only a node that has joined can start"),
         }
     }
 }
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_have_an_order_and_an_empty_one_is_none() {
+    fn first_variable_wins_and_an_empty_one_is_not_set() {
         let all = [(ENV, "a"), ("TS_AUTH_KEY", "b"), ("TS_CLIENT_SECRET", "tskey-client-c")];
         let found = environment(&all).find().unwrap().unwrap();
         assert_eq!(found.key().unwrap().expose(), "a");
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_holds_something_else_is_a_fault() {
+    fn variable_without_a_credential_is_a_fault() {
         for (variable, value, said) in [
             (ENV, " \n", "is empty"),
             (ENV, "a b", "one line"),
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_makes_keys_for_nodes_that_stay_unless_told_otherwise() {
+    fn client_secret_gets_the_attribute_ephemeral_unless_it_has_one() {
         for (secret, ephemeral, completed) in [
             ("tskey-client-a", false, "tskey-client-a?ephemeral=false"),
             ("tskey-client-a", true, "tskey-client-a?ephemeral=true"),
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_printed_shows_a_secret() {
+    fn printed_forms_redact_the_secret() {
         let environment =
             environment(&[(ENV, "tskey-auth-HIDDEN"), ("TS_CLIENT_SECRET", "tskey-client-HIDDEN")]);
         let found = environment.find().unwrap();

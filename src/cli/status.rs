@@ -97,7 +97,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
     status.peers.iter().for_each(|p| line(&format!("  {}", p.node), &peer(p)));
     text.push_str("config\n");
     for (name, value) in &status.config {
-        let _ = writeln!(text, "  {name:<10} {value}");
+        let _ = writeln!(text, "  {name:<27} {value}");
     }
     text
 }

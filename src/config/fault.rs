@@ -4,22 +4,21 @@ use std::fmt;
 
 use crate::secret;
 
-/// One fault: where, which key, what it was set to, and why that won't do. Nothing in it shows a
-/// secret.
+/// One fault of a config: its place, key, value and reason. Secrets in it are redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFault {
     /// Where the value was written: a file with its line, a flag, or an environment variable.
     pub source: String,
-    /// The key's full name, for example `upstream.url`; empty for the source as a whole.
+    /// The key's full name, for example `upstream.url`; empty if the fault is about the whole source.
     pub key: String,
-    /// The value as it was written, or empty where the key itself is the fault.
+    /// The value as it was written; empty if the key itself is the fault.
     pub value: String,
     /// The reason and the way out.
     pub reason: String,
 }
 
 impl ConfigFault {
-    /// A value that won't do, written as TOML.
+    /// A fault of a value, which is written as TOML.
     pub(super) fn new(source: &str, key: &str, value: &str, reason: &str) -> ConfigFault {
         ConfigFault {
             source: secret::scrub(source),
@@ -29,10 +28,10 @@ impl ConfigFault {
         }
     }
 
-    /// A key that nobody knows. Its value is not shown: nothing says that it is no secret.
+    /// An unknown key. Its value may be a secret, so it is not shown.
     pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> ConfigFault {
-        let place = secret::belongs(value).map(|place| format!("; {place}")).unwrap_or_default();
-        ConfigFault::new(source, key, "", &format!("{reason}{place}"))
+        let hint = secret::belongs(value).map(|hint| format!("; {hint}")).unwrap_or_default();
+        ConfigFault::new(source, key, "", &format!("{reason}{hint}"))
     }
 }
 
@@ -47,7 +46,7 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// All the faults of one config, in the order of the file.
+/// All faults of one config, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFaults {
     /// At least one.

@@ -11,20 +11,24 @@ fn check_needs_no_file() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let folder = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
     let file = home.path().join(folder).join("remote-ollama-proxy/config.toml");
-    let first = format!("config     the defaults, since {} does not exist\n", file.display());
+    let first =
+        format!("config                      the defaults, because {} does not exist\n", file.display());
     assert!(ended.out.starts_with(&first), "{}", ended.out);
 
     home.write(file.strip_prefix(home.path()).unwrap().to_str().unwrap(), "node.hostname = 'mine'");
     let ended = home.run(&["check"]);
     assert!(
-        ended.out.starts_with(&format!("config     {}\nnode       mine\n", file.display())),
+        ended.out.starts_with(&format!(
+            "config                      {}\nnode.hostname               mine\n",
+            file.display()
+        )),
         "{}",
         ended.out
     );
 }
 
 #[test]
-fn a_config_that_somebody_names_must_be_there() {
+fn named_config_that_is_missing_or_unreadable_is_a_fault() {
     let home = Home::new();
     let missing = home.path().join("missing.toml");
     let folder = home.path().to_str().unwrap();
@@ -33,15 +37,15 @@ fn a_config_that_somebody_names_must_be_there() {
     for (path, reason) in [
         (
             missing.to_str().unwrap(),
-            "does not exist: name another file with --config, or none to have the defaults",
+            "does not exist: name another file with --config, or leave --config out to use the defaults",
         ),
-        (folder, "is a folder: name the file in it"),
-        (no_text.to_str().unwrap(), "is not text in UTF-8"),
+        (folder, "is a folder: name a file in it"),
+        (no_text.to_str().unwrap(), "is not UTF-8 text: save it as UTF-8"),
     ] {
         for command in ["check", "run"] {
             let ended = home.run(&[command, "--config", path, "--port", "0"]);
             let expected = format!(
-                "{path}: {reason}\n--port: listen.port = 0: a port is 1 to 65535\n\
+                "{path}: {reason}\n--port: listen.port = 0: expected a port from 1 to 65535\n\
                  remote-ollama-proxy: 2 faults in the config: nothing was done\n"
             );
             assert_eq!((ended.code, ended.err), (Some(78), expected));
@@ -50,7 +54,7 @@ fn a_config_that_somebody_names_must_be_there() {
 }
 
 #[test]
-fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
+fn running_proxy_is_reachable_despite_an_invalid_config() {
     let home = Home::new();
     let file = home.write("c.toml", "listen.port = 0");
     let state = home.path().join("state");
@@ -59,7 +63,7 @@ fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
         assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
         assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
     }
-    // The way out gets as far as the socket; `top` wants a terminal first.
+    // With the advised flags a command reaches the socket; `top` needs a terminal first.
     let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
     for command in [&["status"][..], &["who"], &["cancel", "1"]] {
         let ended = home.run(&[command, &around].concat());
@@ -69,7 +73,7 @@ fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
 }
 
 #[test]
-fn run_ends_over_an_invalid_config_before_anything_else() {
+fn run_with_an_invalid_config_ends_before_it_creates_the_state_folder() {
     let home = Home::new();
     let state = home.path().join("state");
     let file =
@@ -91,7 +95,7 @@ fn run_without_a_node_says_so() {
 }
 
 #[test]
-fn version_says_what_it_is_made_of() {
+fn version_names_tailscale_and_the_system() {
     let home = Home::new();
     let ended = home.run(&["version"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -107,7 +111,7 @@ fn version_says_what_it_is_made_of() {
 }
 
 #[test]
-fn help_names_the_flags_and_exit_codes_that_a_command_has() {
+fn help_lists_the_flags_and_exit_codes_of_a_command() {
     let home = Home::new();
     let flags = ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"];
     let (all, node): (Vec<_>, _) =
@@ -142,21 +146,21 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
         assert!(ended.out.contains(&line), "{line} {}", ended.out);
     }
-    // The meaning is the command's own.
+    // The meaning fits the command.
     for command in ["check", "who", "status", "init", "reload"] {
         let help = home.run(&[command, "--help"]).out;
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
         assert!(!help.contains("state folder can't be used"), "{command} {help}");
     }
     assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
-    // One that is not shown is taken all the same.
+    // A hidden flag is accepted.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));
 }
 
-/// The order in which somebody needs them.
+/// In the order in which a new operator needs them.
 #[test]
-fn help_lists_the_commands_from_the_first_to_the_rare() {
+fn help_lists_the_usual_commands_first() {
     let help = Home::new().run(&["--help"]).out;
     let place =
         |command: &str| help.find(&format!("\n  {command} ")).unwrap_or_else(|| panic!("{command} {help}"));
@@ -165,14 +169,14 @@ fn help_lists_the_commands_from_the_first_to_the_rare() {
 }
 
 #[test]
-fn completions_without_a_shell_name_the_shells() {
+fn completions_without_a_shell_list_the_shells() {
     let ended = Home::new().run(&["completions"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
     assert!(ended.err.contains("bash, elvish, fish, powershell, zsh"), "{}", ended.err);
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn wrong_command_line_ends_with_2() {
     let home = Home::new();
     for args in [
         &[][..],
@@ -188,9 +192,9 @@ fn a_wrong_command_line_ends_with_2() {
     }
 }
 
-/// As when `head` has seen enough.
+/// As with `head`, which closes its standard input early.
 #[test]
-fn a_reader_that_leaves_is_no_panic() {
+fn closed_standard_output_is_no_panic() {
     let home = Home::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -203,7 +207,7 @@ fn a_reader_that_leaves_is_no_panic() {
 }
 
 #[test]
-fn run_as_root_has_to_be_meant() {
+fn run_as_root_needs_a_flag_or_variable() {
     let home = Home::new();
     let invalid = |args: &[&str], variable: Option<&str>| {
         let mut command = home.command(args);
@@ -211,7 +215,7 @@ fn run_as_root_has_to_be_meant() {
         variable.into_iter().for_each(|v| _ = command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", v));
         Ended::of(&mut command)
     };
-    // Nobody but root is asked.
+    // Other accounts need neither.
     let alone = if rustix::process::geteuid().is_root() { exit::ROOT } else { exit::CONFIG };
     for variable in [None, Some("0"), Some("no")] {
         let ended = invalid(&["run"], variable);

@@ -1,4 +1,4 @@
-//! What the node joins with is checked with the rest of the config.
+//! The credential is checked with the rest of the config.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::{Ended, Home};
 
 #[test]
-fn the_key_files_faults_come_with_the_others() {
+fn faults_of_the_key_file_are_reported_with_the_others() {
     let home = Home::new();
     let key = home.write("a key", "");
     set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
@@ -14,16 +14,16 @@ fn the_key_files_faults_come_with_the_others() {
     let ended = home.run(&["check", "-c", file.to_str().unwrap()]);
     let (file, key) = (file.display(), key.display());
     let expected = format!(
-        "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so others can read it: chmod 600 '{key}'\n\
-         {file}:2: node.auth_key_file = '~/a key': is empty, but must hold one line with the auth key\n\
-         {file}:4: listen.port = 0: a port is 1 to 65535\n\
+        "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so other users can access it: chmod 600 '{key}'\n\
+         {file}:2: node.auth_key_file = '~/a key': is empty: it must hold one line with the auth key\n\
+         {file}:4: listen.port = 0: expected a port from 1 to 65535\n\
          remote-ollama-proxy: 3 faults in the config: nothing was done\n"
     );
     assert_eq!((ended.code, ended.err.as_str()), (Some(78), expected.as_str()));
 }
 
 #[test]
-fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
+fn key_file_has_to_be_valid_even_if_a_variable_overrides_it() {
     let home = Home::new();
     home.write("key", "one\ntwo\n");
     let file = home.write("c.toml", "node.auth_key_file = '~/key'");
@@ -34,19 +34,22 @@ fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
 
     home.write("key", "tskey-auth-b");
     let ended = Ended::of(&mut command);
-    assert!(ended.out.contains("joins with auth key from TS_AUTHKEY\n"), "{ended:?}");
+    assert!(ended.out.contains("credential                  auth key from TS_AUTHKEY\n"), "{ended:?}");
     let ended = Ended::of(command.env_remove("TS_AUTHKEY"));
-    let shown = format!("joins with auth key from {}\n", home.path().join("key").display());
+    let shown = format!("credential                  auth key from {}\n", home.path().join("key").display());
     assert!(ended.out.contains(&shown), "{ended:?}");
 }
 
 #[test]
-fn a_client_secret_needs_tags() {
+fn client_secret_needs_tags() {
     let home = Home::new();
     home.write("secret", "tskey-client-a\n");
     let tagged = home.write("tagged.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']");
     let ended = home.run(&["check", "-c", tagged.to_str().unwrap()]);
-    let shown = format!("joins with OAuth client secret from {}\n", home.path().join("secret").display());
+    let shown = format!(
+        "credential                  OAuth client secret from {}\n",
+        home.path().join("secret").display()
+    );
     assert!(ended.out.contains(&shown), "{ended:?}");
 
     let ended = Ended::of(home.command(&["check"]).env("TS_CLIENT_SECRET", "tskey-client-a"));
@@ -56,7 +59,7 @@ fn a_client_secret_needs_tags() {
 }
 
 #[test]
-fn a_variable_that_holds_no_key_is_named() {
+fn fault_names_the_variable_without_a_key() {
     let home = Home::new();
     for (variable, value) in
         [("TS_AUTHKEY", "a b"), ("TS_AUTH_KEY", "tskey-client-a"), ("TS_CLIENT_SECRET", "tskey-auth-a")]
@@ -71,10 +74,10 @@ fn a_variable_that_holds_no_key_is_named() {
 }
 
 const KEYCHAIN: &str =
-    "joins with the key in the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
+    "credential                  the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
 
 #[test]
-fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
+fn fault_of_a_client_secret_names_its_prefix_and_shows_no_secret() {
     let home = Home::new();
     let key = home.write("secret", "tskey-auth-HIDDEN");
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -93,22 +96,25 @@ fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
     }
 }
 
-/// Nothing here asks the keychain, which is the developer's own.
+/// Does not read the keychain, which belongs to the developer.
 #[test]
-fn the_keychain_comes_last_and_only_if_the_config_says_so() {
+fn keychain_is_used_last_and_only_if_the_config_enables_it() {
     let home = Home::new();
     let file = home.write("c.toml", "node.keychain = true\nnode.auth_key_file = '~/key'\n");
     let mut command = home.command(&["check", "-c", file.to_str().unwrap()]);
-    let joins_with = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
-    joins_with(Ended::of(&mut command), KEYCHAIN);
+    let assert_shows = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
+    assert_shows(Ended::of(&mut command), KEYCHAIN);
     home.write("key", "tskey-auth-b");
-    joins_with(Ended::of(&mut command), "joins with auth key from ");
-    joins_with(Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")), "joins with auth key from TS_AUTHKEY\n");
-    joins_with(home.run(&["check"]), "joins with none");
+    assert_shows(Ended::of(&mut command), "credential                  auth key from ");
+    assert_shows(
+        Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")),
+        "credential                  auth key from TS_AUTHKEY\n",
+    );
+    assert_shows(home.run(&["check"]), "credential                  none");
 }
 
 #[test]
-fn what_is_no_key_is_not_stored() {
+fn invalid_key_is_not_stored() {
     let home = Home::new();
     for (typed, said) in
         [("", "is empty"), ("tskey-auth-HIDDEN b", "one line"), ("tskey-api-HIDDEN", "API access token")]
@@ -122,9 +128,9 @@ fn what_is_no_key_is_not_stored() {
     assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
 }
 
-/// On a terminal of the test's own.
+/// On a pseudo-terminal.
 #[test]
-fn who_stops_typing_a_key_sees_again_what_he_types() {
+fn signal_while_typing_a_key_restores_the_echo_of_the_terminal() {
     use std::io::Read;
     use std::process::Stdio;
 
