@@ -1,4 +1,4 @@
-//! `service`: has the system keep the proxy running, in the account of whoever asks.
+//! `service`: installs and controls the services that keep the proxy running.
 
 mod install;
 mod status;
@@ -19,33 +19,33 @@ const PARTS: [Part; 2] = [Part::Ollama, Part::Proxy];
 pub(super) struct ServiceArgs {
     #[command(subcommand)]
     action: Action,
-    /// For the tests, and to see the other system's files
+    /// For tests, and to print the files of the other system
     #[arg(long, global = true, hide = true, value_enum, default_value_t = Manager::native())]
     manager: Manager,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write what the system needs to keep the proxy running, and start it; or bring that up to date.
+    /// Install or update the service, and start it.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE, exit::CONFIG]))]
     Install(install::InstallArgs),
-    /// Stop it and take back what install wrote; config, state and log stay.
+    /// Stop and remove the service. Config, state folder and log are kept.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE]))]
     Uninstall(ConfigArg),
-    /// Start it.
+    /// Start the service.
     #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Start,
-    /// Stop it, until the next login or start.
+    /// Stop the service until the next login or `start`.
     #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Stop,
-    /// Say whether it is installed, whether it runs, how it ended the last time, and where its log is.
+    /// Show whether the service is installed and running, its last exit code, and its log.
     #[command(after_help = exit::of(&[exit::NOT_RUNNING, exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Status,
 }
 
 #[derive(Debug, Args)]
 struct ConfigArg {
-    /// The config file, if it is not where it is looked for by itself
+    /// The config file, if it is not at the default path
     #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }
@@ -54,8 +54,8 @@ pub(super) fn service(args: &ServiceArgs) -> u8 {
     let printing = matches!(&args.action, Action::Install(install) if install.print);
     if is_root() && !printing {
         complain(
-            "remote-ollama-proxy: service: run as root: the proxy runs in an ordinary account, and its service belongs \
-             to that account: log in as the one that is to run it, and call this there",
+            "remote-ollama-proxy: service: refused to root: the service belongs to the ordinary account that runs the \
+             proxy: log in as that account and run the command again",
         );
         return exit::ROOT;
     }
@@ -105,7 +105,7 @@ fn uninstall(args: &ConfigArg, [ollama, proxy]: &[ManagedService; 2]) -> Result<
     }
     left.extend(file.or_else(config::default_path).map(|file| ("config", file)));
     for (what, path) in left.iter().filter(|(_, path)| path.exists()) {
-        text += &format!("left as it is: {} ({what})\n", path.display());
+        text += &format!("kept: {} ({what})\n", path.display());
     }
     Ok(show(&text))
 }
@@ -122,14 +122,16 @@ fn each_installed(
         }
     }
     if code == exit::NOT_INSTALLED {
-        complain("remote-ollama-proxy: service: nothing is installed: remote-ollama-proxy service install");
+        complain(
+            "remote-ollama-proxy: service: nothing is installed: run remote-ollama-proxy service install",
+        );
     }
     Ok(code)
 }
 
 impl ConfigArg {
-    /// The config file, if it has to be named to the service: one that somebody names here, or one
-    /// that is elsewhere only for whoever has this variable.
+    /// The config file, if the service would not find it: one named by the flag, or one in XDG_CONFIG_HOME, which the
+    /// service does not see.
     fn file(&self) -> Option<PathBuf> {
         let elsewhere = || {
             std::env::var_os("XDG_CONFIG_HOME").and_then(|_| config::default_path()).filter(|p| p.exists())

@@ -1,5 +1,5 @@
-//! LaunchAgents, through launchctl(1). An agent that is stopped is taken out of launchd, since one
-//! that stays in may be started again at any time.
+//! LaunchAgents, through launchctl(1). Stopping an agent unloads it, because launchd may restart a loaded agent at any
+//! time.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -9,18 +9,19 @@ use super::tool::{ToolOutput, run_tool};
 use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState, remove, write};
 
 const TOOL: &str = "launchctl";
-const HINT: &str = "; an agent lives in a session at the Mac's own screen: log in there as this account, or by screen sharing";
+const HINT: &str =
+    "; an agent needs a graphical session: log in as this account at the Mac's screen or by screen sharing";
 
-/// bootout's for an agent that takes its time: EINPROGRESS of macOS.
+/// The exit code of `bootout` while the agent is still stopping: macOS's EINPROGRESS.
 const IN_PROGRESS: i32 = 36;
 
-/// More than ExitTimeOut, after which launchd kills it.
-const PATIENCE: Duration = Duration::from_secs(75);
+/// How long to wait for an agent to stop. Longer than ExitTimeOut, after which launchd kills it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) fn install(service: &ManagedService, text: &str) -> Result<PathBuf, ServiceFault> {
     let file = service.file();
     write(&file, text)?;
-    // launchd reads a file once, so an agent that is loaded has to go first.
+    // launchd reads the file only when it loads the agent.
     stop(service)?;
     load(service)?;
     Ok(file)
@@ -46,22 +47,22 @@ pub(super) fn stop(service: &ManagedService) -> Result<(), ServiceFault> {
     if !print(service)?.is_ok() {
         return Ok(());
     }
-    let told = run_tool(TOOL, &["bootout", &target(service)])?;
-    if !told.is_ok() && told.code != Some(IN_PROGRESS) {
-        return Err(told.refused(HINT));
+    let bootout = run_tool(TOOL, &["bootout", &target(service)])?;
+    if !bootout.is_ok() && bootout.code != Some(IN_PROGRESS) {
+        return Err(bootout.refused(HINT));
     }
-    // It may still be letting answers end, and launchd refuses to load it until it is gone.
-    let end = Instant::now() + PATIENCE;
+    // The agent may still drain. launchd refuses to load it until it has ended.
+    let end = Instant::now() + STOP_TIMEOUT;
     while print(service)?.is_ok() {
         if Instant::now() > end {
-            return Err(ServiceFault::StillRunning { name: service.name(), seconds: PATIENCE.as_secs() });
+            return Err(ServiceFault::StillRunning { name: service.name(), seconds: STOP_TIMEOUT.as_secs() });
         }
         sleep(Duration::from_millis(200));
     }
     Ok(())
 }
 
-/// launchctl(1) warns that what `print` shows may change: what is not understood is not told.
+/// launchctl(1) warns that the output of `print` may change, so unknown output is ignored.
 pub(super) fn state(service: &ManagedService) -> Result<ServiceState, ServiceFault> {
     let file = Some(service.file()).filter(|file| file.exists());
     let printed = print(service)?;
@@ -79,7 +80,7 @@ fn run(printed: &str) -> RunState {
     }
 }
 
-/// `last exit code = 78: EX_CONFIG` or `(never exited)`, `last terminating signal = Killed: 9`.
+/// Parses `last exit code = 78: EX_CONFIG` or `(never exited)`, and `last terminating signal = Killed: 9`.
 fn last(printed: &str) -> Option<LastExit> {
     if let Some(signal) = field(printed, "last terminating signal") {
         return Some(LastExit::Signal(signal.to_owned()));
@@ -88,14 +89,14 @@ fn last(printed: &str) -> Option<LastExit> {
     code.parse().ok().map(LastExit::Code)
 }
 
-/// The first is the agent's own; those of its parts are further down.
+/// The first field of this name is the agent's. Later ones belong to its parts.
 fn field<'a>(printed: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = printed.lines().filter_map(|line| line.trim().split_once(" = "));
     fields.find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
 fn load(service: &ManagedService) -> Result<(), ServiceFault> {
-    // One that somebody has disabled would be refused.
+    // launchd refuses to load a disabled agent.
     run_tool(TOOL, &["enable", &target(service)])?.ok(HINT)?;
     let file = service.file();
     run_tool(TOOL, &["bootstrap", &domain(service), &file.to_string_lossy()])?.ok(HINT).map(|_| ())

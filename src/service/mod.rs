@@ -1,5 +1,5 @@
-//! Keeping the proxy running, and Ollama on request: by launchd on macOS, by systemd on Linux, always
-//! in the account of whoever asks. The files that they read are those of `launchd/` and `systemd/`.
+//! Services that keep the proxy running, and Ollama on request: with launchd on macOS, with systemd on Linux, always in
+//! the account of the caller. Their files come from `launchd/` and `systemd/`.
 
 mod fault;
 mod launchd;
@@ -16,23 +16,23 @@ pub use fault::ServiceFault;
 pub use render::TemplateValues;
 pub use state::{LastExit, RunState, ServiceState};
 
-/// What starts and watches processes.
+/// A service manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Manager {
-    /// macOS's.
+    /// The one of macOS.
     Launchd,
-    /// Linux's.
+    /// The one of Linux.
     Systemd,
 }
 
 impl Manager {
-    /// This system's own.
+    /// The one of this system.
     pub const fn native() -> Manager {
         if cfg!(target_os = "macos") { Manager::Launchd } else { Manager::Systemd }
     }
 }
 
-/// What can be kept running, in the order in which it is started.
+/// A program to keep running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Ollama on loopback.
@@ -41,41 +41,41 @@ pub enum Part {
     Proxy,
 }
 
-/// Whose services are meant.
+/// The account that owns the services.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The home folder.
     pub home: PathBuf,
-    /// The user's id, not root's.
+    /// The user id, never root's.
     pub uid: u32,
-    /// Where systemd looks for the configuration of its users.
+    /// The folder with systemd's configuration for this account.
     pub config_home: PathBuf,
 }
 
 impl Account {
-    /// The account of this process; none if it has no home folder.
+    /// The account of this process; `None` if it has no home folder.
     pub fn of_process() -> Option<Account> {
         let home = dirs::home_dir()?;
-        // systemd passes over a relative one, too (XDG Base Directory Specification).
+        // A relative path is ignored, as systemd does (XDG Base Directory Specification).
         let config_home = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
         let config_home = config_home.unwrap_or_else(|| home.join(".config"));
         Some(Account { home, uid: rustix::process::geteuid().as_raw(), config_home })
     }
 }
 
-/// One of the two, under one manager, in one account.
+/// One program under one manager in one account. `Service` alone is a Tailscale Service.
 #[derive(Debug, Clone)]
 pub struct ManagedService {
-    /// Whose it is.
+    /// The owner.
     pub account: Account,
-    /// What looks after it.
+    /// The manager.
     pub manager: Manager,
-    /// What it is.
+    /// The program.
     pub part: Part,
 }
 
 impl ManagedService {
-    /// The name by which the manager knows it.
+    /// The manager's name for the service.
     pub fn name(&self) -> &'static str {
         match (self.manager, self.part) {
             (Manager::Launchd, Part::Ollama) => "com.remote-ollama-proxy.ollama",
@@ -95,7 +95,7 @@ impl ManagedService {
         }
     }
 
-    /// The file that gets the log, where the manager does not keep it itself.
+    /// The log file; `None` if the manager stores the log.
     pub fn log_file(&self) -> Option<PathBuf> {
         let name = match self.part {
             Part::Ollama => "ollama.log",
@@ -104,7 +104,7 @@ impl ManagedService {
         (self.manager == Manager::Launchd).then(|| self.account.home.join("Library/Logs").join(name))
     }
 
-    /// Where the log is, as a person finds it.
+    /// How a user reads the log: a file or a command.
     pub fn log(&self) -> String {
         match self.log_file() {
             Some(file) => file.display().to_string(),
@@ -112,19 +112,18 @@ impl ManagedService {
         }
     }
 
-    /// The text of the file.
+    /// The text of the manager's file.
     ///
     /// # Errors
-    /// A path can't be written in it.
+    /// The file can't hold a path.
     pub fn render(&self, values: &TemplateValues) -> Result<String, ServiceFault> {
         render::render(self, values)
     }
 
-    /// Has it run from now on and after each login; the same for one that is installed, with the
-    /// new text. Says which file the manager reads.
+    /// Installs the service, or updates it, and starts it. Returns the file that the manager reads.
     ///
     /// # Errors
-    /// The file can't be written, or the manager is missing or refuses.
+    /// The file can't be written, or the manager is missing or fails.
     pub fn install(&self, text: &str) -> Result<PathBuf, ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::install(self, text),
@@ -132,7 +131,7 @@ impl ManagedService {
         }
     }
 
-    /// Stops it and takes it from the manager; whether there was anything to take.
+    /// Stops the service and removes its file. Returns whether it was installed.
     ///
     /// # Errors
     /// As for [`ManagedService::install`].
@@ -143,10 +142,10 @@ impl ManagedService {
         }
     }
 
-    /// Starts it, unless it runs.
+    /// Starts the service, unless it runs.
     ///
     /// # Errors
-    /// The manager is missing or refuses.
+    /// The manager is missing or fails.
     pub fn start(&self) -> Result<(), ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::start(self),
@@ -154,10 +153,10 @@ impl ManagedService {
         }
     }
 
-    /// Stops it, until the next login or [`ManagedService::start`].
+    /// Stops the service until the next login or [`ManagedService::start`].
     ///
     /// # Errors
-    /// The manager is missing or refuses.
+    /// The manager is missing or fails.
     pub fn stop(&self) -> Result<(), ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::stop(self),
@@ -165,10 +164,10 @@ impl ManagedService {
         }
     }
 
-    /// What becomes of it.
+    /// The state of the service.
     ///
     /// # Errors
-    /// The manager is missing or refuses.
+    /// The manager is missing or fails.
     pub fn state(&self) -> Result<ServiceState, ServiceFault> {
         match self.manager {
             Manager::Launchd => launchd::state(self),
@@ -176,13 +175,13 @@ impl ManagedService {
         }
     }
 
-    /// Whether it goes on when the account's last login ends; launchd's never do.
+    /// Whether it runs without a login of the account. LaunchAgents never do.
     pub fn outlives_login(&self) -> bool {
         self.manager == Manager::Systemd && systemd::lingers(self.account.uid)
     }
 }
 
-/// Writes a manager's file, folders included. launchd takes none that others may write.
+/// Writes a manager's file and creates its folders. launchd refuses a file that other users may write.
 fn write(path: &Path, text: &str) -> Result<(), ServiceFault> {
     let written = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -192,7 +191,7 @@ fn write(path: &Path, text: &str) -> Result<(), ServiceFault> {
     written().map_err(|reason| ServiceFault::File { path: path.to_owned(), reason })
 }
 
-/// Removes a manager's file; whether it was there.
+/// Removes a manager's file. Returns whether it existed.
 fn remove(path: &Path) -> Result<bool, ServiceFault> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),

@@ -1,24 +1,24 @@
-//! What a manager says of a service.
+//! The state of a service.
 
 use std::path::PathBuf;
 
-/// What becomes of a service.
+/// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceState {
-    /// The file that the manager reads; none if the service is not installed.
+    /// The file that the manager reads; `None` if the service is not installed.
     pub file: Option<PathBuf>,
     /// Whether it runs.
     pub run: RunState,
-    /// How it ended the last time, as far as the manager remembers.
+    /// How it ended last, if the manager knows.
     pub last: Option<LastExit>,
 }
 
 /// Whether a service runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// As this process.
+    /// With this process id.
     Running(u32),
-    /// No; the manager's word for what it does instead.
+    /// It does not run; the manager's word for its state.
     Stopped(String),
 }
 
@@ -42,7 +42,7 @@ impl ServiceState {
         matches!(self.run, RunState::Running(_))
     }
 
-    /// One of which there is nothing.
+    /// The state of a service that is not installed.
     pub(super) fn absent() -> ServiceState {
         ServiceState { file: None, run: RunState::Stopped("not installed".to_owned()), last: None }
     }

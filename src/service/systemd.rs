@@ -1,4 +1,4 @@
-//! Units of the account's own systemd, through systemctl(1).
+//! Units of the account's systemd, through systemctl(1).
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use super::tool::run_tool;
 use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState, remove, write};
 
 const TOOL: &str = "systemctl";
-const HINT: &str = "; an account's systemd begins with its login: log in as this account, at the screen or by ssh, not through su or sudo";
+const HINT: &str = "; systemd starts an account's manager at its login: log in as this account at the screen or by ssh, not through su or sudo";
 
 const PROPERTIES: &str =
     "--property=LoadState,FragmentPath,ActiveState,SubState,MainPID,ExecMainCode,ExecMainStatus";
 
 pub(super) fn install(service: &ManagedService, text: &str) -> Result<PathBuf, ServiceFault> {
     let own = service.file();
-    // A package's unit that says the same is better than a copy, which no update of the package would reach.
+    // An identical unit of a package is used as it is, because updates of the package would not reach a copy.
     let packaged = state(service)?.file.filter(|file| *file != own);
     let packaged = packaged.filter(|file| fs::read_to_string(file).is_ok_and(|packaged| packaged == text));
     if packaged.is_none() {
@@ -22,7 +22,7 @@ pub(super) fn install(service: &ManagedService, text: &str) -> Result<PathBuf, S
     }
     systemctl(&["daemon-reload"])?;
     systemctl(&["enable", service.name()])?;
-    // Also one that runs: it may be of another version now.
+    // A running service is restarted too, because its program may be older than the installed one.
     systemctl(&["restart", service.name()])?;
     Ok(packaged.unwrap_or(own))
 }
@@ -58,7 +58,7 @@ pub(super) fn state(service: &ManagedService) -> Result<ServiceState, ServiceFau
         ("active", Ok(pid)) if pid != 0 => RunState::Running(pid),
         (active, _) => RunState::Stopped(format!("{active} ({})", property("SubState"))),
     };
-    // CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2); 0 until it has ended once.
+    // CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2); 0 before the first exit.
     let last = match (property("ExecMainCode"), property("ExecMainStatus")) {
         ("1", code) => code.parse().ok().map(LastExit::Code),
         ("2" | "3", signal) => Some(LastExit::Signal(signal.to_owned())),
@@ -67,7 +67,7 @@ pub(super) fn state(service: &ManagedService) -> Result<ServiceState, ServiceFau
     Ok(ServiceState { file: Some(property("FragmentPath").into()), run, last })
 }
 
-/// Whether the account's systemd goes on without a login; not, where nobody can tell.
+/// Whether the account's systemd runs without a login. `false` if loginctl fails.
 pub(super) fn lingers(uid: u32) -> bool {
     run_tool("loginctl", &["show-user", &uid.to_string(), "--property=Linger"])
         .is_ok_and(|a| a.out == "Linger=yes")

@@ -1,19 +1,19 @@
-//! The only way to a manager: its command, as PATH has it.
+//! Runs the commands of the service managers, which are found in PATH.
 
 use std::process::Command;
 
 use super::ServiceFault;
 
-/// What a command came to.
+/// How a command ended.
 pub(super) struct ToolOutput {
-    /// The exit code; none if a signal ended it.
+    /// The exit code; `None` if a signal ended the command.
     pub(super) code: Option<i32>,
     pub(super) out: String,
     command: String,
     err: String,
 }
 
-/// Runs a command to its end, whichever that is.
+/// Runs a command to its end. A failure of the command is no fault here.
 pub(super) fn run_tool(tool: &'static str, args: &[&str]) -> Result<ToolOutput, ServiceFault> {
     let output = Command::new(tool)
         .args(args)
@@ -33,14 +33,14 @@ impl ToolOutput {
         self.code == Some(0)
     }
 
-    /// What it printed, if it succeeded.
+    /// The standard output, if the command succeeded.
     pub(super) fn ok(self, hint: &'static str) -> Result<String, ServiceFault> {
         if self.is_ok() { Ok(self.out) } else { Err(self.refused(hint)) }
     }
 
     pub(super) fn refused(self, hint: &'static str) -> ServiceFault {
-        let code = self.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-        let said = if self.err.is_empty() { self.out } else { self.err };
-        ServiceFault::Refused { command: self.command, code, said, hint }
+        let code = self.code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+        let message = if self.err.is_empty() { self.out } else { self.err };
+        ServiceFault::Refused { command: self.command, code, message, hint }
     }
 }

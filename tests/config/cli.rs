@@ -28,7 +28,7 @@ fn check_needs_no_file() {
 }
 
 #[test]
-fn named_config_that_is_missing_or_unreadable_is_a_fault() {
+fn a_config_that_somebody_names_must_be_there() {
     let home = Home::new();
     let missing = home.path().join("missing.toml");
     let folder = home.path().to_str().unwrap();
@@ -54,7 +54,7 @@ fn named_config_that_is_missing_or_unreadable_is_a_fault() {
 }
 
 #[test]
-fn running_proxy_is_reachable_despite_an_invalid_config() {
+fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
     let home = Home::new();
     let file = home.write("c.toml", "listen.port = 0");
     let state = home.path().join("state");
@@ -63,7 +63,7 @@ fn running_proxy_is_reachable_despite_an_invalid_config() {
         assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
         assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
     }
-    // With the advised flags a command reaches the socket; `top` needs a terminal first.
+    // The way out gets as far as the socket; `top` wants a terminal first.
     let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
     for command in [&["status"][..], &["who"], &["cancel", "1"]] {
         let ended = home.run(&[command, &around].concat());
@@ -73,7 +73,7 @@ fn running_proxy_is_reachable_despite_an_invalid_config() {
 }
 
 #[test]
-fn run_with_an_invalid_config_ends_before_it_creates_the_state_folder() {
+fn run_ends_over_an_invalid_config_before_anything_else() {
     let home = Home::new();
     let state = home.path().join("state");
     let file =
@@ -95,7 +95,7 @@ fn run_without_a_node_says_so() {
 }
 
 #[test]
-fn version_names_tailscale_and_the_system() {
+fn version_says_what_it_is_made_of() {
     let home = Home::new();
     let ended = home.run(&["version"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -111,7 +111,7 @@ fn version_names_tailscale_and_the_system() {
 }
 
 #[test]
-fn help_lists_the_flags_and_exit_codes_of_a_command() {
+fn help_names_the_flags_and_exit_codes_that_a_command_has() {
     let home = Home::new();
     let flags = ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"];
     let (all, node): (Vec<_>, _) =
@@ -146,21 +146,21 @@ fn help_lists_the_flags_and_exit_codes_of_a_command() {
         let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
         assert!(ended.out.contains(&line), "{line} {}", ended.out);
     }
-    // The meaning fits the command.
+    // The meaning is the command's own.
     for command in ["check", "who", "status", "init", "reload"] {
         let help = home.run(&[command, "--help"]).out;
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
         assert!(!help.contains("state folder can't be used"), "{command} {help}");
     }
     assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
-    // A hidden flag is accepted.
+    // One that is not shown is taken all the same.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));
 }
 
-/// In the order in which a new operator needs them.
+/// The order in which somebody needs them.
 #[test]
-fn help_lists_the_usual_commands_first() {
+fn help_lists_the_commands_from_the_first_to_the_rare() {
     let help = Home::new().run(&["--help"]).out;
     let place =
         |command: &str| help.find(&format!("\n  {command} ")).unwrap_or_else(|| panic!("{command} {help}"));
@@ -169,14 +169,14 @@ fn help_lists_the_usual_commands_first() {
 }
 
 #[test]
-fn completions_without_a_shell_list_the_shells() {
+fn completions_without_a_shell_name_the_shells() {
     let ended = Home::new().run(&["completions"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
     assert!(ended.err.contains("bash, elvish, fish, powershell, zsh"), "{}", ended.err);
 }
 
 #[test]
-fn wrong_command_line_ends_with_2() {
+fn a_wrong_command_line_ends_with_2() {
     let home = Home::new();
     for args in [
         &[][..],
@@ -192,9 +192,9 @@ fn wrong_command_line_ends_with_2() {
     }
 }
 
-/// As with `head`, which closes its standard input early.
+/// As when `head` has seen enough.
 #[test]
-fn closed_standard_output_is_no_panic() {
+fn a_reader_that_leaves_is_no_panic() {
     let home = Home::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -207,7 +207,7 @@ fn closed_standard_output_is_no_panic() {
 }
 
 #[test]
-fn run_as_root_needs_a_flag_or_variable() {
+fn run_as_root_has_to_be_meant() {
     let home = Home::new();
     let invalid = |args: &[&str], variable: Option<&str>| {
         let mut command = home.command(args);
@@ -215,7 +215,7 @@ fn run_as_root_needs_a_flag_or_variable() {
         variable.into_iter().for_each(|v| _ = command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", v));
         Ended::of(&mut command)
     };
-    // Other accounts need neither.
+    // Nobody but root is asked.
     let alone = if rustix::process::geteuid().is_root() { exit::ROOT } else { exit::CONFIG };
     for variable in [None, Some("0"), Some("no")] {
         let ended = invalid(&["run"], variable);

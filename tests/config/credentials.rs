@@ -1,4 +1,4 @@
-//! The credential is checked with the rest of the config.
+//! What the node joins with is checked with the rest of the config.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::{Ended, Home};
 
 #[test]
-fn faults_of_the_key_file_are_reported_with_the_others() {
+fn the_key_files_faults_come_with_the_others() {
     let home = Home::new();
     let key = home.write("a key", "");
     set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
@@ -23,7 +23,7 @@ fn faults_of_the_key_file_are_reported_with_the_others() {
 }
 
 #[test]
-fn key_file_has_to_be_valid_even_if_a_variable_overrides_it() {
+fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
     let home = Home::new();
     home.write("key", "one\ntwo\n");
     let file = home.write("c.toml", "node.auth_key_file = '~/key'");
@@ -41,7 +41,7 @@ fn key_file_has_to_be_valid_even_if_a_variable_overrides_it() {
 }
 
 #[test]
-fn client_secret_needs_tags() {
+fn a_client_secret_needs_tags() {
     let home = Home::new();
     home.write("secret", "tskey-client-a\n");
     let tagged = home.write("tagged.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']");
@@ -59,7 +59,7 @@ fn client_secret_needs_tags() {
 }
 
 #[test]
-fn fault_names_the_variable_without_a_key() {
+fn a_variable_that_holds_no_key_is_named() {
     let home = Home::new();
     for (variable, value) in
         [("TS_AUTHKEY", "a b"), ("TS_AUTH_KEY", "tskey-client-a"), ("TS_CLIENT_SECRET", "tskey-auth-a")]
@@ -77,7 +77,7 @@ const KEYCHAIN: &str =
     "credential                  the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
 
 #[test]
-fn fault_of_a_client_secret_names_its_prefix_and_shows_no_secret() {
+fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
     let home = Home::new();
     let key = home.write("secret", "tskey-auth-HIDDEN");
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -96,25 +96,25 @@ fn fault_of_a_client_secret_names_its_prefix_and_shows_no_secret() {
     }
 }
 
-/// Does not read the keychain, which belongs to the developer.
+/// Nothing here asks the keychain, which is the developer's own.
 #[test]
-fn keychain_is_used_last_and_only_if_the_config_enables_it() {
+fn the_keychain_comes_last_and_only_if_the_config_says_so() {
     let home = Home::new();
     let file = home.write("c.toml", "node.keychain = true\nnode.auth_key_file = '~/key'\n");
     let mut command = home.command(&["check", "-c", file.to_str().unwrap()]);
-    let assert_shows = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
-    assert_shows(Ended::of(&mut command), KEYCHAIN);
+    let joins_with = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
+    joins_with(Ended::of(&mut command), KEYCHAIN);
     home.write("key", "tskey-auth-b");
-    assert_shows(Ended::of(&mut command), "credential                  auth key from ");
-    assert_shows(
+    joins_with(Ended::of(&mut command), "credential                  auth key from ");
+    joins_with(
         Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")),
         "credential                  auth key from TS_AUTHKEY\n",
     );
-    assert_shows(home.run(&["check"]), "credential                  none");
+    joins_with(home.run(&["check"]), "credential                  none");
 }
 
 #[test]
-fn invalid_key_is_not_stored() {
+fn what_is_no_key_is_not_stored() {
     let home = Home::new();
     for (typed, said) in
         [("", "is empty"), ("tskey-auth-HIDDEN b", "one line"), ("tskey-api-HIDDEN", "API access token")]
@@ -128,9 +128,9 @@ fn invalid_key_is_not_stored() {
     assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
 }
 
-/// On a pseudo-terminal.
+/// On a terminal of the test's own.
 #[test]
-fn signal_while_typing_a_key_restores_the_echo_of_the_terminal() {
+fn who_stops_typing_a_key_sees_again_what_he_types() {
     use std::io::Read;
     use std::process::Stdio;
 
