@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete this command line.
+//! `completions`: prints completions for a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};

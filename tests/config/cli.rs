@@ -152,7 +152,9 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
         assert!(!help.contains("state folder can't be used"), "{command} {help}");
     }
-    assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
+    assert!(
+        home.run(&["run", "--help"]).out.contains("or the tailnet requires a feature that this node lacks")
+    );
     // One that is not shown is taken all the same.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));

@@ -111,7 +111,7 @@ fn a_config_that_is_there_stays() {
     let ended = home.run(&["init", "--config", path]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(exit::STATE.into()), ""));
     assert!(
-        ended.err.contains(&format!("{path}: is there already")) && ended.err.contains("--force"),
+        ended.err.contains(&format!("{path}: exists already")) && ended.err.contains("--force"),
         "{}",
         ended.err
     );
