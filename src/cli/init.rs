@@ -70,18 +70,13 @@ pub(super) fn init(args: &InitArgs) -> u8 {
         return exists(&path);
     }
     let mut settings = settings(args, &path);
-    let asked = if !args.yes && io::stdin().is_terminal() {
-        ask(&mut settings, &mut io::stdin().lock(), &mut io::stderr())
-    } else {
-        check(&settings).map_err(Ended::Faults)
-    };
-    match asked {
-        Ok(()) => {}
-        Err(Ended::Faults(faults)) => return refuse_over(&faults.faults, "nothing was written"),
-        Err(Ended::InputClosed) => {
-            complain("\nremote-ollama-proxy: the input ended before the last answer: nothing was written");
-            return exit::FAILURE;
-        }
+    let prompts = !args.yes && io::stdin().is_terminal();
+    if prompts && ask(&mut settings, &mut io::stdin().lock(), &mut io::stderr()).is_err() {
+        complain("\nremote-ollama-proxy: the input ended before the last answer: nothing was written");
+        return exit::FAILURE;
+    }
+    if let Err(faults) = check(&settings) {
+        return refuse_over(&faults.faults, "nothing was written");
     }
     match write(&path, &text(&settings), args.force) {
         Ok(()) => show(&next(&path, args.config.is_some(), &settings)),
@@ -150,41 +145,36 @@ fn in_home(path: &Path) -> String {
     }
 }
 
-enum Ended {
-    Faults(ConfigFaults),
-    InputClosed,
-}
-
-/// Prompts for each setting without a flag.
-fn ask(settings: &mut [Setting], answers: &mut impl BufRead, out: &mut impl Write) -> Result<(), Ended> {
+/// Prompts for each setting without a flag, until its answer is valid.
+fn ask(settings: &mut [Setting], answers: &mut impl BufRead, out: &mut impl Write) -> io::Result<()> {
     for setting in settings.iter_mut().filter(|setting| !setting.is_given) {
-        while let Err(faults) = ask_once(setting, answers, out)? {
-            let _ = writeln!(out, "{faults}");
+        loop {
+            let value = prompt(setting, answers, out)?;
+            let answered = Setting { value, ..setting.clone() };
+            match check(std::slice::from_ref(&answered)) {
+                Ok(()) => {
+                    *setting = answered;
+                    break;
+                }
+                Err(faults) => writeln!(out, "{faults}")?,
+            }
         }
     }
-    check(settings).map_err(Ended::Faults)
+    Ok(())
 }
 
-/// Prompts once and keeps a valid answer. An empty answer means the default.
-fn ask_once(
-    setting: &mut Setting,
-    answers: &mut impl BufRead,
-    out: &mut impl Write,
-) -> Result<Result<(), ConfigFaults>, Ended> {
-    let default = if setting.value.is_empty() { String::new() } else { format!(" [{}]", setting.value) };
-    let _ = write!(out, "{}{default}: ", setting.question).and_then(|()| out.flush());
+/// Prompts once. An empty answer means the default.
+fn prompt(setting: &Setting, answers: &mut impl BufRead, out: &mut impl Write) -> io::Result<String> {
+    let Setting { question, value: default, .. } = setting;
+    let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    write!(out, "{question}{shown}: ")?;
+    out.flush()?;
     let mut answer = String::new();
-    match answers.read_line(&mut answer) {
-        Ok(n) if n > 0 => {}
-        _ => return Err(Ended::InputClosed),
+    if answers.read_line(&mut answer)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let value = if answer.trim().is_empty() { setting.value.clone() } else { answer.trim().to_owned() };
-    let answered = Setting { value, ..setting.clone() };
-    let checked = check(std::slice::from_ref(&answered));
-    if checked.is_ok() {
-        *setting = answered;
-    }
-    Ok(checked)
+    let answer = answer.trim();
+    Ok(if answer.is_empty() { default.clone() } else { answer.to_owned() })
 }
 
 /// Checks the values as the config does.

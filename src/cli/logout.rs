@@ -61,18 +61,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             return exit::FAILURE;
         }
     };
-    let text = match (farewell.stored, farewell.error) {
-        (false, _) => format!("no node was stored in {dir}\n"),
-        (true, None) => {
-            format!("logged out: the node is removed from the tailnet, and its keys from {dir}\n")
-        }
-        (true, Some(reason)) => format!(
-            "logged out on this machine: the keys are removed from {dir}\n\
-             removing the node {} from the tailnet failed: {reason}\nnext: {}\n",
-            config.node.hostname,
-            Task::Remove.at(config.node.control_url.as_deref())
-        ),
-    };
+    let text = outcome(&config, farewell.stored, farewell.error);
     if args.all
         && let Err(error) = remove_journal(&config.node.state_dir)
     {
@@ -82,6 +71,21 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         return exit::STATE;
     }
     show(&text)
+}
+
+/// `stored`: whether a node was stored. `error`: why the control server still has it.
+fn outcome(config: &Config, stored: bool, error: Option<String>) -> String {
+    let dir = config.node.state_dir.display();
+    match error {
+        _ if !stored => format!("no node was stored in {dir}\n"),
+        None => format!("logged out: the node is removed from the tailnet, and its keys from {dir}\n"),
+        Some(error) => format!(
+            "logged out on this machine: the keys are removed from {dir}\n\
+             removing the node {} from the tailnet failed: {error}\nnext: {}\n",
+            config.node.hostname,
+            Task::Remove.at(config.node.control_url.as_deref())
+        ),
+    }
 }
 
 /// Removes the journal and its rotated files.
