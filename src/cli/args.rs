@@ -61,6 +61,9 @@ const OVERRIDES: [Flag; 6] = [
     },
 ];
 
+/// The overrides of a command that asks the running proxy. It needs only the folder with the admin socket.
+pub(super) const ADMIN_OVERRIDES: &[&str] = &["state-dir"];
+
 struct Flag {
     /// The key of the config that it overrides.
     key: &'static str,

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::ask::runtime;
-use super::{ASKED, ConfigArgs, args, complain, exit, refuse, show};
+use super::{ADMIN_CODES, ConfigArgs, args, complain, exit, refuse, show};
 use crate::auth::{Credential, Keychain, KeychainFault};
 
 /// The time limit of a call to the keychain, which the user may have to unlock.
@@ -23,10 +23,10 @@ const TOO_LONG: u64 = 4096;
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Store a key, read without echo from the terminal, or from standard input. An older key is replaced.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(OVERRIDES)))]
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(OVERRIDES)))]
     Set(ConfigArgs),
     /// Remove the stored key.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(OVERRIDES)))]
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(OVERRIDES)))]
     Remove(ConfigArgs),
 }
 

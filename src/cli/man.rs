@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, complain, exit, show};
+use super::{complain, exit, show};
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
@@ -17,8 +17,8 @@ pub(super) struct ManArgs {
     to: Option<PathBuf>,
 }
 
-pub(super) fn man(args: &ManArgs) -> u8 {
-    let mut command = Cli::command().disable_help_subcommand(true);
+pub(super) fn man(args: &ManArgs, command: Command) -> u8 {
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     match &args.to {
         None => match page(command) {

@@ -1,11 +1,12 @@
 //! `service`: installs and controls the services that keep the proxy running.
 
+mod config_arg;
 mod install;
 mod status;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
+
+use config_arg::ConfigArg;
 
 use super::root::is_root;
 use super::{complain, exit, show};
@@ -41,13 +42,6 @@ enum Action {
     /// Show whether the service is installed and running, its last exit code, and its log.
     #[command(after_help = exit::of(&[exit::NOT_RUNNING, exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Status,
-}
-
-#[derive(Debug, Args)]
-struct ConfigArg {
-    /// The config file, if it is not at the default path
-    #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
 }
 
 pub(super) fn service(args: &ServiceArgs) -> u8 {
@@ -127,17 +121,4 @@ fn each_installed(
         );
     }
     Ok(code)
-}
-
-impl ConfigArg {
-    /// The config file, if the service would not find it: one named by the flag, or one in XDG_CONFIG_HOME, which the
-    /// service does not see.
-    fn file(&self) -> Option<PathBuf> {
-        let elsewhere = || {
-            std::env::var_os("XDG_CONFIG_HOME").and_then(|_| config::default_path()).filter(|p| p.exists())
-        };
-        let named =
-            self.config.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-        named.or_else(elsewhere)
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::{complain, exit, found, refuse, show};
-use super::ConfigArg;
+use super::config_arg::ConfigArg;
 use crate::auth::{CredentialSource, Environment};
 use crate::config::{self, Config};
 use crate::service::{ManagedService, Manager, ServiceFault, TemplateValues};
