@@ -5,7 +5,15 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{Credential, CredentialSource, KeyFault, VARIABLES};
+use super::credential::{Credential, CredentialKind, ENV, KeyFault};
+use super::source::CredentialSource;
+
+/// The variables that may hold a credential. The first that is set is used.
+const VARIABLES: [(&str, CredentialKind); 3] = [
+    (ENV, CredentialKind::AuthKey),
+    ("TS_AUTH_KEY", CredentialKind::AuthKey),
+    ("TS_CLIENT_SECRET", CredentialKind::ClientSecret),
+];
 
 /// The values of these variables when the process started.
 #[derive(Default, Clone)]
@@ -44,5 +52,81 @@ impl Environment {
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(set: &[(&'static str, &str)]) -> Environment {
+        Environment::new(|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v)))
+    }
+
+    #[test]
+    fn first_variable_wins_and_an_empty_one_is_not_set() {
+        let all = [(ENV, "a"), ("TS_AUTH_KEY", "b"), ("TS_CLIENT_SECRET", "tskey-client-c")];
+        let found = environment(&all).find().unwrap().unwrap();
+        assert_eq!(found.key().unwrap().expose(), "a");
+        assert_eq!(found.client_secret(), None);
+        assert_eq!(found.to_string(), "auth key from TS_AUTHKEY");
+
+        let found = environment(&all[1..]).find().unwrap().unwrap();
+        assert_eq!(found.key().unwrap().expose(), "b");
+
+        let found = environment(&[(ENV, ""), all[2]]).find().unwrap().unwrap();
+        assert_eq!(found.key(), None);
+        assert_eq!(found.client_secret().unwrap().expose(), "tskey-client-c");
+        assert_eq!(found.to_string(), "OAuth client secret from TS_CLIENT_SECRET");
+
+        assert_eq!(environment(&[]).find().unwrap(), None);
+    }
+
+    #[test]
+    fn variable_without_a_credential_is_a_fault() {
+        for (variable, value, said) in [
+            (ENV, " \n", "is empty"),
+            (ENV, "a b", "one line"),
+            (ENV, "tskey-client-a", "TS_CLIENT_SECRET"),
+            (ENV, "tskey-api-a", "API access token"),
+            ("TS_CLIENT_SECRET", "tskey-auth-a", "TS_AUTHKEY"),
+            ("TS_CLIENT_SECRET", "tskey-client-a?b=1", "baseURL=URL"),
+            ("TS_CLIENT_SECRET", "tskey-client-a?ephemeral=yes", "ephemeral=true"),
+        ] {
+            let (named, fault) = environment(&[(variable, value)]).find().unwrap_err();
+            assert_eq!(named, variable);
+            assert!(fault.to_string().contains(said), "{fault}");
+        }
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = Environment::new(|name| (name == ENV).then(|| OsString::from_vec(vec![0xff])));
+        assert!(bytes.find().is_err());
+    }
+
+    #[test]
+    fn client_secret_gets_the_attribute_ephemeral_unless_it_has_one() {
+        for (secret, ephemeral, completed) in [
+            ("tskey-client-a", false, "tskey-client-a?ephemeral=false"),
+            ("tskey-client-a", true, "tskey-client-a?ephemeral=true"),
+            ("tskey-client-a?preauthorized=true", false, "tskey-client-a?preauthorized=true&ephemeral=false"),
+            (
+                "tskey-client-a?preauthorized=1&ephemeral=true",
+                false,
+                "tskey-client-a?preauthorized=1&ephemeral=true",
+            ),
+        ] {
+            let found = environment(&[("TS_CLIENT_SECRET", secret)]).find().unwrap().unwrap();
+            assert_eq!(found.ephemeral(ephemeral).client_secret().unwrap().expose(), completed);
+        }
+        let found = environment(&[(ENV, "a")]).find().unwrap().unwrap();
+        assert_eq!(found.ephemeral(true).key().unwrap().expose(), "a");
+    }
+
+    #[test]
+    fn printed_forms_redact_the_secret() {
+        let environment =
+            environment(&[(ENV, "tskey-auth-HIDDEN"), ("TS_CLIENT_SECRET", "tskey-client-HIDDEN")]);
+        let found = environment.find().unwrap();
+        let printed = format!("{environment:?} {found:?} {}", found.as_ref().unwrap());
+        assert!(!printed.contains("HIDDEN") && !printed.contains("tskey"), "{printed}");
     }
 }

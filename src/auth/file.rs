@@ -1,69 +1,15 @@
 //! A file that holds a credential.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Credential, CredentialKind, CredentialSource};
+use super::credential::{Credential, CredentialKind, KeyFault};
+use super::source::CredentialSource;
 
 /// Files of this length in bytes and longer are refused.
 const TOO_LONG: u64 = 4096;
-
-/// Why a credential can't be used. Each text continues after the name of a file or variable, and never contains the
-/// value.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFault {
-    /// Reading failed.
-    #[error("can't be read: {0}")]
-    Unreadable(io::Error),
-    /// A folder, a pipe or a device.
-    #[error("is not a regular file: name the file that holds the key")]
-    NoFile,
-    /// Another user owns the file, and could read or replace it.
-    #[error("belongs to the user with id {uid}: chown {me} {}", quoted(.path))]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// The id of its owner.
-        uid: u32,
-        /// The id of this process's user.
-        me: u32,
-    },
-    /// Other users may read or write the file.
-    #[error("has mode {mode:04o}, so other users can access it: chmod 600 {}", quoted(.path))]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// It is empty.
-    #[error("is empty: it must hold one line with the {0}")]
-    Empty(CredentialKind),
-    /// It has several lines or words, or is not text.
-    #[error("must hold one line with the {0}, and nothing else")]
-    Content(CredentialKind),
-    /// An OAuth client secret instead of an auth key.
-    #[error(
-        "holds an OAuth client secret: put it into TS_CLIENT_SECRET or into the file that node.client_secret_file names"
-    )]
-    ClientSecret,
-    /// Another value instead of an OAuth client secret.
-    #[error(
-        "holds no OAuth client secret, which begins with tskey-client-: put an auth key into {env} or into the file that node.auth_key_file names",
-        env = super::ENV
-    )]
-    NoClientSecret,
-    /// An unknown attribute of a client secret.
-    #[error(
-        "holds an OAuth client secret with an unknown attribute: after its ? it may have ephemeral=true, preauthorized=true (or false) and baseURL=URL, joined by &"
-    )]
-    Attribute,
-    /// A token for Tailscale's API.
-    #[error("holds an API access token, which can't join a node: create an auth key instead")]
-    AccessToken,
-}
 
 /// Reads a credential from a file that only this user and root can read. Follows symbolic links and checks their
 /// target.
@@ -124,16 +70,11 @@ fn is_foreign(owner: u32, me: u32) -> bool {
     owner != me && owner != 0
 }
 
-/// A path as one word of a shell command.
-fn quoted(path: &Path) -> String {
-    // Fails only for a NUL byte, which no path has.
-    shlex::try_quote(&path.to_string_lossy()).unwrap_or_default().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
 
     struct Folder(tempfile::TempDir);
 
@@ -257,11 +198,5 @@ mod tests {
         let circle = folder.path("circle");
         symlink("circle", &circle).unwrap();
         assert!(faults(&circle, CredentialKind::AuthKey)[0].contains("can't be read"));
-    }
-
-    #[test]
-    fn path_is_one_word_of_a_shell_command() {
-        assert_eq!(quoted(Path::new("/a/b-c_1.key")), "/a/b-c_1.key");
-        assert_eq!(quoted(Path::new("/a b/$c")), "'/a b/$c'");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use super::{Credential, KeyFault};
+use super::credential::{Credential, KeyFault};
 
 /// The service name of this program's entries.
 const SERVICE: &str = "remote-ollama-proxy";
@@ -50,7 +50,7 @@ impl Keychain {
     /// # Errors
     /// See [`KeychainFault`].
     pub fn store(&self, credential: Credential, limit: Duration) -> Result<(), KeychainFault> {
-        self.call(limit, move |entry| entry.store(credential.secret.expose()))
+        self.call(limit, move |entry| entry.store(credential.expose()))
     }
 
     /// Removes the entry. Returns whether there was one.

@@ -11,7 +11,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::ConfigFault;
-use super::section::Section;
 use crate::secret;
 
 /// A value from the command line or the environment, which overrides the file's.
@@ -101,28 +100,24 @@ impl<'a> Raw<'a> {
         self.faults.is_empty()
     }
 
-    /// Reads one section.
-    pub(super) fn section<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
-    ) -> T {
-        self.sections.push(name);
-        let table = match self.root.remove(name).map(|value| (value.span(), value.into_inner())) {
+    /// Takes the table of a section, which is empty if the file lacks the section.
+    pub(super) fn take_table(&mut self, section: &'static str) -> DeTable<'a> {
+        self.sections.push(section);
+        match self.root.remove(section).map(|value| (value.span(), value.into_inner())) {
             None => DeTable::new(),
             Some((_, DeValue::Table(table))) => table,
             Some((span, other)) => {
-                let reason = format!("expected the section [{name}], not {}", kind(&other));
+                let reason = format!("expected the section [{section}], not {}", kind(&other));
                 let text = self.slice(span.clone());
-                self.fault(Origin::File(span.start), name, &text, &reason);
+                self.fault(Origin::File(span.start), section, &text, &reason);
                 DeTable::new()
             }
-        };
-        let mut section = Section::new(self, name, table);
-        let value = read(&mut section);
-        let rest = section.rest();
-        self.unknown.extend(rest.into_iter().map(|entry| (name, entry)));
-        value
+        }
+    }
+
+    /// Adds the values of a section that were not read, whose keys are unknown.
+    pub(super) fn add_unknown(&mut self, section: &'static str, values: DeTable<'a>) {
+        self.unknown.extend(values.into_iter().map(|entry| (section, entry)));
     }
 
     /// Registers a known key by its full name, and returns its override.

@@ -9,7 +9,7 @@ use super::checked::{
     ShutdownConfig, StartOffline, Withdraw,
 };
 use super::raw::Raw;
-use super::section::Section;
+use super::section::{Section, section};
 use super::{credential, parse};
 use crate::admission::{Limits, Pace};
 use crate::auth::{CredentialSource, Environment};
@@ -26,18 +26,18 @@ const STATE_DIR_MAX: usize = 103 - "/admin.sock".len();
 
 /// Reads all sections. `state_dir` is the default state folder, if this account has one.
 pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment: &Environment) -> Config {
-    let node = raw.section("node", |s| node(s, state_dir, environment));
-    let https_port = raw.section("https", https_port);
-    let (port, plain_http) = raw.section("listen", |s| listen(s, https_port, node.service.is_some()));
+    let node = section(raw, "node", |s| node(s, state_dir, environment));
+    let https_port = section(raw, "https", https_port);
+    let (port, plain_http) = section(raw, "listen", |s| listen(s, https_port, node.service.is_some()));
     let mut taken = TakenPorts::default();
     if plain_http != PlainHttp::Off {
         taken.add("listen.port", Some(port));
     }
     taken.add("https.port", https_port);
     let (metrics_port, usage) =
-        raw.section("metrics", |s| (auxiliary_port(s, &taken, "metrics"), s.get("usage", false)));
+        section(raw, "metrics", |s| (auxiliary_port(s, &taken, "metrics"), s.get("usage", false)));
     taken.add("metrics.port", metrics_port);
-    let page_port = raw.section("page", |s| auxiliary_port(s, &taken, "page"));
+    let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     Config {
         node,
         port,
@@ -46,15 +46,15 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         metrics_port,
         page_port,
         usage,
-        upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
-        access: raw.section("access", access),
-        limits: raw.section("limits", limits),
-        pace: raw.section("timeouts", timeouts),
-        endpoints: raw.section("endpoints", endpoints),
-        models: raw.section("models", models),
-        http: raw.section("http", http),
-        shutdown: raw.section("shutdown", shutdown),
-        log: raw.section("log", log),
+        upstream: section(raw, "upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
+        access: section(raw, "access", access),
+        limits: section(raw, "limits", limits),
+        pace: section(raw, "timeouts", timeouts),
+        endpoints: section(raw, "endpoints", endpoints),
+        models: section(raw, "models", models),
+        http: section(raw, "http", http),
+        shutdown: section(raw, "shutdown", shutdown),
+        log: section(raw, "log", log),
     }
 }
 

@@ -24,17 +24,21 @@ pub(super) struct Written<T> {
     origin: Origin,
 }
 
-impl<'r, 'a> Section<'r, 'a> {
-    /// The section `[name]`, whose values are in `table`.
-    pub(super) fn new(raw: &'r mut Raw<'a>, name: &'static str, table: DeTable<'a>) -> Self {
-        Section { raw, name, table, written: BTreeMap::new() }
-    }
+/// Reads the section `[name]` with `read`. The keys that `read` does not take are unknown.
+pub(super) fn section<T>(
+    raw: &mut Raw<'_>,
+    name: &'static str,
+    read: impl FnOnce(&mut Section<'_, '_>) -> T,
+) -> T {
+    let table = raw.take_table(name);
+    let mut section = Section { raw, name, table, written: BTreeMap::new() };
+    let value = read(&mut section);
+    let Section { raw, table, .. } = section;
+    raw.add_unknown(name, table);
+    value
+}
 
-    /// The values that were not read, whose keys are unknown.
-    pub(super) fn rest(self) -> DeTable<'a> {
-        self.table
-    }
-
+impl Section<'_, '_> {
     /// A value, or `default` if it is absent or faulty.
     pub(super) fn get<T: Typed>(&mut self, key: &'static str, default: T) -> T {
         self.take(key).map_or(default, |written| written.value)

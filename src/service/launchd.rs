@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::file::{remove, write};
 use super::tool::{ToolOutput, run_tool};
-use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState, remove, write};
+use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState};
 
 const TOOL: &str = "launchctl";
 const HINT: &str =

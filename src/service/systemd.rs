@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::file::{remove, write};
 use super::tool::run_tool;
-use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState, remove, write};
+use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState};
 
 const TOOL: &str = "systemctl";
 const HINT: &str = "; systemd starts an account's manager at its login: log in as this account at the screen or by ssh, not through su or sudo";
