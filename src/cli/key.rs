@@ -22,7 +22,7 @@ const TOO_LONG: u64 = 4096;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Store a key, read without echo from the terminal, or from standard input. An older key is replaced.
+    /// Store a key from the terminal (without echo) or standard input, replacing an older one.
     #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(OVERRIDES)))]
     Set(ConfigArgs),
     /// Remove the stored key.

@@ -79,13 +79,13 @@ enum Command {
     /// List every peer with its rights, where they come from, and its current requests.
     #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Who(who::WhoArgs),
-    /// Summarize requests, refusals, new devices and unusual volume of the last days.
+    /// Summarize requests, refusals, new devices and unusual volume in a time span.
     #[command(after_help = report::HELP, mut_args(args::shown(ADMIN_OVERRIDES)))]
     Report(report::ReportArgs),
     /// Cancel a running or waiting request.
     #[command(after_help = cancel::HELP, mut_args(args::shown(ADMIN_OVERRIDES)))]
     Cancel(cancel::CancelArgs),
-    /// Reload the config of the running proxy. Running requests continue.
+    /// Reload the config of the running proxy without interrupting requests.
     #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Reload(ConfigArgs),
     /// Check the config: list all faults, or all settings in force.

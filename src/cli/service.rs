@@ -30,7 +30,7 @@ enum Action {
     /// Install or update the service, and start it.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE, exit::CONFIG]))]
     Install(install::InstallArgs),
-    /// Stop and remove the service. Config, state folder and log are kept.
+    /// Stop and remove the service, but keep config, state folder and log.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE]))]
     Uninstall(ConfigArg),
     /// Start the service.
