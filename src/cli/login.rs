@@ -6,11 +6,12 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::ask::refuse_running;
-use super::run::{LAST_WORDS, code, start_log};
+use super::diagnostics::{FLUSH, start_log};
+use super::run::exit_code;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::{Config, LogConfig};
-use crate::control::Task;
-use crate::run::{self, Wait};
+use crate::control::ControlTask;
+use crate::run::{self, LoginStep};
 use crate::stored::{self, Owner};
 use crate::tsnet::Status;
 
@@ -44,7 +45,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     complain(&format!("Asking the control server, for at most {timeout}…"));
     let joined = runtime.block_on(run::login(&config, |wait| prompt(wait, &config, was_tagged)));
     if let Ok((log, _)) = log {
-        log.flush(LAST_WORDS);
+        log.flush(FLUSH);
     }
     match joined {
         Ok(status) => {
@@ -56,7 +57,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
         }
         Err(failure) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
-            code(&failure)
+            exit_code(&failure)
         }
     }
 }
@@ -66,7 +67,7 @@ fn other_name(config: &Config, status: &Status) -> Option<String> {
     let given = status.dns_name.split('.').next().filter(|name| !name.is_empty())?;
     let wanted = &config.node.hostname;
     (given != wanted).then(|| {
-        let way_out = at_control(config, Task::Rename);
+        let way_out = at_control(config, ControlTask::Rename);
         format!("the name {wanted} is taken in the tailnet, so clients have to use {given}: {way_out}")
     })
 }
@@ -82,7 +83,7 @@ fn outcome(status: &Status) -> String {
     format!("{already}logged in: {name} ({at}), as {owner}\n`remote-ollama-proxy run` starts without a key\n")
 }
 
-fn at_control(config: &Config, task: Task) -> String {
+fn at_control(config: &Config, task: ControlTask) -> String {
     task.at(config.node.control_url.as_deref())
 }
 
@@ -92,25 +93,27 @@ fn lost_tags(config: &Config, status: &Status) -> String {
         "the node had tags and now belongs to {}, so rules of the tailnet policy for its tags no longer apply: {}, \
          or run `remote-ollama-proxy logout`, set node.tags and log in again",
         status.user.as_deref().unwrap_or("a user"),
-        at_control(config, Task::Tag)
+        at_control(config, ControlTask::Tag)
     )
 }
 
 /// Tells the user what to do. A closed standard output is ignored.
-fn prompt(wait: Wait<'_>, config: &Config, was_tagged: bool) {
+fn prompt(wait: LoginStep<'_>, config: &Config, was_tagged: bool) {
     let _ = match wait {
-        Wait::Login(url) => {
+        LoginStep::Login(url) => {
             if was_tagged && config.node.tags.is_empty() {
                 complain(&format!(
                     "this node has tags, and node.tags is not set: this login would make it the device of its user. \
                      To keep its tags, stop here and set node.tags, or {}",
-                    at_control(config, Task::ExtendKey)
+                    at_control(config, ControlTask::ExtendKey)
                 ));
             }
             let code = if std::io::stdout().is_terminal() { qr(url) } else { String::new() };
             show(&format!("Log the node in with a browser at\n\n    {url}\n\n{code}Waiting for the login.\n"))
         }
-        Wait::Approval => show(&format!("Waiting for an admin to {}.\n", at_control(config, Task::Approve))),
+        LoginStep::Approval => {
+            show(&format!("Waiting for an admin to {}.\n", at_control(config, ControlTask::Approve)))
+        }
     };
 }
 

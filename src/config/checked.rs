@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::admission::{Limits, Pace};
 use crate::auth::CredentialSource;
+use crate::ollama::Upstream;
 use crate::policy::{Access, EndpointSet, ModelRules};
 use crate::rotated::Rotation;
-use crate::upstream::Upstream;
 
 /// A valid config.
 #[derive(Debug, Clone, PartialEq, Eq)]

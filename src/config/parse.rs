@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
+use crate::ollama::Upstream;
 use crate::policy::Access;
-use crate::upstream::Upstream;
 
 /// One of a few words.
 fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {

@@ -13,9 +13,9 @@ use super::section::{Section, section};
 use super::{credential, parse};
 use crate::admission::{Limits, Pace};
 use crate::auth::{CredentialSource, Environment};
+use crate::ollama::Upstream;
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
-use crate::upstream::Upstream;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
 /// which waits as long for its control server to choose one.
