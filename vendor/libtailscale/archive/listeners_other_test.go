@@ -1,6 +1,6 @@
 //go:build !linux
 
-package capi
+package archive
 
 import (
 	"os/exec"

@@ -1,6 +1,6 @@
-// Package capi tests the C interface as its users see it: an archive, a header
+// Package archive tests the C interface as its users see it: an archive, a header
 // and programs in C, compiled and run against a tailnet on loopback.
-package capi
+package archive
 
 import (
 	"bufio"
