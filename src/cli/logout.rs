@@ -50,8 +50,8 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         .enable_all()
         .build()
         .map(|runtime| runtime.block_on(run::logout(&config)));
-    let farewell = match done {
-        Ok(Ok(farewell)) => farewell,
+    let outcome = match done {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(failure)) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
             return code(&failure);
@@ -61,7 +61,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             return exit::FAILURE;
         }
     };
-    let said = match (farewell.stored, farewell.error) {
+    let said = match (outcome.stored, outcome.error) {
         (false, _) => format!("no node was stored in {dir}\n"),
         (true, None) => format!("logged out: the tailnet has been told, and {dir} has no keys any more\n"),
         (true, Some(reason)) => format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::{Failure, explain};
 use super::join::build;
 use crate::config::Config;
-use crate::tsnet::Farewell;
+use crate::tsnet::LogoutResult;
 
 /// How long the control server may take to hear of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// See [`Failure`]; while a proxy runs with this state folder it is in use.
-pub async fn logout(config: &Config) -> Result<Farewell, Failure> {
+pub async fn logout(config: &Config) -> Result<LogoutResult, Failure> {
     let explain = |error| explain(error, config);
     build(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
 }

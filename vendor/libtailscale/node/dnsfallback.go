@@ -11,29 +11,29 @@ import (
 	"tailscale.com/net/netns"
 )
 
-// Tailscale's client asks the relays of Tailscale, whichever tailnet it is in, for
-// the address of a control server that it can't resolve or reach (its package
-// dnsfallback). Nothing turns that off: no build tag, no variable, no option. All
-// dialers of that package come from netns, which has them wrapped by the function
-// in wrapDialer, so there they are told apart.
+// If Tailscale's client can't resolve or reach the control server, it asks Tailscale's
+// relays for the address, whichever tailnet the node is in (its package dnsfallback).
+// No build tag, variable or option disables that. The dialers of that package come
+// from netns, which passes each to wrapDialer. The wrapper recognizes the package by
+// its caller.
 
 // wrapDialer is a variable of netns, set when the program starts.
 //
 //go:linkname wrapDialer tailscale.com/net/netns.wrapDialer
 var wrapDialer func(netns.Dialer) netns.Dialer
 
-// bootstrapPackage is the part of tailscale that must not dial.
-const bootstrapPackage = "tailscale.com/net/dnsfallback."
+// dnsFallbackPackage must not dial.
+const dnsFallbackPackage = "tailscale.com/net/dnsfallback."
 
-// refuseBootstrap keeps tailscale from asking servers outside of the tailnet for
-// the control server's address. It must be called before anything dials.
-func refuseBootstrap() error {
+// disableDNSFallback prevents tailscale from asking servers outside the tailnet for
+// the address of the control server. Call it before anything dials.
+func disableDNSFallback() error {
 	wrap := wrapDialer
 	if wrap == nil {
-		return errf(KindOther, "tailscale's dialers can't be told apart: netns.wrapDialer is not where it was")
+		return errf(KindOther, "disable DNS fallback: netns.wrapDialer is not set: build with the version in vendor/libtailscale/go.mod")
 	}
 	wrapDialer = func(d netns.Dialer) netns.Dialer {
-		if calledFrom(bootstrapPackage) {
+		if calledFrom(dnsFallbackPackage) {
 			return noDialer{}
 		}
 		return wrap(d)
@@ -41,8 +41,8 @@ func refuseBootstrap() error {
 	return nil
 }
 
-// calledFrom reports whether a function of a package, named with its final dot,
-// is among the callers.
+// calledFrom reports whether a function of a package, named with its final dot, is
+// among the callers.
 func calledFrom(pkg string) bool {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -57,13 +57,13 @@ func calledFrom(pkg string) bool {
 	}
 }
 
-var errBootstrap = errors.New("servers outside of the tailnet are not asked for the control server's address")
+var errDNSFallback = errors.New("dial DNS fallback: servers outside the tailnet are never asked for the control server's address")
 
 // noDialer refuses every connection.
 type noDialer struct{}
 
-func (noDialer) Dial(network, address string) (net.Conn, error) { return nil, errBootstrap }
+func (noDialer) Dial(network, address string) (net.Conn, error) { return nil, errDNSFallback }
 
 func (noDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return nil, errBootstrap
+	return nil, errDNSFallback
 }

@@ -7,109 +7,122 @@ import (
 	"time"
 )
 
-// The Go half lives beside the host program's own heap, and a node moves bytes
-// rather than keeping them. Left alone, Go lets a transfer or a crowd of
-// connections double the heap, collects two minutes after they have left at the
-// latest, and returns what it has collected bit by bit, which reads like a leak.
-// So there is a limit for it, past which it collects without pause, with half of
-// the machine's cores. What connections may hold must therefore have room below:
-// the limit follows how many there are, and how many peers the netmap has, and once
-// most of a crowd have left, all that they held is given back at once.
+// The Go runtime shares the process with the host program's heap, and a node moves
+// data rather than keeping it. By default Go lets transfers and many connections
+// double its heap, collects up to two minutes after they end, and returns freed memory
+// slowly, which looks like a leak. So the node sets a soft limit, beyond which Go
+// collects continuously with up to half of the cores. The limit must leave room for
+// what the connections may hold, so it grows with their number and with the number of
+// peers in the netmap. When most of many connections have closed, the node returns
+// freed memory at once.
 const (
-	memoryBase    = 96 << 20        // bytes, for a few connections; an idle node takes a third
-	memoryPerConn = 3 << 19         // bytes, for what boundBuffers lets a connection hold, and its pumps
-	memoryPerPeer = 24 << 10        // bytes, for what a peer of the netmap takes, twice over while it is listed
-	few           = 16              // connections
-	crowded       = 64              // connections; what fewer leave behind is not worth a collection
-	dispersal     = 2 * time.Second // the last of a crowd are still being torn down until then
+	memoryBase    = 96 << 20 // bytes, for minCapacity connections; an idle node uses a third
+	memoryPerConn = 3 << 19  // bytes, for the buffers of setBufferSizes and of pump
+	memoryPerPeer = 24 << 10 // bytes, for a peer of the netmap and its copy in a list
+
+	minCapacity     = 16              // connections
+	scavengeMinimum = 64              // connections; after fewer, a collection is not worth its cost
+	teardownTime    = 2 * time.Second // until closed connections are garbage
 )
 
-var crowd = gathering{
-	room:  few,
-	adapt: func(room int) { memory.follow(room) },
-	tidy:  func() { time.AfterFunc(dispersal, debug.FreeOSMemory) },
+var connCapacity = capacity{
+	conns:    minCapacity,
+	resize:   func(conns int) { memory.setCapacity(conns) },
+	scavenge: func() { time.AfterFunc(teardownTime, debug.FreeOSMemory) },
 }
 
-// gathering remembers for how many connections there is room. Guarded by conns.mu.
-type gathering struct {
-	room  int // few, doubled as often as needed
-	adapt func(room int)
-	tidy  func()
+// A capacity is the number of connections for which the memory limit has room. It is
+// guarded by conns.mu.
+type capacity struct {
+	conns    int // minCapacity times a power of two
+	resize   func(conns int)
+	scavenge func()
 }
 
-func (g *gathering) grew(now int) {
-	if now <= g.room {
+// grow adapts the capacity to a risen number of open connections.
+func (c *capacity) grow(open int) {
+	if open <= c.conns {
 		return
 	}
-	for g.room < now {
-		g.room *= 2
+	for c.conns < open {
+		c.conns *= 2
 	}
-	g.adapt(g.room)
+	c.resize(c.conns)
 }
 
-func (g *gathering) shrank(now int) {
-	if g.room == few || now > g.room/4 {
+// shrink adapts the capacity to a fallen number of open connections, once it is at most
+// a quarter of it.
+func (c *capacity) shrink(open int) {
+	if c.conns == minCapacity || open > c.conns/4 {
 		return
 	}
-	if g.room >= crowded {
-		g.tidy()
+	if c.conns >= scavengeMinimum {
+		c.scavenge()
 	}
-	for g.room > few && now <= g.room/2 {
-		g.room /= 2
+	for c.conns > minCapacity && open <= c.conns/2 {
+		c.conns /= 2
 	}
-	g.adapt(g.room)
+	c.resize(c.conns)
 }
 
-// A transfer leaves behind what it had at its largest, too, which Go would keep
-// for minutes.
+// A large transfer also leaves freed memory behind, which Go would keep for minutes.
 const (
-	much = 64 << 20 // bytes; what less has left behind is not worth a collection
-	calm = 1 << 20  // bytes within the time of dispersal, at most, once it is over
+	transferMinimum = 64 << 20 // bytes; after fewer, a collection is not worth its cost
+	transferIdle    = 1 << 20  // bytes within teardownTime; fewer mean that the transfers have ended
 )
 
-// transfers notices when one is over.
 var transfers struct {
-	moved    atomic.Int64 // bytes, since what was left behind was given back
+	bytes    atomic.Int64 // since the last scavenge
 	watching atomic.Bool
 }
 
-// moved is told of bytes that have passed.
-func moved(n int) {
-	if transfers.moved.Add(int64(n)) > much && transfers.watching.CompareAndSwap(false, true) {
-		go func() {
-			for before := int64(0); transfers.moved.Load()-before > calm; time.Sleep(dispersal) {
-				before = transfers.moved.Load()
-			}
-			debug.FreeOSMemory()
-			transfers.moved.Store(0)
-			transfers.watching.Store(false)
-		}()
+// countTransferred counts n bytes, and starts scavengeAfterTransfers once there are
+// enough.
+func countTransferred(n int) {
+	if transfers.bytes.Add(int64(n)) > transferMinimum && transfers.watching.CompareAndSwap(false, true) {
+		go scavengeAfterTransfers()
 	}
 }
 
-// memory is the limit of the Go half.
+// scavengeAfterTransfers waits until transfers are idle and returns freed memory.
+func scavengeAfterTransfers() {
+	tick := time.NewTicker(teardownTime)
+	defer tick.Stop()
+	for before := int64(0); transfers.bytes.Load()-before > transferIdle; <-tick.C {
+		before = transfers.bytes.Load()
+	}
+	debug.FreeOSMemory()
+	transfers.bytes.Store(0)
+	transfers.watching.Store(false)
+}
+
+// memory is the soft limit of the Go runtime.
 var memory memoryLimit
 
 type memoryLimit struct {
-	room  atomic.Int64 // connections
+	conns atomic.Int64 // capacity
 	peers atomic.Int64 // in the netmap
-	mu    sync.Mutex   // so that the last one to look is the last one to set
+	mu    sync.Mutex   // orders updates: the last one sets the latest values
 }
 
-// know makes the limit fit so many peers.
-func (l *memoryLimit) know(peers int) {
+// setPeers adapts the limit to the number of peers in the netmap.
+func (l *memoryLimit) setPeers(peers int) {
 	if l.peers.Swap(int64(peers)) != int64(peers) {
-		l.follow(int(l.room.Load()))
+		l.update()
 	}
 }
 
-// follow makes the limit fit so many connections, in a while: that may have to
-// wait for a collection.
-func (l *memoryLimit) follow(room int) {
-	l.room.Store(int64(room))
+// setCapacity adapts the limit to a number of connections.
+func (l *memoryLimit) setCapacity(conns int) {
+	l.conns.Store(int64(conns))
+	l.update()
+}
+
+// update sets the limit in a goroutine, since that may wait for a collection.
+func (l *memoryLimit) update() {
 	go func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		debug.SetMemoryLimit(memoryBase + (l.room.Load()-few)*memoryPerConn + l.peers.Load()*memoryPerPeer)
+		debug.SetMemoryLimit(memoryBase + (l.conns.Load()-minCapacity)*memoryPerConn + l.peers.Load()*memoryPerPeer)
 	}()
 }

@@ -2,36 +2,36 @@ package node
 
 import "testing"
 
-func TestThereIsRoomForACrowdAndItIsTidiedUpAfter(t *testing.T) {
-	adapted, tidied := 0, 0
-	g := gathering{room: few, adapt: func(int) { adapted++ }, tidy: func() { tidied++ }}
-	come := func(from, to int) {
+func TestCapacityFollowsOpenConnections(t *testing.T) {
+	resized, scavenged := 0, 0
+	c := capacity{conns: minCapacity, resize: func(int) { resized++ }, scavenge: func() { scavenged++ }}
+	open := func(from, to int) {
 		for n := from; n <= to; n++ {
-			if g.grew(n); g.room < n {
-				t.Fatalf("room for %d of %d", g.room, n)
+			if c.grow(n); c.conns < n {
+				t.Fatalf("capacity for %d of %d", c.conns, n)
 			}
 		}
 	}
-	leave := func(from, to int) {
+	closed := func(from, to int) {
 		for n := from; n >= to; n-- {
-			if g.shrank(n); g.room < n {
-				t.Fatalf("room for %d of %d", g.room, n)
+			if c.shrink(n); c.conns < n {
+				t.Fatalf("capacity for %d of %d", c.conns, n)
 			}
 		}
 	}
 	for _, step := range []struct {
-		do                    func()
-		room, adapted, tidied int
+		do                           func()
+		capacity, resized, scavenged int
 	}{
-		{func() { come(1, 16); leave(15, 0) }, 16, 0, 0},      // few
-		{func() { come(1, 32); leave(31, 0) }, 16, 2, 0},      // no crowd
-		{func() { come(1, 400); leave(399, 129) }, 512, 7, 0}, // most are still there
-		{func() { leave(128, 90) }, 128, 8, 1},                // most have left
-		{func() { leave(89, 0) }, 16, 10, 2},                  // and so have the rest
+		{func() { open(1, 16); closed(15, 0) }, 16, 0, 0},      // within minCapacity
+		{func() { open(1, 32); closed(31, 0) }, 16, 2, 0},      // below scavengeMinimum
+		{func() { open(1, 400); closed(399, 129) }, 512, 7, 0}, // more than a quarter is open
+		{func() { closed(128, 90) }, 128, 8, 1},                // a quarter is open
+		{func() { closed(89, 0) }, 16, 10, 2},                  // none is open
 	} {
 		step.do()
-		if g.room != step.room || adapted != step.adapted || tidied != step.tidied {
-			t.Fatalf("room for %d, adapted %d times, tidied %d times; want %+v", g.room, adapted, tidied, step)
+		if c.conns != step.capacity || resized != step.resized || scavenged != step.scavenged {
+			t.Fatalf("capacity %d, resized %d times, scavenged %d times; want %+v", c.conns, resized, scavenged, step)
 		}
 	}
 }

@@ -1,109 +1,112 @@
 package node
 
 import (
-	"net"
 	"slices"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// A connection that the host program has let go of may still have bytes for its
-// peer, in its socketpair and in netstack. The host program neither counts it any
-// more nor has a timer for it, and a peer that does not read could keep it for
-// ever. So it is bounded here, as a kernel bounds its orphans.
+// An orphan is a connection that the host program has released while data for its peer
+// is still in the socketpair or in netstack. The host program no longer counts it or
+// times it out, and a peer that does not read could keep it open forever. So the node
+// bounds orphans, as a kernel does.
 const (
-	departureGrace    = 3 * time.Second // nearly all are gone by then
-	departuresSlow    = 256             // that may take longer than that; of more the oldest are reset
-	departuresMost    = 1024            // in all; then none is let in
-	departureInterval = 250 * time.Millisecond
+	orphanGrace    = 3 * time.Second // nearly all are delivered by then
+	slowOrphans    = 256             // how many may exceed orphanGrace; beyond, the oldest are reset
+	maxOrphans     = 1024            // in total; beyond, new connections are refused
+	orphanInterval = 250 * time.Millisecond
 )
 
-// departureTime is how long a peer may take over what is left, some 450 KB at
-// most. Guarded by conns.mu, for tests to change.
-var departureTime = time.Minute
+// orphanTimeout is how long a peer may take for the remaining data, at most some
+// 450 KB. Tests change it; it is guarded by conns.mu.
+var orphanTimeout = time.Minute
 
-// departures are the connections that have been released and are not gone, and
-// since when. Guarded by conns.mu, as is sweeping.
+// orphans maps each orphan to the time of its release. It is guarded by conns.mu, as is
+// resettingOrphans.
 var (
-	departures = map[*Conn]time.Time{}
-	sweeping   bool
+	orphans          = map[*Conn]time.Time{}
+	resettingOrphans bool
 )
 
-// depart is for a connection that is released, or is over after that. The
-// caller holds conns.mu.
-func depart(c *Conn) {
-	if c.over && !undelivered(c.net) {
-		delete(departures, c)
-		delete(conns.m, c.ID)
-		crowd.shrank(len(conns.m))
+// orphan removes a released connection if it is finished, and tracks it as an orphan
+// otherwise. The caller holds conns.mu.
+func orphan(c *Conn) {
+	if c.finished && !mayHaveUnacked(c.state()) {
+		delete(orphans, c)
+		removeConn(c)
 		return
 	}
-	if _, known := departures[c]; !known {
-		departures[c] = time.Now()
+	if _, known := orphans[c]; !known {
+		orphans[c] = time.Now()
 	}
-	if !sweeping {
-		sweeping = true
-		go sweep()
+	if !resettingOrphans {
+		resettingOrphans = true
+		go resetOrphans()
 	}
 }
 
-// departing returns those that are not gone by now. The caller holds conns.mu.
-func departing() (left []*Conn) {
-	for c := range departures {
-		depart(c)
-		if _, still := departures[c]; still {
-			left = append(left, c)
+// remainingOrphans removes finished orphans and returns the others. The caller holds
+// conns.mu.
+func remainingOrphans() (remaining []*Conn) {
+	for c := range orphans {
+		orphan(c)
+		if _, still := orphans[c]; still {
+			remaining = append(remaining, c)
 		}
 	}
-	return left
+	return remaining
 }
 
-// sweep resets whatever has had its time, or a peer that has lost access, until
-// there are no departures.
-func sweep() {
-	for {
-		time.Sleep(departureInterval)
-		conns.mu.Lock()
-		left := departing()
-		slices.SortFunc(left, func(a, b *Conn) int { return departures[a].Compare(departures[b]) })
-		now := time.Now()
-		older := func(than time.Duration) (n int) {
-			for n < len(left) && now.Sub(departures[left[n]]) > than {
-				n++
-			}
-			return n
-		}
-		last := max(older(departureTime), older(departureGrace)-departuresSlow)
-		sweeping = len(left) > 0
-		conns.mu.Unlock()
-		if len(left) == 0 {
+// resetOrphans resets orphans that have timed out or whose peer has lost access, until
+// there are none.
+func resetOrphans() {
+	tick := time.NewTicker(orphanInterval)
+	defer tick.Stop()
+	for range tick.C {
+		remaining, overdue := overdueOrphans(time.Now())
+		if len(remaining) == 0 {
 			return
 		}
-		for i, c := range left {
-			if i < last || !c.admitted() {
+		for i, c := range remaining {
+			if i < overdue || !c.admitted() {
 				c.Abort()
-				abortTCP(c.net) // it may have been closed before
+				c.endpoint.Abort() // Abort does nothing if the connection was closed before
 			}
 		}
 	}
 }
 
-// admitted reports whether the peer of a connection still has access; nobody
-// loses that to a node which dials.
-func (c *Conn) admitted() bool {
-	if c.listener == nil {
-		return true
+// overdueOrphans returns the orphans, oldest first, and how many of them have timed
+// out.
+func overdueOrphans(now time.Time) (remaining []*Conn, overdue int) {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	remaining = remainingOrphans()
+	resettingOrphans = len(remaining) > 0
+	slices.SortFunc(remaining, func(a, b *Conn) int { return orphans[a].Compare(orphans[b]) })
+	older := func(age time.Duration) (n int) {
+		for n < len(remaining) && now.Sub(orphans[remaining[n]]) > age {
+			n++
+		}
+		return n
 	}
-	ok, err := c.node.CheckAccess(c.Remote.Addr(), c.Local)
-	return ok || err != nil // a node that is being closed has a time of its own for them
+	return remaining, max(older(orphanTimeout), older(orphanGrace)-slowOrphans)
 }
 
-// undelivered reports whether the peer has yet to confirm something that was
-// sent, our side's end included.
-func undelivered(c net.Conn) bool { return unconfirmed(stateOf(c)) }
+// admitted reports whether the peer still has access. While the node closes, Close
+// bounds the time of the connection.
+func (c *Conn) admitted() bool {
+	ok, err := c.node.CheckAccess(c.Remote.Addr(), c.Local)
+	return ok || err != nil
+}
 
-func unconfirmed(state tcp.EndpointState) bool {
+// state returns the TCP state of the connection.
+func (c *Conn) state() tcp.EndpointState { return tcp.EndpointState(c.endpoint.State()) }
+
+// mayHaveUnacked reports whether, in this state, the peer may have yet to acknowledge
+// data or our FIN.
+func mayHaveUnacked(state tcp.EndpointState) bool {
 	switch state {
 	case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateLastAck, tcp.StateClosing:
 		return true

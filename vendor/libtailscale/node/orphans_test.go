@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// forsaken makes connections whose host program has finished with them and
-// whose peer does not read what is left.
-func forsaken(t *testing.T, p *pair, count int) (nears []end, served []*Conn) {
+// newOrphans makes connections that the host program has released while the peer has
+// yet to read data.
+func newOrphans(t *testing.T, p *pair, count int) (nears []*peerEnd, released []*Conn) {
 	for range count {
 		near, far := p.connect()
-		nears, served = append(nears, near), append(served, far.conn)
+		nears, released = append(nears, near), append(released, far.conn)
 		for chunk := make([]byte, 16<<10); ; {
 			far.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 			if _, err := far.Write(chunk); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -24,41 +24,41 @@ func forsaken(t *testing.T, p *pair, count int) (nears []end, served []*Conn) {
 		}
 		far.close()
 	}
-	return nears, served
+	return nears, released
 }
 
-func gone(served []*Conn) bool {
-	return !slices.ContainsFunc(served, func(c *Conn) bool { return find(c.ID) != nil })
+func allRemoved(released []*Conn) bool {
+	return !slices.ContainsFunc(released, func(c *Conn) bool { return lookup(c.ID) != nil })
 }
 
-func TestWhatAPeerDoesNotReadIsGivenUp(t *testing.T) {
+func TestOrphanOfAPeerThatDoesNotReadIsReset(t *testing.T) {
 	p := newPair(t)
-	patience := func(d time.Duration) {
+	setTimeout := func(d time.Duration) {
 		conns.mu.Lock()
 		defer conns.mu.Unlock()
-		departureTime = d
+		orphanTimeout = d
 	}
-	patience(2 * time.Second)
-	defer patience(time.Minute)
-	nears, served := forsaken(t, p, 10)
-	eventually(t, "all are given up", func() bool { return gone(served) })
+	setTimeout(2 * time.Second)
+	defer setTimeout(time.Minute)
+	nears, released := newOrphans(t, p, 10)
+	eventually(t, "all orphans are removed", func() bool { return allRemoved(released) })
 	for i, near := range nears {
-		// On a slow machine the client's node may have taken everything.
-		if _, err := near.readAll(); (err != nil) != served[i].reset.Load() {
-			t.Errorf("cut: %v; the answer came to its end with %v", served[i].reset.Load(), err)
+		// On a slow machine the client's node may have received everything.
+		if _, err := near.readAll(); (err != nil) != released[i].reset.Load() {
+			t.Errorf("reset: %v; the peer read %v", released[i].reset.Load(), err)
 		}
 		near.close()
 	}
 }
 
-func TestWhatAPeerHasYetToReadIsDelivered(t *testing.T) {
+func TestOrphanDeliversItsDataToAPeerThatReads(t *testing.T) {
 	p := newPair(t)
-	nears, served := forsaken(t, p, 5)
+	nears, released := newOrphans(t, p, 5)
 	for _, near := range nears {
 		if b, err := near.readAll(); err != nil || len(b) < 16<<10 {
 			t.Errorf("%d bytes, then %v", len(b), err)
 		}
 		near.close()
 	}
-	eventually(t, "all are gone", func() bool { return gone(served) })
+	eventually(t, "all orphans are removed", func() bool { return allRemoved(released) })
 }

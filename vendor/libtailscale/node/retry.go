@@ -10,23 +10,22 @@ import (
 )
 
 const (
-	againMost   = 5 * time.Second  // the longest pause between two runs, half of it added at most
-	againSteady = 10 * time.Second // a run that took as long did not fail at once
+	retryMaxPause   = 5 * time.Second  // plus a jitter of at most half
+	retryResetAfter = 10 * time.Second // a run of this length resets the backoff
 )
 
 var errEndedEarly = errors.New("ended early")
 
-// again runs step until it is done or ctx ends. It pauses between two runs, 10 ms
-// at first and then longer each time, so that a step that fails at once does not
-// occupy a core.
-func again(ctx context.Context, name string, logf logger.Logf, step func() (done bool)) {
-	pause := backoff.NewBackoff(name, logf, againMost)
+// retry runs step until it is done or ctx ends. It backs off between two runs, from
+// 10 ms to retryMaxPause, so that a step that fails at once does not use a whole core.
+func retry(ctx context.Context, name string, logf logger.Logf, step func() (done bool)) {
+	pause := backoff.NewBackoff(name, logf, retryMaxPause)
 	for ctx.Err() == nil {
 		began := time.Now()
 		if step() {
 			return
 		}
-		if time.Since(began) >= againSteady {
+		if time.Since(began) >= retryResetAfter {
 			pause.Reset()
 		}
 		pause.BackOff(ctx, errEndedEarly)
