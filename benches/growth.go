@@ -41,7 +41,7 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 					return b.ctx.Err()
 				}
 				what := fmt.Sprintf("%d %s", n, axis.Title)
-				b.afresh(c, what, func(r *contestants.Running, dial load.Dial) error { return b.point(&growth, n, r, dial, connections) })
+				b.measureFresh(c, what, func(r *contestants.Running, dial load.Dial) error { return b.point(&growth, n, r, dial, connections) })
 			}
 		}
 		if err := b.tailnet.Grant(1); err != nil {

@@ -33,7 +33,7 @@ func main() {
 	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: of speed only what has one of them in its name")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
-	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures are to be written anew, with pictures beside it")
+	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures and pictures are regenerated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -85,7 +85,7 @@ type bench struct {
 func (b *bench) failed(c *contestants.Running, what string, err error) {
 	first, _, _ := strings.Cut(err.Error(), "\n") // each of a thousand connections may fail
 	failure := fmt.Sprintf("%s fails at %s: %s", c.Name, what, first)
-	log.Printf("%s; it said last:\n%s", failure, c.Said())
+	log.Printf("%s; end of its output:\n%s", failure, c.Output())
 	if !slices.Contains(b.failures, failure) {
 		b.failures = append(b.failures, failure)
 	}
@@ -213,9 +213,9 @@ func (b *bench) start(c contestants.Contestant) (*contestants.Running, load.Dial
 		dial = func(ctx context.Context) (net.Conn, error) { return contestants.Loopback(ctx, b.upstream) }
 	}
 	if err := load.Idle(dial, 1, func() error { return nil }); err != nil {
-		said := r.Said()
+		output := r.Output()
 		r.Stop()
-		return nil, nil, fmt.Errorf("%s does not answer: %w; it said last:\n%s", c.Name, err, said)
+		return nil, nil, fmt.Errorf("%s does not answer: %w; end of its output:\n%s", c.Name, err, output)
 	}
 	return r, dial, nil
 }

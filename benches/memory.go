@@ -29,10 +29,10 @@ func (b *bench) memory(chosen []contestants.Contestant) error {
 			if round == 0 {
 				b.size(c)
 				// It takes long, and rounds differ little.
-				b.afresh(c, "memory of streams", b.memoryOfStreams)
-				b.afresh(c, "memory of a transfer", b.memoryOfTransfer)
+				b.measureFresh(c, "memory of streams", b.memoryOfStreams)
+				b.measureFresh(c, "memory of a transfer", b.memoryOfTransfer)
 			}
-			b.afresh(c, "memory of connections", b.memoryOfConnections)
+			b.measureFresh(c, "memory of connections", b.memoryOfConnections)
 			if b.ctx.Err() != nil {
 				return b.ctx.Err()
 			}
@@ -49,8 +49,8 @@ func (b *bench) size(c contestants.Contestant) {
 	}
 }
 
-// afresh measures a new process of a contestant.
-func (b *bench) afresh(c contestants.Contestant, what string, measure func(*contestants.Running, load.Dial) error) {
+// measureFresh measures a new process of a contestant.
+func (b *bench) measureFresh(c contestants.Contestant, what string, measure func(*contestants.Running, load.Dial) error) {
 	running, dial, err := b.start(c)
 	if err == nil {
 		defer running.Stop()

@@ -45,9 +45,9 @@ func (e *entrant) spent(id string, done float64) {
 	}
 }
 
-// calmDown waits, for a limited time, until the contestant and the client are idle again,
+// awaitIdle waits, for a limited time, until the contestant and the client are idle again,
 // so that the next measurement is not affected.
-func (e *entrant) calmDown() {
+func (e *entrant) awaitIdle() {
 	const while, most, patience = 200 * time.Millisecond, 20 * time.Millisecond, 10 * time.Second
 	cpu := func() time.Duration {
 		self, _ := usage.Of(os.Getpid())
@@ -114,7 +114,7 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 				if err := s.measure(e); err != nil {
 					b.failed(e.Running, s.name, err)
 				}
-				e.calmDown()
+				e.awaitIdle()
 			}
 		}
 		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))

@@ -17,8 +17,8 @@ func All() []Contestant {
 		{Name: "before", About: "the build of it that `against=` names", Program: "before", commands: product("before")},
 		{Name: "bare", About: "its node and hyper without policy, grants and audit", Program: "bare", commands: made("bare")},
 		{Name: "reverse", About: "Go: tsnet, httputil.ReverseProxy, WhoIs for each request", Program: "reverseproxy", commands: made("reverseproxy")},
-		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't tell who speaks", Program: "libtailscale", commands: made("libtailscale")},
-		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist; nobody is asked who speaks", Program: "caddy", commands: caddy},
+		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't identify peers", Program: "libtailscale", commands: made("libtailscale")},
+		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist and without identity checks", Program: "caddy", commands: caddy},
 		{Name: "tsnsrv", About: "tsnsrv, with prefixes instead of an allowlist", Program: "tsnsrv", commands: tsnsrv},
 		{Name: "haproxy", About: "HAProxy with the same allowlist, behind raw", Program: "haproxy", commands: haproxy},
 	}

@@ -104,20 +104,20 @@ func (r *Running) launch(ctx context.Context, command command, outputPath string
 		f.Close()
 	}
 	for end := time.Now().Add(startTimeout); ; time.Sleep(time.Millisecond) {
-		said, err := os.ReadFile(outputPath)
-		if err != nil || strings.Contains(string(said), command.ready) {
+		output, err := os.ReadFile(outputPath)
+		if err != nil || strings.Contains(string(output), command.ready) {
 			return err
 		}
 		var status syscall.WaitStatus
 		ended, _ := syscall.Wait4(command.Process.Pid, &status, syscall.WNOHANG, nil)
 		if ended == command.Process.Pid || time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("%s does not listen; it said:\n%s", command.Path, said)
+			return fmt.Errorf("%s does not listen; its output:\n%s", command.Path, output)
 		}
 	}
 }
 
-// Said returns the end of its output.
-func (r *Running) Said() (last string) {
+// Output returns the end of its output.
+func (r *Running) Output() (last string) {
 	const most = 1000 // bytes
 	for _, path := range r.outputs {
 		text, _ := os.ReadFile(path)

@@ -57,7 +57,7 @@ func (r Report) markdown() string {
 		s.WriteString("### Growth\n\n")
 	}
 	for _, g := range r.Growths {
-		fmt.Fprintf(&s, "![what comes of more %s](pictures/%s)\n\n", g.Title, g.picture())
+		fmt.Fprintf(&s, "![effect of more %s](pictures/%s)\n\n", g.Title, g.picture())
 	}
 	return s.String()
 }

@@ -42,8 +42,8 @@ type Outcome struct {
 	Met   bool
 }
 
-// meant formats the goal.
-func (g Goal) meant() string {
+// target formats the goal.
+func (g Goal) target() string {
 	sign := "≤"
 	if metric(g.Metric).Higher {
 		sign = "≥"
@@ -54,8 +54,8 @@ func (g Goal) meant() string {
 	return fmt.Sprintf("%s %s × %s", sign, short(g.Bound), g.To)
 }
 
-// said formats the value.
-func (o Outcome) said() string {
+// value formats the value.
+func (o Outcome) value() string {
 	if o.To == "" {
 		return short(o.Value) + " " + metric(o.Metric).Unit
 	}

@@ -62,13 +62,13 @@ func align(w io.Writer, rows [][]string) {
 }
 
 func (r Report) goals(outcomes []Outcome) [][]string {
-	rows := [][]string{{"", "is", "meant", ""}}
+	rows := [][]string{{"", "value", "goal", ""}}
 	for _, o := range outcomes {
 		mark := "met"
 		if !o.Met {
 			mark = "MISSED"
 		}
-		rows = append(rows, []string{metric(o.Metric).Title, o.said(), o.meant(), mark})
+		rows = append(rows, []string{metric(o.Metric).Title, o.value(), o.target(), mark})
 	}
 	return rows
 }

@@ -37,7 +37,7 @@ func main() {
 			}
 		}
 	}
-	fmt.Println("\nWhat a host is told of its clients, and how long it takes to judge all of them once")
+	fmt.Println("\nThe netmap of a host with its clients, and the time of one sweep over all of them")
 	fmt.Printf("%9s %8s | %12s %12s | %12s %12s\n", "clients", "grants", "netmap", "compressed", "filter", "judging all")
 	for _, size := range [][2]int{{100, 1}, {1000, 1}, {10000, 1}, {100, 100}, {1000, 100}, {1000, 1000}} {
 		weigh(size[0], size[1])

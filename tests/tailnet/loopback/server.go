@@ -36,7 +36,7 @@ func Listen(addr string, handler http.Handler, secure *tls.Config, logf logger.L
 	}
 	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		listener.Close()
-		return nil, fmt.Errorf("%s is no loopback address: a test tailnet lets anybody in who can reach it", addr)
+		return nil, fmt.Errorf("%s is no loopback address: a test tailnet has no access control", addr)
 	}
 	s := &Server{listener: listener, open: map[*conn]bool{}}
 	s.http = &http.Server{

@@ -86,7 +86,7 @@ func Parse(text []byte, admins ...string) (*Policy, error) {
 
 func (p *Policy) readRules(d document) error {
 	if d.Grants == nil && d.ACLs == nil {
-		return errors.New(`neither grants nor acls: Tailscale would let everybody reach everything; write "grants": [] to let nobody`)
+		return errors.New(`neither grants nor acls: Tailscale would allow everything; write "grants": [] to allow nothing`)
 	}
 	return errors.Join(
 		each("grants", deref(d.Grants), p.addGrant),

@@ -93,7 +93,7 @@ func TestInvalidDefinitionIsRejected(t *testing.T) {
 
 func TestValidPolicyIsAccepted(t *testing.T) {
 	for _, rules := range []string{
-		`"grants": [], /* nobody */`,
+		`"grants": [], /* closed */`,
 		`"acls": [], "ssh": [{}], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []`,
 		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["icmp:*", "17:53", "80-90", "*:*", "*:443", "TCP:1", "ipv6-icmp:*", "icmpv4:*", "ICMPv6:*", "dccp:*", "tsmp:*", "0:9"]}]`,
 		`"grants": [{"src": [], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": [], "ip": ["*"]}]`,
