@@ -1,5 +1,5 @@
-//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
-//! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
+//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the requests you allowed.
+//! ARCHITECTURE.md describes the modules.
 
 pub mod acl;
 pub mod admin;
@@ -12,7 +12,6 @@ mod control;
 pub mod doctor;
 mod fetch;
 pub mod history;
-pub mod judge;
 pub mod listen;
 pub mod page;
 pub mod panics;
@@ -27,6 +26,7 @@ pub mod service;
 pub mod settings;
 pub mod sink;
 mod stored;
+pub mod sweeper;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]

@@ -16,13 +16,13 @@ use super::ollama::Ollama;
 use super::reload::Reload;
 use super::requests::{Cancelled, Requests};
 use super::status::{NotReady, Parts, Status, not_ready};
-use super::who::{Rosters, Who};
+use super::who::{MembersByPort, Who};
 use crate::audit::{Metrics, Now};
 use crate::config::PlainHttp;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::sink::Sinks;
-use crate::tailnet::{Member, Situation};
+use crate::tailnet::{Member, NodeStatus};
 
 /// What there is to ask about.
 pub struct Admin {
@@ -31,9 +31,9 @@ pub struct Admin {
     /// The boundary.
     pub proxy: Proxy,
     /// The latest netmap, for each port.
-    pub rosters: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
+    pub members: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
     /// The node.
-    pub node: watch::Receiver<Situation>,
+    pub node: watch::Receiver<NodeStatus>,
     /// When the proxy started.
     pub started: SystemTime,
     /// The log and the journal.
@@ -66,35 +66,37 @@ impl Admin {
     }
 
     /// What the tailnet said last.
-    pub(crate) fn rosters(&self) -> Rosters {
-        Rosters(self.rosters.iter().map(|(port, roster)| (*port, Arc::clone(&roster.borrow()))).collect())
+    pub(crate) fn members(&self) -> MembersByPort {
+        MembersByPort(
+            self.members.iter().map(|(port, roster)| (*port, Arc::clone(&roster.borrow()))).collect(),
+        )
     }
 
     fn who(&self) -> Who {
-        let (rosters, config) = (self.rosters(), self.settings.config());
+        let (members, config) = (self.members(), self.settings.config());
         let node = self.node.borrow().clone(); // borrowed for the verdicts below, too
         // At each address: a tailnet may have IPv4 or IPv6 alone, and a policy may name either.
         let open = |ips: &[IpAddr], port| {
             let strangers =
-                |ip: &IpAddr| self.proxy.admits_strangers((*ip, port).into(), rosters.at(Some(port)));
+                |ip: &IpAddr| self.proxy.admits_strangers((*ip, port).into(), members.at(Some(port)));
             ips.iter().any(strangers)
         };
         let own = &node.addresses;
         let service = node.service.as_ref().map_or(&[][..], |service| &service.addresses);
         let mut ports = config.ports().chain(config.metrics_port).chain(config.page_port);
         let anybody = ports.any(|port| open(own, port)) || open(service, config.port);
-        let who = Who::new(&config, &rosters, &self.proxy.live().sessions(), node.has_joined(), anybody);
+        let who = Who::new(&config, &members, &self.proxy.live().sessions(), node.has_joined(), anybody);
         Who { out_of_tailnet: node.out_of_tailnet().map(str::to_owned), ..who }
     }
 
     async fn status(&self) -> Status {
         let config = self.settings.config();
         let ollama = Ollama::ask(&config.upstream).await;
-        let rosters = self.rosters();
+        let members = self.members();
         let parts = Parts {
             config: &config,
             proxy: &self.proxy,
-            roster: rosters.at(config.ports().next()),
+            roster: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
             stopping: self.proxy.is_stopping(),

@@ -16,5 +16,5 @@ pub use requests::{Cancelled, Request, Requests, State};
 pub use serve::AdminSocket;
 pub use socket::{AskFault, ask, path};
 pub use status::{Most, NotReady, Status, StatusPeer, What};
-pub(crate) use who::Rosters;
+pub(crate) use who::MembersByPort;
 pub use who::{Who, WhoPeer};

@@ -10,7 +10,7 @@ use crate::config::{Config, PlainHttp};
 use crate::panics;
 use crate::proxy::Proxy;
 use crate::sink::SinkState;
-use crate::tailnet::{Member, Situation};
+use crate::tailnet::{Member, NodeStatus};
 
 /// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Status {
     #[serde(default)]
     pub panics: u64,
     /// The node in the tailnet.
-    pub node: Situation,
+    pub node: NodeStatus,
     /// What stands behind it.
     pub ollama: Ollama,
     /// Requests that run.
@@ -107,7 +107,7 @@ pub enum What {
 pub(super) fn not_ready(
     stopping: bool,
     only_https: bool,
-    node: &Situation,
+    node: &NodeStatus,
     ollama: Option<&str>,
 ) -> Option<NotReady> {
     let because = |what, reason| Some(NotReady { what, reason });
@@ -139,7 +139,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) proxy: &'a Proxy,
     pub(super) roster: &'a [Member],
-    pub(super) node: Situation,
+    pub(super) node: NodeStatus,
     pub(super) started: SystemTime,
     pub(super) stopping: bool,
     pub(super) logs: Vec<SinkState>,
@@ -207,17 +207,17 @@ fn peer(member: &Member, connections: usize) -> StatusPeer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailnet::Certificate;
+    use crate::tailnet::CertificateStatus;
 
     #[test]
     fn what_is_in_the_way_is_told_the_outermost_first() {
-        let node = |state: &str, error: Option<&str>| Situation {
+        let node = |state: &str, error: Option<&str>| NodeStatus {
             state: state.to_owned(),
             error: error.map(str::to_owned),
-            ..Situation::default()
+            ..NodeStatus::default()
         };
         let up = node("Running", None);
-        let told = |stopping, node: &Situation, ollama| {
+        let told = |stopping, node: &NodeStatus, ollama| {
             not_ready(stopping, true, node, ollama).map(|NotReady { what, reason }| (what, reason))
         };
         assert_eq!(told(false, &up, None), None);
@@ -229,13 +229,15 @@ mod tests {
         assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
         assert_eq!(told(false, &node("Running", Some("logs")), None).unwrap().0, What::Node);
         assert_eq!(told(true, &up, None).unwrap().0, What::Stopping);
-        let deleted = Situation { deleted: Some("it was deleted".to_owned()), ..up.clone() };
+        let deleted = NodeStatus { deleted: Some("it was deleted".to_owned()), ..up.clone() };
         assert_eq!(told(false, &deleted, None).unwrap(), (What::Node, "it was deleted".to_owned()));
-        let mut uncertified = Situation { certificate: Some(Certificate::default()), ..up.clone() };
+        let mut uncertified = NodeStatus { certificate: Some(CertificateStatus::default()), ..up.clone() };
         assert_eq!(told(false, &uncertified, Some("refused")).unwrap().0, What::Certificate);
         assert_eq!(not_ready(false, false, &uncertified, None), None);
-        uncertified.certificate =
-            Some(Certificate { expiry: Some("2026-12-01T12:00:00Z".to_owned()), ..Certificate::default() });
+        uncertified.certificate = Some(CertificateStatus {
+            expiry: Some("2026-12-01T12:00:00Z".to_owned()),
+            ..CertificateStatus::default()
+        });
         assert_eq!(told(false, &uncertified, None), None);
         let mut starting = node("Starting", None);
         let (_, reason) = told(false, &starting, None).unwrap();

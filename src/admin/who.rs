@@ -86,16 +86,16 @@ pub struct WhoPeer {
 }
 
 /// What the tailnet says of everybody, as seen by each port of the node.
-pub(crate) struct Rosters(pub(super) BTreeMap<u16, Arc<Vec<Member>>>);
+pub(crate) struct MembersByPort(pub(super) BTreeMap<u16, Arc<Vec<Member>>>);
 
-impl Rosters {
+impl MembersByPort {
     /// By one of the ports; empty where there is none.
     pub(super) fn at(&self, port: Option<u16>) -> &[Member] {
         port.and_then(|port| self.0.get(&port)).map_or(&[], |roster| roster)
     }
 
     /// Whether these are the same, with nothing new said since.
-    pub(crate) fn are(&self, other: &Rosters) -> bool {
+    pub(crate) fn are(&self, other: &MembersByPort) -> bool {
         self.0.len() == other.0.len()
             && self.0.iter().zip(&other.0).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
     }
@@ -105,12 +105,12 @@ impl Who {
     /// Puts together what the tailnet says, what the config allows and what is going on.
     pub(crate) fn new(
         config: &Config,
-        rosters: &Rosters,
+        members: &MembersByPort,
         sessions: &[Arc<Session>],
         joined: bool,
         anybody: bool,
     ) -> Who {
-        let (metrics, page) = (by_id(rosters.at(config.metrics_port)), by_id(rosters.at(config.page_port)));
+        let (metrics, page) = (by_id(members.at(config.metrics_port)), by_id(members.at(config.page_port)));
         Who {
             joined,
             out_of_tailnet: None,
@@ -124,7 +124,7 @@ impl Who {
             metrics_port: config.metrics_port,
             page_port: config.page_port,
             anybody,
-            peers: everybody(config, rosters)
+            peers: everybody(config, members)
                 .iter()
                 .map(|(member, ports)| {
                     let id = member.stable_id.as_str();
@@ -136,8 +136,8 @@ impl Who {
 }
 
 /// Each peer once, with the ports at which it may ask Ollama; its addresses are admitted that are so at any of them.
-fn everybody(config: &Config, rosters: &Rosters) -> Vec<(Member, Vec<u16>)> {
-    let mut ports = config.ports().map(|port| (port, rosters.at(Some(port))));
+fn everybody(config: &Config, members: &MembersByPort) -> Vec<(Member, Vec<u16>)> {
+    let mut ports = config.ports().map(|port| (port, members.at(Some(port))));
     let Some((port, first)) = ports.next() else { return Vec::new() };
     let ports_of = |member: &Member| member.admitted().next().map(|_| port).into_iter().collect();
     let mut all: Vec<(Member, Vec<u16>)> = first.iter().map(|m| (m.clone(), ports_of(m))).collect();

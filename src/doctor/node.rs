@@ -10,8 +10,8 @@ use super::reach::reach;
 use super::{Finding, standing};
 use crate::admin::{self, AskFault, NotReady, Status, What, Who};
 use crate::config::{Config, PlainHttp};
-use crate::control::Task;
-use crate::tailnet::{Certificate, Service, Situation};
+use crate::control::ControlTask;
+use crate::tailnet::{CertificateStatus, NodeStatus, ServiceStatus};
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
@@ -88,14 +88,18 @@ fn listeners(pid: u32) -> Finding {
     }
 }
 
-fn name(config: &Config, node: &Situation) -> Finding {
+fn name(config: &Config, node: &NodeStatus) -> Finding {
     let (wanted, full) = (&config.node.hostname, &node.dns_name);
     if !node.magic_dns || full.is_empty() {
         let address = node.addresses.first().map(ToString::to_string).unwrap_or_default();
         return Finding::warning(
             "name",
             "MagicDNS is off in the tailnet, so no client can use the node's name",
-            format!("{}, or have clients use {}", at_control(config, Task::MagicDns), config.url(&address)),
+            format!(
+                "{}, or have clients use {}",
+                at_control(config, ControlTask::MagicDns),
+                config.url(&address)
+            ),
         );
     }
     match full.split('.').next() {
@@ -107,16 +111,16 @@ fn name(config: &Config, node: &Situation) -> Finding {
         _ => Finding::warning(
             "name",
             format!("the tailnet calls this node {full}, not {wanted}"),
-            format!("{}, or tell clients the other name", at_control(config, Task::Rename)),
+            format!("{}, or tell clients the other name", at_control(config, ControlTask::Rename)),
         ),
     }
 }
 
-fn at_control(config: &Config, task: Task) -> String {
+fn at_control(config: &Config, task: ControlTask) -> String {
     task.at(config.node.control_url.as_deref())
 }
 
-fn service(config: &Config, service: &Service) -> Finding {
+fn service(config: &Config, service: &ServiceStatus) -> Finding {
     let told = service.to_string();
     match &service.withdrawn {
         None if service.addresses.is_empty() => Finding::warning(
@@ -124,7 +128,7 @@ fn service(config: &Config, service: &Service) -> Finding {
             told,
             format!(
                 "{}, or for good by autoApprovers.services in the tailnet policy file",
-                at_control(config, Task::ApproveService)
+                at_control(config, ControlTask::ApproveService)
             ),
         ),
         None => Finding::good("service", told),
@@ -136,7 +140,7 @@ fn service(config: &Config, service: &Service) -> Finding {
     }
 }
 
-fn certificate(config: &Config, certificate: &Certificate) -> Finding {
+fn certificate(config: &Config, certificate: &CertificateStatus) -> Finding {
     let told = certificate.to_string();
     match (&certificate.expiry, &certificate.fault) {
         (None, Some(_)) if config.plain_http != PlainHttp::Serve => Finding::fault(
@@ -163,7 +167,7 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
             "see what tailscale says of it; peers may reach the node all the same",
         ),
         None => Finding::good("tailnet", {
-            let Situation { dns_name, addresses, .. } = &status.node;
+            let NodeStatus { dns_name, addresses, .. } = &status.node;
             let address = addresses.first().map(ToString::to_string);
             let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
             format!(
@@ -175,16 +179,16 @@ fn tailnet(config: &Config, status: &Status) -> Finding {
     }
 }
 
-fn tailnet_remedy(config: &Config, node: &Situation) -> String {
+fn tailnet_remedy(config: &Config, node: &NodeStatus) -> String {
     if node.deleted.is_some() {
         return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key".to_owned();
     }
     match &*node.state {
         "NeedsLogin" => format!(
             "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-            at_control(config, Task::ExtendKey)
+            at_control(config, ControlTask::ExtendKey)
         ),
-        "NeedsMachineAuth" => at_control(config, Task::Approve),
+        "NeedsMachineAuth" => at_control(config, ControlTask::Approve),
         _ => "the log says more; `status` shows when it has passed".to_owned(),
     }
 }

@@ -4,12 +4,12 @@ use super::Finding;
 use crate::admin::{Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::Access;
-use crate::tailnet::Situation;
+use crate::tailnet::NodeStatus;
 
 /// The tag in the lines that `remote-ollama-proxy acl` prints where the config has none.
 const TAG: &str = "tag:ai-server";
 
-pub(super) fn reach(config: &Config, node: &Situation, who: &Who) -> Finding {
+pub(super) fn reach(config: &Config, node: &NodeStatus, who: &Who) -> Finding {
     let admitted: Vec<&WhoPeer> = who.peers.iter().filter(|peer| peer.may_connect).collect();
     let mut principals: Vec<_> = admitted.iter().map(|peer| peer.member.principal()).collect();
     principals.sort();
@@ -48,7 +48,7 @@ pub(super) fn reach(config: &Config, node: &Situation, who: &Who) -> Finding {
 }
 
 /// Where the lines for the policy file come from, and what to change in them for this node: they are for a tag.
-fn lines(config: &Config, node: &Situation) -> String {
+fn lines(config: &Config, node: &NodeStatus) -> String {
     let tag = config.node.tags.first().map_or(TAG, String::as_str);
     let printed = "`remote-ollama-proxy acl` prints the lines";
     let instead = match (node.tags.first(), node.addresses.first()) {

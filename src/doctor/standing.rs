@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use super::Finding;
 use crate::config::Config;
-use crate::control::{Task, other_tags, retag};
-use crate::tailnet::Situation;
+use crate::control::{ControlTask, how_to_retag, tag_mismatch};
+use crate::tailnet::NodeStatus;
 
 /// How long before the node's key expires it is worth a warning: as long as in the log.
 const AHEAD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-pub(super) fn clock(node: &Situation) -> Finding {
+pub(super) fn clock(node: &NodeStatus) -> Finding {
     if node.clock_ahead == 0 {
         return Finding::good("clock", "within 5 minutes of the control server's");
     }
@@ -25,10 +25,10 @@ pub(super) fn clock(node: &Situation) -> Finding {
     )
 }
 
-pub(super) fn tags(config: &Config, node: &Situation) -> Finding {
-    let Situation { user, tags, .. } = node;
-    if let Some(reason) = other_tags(&config.node.tags, user.as_deref(), tags) {
-        return Finding::warning("tags", reason, retag(config.node.control_url.as_deref()));
+pub(super) fn tags(config: &Config, node: &NodeStatus) -> Finding {
+    let NodeStatus { user, tags, .. } = node;
+    if let Some(reason) = tag_mismatch(&config.node.tags, user.as_deref(), tags) {
+        return Finding::warning("tags", reason, how_to_retag(config.node.control_url.as_deref()));
     }
     Finding::good(
         "tags",
@@ -39,19 +39,19 @@ pub(super) fn tags(config: &Config, node: &Situation) -> Finding {
     )
 }
 
-pub(super) fn node_key(config: &Config, node: &Situation, now: SystemTime) -> Finding {
+pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> Finding {
     let Some(at) = &node.key_expiry else { return Finding::good("node-key", "it never expires") };
     let Ok(expiry) = humantime::parse_rfc3339(at) else {
         return Finding::unknown("node-key", format!("it expires at {at:?}, which is no time"));
     };
-    let at_control = |task: Task| task.at(config.node.control_url.as_deref());
+    let at_control = |task: ControlTask| task.at(config.node.control_url.as_deref());
     match expiry.duration_since(now) {
         Err(_) => Finding::fault(
             "node-key",
             format!("it expired at {at}: no peer can reach the node"),
             format!(
                 "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-                at_control(Task::ExtendKey)
+                at_control(ControlTask::ExtendKey)
             ),
         ),
         Ok(left) if left <= AHEAD => Finding::warning(
@@ -60,7 +60,7 @@ pub(super) fn node_key(config: &Config, node: &Situation, now: SystemTime) -> Fi
                 "it expires at {at}, in {}: from then on no peer can reach the node",
                 humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60))
             ),
-            at_control(Task::DisableExpiry),
+            at_control(ControlTask::DisableExpiry),
         ),
         Ok(_) => Finding::good("node-key", format!("it expires at {at}")),
     }
@@ -85,7 +85,7 @@ mod tests {
         for (ahead, outcome, said) in
             [(0, Good, "within"), (600, Warning, "10m ahead of"), (-600, Warning, "10m behind")]
         {
-            let found = clock(&Situation { clock_ahead: ahead, ..Situation::default() });
+            let found = clock(&NodeStatus { clock_ahead: ahead, ..NodeStatus::default() });
             assert!(found.outcome == outcome && found.reason.contains(said), "{found:?}");
         }
     }
@@ -95,14 +95,14 @@ mod tests {
         let expiry = "2030-03-15T12:00:00Z";
         let at = humantime::parse_rfc3339(expiry).unwrap();
         let day = Duration::from_secs(24 * 60 * 60);
-        let node = Situation { key_expiry: Some(expiry.to_owned()), ..Situation::default() };
+        let node = NodeStatus { key_expiry: Some(expiry.to_owned()), ..NodeStatus::default() };
         for (now, outcome) in
             [(at - 15 * day, Good), (at - 14 * day, Warning), (at - 3 * day, Warning), (at + day, Fault)]
         {
             let found = node_key(&config(&[]), &node, now);
             assert_eq!(found.outcome, outcome, "{found:?}");
         }
-        assert_eq!(node_key(&config(&[]), &Situation::default(), at).outcome, Good);
+        assert_eq!(node_key(&config(&[]), &NodeStatus::default(), at).outcome, Good);
         let other = config(&[("node.control_url", "https://h.example")]);
         let found = node_key(&other, &node, at - day);
         assert!(found.reason.contains("in 1day"), "{found:?}");
@@ -117,10 +117,10 @@ mod tests {
             config.node.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
             config
         };
-        let node = |user: Option<&str>, tags: &[&str]| Situation {
+        let node = |user: Option<&str>, tags: &[&str]| NodeStatus {
             user: user.map(str::to_owned),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            ..Situation::default()
+            ..NodeStatus::default()
         };
         for (wanted, node, outcome) in [
             (&[][..], node(None, &["tag:a"]), Good),

@@ -12,8 +12,8 @@ use super::Finding;
 use crate::audit::Journal;
 use crate::auth::{Credential, Found, Kind};
 use crate::config::Config;
-use crate::control::{Task, foreign};
-use crate::stored::{self, KEYS};
+use crate::control::{ControlTask, custom_url};
+use crate::stored::{self, STATE_FILE};
 
 pub(super) fn examine(config: &Config) -> [Finding; 2] {
     [folder(config, may_write), key(config)]
@@ -23,7 +23,7 @@ pub(super) fn examine(config: &Config) -> [Finding; 2] {
 fn folder(config: &Config, may_write: fn(&Path, Access) -> Result<(), Errno>) -> Finding {
     let folder = &*config.node.state_dir;
     let shown = folder.display();
-    for path in [folder.to_owned(), folder.join(KEYS)] {
+    for path in [folder.to_owned(), folder.join(STATE_FILE)] {
         match metadata(&path) {
             Ok(found) if found.mode() & 0o077 != 0 => {
                 return Finding::fault(
@@ -35,7 +35,7 @@ fn folder(config: &Config, may_write: fn(&Path, Access) -> Result<(), Errno>) ->
                     ),
                     format!(
                         "chmod go= {path:?}; if somebody may have read it, {}",
-                        Task::Remove.at(config.node.control_url.as_deref())
+                        ControlTask::Remove.at(config.node.control_url.as_deref())
                     ),
                 );
             }
@@ -93,7 +93,7 @@ fn key(config: &Config) -> Finding {
         Err(error) => {
             return Finding::unknown(
                 "key",
-                format!("{}: {error}", config.node.state_dir.join(KEYS).display()),
+                format!("{}: {error}", config.node.state_dir.join(STATE_FILE).display()),
             );
         }
     };
@@ -117,8 +117,8 @@ fn key(config: &Config) -> Finding {
         ),
         (None, None, _) => {
             Finding::fault("key", "the node has not joined, and there is nothing to join with", {
-                let make = foreign(config.node.control_url.as_deref())
-                    .map(|_| format!("{} and ", Task::MakeKey.at(config.node.control_url.as_deref())));
+                let make = custom_url(config.node.control_url.as_deref())
+                    .map(|_| format!("{} and ", ControlTask::MakeKey.at(config.node.control_url.as_deref())));
                 let make = make.unwrap_or_default();
                 format!(
                     "run `remote-ollama-proxy login`, or {make}set {} or node.auth_key_file",
@@ -131,7 +131,7 @@ fn key(config: &Config) -> Finding {
 
 /// Whether what the node is to join with has the form of such a key. Only the control server knows whether it is good.
 fn to_join_with(credential: &Credential, found: &Found, control_url: Option<&str>) -> Finding {
-    match (credential.kind(), foreign(control_url)) {
+    match (credential.kind(), custom_url(control_url)) {
         (Kind::AuthKey, Some(url)) => Finding::good(
             "key",
             format!("the node joins with: {found}; its form was not checked, since only {url} knows it"),
@@ -141,14 +141,14 @@ fn to_join_with(credential: &Credential, found: &Found, control_url: Option<&str
             format!(
                 "the node joins with: {found}, which is exchanged at Tailscale's API for a key that {url} does not know"
             ),
-            Task::MakeKey.at(control_url),
+            ControlTask::MakeKey.at(control_url),
         ),
         (Kind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
             "key",
             format!(
                 "the node joins with: {found}, which is no auth key: those of Tailscale begin with tskey-auth-"
             ),
-            Task::MakeKey.at(control_url),
+            ControlTask::MakeKey.at(control_url),
         ),
         _ => Finding::good("key", format!("the node joins with: {found}, which has the form of one")),
     }
@@ -185,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), &[]);
         let state = &config.node.state_dir;
-        for name in [KEYS, "lock", Journal::FILE] {
+        for name in [STATE_FILE, "lock", Journal::FILE] {
             private(&state.join(name), "{}", 0o600);
         }
         assert_eq!(folder(&config, may_write).outcome, Good);

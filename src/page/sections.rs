@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Chronicle, sees_all};
-use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
+use crate::admin::{Admin, MembersByPort, Ollama, Requests, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
 use crate::panics;
 use crate::peer::Peer;
@@ -39,7 +39,7 @@ pub(super) struct Sections {
 /// Who may what, as long as it is so.
 struct Roll {
     config: Arc<Config>,
-    rosters: Rosters,
+    members: MembersByPort,
     who: Arc<Who>,
 }
 
@@ -174,17 +174,17 @@ impl Sections {
 
     /// Who may what; the same for as long as nothing of it has changed.
     fn who(&self) -> Arc<Who> {
-        let (config, rosters) = (self.admin.settings.config(), self.admin.rosters());
+        let (config, members) = (self.admin.settings.config(), self.admin.members());
         let mut roll = lock(&self.roll);
         if let Some(roll) = &*roll
             && Arc::ptr_eq(&roll.config, &config)
-            && roll.rosters.are(&rosters)
+            && roll.members.are(&members)
         {
             return Arc::clone(&roll.who);
         }
         let joined = self.admin.node.borrow().has_joined();
-        let who = Arc::new(Who::new(&config, &rosters, &[], joined, false));
-        *roll = Some(Roll { config, rosters, who: Arc::clone(&who) });
+        let who = Arc::new(Who::new(&config, &members, &[], joined, false));
+        *roll = Some(Roll { config, members, who: Arc::clone(&who) });
         who
     }
 

@@ -1,8 +1,9 @@
 //! Wakes the task that reads a connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
 
 /// Readiness of one connection. The library shares it until the connection is released.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl Ready {
         if self.set.swap(false, Ordering::AcqRel) {
             return Poll::Ready(());
         }
-        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waker = self.waker.lock();
         match &mut *waker {
             Some(known) => known.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -42,7 +43,7 @@ impl Ready {
         self.set();
         // By reference and under the lock, so that a thread of the library never drops a waker: that could
         // drop the task, and with it the connection whose locks this thread holds.
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
     }
