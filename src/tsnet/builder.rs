@@ -115,6 +115,16 @@ impl fmt::Debug for Builder {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn failures_of_the_library_are_errors() {
+        let node = Builder::new().build().unwrap();
+        let access = || node.check_access([100, 64, 0, 2].into(), ([100, 64, 0, 1], 80).into());
+        assert_eq!(access(), Err(Error::Other("the node has not started".to_owned())));
+        node.close().await;
+        assert_eq!(access(), Err(Error::Closed));
+        assert_eq!(node.listen(80).await.err(), Some(Error::Closed));
+    }
+
     #[test]
     fn debug_redacts_credentials() {
         let builder = Builder::new().auth_key(Some("tskey-auth-1")).client_secret(Some("tskey-client-2"));

@@ -1,9 +1,5 @@
 //! Failures of the tailnet node, by their remedy.
 
-use serde::Deserialize;
-
-use super::ffi::kind;
-
 /// A failure of the tailnet node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -61,37 +57,9 @@ pub enum Error {
     Other(String),
 }
 
-/// A failure as the library writes it.
-#[derive(Debug, Deserialize)]
-pub(super) struct Failure {
-    /// A `tailscale_error` of the C header.
-    pub(super) kind: kind::Type,
-    #[serde(default)]
-    pub(super) error: String,
-    #[serde(default)]
-    pub(super) login_url: String,
-}
-
-impl From<Failure> for Error {
-    fn from(Failure { kind, error: reason, login_url: url }: Failure) -> Self {
-        match kind {
-            kind::TAILSCALE_ERR_CLOSED => Error::Closed,
-            kind::TAILSCALE_ERR_CANCELED => Error::Canceled,
-            kind::TAILSCALE_ERR_KEY => Error::KeyInvalid { reason },
-            kind::TAILSCALE_ERR_EXPIRED => Error::KeyExpired { reason },
-            kind::TAILSCALE_ERR_LOGIN => Error::LoginNeeded { url },
-            kind::TAILSCALE_ERR_APPROVAL => Error::ApprovalPending,
-            kind::TAILSCALE_ERR_CONTROL => Error::ControlUnreachable { reason },
-            kind::TAILSCALE_ERR_LOGGING => Error::LoggingRequired,
-            kind::TAILSCALE_ERR_STATE => Error::StateUnusable { reason },
-            kind::TAILSCALE_ERR_EXCHANGE => Error::ExchangeFailed { reason },
-            _ => Error::Other(reason),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ffi::Failure;
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Changes of the node, and the library's log.
+//! Changes of the node.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 
-use super::error::Failure;
+use super::ffi::Failure;
 use super::{Error, Status};
 
 /// A change of the node.
@@ -124,17 +124,6 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Netmap => Event::NetmapChanged,
         Wire::Error { failure } => Event::Failed(failure.into()),
     })
-}
-
-/// Logs one line of the library: at trace if Tailscale marks it as verbose (`[v1]`, `[v2]`), else at debug.
-pub(super) fn log(line: &str) {
-    // Some lines contain control characters, for Tailscale's log collector.
-    let line = line.trim_end().replace(|c: char| c.is_control(), " ");
-    if line.contains("[v1]") || line.contains("[v2]") {
-        tracing::trace!(target: "tsnet", "{line}");
-    } else {
-        tracing::debug!(target: "tsnet", "{line}");
-    }
 }
 
 #[cfg(test)]

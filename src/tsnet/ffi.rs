@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::io::ReadBuf;
 
-use super::error::{Error, Failure};
+use super::error::Error;
+use super::log::log;
 use super::ready::Ready;
 
 mod sys {
@@ -31,11 +33,38 @@ mod sys {
     include!(concat!(env!("OUT_DIR"), "/tailscale.rs"));
 }
 
-/// The kinds of failures.
-pub(super) use sys::tailscale_error as kind;
-
 /// The most slices of one [`Claim::write`].
 const PARTS_MAX: usize = 64;
+
+/// A failure as the library writes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Failure {
+    /// A `tailscale_error` of the C header.
+    kind: sys::tailscale_error::Type,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    login_url: String,
+}
+
+impl From<Failure> for Error {
+    fn from(Failure { kind, error: reason, login_url: url }: Failure) -> Self {
+        use sys::tailscale_error as kinds;
+        match kind {
+            kinds::TAILSCALE_ERR_CLOSED => Error::Closed,
+            kinds::TAILSCALE_ERR_CANCELED => Error::Canceled,
+            kinds::TAILSCALE_ERR_KEY => Error::KeyInvalid { reason },
+            kinds::TAILSCALE_ERR_EXPIRED => Error::KeyExpired { reason },
+            kinds::TAILSCALE_ERR_LOGIN => Error::LoginNeeded { url },
+            kinds::TAILSCALE_ERR_APPROVAL => Error::ApprovalPending,
+            kinds::TAILSCALE_ERR_CONTROL => Error::ControlUnreachable { reason },
+            kinds::TAILSCALE_ERR_LOGGING => Error::LoggingRequired,
+            kinds::TAILSCALE_ERR_STATE => Error::StateUnusable { reason },
+            kinds::TAILSCALE_ERR_EXCHANGE => Error::ExchangeFailed { reason },
+            _ => Error::Other(reason),
+        }
+    }
+}
 
 /// A node of the library; closed when dropped.
 #[derive(Debug)]
@@ -342,7 +371,7 @@ extern "C" fn log_line(_context: *mut c_void, line: *const c_char, len: usize) {
         }
         // SAFETY: `len` bytes are readable during this call.
         let bytes = unsafe { std::slice::from_raw_parts(line.cast::<u8>(), len) };
-        super::event::log(&String::from_utf8_lossy(bytes));
+        log(&String::from_utf8_lossy(bytes));
     });
 }
 
@@ -352,20 +381,4 @@ fn millis(duration: Duration) -> i64 {
 
 fn c_string(s: &str) -> Result<CString, Error> {
     CString::new(s).map_err(|_| Error::Other("a value for the tailnet node contains a NUL byte".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_the_library_are_errors() {
-        let handle = Handle::new("{}").unwrap();
-        let access = || handle.check_access("100.64.0.2", "100.64.0.1:80");
-        assert_eq!(access(), Err(Error::Other("the node has not started".to_owned())));
-        handle.close();
-        assert_eq!(access(), Err(Error::Closed));
-        assert_eq!(handle.listen(80).map(|_| ()), Err(Error::Closed));
-        assert!(matches!(Handle::new("{").map(|_| ()), Err(Error::Other(_))));
-    }
 }

@@ -11,6 +11,7 @@ mod event;
 mod ffi;
 mod identity;
 mod listener;
+mod log;
 mod netmap;
 mod node;
 mod ready;

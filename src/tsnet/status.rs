@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Error;
-use super::error::Failure;
+use super::ffi::Failure;
 
 /// The status of a node that is up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
