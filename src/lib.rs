@@ -10,9 +10,9 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod doctor;
-mod fetch;
 pub mod history;
 pub mod listen;
+pub mod ollama;
 pub mod page;
 pub mod panics;
 pub mod peer;
@@ -31,5 +31,4 @@ pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
-pub mod upstream;
 pub mod usage;

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::auth::Environment;
     use crate::config::Override;
-    use crate::upstream::Upstream;
+    use crate::ollama::Upstream;
 
     fn config(pairs: &[(&'static str, &str)]) -> Result<Config, Faults> {
         let overrides: Vec<_> = pairs

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::parse;
 use super::raw::Raw;
 use super::section::Section;
-use crate::admission::{Limits, Pace};
+use crate::admission::{Limits, Timeouts};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
+use crate::ollama::Upstream;
 use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
-use crate::upstream::Upstream;
 
 /// A valid config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Config {
     /// How much is let in.
     pub limits: Limits,
     /// How long clients may be silent: each 1 second to 24 hours.
-    pub pace: Pace,
+    pub timeouts: Timeouts,
     /// The endpoints that are on.
     pub endpoints: EndpointSet,
     /// The models that may be asked for.
@@ -203,7 +203,7 @@ impl Config {
                 capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
             }),
             limits: raw.section("limits", limits),
-            pace: raw.section("timeouts", pace),
+            timeouts: raw.section("timeouts", timeouts),
             endpoints: raw.section("endpoints", endpoints),
             models: raw.section("models", models),
             http: raw.section("http", |s| Http {
@@ -334,9 +334,9 @@ fn limits(s: &mut Section<'_, '_>) -> Limits {
     }
 }
 
-fn pace(s: &mut Section<'_, '_>) -> Pace {
-    let Pace { head, body, answer, idle } = Pace::default();
-    Pace {
+fn timeouts(s: &mut Section<'_, '_>) -> Timeouts {
+    let Timeouts { head, body, answer, idle } = Timeouts::default();
+    Timeouts {
         head: s.text("head", head, parse::patience),
         body: s.text("body_idle", body, parse::patience),
         answer: s.text("answer_idle", answer, parse::patience),

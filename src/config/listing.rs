@@ -1,7 +1,7 @@
 //! What is in force, in words.
 
 use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
-use crate::admission::{Limits, Pace};
+use crate::admission::{Limits, Timeouts};
 use crate::policy::{Access, ModelRules};
 
 impl Config {
@@ -30,7 +30,7 @@ impl Config {
             ("models", models(&self.models)),
             ("runs", runs(&self.limits)),
             ("takes", takes(&self.limits)),
-            ("waits", waits(&self.pace)),
+            ("waits", waits(&self.timeouts)),
             ("upstream", self.upstream.to_string()),
             ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
             ("preflight", choose(self.http.preflight, "goes through", "is refused")),
@@ -129,13 +129,13 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn waits(pace: &Pace) -> String {
+fn waits(timeouts: &Timeouts) -> String {
     let time = humantime::format_duration;
     format!(
         "{} for a head, {} for more of a body, {} for an answer to be read, {} for a request",
-        time(pace.head),
-        time(pace.body),
-        time(pace.answer),
-        time(pace.idle)
+        time(timeouts.head),
+        time(timeouts.body),
+        time(timeouts.answer),
+        time(timeouts.idle)
     )
 }

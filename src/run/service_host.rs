@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::ollama_health::OllamaHealth;
 use super::stop::Stop;
-use crate::admin;
+use crate::ollama::OllamaClient;
 use crate::settings::Settings;
 use crate::tailnet::{NodeStatus, ServiceStatus};
 use crate::tsnet::{Error, Node};
@@ -87,8 +87,9 @@ impl<N: Advertise> ServiceHost<N> {
         let mut health = OllamaHealth::default();
         loop {
             let upstream = self.settings.config().upstream.clone();
+            let client = OllamaClient::new(&upstream);
             let fault = tokio::select! {
-                answered = admin::version(&upstream) => answered.err(),
+                answered = client.version() => answered.err().map(|error| error.to_string()),
                 () = stop.wait() => return,
             };
             health.note(fault.is_none());

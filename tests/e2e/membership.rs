@@ -124,11 +124,11 @@ async fn wide_policy_is_found_in_a_tailnet_without_ipv4() {
     let addresses = world.admin("GET", "/status").await;
     let addresses: Value = serde_json::from_slice(&addresses.body).unwrap();
     assert_eq!(addresses["node"]["addresses"].as_array().unwrap().len(), 1, "{addresses}");
-    world.until("that few may connect", "/who", |who| who["anybody"] == false).await;
+    world.until("that few may connect", "/who", |who| who["open_to_unknown_devices"] == false).await;
     let wide = json!({
         "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
         "grants": [{"src": ["*"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
     });
     world.tailnet.api("PUT", "/policy", wide).await;
-    world.until("that anybody may connect", "/who", |who| who["anybody"] == true).await;
+    world.until("that anybody may connect", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }

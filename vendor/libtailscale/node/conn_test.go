@@ -228,6 +228,7 @@ func TestFullBacklog(t *testing.T) {
 		near.close()
 		far.close()
 	}
+	eventually(t, "the listener accepts again", func() bool { return !p.server.listeners.find(testPort).full() })
 	near, far := p.connect()
 	near.close()
 	far.close()
