@@ -50,8 +50,8 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         .enable_all()
         .build()
         .map(|runtime| runtime.block_on(run::logout(&config)));
-    let farewell = match done {
-        Ok(Ok(farewell)) => farewell,
+    let outcome = match done {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(failure)) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
             return exit_code(&failure);
@@ -61,7 +61,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             return exit::FAILURE;
         }
     };
-    let text = outcome(&config, farewell.stored, farewell.error);
+    let text = text_of(&config, outcome.stored, outcome.error);
     if args.all
         && let Err(error) = remove_journal(&config.node.state_dir)
     {
@@ -74,7 +74,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
 }
 
 /// `stored`: whether a node was stored. `error`: why the control server still has it.
-fn outcome(config: &Config, stored: bool, error: Option<String>) -> String {
+fn text_of(config: &Config, stored: bool, error: Option<String>) -> String {
     let dir = config.node.state_dir.display();
     match error {
         _ if !stored => format!("no node was stored in {dir}\n"),

@@ -9,19 +9,19 @@ import (
 	"tailscale.com/types/logger"
 )
 
-func TestAStepThatFailsAtOnceIsRunLessAndLessOften(t *testing.T) {
+func TestRetryBacksOffFromAStepThatFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		var runs []time.Time
-		again(ctx, "test", logger.Discard, func() bool {
+		retry(ctx, "test", logger.Discard, func() bool {
 			runs = append(runs, time.Now())
 			return false
 		})
 		if first := runs[1].Sub(runs[0]); first > 20*time.Millisecond {
 			t.Errorf("the first pause took %v", first)
 		}
-		// An hour has 720 pauses of 5 s, which are half as long or half longer.
+		// An hour has 720 pauses of 5 s, with a jitter of half.
 		if len(runs) < 400 || len(runs) > 1600 {
 			t.Errorf("%d runs in an hour", len(runs))
 		}
@@ -31,10 +31,10 @@ func TestAStepThatFailsAtOnceIsRunLessAndLessOften(t *testing.T) {
 	})
 }
 
-func TestAStepThatLastedIsRunAgainSoon(t *testing.T) {
+func TestRetryResetsTheBackoffAfterALongRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs, ended := 0, time.Time{}
-		again(t.Context(), "test", logger.Discard, func() bool {
+		retry(t.Context(), "test", logger.Discard, func() bool {
 			if runs++; runs == 101 {
 				if pause := time.Since(ended); pause > 20*time.Millisecond {
 					t.Errorf("the pause after a long run took %v", pause)
@@ -42,7 +42,7 @@ func TestAStepThatLastedIsRunAgainSoon(t *testing.T) {
 				return true
 			}
 			if runs == 100 {
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute) // of the test's own clock
 				ended = time.Now()
 			}
 			return false

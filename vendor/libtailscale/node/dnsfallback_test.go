@@ -13,16 +13,16 @@ import (
 	"tailscale.com/types/logger"
 )
 
-// tests/e2e/outside.rs shows the same of the whole program, from outside.
+// tests/e2e/outside.rs checks the same for the whole program, from outside.
 func TestNoServerOutsideTheTailnetIsAskedForTheControlServer(t *testing.T) {
 	must(t, prepareProcess(&Config{}))
-	var refused, said int
+	var refused, failed int
 	logf := func(format string, args ...any) {
 		line := fmt.Sprintf(format, args...)
 		if strings.Contains(line, "error: ") {
-			said++
+			failed++
 		}
-		if strings.Contains(line, errBootstrap.Error()) {
+		if strings.Contains(line, errDNSFallback.Error()) {
 			refused++
 		}
 	}
@@ -30,8 +30,8 @@ func TestNoServerOutsideTheTailnetIsAskedForTheControlServer(t *testing.T) {
 	if ips, err := lookup(t.Context(), "control.example.com"); err == nil {
 		t.Errorf("found %v", ips)
 	}
-	if refused == 0 || refused != said {
-		t.Errorf("%d of %d attempts were refused", refused, said)
+	if refused == 0 || refused != failed {
+		t.Errorf("%d of %d attempts were refused", refused, failed)
 	}
 }
 
@@ -41,7 +41,7 @@ func TestOtherDialersStillDial(t *testing.T) {
 	must(t, err)
 	defer listener.Close()
 	conn, err := netns.NewDialer(logger.Discard, netmon.NewStatic()).DialContext(t.Context(), "tcp", listener.Addr().String())
-	if errors.Is(err, errBootstrap) {
+	if errors.Is(err, errDNSFallback) {
 		t.Fatal(err)
 	}
 	must(t, err)
