@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Between these two lines of the document everything is made.
+// The part of the document between these two lines is generated.
 const (
 	begin = "<!-- made by `make bench write=1`; what is written here by hand is lost -->"
 	end   = "<!-- end of what is made -->"
 )
 
-// Document writes the figures into a Markdown file, in the place that it marks,
-// and the plots into pictures/ beside it.
+// Document writes the figures into the generated part of a Markdown file, and the plots
+// into pictures/ next to it.
 func (r Report) Document(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -57,12 +57,12 @@ func (r Report) markdown() string {
 		s.WriteString("### Growth\n\n")
 	}
 	for _, g := range r.Growths {
-		fmt.Fprintf(&s, "![what comes of more %s](pictures/%s)\n\n", g.Title, g.picture())
+		fmt.Fprintf(&s, "![effect of more %s](pictures/%s)\n\n", g.Title, g.picture())
 	}
 	return s.String()
 }
 
-// grid is a table of Markdown.
+// grid returns a Markdown table.
 func grid(rows [][]string) string {
 	out := ""
 	for i, row := range rows {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::record::to_millis;
 use super::{AccessRecord, Ended, PeerName};
-use crate::peer::shown;
+use crate::peer::printable;
 use crate::sink::Notice;
 
 /// A line of `access.jsonl`.
@@ -176,7 +176,7 @@ impl ChangeKind {
 /// Nothing in these types fails to serialize; if it did, the line would say so and count as unreadable.
 pub(super) fn line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_else(|error| format!("cannot serialize: {error}"));
-    format!("{}\n", shown(&json))
+    format!("{}\n", printable(&json))
 }
 
 /// The line of the access log that stands for lost ones.

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::panics;
 use crate::sink::SinkState;
-use crate::tailnet::{STATES, Situation};
+use crate::tailnet::{NodeStatus, STATES};
 
 /// The prefix of every metric's name.
 pub(super) const PREFIX: &str = "remote_ollama_proxy";
@@ -25,7 +25,7 @@ pub struct Now<'a> {
     /// Open connections.
     pub connections: usize,
     /// The state of the node.
-    pub node: &'a Situation,
+    pub node: &'a NodeStatus,
     /// Whether Ollama answers.
     pub ollama_up: bool,
     /// When the proxy started.

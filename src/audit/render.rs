@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     AccessChange, AccessEvent, AccessRecord, Ended, LinesLost, PeerName, PeerRefused, PeerRule, SessionCut,
 };
-use crate::peer::shown;
+use crate::peer::printable;
 use crate::usage::Tokens;
 
 pub(super) fn event(event: &AccessEvent) {
@@ -22,9 +22,10 @@ pub(super) fn event(event: &AccessEvent) {
 fn request(record: &AccessRecord) {
     tracing::info!(
         target: "access",
+        parent: None,
         id = record.id,
-        node = &*shown(&record.peer.node),
-        principal = &*shown(&record.peer.principal),
+        node = &*printable(&record.peer.node),
+        principal = &*printable(&record.peer.principal),
         addr = %record.addr,
         port = record.port,
         method = record.method,
@@ -47,56 +48,62 @@ fn request(record: &AccessRecord) {
 
 /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
 fn named(peer: &PeerName, addr: std::net::SocketAddr) -> String {
-    format!("{} ({}, {addr})", shown(&peer.node), shown(&peer.principal))
+    format!("{} ({}, {addr})", printable(&peer.node), printable(&peer.principal))
 }
 
 fn peer_refused(refused: &PeerRefused) {
     let PeerRefused { peer, addr, port, rule, reason, .. } = refused;
     let (peer, name) = (named(peer, *addr), rule.name());
-    let reason = reason.as_deref().map(shown);
+    let reason = reason.as_deref().map(printable);
     let reason = reason.as_deref();
     match rule {
         PeerRule::NoAccess => {
-            tracing::info!(target: "access", peer, port, rule = name, "connection refused: the tailnet policy no longer admits the peer");
+            tracing::info!(target: "access", parent: None, peer, port, rule = name, "connection refused: the tailnet policy no longer admits the peer");
         }
         PeerRule::Connections => {
-            tracing::warn!(target: "access", peer, port, rule = name, reason, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+            tracing::warn!(target: "access", parent: None, peer, port, rule = name, reason, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
         }
         PeerRule::HeadTime => {
-            tracing::info!(target: "access", peer, port, rule = name, "slow request refused");
+            tracing::info!(target: "access", parent: None, peer, port, rule = name, "slow request refused");
         }
         PeerRule::Malformed => {
-            tracing::info!(target: "access", peer, port, rule = name, reason, "malformed request refused");
+            tracing::info!(target: "access", parent: None, peer, port, rule = name, reason, "malformed request refused");
         }
         PeerRule::Tls => {
-            tracing::info!(target: "access", peer, port, rule = name, reason, "TLS handshake failed");
+            tracing::info!(target: "access", parent: None, peer, port, rule = name, reason, "TLS handshake failed");
         }
     }
 }
 
 fn session_cut(cut: &SessionCut) {
     let SessionCut { peer, addr, port, ended, id, by, .. } = cut;
-    let (peer, by) = (named(peer, *addr), by.as_deref().map(shown));
+    let (peer, by) = (named(peer, *addr), by.as_deref().map(printable));
     let by = by.as_deref();
     match ended {
-        Ended::Revoked => tracing::info!(target: "access", peer, port, "access lost: connection cut"),
-        Ended::Cancelled => tracing::info!(target: "access", peer, port, id, by, "cancelled: connection cut"),
-        ended => tracing::info!(target: "access", peer, port, ended = ended.name(), "connection cut"),
+        Ended::Revoked => {
+            tracing::info!(target: "access", parent: None, peer, port, "access lost: connection cut")
+        }
+        Ended::Cancelled => {
+            tracing::info!(target: "access", parent: None, peer, port, id, by, "cancelled: connection cut")
+        }
+        ended => {
+            tracing::info!(target: "access", parent: None, peer, port, ended = ended.name(), "connection cut")
+        }
     }
 }
 
 pub(super) fn change(change: &AccessChange) {
     let AccessChange { access, port, peer, grants, faults, .. } = change;
-    let (node, principal) = (shown(&peer.node), shown(&peer.principal));
+    let (node, principal) = (printable(&peer.node), printable(&peer.principal));
     let grants = Value::from(grants.clone()).to_string();
     tracing::info!(
         target: "journal", access = access.name(), port, node = &*node, principal = &*principal,
-        stable_id = &*shown(&peer.stable_id), grants = %shown(&grants),
+        stable_id = &*printable(&peer.stable_id), grants = %printable(&grants),
     );
     for fault in faults {
         tracing::warn!(
             target: "journal", node = &*node, principal = &*principal,
-            "a grant of the tailnet policy grants nothing: {}", shown(fault),
+            "a grant of the tailnet policy grants nothing: {}", printable(fault),
         );
     }
 }

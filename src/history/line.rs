@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::tally::Tally;
 use crate::audit::{AccessEvent, AccessRecord, JournalEntry, PeerName};
-use crate::peer::{self, shown};
+use crate::peer::{self, printable};
 use crate::policy::Endpoint;
 
 /// The longest line that is read, in bytes. An access record has less than 2 kB; a line of the journal has the grants of
@@ -150,7 +150,7 @@ fn worked(record: &AccessRecord) -> Duration {
 
 /// `text` without characters that a terminal acts on, and cut where it is too long.
 pub(super) fn plain(text: &str) -> String {
-    let text = shown(text);
+    let text = printable(text);
     match text.char_indices().nth(TEXT_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.into_owned(),

@@ -23,7 +23,7 @@ use tally::day_of;
 use crate::audit::{
     AccessChange, AccessEvent, AccessRecord, ChangeKind, JournalEntry, LinesLost, PeerRefused, SessionCut,
 };
-use crate::peer::shown;
+use crate::peer::printable;
 
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
@@ -167,7 +167,7 @@ impl History {
                 Line::Unreadable(why) => {
                     first_other.get_or_insert(why);
                     self.lines.unreadable += 1;
-                    let place = || LinePlace { file: shown(name).into_owned(), line: number };
+                    let place = || LinePlace { file: printable(name).into_owned(), line: number };
                     self.lines.first_unreadable.get_or_insert_with(place);
                     return;
                 }

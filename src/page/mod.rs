@@ -1,95 +1,93 @@
-//! The page: what goes on at this node, for people in the tailnet whose grant says `page`.
+//! The page port: a web page that shows what the proxy does, for peers whose grant has `page`.
 
 mod events;
 mod files;
+mod health;
+mod peers;
 mod recent_activity;
 mod sections;
-mod watching;
+mod viewers;
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Response};
 use serde_json::json;
+use tokio::io::AsyncRead;
 
 use crate::admin::Admin;
 use crate::listen::Listen;
-use crate::policy::{self, PageRoute, Refusal};
-use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
+use crate::policy::{PageRoute, Refusal};
+use crate::proxy::{AuxiliaryPort, Body, Caller, Client, Content, Feed, Handler, Port, RequestBody};
 use events::events;
 pub use recent_activity::RecentActivity;
 use sections::Sections;
-use watching::Watching;
+use viewers::OpenStreams;
 
-/// What answers at the port for the page.
-pub struct Page(Beside<Pages>);
-
-impl Page {
-    /// At `port`: what `admin` knows of this moment, and `recent` of the last days.
-    pub fn new(port: Port, admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
-        let sections = Arc::new(Sections::new(Arc::clone(&admin), recent));
-        Page(Beside::new(port, Pages { admin, sections, watching: Watching::default() }))
-    }
-
-    /// Serves connections until it is dropped, and all of them with it.
-    ///
-    /// # Errors
-    /// The listener has ended by itself.
-    pub async fn serve(self, listener: impl Listen) -> io::Result<Infallible> {
-        self.0.serve(listener).await
-    }
-}
-
-struct Pages {
+/// The server at the page port.
+pub struct Page {
+    auxiliary: AuxiliaryPort,
     admin: Arc<Admin>,
     sections: Arc<Sections>,
-    watching: Watching,
+    streams: OpenStreams,
 }
 
-impl Site for Pages {
-    async fn answer(&self, visitor: &Visitor, head: &Parts) -> Result<Response<Content>, Refusal> {
-        let (page, route) = visitor.decide(|policy, rights| policy.decide_page(rights, head))?;
+impl Page {
+    /// A server at `port` that shows the current state from `admin` and the last days from `recent`.
+    pub fn new(port: Port, admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
+        let auxiliary = AuxiliaryPort::new(port);
+        let sections = Arc::new(Sections::new(Arc::clone(&admin), recent));
+        Page { auxiliary, admin, sections, streams: OpenStreams::default() }
+    }
+
+    /// Serves connections until the future is dropped, which closes all of them.
+    ///
+    /// # Errors
+    /// The listener ended.
+    pub async fn serve(self, listener: impl Listen) -> io::Result<Infallible> {
+        let port = self.auxiliary.port().clone();
+        port.serve_until_dropped(listener, self).await
+    }
+
+    async fn content(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
+        let (page, route) = caller.decide(|policy, rights| policy.decide_page(rights, head))?;
         Ok(match route {
             PageRoute::Index => files::INDEX.answer(),
             PageRoute::Style => files::STYLE.answer(),
             PageRoute::Script => files::SCRIPT.answer(),
             PageRoute::Icon => files::ICON.answer(),
             PageRoute::Events => {
-                let seat = self.watching.enter(visitor.peer())?;
-                let (visitor, sections) = (visitor.clone(), Arc::clone(&self.sections));
-                let feed = Feed::new(|place| events(sections, visitor, page, seat, place));
-                answer("text/event-stream", Content::Feed(feed))
+                let open = self.streams.open(caller.peer())?;
+                let (caller, sections) = (caller.clone(), Arc::clone(&self.sections));
+                let feed = Feed::new(|sender| events(sections, caller, page, open, sender));
+                files::answer("text/event-stream", Content::Feed(feed))
             }
             PageRoute::Cancel(id) => {
-                let cancelled = self.admin.cancel(id, &visitor.peer().to_string());
+                let cancelled = self.admin.cancel(id, &caller.peer().to_string());
                 let body = json!({ "cancelled": cancelled }).to_string();
-                answer("application/json", Content::Whole(Bytes::from(body)))
+                files::answer("application/json", Content::Whole(Bytes::from(body)))
             }
         })
     }
+}
 
-    fn reads(&self, head: &Parts, message: &str) -> Option<(&'static str, Bytes)> {
-        files::is_for_people(head).then(|| files::refusal(message))
-    }
-
-    fn dress(&self, headers: &mut HeaderMap) {
+impl Handler for Page {
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
+    where
+        Io: AsyncRead + Send + Unpin + 'static,
+    {
+        let content = self.content(&client.caller, &head);
+        let mut response = match self.auxiliary.answer(client, &head, content).await {
+            Ok(response) => response,
+            Err(refusal) if files::wants_html(&head) => Body::refusal(files::refusal(refusal)),
+            Err(refusal) => Body::refusal(refusal),
+        };
         for (name, value) in files::HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        response
     }
-}
-
-fn answer(kind: &'static str, content: Content) -> Response<Content> {
-    let mut response = Response::new(content);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-/// Whether somebody with that much of the page sees what is others'.
-fn sees_all(page: policy::Page) -> bool {
-    page == policy::Page::Admin
 }

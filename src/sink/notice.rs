@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::peer::shown;
+use crate::peer::printable;
 
 /// A notice of lost lines.
 pub struct Notice<'a> {
@@ -23,7 +23,7 @@ const MESSAGE: &str = "lines were lost here, since they could not be written";
 
 /// The notice in text, as tracing-subscriber formats it.
 pub fn in_text(Notice { at, lost, why }: &Notice<'_>) -> String {
-    format!("{at:.6}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", shown(why))
+    format!("{at:.6}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", printable(why))
 }
 
 /// The notice in JSON, as tracing-subscriber formats it.
@@ -33,7 +33,7 @@ pub fn in_json(Notice { at, lost, why }: &Notice<'_>) -> String {
         "level": "WARN",
         "message": MESSAGE,
         "lost": lost,
-        "error": shown(why),
+        "error": printable(why),
         "target": TARGET,
     })
     .to_string()

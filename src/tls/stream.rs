@@ -12,10 +12,10 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use crate::audit::{AuditSink, PeerRule};
 use crate::peer::Peer;
 
-/// How much is taken at once of what is to be sent, in bytes: one record of TLS.
+/// The longest write in bytes: one TLS record.
 const RECORD: usize = 16 << 10;
 
-/// A connection at either port.
+/// A connection of a [`DualListener`](super::DualListener).
 pub struct Stream<Io>(Kind<Io>);
 
 enum Kind<Io> {
@@ -25,64 +25,63 @@ enum Kind<Io> {
 
 /// A connection with TLS.
 struct Secure<Io> {
-    state: State<Io>,
+    handshake: Handshake<Io>,
 }
 
-enum State<Io> {
-    /// Has yet to agree with the client.
-    Shaking(Accept<Io>, Client),
-    Open(TlsStream<Io>),
+enum Handshake<Io> {
+    Running(Accept<Io>, TlsClient),
+    Done(TlsStream<Io>),
     Failed,
 }
 
-/// Whose handshake it is, and where its failure is recorded.
-struct Client {
-    peer: Peer,
-    port: u16,
-    audit: Arc<AuditSink>,
+/// The peer of a handshake, and where its failure is recorded.
+pub(super) struct TlsClient {
+    pub(super) peer: Peer,
+    pub(super) port: u16,
+    pub(super) audit: Arc<AuditSink>,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
-    /// One without TLS.
+    /// A connection without TLS.
     pub(super) fn plain(io: Io) -> Self {
         Stream(Kind::Plain(io))
     }
 
-    /// One whose client has to begin with a handshake.
-    pub(super) fn secure(io: Io, tls: &TlsAcceptor, peer: &Peer, port: u16, audit: Arc<AuditSink>) -> Self {
-        let client = Client { peer: peer.clone(), port, audit };
-        Stream(Kind::Secure(Box::new(Secure { state: State::Shaking(tls.accept(io), client) })))
+    /// A connection that starts with a TLS handshake.
+    pub(super) fn secure(io: Io, tls: &TlsAcceptor, client: TlsClient) -> Self {
+        let handshake = Handshake::Running(tls.accept(io), client);
+        Stream(Kind::Secure(Box::new(Secure { handshake })))
     }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
-    /// The connection once the handshake is over, which this moves on.
+    /// Drives the handshake, and returns the connection once that is done.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Io>>> {
-        if let State::Shaking(accept, client) = &mut self.state {
+        if let Handshake::Running(accept, client) = &mut self.handshake {
             match ready!(Pin::new(accept).poll(cx)) {
-                Ok(stream) => self.state = State::Open(stream),
+                Ok(stream) => self.handshake = Handshake::Done(stream),
                 Err(error) => {
                     client.failed(&error);
-                    self.state = State::Failed;
+                    self.handshake = Handshake::Failed;
                     return Poll::Ready(Err(error));
                 }
             }
         }
-        match &mut self.state {
-            State::Open(stream) => Poll::Ready(Ok(stream)),
+        match &mut self.handshake {
+            Handshake::Done(stream) => Poll::Ready(Ok(stream)),
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
 
-impl Client {
+impl TlsClient {
     fn failed(&self, error: &io::Error) {
         match error.kind() {
-            // An error of TLS itself; any other is one of the connection.
+            // An error of TLS itself. All others mean that the connection has ended.
             io::ErrorKind::InvalidData => {
                 self.audit.peer_refused(&self.peer, self.port, PeerRule::Tls, Some(error.to_string()));
             }
-            _ => tracing::debug!(peer = %self.peer, %error, "connection ended within the TLS handshake"),
+            _ => tracing::debug!(peer = %self.peer, %error, "connection ended during the TLS handshake"),
         }
     }
 }
@@ -102,7 +101,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Kind::Secure(secure) => {
                 let stream = ready!(secure.poll_open(cx))?;
-                // TLS would take some more than the client does, and then nobody could tell that it takes nothing.
+                // Backpressure: without this TLS would buffer, and a client that reads nothing could go unnoticed.
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 Pin::new(stream).poll_write(cx, &buf[..buf.len().min(RECORD)])
             }
@@ -122,7 +121,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
         Pin::new(this).poll_write(cx, first)
     }
 
-    /// With TLS no: pieces that are put together first become one record.
+    /// Not with TLS: the caller then joins its buffers, which makes one record of them.
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
             Kind::Plain(io) => io.is_write_vectored(),
@@ -133,10 +132,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Plain(io) => Pin::new(io).poll_flush(cx),
-            Kind::Secure(secure) => match &mut secure.state {
-                State::Open(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Secure(secure) => match &mut secure.handshake {
+                Handshake::Done(stream) => Pin::new(stream).poll_flush(cx),
                 // Nothing has been written.
-                State::Shaking(..) | State::Failed => Poll::Ready(Ok(())),
+                Handshake::Running(..) | Handshake::Failed => Poll::Ready(Ok(())),
             },
         }
     }
@@ -144,13 +143,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Kind::Secure(secure) => match &mut secure.state {
-                State::Open(stream) => Pin::new(stream).poll_shutdown(cx),
-                State::Shaking(accept, _) => match accept.get_mut() {
+            Kind::Secure(secure) => match &mut secure.handshake {
+                Handshake::Done(stream) => Pin::new(stream).poll_shutdown(cx),
+                Handshake::Running(accept, _) => match accept.get_mut() {
                     Some(io) => Pin::new(io).poll_shutdown(cx),
                     None => Poll::Ready(Ok(())),
                 },
-                State::Failed => Poll::Ready(Ok(())),
+                Handshake::Failed => Poll::Ready(Ok(())),
             },
         }
     }

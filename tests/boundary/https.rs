@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::listen::Accepted;
-use remote_ollama_proxy::proxy::Redirects;
-use remote_ollama_proxy::tailnet::{Certificate, Situation};
-use remote_ollama_proxy::tls::{Ports, Shown};
+use remote_ollama_proxy::proxy::RedirectPort;
+use remote_ollama_proxy::tailnet::{CertificateStatus, NodeStatus, PortMembers};
+use remote_ollama_proxy::tls::{CurrentCertificate, DualListener};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -22,7 +22,7 @@ use crate::support::*;
 /// Long enough never to be reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
-const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
+const LENIENT: Timeouts = Timeouts { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 const NAME: &str = "remote-ollama-proxy.tailnet.test";
 
@@ -43,7 +43,7 @@ fn pair() -> Pair {
 struct Both {
     running: Running,
     https: mpsc::Sender<Accepted<DuplexStream>>,
-    shown: Arc<Shown>,
+    shown: Arc<CurrentCertificate>,
     pair: Pair,
 }
 
@@ -52,14 +52,17 @@ impl Both {
         Both::limited(upstream, Limits::NONE, LENIENT)
     }
 
-    fn limited(upstream: &str, limits: Limits, pace: Pace) -> Both {
-        let (shown, pair) = (Arc::<Shown>::default(), pair());
+    fn limited(upstream: &str, limits: Limits, timeouts: Timeouts) -> Both {
+        let (shown, pair) = (Arc::<CurrentCertificate>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
         let ports = |http| {
-            Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap()
+            DualListener::new()
+                .http(http)
+                .https(Memory(incoming), Arc::clone(&shown), Arc::default())
+                .unwrap()
         };
-        let running = Running::at(policy(), upstream, limits, pace, ports);
-        shown.show(&pair.chain, &pair.key).unwrap();
+        let running = Running::at(policy(), upstream, limits, timeouts, ports);
+        shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
 
@@ -186,7 +189,11 @@ async fn a_part_never_looks_like_the_whole() {
             if cut {
                 both.running.word.say(false, Vec::new());
                 assert_eq!(
-                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    both.running
+                        .proxy
+                        .port()
+                        .sweep()
+                        .judge(&[PortMembers { port: 443, members: both.running.word.members().into() }]),
                     1
                 );
                 both.running.word.say(true, Vec::new());
@@ -223,7 +230,7 @@ async fn a_client_without_tls_gets_no_answer() {
 
 #[tokio::test]
 async fn who_says_nothing_or_half_a_word_is_let_go() {
-    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { idle: SHORT, ..LENIENT });
+    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Timeouts { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
     assert!(silent.rest().await.is_empty());
     // The beginning of a ClientHello that is to have 512 bytes.
@@ -250,7 +257,7 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
     let mut client = both.client().await;
     assert!(client.rest().await.is_empty());
     both.running.has(0).await;
-    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { head: SHORT, ..LENIENT });
+    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Timeouts { head: SHORT, ..LENIENT });
     let mut client = both.client().await;
     client.send("GET /api/tags HTTP/1.1\r\nHost: ").await;
     assert_eq!(client.answer().await.status(), 408);
@@ -263,7 +270,7 @@ async fn who_does_not_read_is_let_go() {
     let ollama = Ollama::new().await;
     // Long enough for every handshake.
     let idle = Duration::from_secs(3);
-    let both = Both::limited(&ollama.url, Limits::NONE, Pace { answer: SHORT, idle, ..LENIENT });
+    let both = Both::limited(&ollama.url, Limits::NONE, Timeouts { answer: SHORT, idle, ..LENIENT });
     // From what fits between the two to what does not by far.
     let sizes: Vec<usize> = (12..=28).map(|n| (n * 8) << 10).chain([2 << 20]).collect();
     let (mut clients, mut answering) = (Vec::new(), tokio::task::JoinSet::new());
@@ -290,8 +297,14 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
-    let (lost, kept) = (Vec::new(), both.running.word.roster());
-    assert_eq!(both.running.proxy.port().sweep().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
+    let (lost, kept) = (Vec::new(), both.running.word.members());
+    assert_eq!(
+        both.running.proxy.port().sweep().judge(&[
+            PortMembers { port: 443, members: lost.into() },
+            PortMembers { port: 11434, members: kept.into() }
+        ]),
+        1
+    );
     assert!(https.rest().await.is_empty());
     both.running.has(1).await;
     let stopped = both.running.stop();
@@ -305,11 +318,11 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
     let mut both = Both::new(&url);
     let mut before = both.client().await;
     let new = pair();
-    assert_eq!([(); 2].map(|()| both.shown.show(&new.chain, &new.key)), [Ok(true), Ok(false)]);
+    assert_eq!([(); 2].map(|()| both.shown.set(&new.chain, &new.key)), [Ok(true), Ok(false)]);
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err(), "the old one is shown");
     // What is no pair changes nothing.
     for (chain, key) in [("", ""), (&*new.chain, ""), (&*new.chain, "x"), (&*new.chain, &*both.pair.key)] {
-        assert!(both.shown.show(chain, key).is_err());
+        assert!(both.shown.set(chain, key).is_err());
     }
     both.pair = new;
     let mut after = both.client().await;
@@ -317,19 +330,19 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
         client.send(get("/api/tags")).await;
         assert_eq!(client.answer().await.text(), "ok");
     }
-    assert_eq!(format!("{:?}", both.shown), "Shown([redacted])");
+    assert_eq!(format!("{:?}", both.shown), "CurrentCertificate([redacted])");
 }
 
 #[tokio::test]
 async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
-    let (pair, shown) = (pair(), Arc::<Shown>::default());
-    let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap();
+    let (pair, shown) = (pair(), Arc::<CurrentCertificate>::default());
+    let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap();
     let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
     both.running.has(0).await;
-    both.shown.show(&both.pair.chain, &both.pair.key).unwrap();
+    both.shown.set(&both.pair.chain, &both.pair.key).unwrap();
     both.client().await;
 }
 
@@ -338,9 +351,9 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let ollama = Ollama::new().await;
     let running = Running::new(policy(), &ollama.url);
     let (connect_to, incoming) = mpsc::channel(1);
-    let (node, told) = watch::channel(Situation::default());
+    let (node, told) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
-    let redirects = Redirects::new(port.clone(), told, 8443);
+    let redirects = RedirectPort::new(port.clone(), told, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;
@@ -351,7 +364,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     assert_eq!((answer.status(), answer.header("location")), (503, None));
     node.send_modify(|node| {
         let (name, expiry) = (NAME.to_owned(), Some("2030-01-01T00:00:00Z".to_owned()));
-        node.certificate = Some(Certificate { name, expiry, fault: None });
+        node.certificate = Some(CertificateStatus { name, expiry, fault: None });
     });
     for (request, to) in [
         (get("/v1/models?x=//../@evil.example"), "/v1/models?x=//../@evil.example"),
@@ -375,6 +388,9 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
     // Who may not connect may not be redirected either.
-    assert_eq!(port.sweep().judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
+    assert_eq!(
+        port.sweep().judge(&[PortMembers { port: 11434, members: Vec::new().into() }]),
+        port.sessions().all().len()
+    );
     assert!(ollama.untouched().await);
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::policy::Access;
-use remote_ollama_proxy::proxy::{Port, Scrapes, Text};
+use remote_ollama_proxy::proxy::{MetricsPort, MetricsText, Port};
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,10 +24,10 @@ impl Metrics {
         Self::with(running, Box::new(|| Box::pin(async { "# EOF\n".to_owned() })))
     }
 
-    fn with(running: &Running, text: Text) -> Metrics {
+    fn with(running: &Running, text: MetricsText) -> Metrics {
         let (connect, incoming) = mpsc::channel(64);
         let port = running.proxy.port().another();
-        let scrapes = Scrapes::new(port.clone(), text);
+        let scrapes = MetricsPort::new(port.clone(), text);
         tokio::spawn(scrapes.serve(Memory(incoming)));
         Metrics { connect, port }
     }
@@ -62,7 +62,7 @@ impl Metrics {
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
+            while self.port.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -165,16 +165,16 @@ async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
 
     // The grant goes while the text is made.
     running.word.say(true, vec![json!({})]);
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
     gate.add_permits(1);
     assert_eq!(reading.answer().await.status(), 403);
 
     running.word.say(true, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
     idle.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     running.word.say(false, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 2);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 2);
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 
@@ -204,13 +204,13 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
     metrics.has(2).await;
     assert!(metrics.client().await.rest().await.is_empty());
     assert_eq!(running.ask(&get("/nowhere")).await.status(), 403);
-    assert!(running.proxy.live().sessions().len() < 2);
+    assert!(running.proxy.sessions().all().len() < 2);
 }
 
 #[tokio::test]
 async fn it_reads_requests_as_strictly_and_waits_as_long() {
-    let pace = Pace { head: std::time::Duration::from_millis(50), ..Pace::default() };
-    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, pace);
+    let timeouts = Timeouts { head: std::time::Duration::from_millis(50), ..Timeouts::default() };
+    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, timeouts);
     let metrics = Metrics::of(&running);
     running.word.say(true, vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;

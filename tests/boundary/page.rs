@@ -13,7 +13,7 @@ use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sink::{Output, Sinks};
-use remote_ollama_proxy::tailnet::{Address, Member, Situation};
+use remote_ollama_proxy::tailnet::{Address, Member, NodeStatus, PortMembers};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
@@ -41,7 +41,7 @@ struct Site {
     port: Port,
     recent: Arc<RecentActivity>,
     sinks: Sinks,
-    _node: watch::Sender<Situation>,
+    _node: watch::Sender<NodeStatus>,
     roster: watch::Sender<Arc<Vec<Member>>>,
 }
 
@@ -85,15 +85,15 @@ impl Site {
         let config = config::load(Some("/dev/null".as_ref()), &pairs, &Default::default()).unwrap();
         let load = || Err(config::load(Some("/nowhere".as_ref()), &[], &Default::default()).unwrap_err());
         let source = Source { load: Box::new(load), log: Box::new(|_| {}) };
-        let situation = Situation { state: "Running".to_owned(), ..Situation::default() };
-        let node = watch::Sender::new(Situation { addresses: vec![[100, 64, 0, 1].into()], ..situation });
+        let situation = NodeStatus { state: "Running".to_owned(), ..NodeStatus::default() };
+        let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..situation });
         let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let roster = watch::Sender::new(Arc::new(everybody));
         let sinks = Sinks { log: sink("log", NoRoom), access: None, journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
-            rosters: [11434, 80].map(|port| (port, roster.subscribe())).into(),
+            members: [11434, 80].map(|port| (port, roster.subscribe())).into(),
             node: node.subscribe(),
             started: SystemTime::now(),
             sinks: sinks.clone(),
@@ -129,7 +129,7 @@ impl Site {
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
+            while self.port.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -205,6 +205,8 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
                 let shown = path.replace('&', "&amp;");
                 assert!(text.contains(&format!("<p>remote-ollama-proxy: GET {shown}: ")), "{text}");
                 assert!(text.contains("(rule: grant)") && !text.contains("script"), "{text}");
+                let id = answer.header("x-request-id").unwrap();
+                assert!(text.contains(&format!("<p>Request: {id}</p>")), "{text}");
             }
         }
         for page in ["view", "admin"] {
@@ -323,7 +325,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
     }
 
     running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -357,7 +359,7 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
     assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
 
     running.word.say(true, vec![json!({"page": "view"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
     let mut stream = site.watch().await;
     let told = stream.next().await.unwrap();
     assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
@@ -399,7 +401,10 @@ async fn the_stream_ends_with_what_was_granted() {
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
         running.word.say(true, vec![after]);
-        assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 0);
+        assert_eq!(
+            site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
+            0
+        );
         while let Some(told) = stream.next().await {
             // What had been made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
@@ -411,7 +416,10 @@ async fn the_stream_ends_with_what_was_granted() {
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 1);
+    assert_eq!(
+        site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
+        1
+    );
     while stream.next().await.is_some() {}
     site.has(0).await;
 }
@@ -422,7 +430,7 @@ async fn only_the_page_of_an_admin_cancels() {
     let running = Running::new(policy(), &ollama.url);
     let site = Site::of(&running);
     let (mut client, _upstream) = running.stream_of(bob(), &ollama).await;
-    let id = running.proxy.live().sessions().iter().find_map(|s| s.request()).unwrap().id;
+    let id = running.proxy.sessions().all().iter().find_map(|s| s.request()).unwrap().id;
     let path = format!("/requests/{id}/cancel");
     let header = "X-Remote-Ollama-Proxy: page\r\n";
     let own = "Origin: http://remote-ollama-proxy:11434\r\n";
@@ -455,7 +463,7 @@ async fn only_the_page_of_an_admin_cancels() {
         assert_eq!(answer.status(), 403, "{more}");
         assert!(answer.text().contains("(rule: cross-site)"), "{more}{}", answer.text());
     }
-    assert_eq!(running.proxy.live().sessions().iter().filter(|s| s.running().is_some()).count(), 1);
+    assert_eq!(running.proxy.sessions().all().iter().filter(|s| s.running().is_some()).count(), 1);
     // A site that has its name lead here is none of ours.
     let rebound = request("POST", &path, &OWN.replace("remote-ollama-proxy:", "evil.example:"));
     let answer = site.ask(&rebound.replace("Host: remote-ollama-proxy", "Host: evil.example")).await;

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::audit::{AuditSink, Now, Observer};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
-use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
+use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
-use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
-use remote_ollama_proxy::upstream::Upstream;
+use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,25 +61,28 @@ pub(crate) struct Word(Mutex<Option<Verdict>>);
 
 impl Word {
     pub(crate) fn say(&self, admitted: bool, grants: Vec<Value>) {
-        *self.0.lock().unwrap() = Some(Verdict { admitted, grants });
+        *self.0.lock().unwrap() = Some(if admitted { Verdict::Admit { grants } } else { Verdict::Refuse });
     }
 }
 
-impl Tailnet for Word {
+impl Authorizer for Word {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
-        self.0.lock().unwrap().clone().unwrap_or(Verdict { admitted: true, grants: Vec::new() })
+        self.0.lock().unwrap().clone().unwrap_or(Verdict::Admit { grants: Vec::new() })
     }
 }
 
 impl Word {
     /// Of the port for Ollama and of the one for the metrics.
-    pub(crate) fn rosters(&self) -> [Roster; 2] {
-        let members = Arc::new(self.roster());
-        [(local().port(), Arc::clone(&members)), (9090, members)]
+    pub(crate) fn port_members(&self) -> [PortMembers; 2] {
+        let members = Arc::new(self.members());
+        [local().port(), 9090].map(|port| PortMembers { port, members: Arc::clone(&members) })
     }
 
-    pub(crate) fn roster(&self) -> Vec<Member> {
-        let Verdict { admitted, grants } = self.verdict(&peer(), local());
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let (admitted, grants) = match self.verdict(&peer(), local()) {
+            Verdict::Admit { grants } => (true, grants),
+            Verdict::Refuse => (false, Vec::new()),
+        };
         let peer = peer();
         vec![Member {
             node: peer.node,
@@ -131,7 +134,7 @@ impl Running {
         access: Access,
         limits: Limits,
     ) -> Running {
-        Self::paced(policy, upstream, drain, access, limits, Pace::default())
+        Self::paced(policy, upstream, drain, access, limits, Timeouts::default())
     }
 
     pub(crate) fn paced(
@@ -140,9 +143,9 @@ impl Running {
         drain: Duration,
         access: Access,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
     ) -> Running {
-        Self::listening(policy, upstream, drain, access, limits, pace, |http| http)
+        Self::listening(policy, upstream, drain, access, limits, timeouts, |http| http)
     }
 
     /// With listeners that are made from the one for HTTP.
@@ -150,10 +153,10 @@ impl Running {
         policy: Policy,
         upstream: &str,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
         ports: impl FnOnce(Memory) -> L,
     ) -> Running {
-        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, pace, ports)
+        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, timeouts, ports)
     }
 
     fn listening<L: Listen + 'static>(
@@ -162,17 +165,17 @@ impl Running {
         drain: Duration,
         access: Access,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
         ports: impl FnOnce(Memory) -> L,
     ) -> Running {
         let upstream = Arc::new(Upstream::parse(upstream).unwrap());
         let (rules, current) =
-            watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
+            watch::channel(Arc::new(Rules { policy, access, limits, timeouts, usage: false, upstream }));
         let word = Arc::new(Word::default());
-        let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
+        let tailnet: Arc<dyn Authorizer> = Arc::clone(&word) as _;
         let recent = Arc::new(RecentActivity::new(SystemTime::now()));
-        let audit = Arc::new(AuditSink::new(None, None, Some(Arc::clone(&recent) as Arc<dyn Observer>)));
-        let proxy = Proxy::new(current, tailnet, audit);
+        let audit = AuditSink::new(None, None, Some(Arc::clone(&recent) as Arc<dyn Observer>));
+        let proxy = Proxy::new(current, tailnet, Arc::new(audit));
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let (serving, listener) = (proxy.clone(), ports(Memory(incoming)));
@@ -230,7 +233,7 @@ impl Running {
     /// Waits until there are so many connections.
     pub(crate) async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.proxy.live().sessions().len() != connections {
+            while self.proxy.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -240,7 +243,7 @@ impl Running {
     /// Waits until so many requests wait for their turn.
     pub(crate) async fn waits(&self, requests: u32) {
         soon("that many requests in the queue", async {
-            while self.proxy.load().1 != requests {
+            while self.proxy.load().waiting != requests {
                 tokio::task::yield_now().await;
             }
         })
@@ -254,7 +257,7 @@ impl Running {
             running: 0,
             waiting: 0,
             connections: 0,
-            node: &Situation::default(),
+            node: &NodeStatus::default(),
             ollama_up: true,
             started: std::time::SystemTime::UNIX_EPOCH,
             logs: &[],
@@ -262,7 +265,7 @@ impl Running {
     }
 
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().sweep().judge(&self.word.rosters())
+        self.proxy.port().sweep().judge(&self.word.port_members())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {
