@@ -171,18 +171,18 @@ exec 7<>"$dir/pipe"
 
 # start NAME PATTERN COMMAND...: starts it and waits until it says PATTERN; sets `started`, its process id, and `said`.
 start() {
-  local name=$1 pattern=$2 log=$dir/$1.log tries=0
+  local name=$1 pattern=$2 log=$dir/$1.log
   shift 2
   in_the_background "$@" >"$log" 2>&1
-  until said=$(grep -m 1 -e "$pattern" "$log"); do
-    tries=$((tries + 1))
-    if ! kill -0 "$started" 2>/dev/null || [ "$tries" -gt 1200 ]; then
-      cat "$log" >&2
-      die "$name: does not start; what it said is above"
-    fi
-    sleep 0.05
-  done
+  wait_for 60 said_or_ended || true
+  said=$(grep -m 1 -e "$pattern" "$log") || {
+    cat "$log" >&2
+    die "$name: does not start; its output is above"
+  }
 }
+
+# said_or_ended: whether the process that `start` started has printed its pattern, or has ended.
+said_or_ended() { grep -q -e "$pattern" "$log" || ended "$started"; }
 
 in_the_background() {
   "$@" <"$dir/pipe" 7>&- &

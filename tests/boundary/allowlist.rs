@@ -28,7 +28,7 @@ fn request(method: &str, target: &str) -> String {
 #[tokio::test]
 async fn the_eight_endpoints_arrive_as_they_were_asked_for() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for (method, target) in DEFAULT {
         let mut client = proxy.client().await;
         client.send(request(method, target)).await;
@@ -63,7 +63,7 @@ fn others() -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn everything_else_is_refused_and_nothing_of_it_arrives() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let others = others();
     assert!(others.len() > 300, "{}", others.len());
     for (method, path) in others {
@@ -79,7 +79,7 @@ async fn everything_else_is_refused_and_nothing_of_it_arrives() {
 #[tokio::test]
 async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
 
     let answer = proxy.ask(&request("POST", "/api/pull")).await;
     assert_eq!(
@@ -113,7 +113,7 @@ async fn endpoints_are_switched_one_by_one() {
     let chat = Endpoint::named("api_chat").unwrap();
     let only_chat =
         remote_ollama_proxy::policy::Policy { endpoints: EndpointSet::EMPTY.with(chat, true), ..policy() };
-    let proxy = Running::new(only_chat, &url);
+    let proxy = Boundary::new(&url).policy(only_chat).start();
     assert_eq!(proxy.ask(&post("/api/chat", "{}")).await.status(), 200);
     soon("the request", seen.recv()).await.unwrap();
     for (method, target) in DEFAULT {
@@ -127,7 +127,7 @@ async fn endpoints_are_switched_one_by_one() {
 #[tokio::test]
 async fn a_new_policy_holds_from_the_next_request_on() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 200);

@@ -25,7 +25,7 @@ async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) 
 #[tokio::test]
 async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(get("/api/tags")).await;
     let mut old = ollama.accept().await;
@@ -45,7 +45,7 @@ async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
 #[tokio::test]
 async fn answer_to_head_has_one_length_or_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let request = "HEAD /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
     for (lengths, expected) in [
         (&[][..], 200),
@@ -71,7 +71,7 @@ async fn answer_to_head_has_one_length_or_is_502() {
 #[tokio::test]
 async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (codings, expected) in [
         (&["chunked"][..], 200),
         (&["Chunked"], 200),
@@ -93,7 +93,7 @@ async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
 #[tokio::test]
 async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for broken in [
         "Content-Length: 9\r\n\r\nhello",
         "Content-Length: 9\r\n\r\n",
@@ -116,7 +116,7 @@ async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
 #[tokio::test]
 async fn answer_without_a_body_has_a_length_only_if_it_may() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (answer, length) in [
         ("200 OK\r\nContent-Length: 5", Some("5")),
         ("200 OK\r\nContent-Length: 0000000005", Some("5")),

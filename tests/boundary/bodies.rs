@@ -60,7 +60,7 @@ const CHUNKS: &[&str] = &[
 #[tokio::test]
 async fn a_malformed_chunk_ends_the_request_upstream_too() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
         let mut client = proxy.client().await;
         client
@@ -82,7 +82,7 @@ async fn a_malformed_chunk_ends_the_request_upstream_too() {
 #[tokio::test]
 async fn a_malformed_chunk_in_one_piece_with_its_head_completes_nothing() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
         let mut client = proxy.client().await;
         client
@@ -115,7 +115,7 @@ const SOUND: &[(&str, &str)] = &[
 #[tokio::test]
 async fn plain_framing_passes_and_the_next_request_is_its_own() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (headers, body) in SOUND {
         for end in ["", "\r\n", "\r\n\r\n"] {
             let mut client = proxy.client().await;

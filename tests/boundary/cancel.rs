@@ -1,7 +1,6 @@
 //! Cancelling a request by its id: it, and no other.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::Access;
 
 use crate::support::*;
 
@@ -14,7 +13,7 @@ fn ids(running: &Running, runs: bool) -> Vec<String> {
 #[tokio::test]
 async fn a_running_request_is_cut_at_both_ends() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
     let (mut other, mut beside) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
@@ -32,7 +31,7 @@ async fn a_running_request_is_cut_at_both_ends() {
 async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 8, wait: PATIENCE, ..Limits::NONE };
-    let running = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let running = Boundary::new(&ollama.url).limits(limits).start();
     let (_first, _upstream) = running.stream(&ollama).await;
     let mut waiting = running.client().await;
     waiting.send(post("/v1/chat/completions", "{}")).await;
@@ -46,7 +45,7 @@ async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
 #[tokio::test]
 async fn what_has_ended_is_cancelled_no_more_and_its_connection_goes_on() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
     upstream.send("0\r\n\r\n").await;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Drained;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
@@ -15,7 +14,7 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\
 #[tokio::test]
 async fn a_client_that_leaves_closes_the_connection_to_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let whole = post("/v1/chat/completions", "{}");
     let part =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9\r\n\r\nabc";
@@ -45,7 +44,7 @@ async fn a_client_that_leaves_closes_the_connection_to_ollama() {
 #[tokio::test]
 async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for head in [CHUNKED, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"] {
         let mut client = proxy.client().await;
         client.send(post("/v1/chat/completions", "{}")).await;
@@ -64,7 +63,7 @@ async fn without_ollama_the_answer_is_503_until_it_is_back() {
     let ollama = Ollama::new().await;
     let url = ollama.url.clone();
     drop(ollama);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send(get("/v1/models")).await;
     let answer = client.answer().await;
@@ -83,7 +82,7 @@ async fn without_ollama_the_answer_is_503_until_it_is_back() {
 #[tokio::test]
 async fn a_kept_connection_that_ollama_closed_is_replaced() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     for _ in 0..3 {
         client.send(post("/v1/chat/completions", "{}")).await;
@@ -117,7 +116,7 @@ async fn one_answer(
 #[tokio::test]
 async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut idle = VecDeque::new();
     for _ in 0..256 {
         let mut client = proxy.client().await;
@@ -145,7 +144,7 @@ async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
 #[tokio::test]
 async fn a_request_that_was_sent_is_never_sent_again() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     // The first answer makes the connection a kept one; on the second it dies after the request.
     client.send(post("/v1/chat/completions", "{}")).await;
@@ -166,7 +165,7 @@ async fn a_request_that_was_sent_is_never_sent_again() {
 #[tokio::test]
 async fn an_answer_that_is_no_http_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for nonsense in
         ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"]
     {
@@ -182,7 +181,7 @@ async fn an_answer_that_is_no_http_is_502() {
 #[tokio::test]
 async fn running_requests_end_before_the_proxy_does() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut idle = proxy.client().await;
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let stopping = proxy.stop();
@@ -197,7 +196,7 @@ async fn running_requests_end_before_the_proxy_does() {
 #[tokio::test(start_paused = true)]
 async fn past_the_deadline_they_are_cut_and_counted() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), Access::Network);
+    let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(5)).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let drained = proxy.stop().await.unwrap().unwrap();
     assert_eq!(drained, Drained { cut: 1 });
@@ -208,7 +207,7 @@ async fn past_the_deadline_they_are_cut_and_counted() {
 #[tokio::test]
 async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for request in [pipelined(), stuck_upload()] {
         let mut client = proxy.client().await;
         client.send(&request).await;
@@ -223,7 +222,7 @@ async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
 #[tokio::test]
 async fn an_answer_to_half_a_request_leaves_nothing_behind() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for chunked in [true, false] {
         let mut client = proxy.client().await;
         let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 5000000" };
@@ -245,7 +244,7 @@ async fn an_answer_to_half_a_request_leaves_nothing_behind() {
 #[tokio::test]
 async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (framing, status) in [
         ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 200),
         ("Transfer-Encoding: gzip, chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 502),
@@ -262,17 +261,17 @@ async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
 }
 
 /// What has asked for nothing yet does not hold up the end, and what asks from then on is refused.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_asks_after_the_stop_is_refused_and_who_does_not_ask_is_let_go() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut empty = proxy.client().await;
     empty.send("\r\n").await;
     let mut late = proxy.client().await;
     late.send("GET /api").await;
     proxy.has(3).await;
-    tokio::time::sleep(Duration::from_millis(100)).await; // most likely they have been read by then
+    pass(Duration::from_millis(1)).await; // until both are read
     let stopping = proxy.stop();
     assert!(empty.rest().await.is_empty());
     use tokio::io::AsyncWriteExt;

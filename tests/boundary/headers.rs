@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{Access, Policy};
+use remote_ollama_proxy::policy::Policy;
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: http://localho
 #[tokio::test]
 async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let answer = proxy
         .ask(
             "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy:11434\r\nOrigin: http://localhost\r\n\
@@ -50,7 +50,7 @@ async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
 #[tokio::test]
 async fn a_byte_beyond_ascii_hides_no_name_in_connection() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client
         .send(b"GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nConnection: authorization, \xff\r\n")
@@ -63,7 +63,7 @@ async fn a_byte_beyond_ascii_hides_no_name_in_connection() {
 #[tokio::test]
 async fn only_names_of_this_node_are_answered() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for host in
         ["evil.example", "localhost:11434", "127.0.0.1", "100.64.0.9", "remote-ollama-proxy.evil.example"]
     {
@@ -85,7 +85,7 @@ async fn preflights_go_through_for_what_is_allowed_and_can_be_switched_off() {
              Access-Control-Request-Method: {wanted}\r\n\r\n"
         )
     };
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let answer = proxy.ask(&preflight("/v1/chat/completions", "POST")).await;
     assert_eq!((answer.status(), answer.header("access-control-allow-methods")), (204, Some("POST")));
     assert!(
@@ -97,7 +97,7 @@ async fn preflights_go_through_for_what_is_allowed_and_can_be_switched_off() {
     let bare = "OPTIONS /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
     assert_eq!(proxy.ask(bare).await.status(), 405);
 
-    let proxy = Running::new(Policy { preflight: false, ..policy() }, &url);
+    let proxy = Boundary::new(&url).policy(Policy { preflight: false, ..policy() }).start();
     let answer = proxy.ask(&preflight("/v1/chat/completions", "POST")).await;
     assert_eq!(answer.status(), 403);
     assert!(answer.text().contains("preflight-off"));
@@ -109,7 +109,7 @@ async fn redirects_pass_and_are_not_followed() {
     let (url, _seen) = Ollama::new()
         .await
         .answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: /api/pull\r\nContent-Length: 0\r\n\r\n");
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let answer = proxy.ask(&get("/api/tags")).await;
     assert_eq!((answer.status(), answer.header("location")), (307, Some("/api/pull")));
 }
@@ -119,7 +119,7 @@ async fn switching_protocols_is_no_answer() {
     let (url, _seen) = Ollama::new()
         .await
         .answering("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 502);
@@ -160,7 +160,7 @@ fn by_list(all: Arc<AtomicBool>) -> impl Fn(&str) -> String {
 async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
     let all = Arc::new(AtomicBool::new(false));
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::clone(&all)));
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let refused = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await;
     let asks =
         async |method: &str, origin: &str| read_by(&proxy, method, "/v1/chat/completions", origin).await.0;
@@ -195,7 +195,7 @@ async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
 #[tokio::test]
 async fn every_refusal_to_an_origin_varies_by_it() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let two = "Origin: http://localhost:1\r\nOrigin: http://localhost:2";
     for (path, origin) in [("/api/ps", "Origin: http://localhost:1"), ("/api/ps", two), ("/api/pull", two)] {
         let head = format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{origin}\r\n\r\n");
@@ -222,7 +222,7 @@ async fn an_answer_to_a_request_whose_origin_was_removed_teaches_nothing() {
         None if denies.load(Ordering::SeqCst) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         _ => strict(head),
     });
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let (ours, foreign) = ("http://localhost:1", "https://evil.example");
     let ask_without = async |origin: &str, connection: &str| {
         let answer = proxy
@@ -261,7 +261,7 @@ async fn no_peer_changes_what_pages_of_another_read() {
         }
         strict(head)
     });
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let ours = "http://localhost:1";
     let told = async || read_by(&proxy, "GET", "/api/ps", ours).await.1.is_some();
     assert_eq!(read_by(&proxy, "POST", "/api/show", ours).await.0, 204);
@@ -291,7 +291,7 @@ async fn no_peer_changes_what_pages_of_another_read() {
 #[tokio::test]
 async fn the_origins_of_so_many_identities_are_remembered() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let told = async |user: usize, path: &str| {
         let mut client = proxy.client_of(Peer { user: Some(format!("{user}@example.com")), ..peer() }).await;
         let origin = "Origin: http://localhost:1";
@@ -309,7 +309,7 @@ async fn the_origins_of_so_many_identities_are_remembered() {
 #[tokio::test]
 async fn of_pages_so_many_are_remembered_and_none_for_ever() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(true))));
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
     for n in 0..17 {
         let origin = format!("http://{n}");
@@ -332,9 +332,9 @@ async fn preflights_do_not_count_as_requests_of_a_minute() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
     let page = "http://localhost:1";
     let limits = Limits { requests_per_minute: Some(3), ..Limits::NONE };
-    let by_config = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
-    let by_grant = Running::new(policy(), &url);
-    by_grant.word.say(true, vec![json!({"requests_per_minute": 3})]);
+    let by_config = Boundary::new(&url).limits(limits).start();
+    let by_grant = Boundary::new(&url).start();
+    by_grant.grant(vec![json!({"requests_per_minute": 3})]);
     for proxy in [by_config, by_grant] {
         let asks = async |method: &str| {
             let (status, by, _) = read_by(&proxy, method, "/v1/chat/completions", page).await;
@@ -354,7 +354,7 @@ async fn preflights_do_not_count_as_requests_of_a_minute() {
 async fn a_page_reads_why_its_request_was_too_large_or_came_too_often() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(false))));
     let limits = Limits { max_body: 10, requests_per_minute: Some(3), ..Limits::NONE };
-    let proxy = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let proxy = Boundary::new(&url).limits(limits).start();
     let ask = async |body: &str| {
         let origin = "\r\nOrigin: http://localhost:1\r\n";
         let answer = proxy.ask(&post("/v1/chat/completions", body).replacen("\r\n", origin, 1)).await;

@@ -56,7 +56,7 @@ impl Both {
         let (shown, pair) = (Arc::<Shown>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
         let ports = |http| Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
-        let running = Running::at(policy(), upstream, limits, pace, ports);
+        let running = Boundary::new(upstream).limits(limits).timeouts(pace).start_on(ports);
         shown.show(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
@@ -182,12 +182,12 @@ async fn a_part_never_looks_like_the_whole() {
             upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
             client.head().await.unwrap();
             if cut {
-                both.running.word.say(false, Vec::new());
+                both.running.revoke();
                 assert_eq!(
-                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    both.running.proxy.port().sweep().judge(&[(443, both.running.roster().into())]),
                     1
                 );
-                both.running.word.say(true, Vec::new());
+                both.running.grant(Vec::new());
             } else {
                 drop(upstream);
             }
@@ -219,7 +219,7 @@ async fn a_client_without_tls_gets_no_answer() {
     assert!(ollama.untouched().await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_says_nothing_or_half_a_word_is_let_go() {
     let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
@@ -235,7 +235,7 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
             if to.write_all(&[*byte]).await.is_err() {
                 break;
             }
-            tokio::time::sleep(SHORT / 10).await;
+            pass(SHORT / 10).await;
         }
         std::future::pending().await
     };
@@ -288,7 +288,7 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
-    let (lost, kept) = (Vec::new(), both.running.word.roster());
+    let (lost, kept) = (Vec::new(), both.running.roster());
     assert_eq!(both.running.proxy.port().sweep().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
     assert!(https.rest().await.is_empty());
     both.running.has(1).await;
@@ -323,7 +323,7 @@ async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
     let (pair, shown) = (pair(), Arc::<Shown>::default());
     let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
-    let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
+    let running = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start_on(ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
     both.running.has(0).await;
@@ -334,7 +334,7 @@ async fn without_a_certificate_no_handshake_succeeds() {
 #[tokio::test]
 async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (connect_to, incoming) = mpsc::channel(1);
     let (node, told) = watch::channel(Situation::default());
     let port = running.proxy.port().another();

@@ -12,7 +12,7 @@ use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::tailnet::{Member, Netmap, Situation};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::support::*;
 
@@ -58,7 +58,7 @@ struct Scene {
 
 async fn scene() -> Scene {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let state = tempfile::tempdir().unwrap();
     let mut config =
         remote_ollama_proxy::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
@@ -66,7 +66,7 @@ async fn scene() -> Scene {
     let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
     let (answers, answered) = watch::channel(Answers::AtOnce);
     let lists = Arc::new(Lists {
-        roster: proxy.word.roster(),
+        roster: proxy.roster(),
         asked: AtomicUsize::default(),
         answers: answered,
         ports: Mutex::default(),
@@ -138,10 +138,10 @@ async fn netmap_that_is_read_within_two_seconds_cuts_no_session() {
         scene.answers.send_replace(answers);
         let asked = scene.lists.asked.load(Ordering::SeqCst);
         scene.judge.changed.notify_one();
-        sleep(Duration::from_millis(1_500)).await;
+        pass(Duration::from_millis(1_500)).await;
         assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
         scene.answers.send_replace(Answers::AtOnce);
-        sleep(Duration::from_secs(3)).await;
+        pass(Duration::from_secs(3)).await;
         upstream.send("2\r\non\r\n").await;
         assert_eq!(client.chunk().await.unwrap(), b"on");
     }
@@ -154,13 +154,13 @@ async fn next_sweep_after_an_outage_comes_as_soon_as_after_a_quick_list() {
         let scene = scene().await;
         scene.answers.send_replace(answers);
         scene.judge.changed.notify_one();
-        sleep(Duration::from_secs(60)).await;
+        pass(Duration::from_secs(60)).await;
         scene.answers.send_replace(Answers::AtOnce);
         scene.lists_again(1).await;
-        sleep(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let asked = scene.lists.asked.load(Ordering::SeqCst);
         // One list that took a minute itself counts as 2 s, after which sessions were cut.
-        sleep(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
+        pass(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
         assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
     }
 }
@@ -174,12 +174,7 @@ async fn node_out_of_the_tailnet_cuts_all_sessions_and_no_peer_is_listed_until_i
         scene.answers.send_replace(answers);
         let asked = scene.lists.asked.load(Ordering::SeqCst);
         scene.judge.changed.notify_one();
-        soon("another list", async {
-            while scene.lists.asked.load(Ordering::SeqCst) == asked {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("another list", async || scene.lists.asked.load(Ordering::SeqCst) > asked).await;
         scene.situation.send_replace(standing("NeedsLogin"));
         client.rest().await;
         upstream.rest().await;

@@ -45,7 +45,7 @@ async fn with_everything_on_that_can_be_the_rest_is_still_refused() {
 
 async fn ask_for_all(policy: Policy, also: &[(&str, &str)]) {
     let (url, mut arrived) = recording(Ollama::new().await);
-    let proxy = Running::new(policy, &url);
+    let proxy = Boundary::new(&url).policy(policy).start();
     let all = spellings::all();
     let mut client = proxy.client().await;
     let (mut passed, mut wrong) = (0, Vec::new());

@@ -61,19 +61,15 @@ impl Metrics {
 
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.port.live().sessions().len() == connections;
+        eventually("that many connections", held).await;
     }
 }
 
 #[tokio::test]
 async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
     for access in [Access::Network, Access::Grants] {
-        let running = Running::with(policy(), NO_OLLAMA, PATIENCE, access);
+        let running = Boundary::new(NO_OLLAMA).access(access).start();
         let metrics = Metrics::of(&running);
         for grants in [
             vec![],
@@ -82,7 +78,7 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
             vec![json!({"metrics": "true"})],
             vec![json!({"metrics": true, "unheard": 1})],
         ] {
-            running.word.say(true, grants.clone());
+            running.grant(grants.clone());
             for request in [get("/metrics"), get("/"), post("/metrics", "{}"), get("/api/tags")] {
                 let answer = metrics.ask(&request).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {request}");
@@ -91,7 +87,7 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
                 assert!(said.contains("(rule: grant)"), "{said}");
             }
         }
-        running.word.say(true, vec![json!({"endpoints": []}), json!({"endpoints": [], "metrics": true})]);
+        running.grant(vec![json!({"endpoints": []}), json!({"endpoints": [], "metrics": true})]);
         let answer = metrics.ask(&get("/metrics")).await;
         assert_eq!((answer.status(), answer.text()), (200, "# EOF\n"));
         assert_eq!(
@@ -104,9 +100,9 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
 #[tokio::test]
 async fn there_is_nothing_but_the_metrics() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     // The query is not looked at.
     assert_eq!(metrics.ask(&get("/metrics?a=b")).await.status(), 200);
     for (request, status, rule) in [
@@ -136,9 +132,9 @@ async fn there_is_nothing_but_the_metrics() {
 
 #[tokio::test]
 async fn what_is_refused_is_counted_and_a_scrape_is_not() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     for _ in 0..3 {
         client.send(get("/metrics")).await;
@@ -154,27 +150,27 @@ async fn what_is_refused_is_counted_and_a_scrape_is_not() {
 
 #[tokio::test]
 async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, gate) = Metrics::held(&running);
     let grants = || vec![json!({"metrics": true})];
-    running.word.say(true, grants());
+    running.grant(grants());
     let (mut idle, mut reading) = (metrics.client().await, metrics.client().await);
     reading.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     metrics.has(2).await;
 
     // The grant goes while the text is made.
-    running.word.say(true, vec![json!({})]);
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    running.grant(vec![json!({})]);
+    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 0);
     gate.add_permits(1);
     assert_eq!(reading.answer().await.status(), 403);
 
-    running.word.say(true, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    running.grant(grants());
+    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 0);
     idle.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
-    running.word.say(false, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 2);
+    running.revoke();
+    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 2);
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 
@@ -184,9 +180,9 @@ async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_not_waited_for() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, _gate) = Metrics::held(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     client.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
@@ -197,9 +193,9 @@ async fn a_client_that_leaves_is_not_waited_for() {
 #[tokio::test]
 async fn its_connections_have_limits_and_take_none_of_the_proxys() {
     let limits = Limits { connections: 2, connections_per_peer: 2, ..Limits::NONE };
-    let running = Running::limited(policy(), NO_OLLAMA, PATIENCE, Access::Network, limits);
+    let running = Boundary::new(NO_OLLAMA).limits(limits).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let _held = (metrics.client().await, metrics.client().await);
     metrics.has(2).await;
     assert!(metrics.client().await.rest().await.is_empty());
@@ -210,9 +206,9 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
 #[tokio::test]
 async fn it_reads_requests_as_strictly_and_waits_as_long() {
     let pace = Pace { head: std::time::Duration::from_millis(50), ..Pace::default() };
-    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, pace);
+    let running = Boundary::new(NO_OLLAMA).timeouts(pace).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     client.send("GET /metrics HTTP/1.1\r\nHost: remote").await;
     assert_eq!(client.answer().await.status(), 408);

@@ -32,7 +32,7 @@ fn with_body() -> impl Iterator<Item = Endpoint> {
 #[tokio::test]
 async fn without_a_rule_nobody_looks_at_a_body() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, ..policy() }, &url);
+    let proxy = Boundary::new(&url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).start();
     for endpoint in with_body() {
         for body in ["no JSON", "{\"model\":\"a\",\"model\":\"b\"}", "\u{feff}", ""] {
             assert_eq!(proxy.ask(&post(endpoint.path(), body)).await.status(), 200, "{endpoint:?} {body}");
@@ -40,14 +40,14 @@ async fn without_a_rule_nobody_looks_at_a_body() {
         }
     }
     // A grant without models is no rule about them.
-    proxy.word.say(true, vec![json!({"models": ["a"]}), json!({"endpoints": ["api_show"]})]);
+    proxy.grant(vec![json!({"models": ["a"]}), json!({"endpoints": ["api_show"]})]);
     assert_eq!(proxy.ask(&post("/api/show", "no JSON")).await.status(), 200);
 }
 
 #[tokio::test]
 async fn what_is_allowed_goes_on_byte_for_byte() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen*", "someone/b:8b"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen*", "someone/b:8b"])).start();
     let long = format!("{{\"messages\":[\"{}\"], \"model\":\"qwen3\"}}", "x".repeat(500_000));
     for body in [
         "{\"model\":\"qwen3\"}",
@@ -79,7 +79,7 @@ async fn what_is_allowed_goes_on_byte_for_byte() {
 #[tokio::test]
 async fn of_what_is_refused_ollama_hears_nothing() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["qwen3"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     let mut bodies = vec![
         ("{\"model\":\"gemma3\"}".to_owned(), "\\\"gemma3\\\" is not one that may be used here"),
         ("{\"model\":\"qwen3:8b\"}".to_owned(), "models.allow"),
@@ -118,7 +118,7 @@ async fn of_what_is_refused_ollama_hears_nothing() {
 #[tokio::test]
 async fn a_compressed_body_is_refused() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["*"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let request = |coding: &str| {
         post("/v1/responses", "{\"model\":\"a\"}").replacen("\r\n", &format!("\r\n{coding}\r\n"), 1)
     };
@@ -132,14 +132,14 @@ async fn a_compressed_body_is_refused() {
     }
     assert!(ollama.untouched().await);
     let (url, _seen) = ollama.answering(OK);
-    let proxy = Running::new(only(&["*"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["*"])).start();
     assert_eq!(proxy.ask(&request("content-encoding: Identity")).await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["qwen3"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     for second in
         ["\"model\":\"b\"}", "\"Model\":\"b\"}", "\"m\\u006fdel\":\"b\"}", "\"x\":1}{\"model\":\"b\"}"]
     {
@@ -166,7 +166,7 @@ async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
 #[tokio::test]
 async fn the_path_tells_a_model_without_a_look_at_the_body() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen3", "a:8b"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen3", "a:8b"])).start();
     for (path, status) in [
         ("/v1/models/qwen3", 200),
         ("/v1/models/Qwen3:latest", 200),
@@ -193,28 +193,28 @@ async fn the_path_tells_a_model_without_a_look_at_the_body() {
 #[tokio::test]
 async fn a_model_must_be_both_allowed_and_granted() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen*", "a"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen*", "a"])).start();
     let ask = async |model: &str| {
         let answer = proxy.ask(&post("/v1/messages", &format!("{{\"model\":\"{model}\"}}"))).await;
         (answer.status(), answer.text().to_owned())
     };
-    proxy.word.say(true, vec![json!({"models": ["qwen3:*", "b"]})]);
+    proxy.grant(vec![json!({"models": ["qwen3:*", "b"]})]);
     assert_eq!(ask("qwen3:8b").await.0, 200);
     let (status, text) = ask("a").await;
     assert!(status == 404 && text.contains("the tailnet policy does not grant you the model"), "{text}");
     assert!(ask("b").await.1.contains("models.allow"));
     // Several grants add up.
-    proxy.word.say(true, vec![json!({"models": ["qwen3:*"]}), json!({"models": ["A"]})]);
+    proxy.grant(vec![json!({"models": ["qwen3:*"]}), json!({"models": ["A"]})]);
     assert_eq!((ask("a").await.0, ask("qwen3:1b").await.0, ask("qwen2").await.0), (200, 200, 404));
     // A faulty grant grants nothing.
-    proxy.word.say(true, vec![json!({"models": []})]);
+    proxy.grant(vec![json!({"models": []})]);
     assert!(ask("a").await.1.contains("(rule: grant)"));
 }
 
 #[tokio::test]
 async fn a_name_stands_for_a_model_at_show_alone() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["a"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["a"])).start();
     for (target, body, status) in [
         ("/api/show", "{\"name\":\"a\"}", 200),
         ("/api/show", "{\"name\":\"b\"}", 403),
@@ -230,7 +230,7 @@ async fn a_name_stands_for_a_model_at_show_alone() {
 #[tokio::test]
 async fn an_answer_streams_without_delay() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["*"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let mut client = proxy.client().await;
     client.send(post("/v1/chat/completions", "{\"model\":\"a\"}")).await;
     let mut upstream = ollama.accept().await;
@@ -245,7 +245,7 @@ async fn an_answer_streams_without_delay() {
 #[tokio::test]
 async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["a"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["a"])).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/chat HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 90\r\n\r\n{\"mod")
@@ -253,7 +253,7 @@ async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever
     proxy.has(1).await;
     drop(client);
     proxy.has(0).await;
-    proxy.word.say(true, vec![json!({"max_body": 20})]);
+    proxy.grant(vec![json!({"max_body": 20})]);
     let long = "{\"x\":\"0123456789\",\"model\":\"a\"}";
     assert_eq!(proxy.ask(&post("/api/chat", long)).await.status(), 413);
     assert_eq!(proxy.ask(&chunked("/api/chat", &[&long[..10], &long[10..]])).await.status(), 413);
@@ -290,7 +290,7 @@ fn local_only() -> Policy {
 #[tokio::test]
 async fn models_that_leave_the_machine_are_refused() {
     let (url, mut seen) = Ollama::new().await.answering_with(listing("{\"details\":{}}"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     for (model, words) in [
         ("here", ""),
         ("HERE:latest", ""),
@@ -322,7 +322,7 @@ async fn models_that_leave_the_machine_are_refused() {
 #[tokio::test]
 async fn an_alias_that_only_its_details_tell_of_is_refused() {
     let (url, _seen) = Ollama::new().await.answering_with(listing("{\"remote_model\":\"x\"}"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     let answer = proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await;
     assert!(answer.status() == 403 && answer.text().contains("runs in the cloud"), "{}", answer.text());
 }
@@ -333,13 +333,13 @@ async fn an_ollama_that_does_not_tell_is_not_asked() {
         ["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
     {
         let (url, mut seen) = Ollama::new().await.answering(answer);
-        let proxy = Running::new(local_only(), &url);
+        let proxy = Boundary::new(&url).policy(local_only()).start();
         let refused = proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await;
         assert!(refused.status() == 502 && refused.text().contains("upstream-failed"), "{}", refused.text());
         assert!(soon("the question", seen.recv()).await.unwrap().head.starts_with("GET /api/tags "));
         assert!(seen.try_recv().is_err());
     }
     let (url, _seen) = Ollama::new().await.answering_with(listing("no JSON"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     assert_eq!(proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await.status(), 502);
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::policy::Access;
 
 use crate::support::*;
 
@@ -15,14 +14,10 @@ const A_WHILE: Duration = Duration::from_millis(400);
 
 const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
-fn paced(upstream: &str, pace: Pace) -> Running {
-    Running::paced(policy(), upstream, PATIENCE, Access::Network, Limits::NONE, pace)
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_408() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Pace { head: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&url).timeouts(Pace { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n").await;
     assert_eq!(client.answer().await.status(), 408);
@@ -38,19 +33,19 @@ async fn a_head_that_does_not_end_is_408() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_head_in_a_broken_spelling_has_no_more_time() {
-    let proxy = paced("http://127.0.0.1:1", Pace { head: SHORT, ..LENIENT });
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Pace { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\nHost: remote-ollama-proxy\n").await;
     assert_eq!(client.answer().await.status(), 408);
     proxy.has(0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_closed() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Pace { idle: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&url).timeouts(Pace { idle: SHORT, ..LENIENT }).start();
     assert!(proxy.client().await.rest().await.is_empty());
 
     let mut client = proxy.client().await;
@@ -61,9 +56,9 @@ async fn a_connection_without_a_request_is_closed() {
 
     // After an answer that took longer than that, too, and then not at once.
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { idle: SHORT * 10, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Pace { idle: SHORT * 10, ..LENIENT }).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
-    tokio::time::sleep(SHORT * 12).await;
+    pass(SHORT * 12).await;
     upstream.send("0\r\n\r\n").await;
     assert!(client.chunk().await.unwrap().is_empty());
     client.send(get("/nowhere")).await;
@@ -72,10 +67,10 @@ async fn a_connection_without_a_request_is_closed() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, ..LENIENT }).start();
     for begun in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         let mut client = proxy.client().await;
         client.send(format!("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{begun}")).await;
@@ -91,10 +86,10 @@ async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_does_not_read_the_answer_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { answer: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Pace { answer: SHORT, ..LENIENT }).start();
     let (_client, mut upstream) = proxy.stream(&ollama).await;
     // More than all buffers on the way hold; the connection to Ollama ends under it.
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
@@ -106,29 +101,31 @@ async fn who_does_not_read_the_answer_is_cut() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ollama_has_all_the_time_there_is() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT });
+    let proxy = Boundary::new(&ollama.url)
+        .timeouts(Pace { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT })
+        .start();
     let mut client = proxy.client().await;
     // The beginning of a further request waits for its turn, which is not the client's fault.
     client.send(post("/v1/chat/completions", "{}") + "GET /api").await;
     let mut upstream = ollama.accept().await;
     upstream.head().await.unwrap();
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(client.chunk().await.unwrap(), b"hello");
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     upstream.send("5\r\nworld\r\n0\r\n\r\n").await;
     assert_eq!(client.chunk().await.unwrap(), b"world");
     assert!(client.chunk().await.unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, ..LENIENT }).start();
     let (size, mut client) = (16 << 20, proxy.client().await);
     client
         .send(format!(
@@ -144,16 +141,16 @@ async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
         write.write_all(&vec![b'x'; size]).await.unwrap();
         write
     });
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     assert_eq!(upstream.body(&head).await.unwrap().len(), size);
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     let mut client = Client::new(read.unsplit(sending.await.unwrap()));
     assert_eq!(client.answer().await.text(), "ok");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_is_refused_in_mid_upload_gets_the_answer() {
-    let proxy = paced("http://127.0.0.1:1", LENIENT);
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n")
@@ -174,7 +171,7 @@ async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: D
             Ok(0) | Err(_) => break,
             Ok(n) => got += n,
         }
-        tokio::time::sleep(pause).await;
+        pass(pause).await;
     }
     got
 }
@@ -185,12 +182,12 @@ async fn a_slow_reader_gets_the_whole_answer() {
     const SIZE: usize = 500_000;
     for thinking in [60, 180] {
         let ollama = Ollama::new().await;
-        let proxy = paced(&ollama.url, Pace::default());
+        let proxy = Boundary::new(&ollama.url).timeouts(Pace::default()).start();
         let mut client = proxy.client().await;
         client.send(post("/v1/chat/completions", "{}")).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        tokio::time::sleep(Duration::from_secs(thinking)).await;
+        pass(Duration::from_secs(thinking)).await;
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE));
         let writing = tokio::spawn(async move {
             upstream.send(answer).await;
@@ -202,12 +199,12 @@ async fn a_slow_reader_gets_the_whole_answer() {
 }
 
 /// The client is silent while its request waits for a turn that is not given.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
     let pace = Pace { body: SHORT, ..LENIENT };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, pace);
+    let proxy = Boundary::new(&ollama.url).limits(limits).timeouts(pace).start();
     let _running = proxy.stream(&ollama).await;
     let begin =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";
@@ -224,14 +221,16 @@ async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
     let mut whole = proxy.client().await;
     whole.send(post("/v1/chat/completions", "{}") + begin + "{").await;
     proxy.waits(2).await;
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     proxy.waits(2).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn halves_of_empty_lines_are_no_request() {
     // The time for a head has not begun, either.
-    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT * 2, head: SHORT, ..LENIENT });
+    let proxy = Boundary::new("http://127.0.0.1:1")
+        .timeouts(Pace { idle: SHORT * 2, head: SHORT, ..LENIENT })
+        .start();
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
@@ -239,7 +238,7 @@ async fn halves_of_empty_lines_are_no_request() {
             if client.stream.write_all(half).await.is_err() {
                 break;
             }
-            tokio::time::sleep(SHORT / 5).await;
+            pass(SHORT / 5).await;
         }
     })
     .await;
@@ -248,14 +247,14 @@ async fn halves_of_empty_lines_are_no_request() {
     assert!(told.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&told));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn empty_lines_are_no_request() {
-    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT, ..LENIENT });
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Pace { idle: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
         while client.stream.write_all(b"\r\n").await.is_ok() {
-            tokio::time::sleep(SHORT / 5).await;
+            pass(SHORT / 5).await;
         }
     })
     .await;
@@ -264,10 +263,11 @@ async fn empty_lines_are_no_request() {
 
 /// Half a body, and an answer that began all the same and is not read: the client's time for the
 /// answer decides.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_neither_sends_nor_reads_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, answer: SHORT * 4, ..LENIENT });
+    let proxy =
+        Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, answer: SHORT * 4, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9000\r\n\r\n{")

@@ -129,12 +129,8 @@ impl Site {
 
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.port.live().sessions().len() == connections;
+        eventually("that many connections", held).await;
     }
 }
 
@@ -178,7 +174,7 @@ fn request(method: &str, path: &str, more: &str) -> String {
 #[tokio::test]
 async fn who_is_granted_it_sees_the_page_and_nobody_else() {
     for access in [Access::Network, Access::Grants] {
-        let running = Running::with(policy(), NO_OLLAMA, PATIENCE, access);
+        let running = Boundary::new(NO_OLLAMA).access(access).start();
         let site = Site::of(&running);
         for grants in [
             vec![],
@@ -187,7 +183,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
             vec![json!({"page": true})],
             vec![json!({"page": "admin", "unheard": 1})],
         ] {
-            running.word.say(true, grants.clone());
+            running.grant(grants.clone());
             for (method, path) in ROUTES.into_iter().chain([("GET", "/nowhere"), ("PUT", "/")]) {
                 let answer = site.ask(&request(method, path, OWN)).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {method} {path}");
@@ -209,7 +205,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
             }
         }
         for page in ["view", "admin"] {
-            running.word.say(true, vec![json!({"endpoints": []}), json!({"endpoints": [], "page": page})]);
+            running.grant(vec![json!({"endpoints": []}), json!({"endpoints": [], "page": page})]);
             let answer = site.ask(&get("/")).await;
             assert_eq!(
                 (answer.status(), answer.header("content-type")),
@@ -226,9 +222,9 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
 #[tokio::test]
 async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_with_it() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let refused = [
         (get("/index.html"), 404, "page-only"),
         (get("/api/tags"), 404, "page-only"),
@@ -287,9 +283,9 @@ async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_wit
 #[tokio::test]
 async fn who_sees_their_own_is_told_nothing_of_others() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let _running = (running.stream(&ollama).await, running.stream_of(bob(), &ollama).await);
     for peer in [peer(), bob()] {
         let mut client = running.client_of(peer.clone()).await;
@@ -318,8 +314,8 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
         assert!(stream.known["health"]["ollama"].get(secret).is_none_or(Value::is_null), "{secret}");
     }
 
-    running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    running.grant(vec![json!({"page": "admin"})]);
+    site.port.sweep().judge(&[(80, running.roster().into())]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -340,9 +336,9 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
 
 #[tokio::test]
 async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     assert_eq!(stream.known["health"]["logs"], json!([]));
@@ -352,8 +348,8 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
     assert_eq!((&journal["name"], &journal["to"]), (&json!("journal"), &json!("/var/journal")));
     assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
 
-    running.word.say(true, vec![json!({"page": "view"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    running.grant(vec![json!({"page": "view"})]);
+    site.port.sweep().judge(&[(80, running.roster().into())]);
     let mut stream = site.watch().await;
     let told = stream.next().await.unwrap();
     assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
@@ -362,9 +358,9 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
 #[tokio::test]
 async fn what_changes_is_told_and_nothing_else() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     stream.until("Ollama's state", |known| !known["health"]["ollama"].is_null()).await;
     assert_eq!(stream.known["requests"]["rows"], json!([]));
@@ -386,16 +382,16 @@ async fn what_changes_is_told_and_nothing_else() {
 
 #[tokio::test]
 async fn the_stream_ends_with_what_was_granted() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     for (before, after) in
         [("admin", json!({"page": "view"})), ("view", json!({"page": "admin"})), ("view", json!({}))]
     {
-        running.word.say(true, vec![json!({"page": before})]);
+        running.grant(vec![json!({"page": before})]);
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
-        running.word.say(true, vec![after]);
-        assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 0);
+        running.grant(vec![after]);
+        assert_eq!(site.port.sweep().judge(&[(80, running.roster().into())]), 0);
         while let Some(told) = stream.next().await {
             // What had been made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
@@ -403,11 +399,11 @@ async fn the_stream_ends_with_what_was_granted() {
         drop(stream);
         site.has(0).await;
     }
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
-    running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 1);
+    running.revoke();
+    assert_eq!(site.port.sweep().judge(&[(80, running.roster().into())]), 1);
     while stream.next().await.is_some() {}
     site.has(0).await;
 }
@@ -415,7 +411,7 @@ async fn the_stream_ends_with_what_was_granted() {
 #[tokio::test]
 async fn only_the_page_of_an_admin_cancels() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
     let (mut client, _upstream) = running.stream_of(bob(), &ollama).await;
     let id = running.proxy.live().sessions().iter().find_map(|s| s.request()).unwrap().id;
@@ -423,12 +419,12 @@ async fn only_the_page_of_an_admin_cancels() {
     let header = "X-Remote-Ollama-Proxy: page\r\n";
     let own = "Origin: http://remote-ollama-proxy:11434\r\n";
 
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let answer = site.ask(&request("POST", &path, OWN)).await;
     assert_eq!(answer.status(), 403);
     assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
 
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     for more in [
         String::new(),
         header.to_owned(),
@@ -471,9 +467,9 @@ async fn only_the_page_of_an_admin_cancels() {
 
 #[tokio::test]
 async fn no_other_site_gets_at_what_is_shown() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     for site_of in ["cross-site", "same-site", "unheard-of"] {
         let more = format!("Sec-Fetch-Site: {site_of}\r\n");
         for path in ["/events", "/page.js", "/page.css", "/icon.svg"] {
@@ -492,9 +488,9 @@ async fn no_other_site_gets_at_what_is_shown() {
 
 #[tokio::test]
 async fn one_identity_has_the_page_open_so_often() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let mut open = Vec::new();
     for _ in 0..4 {
         let mut stream = site.watch().await;
@@ -519,7 +515,7 @@ impl Site {
 
 #[tokio::test]
 async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     let refuse = async |peer: Peer| {
         let mut client = running.client_of(peer).await;
@@ -532,7 +528,7 @@ async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
         let node = format!("ci-{}.tailnet.test", n % 12);
         refuse(Peer { node, stable_id: "n9".to_owned(), user: None, tags, ..peer() }).await;
     }
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     let bobs = |known: &Value| known["refusals"]["rows"][5]["node"] == bob().node;
     stream.until("all refusals", |known| bobs(known) && known["refusals"]["rows"][4]["more"] == 55).await;
@@ -541,9 +537,9 @@ async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
 
 #[tokio::test]
 async fn a_hostile_path_stays_text() {
-    let running = Running::new(policy(), NO_OLLAMA);
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let path = "/\"}\\n\\ndata:{};alert(1)&amp;'";
     running.ask(&get(path)).await;
     let mut stream = site.watch().await;

@@ -126,7 +126,7 @@ async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
         let answer = if let Some(rest) = answer.strip_prefix("OK") { format!("{OK}{rest}") } else { answer };
         for pipelined in [false, true] {
             let ollama = Ollama::new().await;
-            let proxy = Running::new(policy(), &ollama.url);
+            let proxy = Boundary::new(&ollama.url).start();
             let _marks = marking(ollama, answer.clone(), *close);
             let mut client = proxy.client().await;
             if pipelined {
@@ -151,7 +151,7 @@ async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
 #[tokio::test]
 async fn an_answer_that_nobody_asked_for_is_nobodys() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let refused = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
     // Between two requests, and in the place of one that Ollama never hears of.
     for between in ["", refused] {
@@ -179,7 +179,7 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
 #[tokio::test]
 async fn two_clients_get_their_own_in_whatever_order_it_comes() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let (mut one, mut two) = (proxy.client().await, proxy.client().await);
     one.send(request("GET", 1)).await;
     let mut for_one = ollama.accept().await;
@@ -218,7 +218,7 @@ async fn a_body_that_is_answered_early_is_not_read_as_requests() {
     {
         for chunked in [false, true] {
             let ollama = Ollama::new().await;
-            let proxy = Running::new(policy(), &ollama.url);
+            let proxy = Boundary::new(&ollama.url).start();
             let mut marks = marking(ollama, OWN.to_owned(), false);
             let mut body = WITHIN.repeat(repeats);
             let mut framing = format!("Content-Length: {}", body.len());

@@ -20,7 +20,7 @@ fn message(answer: &Answer, dialect: &str) -> String {
 #[tokio::test]
 async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_ask_for() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (method, path, rule, dialect, hint) in [
         (
             "POST",
@@ -69,7 +69,7 @@ async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_as
 #[tokio::test]
 async fn a_websocket_for_responses_is_told_to_stay_with_http() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let ask = |method: &str, path: &str, headers: &str| {
         format!("{method} {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{headers}\r\n")
     };
@@ -97,7 +97,7 @@ async fn a_websocket_for_responses_is_told_to_stay_with_http() {
         assert_eq!(answer.status(), status, "{method} {path} {headers}");
     }
     let off = Policy { endpoints: EndpointSet::EMPTY, ..policy() };
-    let proxy = Running::new(off, &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(off).start();
     assert_eq!(proxy.ask(&ask("GET", "/v1/responses", websocket)).await.status(), 403);
     assert!(ollama.untouched().await);
 }
@@ -107,7 +107,8 @@ async fn a_refused_model_is_a_missing_one_to_clients_that_take_403_for_a_login_p
     let ollama = Ollama::new().await;
     let allow = Some(Models::of(vec![Models::pattern("qwen3").unwrap()]));
     let models = ModelRules { allow, ..ModelRules::default() };
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, models, ..policy() }, &ollama.url);
+    let proxy =
+        Boundary::new(&ollama.url).policy(Policy { endpoints: EndpointSet::ALL, models, ..policy() }).start();
     let (other, two) = (r#"{"model":"other"}"#, r#"{"model":"qwen3","model":"other"}"#);
     for (path, dialect, body, status, kind, code) in [
         ("/v1/messages", "anthropic", other, 404, "not_found_error", ""),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::policy::Access;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use crate::support::*;
@@ -40,7 +39,7 @@ async fn goes_on(client: &mut Client<DuplexStream>) {
 #[tokio::test]
 async fn refused_request_whose_body_comes_later_keeps_its_connection() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     for (target, status) in
         [("/v1/embeddings", 403), ("/api/pull", 403), ("/nowhere", 403), ("/api/tags", 405)]
@@ -63,7 +62,7 @@ async fn refused_request_whose_body_comes_later_keeps_its_connection() {
 #[tokio::test]
 async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", REST_MAX + 1)).await;
     let answer = client.answer().await;
@@ -76,7 +75,7 @@ async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() 
 #[tokio::test]
 async fn chunked_body_beyond_the_bound_ends_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(head("/v1/embeddings", "Transfer-Encoding: chunked")).await;
     assert_eq!(client.answer().await.status(), 403);
@@ -90,7 +89,7 @@ async fn chunked_body_beyond_the_bound_ends_the_connection() {
 #[tokio::test]
 async fn client_that_waits_to_be_told_to_go_on_is_told_that_the_connection_ends() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(head("/v1/embeddings", "Content-Length: 5\r\nExpect: 100-continue")).await;
     let answer = client.answer().await;
@@ -102,7 +101,7 @@ async fn client_that_waits_to_be_told_to_go_on_is_told_that_the_connection_ends(
 async fn early_answer_of_ollama_keeps_the_connection() {
     const LENGTH: usize = 250_000;
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     for (begin, body) in [
         (sized("/api/show", LENGTH), "x".repeat(LENGTH)),
@@ -129,7 +128,7 @@ async fn early_answer_of_ollama_keeps_the_connection() {
 async fn unsent_rest_holds_no_turn() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, ..Limits::NONE };
-    let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let proxy = Boundary::new(&ollama.url).limits(limits).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/chat/completions", 9) + "{").await;
     let mut upstream = ollama.accept().await;
@@ -146,7 +145,7 @@ async fn unsent_rest_holds_no_turn() {
 async fn rest_that_does_not_come_ends_the_connection() {
     let ollama = Ollama::new().await;
     let pace = Pace { body: Duration::from_secs(3), ..Pace::default() };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, Limits::NONE, pace);
+    let proxy = Boundary::new(&ollama.url).timeouts(pace).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -158,7 +157,7 @@ async fn rest_that_does_not_come_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn rest_that_trickles_ends_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 99)).await;
     assert_eq!(client.answer().await.status(), 403);
@@ -166,7 +165,7 @@ async fn rest_that_trickles_ends_the_connection() {
     let (mut read, mut write) = tokio::io::split(client.stream);
     let trickle = async {
         while write.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            pass(Duration::from_secs(1)).await;
         }
     };
     tokio::select! {
@@ -180,7 +179,7 @@ async fn rest_that_trickles_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn stop_does_not_wait_for_an_unsent_rest() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(3600), Access::Network);
+    let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(3600)).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -193,7 +192,7 @@ async fn stop_does_not_wait_for_an_unsent_rest() {
 #[tokio::test(start_paused = true)]
 async fn connection_that_the_client_wants_closed_is_closed_at_once() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let closing = head("/v1/embeddings", "Connection: x, Close\r\nContent-Length: 9");
     for request in [closing, sized("/v1/embeddings", 9).replace("HTTP/1.1", "HTTP/1.0")] {
         let mut client = proxy.client().await;
@@ -208,7 +207,7 @@ async fn connection_that_the_client_wants_closed_is_closed_at_once() {
 #[tokio::test]
 async fn malformed_rest_is_not_called_a_malformed_request_line() {
     let (url, seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for body in ["5;a=b\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n"]
     {
         let mut client = proxy.client().await;
@@ -226,12 +225,12 @@ async fn malformed_rest_is_not_called_a_malformed_request_line() {
 async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Pace::default());
+    let proxy = Boundary::new(&ollama.url).limits(limits).start();
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut client = proxy.client().await;
     client.send(head("/v1/chat/completions", "Expect: 100-continue\r\nContent-Length: 2")).await;
     proxy.waits(1).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     upstream.send("0\r\n\r\n").await;
     assert_eq!(running.chunk().await.unwrap(), b"");
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 100 "));

@@ -54,30 +54,27 @@ impl Listen for Memory {
     }
 }
 
-/// The tailnet's word, as the test has it.
-#[derive(Default)]
-pub(crate) struct Word(Mutex<Option<Verdict>>);
+/// What the tailnet says about the peer, as the test sets it.
+struct PeerAccess(Mutex<Verdict>);
 
-impl Word {
-    pub(crate) fn say(&self, admitted: bool, grants: Vec<Value>) {
-        *self.0.lock().unwrap() = Some(Verdict { admitted, grants });
+impl Default for PeerAccess {
+    fn default() -> Self {
+        PeerAccess(Mutex::new(Verdict { admitted: true, grants: Vec::new() }))
     }
 }
 
-impl Tailnet for Word {
+impl Tailnet for PeerAccess {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
-        self.0.lock().unwrap().clone().unwrap_or(Verdict { admitted: true, grants: Vec::new() })
+        self.0.lock().unwrap().clone()
     }
 }
 
-impl Word {
-    /// Of the port for Ollama and of the one for the metrics.
-    pub(crate) fn rosters(&self) -> [Roster; 2] {
-        let members = Arc::new(self.roster());
-        [(local().port(), Arc::clone(&members)), (9090, members)]
+impl PeerAccess {
+    fn set(&self, admitted: bool, grants: Vec<Value>) {
+        *self.0.lock().unwrap() = Verdict { admitted, grants };
     }
 
-    pub(crate) fn roster(&self) -> Vec<Member> {
+    fn roster(&self) -> Vec<Member> {
         let Verdict { admitted, grants } = self.verdict(&peer(), local());
         let peer = peer();
         vec![Member {
@@ -103,82 +100,119 @@ pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
 }
 
+/// A proxy that is about to start: the default policy, access by the network, no limits, unless the test says otherwise.
+pub(crate) struct Boundary {
+    rules: Rules,
+    drain: Duration,
+    grants: Vec<Value>,
+}
+
+impl Boundary {
+    pub(crate) fn new(upstream: &str) -> Boundary {
+        let rules = Rules {
+            policy: policy(),
+            access: Access::Network,
+            limits: Limits::NONE,
+            pace: Pace::default(),
+            usage: false,
+            upstream: Arc::new(Upstream::parse(upstream).unwrap()),
+        };
+        Boundary { rules, drain: PATIENCE, grants: Vec::new() }
+    }
+
+    pub(crate) fn policy(mut self, policy: Policy) -> Boundary {
+        self.rules.policy = policy;
+        self
+    }
+
+    pub(crate) fn access(mut self, access: Access) -> Boundary {
+        self.rules.access = access;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Limits) -> Boundary {
+        self.rules.limits = limits;
+        self
+    }
+
+    pub(crate) fn timeouts(mut self, timeouts: Pace) -> Boundary {
+        self.rules.pace = timeouts;
+        self
+    }
+
+    pub(crate) fn usage(mut self, usage: bool) -> Boundary {
+        self.rules.usage = usage;
+        self
+    }
+
+    /// How long running requests may finish after `Running::stop`.
+    pub(crate) fn drain(mut self, drain: Duration) -> Boundary {
+        self.drain = drain;
+        self
+    }
+
+    /// The peer's grants from the start.
+    pub(crate) fn grants(mut self, grants: Vec<Value>) -> Boundary {
+        self.grants = grants;
+        self
+    }
+
+    pub(crate) fn start(self) -> Running {
+        self.start_on(|http| http)
+    }
+
+    /// Starts on listeners that `ports` makes from the one for HTTP.
+    pub(crate) fn start_on<L: Listen + 'static>(self, ports: impl FnOnce(Memory) -> L) -> Running {
+        let (rules, current) = watch::channel(Arc::new(self.rules));
+        let access = Arc::new(PeerAccess::default());
+        let tailnet: Arc<dyn Tailnet> = Arc::clone(&access) as _;
+        let proxy = Proxy::new(current, tailnet);
+        let (connect, incoming) = mpsc::channel(64);
+        let (stop, stopped) = oneshot::channel();
+        let (serving, listener, drain) = (proxy.clone(), ports(Memory(incoming)), self.drain);
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            serving.serve(listener, stopped, delay(drain)).await
+        });
+        let running = Running { connect, proxy, access, stop, task, rules };
+        running.grant(self.grants);
+        running
+    }
+}
+
 /// A running proxy.
 pub(crate) struct Running {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     pub(crate) proxy: Proxy,
-    pub(crate) word: Arc<Word>,
+    access: Arc<PeerAccess>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
     pub(crate) rules: watch::Sender<Arc<Rules>>,
 }
 
 impl Running {
-    pub(crate) fn new(policy: Policy, upstream: &str) -> Running {
-        Self::with(policy, upstream, PATIENCE, Access::Network)
+    /// From now on the peer may connect, with these grants.
+    pub(crate) fn grant(&self, grants: Vec<Value>) {
+        self.access.set(true, grants);
     }
 
-    pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: Access) -> Running {
-        Self::limited(policy, upstream, drain, access, Limits::NONE)
+    /// From now on the peer may not connect.
+    pub(crate) fn revoke(&self) {
+        let grants = self.access.0.lock().unwrap().grants.clone();
+        self.access.set(false, grants);
     }
 
-    pub(crate) fn limited(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-    ) -> Running {
-        Self::paced(policy, upstream, drain, access, limits, Pace::default())
+    /// The peers of a port, as the netmap lists them.
+    pub(crate) fn roster(&self) -> Vec<Member> {
+        self.access.roster()
     }
 
-    pub(crate) fn paced(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-        pace: Pace,
-    ) -> Running {
-        Self::listening(policy, upstream, drain, access, limits, pace, |http| http)
-    }
-
-    /// With listeners that are made from the one for HTTP.
-    pub(crate) fn at<L: Listen + 'static>(
-        policy: Policy,
-        upstream: &str,
-        limits: Limits,
-        pace: Pace,
-        ports: impl FnOnce(Memory) -> L,
-    ) -> Running {
-        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, pace, ports)
-    }
-
-    fn listening<L: Listen + 'static>(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-        pace: Pace,
-        ports: impl FnOnce(Memory) -> L,
-    ) -> Running {
-        let upstream = Arc::new(Upstream::parse(upstream).unwrap());
-        let (rules, current) =
-            watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
-        let word = Arc::new(Word::default());
-        let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, tailnet);
-        let (connect, incoming) = mpsc::channel(64);
-        let (stop, stopped) = oneshot::channel();
-        let (serving, listener) = (proxy.clone(), ports(Memory(incoming)));
-        let task = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            serving.serve(listener, stopped, tokio::time::sleep(drain)).await
-        });
-        Running { connect, proxy, word, stop, task, rules }
+    /// The peers of the Ollama port and of the metrics port.
+    pub(crate) fn rosters(&self) -> [Roster; 2] {
+        let members = Arc::new(self.roster());
+        [(local().port(), Arc::clone(&members)), (9090, members)]
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
@@ -225,26 +259,16 @@ impl Running {
 
     /// Waits until there are so many connections.
     pub(crate) async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.proxy.live().sessions().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.proxy.live().sessions().len() == connections;
+        eventually("that many connections", held).await;
     }
 
     /// Waits until so many requests wait for their turn.
     pub(crate) async fn waits(&self, requests: u32) {
-        soon("that many requests in the queue", async {
-            while self.proxy.load().1 != requests {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("that many requests in the queue", async || self.proxy.load().1 == requests).await;
     }
 
-    /// The tailnet's word has changed.
-    /// What has been counted, as the metrics have it.
+    /// The metrics as text.
     pub(crate) fn counted(&self) -> String {
         self.proxy.metrics().text(&Now {
             running: 0,
@@ -257,8 +281,9 @@ impl Running {
         })
     }
 
-    pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().sweep().judge(&self.word.rosters())
+    /// Re-checks all sessions; how many were cut.
+    pub(crate) fn sweep(&self) -> usize {
+        self.proxy.port().sweep().judge(&self.rosters())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

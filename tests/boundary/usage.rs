@@ -1,7 +1,7 @@
 //! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Policy};
+use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use serde_json::json;
 
 use crate::support::*;
@@ -9,9 +9,7 @@ use crate::support::*;
 const PREFIX: &str = "remote_ollama_proxy_tokens_";
 
 fn counting(url: &str, usage: bool) -> Running {
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, ..policy() }, url);
-    proxy.change(|rules| rules.usage = usage);
-    proxy
+    Boundary::new(url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).usage(usage).start()
 }
 
 /// What is counted of tokens by now, a line for each number, without what all names begin with.
@@ -24,12 +22,7 @@ fn counted(proxy: &Running) -> Vec<String> {
 
 /// Waits for it: a request is counted when it has ended here, which may be after the client has seen the end.
 async fn has(proxy: &Running, lines: &[&str]) {
-    soon("what is counted", async {
-        while counted(proxy) != lines {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually("these counts", async || counted(proxy) == lines).await;
 }
 
 fn answer(kind: &str, body: &str) -> String {
@@ -120,7 +113,7 @@ async fn no_coding_is_asked_for_where_tokens_are_counted() {
         (false, vec![], "gzip, br"),
     ] {
         let proxy = counting(&url, usage);
-        proxy.word.say(true, grants);
+        proxy.grant(grants);
         let body = "{}";
         for (target, asked) in [("/v1/chat/completions", asked), ("/api/show", "gzip, br")] {
             let request = post(target, body).replace("\r\n\r\n", "\r\nAccept-Encoding: gzip, br\r\n\r\n");
@@ -138,7 +131,7 @@ async fn answer_that_cannot_be_read_is_charged() {
         answer("application/json", &"?".repeat(160)).replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n")
     });
     let proxy = counting(&url, false);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 10})]);
+    proxy.grant(vec![json!({"tokens_per_day": 10})]);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     proxy.has(0).await;
     let refused = proxy.ask(&post("/v1/chat/completions", "{}")).await;
@@ -149,7 +142,7 @@ async fn answer_that_cannot_be_read_is_charged() {
 async fn who_has_spent_a_days_tokens_waits_for_the_next() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, false);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 17})]);
+    proxy.grant(vec![json!({"tokens_per_day": 17})]);
     for _ in 0..2 {
         assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     }
@@ -168,7 +161,7 @@ async fn who_has_spent_a_days_tokens_waits_for_the_next() {
     .await;
     // What needs no model goes on, and so does whoever is granted more.
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 17}), json!({})]);
+    proxy.grant(vec![json!({"tokens_per_day": 17}), json!({})]);
     assert_eq!(proxy.ask(&post("/v1/messages", "{}")).await.status(), 200);
 }
 
@@ -176,13 +169,12 @@ async fn who_has_spent_a_days_tokens_waits_for_the_next() {
 #[tokio::test]
 async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
     let ollama = Ollama::new().await;
-    let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, ..Limits::NONE };
+    let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, wait: PATIENCE, ..Limits::NONE };
     for (before, meanwhile, rule) in [
         (json!({"tokens_per_day": 1}), json!({"tokens_per_day": 1}), "tokens"),
         (json!({}), json!({"max_concurrent": 1}), "concurrency"),
     ] {
-        let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
-        proxy.word.say(true, vec![before]);
+        let proxy = Boundary::new(&ollama.url).limits(limits).grants(vec![before]).start();
         let mut running = Vec::new();
         for _ in 0..2 {
             let mut client = proxy.client().await;
@@ -194,8 +186,8 @@ async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
         let mut waiting = proxy.client().await;
         waiting.send(post("/v1/chat/completions", "{}")).await;
         proxy.waits(1).await;
-        proxy.word.say(true, vec![meanwhile]);
-        proxy.judge();
+        proxy.grant(vec![meanwhile]);
+        proxy.sweep();
         let (mut client, mut upstream) = running.pop().unwrap();
         upstream.send(answer("application/json", TOLD)).await;
         client.answer().await;

@@ -22,13 +22,7 @@ fn records(world: &World) -> Vec<Value> {
 /// Waits for so many records: a record is written when its request has ended here, which may be after
 /// the client has seen the end.
 async fn await_records(world: &World, n: usize) -> Vec<Value> {
-    soon("the records", async {
-        while records(world).len() < n {
-            tokio::task::yield_now().await;
-        }
-        records(world)
-    })
-    .await
+    found("the records", async || Some(records(world)).filter(|records| records.len() >= n)).await
 }
 
 #[tokio::test]
@@ -114,12 +108,7 @@ async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     let has = |words: &str| {
         files(tailnet).iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words))
     };
-    soon("the log", async {
-        while !has("listening in the tailnet") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually("the log", async || has("listening in the tailnet")).await;
     tailnet.client("laptop", &["tag:ai-client"]).await;
     (process, tailnet.forward("laptop", "remote-ollama-proxy:11434").await)
 }

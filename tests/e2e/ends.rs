@@ -24,7 +24,7 @@ async fn who_is_refused_in_mid_upload_gets_the_answer() {
                 body.len()
             ))
             .await;
-        tokio::time::sleep(Duration::from_micros(n as u64 % 17 * 100)).await;
+        delay(Duration::from_micros(n as u64 % 17 * 100)).await;
         client.send(body).await;
         assert_eq!(client.answer().await.status(), 403, "{n}");
     }

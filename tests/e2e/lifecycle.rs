@@ -246,20 +246,10 @@ async fn a_client_that_leaves_stops_the_generation() {
             client.head().await.unwrap();
             client.chunk().await.unwrap();
         } else {
-            soon("the request at Ollama", async {
-                while recorder.open() == 0 {
-                    tokio::task::yield_now().await;
-                }
-            })
-            .await;
+            recorder.has_open(1).await;
         }
         drop(client);
-        soon("the connection to Ollama to be closed", async {
-            while recorder.open() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        recorder.has_open(0).await;
     }
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "hi"}]});
     assert_eq!(world.ask(&post("/v1/chat/completions", &body.to_string())).await.status(), 200);

@@ -109,12 +109,7 @@ async fn a_standard_error_that_is_closed_or_never_read_stops_no_request() {
         let mut world = World { proxy: Proxy { process, listening: Value::Null }, tailnet, at };
         // The file is there before the process listens on it.
         let admin = world.tailnet.dir.path().join("proxy-state/admin.sock");
-        soon("the admin socket", async {
-            while tokio::net::UnixStream::connect(&admin).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("the admin socket", async || tokio::net::UnixStream::connect(&admin).await.is_ok()).await;
         world.until("the node", "/status", |status| status["not_ready"].is_null()).await;
         ask(&world, 20).await;
         let status = world.until("the log", "/status", |status| status["logs"].is_array()).await;

@@ -202,10 +202,8 @@ impl Scene {
     /// Whether a device gets a connection. Asked for until it is so: nodes hear of a change a moment
     /// after the test.
     async fn reaches(&self, device: &str, wanted: bool) {
-        soon(if wanted { "access" } else { "no access" }, async {
-            while self.tailnet().dials(device, PROXY).await["ok"] != wanted {}
-        })
-        .await;
+        let what = if wanted { "access" } else { "no access" };
+        eventually(what, async || self.tailnet().dials(device, PROXY).await["ok"] == wanted).await;
     }
 
     async fn forward(&self, device: &str) -> SocketAddr {
@@ -215,12 +213,7 @@ impl Scene {
 
     /// Ollama has so many connections.
     async fn open(&self, connections: u64) {
-        soon("so many connections to Ollama", async {
-            while self.recorder.open() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        self.recorder.has_open(connections).await;
     }
 
     /// The stream of a device is cut and Ollama rid of it, while `laptop` goes on; no new connection of
@@ -240,15 +233,11 @@ impl Scene {
 
     /// Asks `who` until the peer is as wanted; null is a peer that the tailnet does not have.
     async fn who(&self, device: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        soon("the answer of who", async {
-            loop {
-                let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
-                let named = |p: &&Value| p["node"] == format!("{device}.tailnet.test");
-                let peer = answer["peers"].as_array().unwrap().iter().find(named).unwrap_or(&Value::Null);
-                if wanted(peer) {
-                    return peer.clone();
-                }
-            }
+        found("the answer of who", async || {
+            let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
+            let named = |p: &&Value| p["node"] == format!("{device}.tailnet.test");
+            let peer = answer["peers"].as_array().unwrap().iter().find(named).unwrap_or(&Value::Null);
+            wanted(peer).then(|| peer.clone())
         })
         .await
     }
@@ -269,16 +258,11 @@ impl Scene {
     /// Waits for a line in the journal.
     async fn journal(&self, device: &str, access: &str) -> Value {
         let path = self.tailnet().dir.path().join("proxy-state/journal.jsonl");
-        soon("the line in the journal", async {
-            loop {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let mut lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-                let node = format!("{device}.tailnet.test");
-                if let Some(line) = lines.find(|l| l["node"] == node && l["access"] == access) {
-                    return line;
-                }
-                tokio::task::yield_now().await;
-            }
+        found("the line in the journal", async || {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            let node = format!("{device}.tailnet.test");
+            lines.find(|l| l["node"] == node && l["access"] == access)
         })
         .await
     }

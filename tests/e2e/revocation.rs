@@ -55,12 +55,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     async fn open(&self, connections: u64) {
-        soon("so many connections to Ollama", async {
-            while self.recorder.open() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        self.recorder.has_open(connections).await;
     }
 
     /// The stream of `ci` is cut, and only that; Ollama is rid of it. `told`: whether the tailnet still

@@ -133,15 +133,8 @@ async fn while_it_joins_it_is_alive_and_not_ready() {
     };
     let mut process = start.process();
     let socket = start.state.join("admin.sock");
-    let mut client = soon("the admin socket", async {
-        loop {
-            match tokio::net::UnixStream::connect(&socket).await {
-                Ok(stream) => return Client::new(stream),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            }
-        }
-    })
-    .await;
+    let connected = async || tokio::net::UnixStream::connect(&socket).await.ok();
+    let mut client = Client::new(found("the admin socket", connected).await);
     for (target, status, said) in [("/healthz", 200, "ok"), ("/readyz", 503, "joining")] {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         let answer = client.answer().await;
@@ -157,12 +150,7 @@ async fn while_it_joins_it_is_alive_and_not_ready() {
     assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
     // tailscale's file is there before there is a node in it.
     let keys = start.state.join("tailscaled.state");
-    soon("tailscale's file", async {
-        while !keys.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    eventually("tailscale's file", async || keys.exists()).await;
     let mut told = start.command(&["doctor"]);
     told.ended().await;
     told.line(&["key", "the node joins with"]).await;

@@ -41,16 +41,11 @@ async fn every_api_tells_how_many_tokens_it_took() {
     assert_eq!(world.ask(&post("/v1/chat/completions", &silent.to_string())).await.status(), 200);
     sent += 1;
 
-    let records = soon("the records", async {
-        loop {
-            let output = world.proxy.process.output();
-            let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let records: Vec<Value> = lines.filter(|record| record["target"] == "access").collect();
-            if records.len() == sent {
-                return records;
-            }
-            tokio::task::yield_now().await;
-        }
+    let records = found("the records", async || {
+        let output = world.proxy.process.output();
+        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let records: Vec<Value> = lines.filter(|record| record["target"] == "access").collect();
+        Some(records).filter(|records| records.len() == sent)
     })
     .await;
     let (silent, told) = records.split_last().unwrap();

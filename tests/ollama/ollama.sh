@@ -246,7 +246,7 @@ link_store() {
 
 # serve RUN STORE PORT [NAME=VALUE]...: starts a server and returns when it answers; sets `url` and `pid`.
 serve() {
-  local run=$1 store=$2 port=$3 name log=$1/server.log bound='' tries=0
+  local run=$1 store=$2 port=$3 name log=$1/server.log bound=''
   shift 3
   mkdir -p "$run/home"
   set -m # a process group of its own: Ctrl-C on a terminal is for this script, which stops the server in good order
@@ -267,17 +267,19 @@ serve() {
   pid=$!
   set +m
   printf '%s\n' "$pid" >"$run/pid"
-  until [ -n "$bound" ] && curl --silent --fail --output /dev/null "http://127.0.0.1:$bound/api/version"; do
-    if ! alive "$pid"; then
-      tail -n 5 "$log" >&2
-      die "ollama on port $port: ended before it answered; the end of $log is above"
-    fi
-    tries=$((tries + 1))
-    [ "$tries" -lt 1200 ] || die "ollama on port $port: does not answer after a minute; see $log"
-    sleep 0.05
-    bound=$(sed -n 's/.*Listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
-  done
+  wait_for 60 answers_or_ended || die "ollama on port $port: does not answer after a minute; see $log"
+  if ! alive "$pid"; then
+    tail -n 5 "$log" >&2
+    die "ollama on port $port: ended before it answered; the end of $log is above"
+  fi
   url=http://127.0.0.1:$bound
+}
+
+# answers_or_ended: whether the server that `serve` starts answers or has ended; sets `bound`, its port.
+answers_or_ended() {
+  alive "$pid" || return 0
+  bound=$(sed -n 's/.*Listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
+  [ -n "$bound" ] && curl --silent --fail --output /dev/null "http://127.0.0.1:$bound/api/version"
 }
 
 # The server's line, after which it is the caller's.
@@ -312,15 +314,14 @@ stop() {
 
 # Ends the server `pid` and waits for it. Never with KILL: that would leave its model runners behind.
 end_server() {
-  local ending=$pid tries=0
+  local ending=$pid
   pid=''
   if [ -z "$ending" ] || ! kill -TERM "$ending" 2>/dev/null; then return; fi
-  while alive "$ending"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || die "ollama, process $ending: does not end within 30 seconds after TERM; end it by hand"
-    sleep 0.05
-  done
+  wait_for 30 dead "$ending" ||
+    die "ollama, process $ending: does not end within 30 seconds after TERM; end it by hand"
 }
+
+dead() { ! alive "$1"; }
 
 # alive PID: whether the process runs; one that ended but whose parent has not asked for its status counts as ended.
 alive() {

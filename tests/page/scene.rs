@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::history::Recent;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::browser::Browser;
 use crate::http::*;
@@ -66,13 +66,7 @@ impl Scene {
             tailnet.api("POST", "/clients", client).await;
         }
         let socket = start.state.join("admin.sock");
-        let closed = async || tokio::net::UnixStream::connect(&socket).await.is_err();
-        soon("the admin socket", async {
-            while closed().await {
-                tokio::task::yield_now().await
-            }
-        })
-        .await;
+        eventually("the admin socket", async || UnixStream::connect(&socket).await.is_ok()).await;
         let proxy = Proxy { process, listening: Value::Null };
         let world = World { proxy, tailnet, at: ([127, 0, 0, 1], 1).into() };
         world

@@ -42,8 +42,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
     let reports = panics::report().unwrap();
     // A port whose answers take a planted fault.
-    let running = Running::new(policy(), "http://127.0.0.1:1");
-    running.word.say(true, vec![json!({"metrics": true})]);
+    let running = Boundary::new("http://127.0.0.1:1").grants(vec![json!({"metrics": true})]).start();
     let (connections, incoming) = mpsc::channel(64);
     let port = running.proxy.port().another();
     let planted = |text: Option<String>| text.expect("planted");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
-use crate::http::{Answer, Client, soon};
+use crate::http::{Answer, Client, found, soon};
 use crate::tailnet::World;
 
 impl World {
@@ -36,13 +36,9 @@ impl World {
 
     /// Asks over the admin socket until the answer is as wanted.
     pub(crate) async fn until(&self, what: &str, target: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        soon(what, async {
-            loop {
-                let answer: Value = serde_json::from_slice(&self.admin("GET", target).await.body).unwrap();
-                if wanted(&answer) {
-                    return answer;
-                }
-            }
+        found(what, async || {
+            let answer: Value = serde_json::from_slice(&self.admin("GET", target).await.body).unwrap();
+            wanted(&answer).then_some(answer)
         })
         .await
     }

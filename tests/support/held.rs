@@ -1,11 +1,10 @@
 //! What a process holds, by the tools that Linux and macOS share.
 
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::http::soon;
+use crate::http::found;
 use crate::process::Process;
 
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +40,8 @@ pub(crate) fn rss(process: &Process) -> f64 {
 
 /// Waits until a process has no more descriptors than before, and returns what it holds then.
 pub(crate) async fn settled(process: &Process, descriptors: usize) -> Held {
-    soon("the descriptors of all connections to be closed", async {
-        loop {
-            let held = held(process);
-            if held.descriptors <= descriptors {
-                return held;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    found("the descriptors of all connections to be closed", async || {
+        Some(held(process)).filter(|held| held.descriptors <= descriptors)
     })
     .await
 }

@@ -1,18 +1,10 @@
 //! HTTP as bytes, for tests that must see each of them.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Nothing in these tests waits for a clock; this only turns a hang into a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("still waiting for this after {PATIENCE:?}: {what}"),
-    }
-}
+#[path = "wait.rs"]
+mod wait;
+pub(crate) use wait::*;
 
 /// A request with the right Host and the given further lines, each with its line end.
 pub(crate) fn get(target: &str) -> String {

@@ -62,7 +62,7 @@ async fn a_modest_client_does_not_wait_for_a_greedy_one() {
         let (_, answer) = timed(swarm.at(1), chat(TOKENS, false)).await;
         assert_eq!(answer.status(), 200, "{}", answer.text());
         asked += 1;
-        tokio::time::sleep(alone).await;
+        delay(alone).await;
         while let Some(done) = greedy.try_join_next() {
             greedy_times.push(done.unwrap());
         }

@@ -26,16 +26,17 @@ async fn ask(swarm: &Swarm, world: &World) -> Vec<Client<tokio::net::TcpStream>>
     readers
 }
 
-/// Waits until nothing more is taken from Ollama.
+/// Waits until nothing has been read from Ollama for two seconds.
 async fn stalled(ollama: &Standin) {
-    let mut last = (ollama.written(), Instant::now());
-    while last.1.elapsed() < Duration::from_secs(2) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let (mut written, mut since) = (ollama.written(), Instant::now());
+    found_within(Duration::from_secs(180), "backpressure to reach Ollama", async || {
         let now = ollama.written();
-        if now != last.0 {
-            last = (now, Instant::now());
+        if now != written {
+            (written, since) = (now, Instant::now());
         }
-    }
+        (since.elapsed() > Duration::from_secs(2)).then_some(())
+    })
+    .await;
 }
 
 /// Waits until what they held has been given back: Go returns memory little by little, and collects
@@ -43,12 +44,10 @@ async fn stalled(ollama: &Standin) {
 async fn given_back(world: &World, quiet: Held, full: Held) -> Held {
     let process = &world.proxy.process;
     let after = settled(process, quiet.descriptors).await;
-    let begun = Instant::now();
-    while rss(process) > quiet.rss + f64::max((full.rss - quiet.rss) / 4.0, 64.0) {
-        assert!(begun.elapsed() < Duration::from_secs(180), "memory stays: {quiet:?} {full:?} {after:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    held(process)
+    let most = quiet.rss + f64::max((full.rss - quiet.rss) / 4.0, 64.0);
+    let what = format!("memory to be returned: {quiet:?} {full:?} {after:?}");
+    let returned = async || (rss(process) <= most).then(|| held(process));
+    found_within(Duration::from_secs(180), &what, returned).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +69,7 @@ async fn a_thousand_stalled_readers_cost_little_and_leave_nothing() {
     let full = held(process);
     let taken = ollama.written();
     let steady = Steady::start(world.at, Duration::from_millis(20));
-    tokio::time::sleep(Duration::from_secs(10)).await; // for how long it is looked whether anything grows
+    delay(Duration::from_secs(10)).await; // measures whether memory grows
     let (good, mut times) = steady.stop().await;
     let later = held(process);
     assert!(good.lost == 0 && good.served > 0, "{good:?}");

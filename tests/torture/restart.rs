@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::figures::{self, Meant, figure};
-use crate::http::{Client, get, post, soon};
+use crate::http::{Client, eventually, found, get, post, soon};
 use crate::tailnet::World;
 
 /// A real Ollama that dies with this value.
@@ -75,15 +75,11 @@ async fn ollama_dies_and_comes_back_under_the_same_proxy() {
     assert!(!stream.rest().await.ends_with(b"0\r\n\r\n"), "the stream's end looks like one");
     // The kernel closes what a dead process had open one after the other: what reaches the remains is
     // broken off, and not sent again.
-    soon("nothing to be left of Ollama", async {
-        loop {
-            match status(&mut kept, &get("/v1/models")).await {
-                502 => {}
-                status => return assert_eq!(status, 503),
-            }
-        }
+    let gone = found("nothing to be left of Ollama", async || {
+        Some(status(&mut kept, &get("/v1/models")).await).filter(|status| *status != 502)
     })
     .await;
+    assert_eq!(gone, 503);
     for request in [get("/v1/models"), chat("hi")] {
         assert_eq!(status(&mut kept, &request).await, 503);
         assert_eq!(status(&mut world.connect().await, &request).await, 503);
@@ -92,12 +88,7 @@ async fn ollama_dies_and_comes_back_under_the_same_proxy() {
     let (address, port) = (ollama.url.trim_start_matches("http://"), ollama.port());
     let back = async {
         // Asked from beside the proxy, when there is something to be reached again.
-        soon("Ollama", async {
-            while TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        eventually("Ollama", async || TcpStream::connect(address).await.is_ok()).await;
         let begun = Instant::now();
         soon("an answer from Ollama", async { while status(&mut kept, &get("/v1/models")).await != 200 {} })
             .await;

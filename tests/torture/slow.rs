@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::figures::{self, Meant, figure, percentile};
 use crate::held::{allow_descriptors, held, settled};
+use crate::http::delay;
 use crate::process::Process;
 use crate::standin::Standin;
 use crate::swarm::{Good, Steady};
@@ -45,7 +46,7 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
     let quiet = held(process);
 
     let steady = Steady::start(world.at, PACE);
-    tokio::time::sleep(Duration::from_secs(SECONDS)).await; // how it is without the attack
+    delay(Duration::from_secs(SECONDS)).await; // measures without the attack
     let (before, mut calm) = steady.stop().await;
     let steady = Steady::start(world.at, PACE);
     let attack = attack(attacker.at, path, mode).await;

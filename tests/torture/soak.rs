@@ -93,14 +93,14 @@ async fn soak() {
                 }
                 done.fetch_add(1, Ordering::Relaxed);
                 kind += 1;
-                tokio::time::sleep(PAUSE).await;
+                delay(PAUSE).await;
             }
         });
     }
     // Megabytes, by the hour.
     let (mut points, warm) = (Vec::new(), end / 4);
     while begun.elapsed() < end {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        delay(Duration::from_secs(1)).await;
         if begun.elapsed() > warm {
             points.push((begun.elapsed().as_secs_f64() / 3600.0, rss(process)));
         }

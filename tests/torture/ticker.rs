@@ -2,8 +2,6 @@
 //! takes no processor time, which a minute of a real model would.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::http::{Client, PATIENCE, header, post, soon};
+use crate::http::{Client, PATIENCE, delay, header, post, soon, within};
 
 /// Time between two lines: a fast model's.
 const PACE: Duration = Duration::from_millis(20);
@@ -30,7 +28,7 @@ pub(crate) enum Ask {
 const ASKS: [Ask; 3] = [Ask::Lines, Ask::Flood, Ask::Silence];
 
 /// How many requests of each kind run now.
-type Running = Arc<[AtomicU64; ASKS.len()]>;
+type Running = watch::Sender<[u64; ASKS.len()]>;
 
 pub(crate) struct Ticker {
     pub(crate) url: String,
@@ -42,11 +40,11 @@ impl Ticker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let running = Running::default();
-        let shared = Arc::clone(&running);
+        let shared = running.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(Client::new(stream), Arc::clone(&shared)));
+                tokio::spawn(serve(Client::new(stream), shared.clone()));
             }
         });
         Ticker { url, running }
@@ -54,14 +52,9 @@ impl Ticker {
 
     /// Waits until so many requests of this kind run.
     pub(crate) async fn runs(&self, ask: Ask, wanted: u64, patience: Duration) {
-        let running = || self.running[ask as usize].load(Ordering::SeqCst);
-        let waiting = async {
-            while running() != wanted {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let came = tokio::time::timeout(patience, waiting).await;
-        assert!(came.is_ok(), "{ask:?}: {} run instead of {wanted} after {patience:?}", running());
+        let mut running = self.running.subscribe();
+        let reached = running.wait_for(|running| running[ask as usize] == wanted);
+        within(patience, &format!("{wanted} requests for {ask:?}"), reached).await.unwrap();
     }
 }
 
@@ -78,14 +71,14 @@ async fn serve(mut client: Client<TcpStream>, running: Running) {
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
             continue;
         };
-        running[ask as usize].fetch_add(1, Ordering::SeqCst);
+        running.send_modify(|running| running[ask as usize] += 1);
         // They end with the connection only.
         let _ = match ask {
             Ask::Lines => lines(&mut client.stream, 0, Some(PACE)).await,
             Ask::Flood => lines(&mut client.stream, 16 << 10, None).await,
             Ask::Silence => client.stream.read(&mut [0]).await.map(|_| ()),
         };
-        running[ask as usize].fetch_sub(1, Ordering::SeqCst);
+        running.send_modify(|running| running[ask as usize] -= 1);
         return;
     }
 }
@@ -99,7 +92,7 @@ async fn lines(stream: &mut TcpStream, filler: usize, pace: Option<Duration>) ->
             let line = format!("{n} {:.<filler$}\n", "");
             to.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
             if let Some(pace) = pace {
-                tokio::time::sleep(pace).await;
+                delay(pace).await;
             }
         }
         Ok(())
