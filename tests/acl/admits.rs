@@ -39,7 +39,7 @@ fn admits(policy: &Policy, src: &str, dst: &str, protocol: u8, port: u16) -> &'s
 }
 
 #[test]
-fn who_reaches_whom() {
+fn rules_admit_their_sources_to_their_destinations() {
     for (src, dst, cases) in [
         ("*", "*", "anna@example.com>tag:server=yes tag:server>carl@other.test=yes"),
         (
@@ -143,7 +143,7 @@ fn who_reaches_whom() {
 }
 
 #[test]
-fn which_traffic_passes() {
+fn rules_admit_their_protocols_and_ports() {
     for (ip, yes, no) in [
         ("*", "6:1 17:65535 1:0", "132:1 47:0"),
         ("*:*", "6:1 17:65535 1:0", "132:1 47:0"),
@@ -192,7 +192,7 @@ fn which_traffic_passes() {
 }
 
 #[test]
-fn conditions_that_are_not_judged_leave_it_open() {
+fn unevaluated_conditions_leave_the_answer_open() {
     let grant = r#""src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:443"]"#;
     for (sections, want) in [
         (format!(r#""grants": [{{{grant}, "srcPosture": ["posture:x"]}}]"#), "perhaps"),
@@ -209,7 +209,7 @@ fn conditions_that_are_not_judged_leave_it_open() {
 }
 
 #[test]
-fn roles_count_where_they_are_known() {
+fn roles_decide_if_they_are_known() {
     let policy = with(r#""grants": [{"src": ["autogroup:admin"], "dst": ["tag:server"], "ip": ["*"]}]"#);
     let anna = |roles: &[&str]| Device {
         roles: Some(roles.iter().map(ToString::to_string).collect()),

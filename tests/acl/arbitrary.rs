@@ -143,23 +143,23 @@ fn evaluate(text: &str) {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in any::<String>()) {
+    fn any_text_is_parsed_or_refused(text in any::<String>()) {
         evaluate(&text);
     }
 
     #[test]
-    fn any_json_is_answered(value in json()) {
+    fn any_json_is_parsed_or_refused(value in json()) {
         evaluate(&value.to_string());
     }
 
     #[test]
-    fn any_section_is_answered(value in nearly()) {
+    fn any_section_is_parsed_or_refused(value in nearly()) {
         evaluate(&value.to_string());
     }
 }
 
 #[test]
-fn a_file_that_is_nested_without_end_is_answered() {
+fn deeply_nested_file_is_refused() {
     for open in ["[", "{\"a\":", "/*", "{\"grants\":["] {
         evaluate(&open.repeat(100_000));
     }

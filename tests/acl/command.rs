@@ -28,7 +28,7 @@ fn sample() -> String {
 }
 
 #[test]
-fn without_arguments_it_prints_a_policy_for_this_node() {
+fn without_arguments_acl_prints_a_policy_for_this_node() {
     let output = acl("", &[], "");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     for part in ["\"tag:ai-server\": [", "tcp:11434", "remote-ollama-proxy.internal/cap/ollama", "\"tests\""]
@@ -67,7 +67,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
 }
 
 #[test]
-fn a_sound_file_is_told_as_a_table() {
+fn valid_policy_is_shown_as_a_table() {
     let output = acl("", &["--check", &sample()], "");
     assert_eq!(output.status.code(), Some(0));
     let text = text(&output);
@@ -85,7 +85,7 @@ fn a_sound_file_is_told_as_a_table() {
 }
 
 #[test]
-fn the_port_for_the_metrics_has_a_table_of_its_own() {
+fn metrics_port_has_its_own_table() {
     let grant = |tag: &str, more: &str| {
         format!("{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:9090\"]{more}}}")
     };
@@ -117,7 +117,7 @@ fn the_port_for_the_metrics_has_a_table_of_its_own() {
 }
 
 #[test]
-fn the_port_for_the_page_has_a_table_of_its_own() {
+fn page_port_has_its_own_table() {
     let grant = |tag: &str, page: &str| {
         format!(
             "{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:80\"], \"app\": {{\"remote-ollama-proxy.internal/cap/ollama\": [{page}]}}}}"
@@ -147,7 +147,7 @@ fn the_port_for_the_page_has_a_table_of_its_own() {
 }
 
 #[test]
-fn json_has_the_same() {
+fn json_shows_the_same_as_the_table() {
     let output = acl("", &["--check", &sample(), "--json"], "");
     assert_eq!(output.status.code(), Some(0));
     let json: Value = serde_json::from_str(&text(&output)).unwrap();
@@ -164,7 +164,7 @@ fn json_has_the_same() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_exit_code_1() {
+fn faults_of_a_policy_exit_with_1() {
     for (policy, parts) in [
         (
             "{\n\"grants\": [{\"src\": [\"tag:x\"], \"dst\": [\"tag:y\"], \"ip\": [\"z\"]}]}",
@@ -221,7 +221,7 @@ const OPEN: &str = r#"{"tagOwners": {"tag:ai-server": [], "tag:gpu": []},
                {"src": ["autogroup:member"], "dst": ["autogroup:self"], "ip": ["tcp:11434"]}]}"#;
 
 #[test]
-fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
+fn node_comes_from_the_command_line_and_an_assumed_one_is_named() {
     let assumed = acl("", &["--check", "-"], OPEN);
     assert!(
         text(&assumed).contains("tag:ai-server is assumed: no node has joined from the state folder /"),
@@ -265,7 +265,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn the_owner_in_the_state_folder_is_the_node() {
+fn stored_owner_is_the_node() {
     for (owner, told) in
         [("anna@example.com", "who reaches anna@example.com"), ("tagged-devices", "does not say which")]
     {
@@ -282,7 +282,7 @@ fn the_owner_in_the_state_folder_is_the_node() {
 }
 
 #[test]
-fn a_stored_owner_is_assumed_as_of_the_join() {
+fn stored_owner_is_named_as_an_assumption() {
     let login =
         serde_json::json!({"PrivateNodeKey": "privkey:01", "UserProfile": {"LoginName": "anna@example.com"}});
     let file = serde_json::json!({
@@ -302,7 +302,7 @@ fn a_stored_owner_is_assumed_as_of_the_join() {
 }
 
 #[test]
-fn ip_sets_count_as_their_addresses_do() {
+fn ip_sets_count_as_their_addresses() {
     let service = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:ai-server\"]\n";
     let all = r#""ipset:all": ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]"#;
     let every = "ipset:all lets in every device with such an address";
@@ -377,7 +377,7 @@ fn ip_sets_count_as_their_addresses_do() {
 }
 
 #[test]
-fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
+fn policy_that_admits_no_device_has_its_own_exit_code() {
     let closed = r#"{"tagOwners": {"tag:ai-server": []}, "grants": []}"#;
     let output = acl("", &["--check", "-"], closed);
     assert_eq!(output.status.code(), Some(65));
@@ -404,7 +404,7 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
 }
 
 #[test]
-fn a_hosted_service_is_a_way_to_the_node() {
+fn hosted_service_counts_as_access_to_the_node() {
     let config = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:gpu\"]\n";
     let policy = r#"{"tagOwners": {"tag:gpu": [], "tag:a": []}, "autoApprovers": {"services": {"svc:ollama": ["tag:gpu"]}},
         "grants": [{"src": ["tag:a"], "dst": ["svc:ollama"], "ip": ["tcp:11434"]}],
@@ -429,7 +429,7 @@ fn a_hosted_service_is_a_way_to_the_node() {
 }
 
 #[test]
-fn another_control_server_has_a_dialect_of_its_own() {
+fn headscale_policies_are_read_in_their_own_dialect() {
     let config = "node.control_url = \"https://headscale.example.com\"\n";
     let policy = r##"{"groups": {"group:a": ["anna@"]}, "tagOwners": {"tag:ai-server": ["group:a"]},
         "acls": [{"#why": "for the models", "action": "accept", "src": ["group:a"], "dst": ["tag:ai-server:11434"]}],

@@ -309,7 +309,7 @@ fn question(policy: &str) -> Value {
 }
 
 #[test]
-fn both_say_the_same_of_who_reaches_whom_with_what() {
+fn both_evaluations_agree_on_access_and_grants() {
     let texts: Vec<_> = policies().iter().map(|(grants, acls, _)| text(grants, acls, &json!([]))).collect();
     let answers = ask(&texts.iter().map(|text| question(text)).collect::<Vec<_>>());
     let (mut yes, mut no, mut values) = (0, 0, 0);
@@ -348,7 +348,7 @@ fn both_say_the_same_of_who_reaches_whom_with_what() {
 }
 
 #[test]
-fn both_say_the_same_of_a_files_own_tests() {
+fn both_evaluations_agree_on_the_files_own_tests() {
     let texts: Vec<_> =
         policies().iter().map(|(grants, acls, test)| text(grants, acls, &json!([test]))).collect();
     let answers = ask(&texts.iter().map(|text| question(text)).collect::<Vec<_>>());
@@ -483,7 +483,7 @@ fn doubtful() -> Vec<String> {
 }
 
 #[test]
-fn both_refuse_the_same_rules_and_tests() {
+fn both_evaluations_refuse_the_same_rules_and_tests() {
     let texts = doubtful();
     let answers = ask(&texts.iter().map(|text| question(text)).collect::<Vec<_>>());
     let mut refused = 0;
@@ -498,7 +498,7 @@ fn both_refuse_the_same_rules_and_tests() {
 }
 
 #[test]
-fn both_read_the_same_as_hujson() {
+fn both_evaluations_accept_the_same_hujson() {
     const PIECES: [&str; 39] = [
         "1",
         "-1",

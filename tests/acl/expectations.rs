@@ -16,7 +16,7 @@ fn outcome(grants: &str, test: &str) -> String {
 }
 
 #[test]
-fn each_test_means_what_tailscale_says() {
+fn policy_tests_pass_and_fail_as_tailscale_documents() {
     let tcp = r#"{"src": ["tag:client", "anna@example.com"], "dst": ["tag:server"], "ip": ["tcp:53"]}"#;
     let udp = r#"{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["udp:53"]}"#;
     let lab = r#"{"src": ["lab"], "dst": ["tag:server", "printer"], "ip": ["tcp:53"]}"#;
@@ -86,7 +86,7 @@ fn each_test_means_what_tailscale_says() {
 }
 
 #[test]
-fn failures_have_their_place() {
+fn failed_policy_tests_name_their_line() {
     let policy = with(
         r#""grants": [], "tests": [
             {"src": "tag:client", "deny": ["tag:server:1"]},

@@ -12,7 +12,7 @@ fn faults(text: &str) -> String {
 }
 
 #[test]
-fn typos_are_told_with_their_place() {
+fn typos_are_reported_with_their_line() {
     for (sections, want) in [
         (r#""grantz": []"#, "line 6: grantz: there is no such section: grants is meant"),
         (r#""tests": []"#, "neither grants nor acls: Tailscale lets everybody reach everything"),
@@ -99,7 +99,7 @@ fn typos_are_told_with_their_place() {
 }
 
 #[test]
-fn faulty_definitions_are_told() {
+fn faulty_definitions_are_reported() {
     for (sections, want) in [
         (r#""groups": {"dev": []}"#, "groups.dev: no name of a group"),
         (r#""groups": {"group:": []}"#, "groups.group:: no name of a group"),
@@ -122,7 +122,7 @@ fn faulty_definitions_are_told() {
 }
 
 #[test]
-fn nothing_looser_than_hujson_is_read() {
+fn syntax_looser_than_hujson_is_refused() {
     for (text, want) in [
         ("", "the file is empty"),
         ("// nothing\n", "the file is empty"),
@@ -161,7 +161,7 @@ fn nothing_looser_than_hujson_is_read() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+fn all_faults_are_reported_at_once_in_file_order() {
     let faults = faults(
         "{\n\"grants\": [\n{\"src\": [\"tag:a\"], \"dst\": [\"tag:b\"],\n\"ip\": [\"x\"]}],\n\"tests\": [{\"srk\": 1}],\n\
          \"groups\": {\"x\": []}}",
@@ -261,7 +261,7 @@ fn test(src: &str, dst: &str, proto: &str) -> String {
 }
 
 #[test]
-fn definitions_that_refer_to_nothing_are_refused() {
+fn definitions_with_dangling_references_are_refused() {
     for (sections, want) in [
         (
             r#""autoApprovers": {"routes": {"10.0.0.0/8": ["tag:nowhere"]}}"#,
@@ -283,7 +283,7 @@ fn definitions_that_refer_to_nothing_are_refused() {
 }
 
 #[test]
-fn rules_that_tailscale_takes_are_taken() {
+fn rules_that_tailscale_accepts_are_accepted() {
     for sections in [
         r#""grants": [{"src": [], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": [], "app": {"a.b/c": [{}]}}]"#,
         r#""grants": [{"dst": ["*"], "ip": ["*"]}], "acls": [{"action": "accept", "src": ["*"], "dst": []}]"#,

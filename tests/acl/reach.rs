@@ -40,7 +40,7 @@ fn warnings(report: &Report) -> Vec<Kind> {
 }
 
 #[test]
-fn every_source_has_its_row() {
+fn every_source_has_a_row() {
     let app = |values: &str| format!(r#""app": {{"{CAPABILITY}": [{values}]}}"#);
     let to = |src: &str, more: &str| format!(r#"{{"src": [{src}], "dst": ["tag:server"], {more}}}"#);
     let tcp = r#""ip": ["tcp:11434"]"#;
@@ -120,7 +120,7 @@ fn every_source_has_its_row() {
 }
 
 #[test]
-fn acls_count_as_grants_do_and_a_known_address_decides() {
+fn acls_count_as_grants_and_a_known_address_decides() {
     let policy =
         with(r#""acls": [{"action": "accept", "src": ["tag:client"], "dst": ["tag:ci:1", "lab:11434,22"]}]"#);
     assert_eq!(rows(&policy.reach(&server())), ["tag:client? acls0"]);
@@ -131,7 +131,7 @@ fn acls_count_as_grants_do_and_a_known_address_decides() {
 }
 
 #[test]
-fn a_users_node_is_reached_as_the_user() {
+fn node_of_a_user_is_reached_as_that_user() {
     let policy = with(
         r#""grants": [{"src": ["anna@example.com", "autogroup:member"], "dst": ["autogroup:self"], "ip": ["*"]},
                       {"src": ["tag:client"], "dst": ["group:dev"], "ip": ["tcp:11434"]}]"#,
@@ -142,7 +142,7 @@ fn a_users_node_is_reached_as_the_user() {
 }
 
 #[test]
-fn what_is_too_wide_is_said() {
+fn too_wide_rules_are_warned_of() {
     use Kind::*;
     let grant =
         |src: &str, ip: &str| format!(r#"{{"src": ["{src}"], "dst": ["tag:server"], "ip": ["{ip}"]}}"#);
@@ -227,7 +227,7 @@ fn what_is_too_wide_is_said() {
 }
 
 #[test]
-fn a_tag_without_owner_and_an_unknown_section_are_said() {
+fn tag_without_owner_and_unknown_section_are_warned_of() {
     let policy = with(r#""grants": [], "newSection": {}"#);
     let report = policy.reach(&target(Device::tagged(["tag:other"])));
     assert_eq!(warnings(&report), [Kind::TagWithoutOwner, Kind::Nobody, Kind::NotJudged]);
@@ -238,7 +238,7 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
 }
 
 #[test]
-fn values_are_merged_as_the_proxy_merges_them() {
+fn grants_are_merged_as_in_the_proxy() {
     let values = r#"{"endpoints": ["api_tags"], "max_concurrent": 1}, {"endpoints": ["v1_models"], "max_concurrent": 3}"#;
     let policy = with(&format!(
         r#""grants": [{{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:11434"], "app": {{"{CAPABILITY}": [{values}]}}}},

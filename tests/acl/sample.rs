@@ -40,7 +40,7 @@ fn noticed(policy: &Value) -> bool {
 }
 
 #[test]
-fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
+fn sample_admits_its_sources_without_warnings() {
     let policy = parse(SAMPLE).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(policy.failures(), []);
     let report = policy.reach(&target());
@@ -69,7 +69,7 @@ fn with_examples() -> String {
 }
 
 #[test]
-fn its_examples_let_one_tag_read_the_metrics_and_people_see_the_page() {
+fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
     let policy = parse(&with_examples()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(policy.failures(), []);
     assert!(policy.expectations() > parse(SAMPLE).unwrap().expectations());
@@ -98,7 +98,7 @@ fn its_examples_let_one_tag_read_the_metrics_and_people_see_the_page() {
 
 /// Tailscale says "test protocol must be tcp, udp, sctp, or empty" of any other, and refuses port 0.
 #[test]
-fn its_tests_are_about_protocols_and_ports_that_tailscale_tests() {
+fn sample_tests_use_only_protocols_and_ports_that_tailscale_tests() {
     for test in sample()["tests"].as_array().unwrap() {
         let protocol = test.get("proto").and_then(Value::as_str).unwrap_or_default();
         assert!(["", "tcp", "udp", "sctp"].contains(&protocol), "{test}");
@@ -114,7 +114,7 @@ fn its_tests_are_about_protocols_and_ports_that_tailscale_tests() {
 }
 
 #[test]
-fn as_plain_json_it_is_the_same() {
+fn sample_is_the_same_as_plain_json() {
     let plain = sample();
     assert!(!noticed(&plain));
     assert_eq!(plain["grants"].as_array().unwrap().len(), SOURCES.len());
@@ -122,7 +122,7 @@ fn as_plain_json_it_is_the_same() {
 }
 
 #[test]
-fn its_own_tests_notice_every_grant_that_is_widened() {
+fn sample_tests_detect_every_widened_grant() {
     let mut tried = 0;
     for i in 0..SOURCES.len() {
         let mut mutate = |what: &str, change: &dyn Fn(&mut Value)| {
@@ -167,7 +167,7 @@ fn its_own_tests_notice_every_grant_that_is_widened() {
 }
 
 #[test]
-fn its_own_tests_notice_a_grant_too_many_or_too_few() {
+fn sample_tests_detect_an_added_or_missing_grant() {
     for i in 0..SOURCES.len() {
         let mut policy = sample();
         policy["grants"].as_array_mut().unwrap().remove(i);
@@ -194,7 +194,7 @@ fn its_own_tests_notice_a_grant_too_many_or_too_few() {
 }
 
 #[test]
-fn without_its_guest_it_is_in_order() {
+fn sample_without_guests_is_valid() {
     let mut policy = sample();
     policy["groups"]["group:ai-guests"] = json!([]);
     let policy = parse(&policy.to_string()).unwrap();
@@ -205,7 +205,7 @@ fn without_its_guest_it_is_in_order() {
 }
 
 #[test]
-fn the_lines_to_paste_are_a_policy_that_closes_too() {
+fn printed_policy_is_valid_and_closed() {
     for (tag, port, https, metrics, page, access) in [
         ("tag:ai-server", 11434, None, None, None, Access::Network),
         ("tag:gpu-1", 22, None, Some(80), Some(443), Access::Grants),

@@ -9,7 +9,7 @@ use crate::support::*;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
 #[tokio::test]
-async fn a_grant_narrows_and_its_absence_does_not() {
+async fn grant_narrows_access_and_its_absence_does_not() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 200);
@@ -31,7 +31,7 @@ async fn a_grant_narrows_and_its_absence_does_not() {
 }
 
 #[tokio::test]
-async fn with_access_by_grants_nothing_goes_without_one() {
+async fn access_by_grants_refuses_a_peer_without_a_grant() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).access(Access::Grants).start();
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 403);
@@ -40,7 +40,7 @@ async fn with_access_by_grants_nothing_goes_without_one() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_peer_has_just_lost_access_is_not_served() {
+async fn revoked_peer_is_not_served_on_a_new_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     proxy.revoke();
@@ -50,7 +50,7 @@ async fn a_connection_whose_peer_has_just_lost_access_is_not_served() {
 }
 
 #[tokio::test]
-async fn who_loses_access_is_cut_in_mid_stream_and_ollama_stops() {
+async fn revoked_peer_is_cut_mid_stream() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
@@ -67,7 +67,7 @@ async fn who_loses_access_is_cut_in_mid_stream_and_ollama_stops() {
 }
 
 #[tokio::test]
-async fn a_narrower_grant_cuts_what_runs_and_holds_for_what_follows() {
+async fn narrower_grant_cuts_running_requests_and_holds_for_later_ones() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let (mut streaming, mut upstream) = proxy.stream(&ollama).await;
@@ -88,7 +88,7 @@ async fn a_narrower_grant_cuts_what_runs_and_holds_for_what_follows() {
 }
 
 #[tokio::test]
-async fn a_peer_that_became_somebody_else_is_cut() {
+async fn peer_whose_identity_changed_is_cut() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -101,7 +101,7 @@ async fn a_peer_that_became_somebody_else_is_cut() {
 }
 
 #[tokio::test]
-async fn limits_of_a_grant_hold() {
+async fn limits_of_a_grant_are_enforced() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url)
         .grants(vec![json!({"max_concurrent": 1, "requests_per_minute": 2, "max_body": 4})])
@@ -127,7 +127,7 @@ async fn limits_of_a_grant_hold() {
 }
 
 #[tokio::test]
-async fn a_body_that_grows_too_large_ends_the_request() {
+async fn body_above_the_limit_ends_the_request() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).grants(vec![json!({"max_body": 4})]).start();
     let mut client = proxy.client().await;
@@ -143,7 +143,7 @@ async fn a_body_that_grows_too_large_ends_the_request() {
 }
 
 #[tokio::test]
-async fn who_loses_access_is_cut_whatever_it_has_sent() {
+async fn revoked_peer_is_cut_whatever_it_has_sent() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for request in [pipelined(), stuck_upload()] {
@@ -162,7 +162,7 @@ async fn who_loses_access_is_cut_whatever_it_has_sent() {
 }
 
 #[tokio::test]
-async fn session_admitted_after_a_list_was_requested_is_not_judged_by_it() {
+async fn sweep_skips_sessions_newer_than_its_netmap() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let port = proxy.proxy.port();
@@ -178,7 +178,7 @@ async fn session_admitted_after_a_list_was_requested_is_not_judged_by_it() {
 }
 
 #[tokio::test]
-async fn older_list_does_not_give_back_what_was_narrowed() {
+async fn older_netmap_does_not_restore_narrowed_access() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let port = proxy.proxy.port();
@@ -197,7 +197,7 @@ async fn older_list_does_not_give_back_what_was_narrowed() {
 }
 
 #[tokio::test]
-async fn sessions_older_than_a_sweep_without_a_list_are_cut_and_the_reason_recorded() {
+async fn sweep_without_a_netmap_cuts_older_sessions_and_records_why() {
     for why in [Ended::Unconfirmed, Ended::OutOfTailnet] {
         let ollama = Ollama::new().await;
         let proxy = Boundary::new(&ollama.url).start();

@@ -26,7 +26,7 @@ fn request(method: &str, target: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_eight_endpoints_arrive_as_they_were_asked_for() {
+async fn default_endpoints_reach_ollama_unchanged() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     for (method, target) in DEFAULT {
@@ -61,7 +61,7 @@ fn others() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn everything_else_is_refused_and_nothing_of_it_arrives() {
+async fn other_endpoints_are_refused_and_never_reach_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let others = others();
@@ -77,7 +77,7 @@ async fn everything_else_is_refused_and_nothing_of_it_arrives() {
 }
 
 #[tokio::test]
-async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
+async fn refusals_use_the_dialect_of_the_api_and_name_the_rule() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
 
@@ -108,7 +108,7 @@ async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
 }
 
 #[tokio::test]
-async fn endpoints_are_switched_one_by_one() {
+async fn each_endpoint_has_its_own_switch() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let chat = Endpoint::named("api_chat").unwrap();
     let only_chat =
@@ -125,7 +125,7 @@ async fn endpoints_are_switched_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_new_policy_holds_from_the_next_request_on() {
+async fn new_policy_applies_to_the_next_request() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;

@@ -23,7 +23,7 @@ async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) 
 }
 
 #[tokio::test]
-async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
+async fn http_1_0_connection_to_ollama_is_not_reused() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -43,7 +43,7 @@ async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn answer_to_head_has_one_length_or_is_502() {
+async fn answer_to_head_with_conflicting_lengths_is_502() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let request = "HEAD /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
@@ -69,7 +69,7 @@ async fn answer_to_head_has_one_length_or_is_502() {
 }
 
 #[tokio::test]
-async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
+async fn answer_with_another_transfer_encoding_than_chunked_is_502() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (codings, expected) in [
@@ -91,7 +91,7 @@ async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
 }
 
 #[tokio::test]
-async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
+async fn answer_that_breaks_with_its_head_is_502_or_visibly_truncated() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for broken in [
@@ -114,7 +114,7 @@ async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
 
 /// Ollama's own word on a length that no body can confirm.
 #[tokio::test]
-async fn answer_without_a_body_has_a_length_only_if_it_may() {
+async fn answer_without_a_body_has_a_length_only_where_allowed() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (answer, length) in [

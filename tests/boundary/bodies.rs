@@ -58,7 +58,7 @@ const CHUNKS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_malformed_chunk_ends_the_request_upstream_too() {
+async fn malformed_chunk_ends_the_request_at_ollama_too() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
@@ -80,7 +80,7 @@ async fn a_malformed_chunk_ends_the_request_upstream_too() {
 
 /// The same all at once: Ollama may have been asked before the fault was seen, but never wholly.
 #[tokio::test]
-async fn a_malformed_chunk_in_one_piece_with_its_head_completes_nothing() {
+async fn malformed_chunk_sent_with_its_head_completes_no_request() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
@@ -113,7 +113,7 @@ const SOUND: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn plain_framing_passes_and_the_next_request_is_its_own() {
+async fn plain_framing_passes_and_requests_stay_apart() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (headers, body) in SOUND {

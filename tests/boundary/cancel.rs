@@ -11,7 +11,7 @@ fn ids(running: &Running, runs: bool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_running_request_is_cut_at_both_ends() {
+async fn cancel_cuts_a_running_request_at_both_ends() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
@@ -28,7 +28,7 @@ async fn a_running_request_is_cut_at_both_ends() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
+async fn cancelled_waiting_request_never_reaches_ollama() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 8, wait: PATIENCE, ..Limits::NONE };
     let running = Boundary::new(&ollama.url).limits(limits).start();
@@ -43,7 +43,7 @@ async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_cancelled_no_more_and_its_connection_goes_on() {
+async fn cancel_of_an_ended_request_leaves_its_connection_open() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;

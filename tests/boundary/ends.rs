@@ -12,7 +12,7 @@ use crate::support::*;
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 #[tokio::test]
-async fn a_client_that_leaves_closes_the_connection_to_ollama() {
+async fn client_disconnect_closes_the_connection_to_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let whole = post("/v1/chat/completions", "{}");
@@ -42,7 +42,7 @@ async fn a_client_that_leaves_closes_the_connection_to_ollama() {
 }
 
 #[tokio::test]
-async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
+async fn ollama_dying_mid_stream_is_no_clean_end() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for head in [CHUNKED, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"] {
@@ -59,7 +59,7 @@ async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
 }
 
 #[tokio::test]
-async fn without_ollama_the_answer_is_503_until_it_is_back() {
+async fn unreachable_ollama_is_503_until_it_is_back() {
     let ollama = Ollama::new().await;
     let url = ollama.url.clone();
     drop(ollama);
@@ -80,7 +80,7 @@ async fn without_ollama_the_answer_is_503_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_ollama_closed_is_replaced() {
+async fn idle_connection_closed_by_ollama_is_replaced() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -114,7 +114,7 @@ async fn one_answer(
 }
 
 #[tokio::test]
-async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
+async fn oldest_idle_connection_to_ollama_is_evicted() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut idle = VecDeque::new();
@@ -142,7 +142,7 @@ async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_sent_is_never_sent_again() {
+async fn sent_request_is_never_retried() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -163,7 +163,7 @@ async fn a_request_that_was_sent_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_http_is_502() {
+async fn answer_that_is_not_http_is_502() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for nonsense in
@@ -179,7 +179,7 @@ async fn an_answer_that_is_no_http_is_502() {
 }
 
 #[tokio::test]
-async fn running_requests_end_before_the_proxy_does() {
+async fn drain_lets_running_requests_finish() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut idle = proxy.client().await;
@@ -194,7 +194,7 @@ async fn running_requests_end_before_the_proxy_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn past_the_deadline_they_are_cut_and_counted() {
+async fn requests_past_the_drain_timeout_are_cut_and_counted() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(5)).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
@@ -205,7 +205,7 @@ async fn past_the_deadline_they_are_cut_and_counted() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
+async fn client_disconnect_behind_unread_bytes_is_noticed() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for request in [pipelined(), stuck_upload()] {
@@ -220,7 +220,7 @@ async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
 }
 
 #[tokio::test]
-async fn an_answer_to_half_a_request_leaves_nothing_behind() {
+async fn answer_to_half_a_request_leaves_nothing_on_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for chunked in [true, false] {
@@ -242,7 +242,7 @@ async fn an_answer_to_half_a_request_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
+async fn answer_with_length_and_chunks_is_read_by_chunks() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (framing, status) in [
@@ -262,7 +262,7 @@ async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
 
 /// What has asked for nothing yet does not hold up the end, and what asks from then on is refused.
 #[tokio::test(start_paused = true)]
-async fn who_asks_after_the_stop_is_refused_and_who_does_not_ask_is_let_go() {
+async fn request_during_drain_is_refused_and_idle_connections_close() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let (mut running, mut upstream) = proxy.stream(&ollama).await;

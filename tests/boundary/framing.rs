@@ -148,7 +148,7 @@ const HEADS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn ambiguous_heads_are_refused_and_end_the_connection() {
+async fn ambiguous_heads_are_refused_and_close_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let headers = HEADERS
@@ -174,7 +174,7 @@ async fn ambiguous_heads_are_refused_and_end_the_connection() {
 
 /// A client that speaks HTTP/2 would not understand an answer.
 #[tokio::test]
-async fn an_http2_preface_ends_the_connection_without_a_word() {
+async fn http2_preface_closes_the_connection_without_an_answer() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for more in ["", "\0\0\0\x04\0\0\0\0\0", SMUGGLED] {
@@ -187,7 +187,7 @@ async fn an_http2_preface_ends_the_connection_without_a_word() {
 
 /// Host is another rule's: whoever asks for somebody else is told so, and may go on.
 #[tokio::test]
-async fn a_host_that_is_not_ours_is_misdirected() {
+async fn foreign_host_is_421() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for host in [
@@ -207,7 +207,7 @@ async fn a_host_that_is_not_ours_is_misdirected() {
 
 /// RFC 9112, 3.2.
 #[tokio::test]
-async fn host_that_is_no_host_is_400() {
+async fn malformed_host_is_400() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for host in [
@@ -233,7 +233,7 @@ async fn host_that_is_no_host_is_400() {
 }
 
 #[tokio::test]
-async fn target_that_no_target_can_be_is_400() {
+async fn malformed_target_is_400() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for line in ["GET * HTTP/1.1", "GET /api/tags\u{e9} HTTP/1.1", "GET /api/tags?\u{e9} HTTP/1.1"] {
@@ -244,7 +244,7 @@ async fn target_that_no_target_can_be_is_400() {
 }
 
 #[tokio::test]
-async fn url_that_is_too_long_is_414() {
+async fn too_long_url_is_414() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for length in [33_000, 50_000, 70_000, 300_000] {
@@ -265,7 +265,7 @@ async fn url_that_is_too_long_is_414() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fault_in_a_later_request_is_not_the_earlier_ones() {
+async fn fault_in_a_pipelined_request_leaves_earlier_ones_intact() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(40_000));
@@ -292,7 +292,7 @@ async fn fault_in_a_later_request_is_not_the_earlier_ones() {
 }
 
 #[tokio::test]
-async fn refusal_repeats_no_more_of_a_request_than_its_reader_needs() {
+async fn refusal_quotes_only_a_short_part_of_the_request() {
     let proxy = Boundary::new("http://127.0.0.1:1").start();
     for line in [format!("{} /api/tags", "X".repeat(30_000)), format!("GET /{}", "x".repeat(30_000))] {
         let answer = proxy.ask(&format!("{line} HTTP/1.1\r\n{HOST}\r\n")).await;
@@ -301,7 +301,7 @@ async fn refusal_repeats_no_more_of_a_request_than_its_reader_needs() {
 }
 
 #[tokio::test]
-async fn too_much_head_is_refused() {
+async fn too_large_head_is_refused() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for headers in [format!("X: {}\r\n", "x".repeat(40_000)), "X: x\r\n".repeat(200)] {
@@ -315,7 +315,7 @@ async fn too_much_head_is_refused() {
 
 /// docs/troubleshooting.md, "No request": what no request can be made of is answered with a status and no words.
 #[tokio::test]
-async fn what_is_no_request_gets_an_empty_answer() {
+async fn bytes_that_are_no_request_get_an_empty_answer() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (head, status) in [

@@ -16,7 +16,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: http://localho
     Vary: Accept\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\n{}";
 
 #[tokio::test]
-async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
+async fn hop_by_hop_and_identity_headers_are_dropped() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let answer = proxy
@@ -48,7 +48,7 @@ async fn what_belongs_to_one_hop_or_claims_an_identity_stays_behind() {
 }
 
 #[tokio::test]
-async fn a_byte_beyond_ascii_hides_no_name_in_connection() {
+async fn non_ascii_byte_hides_no_name_in_connection() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
@@ -61,7 +61,7 @@ async fn a_byte_beyond_ascii_hides_no_name_in_connection() {
 }
 
 #[tokio::test]
-async fn only_names_of_this_node_are_answered() {
+async fn only_hosts_of_this_node_are_accepted() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for host in
@@ -75,7 +75,7 @@ async fn only_names_of_this_node_are_answered() {
 }
 
 #[tokio::test]
-async fn preflights_go_through_for_what_is_allowed_and_can_be_switched_off() {
+async fn preflights_pass_for_allowed_endpoints_and_can_be_switched_off() {
     let (url, mut seen) = Ollama::new()
         .await
         .answering("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Methods: POST\r\n\r\n");
@@ -105,7 +105,7 @@ async fn preflights_go_through_for_what_is_allowed_and_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn redirects_pass_and_are_not_followed() {
+async fn redirects_pass_unfollowed() {
     let (url, _seen) = Ollama::new()
         .await
         .answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: /api/pull\r\nContent-Length: 0\r\n\r\n");
@@ -115,7 +115,7 @@ async fn redirects_pass_and_are_not_followed() {
 }
 
 #[tokio::test]
-async fn switching_protocols_is_no_answer() {
+async fn answer_101_is_502() {
     let (url, _seen) = Ollama::new()
         .await
         .answering("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
@@ -157,7 +157,7 @@ fn by_list(all: Arc<AtomicBool>) -> impl Fn(&str) -> String {
 }
 
 #[tokio::test]
-async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
+async fn refusals_are_readable_only_by_origins_that_ollama_allowed() {
     let all = Arc::new(AtomicBool::new(false));
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::clone(&all)));
     let proxy = Boundary::new(&url).start();
@@ -193,7 +193,7 @@ async fn a_refusal_is_for_the_eyes_of_pages_that_ollama_has_allowed() {
 }
 
 #[tokio::test]
-async fn every_refusal_to_an_origin_varies_by_it() {
+async fn every_refusal_to_an_origin_varies_by_origin() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let two = "Origin: http://localhost:1\r\nOrigin: http://localhost:2";
@@ -215,7 +215,7 @@ fn strict(head: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_to_a_request_whose_origin_was_removed_teaches_nothing() {
+async fn answer_to_a_request_with_a_removed_origin_allows_no_origin() {
     let stripped = Arc::new(AtomicBool::new(false));
     let denies = Arc::clone(&stripped);
     let (url, mut seen) = Ollama::new().await.answering_with(move |head| match header(head, "origin") {
@@ -252,7 +252,7 @@ async fn an_answer_to_a_request_whose_origin_was_removed_teaches_nothing() {
 }
 
 #[tokio::test]
-async fn no_peer_changes_what_pages_of_another_read() {
+async fn origins_allowed_for_one_peer_do_not_affect_another() {
     let revoked = Arc::new(AtomicBool::new(false));
     let denies = Arc::clone(&revoked);
     let (url, _seen) = Ollama::new().await.answering_with(move |head| {
@@ -289,7 +289,7 @@ async fn no_peer_changes_what_pages_of_another_read() {
 }
 
 #[tokio::test]
-async fn the_origins_of_so_many_identities_are_remembered() {
+async fn remembered_origins_are_bounded_by_identity() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
     let proxy = Boundary::new(&url).start();
     let told = async |user: usize, path: &str| {
@@ -307,7 +307,7 @@ async fn the_origins_of_so_many_identities_are_remembered() {
 }
 
 #[tokio::test]
-async fn of_pages_so_many_are_remembered_and_none_for_ever() {
+async fn remembered_origins_are_bounded_and_expire() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(true))));
     let proxy = Boundary::new(&url).start();
     let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
@@ -328,7 +328,7 @@ async fn of_pages_so_many_are_remembered_and_none_for_ever() {
 }
 
 #[tokio::test]
-async fn preflights_do_not_count_as_requests_of_a_minute() {
+async fn preflights_do_not_count_against_requests_per_minute() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
     let page = "http://localhost:1";
     let limits = Limits { requests_per_minute: Some(3), ..Limits::NONE };
@@ -351,7 +351,7 @@ async fn preflights_do_not_count_as_requests_of_a_minute() {
 }
 
 #[tokio::test]
-async fn a_page_reads_why_its_request_was_too_large_or_came_too_often() {
+async fn allowed_origin_can_read_413_and_429() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(false))));
     let limits = Limits { max_body: 10, requests_per_minute: Some(3), ..Limits::NONE };
     let proxy = Boundary::new(&url).limits(limits).start();

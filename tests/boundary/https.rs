@@ -96,7 +96,7 @@ impl Both {
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
-async fn it_is_asked_as_by_http_and_speaks_nothing_else() {
+async fn https_serves_http_1_1_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -122,7 +122,7 @@ async fn it_is_asked_as_by_http_and_speaks_nothing_else() {
 }
 
 #[tokio::test]
-async fn every_spelling_off_the_allowlist_is_refused() {
+async fn https_refuses_every_spelling_off_the_allowlist() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
     // A part of what is asked without TLS, since the decision is the same.
@@ -135,7 +135,7 @@ async fn every_spelling_off_the_allowlist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_comes_as_it_is_made() {
+async fn https_streams_without_delay() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     let mut client = both.client().await;
@@ -159,7 +159,7 @@ async fn a_stream_comes_as_it_is_made() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_large_body_arrives_whole() {
+async fn https_large_request_body_arrives_whole() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
     let (mut client, body) = (both.client().await, "y".repeat(3 << 20));
@@ -170,7 +170,7 @@ async fn a_request_with_a_large_body_arrives_whole() {
 
 /// Who is cut, or whose answer Ollama breaks off, sees no end of TLS, which would make a part look like the whole.
 #[tokio::test]
-async fn a_part_never_looks_like_the_whole() {
+async fn https_truncated_answer_is_no_clean_end() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     for cut in [true, false] {
@@ -208,7 +208,7 @@ async fn a_part_never_looks_like_the_whole() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_gets_no_answer() {
+async fn client_without_tls_gets_no_answer() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     let mut client = both.raw().await;
@@ -220,7 +220,7 @@ async fn a_client_without_tls_gets_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_or_half_a_word_is_let_go() {
+async fn silent_or_slow_tls_client_times_out() {
     let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
     assert!(silent.rest().await.is_empty());
@@ -257,7 +257,7 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
 
 /// Also where the answer has come to its end, and only its last piece is still with TLS, which the client does not take.
 #[tokio::test]
-async fn who_does_not_read_is_let_go() {
+async fn https_client_that_does_not_read_times_out() {
     let ollama = Ollama::new().await;
     // Long enough for every handshake.
     let idle = Duration::from_secs(3);
@@ -281,7 +281,7 @@ async fn who_does_not_read_is_let_go() {
 }
 
 #[tokio::test]
-async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
+async fn http_and_https_connections_share_limits_and_are_cut_by_port() {
     let limits = Limits { connections: 2, ..Limits::NONE };
     let both = Both::limited("http://127.0.0.1:1", limits, LENIENT);
     // Not a word is needed for that.
@@ -298,7 +298,7 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
 }
 
 #[tokio::test]
-async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
+async fn new_certificate_applies_to_new_connections_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let mut both = Both::new(&url);
     let mut before = both.client().await;
@@ -332,7 +332,7 @@ async fn without_a_certificate_no_handshake_succeeds() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
+async fn redirect_leads_to_the_certificates_name() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let (connect_to, incoming) = mpsc::channel(1);

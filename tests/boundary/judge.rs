@@ -108,14 +108,14 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn one_list_serves_all_ports() {
+async fn one_netmap_request_serves_all_ports() {
     let scene = scene().await;
     assert_eq!(scene.lists.asked.load(Ordering::SeqCst), 1);
     assert_eq!(*scene.lists.ports.lock().unwrap(), [443, 11434]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_cut_once_the_netmap_could_not_be_read_for_two_seconds() {
+async fn unreadable_netmap_cuts_sessions_after_two_seconds() {
     for answers in [Answers::Never, Answers::WithAnError] {
         let scene = scene().await;
         let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
@@ -131,7 +131,7 @@ async fn sessions_are_cut_once_the_netmap_could_not_be_read_for_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn netmap_that_is_read_within_two_seconds_cuts_no_session() {
+async fn netmap_read_within_two_seconds_cuts_no_session() {
     let scene = scene().await;
     let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
     for answers in [Answers::Never, Answers::WithAnError] {
@@ -149,7 +149,7 @@ async fn netmap_that_is_read_within_two_seconds_cuts_no_session() {
 
 /// Otherwise a peer whose key expires by the clock alone would keep its session for twenty times the outage.
 #[tokio::test(start_paused = true)]
-async fn next_sweep_after_an_outage_comes_as_soon_as_after_a_quick_list() {
+async fn next_sweep_after_an_outage_is_not_delayed() {
     for answers in [Answers::Never, Answers::WithAnError] {
         let scene = scene().await;
         scene.answers.send_replace(answers);
@@ -166,7 +166,7 @@ async fn next_sweep_after_an_outage_comes_as_soon_as_after_a_quick_list() {
 }
 
 #[tokio::test]
-async fn node_out_of_the_tailnet_cuts_all_sessions_and_no_peer_is_listed_until_it_is_back() {
+async fn node_out_of_the_tailnet_cuts_all_sessions_and_lists_no_peer() {
     let scene = scene().await;
     // While a list is waited for, too.
     for answers in [Answers::AtOnce, Answers::Never] {

@@ -34,12 +34,12 @@ fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8
 }
 
 #[tokio::test]
-async fn exactly_what_is_allowed_arrives_in_whatever_spelling_it_is_asked_for() {
+async fn only_allowed_requests_reach_ollama_in_any_spelling() {
     ask_for_all(policy(), &[]).await;
 }
 
 #[tokio::test]
-async fn with_everything_on_that_can_be_the_rest_is_still_refused() {
+async fn other_endpoints_are_refused_with_every_switch_on() {
     ask_for_all(Policy { endpoints: EndpointSet::ALL, ..policy() }, &ALSO).await;
 }
 

@@ -67,7 +67,7 @@ impl Metrics {
 }
 
 #[tokio::test]
-async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
+async fn metrics_require_their_grant() {
     for access in [Access::Network, Access::Grants] {
         let running = Boundary::new(NO_OLLAMA).access(access).start();
         let metrics = Metrics::of(&running);
@@ -98,7 +98,7 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_but_the_metrics() {
+async fn metrics_port_serves_nothing_else() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let metrics = Metrics::of(&running);
@@ -131,7 +131,7 @@ async fn there_is_nothing_but_the_metrics() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_counted_and_a_scrape_is_not() {
+async fn metrics_port_counts_refusals_but_no_scrapes() {
     let running = Boundary::new(NO_OLLAMA).start();
     let metrics = Metrics::of(&running);
     running.grant(vec![json!({"metrics": true})]);
@@ -149,7 +149,7 @@ async fn what_is_refused_is_counted_and_a_scrape_is_not() {
 }
 
 #[tokio::test]
-async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
+async fn metrics_revoked_peer_is_cut_and_peer_without_grant_is_refused() {
     let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, gate) = Metrics::held(&running);
     let grants = || vec![json!({"metrics": true})];
@@ -179,7 +179,7 @@ async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_not_waited_for() {
+async fn metrics_client_disconnect_ends_its_scrape() {
     let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, _gate) = Metrics::held(&running);
     running.grant(vec![json!({"metrics": true})]);
@@ -191,7 +191,7 @@ async fn a_client_that_leaves_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn its_connections_have_limits_and_take_none_of_the_proxys() {
+async fn metrics_connections_have_their_own_limits() {
     let limits = Limits { connections: 2, connections_per_peer: 2, ..Limits::NONE };
     let running = Boundary::new(NO_OLLAMA).limits(limits).start();
     let metrics = Metrics::of(&running);
@@ -204,7 +204,7 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
 }
 
 #[tokio::test]
-async fn it_reads_requests_as_strictly_and_waits_as_long() {
+async fn metrics_port_has_the_same_framing_rules_and_timeouts() {
     let pace = Pace { head: std::time::Duration::from_millis(50), ..Pace::default() };
     let running = Boundary::new(NO_OLLAMA).timeouts(pace).start();
     let metrics = Metrics::of(&running);

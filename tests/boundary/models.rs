@@ -30,7 +30,7 @@ fn with_body() -> impl Iterator<Item = Endpoint> {
 }
 
 #[tokio::test]
-async fn without_a_rule_nobody_looks_at_a_body() {
+async fn bodies_are_not_read_without_model_rules() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).start();
     for endpoint in with_body() {
@@ -45,7 +45,7 @@ async fn without_a_rule_nobody_looks_at_a_body() {
 }
 
 #[tokio::test]
-async fn what_is_allowed_goes_on_byte_for_byte() {
+async fn allowed_model_passes_byte_for_byte() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).policy(only(&["qwen*", "someone/b:8b"])).start();
     let long = format!("{{\"messages\":[\"{}\"], \"model\":\"qwen3\"}}", "x".repeat(500_000));
@@ -77,7 +77,7 @@ async fn what_is_allowed_goes_on_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn of_what_is_refused_ollama_hears_nothing() {
+async fn refused_model_never_reaches_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     let mut bodies = vec![
@@ -116,7 +116,7 @@ async fn of_what_is_refused_ollama_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_refused() {
+async fn compressed_body_is_refused_under_model_rules() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let request = |coding: &str| {
@@ -137,7 +137,7 @@ async fn a_compressed_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
+async fn second_model_later_in_the_body_keeps_the_request_incomplete() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     for second in
@@ -164,7 +164,7 @@ async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
 }
 
 #[tokio::test]
-async fn the_path_tells_a_model_without_a_look_at_the_body() {
+async fn model_in_the_path_is_checked_without_reading_the_body() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).policy(only(&["qwen3", "a:8b"])).start();
     for (path, status) in [
@@ -191,7 +191,7 @@ async fn the_path_tells_a_model_without_a_look_at_the_body() {
 }
 
 #[tokio::test]
-async fn a_model_must_be_both_allowed_and_granted() {
+async fn model_must_be_allowed_and_granted() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).policy(only(&["qwen*", "a"])).start();
     let ask = async |model: &str| {
@@ -212,7 +212,7 @@ async fn a_model_must_be_both_allowed_and_granted() {
 }
 
 #[tokio::test]
-async fn a_name_stands_for_a_model_at_show_alone() {
+async fn name_field_counts_as_model_at_show_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).policy(only(&["a"])).start();
     for (target, body, status) in [
@@ -228,7 +228,7 @@ async fn a_name_stands_for_a_model_at_show_alone() {
 }
 
 #[tokio::test]
-async fn an_answer_streams_without_delay() {
+async fn answer_streams_without_delay_under_model_rules() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let mut client = proxy.client().await;
@@ -243,7 +243,7 @@ async fn an_answer_streams_without_delay() {
 }
 
 #[tokio::test]
-async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever() {
+async fn half_a_body_and_too_large_bodies_end_as_usual_under_model_rules() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["a"])).start();
     let mut client = proxy.client().await;
@@ -288,7 +288,7 @@ fn local_only() -> Policy {
 }
 
 #[tokio::test]
-async fn models_that_leave_the_machine_are_refused() {
+async fn cloud_models_are_refused() {
     let (url, mut seen) = Ollama::new().await.answering_with(listing("{\"details\":{}}"));
     let proxy = Boundary::new(&url).policy(local_only()).start();
     for (model, words) in [
@@ -320,7 +320,7 @@ async fn models_that_leave_the_machine_are_refused() {
 }
 
 #[tokio::test]
-async fn an_alias_that_only_its_details_tell_of_is_refused() {
+async fn alias_of_a_cloud_model_is_refused() {
     let (url, _seen) = Ollama::new().await.answering_with(listing("{\"remote_model\":\"x\"}"));
     let proxy = Boundary::new(&url).policy(local_only()).start();
     let answer = proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await;
@@ -328,7 +328,7 @@ async fn an_alias_that_only_its_details_tell_of_is_refused() {
 }
 
 #[tokio::test]
-async fn an_ollama_that_does_not_tell_is_not_asked() {
+async fn unreadable_model_list_is_502() {
     for answer in
         ["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
     {

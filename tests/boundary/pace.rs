@@ -15,7 +15,7 @@ const A_WHILE: Duration = Duration::from_millis(400);
 const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_408() {
+async fn unfinished_head_is_408() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let proxy = Boundary::new(&url).timeouts(Pace { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
@@ -34,7 +34,7 @@ async fn a_head_that_does_not_end_is_408() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_in_a_broken_spelling_has_no_more_time() {
+async fn malformed_unfinished_head_is_408() {
     let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Pace { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\nHost: remote-ollama-proxy\n").await;
@@ -43,7 +43,7 @@ async fn a_head_in_a_broken_spelling_has_no_more_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_request_is_closed() {
+async fn idle_connection_is_closed() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let proxy = Boundary::new(&url).timeouts(Pace { idle: SHORT, ..LENIENT }).start();
     assert!(proxy.client().await.rest().await.is_empty());
@@ -68,7 +68,7 @@ async fn a_connection_without_a_request_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
+async fn stalled_body_is_408_and_frees_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, ..LENIENT }).start();
     for begun in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
@@ -87,7 +87,7 @@ async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_the_answer_is_cut() {
+async fn client_that_does_not_read_is_cut() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).timeouts(Pace { answer: SHORT, ..LENIENT }).start();
     let (_client, mut upstream) = proxy.stream(&ollama).await;
@@ -102,7 +102,7 @@ async fn who_does_not_read_the_answer_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ollama_has_all_the_time_there_is() {
+async fn slow_ollama_does_not_time_out_the_client() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url)
         .timeouts(Pace { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT })
@@ -123,7 +123,7 @@ async fn ollama_has_all_the_time_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
+async fn body_blocked_by_ollama_does_not_time_out() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, ..LENIENT }).start();
     let (size, mut client) = (16 << 20, proxy.client().await);
@@ -149,7 +149,7 @@ async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_refused_in_mid_upload_gets_the_answer() {
+async fn client_refused_mid_upload_gets_the_answer() {
     let proxy = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start();
     let mut client = proxy.client().await;
     client
@@ -178,7 +178,7 @@ async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: D
 
 /// The last of an answer may be read long after Ollama has done its part, and that after a long time.
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_gets_the_whole_answer() {
+async fn slow_reader_gets_the_whole_answer() {
     const SIZE: usize = 500_000;
     for thinking in [60, 180] {
         let ollama = Ollama::new().await;
@@ -200,7 +200,7 @@ async fn a_slow_reader_gets_the_whole_answer() {
 
 /// The client is silent while its request waits for a turn that is not given.
 #[tokio::test(start_paused = true)]
-async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
+async fn stalled_body_is_408_while_waiting() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
     let pace = Pace { body: SHORT, ..LENIENT };
@@ -226,7 +226,7 @@ async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn halves_of_empty_lines_are_no_request() {
+async fn halves_of_empty_lines_do_not_reset_the_idle_timeout() {
     // The time for a head has not begun, either.
     let proxy = Boundary::new("http://127.0.0.1:1")
         .timeouts(Pace { idle: SHORT * 2, head: SHORT, ..LENIENT })
@@ -248,7 +248,7 @@ async fn halves_of_empty_lines_are_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_lines_are_no_request() {
+async fn empty_lines_do_not_reset_the_idle_timeout() {
     let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Pace { idle: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
@@ -264,7 +264,7 @@ async fn empty_lines_are_no_request() {
 /// Half a body, and an answer that began all the same and is not read: the client's time for the
 /// answer decides.
 #[tokio::test(start_paused = true)]
-async fn who_neither_sends_nor_reads_is_cut() {
+async fn client_that_neither_sends_nor_reads_is_cut() {
     let ollama = Ollama::new().await;
     let proxy =
         Boundary::new(&ollama.url).timeouts(Pace { body: SHORT, answer: SHORT * 4, ..LENIENT }).start();

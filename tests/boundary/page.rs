@@ -172,7 +172,7 @@ fn request(method: &str, path: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_is_granted_it_sees_the_page_and_nobody_else() {
+async fn page_requires_its_grant() {
     for access in [Access::Network, Access::Grants] {
         let running = Boundary::new(NO_OLLAMA).access(access).start();
         let site = Site::of(&running);
@@ -220,7 +220,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_with_it() {
+async fn page_port_serves_only_the_page_with_security_headers() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
@@ -281,7 +281,7 @@ async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_wit
 }
 
 #[tokio::test]
-async fn who_sees_their_own_is_told_nothing_of_others() {
+async fn viewer_sees_only_their_own_requests() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
@@ -335,7 +335,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
 }
 
 #[tokio::test]
-async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
+async fn lost_lines_are_shown_to_admins_only() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     running.grant(vec![json!({"page": "admin"})]);
@@ -356,7 +356,7 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_changes_is_told_and_nothing_else() {
+async fn page_stream_sends_only_changes() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
@@ -381,7 +381,7 @@ async fn what_changes_is_told_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_stream_ends_with_what_was_granted() {
+async fn page_stream_ends_with_its_grant() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     for (before, after) in
@@ -409,7 +409,7 @@ async fn the_stream_ends_with_what_was_granted() {
 }
 
 #[tokio::test]
-async fn only_the_page_of_an_admin_cancels() {
+async fn only_an_admin_of_the_page_cancels() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
@@ -466,7 +466,7 @@ async fn only_the_page_of_an_admin_cancels() {
 }
 
 #[tokio::test]
-async fn no_other_site_gets_at_what_is_shown() {
+async fn other_sites_cannot_read_the_page() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     running.grant(vec![json!({"page": "admin"})]);
@@ -487,7 +487,7 @@ async fn no_other_site_gets_at_what_is_shown() {
 }
 
 #[tokio::test]
-async fn one_identity_has_the_page_open_so_often() {
+async fn page_streams_are_limited_per_identity() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     running.grant(vec![json!({"page": "view"})]);
@@ -514,7 +514,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
+async fn refusals_of_one_renamed_device_do_not_evict_those_of_others() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     let refuse = async |peer: Peer| {
@@ -536,7 +536,7 @@ async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
 }
 
 #[tokio::test]
-async fn a_hostile_path_stays_text() {
+async fn hostile_path_stays_text() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     running.grant(vec![json!({"page": "admin"})]);

@@ -120,7 +120,7 @@ async fn told(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Tol
 }
 
 #[tokio::test]
-async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
+async fn malformed_answers_never_reach_another_request() {
     for (method, answer, close, expected) in ANSWERS {
         let answer = answer.replace("STALE", STALE).replace("OWN", OWN).replace("CHUNKS", CHUNKS);
         let answer = if let Some(rest) = answer.strip_prefix("OK") { format!("{OK}{rest}") } else { answer };
@@ -149,7 +149,7 @@ async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_asked_for_is_nobodys() {
+async fn unsolicited_answer_reaches_no_client() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let refused = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
@@ -177,7 +177,7 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
 }
 
 #[tokio::test]
-async fn two_clients_get_their_own_in_whatever_order_it_comes() {
+async fn two_clients_get_their_own_answers_in_any_order() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let (mut one, mut two) = (proxy.client().await, proxy.client().await);
@@ -213,7 +213,7 @@ async fn two_clients_get_their_own_in_whatever_order_it_comes() {
 const WITHIN: &str = "GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 7\r\n\r\n";
 
 #[tokio::test]
-async fn a_body_that_is_answered_early_is_not_read_as_requests() {
+async fn body_after_an_early_answer_is_not_read_as_requests() {
     for (repeats, sent_before) in [(1, 0), (1, 9), (1, usize::MAX), (20_000, 0), (20_000, 9), (20_000, 5_000)]
     {
         for chunked in [false, true] {

@@ -13,7 +13,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 const ONE: Limits = Limits { running: 1, waiting: 1, wait: PATIENCE, ..Limits::NONE };
 
 #[tokio::test]
-async fn one_runs_one_waits_and_the_next_is_told_to_come_back() {
+async fn full_queue_refuses_with_retry_after() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let (mut first, mut second) = (proxy.client().await, proxy.client().await);
@@ -43,7 +43,7 @@ async fn one_runs_one_waits_and_the_next_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_the_queue_is_never_asked_for() {
+async fn client_that_leaves_the_queue_never_reaches_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let mut first = proxy.client().await;
@@ -61,7 +61,7 @@ async fn a_client_that_leaves_the_queue_is_never_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_the_config_says() {
+async fn waiting_requests_time_out() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(Limits { wait: PATIENCE / 2, ..ONE }).start();
     let mut first = proxy.client().await;
@@ -74,7 +74,7 @@ async fn nobody_waits_longer_than_the_config_says() {
 }
 
 #[tokio::test]
-async fn there_is_an_end_to_connections_and_bodies() {
+async fn connections_and_bodies_are_limited() {
     let ollama = Ollama::new().await;
     let proxy =
         Boundary::new(&ollama.url).limits(Limits { connections: 2, max_body: 3, ..Limits::NONE }).start();
@@ -93,7 +93,7 @@ async fn there_is_an_end_to_connections_and_bodies() {
 }
 
 #[tokio::test]
-async fn new_limits_hold_for_who_waits_already() {
+async fn new_limits_apply_to_waiting_requests() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let (_running, _its_upstream) = proxy.stream(&ollama).await;
@@ -105,7 +105,7 @@ async fn new_limits_hold_for_who_waits_already() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
+async fn endpoint_switched_off_refuses_waiting_requests() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let running = proxy.stream(&ollama).await;
@@ -119,7 +119,7 @@ async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
 }
 
 #[tokio::test]
-async fn waiting_request_runs_by_the_upstream_and_usage_setting_of_its_turn() {
+async fn waiting_request_uses_the_upstream_and_usage_setting_when_its_slot_runs() {
     let (old, new) = (Ollama::new().await, Ollama::new().await);
     let proxy = Boundary::new(&old.url).limits(ONE).start();
     let running = proxy.stream(&old).await;
@@ -141,7 +141,7 @@ async fn waiting_request_runs_by_the_upstream_and_usage_setting_of_its_turn() {
 }
 
 #[tokio::test]
-async fn waiting_request_is_held_to_the_body_limit_of_its_turn() {
+async fn waiting_request_is_checked_against_the_body_limit_when_its_slot_runs() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let running = proxy.stream(&ollama).await;

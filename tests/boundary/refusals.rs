@@ -18,7 +18,7 @@ fn message(answer: &Answer, dialect: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_ask_for() {
+async fn wrong_base_url_is_answered_in_the_clients_dialect_with_the_right_path() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for (method, path, rule, dialect, hint) in [
@@ -67,7 +67,7 @@ async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_as
 }
 
 #[tokio::test]
-async fn a_websocket_for_responses_is_told_to_stay_with_http() {
+async fn websocket_for_responses_is_referred_to_http() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let ask = |method: &str, path: &str, headers: &str| {
@@ -103,7 +103,7 @@ async fn a_websocket_for_responses_is_told_to_stay_with_http() {
 }
 
 #[tokio::test]
-async fn a_refused_model_is_a_missing_one_to_clients_that_take_403_for_a_login_problem() {
+async fn refused_model_is_404_for_clients_that_read_403_as_a_login_problem() {
     let ollama = Ollama::new().await;
     let allow = Some(Models::of(vec![Models::pattern("qwen3").unwrap()]));
     let models = ModelRules { allow, ..ModelRules::default() };

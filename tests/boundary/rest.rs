@@ -37,7 +37,7 @@ async fn goes_on(client: &mut Client<DuplexStream>) {
 }
 
 #[tokio::test]
-async fn refused_request_whose_body_comes_later_keeps_its_connection() {
+async fn refused_request_with_a_late_body_keeps_its_connection() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
@@ -60,7 +60,7 @@ async fn refused_request_whose_body_comes_later_keeps_its_connection() {
 }
 
 #[tokio::test]
-async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() {
+async fn refused_request_with_a_large_body_closes_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -73,7 +73,7 @@ async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() 
 }
 
 #[tokio::test]
-async fn chunked_body_beyond_the_bound_ends_the_connection() {
+async fn refused_request_with_a_long_chunked_body_closes_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -87,7 +87,7 @@ async fn chunked_body_beyond_the_bound_ends_the_connection() {
 
 /// Whether the client sends such a body after the refusal can't be known (RFC 9110, 10.1.1).
 #[tokio::test]
-async fn client_that_waits_to_be_told_to_go_on_is_told_that_the_connection_ends() {
+async fn refused_request_that_expects_100_closes_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -125,7 +125,7 @@ async fn early_answer_of_ollama_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn unsent_rest_holds_no_turn() {
+async fn unsent_body_holds_no_slot() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, ..Limits::NONE };
     let proxy = Boundary::new(&ollama.url).limits(limits).start();
@@ -142,7 +142,7 @@ async fn unsent_rest_holds_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rest_that_does_not_come_ends_the_connection() {
+async fn missing_rest_of_a_body_closes_the_connection() {
     let ollama = Ollama::new().await;
     let pace = Pace { body: Duration::from_secs(3), ..Pace::default() };
     let proxy = Boundary::new(&ollama.url).timeouts(pace).start();
@@ -155,7 +155,7 @@ async fn rest_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rest_that_trickles_ends_the_connection() {
+async fn trickling_rest_of_a_body_closes_the_connection() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -177,7 +177,7 @@ async fn rest_that_trickles_ends_the_connection() {
 
 /// The proxy stops without waiting for bodies that it would drop.
 #[tokio::test(start_paused = true)]
-async fn stop_does_not_wait_for_an_unsent_rest() {
+async fn drain_does_not_wait_for_the_rest_of_a_refused_body() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(3600)).start();
     let mut client = proxy.client().await;
@@ -190,7 +190,7 @@ async fn stop_does_not_wait_for_an_unsent_rest() {
 
 /// Its connection goes on for no other request, so no rest has to be read first.
 #[tokio::test(start_paused = true)]
-async fn connection_that_the_client_wants_closed_is_closed_at_once() {
+async fn connection_close_of_the_client_is_honoured_at_once() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let closing = head("/v1/embeddings", "Connection: x, Close\r\nContent-Length: 9");
@@ -205,7 +205,7 @@ async fn connection_that_the_client_wants_closed_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn malformed_rest_is_not_called_a_malformed_request_line() {
+async fn malformed_rest_of_a_body_is_not_reported_as_a_request_line() {
     let (url, seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     for body in ["5;a=b\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n"]
@@ -222,7 +222,7 @@ async fn malformed_rest_is_not_called_a_malformed_request_line() {
 
 /// Its silence is not its own: it waits to be told to go on.
 #[tokio::test(start_paused = true)]
-async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
+async fn waiting_client_that_expects_100_does_not_time_out() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
     let proxy = Boundary::new(&ollama.url).limits(limits).start();

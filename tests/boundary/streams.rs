@@ -6,7 +6,7 @@ const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn each_chunk_reaches_the_client_before_the_next_is_made() {
+async fn each_chunk_reaches_the_client_before_the_next_is_sent() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -25,7 +25,7 @@ async fn each_chunk_reaches_the_client_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn a_request_body_arrives_before_the_client_has_sent_all_of_it() {
+async fn request_body_is_streamed_to_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -71,7 +71,7 @@ async fn large_bodies_pass_whole_both_ways() {
 }
 
 #[tokio::test]
-async fn expect_continue_is_answered_here_and_not_passed_on() {
+async fn expect_100_is_answered_by_the_proxy() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -110,7 +110,7 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection_to_ollama() 
 }
 
 #[tokio::test]
-async fn a_head_request_keeps_the_length() {
+async fn head_request_keeps_the_content_length() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
@@ -122,7 +122,7 @@ async fn a_head_request_keeps_the_length() {
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_goes_with_any_method() {
+async fn chunked_body_passes_with_any_method() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;

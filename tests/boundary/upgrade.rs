@@ -20,7 +20,7 @@ async fn passed_on(headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_an_ordinary_request() {
+async fn upgrade_is_ignored() {
     for headers in [
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
@@ -50,7 +50,7 @@ async fn connect_opens_no_tunnel() {
 }
 
 #[tokio::test]
-async fn an_ollama_that_switches_protocols_has_failed() {
+async fn ollama_switching_protocols_is_502() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     for headers in ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"] {
@@ -73,7 +73,7 @@ async fn an_ollama_that_switches_protocols_has_failed() {
 }
 
 #[tokio::test]
-async fn only_100_continue_is_expected_and_the_rest_is_as_if_it_were_not_there() {
+async fn other_expectations_than_100_are_ignored() {
     for expect in ["", "100-continue", "100-Continue", "200-ok", "100-continue, x", "x=y"] {
         let head = passed_on(&format!("Expect: {expect}\r\n")).await;
         assert_eq!(header(&head, "expect"), None, "{expect}");
@@ -81,7 +81,7 @@ async fn only_100_continue_is_expected_and_the_rest_is_as_if_it_were_not_there()
 }
 
 #[tokio::test]
-async fn a_refused_request_is_not_told_to_continue() {
+async fn refused_request_gets_no_100() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;

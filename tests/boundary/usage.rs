@@ -34,7 +34,7 @@ const TOLD: &str =
     r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":11,"completion_tokens":5}}"#;
 
 #[tokio::test]
-async fn an_answer_passes_as_it_is_and_its_tokens_are_counted() {
+async fn answer_passes_unchanged_and_its_tokens_are_counted() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, true);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.text(), TOLD);
@@ -45,7 +45,7 @@ async fn an_answer_passes_as_it_is_and_its_tokens_are_counted() {
 }
 
 #[tokio::test]
-async fn without_the_setting_nothing_is_counted() {
+async fn tokens_are_not_counted_by_default() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, false);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.text(), TOLD);
@@ -54,7 +54,7 @@ async fn without_the_setting_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn a_stream_is_not_delayed_and_its_last_word_counts() {
+async fn token_counting_does_not_delay_a_stream() {
     let ollama = Ollama::new().await;
     let proxy = counting(&ollama.url, true);
     let mut client = proxy.client().await;
@@ -79,7 +79,7 @@ async fn a_stream_is_not_delayed_and_its_last_word_counts() {
 }
 
 #[tokio::test]
-async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
+async fn answer_without_token_counts_is_counted_as_unknown() {
     let (url, _seen) = Ollama::new().await.answering_with(|head| match head.split(' ').nth(1).unwrap() {
         "/api/generate" => "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
         "/api/chat" => answer("text/plain", TOLD),
@@ -105,7 +105,7 @@ async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
 
 /// A client's Accept-Encoding goes on to whoever answers for a cloud model.
 #[tokio::test]
-async fn no_coding_is_asked_for_where_tokens_are_counted() {
+async fn token_counting_requests_uncompressed_answers() {
     let (url, mut seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     for (usage, grants, asked) in [
         (true, vec![], "identity"),
@@ -126,7 +126,7 @@ async fn no_coding_is_asked_for_where_tokens_are_counted() {
 
 /// One that is compressed all the same.
 #[tokio::test]
-async fn answer_that_cannot_be_read_is_charged() {
+async fn unreadable_answer_is_charged_an_estimate() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| {
         answer("application/json", &"?".repeat(160)).replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n")
     });
@@ -139,7 +139,7 @@ async fn answer_that_cannot_be_read_is_charged() {
 }
 
 #[tokio::test]
-async fn who_has_spent_a_days_tokens_waits_for_the_next() {
+async fn spent_daily_tokens_refuse_until_the_next_day() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, false);
     proxy.grant(vec![json!({"tokens_per_day": 17})]);
@@ -167,7 +167,7 @@ async fn who_has_spent_a_days_tokens_waits_for_the_next() {
 
 /// Requests of one identity that all began to wait before a token was spent.
 #[tokio::test]
-async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
+async fn waiting_request_is_checked_against_tokens_and_grant_when_its_slot_runs() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, wait: PATIENCE, ..Limits::NONE };
     for (before, meanwhile, rule) in [

@@ -5,7 +5,7 @@ use remote_ollama_proxy::cli::exit;
 use crate::{Ended, Home};
 
 #[test]
-fn check_needs_no_file() {
+fn check_without_a_file_shows_the_defaults() {
     let home = Home::new();
     let ended = home.run(&["check"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -24,7 +24,7 @@ fn check_needs_no_file() {
 }
 
 #[test]
-fn a_config_that_somebody_names_must_be_there() {
+fn named_config_must_exist() {
     let home = Home::new();
     let missing = home.path().join("missing.toml");
     let folder = home.path().to_str().unwrap();
@@ -50,7 +50,7 @@ fn a_config_that_somebody_names_must_be_there() {
 }
 
 #[test]
-fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
+fn commands_reach_the_running_proxy_despite_a_faulty_config() {
     let home = Home::new();
     let file = home.write("c.toml", "listen.port = 0");
     let state = home.path().join("state");
@@ -69,7 +69,7 @@ fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
 }
 
 #[test]
-fn run_ends_over_an_invalid_config_before_anything_else() {
+fn run_refuses_an_invalid_config_before_anything_else() {
     let home = Home::new();
     let state = home.path().join("state");
     let file =
@@ -91,7 +91,7 @@ fn run_without_a_node_says_so() {
 }
 
 #[test]
-fn version_says_what_it_is_made_of() {
+fn version_lists_its_parts() {
     let home = Home::new();
     let ended = home.run(&["version"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -107,7 +107,7 @@ fn version_says_what_it_is_made_of() {
 }
 
 #[test]
-fn help_names_the_flags_and_exit_codes_that_a_command_has() {
+fn help_lists_the_flags_and_exit_codes_of_a_command() {
     let home = Home::new();
     let flags = ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"];
     let (all, node): (Vec<_>, _) =
@@ -156,7 +156,7 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
 
 /// The order in which somebody needs them.
 #[test]
-fn help_lists_the_commands_from_the_first_to_the_rare() {
+fn help_lists_the_most_needed_commands_first() {
     let help = Home::new().run(&["--help"]).out;
     let place =
         |command: &str| help.find(&format!("\n  {command} ")).unwrap_or_else(|| panic!("{command} {help}"));
@@ -165,14 +165,14 @@ fn help_lists_the_commands_from_the_first_to_the_rare() {
 }
 
 #[test]
-fn completions_without_a_shell_name_the_shells() {
+fn completions_without_a_shell_list_the_shells() {
     let ended = Home::new().run(&["completions"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
     assert!(ended.err.contains("bash, elvish, fish, powershell, zsh"), "{}", ended.err);
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn wrong_command_line_exits_with_2() {
     let home = Home::new();
     for args in [
         &[][..],
@@ -190,7 +190,7 @@ fn a_wrong_command_line_ends_with_2() {
 
 /// As when `head` has seen enough.
 #[test]
-fn a_reader_that_leaves_is_no_panic() {
+fn closed_standard_output_is_no_panic() {
     let home = Home::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -203,7 +203,7 @@ fn a_reader_that_leaves_is_no_panic() {
 }
 
 #[test]
-fn run_as_root_has_to_be_meant() {
+fn run_as_root_requires_confirmation() {
     let home = Home::new();
     let invalid = |args: &[&str], variable: Option<&str>| {
         let mut command = home.command(args);

@@ -118,7 +118,7 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
 }
 
 #[test]
-fn every_message_of_the_log_is_in_the_table() {
+fn every_log_message_is_documented() {
     let table = rows(section(OPERATIONS, "What the log says"));
     for (level, messages) in messages() {
         assert!(messages.len() > 10, "{level}: {messages:?}");
@@ -150,7 +150,7 @@ fn rules() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_rule_is_among_the_symptoms() {
+fn every_rule_is_documented() {
     let (_, part) = TROUBLESHOOTING.split_once("\n### An answer of the proxy's own\n").unwrap();
     let named: BTreeSet<String> = rows(part.split("\n#").next().unwrap())
         .iter()
@@ -162,7 +162,7 @@ fn every_rule_is_among_the_symptoms() {
 }
 
 #[test]
-fn every_exit_code_is_there_with_its_meaning() {
+fn every_exit_code_is_documented() {
     let codes = rows(section(TROUBLESHOOTING, "It does not start, or ends"));
     let told: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
     let table = exit::TABLE
@@ -172,7 +172,7 @@ fn every_exit_code_is_there_with_its_meaning() {
 }
 
 #[test]
-fn what_clients_need_has_the_names_of_the_config() {
+fn endpoints_that_clients_need_are_named_as_in_the_config() {
     let needed = rows(section(CLIENTS, "What each asks for"));
     assert!(needed.len() > 5);
     for row in needed {
@@ -184,7 +184,7 @@ fn what_clients_need_has_the_names_of_the_config() {
 }
 
 #[test]
-fn every_link_of_the_newer_pages_leads_somewhere() {
+fn every_link_of_the_pages_resolves() {
     let mut wrong = BTreeSet::new();
     for (from, page) in [
         ("docs/operations.md", OPERATIONS),

@@ -64,7 +64,7 @@ fn load(text: &str) -> Config {
 }
 
 #[test]
-fn every_key_is_in_it_once_and_no_other() {
+fn example_has_every_key_once() {
     let mut shown: Vec<_> = settings().into_iter().map(|(key, _)| key).collect();
     let mut known = config::keys();
     shown.sort();
@@ -73,19 +73,19 @@ fn every_key_is_in_it_once_and_no_other() {
 }
 
 #[test]
-fn as_it_stands_it_says_nothing_new() {
+fn example_changes_no_default() {
     assert_eq!(load(EXAMPLE), load(""));
 }
 
 #[test]
-fn what_it_shows_are_the_defaults() {
+fn example_shows_the_defaults() {
     let all = with(|key| !EXAMPLES.contains(&key));
     assert!(all.contains("\nport = 11434\n"));
     assert_eq!(load(&all), load(""));
 }
 
 #[test]
-fn what_it_shows_for_keys_without_a_default_is_valid() {
+fn example_values_without_a_default_are_valid() {
     let home = Home::new();
     for key in EXAMPLES {
         let tags = if key == "node.client_secret_file" { "node.tags = ['tag:a']\n" } else { "" };
@@ -100,7 +100,7 @@ fn what_it_shows_for_keys_without_a_default_is_valid() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_state_folder_it_shows_is_the_default() {
+fn example_shows_the_default_state_folder() {
     let home = Home::new();
     let file = home.write("config.toml", &with(|key| key == "node.state_dir"));
     let shown = home.run(&["check", "--config", file.to_str().unwrap()]).out;
@@ -109,7 +109,7 @@ fn the_state_folder_it_shows_is_the_default() {
 }
 
 #[test]
-fn each_endpoint_is_shown_with_its_path() {
+fn example_shows_the_path_of_each_endpoint() {
     for endpoint in Endpoint::all() {
         let key = format!("endpoints.{}", endpoint.name());
         let (_, setting) = settings().into_iter().find(|(k, _)| *k == key).unwrap();

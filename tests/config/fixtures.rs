@@ -28,7 +28,7 @@ fn invalid() {
 
 /// Each text belongs to a config; the other direction fails by itself.
 #[test]
-fn no_text_is_left_over() {
+fn every_expected_text_has_its_fixture() {
     for folder in ["valid", "invalid"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();

@@ -19,7 +19,7 @@ fn own(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
+fn init_without_flags_writes_the_defaults() {
     let home = Home::new();
     let ended = home.run(&["init"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -59,7 +59,7 @@ fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
 }
 
 #[test]
-fn flags_are_answers_and_faults_are_told_by_their_names() {
+fn init_takes_answers_from_flags_and_names_faulty_ones() {
     let home = Home::new();
     let file = home.path().join("a b/c.toml");
     let flags = [
@@ -99,7 +99,7 @@ fn flags_are_answers_and_faults_are_told_by_their_names() {
 }
 
 #[test]
-fn a_config_that_is_there_stays() {
+fn init_keeps_an_existing_config() {
     let home = Home::new();
     let file = home.write("c.toml", "node.hostname = 'old'");
     let path = file.to_str().unwrap();
@@ -122,7 +122,7 @@ fn a_config_that_is_there_stays() {
 /// On a terminal, which script(1) makes.
 #[test]
 #[cfg(target_os = "linux")]
-fn it_asks_until_the_answer_is_one() {
+fn init_asks_until_the_answer_is_valid() {
     use std::io::Write;
     use std::process::{Command, Stdio};
     let home = Home::new();

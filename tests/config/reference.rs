@@ -122,7 +122,7 @@ fn section(page: &mut String, text: &str) {
 }
 
 #[test]
-fn the_page_is_the_example_as_a_table() {
+fn reference_page_is_generated_from_the_example() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let page = page();
     for key in config::keys() {

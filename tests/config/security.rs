@@ -53,7 +53,7 @@ pub(crate) fn none(what: &str, wrong: &BTreeSet<String>) {
 }
 
 #[test]
-fn every_file_and_every_test_is_there() {
+fn every_named_file_and_test_exists() {
     let mut wrong = BTreeSet::new();
     let mut tests = 0;
     for name in quoted(SECURITY).chain(quoted(ADVISORIES)) {
@@ -77,7 +77,7 @@ fn every_file_and_every_test_is_there() {
 }
 
 #[test]
-fn every_fuzz_target_is_there() {
+fn every_named_fuzz_target_exists() {
     let mut targets = BTreeSet::new();
     for after in SECURITY.split("fuzz target").skip(1) {
         let names = after.split(['|', ';', '.']).next().unwrap();
@@ -90,7 +90,7 @@ fn every_fuzz_target_is_there() {
 
 /// Written "`NAME` in `path`".
 #[test]
-fn every_constant_is_where_the_page_says() {
+fn every_named_constant_exists() {
     let text = SECURITY.split_whitespace().collect::<Vec<_>>().join(" ");
     let words: Vec<_> = text.split('`').collect();
     let mut found = 0;
@@ -111,7 +111,7 @@ pub(crate) fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_resolves() {
     let mut wrong = BTreeSet::new();
     for (from, page) in [("SECURITY.md", SECURITY), ("docs/advisories.md", ADVISORIES)] {
         for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
@@ -134,7 +134,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn the_limits_have_their_defaults() {
+fn documented_limits_are_the_defaults() {
     let shown: BTreeSet<String> = {
         let mut in_section = "";
         let settings = EXAMPLE.lines().filter_map(|line| {
@@ -169,7 +169,7 @@ fn the_limits_have_their_defaults() {
 }
 
 #[test]
-fn the_routes_of_advisories_are_refused_or_open_as_they_say() {
+fn routes_of_advisories_are_refused_or_open_as_documented() {
     let route = |quoted: &&str| quoted.starts_with("/api") || quoted.starts_with("/v1");
     let never: BTreeSet<_> = MANAGEMENT.iter().map(|m| m.path).collect();
     let refused = rows(section(ADVISORIES, "Ollama: refused routes"));

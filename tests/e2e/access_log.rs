@@ -26,7 +26,7 @@ async fn await_records(world: &World, n: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_request_is_recorded_once_and_nothing_of_its_content() {
+async fn each_request_is_recorded_once_without_its_content() {
     let world = World::new(ollama::url(), "log.level = \"trace\"\n").await;
     let chat =
         json!({"model": "tiny", "messages": [{"role": "user", "content": "prompt-secret"}], "stream": true});
@@ -67,7 +67,7 @@ async fn each_request_is_recorded_once_and_nothing_of_its_content() {
 }
 
 #[tokio::test]
-async fn nobody_can_write_a_line_of_their_own() {
+async fn peers_cannot_forge_a_record() {
     for format in ["json", "text"] {
         let mut world = World::new(ollama::url(), &format!("log.format = \"{format}\"\n")).await;
         let before = world.proxy.process.output().lines().count();
@@ -120,7 +120,7 @@ fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_log_file_is_set_aside_when_it_has_grown() {
+async fn grown_log_file_is_rotated() {
     let tailnet = Tailnet::new().await;
     let (_process, at) = with_file(&tailnet, "log.max_size = 1500\n").await;
     soon("a second file", async {
@@ -134,7 +134,7 @@ async fn a_log_file_is_set_aside_when_it_has_grown() {
 }
 
 #[tokio::test]
-async fn a_report_tells_of_every_request() {
+async fn report_counts_every_request() {
     for format in ["json", "text"] {
         let tailnet = Tailnet::new().await;
         let more = format!("log.format = \"{format}\"\nlog.max_size = 1500\n");

@@ -90,7 +90,7 @@ async fn put(tailnet: &Tailnet, policy: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn the_sample_lets_in_whom_it_names_for_what_it_grants() {
+async fn sample_policy_admits_exactly_whom_it_names() {
     let recorder = Recorder::new().await;
     let mut scene = Scene::new(&recorder).await;
     let policy = parse(SAMPLE).unwrap();
@@ -123,7 +123,7 @@ async fn the_sample_lets_in_whom_it_names_for_what_it_grants() {
 }
 
 #[tokio::test]
-async fn a_guest_whose_name_goes_is_out_and_nobody_else() {
+async fn removed_guest_loses_access_and_others_keep_it() {
     let recorder = Recorder::new().await;
     let mut scene = Scene::new(&recorder).await;
     let at = scene.tailnet.forward("guest", "remote-ollama-proxy:11434").await;
@@ -141,7 +141,7 @@ async fn a_guest_whose_name_goes_is_out_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_this_evaluation_refuses_the_tailnet_refuses() {
+async fn refused_policies_are_refused_by_the_tailnet_too() {
     let tailnet = Tailnet::new().await;
     for (what, to) in
         [("\"tcp:11434\"", "\"*\""), ("[\"tag:ai-ci\"]", "[\"tag:ai-c\"]"), ("\"dst\":", "\"dest\":")]

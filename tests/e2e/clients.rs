@@ -14,7 +14,7 @@ fn pairs() -> String {
 }
 
 #[tokio::test]
-async fn clients_go_on_with_a_connection_after_an_early_answer() {
+async fn clients_reuse_a_connection_after_an_early_answer() {
     let world = World::new(ollama::url(), "http.hosts = [\"127.0.0.1\"]").await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/pairs.sh");
     let url = format!("http://{}", world.at);
@@ -26,7 +26,7 @@ async fn clients_go_on_with_a_connection_after_an_early_answer() {
 }
 
 #[tokio::test]
-async fn the_official_python_packages_work() {
+async fn official_python_packages_work() {
     let world = World::new(ollama::url(), "").await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/run.sh");
     // As in the tailnet: the name is MagicDNS's to resolve.

@@ -30,7 +30,7 @@ fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn at_work_everything_is_good() {
+async fn doctor_finds_no_fault_in_a_running_proxy() {
     let world = World::new(ollama::url(), "").await;
     let (code, findings) = doctor(&world.tailnet).await;
     for check in [
@@ -57,7 +57,7 @@ async fn at_work_everything_is_good() {
 }
 
 #[tokio::test]
-async fn before_the_first_run_it_says_what_can_be_told() {
+async fn doctor_works_before_the_first_run() {
     let tailnet = Tailnet::new().await;
     let start = Start::new(&tailnet, ollama::url());
     // Leaves the config behind, and no node.
@@ -74,7 +74,7 @@ async fn before_the_first_run_it_says_what_can_be_told() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_found() {
+async fn doctor_finds_each_fault() {
     // On every address of the machine, and without an answer.
     let upstream = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let url = format!("http://127.0.0.1:{}", upstream.local_addr().unwrap().port());
@@ -107,7 +107,7 @@ async fn what_is_wrong_is_found() {
 }
 
 #[tokio::test]
-async fn an_expired_key_is_told_with_its_way_out_and_the_policy_is_not_blamed() {
+async fn doctor_reports_an_expired_key_and_not_the_policy() {
     let world = World::new(ollama::url(), "").await;
     world.tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
     let findings = soon("the expired key to be found", async {
@@ -139,7 +139,7 @@ async fn found(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn wrong_clock_expiring_key_and_missing_names_are_found() {
+async fn doctor_reports_wrong_clock_expiring_key_and_missing_names() {
     let world = World::new(ollama::url(), "").await;
     let tailnet = &world.tailnet;
     tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
@@ -154,7 +154,7 @@ async fn wrong_clock_expiring_key_and_missing_names_are_found() {
 }
 
 #[tokio::test]
-async fn node_without_a_tag_is_told_what_to_write_in_its_place() {
+async fn doctor_suggests_an_identity_for_an_untagged_node() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({"tags": [], "user": "anna@example.com"})).await);
     let config = "node.tags = [\"tag:ai-server\"]\n".to_owned();

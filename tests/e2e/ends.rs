@@ -13,7 +13,7 @@ use crate::tailnet::World;
 /// The answer comes before the body has. What the client still sends must not be answered with a
 /// reset, which would take the answer with it; whether it does is a matter of microseconds.
 #[tokio::test]
-async fn who_is_refused_in_mid_upload_gets_the_answer() {
+async fn client_refused_mid_upload_gets_the_answer() {
     let world = World::new(ollama::url(), "").await;
     for n in 0..400 {
         let body = "x".repeat(20 + n % 5 * 1000);
@@ -33,7 +33,7 @@ async fn who_is_refused_in_mid_upload_gets_the_answer() {
 /// In HTTP/1.0 the end of a connection is the end of an answer, so only a reset tells that Ollama
 /// broke off.
 #[tokio::test]
-async fn a_broken_answer_in_http_1_0_ends_in_a_reset() {
+async fn truncated_http_1_0_answer_ends_in_a_reset() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = World::new(&format!("http://{}", upstream.local_addr().unwrap()), "").await;
     for whole in [true, false] {

@@ -92,7 +92,7 @@ fn secure(request: &str) -> String {
 }
 
 #[tokio::test]
-async fn ollama_is_asked_over_https() {
+async fn requests_over_https_reach_ollama() {
     let mut scene = Scene::before(ollama::url(), "").await;
     // Without certificates nothing is to be had by HTTPS, and HTTP goes on.
     scene.world.proxy.process.line(&["switch MagicDNS and HTTPS certificates on"]).await;
@@ -127,7 +127,7 @@ async fn ollama_is_asked_over_https() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_without_a_restart() {
+async fn certificate_is_renewed_without_a_restart() {
     let mut scene = Scene::new(ollama::url(), "").await;
     let mut before = scene.client().await;
     let folder = scene.world.tailnet.dir.path().join("proxy-state/certs");
@@ -181,7 +181,7 @@ fn mode(path: &std::path::Path) -> u32 {
 }
 
 #[tokio::test]
-async fn what_keeps_a_certificate_back_is_told() {
+async fn reason_for_a_missing_certificate_is_reported() {
     let mut scene = Scene::before(ollama::url(), "").await;
     scene.world.tailnet.api("POST", "/acme/refuse", json!({"name": NAME})).await;
     scene.certificates(true).await;
@@ -246,7 +246,7 @@ async fn http_can_be_off() {
 }
 
 #[tokio::test]
-async fn who_loses_the_port_is_cut_there_and_only_there() {
+async fn peer_revoked_on_one_port_is_cut_only_there() {
     let mut scene = Scene::new(ollama::parallel_url(), "").await;
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let request = post("/v1/chat/completions", &body.to_string());
@@ -268,7 +268,7 @@ async fn who_loses_the_port_is_cut_there_and_only_there() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_is_told_nothing() {
+async fn https_port_does_not_answer_plain_http() {
     let mut scene = Scene::new(ollama::url(), "").await;
     let mut client = Client::new(TcpStream::connect(scene.at).await.unwrap());
     client.send(get("/api/tags")).await;

@@ -24,7 +24,7 @@ async fn node(tailnet: &Tailnet) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn somebody_logs_the_node_in_and_run_needs_no_key() {
+async fn interactive_login_lets_run_start_without_a_key() {
     let tailnet = Tailnet::new().await;
     let start = Start::new(&tailnet, NOWHERE);
     let mut refused = start.process();
@@ -47,7 +47,7 @@ async fn somebody_logs_the_node_in_and_run_needs_no_key() {
 
 /// On macOS the keychain of whoever runs this is asked for a node that nobody has.
 #[tokio::test]
-async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
+async fn missing_keychain_is_reported_and_does_not_block() {
     let tailnet = Tailnet::new().await;
     let start = Start {
         config: "node.keychain = true\nnode.hostname = \"nobody-has-this\"\n".to_owned(),
@@ -70,7 +70,7 @@ async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
+async fn login_with_a_key_waits_for_approval() {
     let tailnet = Tailnet::new().await;
     tailnet.api("PUT", "/settings", json!({"require_approval": true})).await;
     let key = Some(tailnet.key(json!({})).await);
@@ -99,7 +99,7 @@ async fn with_a_key_no_browser_is_needed_and_approval_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_device_that_waits_for_approval_is_said_at_start() {
+async fn run_reports_a_device_that_waits_for_approval() {
     let tailnet = Tailnet::new().await;
     tailnet.api("PUT", "/settings", json!({"require_approval": true})).await;
     let key = Some(tailnet.key(json!({})).await);
@@ -112,7 +112,7 @@ async fn a_device_that_waits_for_approval_is_said_at_start() {
 }
 
 #[tokio::test]
-async fn while_it_runs_login_and_logout_are_refused() {
+async fn login_and_logout_are_refused_while_it_runs() {
     let mut world = World::new(NOWHERE, "").await;
     let start = Start::new(&world.tailnet, NOWHERE);
     let old_journal = start.state.join("journal.jsonl.20260101T000000");
@@ -129,7 +129,7 @@ async fn while_it_runs_login_and_logout_are_refused() {
 }
 
 #[tokio::test]
-async fn logout_tells_the_tailnet_and_keeps_the_journal() {
+async fn logout_removes_the_node_and_keeps_the_journal() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -158,7 +158,7 @@ async fn logout_tells_the_tailnet_and_keeps_the_journal() {
 }
 
 #[tokio::test]
-async fn logout_works_without_the_tailnet() {
+async fn logout_works_without_the_control_server() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -173,7 +173,7 @@ async fn logout_works_without_the_tailnet() {
 }
 
 #[tokio::test]
-async fn an_expired_node_is_logged_in_again_and_keeps_its_address() {
+async fn expired_node_logs_in_again_and_keeps_its_address() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -258,7 +258,7 @@ async fn login_keeps_the_tags_of_an_expired_node_if_the_config_names_them() {
 
 /// Headscale lets no expired tagged node in again, with whatever key.
 #[tokio::test]
-async fn key_that_is_refused_for_an_expired_node_is_told_with_other_ways_out() {
+async fn refused_key_of_an_expired_node_is_reported_with_other_ways_out() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -273,7 +273,7 @@ async fn key_that_is_refused_for_an_expired_node_is_told_with_other_ways_out() {
 }
 
 #[tokio::test]
-async fn tags_of_the_config_that_a_joined_node_lacks_are_a_warning() {
+async fn missing_configured_tags_are_warned_of() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -291,7 +291,7 @@ async fn tags_of_the_config_that_a_joined_node_lacks_are_a_warning() {
 }
 
 #[tokio::test]
-async fn tags_of_the_config_of_a_persons_node_are_a_warning() {
+async fn configured_tags_of_a_users_node_are_warned_of() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({"tags": [], "user": "anna@example.com"})).await);
     let mut start = Start { key, ..Start::new(&tailnet, NOWHERE) };
@@ -317,7 +317,7 @@ fn exchanging(tailnet: &Tailnet, name: &str, secret: &str, api: &str) -> Start {
 }
 
 #[tokio::test]
-async fn failed_exchange_of_a_client_secret_is_final_only_if_the_api_refuses_it() {
+async fn client_secret_exchange_is_retried_unless_refused() {
     let tailnet = Tailnet::new().await;
     let made = tailnet.api("POST", "/oauth-clients", json!({"tags": ["tag:ai-server"]})).await;
     let secret = made["secret"].as_str().unwrap();

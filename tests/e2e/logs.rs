@@ -26,7 +26,7 @@ fn of<'a>(status: &'a Value, name: &str) -> &'a Value {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_stops_no_request_and_is_told_everywhere() {
+async fn full_disk_stops_no_request_and_is_reported() {
     let tailnet = Tailnet::new().await;
     let (log, state) = (tailnet.dir.path().join("proxy.log"), tailnet.dir.path().join("proxy-state"));
     let journal = state.join("journal.jsonl");
@@ -91,7 +91,7 @@ async fn report(dir: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn a_standard_error_that_is_closed_or_never_read_stops_no_request() {
+async fn closed_or_unread_standard_error_stops_no_request() {
     for is_read_later in [false, true] {
         let tailnet = Tailnet::new().await;
         // Enough to fill a pipe before the node has joined.

@@ -11,7 +11,7 @@ use crate::ollama;
 use crate::tailnet::{Start, Tailnet, World};
 
 #[tokio::test]
-async fn deleted_node_is_told_and_serves_no_one() {
+async fn deleted_node_is_reported_and_serves_no_peer() {
     let mut world = World::new(ollama::url(), "").await;
     let mut client = world.connect().await;
     client.send(get("/api/version")).await;
@@ -39,7 +39,7 @@ async fn deleted_node_is_told_and_serves_no_one() {
 }
 
 #[tokio::test]
-async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
+async fn control_server_outage_and_return_are_reported() {
     let mut world = World::new(ollama::url(), "").await;
     world.tailnet.api("POST", "/control/stop", Value::Null).await;
     let begun = Instant::now();
@@ -65,7 +65,7 @@ async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
 }
 
 #[tokio::test]
-async fn reason_why_a_node_is_not_let_in_is_told_once() {
+async fn reason_for_a_refused_join_is_reported_once() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     tailnet.api("POST", "/control/stop", Value::Null).await;
@@ -84,7 +84,7 @@ async fn reason_why_a_node_is_not_let_in_is_told_once() {
 }
 
 #[tokio::test]
-async fn second_process_with_the_same_keys_is_told_by_the_first() {
+async fn second_process_with_the_same_keys_is_reported() {
     let mut world = World::new(ollama::url(), "").await;
     let state = world.tailnet.dir.path().join("copied-state");
     std::fs::create_dir(&state).unwrap();
@@ -114,7 +114,7 @@ async fn tagged_peer_without_a_profile_is_served_by_its_tags() {
 }
 
 #[tokio::test]
-async fn wide_policy_is_found_in_a_tailnet_without_ipv4() {
+async fn too_wide_policy_is_found_without_ipv4() {
     let tailnet = Tailnet::new().await;
     tailnet.api("PUT", "/settings", json!({"no_ipv4": true})).await;
     let key = Some(tailnet.key(json!({})).await);

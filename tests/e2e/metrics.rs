@@ -22,7 +22,7 @@ fn checked(text: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
+async fn metrics_are_valid_openmetrics() {
     let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let answer = world.ask(&post("/v1/chat/completions", &body.to_string())).await;
@@ -83,7 +83,7 @@ fn policy(let_in: bool) -> Value {
 }
 
 #[tokio::test]
-async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
+async fn metrics_port_follows_the_policy_file() {
     let mut world = World::new(ollama::url(), "metrics.port = 9090").await;
     world.tailnet.api("PUT", "/policy", policy(true)).await;
     world.tailnet.client("reader", &["tag:ai-metrics"]).await;
@@ -154,7 +154,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
 }
 
 #[test]
-fn the_checker_refuses_what_is_no_openmetrics() {
+fn checker_refuses_invalid_openmetrics() {
     for text in ["# TYPE a counter\na 1\n# EOF\n", "# TYPE a gauge\na 1\n", "a{x=\"\n\"} 1\n# EOF\n"] {
         assert!(std::panic::catch_unwind(|| checked(text.as_bytes())).is_err(), "{text}");
     }

@@ -18,7 +18,7 @@ fn requests(model: &str) -> [String; 4] {
 }
 
 #[tokio::test]
-async fn one_model_is_let_through_and_another_is_not() {
+async fn only_allowed_models_pass() {
     let world = World::new(ollama::url(), "models.allow = [\"tin*\"]\nmodels.cloud = \"deny\"\n").await;
     for model in ["tiny", "Tiny:latest", "registry.ollama.ai/library/tiny"] {
         for request in requests(model) {

@@ -42,14 +42,14 @@ recipes! {
 }
 
 #[test]
-fn every_recipe_has_its_test() {
+fn every_recipe_has_a_test() {
     let page = page();
     let headings: Vec<_> = recipes(&page).map(|(heading, _)| heading).collect();
     assert_eq!(headings, TESTED, "docs/onboarding.md and this file have different recipes");
 }
 
 #[test]
-fn the_sample_policy_has_the_entries_of_the_first_recipes() {
+fn sample_policy_has_the_entries_of_the_first_recipes() {
     let sample = hujson(&read("acl/policy.hujson"));
     for heading in &TESTED[..3] {
         let mut policy = Recipe::named(heading).policy();
@@ -475,7 +475,7 @@ fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
 
 /// The error for an unknown key lists the known ones.
 #[test]
-fn the_table_of_a_grant_has_its_keys() {
+fn documented_grant_fields_are_those_of_a_grant() {
     let error = Grant::parse(&json!({"?": 0})).unwrap_err();
     let (_, known) = error.split_once("expected one of ").unwrap();
     let known: BTreeSet<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
@@ -483,7 +483,7 @@ fn the_table_of_a_grant_has_its_keys() {
 }
 
 #[tokio::test]
-async fn the_tables_of_the_logs_have_their_fields() {
+async fn documented_record_fields_are_those_of_the_logs() {
     let mut scene = Scene::new("metrics.usage = true\nmodels.allow = [\"tiny\"]\n").await;
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let chat = |model: &str| {
@@ -508,7 +508,7 @@ async fn the_tables_of_the_logs_have_their_fields() {
 
 /// docs/migration.md: clients go on with the name of before.
 #[tokio::test]
-async fn the_names_of_before_go_on_working() {
+async fn former_names_still_work() {
     let page = Recipe { text: read("docs/migration.md") };
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);

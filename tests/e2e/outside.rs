@@ -66,7 +66,7 @@ async fn asks_the_service(tailnet: &Tailnet) {
 }
 
 #[tokio::test]
-async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
+async fn process_has_no_tcp_listener_and_udp_for_wireguard_only() {
     // With a certificate, where it can have one: see main.rs.
     let https = cfg!(target_os = "linux");
     let mut world = World::new(ollama::url(), &format!("{CONFIG}https.enabled = {https}\n")).await;
@@ -124,14 +124,14 @@ fn addresses(call: &str) -> Vec<SocketAddr> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
+async fn traffic_goes_only_to_control_relay_peers_and_ollama() {
     speaks_to_nobody_else(false).await;
 }
 
 /// Which looks for the record of its proof before it has it made.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn with_https_the_acme_server_and_the_resolver_are_all_that_is_added() {
+async fn https_adds_only_the_acme_server_and_the_resolver() {
     speaks_to_nobody_else(true).await;
 }
 
@@ -178,7 +178,7 @@ fn connected(trace: &std::path::Path) -> BTreeSet<SocketAddr> {
 /// Tailscale's library asks Tailscale's relays for the address of a control server that it can't reach.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn absent_control_server_is_looked_for_nowhere_else() {
+async fn absent_control_server_is_not_replaced_by_another() {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let key = Some(tailnet.key(json!({})).await);
@@ -198,7 +198,7 @@ async fn absent_control_server_is_looked_for_nowhere_else() {
 /// The same for a name that has no address. No resolver is asked for one that ends in `.onion` (RFC 7686).
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn control_server_without_an_address_is_looked_for_nowhere_else() {
+async fn unresolvable_control_server_is_not_replaced_by_another() {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let start = Start {

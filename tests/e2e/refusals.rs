@@ -39,7 +39,7 @@ const ROUTES: [(&str, &str, &str); 30] = [
 ];
 
 #[tokio::test]
-async fn the_rest_of_ollamas_routes_is_refused_and_never_reaches_it() {
+async fn other_routes_of_ollama_are_refused_and_never_reach_it() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     for (method, target, body) in ROUTES {
@@ -60,7 +60,7 @@ async fn the_rest_of_ollamas_routes_is_refused_and_never_reaches_it() {
 }
 
 #[tokio::test]
-async fn a_peer_without_access_gets_no_connection() {
+async fn peer_without_access_gets_no_connection() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     world.tailnet.client("stranger", &[]).await;
@@ -79,7 +79,7 @@ async fn a_peer_without_access_gets_no_connection() {
 }
 
 #[tokio::test]
-async fn what_the_config_switches_on_and_off_is_so() {
+async fn config_switches_endpoints_on_and_off() {
     let recorder = Recorder::new().await;
     let config = "[endpoints]\napi_chat = true\napi_ps = true\nroot = true\nv1_messages = false\n";
     let world = World::new(&recorder.url, config).await;

@@ -27,7 +27,7 @@ async fn reload(world: &World) -> Output {
 }
 
 #[tokio::test]
-async fn a_new_config_is_taken_while_requests_run() {
+async fn reload_applies_while_requests_run() {
     let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let mut running = world.connect().await;
@@ -51,7 +51,7 @@ async fn a_new_config_is_taken_while_requests_run() {
 }
 
 #[tokio::test]
-async fn a_faulty_config_is_not_taken_and_all_its_faults_are_said() {
+async fn reload_refuses_a_faulty_config_and_lists_its_faults() {
     let mut world = World::new(ollama::url(), "").await;
     add(&world, "[endpoints]\napi_tags = false\napi_pull = true\n[limits]\nrunning = 0");
     let out = reload(&world).await;
@@ -64,7 +64,7 @@ async fn a_faulty_config_is_not_taken_and_all_its_faults_are_said() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_said() {
+async fn reload_names_what_needs_a_restart() {
     let world = World::new(ollama::url(), "").await;
     add(&world, "[listen]\nport = 8080\n[endpoints]\napi_tags = false");
     let out = reload(&world).await;

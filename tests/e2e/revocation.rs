@@ -80,7 +80,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
+async fn peer_removed_from_the_policy_is_cut_mid_stream() {
     let mut scene = scene().await;
     scene
         .cuts("rule removed", true, async |world| {
@@ -100,7 +100,7 @@ async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
 
 /// Which may take as long as the config says, a day at most.
 #[tokio::test]
-async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
+async fn revoked_peer_is_cut_during_drain() {
     let mut scene = scene().await;
     let (mut kept, mut lost) = (streaming(scene.world.at).await, streaming(scene.ci).await);
     scene.open(2).await;
@@ -113,7 +113,7 @@ async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
 }
 
 #[tokio::test]
-async fn a_narrower_grant_cuts_what_it_no_longer_has() {
+async fn narrower_grant_cuts_running_requests() {
     let mut scene = scene().await;
     let narrow = json!([{"endpoints": ["v1_models"]}]);
     scene
@@ -130,7 +130,7 @@ async fn a_narrower_grant_cuts_what_it_no_longer_has() {
 
 /// The proxy's own key expires. The network carries no packet from then on, so no client is told.
 #[tokio::test]
-async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
+async fn expired_own_key_cuts_all_sessions_and_is_reported() {
     let mut scene = scene().await;
     let _streams = (streaming(scene.world.at).await, streaming(scene.ci).await);
     scene.open(2).await;
@@ -159,7 +159,7 @@ async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_removed_is_cut() {
+async fn removed_peer_is_cut() {
     let mut scene = scene().await;
     scene
         .cuts("node removed", false, async |world| {
@@ -169,7 +169,7 @@ async fn a_node_that_is_removed_is_cut() {
 }
 
 #[tokio::test]
-async fn a_node_whose_key_expires_is_cut() {
+async fn peer_with_an_expired_key_is_cut() {
     let mut scene = scene().await;
     scene
         .cuts("key expired", false, async |world| {

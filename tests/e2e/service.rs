@@ -236,7 +236,7 @@ async fn record(process: &mut Process, words: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_through_the_service_comes_with_its_identity_and_its_grants() {
+async fn service_request_has_the_peers_identity_and_grants() {
     let mut scene = Scene::new().await;
     let at = scene.way("laptop").await;
     comes_to(at, "one").await;
@@ -269,7 +269,7 @@ async fn a_request_through_the_service_comes_with_its_identity_and_its_grants() 
 }
 
 #[tokio::test]
-async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
+async fn service_host_with_stopped_ollama_withdraws_and_returns() {
     let mut scene = Scene::new().await;
     let (laptop, tablet) = (scene.way("laptop").await, scene.way("tablet").await);
     comes_to(laptop, "one").await;
@@ -292,7 +292,7 @@ async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_host_that_drains_ends_its_streams_while_others_go_to_another() {
+async fn draining_service_host_finishes_streams_and_gets_no_new_ones() {
     let mut scene = Scene::new().await;
     let (laptop, tablet, phone) =
         (scene.way("laptop").await, scene.way("tablet").await, scene.way("phone").await);
@@ -321,7 +321,7 @@ async fn a_host_that_drains_ends_its_streams_while_others_go_to_another() {
 }
 
 #[tokio::test]
-async fn a_host_that_withdraws_last_keeps_its_clients_until_their_streams_have_ended() {
+async fn last_service_host_keeps_clients_until_their_streams_end() {
     let mut scene = Scene::with("shutdown.withdraw = \"last\"\n").await;
     let laptop = scene.way("laptop").await;
     comes_to(laptop, "one").await;
@@ -340,7 +340,7 @@ async fn a_host_that_withdraws_last_keeps_its_clients_until_their_streams_have_e
 }
 
 #[tokio::test]
-async fn a_host_that_dies_is_left() {
+async fn dead_service_host_is_avoided() {
     let scene = Scene::new().await;
     let laptop = scene.way("laptop").await;
     comes_to(laptop, "one").await;
@@ -350,7 +350,7 @@ async fn a_host_that_dies_is_left() {
 }
 
 #[tokio::test]
-async fn a_peer_that_loses_the_service_is_cut() {
+async fn peer_revoked_from_the_service_is_cut() {
     let mut scene = Scene::new().await;
     scene.tailnet.client("ci", &["tag:ai-ci"]).await;
     scene.led(&[("ci", "two")]).await;
@@ -380,7 +380,7 @@ async fn a_peer_that_loses_the_service_is_cut() {
 }
 
 #[tokio::test]
-async fn a_node_without_tags_hosts_no_service() {
+async fn untagged_node_hosts_no_service() {
     let tailnet = Tailnet::new().await;
     let key = tailnet.api("POST", "/keys", json!({"user": "anna@example.com"})).await;
     let start = Start {

@@ -18,7 +18,7 @@ fn state(requests: &Value, state: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_tells_of_the_node_its_peers_ollama_and_what_runs() {
+async fn status_shows_node_peers_ollama_and_running_requests() {
     let world = World::new(ollama::url(), "").await;
     assert_eq!(world.admin("GET", "/healthz").await.status(), 200);
     assert_eq!(world.admin("GET", "/readyz").await.status(), 200);
@@ -100,7 +100,7 @@ async fn running_and_waiting_requests_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn without_ollama_it_is_not_ready_and_says_why() {
+async fn status_is_not_ready_without_ollama() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut world = World::new(&format!("http://{nobody}"), "").await;
     assert_eq!(world.admin("GET", "/healthz").await.status(), 200);
@@ -123,7 +123,7 @@ async fn without_ollama_it_is_not_ready_and_says_why() {
 
 /// A control server that takes connections and says nothing.
 #[tokio::test]
-async fn while_it_joins_it_is_alive_and_not_ready() {
+async fn status_is_alive_and_not_ready_while_joining() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let tailnet = Tailnet::new().await;
     let start = Start {

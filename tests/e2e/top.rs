@@ -91,7 +91,7 @@ impl Screen {
 }
 
 #[tokio::test]
-async fn a_request_is_watched_and_cancelled_and_the_terminal_given_back() {
+async fn top_cancels_a_request_and_restores_the_terminal() {
     let mut world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let mut client = world.connect().await;
@@ -113,7 +113,7 @@ async fn a_request_is_watched_and_cancelled_and_the_terminal_given_back() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_and_the_terminal_is_given_back() {
+async fn top_restores_the_terminal_after_a_signal() {
     let world = World::new(ollama::url(), "").await;
     let mut screen = Screen::top(&world);
     screen.shows("0 running").await;

@@ -10,7 +10,7 @@ const CONFIG: &str = "metrics.usage = true\nendpoints.api_chat = true\nendpoints
     endpoints.api_embed = true\nendpoints.v1_completions = true\n";
 
 #[tokio::test]
-async fn every_api_tells_how_many_tokens_it_took() {
+async fn tokens_of_every_api_are_recorded() {
     let world = World::new(ollama::url(), CONFIG).await;
     let messages = json!([{"role": "user", "content": "hi"}]);
     let asked = json!({"include_usage": true});

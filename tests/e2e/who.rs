@@ -39,7 +39,7 @@ fn peer<'a>(answer: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn it_tells_who_may_what_through_what_and_what_runs() {
+async fn who_shows_peers_rights_and_running_requests() {
     let world = World::new(ollama::parallel_url(), "").await;
     let tailnet = &world.tailnet;
     let capability = "remote-ollama-proxy.internal/cap/ollama";
@@ -92,7 +92,7 @@ async fn it_tells_who_may_what_through_what_and_what_runs() {
 }
 
 #[tokio::test]
-async fn only_this_account_can_ask_and_only_while_it_runs() {
+async fn who_works_for_this_account_only_while_it_runs() {
     let mut world = World::new(ollama::url(), "").await;
     let socket = world.tailnet.dir.path().join("proxy-state/admin.sock");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -24,7 +24,7 @@ async fn ask(browser: &Browser, url: &str, body: &str) -> Value {
 
 /// The real Ollama says which, by its own list: a page of this machine by default, and none without an address.
 #[tokio::test]
-async fn a_page_that_ollama_allows_reads_why_it_was_refused_and_others_do_not() {
+async fn only_an_allowed_origin_reads_a_refusal() {
     let world = World::new(real::url(), "limits.max_body = 500\nlimits.requests_per_minute = 4\n").await;
     let at = |path: &str| format!("http://remote-ollama-proxy:{}{path}", world.at.port());
     let url = at("/v1/chat/completions");

@@ -50,7 +50,7 @@ async fn tab_to(browser: &Browser, what: &str) {
 }
 
 #[tokio::test]
-async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
+async fn admin_sees_everything_and_cancels_by_keyboard() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
     assert!(browser.text("#you").await.contains("alice@example.com, on studio: you see everything"));
@@ -119,7 +119,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
-async fn lost_lines_of_the_log_are_shown_until_the_proxy_starts_again() {
+async fn lost_log_lines_are_shown_until_a_restart() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
     let card = "document.querySelector('#health > [data-key=\"Log\"]')";
@@ -139,7 +139,7 @@ async fn lost_lines_of_the_log_are_shown_until_the_proxy_starts_again() {
 }
 
 #[tokio::test]
-async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant() {
+async fn viewer_sees_only_their_own_until_the_grant_is_revoked() {
     let scene = Scene::new().await;
     let _others = (scene.chat("studio").await, scene.chat("build-7").await);
     let _own = scene.chat("bobs-laptop").await;
@@ -195,7 +195,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
 }
 
 #[tokio::test]
-async fn a_page_that_is_cut_off_says_so() {
+async fn disconnected_page_says_so() {
     let scene = Scene::new().await;
     let _running = scene.chat("build-7").await;
     let (browser, _) = scene.open("studio").await;
@@ -222,7 +222,7 @@ async fn a_page_that_is_cut_off_says_so() {
 }
 
 #[tokio::test]
-async fn a_tab_that_is_not_shown_does_not_listen_and_a_refused_one_asks_ever_less_often() {
+async fn hidden_tab_disconnects_and_refused_tab_backs_off() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
     // Each wait is told, and over at once.
@@ -310,7 +310,7 @@ const NAMES: &str = r#"
 "#;
 
 #[tokio::test]
-async fn everything_has_a_name_and_can_be_read() {
+async fn page_is_accessible() {
     let scene = Scene::new().await;
     let _running = scene.chat("build-7").await;
     let (browser, url) = scene.open("studio").await;
@@ -326,7 +326,7 @@ async fn everything_has_a_name_and_can_be_read() {
 
 /// A page of another site, in the same browser, reads nothing and does nothing.
 #[tokio::test]
-async fn another_site_neither_reads_nor_cancels() {
+async fn other_site_cannot_read_or_cancel() {
     let scene = Scene::new().await;
     let mut running = scene.chat("build-7").await;
     let (browser, url) = scene.open("studio").await;

@@ -13,7 +13,7 @@ fn untouched(person: &Person) {
 }
 
 #[test]
-fn root_has_no_service() {
+fn service_refuses_root() {
     if !rustix::process::geteuid().is_root() {
         return; // nobody else can see it
     }
@@ -28,7 +28,7 @@ fn root_has_no_service() {
 }
 
 #[test]
-fn a_faulty_config_is_not_installed() {
+fn service_with_a_faulty_config_is_not_installed() {
     let person = Person::new();
     let config = person.write("c.toml", "listen.port = 0");
     let told = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
@@ -41,7 +41,7 @@ fn a_faulty_config_is_not_installed() {
 
 /// The service does not see this session's variables; a config that only they lead to has to be named to it.
 #[test]
-fn a_config_in_a_folder_of_this_session_is_named() {
+fn config_found_by_a_session_variable_is_named_to_the_service() {
     let person = Person::new();
     person.write("xdg/remote-ollama-proxy/config.toml", "");
     let print = |xdg: bool| {
@@ -65,7 +65,7 @@ fn a_config_in_a_folder_of_this_session_is_named() {
 
 /// Homebrew's link stays where it is when the version in the path behind it changes.
 #[test]
-fn the_program_is_named_as_path_has_it() {
+fn service_runs_the_program_by_its_name_in_path() {
     let person = Person::new();
     let link = person.home().join("stand-ins/remote-ollama-proxy");
     std::os::unix::fs::symlink(person.program(), &link).unwrap();
@@ -74,7 +74,7 @@ fn the_program_is_named_as_path_has_it() {
 }
 
 #[test]
-fn ollama_is_found_and_its_address_is_the_configs() {
+fn ollama_is_found_and_gets_the_configured_address() {
     let person = Person::new();
     // So that one that is really installed is not found.
     let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
@@ -109,7 +109,7 @@ fn ollama_is_found_and_its_address_is_the_configs() {
 }
 
 #[test]
-fn paths_that_no_file_can_hold_are_refused() {
+fn paths_that_cannot_be_quoted_are_refused() {
     let person = Person::new();
     for (manager, path) in
         [("systemd", "/a\"b"), ("systemd", "/a\\b"), ("systemd", "/a\nb"), ("launchd", "/a\nb")]

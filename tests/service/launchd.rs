@@ -20,7 +20,7 @@ fn loads(person: &Person, name: &str) -> [String; 2] {
 }
 
 #[test]
-fn installing_again_replaces_what_is_loaded() {
+fn launchd_reinstall_replaces_the_loaded_agent() {
     let person = Person::new();
     let said = person.service("launchd", &["install"]).said(exit::OK);
     assert!(
@@ -42,7 +42,7 @@ fn installing_again_replaces_what_is_loaded() {
 
 /// launchd refuses to load an agent that is still letting answers end.
 #[test]
-fn one_that_takes_its_time_is_waited_for() {
+fn launchd_reinstall_waits_for_a_draining_agent() {
     let person = Person::new();
     person.service("launchd", &["install"]).said(exit::OK);
     person.tell("looks", "3");
@@ -53,7 +53,7 @@ fn one_that_takes_its_time_is_waited_for() {
 }
 
 #[test]
-fn stopped_started_and_gone() {
+fn launchd_agent_stops_starts_and_uninstalls() {
     let person = Person::new();
     for action in ["start", "stop"] {
         assert!(
@@ -92,7 +92,7 @@ fn stopped_started_and_gone() {
 
 /// In the shapes that launchctl(1)'s `print` is known for, cut down; written without a Mac at hand.
 #[test]
-fn status_says_what_launchd_knows() {
+fn status_shows_what_launchd_reports() {
     let person = Person::new();
     let status = |code| person.service("launchd", &["status"]).said(code);
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
@@ -120,7 +120,7 @@ fn status_says_what_launchd_knows() {
 }
 
 #[test]
-fn what_launchd_refuses_is_told_with_its_words() {
+fn refusal_of_launchd_is_quoted() {
     let person = Person::new();
     person.tell("refused", "launchctl bootstrap");
     let told = person.service("launchd", &["install"]).complained(exit::MANAGER);

@@ -18,7 +18,7 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_proxys_has_every_path_as_it_is() {
+fn proxy_plist_keeps_every_path() {
     let person = Person::new();
     let text = person.service("launchd", &["install", "--print", "--program", ODD]).said(exit::OK);
     let agent = read(&text);
@@ -44,7 +44,7 @@ fn the_proxys_has_every_path_as_it_is() {
 }
 
 #[test]
-fn ollamas_is_bound_to_loopback_and_without_cloud() {
+fn ollama_plist_binds_to_loopback_without_cloud() {
     let person = Person::new();
     let text = person.service("launchd", &["install", "--print", "--with-ollama=/bin/ls"]).said(exit::OK);
     let agent = read(text.split_inclusive("</plist>\n").next().unwrap());
@@ -56,7 +56,7 @@ fn ollamas_is_bound_to_loopback_and_without_cloud() {
 
 /// The files of the repository are what is installed: with their own names for values, they come out as they are.
 #[test]
-fn what_is_printed_is_what_the_repository_has() {
+fn printed_services_are_the_files_of_the_repository() {
     let person = Person::new();
     for (manager, folder, names) in [
         ("launchd", "launchd", ["com.remote-ollama-proxy.ollama.plist", "com.remote-ollama-proxy.plist"]),

@@ -21,7 +21,7 @@ fn calls(words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn installed_again_and_gone() {
+fn systemd_unit_reinstalls_and_uninstalls() {
     let person = Person::new();
     let file = person.home().join(".config/systemd/user").join(PROXY);
     let brings = calls(&[
@@ -59,7 +59,7 @@ fn installed_again_and_gone() {
 }
 
 #[test]
-fn ollama_comes_first_and_goes_last() {
+fn systemd_starts_ollama_first_and_stops_it_last() {
     let person = Person::new();
     person.install_with_ollama("systemd");
     let text = fs::read_to_string(person.home().join(".config/systemd/user").join(OLLAMA)).unwrap();
@@ -82,7 +82,7 @@ fn ollama_comes_first_and_goes_last() {
 
 /// A package's update reaches its own unit, and no copy.
 #[test]
-fn a_packages_unit_that_says_the_same_is_used() {
+fn equal_unit_of_a_package_is_used() {
     let person = Person::new();
     let own = person.home().join(".config/systemd/user").join(PROXY);
     let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
@@ -104,7 +104,7 @@ fn a_packages_unit_that_says_the_same_is_used() {
 
 /// The properties are those that systemctl(1) and org.freedesktop.systemd1(5) name; written without a systemd that runs.
 #[test]
-fn status_says_what_systemd_knows() {
+fn status_shows_what_systemd_reports() {
     let person = Person::new();
     let status = |code| person.service("systemd", &["status"]).said(code);
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
@@ -137,7 +137,7 @@ fn status_says_what_systemd_knows() {
 }
 
 #[test]
-fn what_systemd_refuses_is_told_with_its_words() {
+fn refusal_of_systemd_is_quoted() {
     let person = Person::new();
     person.tell("refused", "systemctl --user");
     for action in ["install", "uninstall", "start", "stop", "status"] {

@@ -21,7 +21,7 @@ fn verify(person: &Person, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn systemd_takes_every_line() {
+fn systemd_accepts_every_line() {
     let person = Person::new();
     // systemd looks whether the program is there.
     let odd = person.home().join("a b/$c %d & <@HOME@>");
@@ -46,7 +46,7 @@ fn systemd_takes_every_line() {
 
 /// The exit codes for which systemd does not try again are those where trying again can't help.
 #[test]
-fn codes_that_last_end_it() {
+fn lasting_exit_codes_prevent_a_restart() {
     let person = Person::new();
     let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
     let last =

@@ -159,7 +159,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_clients_that_go_away_are_all_noticed() {
+async fn thousand_disconnects_are_all_noticed() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let world = World::new(&ollama.url, CONFIG).await;

@@ -127,7 +127,7 @@ fn fail(world: &World, why: JoinError) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
+async fn hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await; // which nothing here reaches
     let mut world = World::new(&ollama.url, CONFIG).await;

@@ -43,7 +43,7 @@ async fn answer_to_another(world: &World) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn running_streams_end_and_nothing_new_begins() {
+async fn drain_finishes_running_streams_and_starts_none() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, CONFIG).await;
@@ -86,7 +86,7 @@ async fn running_streams_end_and_nothing_new_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn past_the_deadline_all_are_cut_and_counted() {
+async fn streams_past_the_drain_timeout_are_cut_and_counted() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, &format!("{CONFIG}shutdown.drain_timeout = \"500ms\"\n")).await;

@@ -40,7 +40,7 @@ fn queued(log: &str, peer: &str) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_modest_client_does_not_wait_for_a_greedy_one() {
+async fn modest_client_does_not_wait_for_a_greedy_one() {
     const PART: &str = "One client with 100 requests, one with one now and then";
     const GREEDY: usize = 100;
     const TOKENS: u32 = 2;
@@ -86,7 +86,7 @@ async fn a_modest_client_does_not_wait_for_a_greedy_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
+async fn excess_clients_are_refused_at_once_without_harm() {
     const PART: &str = "Ten times as many requests as there are places";
     const TOKENS: u32 = 8;
     const RUNNING: usize = 4;

@@ -169,7 +169,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn whatever_befalls_connections_no_answer_is_cut_unnoticed() {
+async fn no_answer_is_truncated_unnoticed_by_network_faults() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     for leg in &scene.legs {

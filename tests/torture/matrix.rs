@@ -17,7 +17,7 @@ use crate::tailnet::World;
 const LANES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_spelling_goes_where_it_says_or_nowhere() {
+async fn each_spelling_reaches_its_endpoint_or_nothing() {
     let _alone = figures::alone().await;
     let world = World::new(ollama::url(), "").await;
     let (allowed, others): (Vec<_>, Vec<_>) =

@@ -51,7 +51,7 @@ async fn given_back(world: &World, quiet: Held, full: Held) -> Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_stalled_readers_cost_little_and_leave_nothing() {
+async fn thousand_stalled_readers_cost_little_and_leave_nothing() {
     const PART: &str = "1,000 clients that never read, all running";
     const CONFIG: &str =
         "limits.connections = 2048\nlimits.running = 2000\nlimits.running_per_identity = 2000\n";
@@ -95,7 +95,7 @@ async fn a_thousand_stalled_readers_cost_little_and_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn most_of_a_thousand_readers_wait_or_are_refused() {
+async fn thousand_stalled_readers_wait_or_are_refused_by_default() {
     const PART: &str = "1,000 clients that never read, under the default limits";
     const RUNNING: usize = 4;
     const WAITING: usize = 256;

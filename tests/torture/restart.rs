@@ -55,7 +55,7 @@ async fn status(client: &mut Client<TcpStream>, request: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ollama_dies_and_comes_back_under_the_same_proxy() {
+async fn proxy_survives_a_restart_of_ollama() {
     let _alone = figures::alone().await;
     let dir = TempDir::new().unwrap();
     let ollama = Ollama::start(&dir, "0").await;

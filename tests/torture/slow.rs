@@ -70,17 +70,17 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_come_slowly() {
+async fn slow_heads_do_not_affect_other_clients() {
     withstand("Slow heads (slowhttptest -H)", "/api/version?n=1", &["-H"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_come_slowly() {
+async fn slow_bodies_do_not_affect_other_clients() {
     withstand("Slow bodies (slowhttptest -B)", "/api/show?n=1&do=silent", &["-B", "-s", "65536"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_read_slowly() {
+async fn slow_readers_do_not_affect_other_clients() {
     // Five bytes a second of an answer without end; a list of models, so that none has to wait.
     let path = "/v1/models?n=1&do=flood";
     let mode = ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "5"];

@@ -69,7 +69,7 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn soak() {
+async fn soak_leaves_no_growth_and_no_errors() {
     let _alone = figures::alone().await;
     let minutes: f64 = std::env::var("SOAK_MINUTES").map_or(2.0, |m| m.parse().expect("a number of minutes"));
     let part = format!("Ordinary work for {minutes} min");

@@ -53,7 +53,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 #[tokio::test]
-async fn streams_outlive_the_relay() {
+async fn streams_survive_a_relay_outage() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut direct = stream(scene.world.at).await;
@@ -82,7 +82,7 @@ fn control_down() -> Duration {
 }
 
 #[tokio::test]
-async fn without_the_control_server_all_goes_on_and_what_it_says_then_holds() {
+async fn streams_survive_a_control_outage_and_later_changes_apply() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut kept = stream(scene.world.at).await;
@@ -121,7 +121,7 @@ async fn without_the_control_server_all_goes_on_and_what_it_says_then_holds() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_along_when_its_client_roams() {
+async fn stream_survives_a_roaming_client() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut stays = stream(scene.world.at).await;
@@ -144,7 +144,7 @@ async fn a_stream_goes_along_when_its_client_roams() {
 
 /// Nodes join and leave, and the policy changes: whom that does not concern notices nothing.
 #[tokio::test]
-async fn a_stream_outlives_the_changes_of_the_tailnet() {
+async fn stream_survives_netmap_changes() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut streams = [stream(scene.world.at).await, stream(scene.other).await];
@@ -181,7 +181,7 @@ async fn a_stream_outlives_the_changes_of_the_tailnet() {
 /// What runs at Ollama for a client that has vanished ends, streamed or not; a client that is there
 /// and does not read for as long loses nothing.
 #[tokio::test]
-async fn what_runs_for_a_client_that_has_vanished_ends() {
+async fn request_of_a_vanished_client_ends() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let third = client(&scene.world, "third").await;
