@@ -1,4 +1,4 @@
-//! What the tailnet grants and takes away, while connections are open.
+//! Access that the tailnet grants and revokes while connections are open.
 
 use remote_ollama_proxy::audit::Ended;
 use remote_ollama_proxy::policy::Access;
@@ -21,10 +21,10 @@ async fn grant_narrows_access_and_its_absence_does_not() {
     let answer = proxy.ask(&get("/api/tags")).await;
     assert_eq!(answer.status(), 403);
     assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
-    // The config's allowlist is the outer bound, whatever is granted.
+    // The config's allowlist is the outer bound of every grant.
     proxy.grant(vec![json!({"endpoints": ["api_chat"]}), json!({"endpoints": ["*"]})]);
     assert!(proxy.ask(&post("/api/chat", "{}")).await.text().contains("endpoint-off"));
-    // Faulty, and the only one: nothing is granted.
+    // A faulty grant grants nothing.
     proxy.grant(vec![json!({"endpoints": ["everything"]})]);
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 403);
     assert!(seen.is_empty());
@@ -80,7 +80,7 @@ async fn narrower_grant_cuts_running_requests_and_holds_for_later_ones() {
     assert_eq!(proxy.sweep(), 1);
     streaming.rest().await;
     upstream.rest().await;
-    // What is still granted goes on, and the next request is judged anew.
+    // A request that is still granted goes on; the next request is decided again.
     listing.send(OK).await;
     assert_eq!(other.answer().await.status(), 200);
     other.send(get("/v1/models")).await;
@@ -110,14 +110,14 @@ async fn limits_of_a_grant_are_enforced() {
     first.send(post("/api/show", "{}")).await;
     let mut upstream = ollama.accept().await;
     upstream.head().await.unwrap();
-    // A second one at once, from the same identity.
+    // A second request at the same time, from the same identity.
     let answer = proxy.ask(&get("/api/tags")).await;
     assert_eq!((answer.status(), answer.header("retry-after")), (429, Some("1")));
     assert!(answer.text().contains("(rule: concurrency)"));
     upstream.send(OK).await;
     assert_eq!(first.answer().await.status(), 200);
 
-    // Too large, said or not said beforehand.
+    // Too large, with and without a Content-Length.
     let answer = proxy.ask(&post("/api/show", "12345")).await;
     assert_eq!(answer.status(), 413);
     let answer = proxy.ask(&post("/api/show", "{}")).await;
@@ -166,7 +166,7 @@ async fn sweep_skips_sessions_newer_than_its_netmap() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let port = proxy.proxy.port();
-    // The list is requested before the peer joins the tailnet, and arrives after the peer has connected.
+    // The netmap is requested before the peer joins the tailnet, and arrives after the peer has connected.
     let sweep = port.sweep();
     let before = [(11434, Vec::new().into())];
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
@@ -185,7 +185,7 @@ async fn older_netmap_does_not_restore_narrowed_access() {
     let (older, wide) = (port.sweep(), proxy.rosters());
     proxy.grant(vec![json!({"endpoints": ["v1_models"]})]);
     let narrow = proxy.rosters();
-    // The one connects with the narrow grant; the other is judged by a newer list.
+    // One session starts with the narrow grant; a newer netmap has already judged the other.
     let mut admitted = proxy.client().await;
     proxy.has(1).await;
     older.judge(&wide);

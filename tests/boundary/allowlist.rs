@@ -1,4 +1,4 @@
-//! Exactly what was allowed arrives, and refusals say why in the caller's dialect.
+//! Only allowed requests reach Ollama, and refusals give the reason in the client's dialect.
 
 use remote_ollama_proxy::policy::{Endpoint, EndpointSet, MANAGEMENT};
 
@@ -40,7 +40,7 @@ async fn default_endpoints_reach_ollama_unchanged() {
     }
 }
 
-/// Every route of Ollama's, and a few that it has not.
+/// Every route of Ollama, and some that it does not have.
 fn others() -> Vec<(&'static str, String)> {
     let mut all: Vec<(&str, String)> = Vec::new();
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {

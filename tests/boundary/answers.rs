@@ -1,15 +1,15 @@
-//! What Ollama's place answers is passed on only where it can be read in one way, and the rest is 502.
+//! An answer of Ollama is passed on only if it can be read in one way; any other answer is 502.
 
 use crate::support::*;
 
-/// How the ended requests of one proxy are counted.
+/// The outcomes of one proxy's requests, from its metrics.
 fn endings(proxy: &Running) -> String {
     let text = proxy.counted();
     let lines = text.lines().filter(|l| l.starts_with("remote_ollama_proxy_requests_total{"));
     lines.filter(|l| !l.ends_with(" 0")).collect::<Vec<_>>().join("\n")
 }
 
-/// The status of the answer to `request` where Ollama's place sends `answer` and closes.
+/// The status of the answer to `request` when the stand-in sends `answer` and closes.
 async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) -> u16 {
     let mut client = proxy.client().await;
     client.send(request).await;
@@ -112,7 +112,7 @@ async fn answer_that_breaks_with_its_head_is_502_or_visibly_truncated() {
     assert_eq!(endings(&proxy), all);
 }
 
-/// Ollama's own word on a length that no body can confirm.
+/// No body can confirm this length.
 #[tokio::test]
 async fn answer_without_a_body_has_a_length_only_where_allowed() {
     let ollama = Ollama::new().await;

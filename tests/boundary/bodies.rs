@@ -1,12 +1,12 @@
-//! Where a request's body ends: said plainly it passes, and what follows is the next request; said
-//! otherwise, Ollama never sees the whole of a request.
+//! The end of a request's body. With plain framing the body passes, and the next bytes are the next request. With any
+//! other framing, Ollama never receives a whole request.
 
 use crate::support::*;
 
 const HOST: &str = "Host: remote-ollama-proxy\r\n";
 const SMUGGLED: &str = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
 
-/// What follows a sound first chunk.
+/// Bytes after a valid first chunk.
 const CHUNKS: &[&str] = &[
     "-3\r\nabc\r\n",
     "+3\r\nabc\r\n",
@@ -78,7 +78,7 @@ async fn malformed_chunk_ends_the_request_at_ollama_too() {
     assert!(ollama.untouched().await);
 }
 
-/// The same all at once: Ollama may have been asked before the fault was seen, but never wholly.
+/// The same in one piece: Ollama may receive a part of the request before the fault is found, but never all of it.
 #[tokio::test]
 async fn malformed_chunk_sent_with_its_head_completes_no_request() {
     let ollama = Ollama::new().await;
@@ -100,7 +100,7 @@ async fn malformed_chunk_sent_with_its_head_completes_no_request() {
     }
 }
 
-/// Header lines and a body of five bytes, and what it is upstream.
+/// Header lines and a body of five bytes, and the header that Ollama receives.
 const SOUND: &[(&str, &str)] = &[
     ("Content-Length: 5", "hello"),
     ("content-LENGTH:5", "hello"),

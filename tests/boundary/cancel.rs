@@ -1,4 +1,4 @@
-//! Cancelling a request by its id: it, and no other.
+//! Cancel ends one request by its id, and no other.
 
 use remote_ollama_proxy::admission::Limits;
 

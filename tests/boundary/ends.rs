@@ -1,4 +1,4 @@
-//! How requests end: clients that leave, an Ollama that is down or dies, a proxy told to stop.
+//! The ways a request ends: the client disconnects, Ollama is down or dies, the proxy stops.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn client_disconnect_closes_the_connection_to_ollama() {
             } else {
                 drop(client);
             }
-            upstream.rest().await; // fails by hanging: {when}
+            upstream.rest().await; // hangs if the proxy does not close it: {when}
             assert!(ollama.untouched().await, "{when}");
         }
     }
@@ -91,12 +91,12 @@ async fn idle_connection_closed_by_ollama_is_replaced() {
         upstream.body(&head).await.unwrap();
         upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         assert_eq!(client.answer().await.text(), "ok");
-        // Closed here, as by a restart, between two requests.
+        // The stand-in closes between two requests, as in a restart.
         drop(upstream);
     }
 }
 
-/// Answers one request of `client`, whose connection to Ollama is `before` or a new one.
+/// Answers one request of `client` on the connection `before`, or on a new one.
 async fn one_answer(
     ollama: &Ollama,
     client: &mut Client<DuplexStream>,
@@ -134,7 +134,7 @@ async fn oldest_idle_connection_to_ollama_is_evicted() {
     assert!(closed.head().await.is_none());
     let (mut third, kept) = idle.pop_front().unwrap();
     one_answer(&ollama, &mut third, Some(kept)).await;
-    // Its client does not notice; and whoever leaves makes room.
+    // Its client does not notice the eviction, and a disconnect makes room.
     drop((third, idle.pop_front()));
     one_answer(&ollama, &mut second, None).await;
     let (mut last, kept) = idle.pop_back().unwrap();
@@ -146,7 +146,7 @@ async fn sent_request_is_never_retried() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
-    // The first answer makes the connection a kept one; on the second it dies after the request.
+    // After the first answer the connection becomes idle. It dies after the second request.
     client.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
     let head = upstream.head().await.unwrap();
@@ -232,7 +232,7 @@ async fn answer_to_half_a_request_leaves_nothing_on_the_connection() {
         client.send(if chunked { "3\r\nabc\r\n" } else { "abc" }).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        // Refused before the end of its body, and the connection stays open, as Go's server does.
+        // The answer arrives before the end of the body and the connection stays open, as with Go's server.
         upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno").await;
         assert_eq!(client.answer().await.status(), 400);
         upstream.rest().await;
@@ -260,7 +260,7 @@ async fn answer_with_length_and_chunks_is_read_by_chunks() {
     }
 }
 
-/// What has asked for nothing yet does not hold up the end, and what asks from then on is refused.
+/// A connection without a request does not delay the stop. A request from then on is refused.
 #[tokio::test(start_paused = true)]
 async fn request_during_drain_is_refused_and_idle_connections_close() {
     let ollama = Ollama::new().await;

@@ -1,5 +1,5 @@
-//! Requests whose end two readers could see in different places get 400 and the end of the
-//! connection, and nothing of them arrives.
+//! A request whose end two readers could see in different places gets 400. The connection closes, and Ollama receives
+//! nothing.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::*;
 const HOST: &str = "Host: remote-ollama-proxy\r\n";
 const SMUGGLED: &str = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
 
-/// What `POST /api/show` must not have beside its Host; `0\r\n\r\n` follows.
+/// Headers that `POST /api/show` must not have next to its Host; `0\r\n\r\n` follows.
 const HEADERS: &[&str] = &[
     "Content-Length: 5\r\nTransfer-Encoding: chunked",
     "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -102,7 +102,7 @@ const HEADERS: &[&str] = &[
     "\u{e9}: a",
 ];
 
-/// Request lines and line ends; `H` stands for the right Host.
+/// Request lines and line ends. `H` is replaced by the right Host.
 const HEADS: &[&str] = &[
     "GET /api/tags HTTP/1.1\nH\r\n\r\n",
     "GET /api/tags HTTP/1.1\r\nH\n\r\n",
@@ -172,7 +172,7 @@ async fn ambiguous_heads_are_refused_and_close_the_connection() {
     assert!(ollama.untouched().await);
 }
 
-/// A client that speaks HTTP/2 would not understand an answer.
+/// An HTTP/2 client could not read an answer.
 #[tokio::test]
 async fn http2_preface_closes_the_connection_without_an_answer() {
     let ollama = Ollama::new().await;
@@ -185,7 +185,7 @@ async fn http2_preface_closes_the_connection_without_an_answer() {
     assert!(ollama.untouched().await);
 }
 
-/// Host is another rule's: whoever asks for somebody else is told so, and may go on.
+/// Another rule checks Host: a request for another host is refused, and the connection stays open.
 #[tokio::test]
 async fn foreign_host_is_421() {
     let ollama = Ollama::new().await;
@@ -282,7 +282,7 @@ async fn fault_in_a_pipelined_request_leaves_earlier_ones_intact() {
         client.send(get("/api/tags") + &later).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        pass(Duration::from_millis(1)).await; // until as much of the later request is read as is read ahead
+        pass(Duration::from_millis(1)).await; // until all that is read ahead of the later request has been read
         upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         assert_eq!(client.answer().await.text(), "ok", "{later:.60}");
         assert_eq!(client.answer().await.status(), status, "{later:.60}");
@@ -313,7 +313,7 @@ async fn too_large_head_is_refused() {
     assert!(ollama.untouched().await);
 }
 
-/// docs/troubleshooting.md, "No request": what no request can be made of is answered with a status and no words.
+/// docs/troubleshooting.md, "No request": bytes that form no request get a status without a text.
 #[tokio::test]
 async fn bytes_that_are_no_request_get_an_empty_answer() {
     let ollama = Ollama::new().await;

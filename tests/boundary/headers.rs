@@ -1,4 +1,4 @@
-//! Host, CORS and everything that is between two hops only.
+//! Host, CORS and the hop-by-hop headers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,7 +125,7 @@ async fn answer_101_is_502() {
     assert_eq!(client.answer().await.status(), 502);
 }
 
-/// What a request from a page of `origin` is answered: the status, and who may read that.
+/// The answer to a request from a page of `origin`: its status, and the origin that may read it.
 async fn read_by(
     proxy: &Running,
     method: &str,
@@ -142,13 +142,13 @@ async fn read_by(
     (answer.status(), header("access-control-allow-origin"), header("vary"))
 }
 
-/// Allows pages of `http://localhost`, and `all` if it is set, and no others, as Ollama does.
+/// Allows pages of `http://localhost` and of `all`, if that is set, and no others, as Ollama does.
 fn by_list(all: Arc<AtomicBool>) -> impl Fn(&str) -> String {
     move |head| {
         let allowed = match header(head, "origin") {
             _ if all.load(Ordering::SeqCst) => "*",
             Some(origin @ ("http://localhost:1" | "http://localhost:2")) => origin,
-            // As no Ollama does.
+            // No version of Ollama does this.
             Some("http://odd.example") => "http://other.example",
             _ => return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
         };
@@ -167,9 +167,9 @@ async fn refusals_are_readable_only_by_origins_that_ollama_allowed() {
     let told = |origin: &str| (403, Some(origin.to_owned()), Some("Origin".to_owned()));
     let nothing = (403, None, Some("Origin".to_owned()));
 
-    // Before Ollama has said anything.
+    // Before any answer of Ollama.
     assert_eq!(refused("http://localhost:1").await, nothing);
-    // By a preflight, and by a request.
+    // Learned from a preflight, and from a request.
     for (method, origin) in [("OPTIONS", "http://localhost:1"), ("POST", "http://localhost:2")] {
         assert_eq!(asks(method, origin).await, 204);
         assert_eq!(refused(origin).await, told(origin));
@@ -183,7 +183,7 @@ async fn refusals_are_readable_only_by_origins_that_ollama_allowed() {
     assert_eq!(without_origin.header("access-control-allow-origin"), None);
     assert_eq!(without_origin.header("vary"), None);
 
-    // Ollama has another list, and says so.
+    // Ollama's list has changed, and its answer shows it.
     all.store(true, Ordering::SeqCst);
     assert_eq!(asks("POST", "https://evil.example").await, 204);
     assert_eq!(refused("https://evil.example").await, (403, Some("*".to_owned()), Some("Origin".to_owned())));
@@ -204,7 +204,7 @@ async fn every_refusal_to_an_origin_varies_by_origin() {
     }
 }
 
-/// As Ollama does, an answer to a request without an origin is for all.
+/// As with Ollama, the answer to a request without an origin is for every origin.
 fn strict(head: &str) -> String {
     let allowed = match header(head, "origin") {
         None => "*",
@@ -273,7 +273,7 @@ async fn origins_allowed_for_one_peer_do_not_affect_another() {
             .await;
         eve.answer().await
     };
-    // What Ollama allowed a page of one identity, it has not yet allowed one of another.
+    // An origin that Ollama allowed for one identity is not yet allowed for another.
     assert_eq!(of_eve("/api/ps", ours).await.header("access-control-allow-origin"), None);
     for port in 1..100 {
         assert_eq!(of_eve("/v1/models", &format!("http://localhost:{port}")).await.status(), 204);

@@ -1,5 +1,5 @@
-//! The same boundary behind TLS: what a client without it, or without a word, comes to, and that nothing is held back,
-//! cut short unseen, or waited for too long.
+//! The same boundary behind TLS: clients that do not speak TLS, or stop in the middle of it, and that no answer is
+//! delayed, truncated unnoticed, or waited for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use tokio_rustls::client::TlsStream;
 use crate::spellings;
 use crate::support::*;
 
-/// Long enough never to be reached here.
+/// Never reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
 const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 const NAME: &str = "remote-ollama-proxy.tailnet.test";
 
-/// A certificate, as the node hands it over, and what a client trusts to see it.
+/// A certificate in the node's form, and the roots that a client needs to trust it.
 struct Pair {
     chain: String,
     key: String,
@@ -61,7 +61,7 @@ impl Both {
         Both { running, https, shown, pair }
     }
 
-    /// A connection to the port for HTTPS on which nothing has been said.
+    /// A connection to the HTTPS port on which no byte has been sent.
     async fn raw(&self) -> Client<DuplexStream> {
         connect(&self.https, "100.64.0.1:443".parse().unwrap()).await
     }
@@ -113,11 +113,11 @@ async fn https_serves_http_1_1_only() {
     }
     assert!(both.offering(&mut [b"h2"], rustls::DEFAULT_VERSIONS).await.is_err());
     assert_eq!(rustls::version::TLS12.version, ProtocolVersion::TLSv1_2);
-    // Without ALPN it is HTTP/1.1 too.
+    // Without ALPN the protocol is HTTP/1.1 too.
     let mut client = both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.unwrap();
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.text(), "ok");
-    // And the port for HTTP is as it was.
+    // The HTTP port still works.
     assert_eq!(both.running.ask(&get("/api/tags")).await.text(), "ok");
 }
 
@@ -125,7 +125,7 @@ async fn https_serves_http_1_1_only() {
 async fn https_refuses_every_spelling_off_the_allowlist() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
-    // A part of what is asked without TLS, since the decision is the same.
+    // A part of the requests that are tried without TLS, since the decision is the same.
     for spelling in spellings::all().iter().filter(|s| !s.allowed(&[])).step_by(97) {
         let mut client = both.client().await;
         let (answer, _) = spelling.ask(&mut client, NAME).await;
@@ -148,7 +148,7 @@ async fn https_streams_without_delay() {
         upstream.send(format!("{:x}\r\n{piece}\r\n", piece.len())).await;
         assert_eq!(client.chunk().await.unwrap(), piece.as_bytes());
     }
-    // Larger than what TLS takes at once, and than what a client takes unread.
+    // Larger than a TLS record, and larger than a client's receive buffer.
     let large = "x".repeat(1 << 20);
     upstream.send(format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len())).await;
     let mut read = 0;
@@ -168,7 +168,7 @@ async fn https_large_request_body_arrives_whole() {
     assert_eq!(seen.recv().await.unwrap().body.len(), body.len());
 }
 
-/// Who is cut, or whose answer Ollama breaks off, sees no end of TLS, which would make a part look like the whole.
+/// A cut session or a truncated answer has no close_notify of TLS, so that a part does not look like the whole.
 #[tokio::test]
 async fn https_truncated_answer_is_no_clean_end() {
     let ollama = Ollama::new().await;
@@ -196,7 +196,7 @@ async fn https_truncated_answer_is_no_clean_end() {
             assert!(ended.is_err(), "HTTP/{version}: a clean end after {rest:?}");
         }
     }
-    // A whole one has such an end.
+    // A whole answer ends with one.
     let mut client = both.client().await;
     client.send(format!("GET /api/tags HTTP/1.0\r\nHost: {NAME}\r\n\r\n")).await;
     let mut upstream = ollama.accept().await;
@@ -224,11 +224,11 @@ async fn silent_or_slow_tls_client_times_out() {
     let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
     assert!(silent.rest().await.is_empty());
-    // The beginning of a ClientHello that is to have 512 bytes.
+    // The beginning of a ClientHello of 512 bytes.
     let mut half = both.raw().await;
     half.send([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
     assert!(half.rest().await.is_empty());
-    // It has no more time for being slow.
+    // A slow client has no more time.
     let (mut from, mut to) = tokio::io::split(both.raw().await.stream);
     let drip = async {
         for byte in [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3].iter().chain([0].iter().cycle()) {
@@ -244,7 +244,7 @@ async fn silent_or_slow_tls_client_times_out() {
         ended = soon("the end", from.read_to_end(&mut said)) => assert_eq!(ended.unwrap(), 0),
         never = drip => never,
     }
-    // One that has shaken hands and then says nothing, or no whole head.
+    // A client that completes the handshake and then sends nothing, or half a head.
     let mut client = both.client().await;
     assert!(client.rest().await.is_empty());
     both.running.has(0).await;
@@ -255,14 +255,14 @@ async fn silent_or_slow_tls_client_times_out() {
     both.running.has(0).await;
 }
 
-/// Also where the answer has come to its end, and only its last piece is still with TLS, which the client does not take.
+/// The timeout also holds when the answer is complete and only TLS still holds its last piece.
 #[tokio::test]
 async fn https_client_that_does_not_read_times_out() {
     let ollama = Ollama::new().await;
     // Long enough for every handshake.
     let idle = Duration::from_secs(3);
     let both = Both::limited(&ollama.url, Limits::NONE, Pace { answer: SHORT, idle, ..LENIENT });
-    // From what fits between the two to what does not by far.
+    // From sizes that fit in the buffers to sizes far above.
     let sizes: Vec<usize> = (12..=28).map(|n| (n * 8) << 10).chain([2 << 20]).collect();
     let (mut clients, mut answering) = (Vec::new(), tokio::task::JoinSet::new());
     for size in sizes {
@@ -284,7 +284,7 @@ async fn https_client_that_does_not_read_times_out() {
 async fn http_and_https_connections_share_limits_and_are_cut_by_port() {
     let limits = Limits { connections: 2, ..Limits::NONE };
     let both = Both::limited("http://127.0.0.1:1", limits, LENIENT);
-    // Not a word is needed for that.
+    // A handshake is not needed for this.
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
@@ -305,7 +305,7 @@ async fn new_certificate_applies_to_new_connections_only() {
     let new = pair();
     assert_eq!([(); 2].map(|()| both.shown.show(&new.chain, &new.key)), [Ok(true), Ok(false)]);
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err(), "the old one is shown");
-    // What is no pair changes nothing.
+    // A certificate that does not match its key changes nothing.
     for (chain, key) in [("", ""), (&*new.chain, ""), (&*new.chain, "x"), (&*new.chain, &*both.pair.key)] {
         assert!(both.shown.show(chain, key).is_err());
     }
@@ -372,7 +372,7 @@ async fn redirect_leads_to_the_certificates_name() {
         assert_eq!((answer.status(), answer.header("location")), (status, None), "{request}");
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
-    // Who may not connect may not be redirected either.
+    // A peer that may not connect may not be redirected either.
     assert_eq!(port.sweep().judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
     assert!(ollama.untouched().await);
 }

@@ -1,4 +1,4 @@
-//! Judging by lists of the netmap that come late, or not at all, and while the node is out of the tailnet.
+//! Sweeps whose netmap arrives late or not at all, and a node that is out of the tailnet.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::support::*;
 
-/// The netmap has the one peer, and is read as the test has it.
+/// A netmap with one peer, which answers as the test sets it.
 struct Lists {
     roster: Vec<Member>,
     asked: AtomicUsize,
@@ -147,7 +147,7 @@ async fn netmap_read_within_two_seconds_cuts_no_session() {
     }
 }
 
-/// Otherwise a peer whose key expires by the clock alone would keep its session for twenty times the outage.
+/// Otherwise a peer whose key expires would keep its session for 20 times the length of the outage.
 #[tokio::test(start_paused = true)]
 async fn next_sweep_after_an_outage_is_not_delayed() {
     for answers in [Answers::Never, Answers::WithAnError] {
@@ -159,7 +159,7 @@ async fn next_sweep_after_an_outage_is_not_delayed() {
         scene.lists_again(1).await;
         pass(Duration::from_secs(1)).await;
         let asked = scene.lists.asked.load(Ordering::SeqCst);
-        // One list that took a minute itself counts as 2 s, after which sessions were cut.
+        // A request that took a minute counts as 2 s, the time after which sessions were cut.
         pass(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
         assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
     }
@@ -168,7 +168,7 @@ async fn next_sweep_after_an_outage_is_not_delayed() {
 #[tokio::test]
 async fn node_out_of_the_tailnet_cuts_all_sessions_and_lists_no_peer() {
     let scene = scene().await;
-    // While a list is waited for, too.
+    // Also while a netmap is pending.
     for answers in [Answers::AtOnce, Answers::Never] {
         let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
         scene.answers.send_replace(answers);

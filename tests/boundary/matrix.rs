@@ -1,5 +1,5 @@
-//! Thousands of spellings of methods and targets: exactly what is on the allowlist arrives, as it was
-//! written; the rest is refused, and nothing of it arrives.
+//! Thousands of spellings of methods and targets: only requests on the allowlist reach Ollama, byte for byte. All
+//! others are refused, and Ollama receives nothing.
 
 use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use tokio::sync::mpsc;
@@ -8,10 +8,10 @@ use crate::routes::ALSO;
 use crate::spellings::{self, BODY};
 use crate::support::*;
 
-/// The statuses a refusal may have: 400 for framing, 403 off the list, 405 for the method, 421 Host.
+/// The statuses of a refusal: 400 for framing, 403 off the allowlist, 405 for the method, 421 for Host.
 const REFUSALS: [u16; 4] = [400, 403, 405, 421];
 
-/// Stands in for Ollama: tells each request's first line and body, and answers `ok`.
+/// Stands in for Ollama: returns each request's first line and body, and answers `ok`.
 fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
     let (tell, told) = mpsc::unbounded_channel();
     let url = ollama.url.clone();
@@ -69,7 +69,7 @@ async fn ask_for_all(policy: Policy, also: &[(&str, &str)]) {
         }
     }
     assert!(wrong.is_empty(), "{} went wrong:\n{}", wrong.len(), wrong.join("\n"));
-    // Nothing arrived late.
+    // No request arrived late.
     assert_eq!(proxy.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(arrived.try_recv().unwrap().0, "GET /api/version HTTP/1.1");
     assert_eq!(arrived.try_recv(), Err(mpsc::error::TryRecvError::Empty));

@@ -1,4 +1,4 @@
-//! The port for the metrics: who reads them, and that there is nothing else.
+//! The metrics port: who may read it, and that it serves nothing else.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::support::*;
 
 const NO_OLLAMA: &str = "http://127.0.0.1:1";
 
-/// The port for the metrics of a running proxy.
+/// The metrics port of a running proxy.
 struct Metrics {
     connect: mpsc::Sender<remote_ollama_proxy::listen::Accepted<DuplexStream>>,
     port: Port,
@@ -32,8 +32,8 @@ impl Metrics {
         Metrics { connect, port }
     }
 
-    /// Whose text is made once the test lets it be; the first of what is returned tells that somebody
-    /// waits for it, the second lets one go on.
+    /// Its text waits for the test. The first semaphore counts scrapes that wait; each permit of the second lets one
+    /// continue.
     fn held(running: &Running) -> (Metrics, Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let (tell, closed) = (Arc::clone(&begun), Arc::clone(&gate));
@@ -103,7 +103,7 @@ async fn metrics_port_serves_nothing_else() {
     let running = Boundary::new(&ollama.url).start();
     let metrics = Metrics::of(&running);
     running.grant(vec![json!({"metrics": true})]);
-    // The query is not looked at.
+    // The query is ignored.
     assert_eq!(metrics.ask(&get("/metrics?a=b")).await.status(), 200);
     for (request, status, rule) in [
         (get("/"), 404, "metrics-only"),
@@ -124,7 +124,7 @@ async fn metrics_port_serves_nothing_else() {
         let answer = metrics.ask(&get("/metrics").replace("GET", method)).await;
         assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET")), "{method}");
     }
-    // Nor are they at the proxy's own port.
+    // The Ollama port does not serve metrics.
     let answer = running.ask(&get("/metrics")).await;
     assert!(answer.status() == 403 && answer.text().contains("(rule: allowlist)"), "{}", answer.text());
     assert!(ollama.untouched().await);
@@ -159,7 +159,7 @@ async fn metrics_revoked_peer_is_cut_and_peer_without_grant_is_refused() {
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     metrics.has(2).await;
 
-    // The grant goes while the text is made.
+    // The grant is revoked while the text is made.
     running.grant(vec![json!({})]);
     assert_eq!(metrics.port.sweep().judge(&running.rosters()), 0);
     gate.add_permits(1);
@@ -174,7 +174,7 @@ async fn metrics_revoked_peer_is_cut_and_peer_without_grant_is_refused() {
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 
-    // And nobody gets in who has just lost it.
+    // A peer that has just been revoked gets no connection.
     assert!(metrics.client().await.rest().await.is_empty());
 }
 

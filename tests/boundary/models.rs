@@ -1,4 +1,4 @@
-//! Rules about models: what passes does so unchanged, and of what does not, Ollama hears nothing.
+//! Rules about models: allowed requests pass unchanged, and Ollama receives nothing of the refused ones.
 
 use remote_ollama_proxy::policy::{Endpoint, EndpointSet, ModelRules, Models, Policy};
 use serde_json::json;
@@ -11,7 +11,7 @@ fn models(patterns: &[&str]) -> Models {
     Models::of(patterns.iter().map(|pattern| Models::pattern(pattern).unwrap()).collect())
 }
 
-/// Everything may be asked, for some models.
+/// All endpoints are on, for these models only.
 fn only(patterns: &[&str]) -> Policy {
     let models = ModelRules { allow: Some(models(patterns)), ..ModelRules::default() };
     Policy { endpoints: EndpointSet::ALL, models, ..policy() }
@@ -39,7 +39,7 @@ async fn bodies_are_not_read_without_model_rules() {
             assert_eq!(soon("the request", seen.recv()).await.unwrap().body, body.as_bytes());
         }
     }
-    // A grant without models is no rule about them.
+    // A grant without `models` does not restrict them.
     proxy.grant(vec![json!({"models": ["a"]}), json!({"endpoints": ["api_show"]})]);
     assert_eq!(proxy.ask(&post("/api/show", "no JSON")).await.status(), 200);
 }
@@ -203,7 +203,7 @@ async fn model_must_be_allowed_and_granted() {
     let (status, text) = ask("a").await;
     assert!(status == 404 && text.contains("the tailnet policy does not grant you the model"), "{text}");
     assert!(ask("b").await.1.contains("models.allow"));
-    // Several grants add up.
+    // Grants add up.
     proxy.grant(vec![json!({"models": ["qwen3:*"]}), json!({"models": ["A"]})]);
     assert_eq!((ask("a").await.0, ask("qwen3:1b").await.0, ask("qwen2").await.0), (200, 200, 404));
     // A faulty grant grants nothing.
@@ -261,7 +261,7 @@ async fn half_a_body_and_too_large_bodies_end_as_usual_under_model_rules() {
     assert!(ollama.untouched().await);
 }
 
-/// What Ollama lists, and the answer to whatever it is asked to show.
+/// Ollama's list of models, and its answer to `show`.
 fn listing(show: &'static str) -> impl Fn(&str) -> String {
     let tags = json!({"models": [
         {"name": "here:latest", "model": "here:latest", "digest": "d1"},
@@ -308,10 +308,10 @@ async fn cloud_models_are_refused() {
         let wanted = if words.is_empty() { 200 } else { 404 };
         assert!(answer.status() == wanted && answer.text().contains(words), "{model} {}", answer.text());
     }
-    // A path's model, too.
+    // The model in a path, too.
     assert_eq!(proxy.ask(&get("/v1/models/here")).await.status(), 200);
     assert_eq!(proxy.ask(&get("/v1/models/alias")).await.status(), 404);
-    // What is shown of a digest is not asked for again.
+    // The details of a digest are requested once.
     let mut shown = 0;
     while let Ok(request) = seen.try_recv() {
         shown += u32::from(request.head.starts_with("POST /api/show"));

@@ -1,4 +1,4 @@
-//! A client may be silent for so long; Ollama for as long as it likes.
+//! Timeouts for silent clients. Ollama has none.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use remote_ollama_proxy::admission::{Limits, Pace};
 
 use crate::support::*;
 
-/// Long enough never to be reached here.
+/// Never reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
-/// Nothing of what must not happen within several of the short limits has happened after this.
+/// Several of the short timeouts. A fault would show by then.
 const A_WHILE: Duration = Duration::from_millis(400);
 
 const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
@@ -23,7 +23,7 @@ async fn unfinished_head_is_408() {
     assert_eq!(client.answer().await.status(), 408);
     assert!(client.rest().await.is_empty());
 
-    // The second request of a connection too, after the first was served.
+    // Also the second request of a connection, after the first one was answered.
     let mut client = proxy.client().await;
     client.send(get("/api/tags") + "GET /api/").await;
     assert_eq!(client.answer().await.text(), "ok");
@@ -54,7 +54,7 @@ async fn idle_connection_is_closed() {
     assert!(client.rest().await.is_empty());
     proxy.has(0).await;
 
-    // After an answer that took longer than that, too, and then not at once.
+    // The timeout starts after the answer, even if the answer took longer than the timeout.
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).timeouts(Pace { idle: SHORT * 10, ..LENIENT }).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
@@ -91,7 +91,7 @@ async fn client_that_does_not_read_is_cut() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).timeouts(Pace { answer: SHORT, ..LENIENT }).start();
     let (_client, mut upstream) = proxy.stream(&ollama).await;
-    // More than all buffers on the way hold; the connection to Ollama ends under it.
+    // More than all buffers hold. The connection to Ollama ends while it is sent.
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     soon("the end of Ollama's connection", async {
         use tokio::io::AsyncWriteExt;
@@ -108,7 +108,7 @@ async fn slow_ollama_does_not_time_out_the_client() {
         .timeouts(Pace { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT })
         .start();
     let mut client = proxy.client().await;
-    // The beginning of a further request waits for its turn, which is not the client's fault.
+    // The beginning of the next request waits for the first answer, so its timer does not run.
     client.send(post("/v1/chat/completions", "{}") + "GET /api").await;
     let mut upstream = ollama.accept().await;
     upstream.head().await.unwrap();
@@ -156,13 +156,13 @@ async fn client_refused_mid_upload_gets_the_answer() {
         .send("POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n")
         .await;
     assert_eq!(client.answer().await.status(), 403);
-    // What is still on its way is taken, or its answer would be a reset that overtakes ours.
+    // The proxy reads the rest; otherwise a reset would overtake the answer.
     client.send("x".repeat(100_000)).await;
     client.send(get("/nowhere")).await;
     assert_eq!(client.answer().await.status(), 403);
 }
 
-/// Reads an answer of that size, a little at a time; how much came.
+/// Reads an answer of that size in small pieces; returns how many bytes arrived.
 async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: Duration) -> usize {
     use tokio::io::AsyncReadExt;
     let (mut got, mut buf) = (0, vec![0; 16 << 10]);
@@ -176,7 +176,7 @@ async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: D
     got
 }
 
-/// The last of an answer may be read long after Ollama has done its part, and that after a long time.
+/// The end of an answer may be read long after Ollama sent it, even if Ollama took long to start.
 #[tokio::test(start_paused = true)]
 async fn slow_reader_gets_the_whole_answer() {
     const SIZE: usize = 500_000;
@@ -198,7 +198,7 @@ async fn slow_reader_gets_the_whole_answer() {
     }
 }
 
-/// The client is silent while its request waits for a turn that is not given.
+/// The client is silent while its request waits for a slot.
 #[tokio::test(start_paused = true)]
 async fn stalled_body_is_408_while_waiting() {
     let ollama = Ollama::new().await;
@@ -215,7 +215,7 @@ async fn stalled_body_is_408_while_waiting() {
         assert_eq!((answer.status(), answer.header("connection")), (408, Some("close")), "{begun:?}");
         assert!(answer.text().contains("body-idle"), "{}", answer.text());
     }
-    // What the proxy does not read is not the client's silence, and what follows a whole request is not its body.
+    // Backpressure of the proxy is not the client's silence, and bytes after a whole request are not its body.
     let mut full = proxy.client().await;
     full.send(format!("{begin}{}", "x".repeat(60_000))).await;
     let mut whole = proxy.client().await;
@@ -227,7 +227,7 @@ async fn stalled_body_is_408_while_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn halves_of_empty_lines_do_not_reset_the_idle_timeout() {
-    // The time for a head has not begun, either.
+    // The head timeout has not started either.
     let proxy = Boundary::new("http://127.0.0.1:1")
         .timeouts(Pace { idle: SHORT * 2, head: SHORT, ..LENIENT })
         .start();
@@ -261,8 +261,7 @@ async fn empty_lines_do_not_reset_the_idle_timeout() {
     proxy.has(0).await;
 }
 
-/// Half a body, and an answer that began all the same and is not read: the client's time for the
-/// answer decides.
+/// With half a body sent and an answer unread, the answer timeout decides.
 #[tokio::test(start_paused = true)]
 async fn client_that_neither_sends_nor_reads_is_cut() {
     let ollama = Ollama::new().await;

@@ -1,4 +1,4 @@
-//! The port for the page: who sees how much of it, and that nobody but the page itself asks for anything.
+//! The page port: who sees how much, and that only the page itself can send requests.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ use crate::support::*;
 
 const NO_OLLAMA: &str = "http://127.0.0.1:1";
 
-/// Everything that is there, with its method.
+/// Every path of the page, with its method.
 const ROUTES: [(&str, &str); 6] = [
     ("GET", "/"),
     ("GET", "/page.css"),
@@ -32,10 +32,10 @@ const ROUTES: [(&str, &str); 6] = [
     ("POST", "/requests/1-1/cancel"),
 ];
 
-/// What a browser adds to the page's own request to cancel.
+/// Headers that a browser adds to the page's own request to cancel.
 const OWN: &str = "Origin: http://remote-ollama-proxy:11434\r\nX-Remote-Ollama-Proxy: page\r\n";
 
-/// The port for the page of a running proxy.
+/// The page port of a running proxy.
 struct Site {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     port: Port,
@@ -134,7 +134,7 @@ impl Site {
     }
 }
 
-/// What the page knows.
+/// The state of the page.
 struct Stream {
     client: Client<DuplexStream>,
     known: Value,
@@ -191,7 +191,7 @@ async fn page_requires_its_grant() {
                 let kind = answer.header("content-type").unwrap();
                 assert!(kind.starts_with("application/json"), "{kind}");
             }
-            // Somebody with a browser can read it, and what it says is the same wherever they look.
+            // A person can read it in a browser; the text is the same for each path.
             let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
             for path in ["/", "/page.js", "/&lt;"] {
                 let answer = site.ask(&request("GET", path, browser)).await;
@@ -275,7 +275,7 @@ async fn page_port_serves_only_the_page_with_security_headers() {
         assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
     }
     assert!(ollama.untouched().await);
-    // What is refused is counted, and the page is not at the proxy's own port.
+    // Refusals are counted, and the Ollama port does not serve the page.
     assert!(running.counted().contains("refused_total{rule=\"page-only\"} 5\n"), "{}", running.counted());
     assert_eq!(running.ask(&get("/page.js")).await.status(), 403);
 }
@@ -308,7 +308,7 @@ async fn viewer_sees_only_their_own_requests() {
     let days = stream.known["days"]["identities"].as_array().unwrap();
     assert_eq!((days.len(), &days[0]["identity"]), (1, &json!("anna@example.com")));
     assert_eq!((&days[0]["requests"], &days[0]["refused"]), (&json!(1), &json!(1)));
-    // How busy the node is they may know.
+    // A viewer sees how busy the node is.
     assert_eq!(stream.known["health"]["running"], 2);
     for secret in ["models", "fault"] {
         assert!(stream.known["health"]["ollama"].get(secret).is_none_or(Value::is_null), "{secret}");
@@ -393,7 +393,7 @@ async fn page_stream_ends_with_its_grant() {
         running.grant(vec![after]);
         assert_eq!(site.port.sweep().judge(&[(80, running.roster().into())]), 0);
         while let Some(told) = stream.next().await {
-            // What had been made before.
+            // Events that were made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
         }
         drop(stream);
@@ -448,7 +448,7 @@ async fn only_an_admin_of_the_page_cancels() {
         assert!(answer.text().contains("(rule: cross-site)"), "{more}{}", answer.text());
     }
     assert_eq!(running.proxy.live().sessions().iter().filter(|s| s.running().is_some()).count(), 1);
-    // A site that has its name lead here is none of ours.
+    // A site whose name resolves to this address is another site.
     let rebound = request("POST", &path, &OWN.replace("remote-ollama-proxy:", "evil.example:"));
     let answer = site.ask(&rebound.replace("Host: remote-ollama-proxy", "Host: evil.example")).await;
     assert_eq!(answer.status(), 421);
@@ -477,7 +477,7 @@ async fn other_sites_cannot_read_the_page() {
             assert_eq!(answer.status(), 403, "{site_of} {path}");
             assert!(answer.text().contains("(rule: cross-site)"), "{}", answer.text());
         }
-        // A link may lead here.
+        // Links to the page work.
         assert_eq!(site.ask(&request("GET", "/", &more)).await.status(), 200);
     }
     for own in ["same-origin", "none"] {
@@ -505,7 +505,7 @@ async fn page_streams_are_limited_per_identity() {
 }
 
 impl Site {
-    /// The status of a stream, which is left at once.
+    /// The status of a stream, which is closed at once.
     async fn ask_head(&self) -> u16 {
         let mut client = self.client().await;
         client.send(get("/events")).await;

@@ -1,30 +1,29 @@
-//! No answer is given to another request than its own, whatever Ollama's place does: the client gets
-//! its own or a failure that looks like one.
+//! Each client gets its own answer or a visible failure, whatever Ollama sends.
 
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 use crate::support::*;
 
-/// An answer to request `@`, and one that nobody asked for.
+/// An answer to request `@`, and an unsolicited one.
 const OWN: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nContent-Length: 3\r\n\r\n<@>";
 const STALE: &str = "HTTP/1.1 200 OK\r\nX-Mark: stale\r\nContent-Length: 7\r\n\r\n<stale>";
 
 const OK: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\n";
 const CHUNKS: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n<@>\r\n";
 
-/// What the client must be told.
+/// What the client must receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
-    /// The answer that is its own.
+    /// Its own answer.
     Own,
-    /// 502, or the beginning of its own and then the connection's end.
+    /// 502, or a visibly truncated beginning of its own answer.
     Failed,
 }
 use Told::{Failed, Own};
 
-/// What Ollama's place answers to a method, whether it closes then, and what becomes of it. `OK` stands
-/// for the first lines of an answer to the request, `CHUNKS` for those of a chunked one.
+/// The stand-in's answer to a method, whether it closes afterwards, and the result. `OK` stands for the first lines of
+/// an answer to the request, `CHUNKS` for those of a chunked one.
 const ANSWERS: &[(&str, &str, bool, Told)] = &[
     ("GET", "OWN", false, Own),
     ("GET", "OWN", true, Own),
@@ -67,7 +66,7 @@ const ANSWERS: &[(&str, &str, bool, Told)] = &[
     ("POST", "OKContent-Length: 9\r\n\r\n<@>", true, Failed),
 ];
 
-/// Answers each request with `answer`, marked as its head was, before its body is read; tells the marks.
+/// Answers each request before reading its body, with `answer` and the request's mark; returns the marks.
 fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiver<String> {
     let (tell, told) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -89,7 +88,7 @@ fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiv
     told
 }
 
-/// A request with that mark; a POST is for a model of its own.
+/// A request with that mark. A POST names its own model.
 fn request(method: &str, mark: u8) -> String {
     let (path, body) = match method {
         "POST" => ("/v1/chat/completions", format!(r#"{{"model":"m{mark}"}}"#)),
@@ -101,8 +100,8 @@ fn request(method: &str, mark: u8) -> String {
     )
 }
 
-/// Reads the answer to the request with that mark, which must be its own or fail, and whether the
-/// connection has ended with it.
+/// Reads the answer to the request with that mark, which must be its own or a failure; also whether the connection has
+/// ended.
 async fn told(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Told, bool) {
     let Some(head) = client.head().await else { return (Failed, true) };
     if head.starts_with("HTTP/1.1 502 ") {
@@ -153,7 +152,7 @@ async fn unsolicited_answer_reaches_no_client() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();
     let refused = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
-    // Between two requests, and in the place of one that Ollama never hears of.
+    // Between two requests, and instead of a request that Ollama never receives.
     for between in ["", refused] {
         for late in [STALE, "HTTP/1.1 100 Continue\r\n\r\n", "\r\n", "0\r\n\r\n"] {
             let mut client = proxy.client().await;
@@ -187,7 +186,7 @@ async fn two_clients_get_their_own_answers_in_any_order() {
     let mut for_two = ollama.accept().await;
     let head = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nTransfer-Encoding: chunked\r\n\r\n";
     for turn in 0..20 {
-        // What was sent first is answered last in every other turn.
+        // In every other round, the first request is answered last.
         for (mark, upstream) in [("1", &mut for_one), ("2", &mut for_two)] {
             assert_eq!(header(&upstream.head().await.unwrap(), "x-mark"), Some(mark));
             upstream.send(head.replace('@', mark)).await;
@@ -209,7 +208,7 @@ async fn two_clients_get_their_own_answers_in_any_order() {
     assert!(ollama.untouched().await);
 }
 
-/// What is a request to a reader that has lost its place in a body.
+/// Bytes that look like a request to a reader that has lost its position in a body.
 const WITHIN: &str = "GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 7\r\n\r\n";
 
 #[tokio::test]
@@ -231,7 +230,7 @@ async fn body_after_an_early_answer_is_not_read_as_requests() {
             let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 1\r\n";
             client.send(format!("{head}{framing}\r\n\r\n{before}")).await;
             assert_eq!(told(&mut client, "POST", 1).await, (Own, false), "{framing}");
-            // The proxy may take the rest of the body, or close because of it.
+            // The proxy may read the rest of the body, or close because of it.
             let rest = format!("{after}{}", request("GET", 2));
             let went = soon("the rest to go", client.stream.write_all(rest.as_bytes())).await;
             let (told, ended) = told(&mut client, "GET", 2).await;

@@ -1,4 +1,4 @@
-//! Requests that wait for their turn at Ollama.
+//! Requests that wait for a slot.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn full_queue_refuses_with_retry_after() {
     let answer = proxy.ask(&post("/v1/responses", "{}")).await;
     assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("1")));
     assert!(answer.text().contains("(rule: queue-full)"), "{}", answer.text());
-    // A list of models makes nothing run, and waits for nothing.
+    // A list of models takes no slot and does not wait.
     let mut lists = proxy.client().await;
     lists.send(get("/v1/models")).await;
     let mut list = ollama.accept().await;

@@ -1,11 +1,11 @@
-//! What refusals say, so that each client's own library shows its user what to do.
+//! The texts of refusals, which client libraries show to their users.
 
 use remote_ollama_proxy::policy::{EndpointSet, ModelRules, Models, Policy};
 use serde_json::Value;
 
 use crate::support::*;
 
-/// The message of a refusal in the shape of OpenAI's, Anthropic's and Ollama's errors.
+/// The message of a refusal in the dialect of OpenAI, Anthropic and Ollama.
 fn message(answer: &Answer, dialect: &str) -> String {
     let json: Value = serde_json::from_slice(&answer.body).unwrap();
     let message = match dialect {
@@ -81,7 +81,7 @@ async fn websocket_for_responses_is_referred_to_http() {
     assert_eq!(answer.status(), 426);
     assert_eq!((answer.header("upgrade"), answer.header("connection")), (Some("HTTP/1.1"), Some("Upgrade")));
     assert!(message(&answer, "openai").ends_with("(rule: websocket)"), "{}", answer.text());
-    // The connection is good for the request that follows.
+    // The connection serves the next request.
     client.send(ask("GET", "/v1/nothing", "")).await;
     assert_eq!(client.answer().await.status(), 403);
 

@@ -1,4 +1,4 @@
-//! A request that is answered before its body has arrived leaves its connection usable, or is told that it ends.
+//! A request that is answered before its body arrives leaves its connection usable, or the answer announces the close.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::*;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BAD_JSON: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno";
 
-/// The most that is read and dropped.
+/// The most that the proxy reads and discards.
 const REST_MAX: usize = 256 << 10;
 
 fn head(target: &str, framing: &str) -> String {
@@ -25,12 +25,12 @@ fn chunks(length: usize) -> String {
     format!("{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length))
 }
 
-/// Sends what may meet a connection that has ended.
+/// Sends bytes to a connection that may have ended.
 async fn send_anyway(client: &mut Client<DuplexStream>, bytes: String) {
     let _ = client.stream.write_all(bytes.as_bytes()).await;
 }
 
-/// The next request on the connection is answered.
+/// Checks that the next request on the connection is answered.
 async fn goes_on(client: &mut Client<DuplexStream>) {
     client.send(get("/v1/models")).await;
     assert_eq!(client.answer().await.text(), "ok");
@@ -85,7 +85,7 @@ async fn refused_request_with_a_long_chunked_body_closes_the_connection() {
     proxy.has(0).await;
 }
 
-/// Whether the client sends such a body after the refusal can't be known (RFC 9110, 10.1.1).
+/// The proxy cannot know whether the client sends such a body after the refusal (RFC 9110, 10.1.1).
 #[tokio::test]
 async fn refused_request_that_expects_100_closes_the_connection() {
     let ollama = Ollama::new().await;
@@ -175,7 +175,7 @@ async fn trickling_rest_of_a_body_closes_the_connection() {
     assert_eq!(asked.elapsed().as_secs(), 10);
 }
 
-/// The proxy stops without waiting for bodies that it would drop.
+/// The stop does not wait for bodies that the proxy would discard.
 #[tokio::test(start_paused = true)]
 async fn drain_does_not_wait_for_the_rest_of_a_refused_body() {
     let ollama = Ollama::new().await;
@@ -188,7 +188,7 @@ async fn drain_does_not_wait_for_the_rest_of_a_refused_body() {
     assert!(begun.elapsed() <= Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
-/// Its connection goes on for no other request, so no rest has to be read first.
+/// The connection serves no other request, so the proxy need not read the rest.
 #[tokio::test(start_paused = true)]
 async fn connection_close_of_the_client_is_honoured_at_once() {
     let ollama = Ollama::new().await;
@@ -220,7 +220,7 @@ async fn malformed_rest_of_a_body_is_not_reported_as_a_request_line() {
     assert!(seen.is_empty());
 }
 
-/// Its silence is not its own: it waits to be told to go on.
+/// The client is silent because it waits for 100 Continue.
 #[tokio::test(start_paused = true)]
 async fn waiting_client_that_expects_100_does_not_time_out() {
     let ollama = Ollama::new().await;

@@ -1,4 +1,4 @@
-//! Bodies pass as they come, byte for byte, in both directions.
+//! Bodies are streamed unchanged in both directions.
 
 use crate::support::*;
 

@@ -1,5 +1,5 @@
-//! A proxy over in-memory streams, a client that speaks raw bytes to it, and a stand-in for Ollama
-//! that shows what arrives and lets the test write the answer.
+//! A proxy over in-memory streams, a client that sends raw bytes to it, and a stand-in for Ollama whose answers the
+//! test writes.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +54,7 @@ impl Listen for Memory {
     }
 }
 
-/// What the tailnet says about the peer, as the test sets it.
+/// The verdict about the peer, which the test sets.
 struct PeerAccess(Mutex<Verdict>);
 
 impl Default for PeerAccess {
@@ -94,13 +94,13 @@ fn local() -> SocketAddr {
     "100.64.0.1:11434".parse().unwrap()
 }
 
-/// Where the log or the journal goes.
+/// A sink for the log or the journal.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
     Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
 }
 
-/// A proxy that is about to start: the default policy, access by the network, no limits, unless the test says otherwise.
+/// Builds a proxy: with the default policy, access by the network and no limits, unless the test sets something else.
 pub(crate) struct Boundary {
     rules: Rules,
     drain: Duration,
@@ -224,12 +224,12 @@ impl Running {
         connect_as(peer, &self.connect, local()).await
     }
 
-    /// A request whose answer has begun, with a chunk `hello`, and goes on as the test has it.
+    /// A request whose answer has begun with a chunk `hello`; the test continues it.
     pub(crate) async fn stream(&self, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
         self.stream_of(peer(), ollama).await
     }
 
-    /// The same of another peer.
+    /// The same for another peer.
     pub(crate) async fn stream_of(
         &self,
         peer: Peer,
@@ -245,7 +245,7 @@ impl Running {
         (client, upstream)
     }
 
-    /// From now on the rules are as `change` makes them.
+    /// Changes the rules for the requests from now on.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Rules)) {
         self.rules.send_modify(|rules| change(Arc::make_mut(rules)));
     }
@@ -257,13 +257,13 @@ impl Running {
         client.answer().await
     }
 
-    /// Waits until there are so many connections.
+    /// Waits until this many connections are open.
     pub(crate) async fn has(&self, connections: usize) {
         let held = async || self.proxy.live().sessions().len() == connections;
         eventually("that many connections", held).await;
     }
 
-    /// Waits until so many requests wait for their turn.
+    /// Waits until this many requests wait for a slot.
     pub(crate) async fn waits(&self, requests: u32) {
         eventually("that many requests in the queue", async || self.proxy.load().1 == requests).await;
     }
@@ -281,7 +281,7 @@ impl Running {
         })
     }
 
-    /// Re-checks all sessions; how many were cut.
+    /// Re-checks all sessions; returns how many were cut.
     pub(crate) fn sweep(&self) -> usize {
         self.proxy.port().sweep().judge(&self.rosters())
     }
@@ -292,7 +292,7 @@ impl Running {
     }
 }
 
-/// The peer connects to our address `local`, whose listener takes what is sent to `to`.
+/// Connects the peer to our address `local`, whose listener receives from `to`.
 pub(crate) async fn connect(
     to: &mpsc::Sender<Accepted<DuplexStream>>,
     local: SocketAddr,
@@ -310,7 +310,7 @@ pub(crate) async fn connect_as(
     let (far, io) = tokio::io::duplex(64 << 10);
     let abort = Arc::new(Notify::new());
     let aborted = Arc::clone(&abort);
-    // The network: it can be cut by whoever holds `abort`.
+    // The network, which `abort` cuts.
     let gone = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&gone);
     tokio::spawn(async move {
@@ -335,7 +335,7 @@ pub(crate) async fn connect_as(
     Client::new(client)
 }
 
-/// Ollama's place taken by the test.
+/// A stand-in for Ollama.
 pub(crate) struct Ollama {
     pub(crate) url: String,
     pub(crate) listener: TcpListener,
@@ -352,17 +352,17 @@ impl Ollama {
         Client::new(soon("a connection to Ollama", self.listener.accept()).await.unwrap().0)
     }
 
-    /// Whether anything has been connected and not yet accepted.
+    /// Whether no connection waits to be accepted.
     pub(crate) async fn untouched(&self) -> bool {
         std::future::poll_fn(|cx| std::task::Poll::Ready(self.listener.poll_accept(cx).is_pending())).await
     }
 
-    /// Answers every request with `answer`, and returns the heads and bodies as they come.
+    /// Answers every request with `answer`, and returns their heads and bodies.
     pub(crate) fn answering(self, answer: &'static str) -> (String, mpsc::UnboundedReceiver<Answer>) {
         self.answering_with(move |_| answer.to_owned())
     }
 
-    /// The same, with what `answer` makes of the head.
+    /// The same, with the answer computed from the head.
     pub(crate) fn answering_with(
         self,
         answer: impl Fn(&str) -> String + Send + Sync + 'static,
@@ -388,12 +388,12 @@ impl Ollama {
     }
 }
 
-/// More than is read ahead on behalf of a running request.
+/// More than the proxy reads ahead during a running request.
 pub(crate) fn pipelined() -> String {
     post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800)
 }
 
-/// A part of a body that is larger than anybody reads of it.
+/// A part of a body that is larger than the proxy reads.
 pub(crate) fn stuck_upload() -> String {
     let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n";
     head.to_owned() + &"x".repeat(50_000)

@@ -1,10 +1,10 @@
-//! What would leave HTTP/1.1, or make two parties wait for each other, stays with the proxy.
+//! Upgrades, tunnels and expectations end at the proxy.
 
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A request with these header lines, which must be passed on without them: its head upstream.
+/// Sends a request with these header lines, which must not reach Ollama; returns the head that does.
 async fn passed_on(headers: &str) -> String {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).start();

@@ -1,4 +1,4 @@
-//! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
+//! Token counting: answers pass unchanged and without delay, and the counts are those that Ollama reports.
 
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::policy::{EndpointSet, Policy};
@@ -12,7 +12,7 @@ fn counting(url: &str, usage: bool) -> Running {
     Boundary::new(url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).usage(usage).start()
 }
 
-/// What is counted of tokens by now, a line for each number, without what all names begin with.
+/// The token counters so far, one per line, without their common prefix.
 fn counted(proxy: &Running) -> Vec<String> {
     let text = proxy.counted();
     let mut lines: Vec<_> = text.lines().filter_map(|l| Some(l.strip_prefix(PREFIX)?.to_owned())).collect();
@@ -20,7 +20,7 @@ fn counted(proxy: &Running) -> Vec<String> {
     lines
 }
 
-/// Waits for it: a request is counted when it has ended here, which may be after the client has seen the end.
+/// Waits for these counts. A request is counted when it ends at the proxy, which may be after the client's end.
 async fn has(proxy: &Running, lines: &[&str]) {
     eventually("these counts", async || counted(proxy) == lines).await;
 }
@@ -38,7 +38,7 @@ async fn answer_passes_unchanged_and_its_tokens_are_counted() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, true);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.text(), TOLD);
-    // A model does not run for this one.
+    // This endpoint runs no model.
     assert_eq!(proxy.ask(&post("/api/show", "{}")).await.text(), TOLD);
     let route = "{route=\"v1_chat_completions\"}";
     has(&proxy, &[&format!("in_total{route} 11"), &format!("out_total{route} 5")]).await;
@@ -103,7 +103,7 @@ async fn answer_without_token_counts_is_counted_as_unknown() {
     .await;
 }
 
-/// A client's Accept-Encoding goes on to whoever answers for a cloud model.
+/// The client's Accept-Encoding also reaches the server behind a cloud model.
 #[tokio::test]
 async fn token_counting_requests_uncompressed_answers() {
     let (url, mut seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
@@ -124,7 +124,7 @@ async fn token_counting_requests_uncompressed_answers() {
     }
 }
 
-/// One that is compressed all the same.
+/// An answer that is compressed nevertheless.
 #[tokio::test]
 async fn unreadable_answer_is_charged_an_estimate() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| {
@@ -146,7 +146,7 @@ async fn spent_daily_tokens_refuse_until_the_next_day() {
     for _ in 0..2 {
         assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     }
-    // What is spent is counted when the answer has ended here.
+    // Tokens are counted when the answer ends at the proxy.
     soon("a refusal", async {
         loop {
             let refused = proxy.ask(&post("/v1/messages", "{}")).await;
@@ -159,13 +159,13 @@ async fn spent_daily_tokens_refuse_until_the_next_day() {
         }
     })
     .await;
-    // What needs no model goes on, and so does whoever is granted more.
+    // Requests that run no model still pass, and so do those of a larger grant.
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
     proxy.grant(vec![json!({"tokens_per_day": 17}), json!({})]);
     assert_eq!(proxy.ask(&post("/v1/messages", "{}")).await.status(), 200);
 }
 
-/// Requests of one identity that all began to wait before a token was spent.
+/// All requests of one identity began to wait before a token was spent.
 #[tokio::test]
 async fn waiting_request_is_checked_against_tokens_and_grant_when_its_slot_runs() {
     let ollama = Ollama::new().await;

@@ -1,4 +1,4 @@
-//! The pictures of the page in docs/pictures/, made anew where `PICTURES` names a folder for them.
+//! The screenshots of the page in docs/pictures/, written if `PICTURES` names a folder.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What becomes of a panic. In a binary of its own, as the program takes the reporting of panics over.
+//! A panic ends one connection. It has its own test binary, since the program replaces the panic hook.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "what the tests of the boundary share has more than is needed here")]
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use support::*;
 use tokio::sync::mpsc;
 
-/// The log.
+/// The diagnostics.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -41,7 +41,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let writer = log.clone();
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
     let reports = panics::report().unwrap();
-    // A port whose answers take a planted fault.
+    // A port whose answers panic.
     let running = Boundary::new("http://127.0.0.1:1").grants(vec![json!({"metrics": true})]).start();
     let (connections, incoming) = mpsc::channel(64);
     let port = running.proxy.port().another();
@@ -58,7 +58,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
         assert!(client.rest().await.is_empty(), "an answer came");
         assert_eq!(panics::count(), panicked);
     }
-    // The other connection goes on.
+    // The other connection still works.
     kept.send(get("/")).await;
     assert_eq!(kept.answer().await.status(), 404);
 

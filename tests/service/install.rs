@@ -1,4 +1,4 @@
-//! What `service install` looks at before it writes anything.
+//! What `service install` checks before it writes anything.
 
 use std::net::TcpListener;
 
@@ -6,7 +6,7 @@ use remote_ollama_proxy::cli::exit;
 
 use crate::person::{Person, executable};
 
-/// Nothing was written, nobody asked for anything.
+/// Checks that no file was written and no manager was called.
 fn untouched(person: &Person) {
     assert_eq!(person.calls(), [""; 0]);
     assert!(!person.home().join(".config/systemd").exists());
@@ -15,7 +15,7 @@ fn untouched(person: &Person) {
 #[test]
 fn service_refuses_root() {
     if !rustix::process::geteuid().is_root() {
-        return; // nobody else can see it
+        return; // only root can see it
     }
     let person = Person::new();
     for action in ["install", "uninstall", "start", "stop", "status"] {
@@ -39,7 +39,7 @@ fn service_with_a_faulty_config_is_not_installed() {
     untouched(&person);
 }
 
-/// The service does not see this session's variables; a config that only they lead to has to be named to it.
+/// The service does not see this session's variables, so a config that is found by them must be named to it.
 #[test]
 fn config_found_by_a_session_variable_is_named_to_the_service() {
     let person = Person::new();
@@ -63,7 +63,7 @@ fn config_found_by_a_session_variable_is_named_to_the_service() {
     assert!(!print(false).contains("REMOTE_OLLAMA_PROXY_CONFIG"));
 }
 
-/// Homebrew's link stays where it is when the version in the path behind it changes.
+/// Homebrew's link stays in place when the version behind it changes.
 #[test]
 fn service_runs_the_program_by_its_name_in_path() {
     let person = Person::new();
@@ -76,7 +76,7 @@ fn service_runs_the_program_by_its_name_in_path() {
 #[test]
 fn ollama_is_found_and_gets_the_configured_address() {
     let person = Person::new();
-    // So that one that is really installed is not found.
+    // So that an installed Ollama is not found.
     let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
     assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama: there is no such file"));
     executable(&person.home().join("stand-ins/ollama"), "");
@@ -87,7 +87,7 @@ fn ollama_is_found_and_gets_the_configured_address() {
         told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", and Ollama listens on TCP only")
     );
 
-    // Something else has the port.
+    // Another program has the port.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = person.write("c.toml", &format!("upstream.url = 'http://127.0.0.1:{port}'"));
@@ -96,7 +96,7 @@ fn ollama_is_found_and_gets_the_configured_address() {
     assert!(told.contains(&format!("127.0.0.1:{port} is taken")), "{told}");
     untouched(&person);
 
-    // Or it is the one that was installed before.
+    // Or it is the Ollama that was installed before.
     let file = person.home().join("unit");
     let told = format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
     person.tell("told-remote-ollama-proxy-ollama.service", &told);

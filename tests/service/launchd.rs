@@ -1,4 +1,4 @@
-//! The LaunchAgents' life, as launchctl's stand-in is told it.
+//! The life of the LaunchAgents, as a stand-in for launchctl records it.
 
 use remote_ollama_proxy::cli::exit;
 
@@ -40,7 +40,7 @@ fn launchd_reinstall_replaces_the_loaded_agent() {
     assert!(text.contains(&format!("<string>--config={}</string>", config.display())), "{text}");
 }
 
-/// launchd refuses to load an agent that is still letting answers end.
+/// launchd refuses to load an agent that is still draining.
 #[test]
 fn launchd_reinstall_waits_for_a_draining_agent() {
     let person = Person::new();
@@ -90,7 +90,7 @@ fn launchd_agent_stops_starts_and_uninstalls() {
     );
 }
 
-/// In the shapes that launchctl(1)'s `print` is known for, cut down; written without a Mac at hand.
+/// In the format of launchctl(1)'s `print`, shortened. It was written without a Mac.
 #[test]
 fn status_shows_what_launchd_reports() {
     let person = Person::new();

@@ -1,4 +1,4 @@
-//! The LaunchAgents, read by a reader of property lists.
+//! The LaunchAgents, read by a parser of property lists.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn proxy_plist_keeps_every_path() {
     assert_eq!(strings(&agent["ProgramArguments"]), [ODD, "run"]);
     let log = person.home().join("Library/Logs/remote-ollama-proxy.log");
     assert_eq!(agent["StandardErrorPath"].as_string(), log.to_str());
-    // Again when it fails, within bounds; as an agent, never as a daemon.
+    // Restarted after a failure, within bounds; an agent, never a daemon.
     assert_eq!(agent["KeepAlive"].as_dictionary().unwrap()["SuccessfulExit"].as_boolean(), Some(false));
     assert_eq!(agent["ThrottleInterval"].as_unsigned_integer(), Some(30));
     assert_eq!(agent["Umask"].as_unsigned_integer(), Some(0o77));
@@ -54,7 +54,7 @@ fn ollama_plist_binds_to_loopback_without_cloud() {
     assert_eq!(variables["OLLAMA_NO_CLOUD"].as_string(), Some("1"));
 }
 
-/// The files of the repository are what is installed: with their own names for values, they come out as they are.
+/// The installed files are those of the repository: with their placeholders as values, they come out unchanged.
 #[test]
 fn printed_services_are_the_files_of_the_repository() {
     let person = Person::new();

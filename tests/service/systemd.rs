@@ -1,4 +1,4 @@
-//! The units' life, as systemctl's stand-in is told it.
+//! The life of the units, as a stand-in for systemctl records it.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::person::Person;
 const PROXY: &str = "remote-ollama-proxy.service";
 const OLLAMA: &str = "remote-ollama-proxy-ollama.service";
 
-/// Has `systemctl show` tell this of a unit whose file is there.
+/// Sets the output of `systemctl show` for a unit whose file exists.
 fn tell(person: &Person, unit: &str, more: &str) {
     let file = person.home().join(".config/systemd/user").join(unit);
     person
@@ -42,7 +42,7 @@ fn systemd_unit_reinstalls_and_uninstalls() {
     assert!(!said.contains("linger"), "{said}");
     person.calls();
 
-    // The proxy's own folders are the system's, whichever manager is asked.
+    // The proxy's own folders are those of the system, for either manager.
     let folders = match cfg!(target_os = "macos") {
         true => ["Library/Application Support"; 2],
         false => [".config", ".local/state"],
@@ -72,7 +72,7 @@ fn systemd_starts_ollama_first_and_stops_it_last() {
     tell(&person, PROXY, "ActiveState=active\nMainPID=1\n");
     tell(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
     let said = person.service("systemd", &["status"]).said(exit::OK);
-    // 78 means nothing for Ollama.
+    // Ollama does not use exit code 78.
     assert!(said.contains("ollama     installed") && said.contains("last end   exit code 78\n"), "{said}");
     person.service("systemd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), calls(&[&format!("start {OLLAMA}"), &format!("start {PROXY}")]));
@@ -80,7 +80,7 @@ fn systemd_starts_ollama_first_and_stops_it_last() {
     assert_eq!(person.calls(), calls(&[&format!("stop {PROXY}"), &format!("stop {OLLAMA}")]));
 }
 
-/// A package's update reaches its own unit, and no copy.
+/// A package's update changes its own unit, not a copy.
 #[test]
 fn equal_unit_of_a_package_is_used() {
     let person = Person::new();
@@ -102,7 +102,7 @@ fn equal_unit_of_a_package_is_used() {
     assert!(own.exists());
 }
 
-/// The properties are those that systemctl(1) and org.freedesktop.systemd1(5) name; written without a systemd that runs.
+/// The properties are those of systemctl(1) and org.freedesktop.systemd1(5). It was written without a running systemd.
 #[test]
 fn status_shows_what_systemd_reports() {
     let person = Person::new();

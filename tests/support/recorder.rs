@@ -1,4 +1,4 @@
-//! A loopback hop in front of Ollama that counts what passes.
+//! A loopback hop in front of Ollama that counts connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ impl Recorder {
                     let mut far = TcpStream::connect(to).await.unwrap();
                     let (mut near_out, mut near_in) = near.split();
                     let (mut far_out, mut far_in) = far.split();
-                    // Whichever ends, both are closed: the proxy never half-closes, and Ollama would
-                    // not always end a connection of which only one half is closed.
+                    // When one ends, both are closed: the proxy never half-closes, and Ollama does not always end a
+                    // half-closed connection.
                     tokio::select! {
                         _ = tokio::io::copy(&mut near_out, &mut far_in) => {}
                         _ = tokio::io::copy(&mut far_out, &mut near_in) => {}
@@ -57,7 +57,7 @@ impl Recorder {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many connections to Ollama are open.
+    /// Waits until this many connections to Ollama are open.
     pub(crate) async fn has_open(&self, connections: u64) {
         let what = format!("{connections} open connections to Ollama");
         soon(&what, self.open.clone().wait_for(|open| *open == connections)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A hop right before Ollama that counts what arrives there.
+//! A hop in front of Ollama that counts requests and connections.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::http::soon;
 
-/// How each request that counts begins. Tests take care that no body has it.
+/// The beginning of a counted request. No body of a test contains it.
 const BEGINNING: &[u8] = b"POST /";
 
 #[derive(Clone, Default)]
@@ -43,12 +43,12 @@ impl Counter {
         Counter { at, counts }
     }
 
-    /// POST requests of which Ollama has got at least the beginning.
+    /// POST requests of which Ollama has at least the beginning.
     pub(crate) fn requests(&self) -> u64 {
         *self.counts.requests.borrow()
     }
 
-    /// Waits until Ollama has got one more than `before`.
+    /// Waits for one request more than `before`.
     pub(crate) async fn one_more_than(&self, before: u64) {
         let mut requests = self.counts.requests.subscribe();
         soon("the request at Ollama", requests.wait_for(|requests| *requests > before)).await.unwrap();
@@ -59,14 +59,14 @@ impl Counter {
         *self.counts.open.borrow()
     }
 
-    /// Waits until none is left.
+    /// Waits until no connection is open.
     pub(crate) async fn none_open(&self) {
         let mut open = self.counts.open.subscribe();
         soon("the connections to Ollama to be closed", open.wait_for(|open| *open == 0)).await.unwrap();
     }
 }
 
-/// Joins two connections; whichever ends, both are closed, since the proxy never half-closes.
+/// Joins two connections. When one ends, both are closed, since the proxy never half-closes.
 async fn carry(mut near: TcpStream, to: SocketAddr, requests: &watch::Sender<u64>) {
     let Ok(mut far) = TcpStream::connect(to).await else { return };
     let (mut near_out, mut near_in) = near.split();

@@ -1,5 +1,4 @@
-//! Told to stop under load, the proxy lets what runs end and takes nothing new; past the deadline it
-//! cuts.
+//! A stop under load: running requests finish, new ones are refused, and those past the drain timeout are cut.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ async fn begin(swarm: &Swarm, what: &str) -> Vec<(String, Client<TcpStream>)> {
     begun
 }
 
-/// What a new connection comes to.
+/// The outcome of a new connection.
 async fn answer_to_another(world: &World) -> Option<String> {
     let mut client = Client::new(TcpStream::connect(world.at).await.ok()?);
     client.stream.write_all(get("/api/version?n=1000").as_bytes()).await.ok()?;
@@ -48,7 +47,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, CONFIG).await;
     let swarm = Swarm::new(&world, 4).await;
-    // A connection kept open between two requests, which is to end at once.
+    // An idle connection, which should close at once.
     let mut kept = world.connect().await;
     kept.send(get("/api/version?n=1000")).await;
     assert_eq!(kept.answer().await.status(), 200);
@@ -58,7 +57,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.line(&["stopping: running requests may end"]).await;
     assert!(kept.rest().await.is_empty());
-    // The listener goes a moment after the word of it.
+    // The listener closes a moment after the log says so.
     let refused = soon("a refusal", async {
         let mut asked = 0;
         while answer_to_another(&world).await.is_some() {

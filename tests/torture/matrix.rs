@@ -1,5 +1,5 @@
-//! Every spelling of methods and targets, through the tailnet, at the real Ollama: what is forwarded is
-//! routed there to the endpoint that it names, and nothing else is heard of there.
+//! Every spelling of methods and targets, through the tailnet, to the real Ollama: forwarded requests are routed to
+//! the endpoint that they name, and Ollama receives no others.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,7 +13,7 @@ use crate::ollama;
 use crate::spellings::{self, Spelling};
 use crate::tailnet::World;
 
-/// How many connections ask at once.
+/// Connections at a time.
 const LANES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,15 +66,15 @@ async fn each_spelling_reaches_its_endpoint_or_nothing() {
     assert!(wrong.is_empty(), "{} went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Status and body, without the number that Ollama gives some answers.
+/// Status and body, without the request's number in some answers of Ollama.
 type Told = (u16, String);
 
-/// Ollama's ways to say that it has no such endpoint.
+/// Ollama's answers for a missing endpoint.
 fn is_none((status, body): &Told) -> bool {
     (300..400).contains(status) || ["404 page not found", "405 method not allowed"].contains(&body.trim())
 }
 
-/// A spelling as its endpoint is plainly asked for, and as Ollama's router logs it.
+/// The plain request for the endpoint of a spelling, as Ollama's router logs it.
 fn lines(spelling: &Spelling) -> [String; 2] {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (method, target) = (text(&spelling.method), text(&spelling.target));
@@ -84,7 +84,7 @@ fn lines(spelling: &Spelling) -> [String; 2] {
     [format!("{method} {path} {}", spelling.headers), format!("{method} {shown:?}")]
 }
 
-/// What Ollama itself answers to each endpoint and model that is asked for, written plainly.
+/// Ollama's own answers for each endpoint and model, requested plainly.
 async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
     let at = ollama::url().trim_start_matches("http://");
     let mut direct = Client::new(TcpStream::connect(at).await.unwrap());
@@ -100,7 +100,7 @@ async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
     plain
 }
 
-/// Asks for each through the tailnet, over connections that are kept.
+/// Sends each through the tailnet, over connections that stay open.
 async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
     let at = world.at;
     let connect = async move || Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());

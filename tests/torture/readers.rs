@@ -1,5 +1,4 @@
-//! A thousand clients that ask for a long stream and never read it: what they cost, and that all of it
-//! is given back.
+//! A thousand clients that request a long stream and never read it: their cost, and that all of it is returned.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ const READERS: u64 = 1000;
 /// Each may have 256 connections.
 const PEERS: usize = 8;
 
-/// Starts them. What they do not read stays in the proxy.
+/// Starts them. Their unread answers stay in the proxy.
 async fn ask(swarm: &Swarm, world: &World) -> Vec<Client<tokio::net::TcpStream>> {
     swarm.take_little(world).await;
     let mut readers = Vec::new();
@@ -39,8 +38,7 @@ async fn stalled(ollama: &Standin) {
     .await;
 }
 
-/// Waits until what they held has been given back: Go returns memory little by little, and collects
-/// what is no longer used every two minutes at the latest.
+/// Waits until their memory is returned. Go returns memory gradually, and collects garbage at least every two minutes.
 async fn given_back(world: &World, quiet: Held, full: Held) -> Held {
     let process = &world.proxy.process;
     let after = settled(process, quiet.descriptors).await;

@@ -13,7 +13,7 @@ use crate::figures::{self, Meant, figure};
 use crate::http::{Client, eventually, found, get, post, soon};
 use crate::tailnet::World;
 
-/// A real Ollama that dies with this value.
+/// A real Ollama that is killed when this value is dropped.
 struct Ollama {
     url: String,
     group: Pid,
@@ -34,9 +34,9 @@ impl Ollama {
         self.url.rsplit(':').next().unwrap()
     }
 
-    /// As a crash does: at once, and with the processes that run its models.
+    /// Kills it as a crash does: at once, with the processes that run its models.
     fn kill(&self) {
-        let _ = kill_process_group(self.group, Signal::KILL); // twice does no harm
+        let _ = kill_process_group(self.group, Signal::KILL); // a second time does no harm
     }
 }
 
@@ -46,7 +46,7 @@ impl Drop for Ollama {
     }
 }
 
-/// The status of an answer, which tells when to come back if Ollama is away.
+/// The status of an answer. If Ollama is away, the answer has a Retry-After.
 async fn status(client: &mut Client<TcpStream>, request: &str) -> u16 {
     client.send(request).await;
     let answer = client.answer().await;
@@ -73,7 +73,7 @@ async fn proxy_survives_a_restart_of_ollama() {
 
     ollama.kill();
     assert!(!stream.rest().await.ends_with(b"0\r\n\r\n"), "the stream's end looks like one");
-    // The kernel closes what a dead process had open one after the other: what reaches the remains is
+    // The kernel closes the descriptors of a dead process one after the other: a request that still reaches it is
     // broken off, and not sent again.
     let gone = found("nothing to be left of Ollama", async || {
         Some(status(&mut kept, &get("/v1/models")).await).filter(|status| *status != 502)
@@ -87,7 +87,7 @@ async fn proxy_survives_a_restart_of_ollama() {
 
     let (address, port) = (ollama.url.trim_start_matches("http://"), ollama.port());
     let back = async {
-        // Asked from beside the proxy, when there is something to be reached again.
+        // Checked without the proxy: when Ollama listens again.
         eventually("Ollama", async || TcpStream::connect(address).await.is_ok()).await;
         let begun = Instant::now();
         soon("an answer from Ollama", async { while status(&mut kept, &get("/v1/models")).await != 200 {} })

@@ -1,5 +1,5 @@
-//! A stand-in for Ollama whose streams are numbered lines, so that a reader sees what is missing. It
-//! takes no processor time, which a minute of a real model would.
+//! A stand-in for Ollama whose streams are numbered lines, so that a reader sees gaps. Unlike a real model, it takes
+//! no processor time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use tokio::task::JoinHandle;
 
 use crate::http::{Client, PATIENCE, delay, header, post, soon, within};
 
-/// Time between two lines: a fast model's.
+/// The time between two lines, as of a fast model.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What is asked for, as a request's body.
+/// The requested answer, as the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// A line every 20 ms.
     Lines,
-    /// Lines of 16 KB, as fast as they are taken.
+    /// Lines of 16 KB, as fast as they are read.
     Flood,
-    /// Nothing ever, as of a model that thinks.
+    /// No answer, as from a model that thinks.
     Silence,
 }
 
 const ASKS: [Ask; 3] = [Ask::Lines, Ask::Flood, Ask::Silence];
 
-/// How many requests of each kind run now.
+/// The number of running requests of each kind.
 type Running = watch::Sender<[u64; ASKS.len()]>;
 
 pub(crate) struct Ticker {
@@ -50,7 +50,7 @@ impl Ticker {
         Ticker { url, running }
     }
 
-    /// Waits until so many requests of this kind run.
+    /// Waits until this many requests of this kind run.
     pub(crate) async fn runs(&self, ask: Ask, wanted: u64, patience: Duration) {
         let mut running = self.running.subscribe();
         let reached = running.wait_for(|running| running[ask as usize] == wanted);
@@ -61,7 +61,7 @@ impl Ticker {
 /// Answers the requests of a connection until it ends.
 async fn serve(mut client: Client<TcpStream>, running: Running) {
     loop {
-        // Between two requests there is no hurry.
+        // Idle time between two requests is not bounded.
         if client.stream.readable().await.is_err() {
             return;
         }
@@ -72,7 +72,7 @@ async fn serve(mut client: Client<TcpStream>, running: Running) {
             continue;
         };
         running.send_modify(|running| running[ask as usize] += 1);
-        // They end with the connection only.
+        // These end with the connection only.
         let _ = match ask {
             Ask::Lines => lines(&mut client.stream, 0, Some(PACE)).await,
             Ask::Flood => lines(&mut client.stream, 16 << 10, None).await,
@@ -104,29 +104,29 @@ async fn lines(stream: &mut TcpStream, filler: usize, pace: Option<Duration>) ->
     }
 }
 
-/// A client's connection with the request on it, of which nothing has been read.
+/// A connection on which the request was sent and nothing was read.
 pub(crate) async fn ask(at: SocketAddr, ask: Ask) -> Client<TcpStream> {
     let mut client = Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
     client.send(post("/v1/chat/completions", &format!("{ask:?}"))).await;
     client
 }
 
-/// A stream that is being read. Nothing may be missing from it.
+/// A stream that is being read. It must not have gaps.
 pub(crate) struct Flow {
     read: watch::Receiver<Read>,
     reader: JoinHandle<()>,
 }
 
-/// What has been read of a stream.
+/// The progress of a stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Read {
     pub(crate) lines: u64,
-    /// The longest time without any.
+    /// The longest time without a line.
     pub(crate) gap: Duration,
 }
 
 impl Flow {
-    /// Reads the answer to a request for lines, until it ends or this value does.
+    /// Reads the answer to a request for lines, until the answer ends or this value is dropped.
     pub(crate) async fn of(mut client: Client<TcpStream>) -> Flow {
         let head = client.head().await.expect("no answer");
         assert!(head.starts_with("HTTP/1.1 200") && header(&head, "transfer-encoding").is_some(), "{head}");
@@ -161,7 +161,7 @@ impl Flow {
         *self.read.borrow()
     }
 
-    /// Waits for so many lines more.
+    /// Waits for this many more lines.
     pub(crate) async fn goes_on(&mut self, when: &str, lines: u64) {
         let end = self.read().lines + lines;
         let waiting = self.read.wait_for(|read| read.lines >= end);
@@ -169,7 +169,7 @@ impl Flow {
         assert!(arrived, "the stream does not go on {when}: {:?}", self.read());
     }
 
-    /// Waits for the stream to break, which it has to do visibly.
+    /// Waits until the stream breaks visibly.
     pub(crate) async fn breaks(self, patience: Duration) {
         tokio::time::timeout(patience, self.reader).await.expect("the stream goes on").expect("reading");
     }
