@@ -1,11 +1,11 @@
-//! The subcommand: what it prints, and with which exit code it ends.
+//! The `acl` command: its output and its exit codes.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs `acl` with a config of its own and this on standard input.
+/// Runs `acl` with this config and this standard input.
 fn acl(config: &str, args: &[&str], input: &str) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.toml");
@@ -14,7 +14,7 @@ fn acl(config: &str, args: &[&str], input: &str) -> Output {
     command.env_clear().arg("acl").arg("--config").arg(&file).args(args);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that reads nothing may have ended by now.
+    // A command that reads nothing may have ended by now.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -41,7 +41,7 @@ fn without_arguments_acl_prints_a_policy_for_this_node() {
     assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
     assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
-    // What it prints it accepts, and lets the clients ask.
+    // `acl --check` accepts the printed policy, and it admits the clients.
     for config in [
         "",
         "access.mode = \"grants\"\n",
@@ -191,12 +191,12 @@ fn faults_of_a_policy_exit_with_1() {
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
             &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
         ),
-        // What a new tailnet has. No test of the file fails, and everybody is in.
+        // The policy of a new tailnet. No test of the file fails, and it admits every device.
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
             &["  *  through grants[0]", "* lets in everything in the tailnet"],
         ),
-        // No entry alone lets everybody in.
+        // No single entry admits every device.
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [
                 {"src": ["autogroup:member"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
@@ -234,7 +234,7 @@ fn node_comes_from_the_command_line_and_an_assumed_one_is_named() {
     let tag = acl("", &["--check", "-", "--tag", "tag:gpu"], OPEN);
     assert_eq!(tag.status.code(), Some(0));
     assert!(text(&tag).contains("who reaches tag:gpu") && !text(&tag).contains("assumed"), "{}", text(&tag));
-    // A user's node is reached by its user, where autogroup:self lets them.
+    // A user reaches their own node if autogroup:self is granted.
     let user = acl("", &["--check", "-", "--user", "Ben@example.com", "--json"], OPEN);
     let json: Value = serde_json::from_str(&text(&user)).unwrap();
     assert_eq!(
@@ -252,7 +252,7 @@ fn node_comes_from_the_command_line_and_an_assumed_one_is_named() {
     }
 }
 
-/// As tailscale writes the values in its state file (RFC 4648, section 4).
+/// The encoding of values in tailscale's state file (RFC 4648, section 4).
 fn base64(text: &str) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let quads = text.as_bytes().chunks(3).map(|bytes| {
@@ -309,7 +309,7 @@ fn ip_sets_count_as_their_addresses() {
     for (config, dst, sets, code, part) in [
         ("", "tag:ai-server", all.to_owned(), 1, every),
         (service, "svc:ollama", all.to_owned(), 1, every),
-        // Nested ones, a host, and halves.
+        // Nested sets, a host, and halves of the address space.
         (
             "",
             "tag:ai-server",
@@ -343,7 +343,7 @@ fn ip_sets_count_as_their_addresses() {
             0,
             "ipset:all  through",
         ),
-        // None at all.
+        // No device.
         (
             "",
             "tag:ai-server",
@@ -387,10 +387,10 @@ fn policy_that_admits_no_device_has_its_own_exit_code() {
         "{}",
         text(&output)
     );
-    // One that is faulty besides is faulty.
+    // A policy that is also faulty has the exit code of faults.
     let faulty = r#"{"grants": [], "tests": [{"src": "a@b.c", "accept": ["tag:ai-server:1"]}]}"#;
     assert_eq!(acl("", &["--check", "-"], faulty).status.code(), Some(1));
-    // What the entries of a subnet open, the proxy does not: it can't tell those clients apart.
+    // The proxy does not serve what the entries of a subnet open: it can't tell those clients apart.
     let subnet = r#"{"tagOwners": {"tag:ai-server": []},
         "grants": [{"src": ["10.1.0.0/16"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#;
     let output = acl("", &["--check", "-"], subnet);
@@ -419,7 +419,7 @@ fn hosted_service_counts_as_access_to_the_node() {
         Some(1),
         "everybody, by way of the Service"
     );
-    // The lines to paste have it as well.
+    // The printed lines contain it too.
     let lines = acl(config, &[], "");
     assert!(text(&lines).contains("\"autoApprovers\""), "{}", text(&lines));
     let checked = acl(config, &["--check", "-"], &text(&lines));
@@ -445,7 +445,7 @@ fn headscale_policies_are_read_in_their_own_dialect() {
         "{told}"
     );
     let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
-    // What it prints, Headscale takes: no autogroup owns a tag, and no test names a tag without a device.
+    // Headscale accepts the printed policy: no autogroup owns a tag, and no test names a tag without a device.
     let lines = text(&acl(config, &[], ""));
     assert!(lines.contains("\"tag:ai-server\": [\"you@\"]") && !lines.contains("autogroup"), "{lines}");
     assert!(lines.contains("\t\t//{\n\t\t//\t\"src\": \"tag:ai-client\",\n"), "{lines}");
@@ -475,7 +475,7 @@ fn headscale_policies_are_read_in_their_own_dialect() {
     let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
     assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
     assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
-    // However its URL is written, Tailscale's own server is no other one.
+    // Tailscale's own server is recognized in every spelling of its URL.
     for own in [
         "https://controlplane.tailscale.com",
         "https://login.tailscale.com/",
@@ -486,7 +486,7 @@ fn headscale_policies_are_read_in_their_own_dialect() {
     }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
     assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
-    // `anna@` may be who logs in as anna@example.com.
+    // `anna@` may be the user anna@example.com.
     let user = acl(
         config,
         &["--check", "-", "--user", "anna@example.com"],

@@ -1,7 +1,7 @@
-//! The evaluation against a second one, in Go, whose last word is Tailscale's own packet filter.
+//! The evaluation against a second one, in Go, which uses Tailscale's own packet filter.
 //!
-//! The policies are made from a fixed seed, so that every run asks the same. Where this evaluation
-//! can't tell, there is nothing to compare; how often that may be is bounded.
+//! The policies are generated from a fixed seed, so that every run is the same. Where this evaluation can't tell, the
+//! comparison is skipped; the number of skips is bounded.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -35,7 +35,7 @@ const NODES: [(&str, [u8; 2]); 9] = [
     ("tag:a,tag:b", [9, 9]),
 ];
 
-/// Of ICMP there is one for each version of IP, which is one thing here.
+/// Each version of IP has its own ICMP; they count as one here.
 const TRAFFIC: [(&[u8], u16); 9] = [
     (&[6], 22),
     (&[6], 443),
@@ -78,7 +78,7 @@ const SOURCES: [&str; 27] = [
     "100.64.7.9",
 ];
 
-/// The same without those that are no destination, and with those that are nothing else.
+/// The same without sources that are no destination, and with destinations that are no source.
 const DESTINATIONS: [&str; 25] = [
     "*",
     "tag:a",
@@ -107,7 +107,7 @@ const DESTINATIONS: [&str; 25] = [
     "100.64.7.9",
 ];
 
-/// What may stand beside autogroup:self.
+/// Sources that may be combined with autogroup:self.
 const USERS: [&str; 5] =
     ["group:dev", "Anna@example.com", "ada@example.com", "autogroup:member", "autogroup:owner"];
 
@@ -135,14 +135,14 @@ const TRAFFICS: [&str; 20] = [
 ];
 
 fn pick(from: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&'static str>> {
-    // Now and then nothing, which grants nothing.
+    // Sometimes empty, which grants nothing.
     prop_oneof![
         19 => proptest::collection::vec(proptest::sample::select(from), 1..=most),
         1 => Just(Vec::new()),
     ]
 }
 
-/// Sources and destinations that may stand beside each other.
+/// Sources and destinations that may be combined.
 fn ends() -> impl Strategy<Value = (Vec<&'static str>, Vec<&'static str>)> {
     prop_oneof![
         8 => (pick(&SOURCES, 2), pick(&DESTINATIONS, 2)),
@@ -154,7 +154,7 @@ fn grant() -> impl Strategy<Value = Value> {
     let ip = proptest::collection::vec(proptest::sample::select(&TRAFFICS[..]), 1..=2);
     (ends(), ip, 0..4u8).prop_map(|((src, dst), ip, app)| {
         let mut grant = json!({"src": src, "dst": dst});
-        // Applications are no way to the internet.
+        // Applications do not lead to the internet.
         let app = if dst.contains(&"autogroup:internet") { 0 } else { app };
         if app != 1 {
             grant["ip"] = json!(ip);
@@ -244,7 +244,7 @@ fn text(grants: &Value, acls: &Value, tests: &Value) -> String {
     format!(r#"{{{NAMES} "grants": {grants}, "acls": {acls}, /* all of it */ "tests": {tests},}}"#)
 }
 
-/// What the program in Go answers to each question.
+/// The Go program's answer to each question.
 fn ask(questions: &[Value]) -> Vec<Value> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tailnet");
     let mut child = Command::new("go")
@@ -256,7 +256,7 @@ fn ask(questions: &[Value]) -> Vec<Value> {
         .expect("go is needed to ask the second implementation");
     let mut stdin = child.stdin.take().unwrap();
     let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
-    // It answers while it reads, so nothing may wait for it to have read all.
+    // It answers while it reads, so the writer must not wait for it.
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
@@ -329,10 +329,10 @@ fn both_evaluations_agree_on_access_and_grants() {
                     );
                     *(if theirs { &mut yes } else { &mut no }) += 1;
                 }
-                // They are asked for one version of IP, and so are we.
+                // They are evaluated for one version of IP, and so is ours.
                 let ours = policy.capabilities(&over_v4(src.clone()), &over_v4(dst.clone()), CAPABILITY);
                 let theirs = answer["values"][i][j].as_array().cloned().unwrap_or_default();
-                // Tailscale tells them in no order that it promises.
+                // Tailscale lists them in no fixed order.
                 let sorted = |list: &[Value]| {
                     let mut list: Vec<_> = list.iter().map(Value::to_string).collect();
                     list.sort();
@@ -375,8 +375,8 @@ fn both_evaluations_agree_on_the_files_own_tests() {
     );
 }
 
-/// Entries of which some are sound: each source beside each destination, in a grant and in an acl, and each
-/// protocol, port, capability and test.
+/// Entries, some of them valid: each source with each destination, in a grant and in an acl, and each protocol, port,
+/// capability and test.
 fn doubtful() -> Vec<String> {
     const SRC: [&str; 15] = [
         "*",
@@ -564,10 +564,10 @@ fn both_evaluations_accept_the_same_hujson() {
     let answers =
         ask(&texts.iter().map(|text| json!({"policy": text, "syntax_only": true})).collect::<Vec<_>>());
     let mut valid = 0;
-    // Half of a surrogate pair is no text in Rust, and is refused.
+    // A lone surrogate is no text in Rust, so it is refused.
     assert!(parse(r#"{"ssh": "\ud800"}"#).unwrap_err().to_string().contains("no HuJSON"));
     for (text, answer) in texts.iter().zip(&answers) {
-        // The texts lack grants, which is another fault.
+        // The texts have no grants, which is another fault.
         let ours = !parse(text).unwrap_err().to_string().contains("no HuJSON");
         assert_eq!(ours, answer.get("error").is_none(), "{text:?}: {answer} {}", parse(text).unwrap_err());
         valid += usize::from(ours);

@@ -1,4 +1,4 @@
-//! What is refused, and that the reason names line, key and value.
+//! Refused files. The reason names line, key and value.
 
 use remote_ollama_proxy::acl::parse;
 
@@ -191,7 +191,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (acl(r#""tag:ci""#, r#""autogroup:self:*""#), "acls[0].dst[0]"),
         (acl(r#""autogroup:member", "tag:ci""#, r#""autogroup:self:22""#), "and src has tag:ci"),
         (acl(r#""*", "100.64.0.9""#, r#""autogroup:self:22""#), "and src has 100.64.0.9"),
-        // What is no destination.
+        // Sources that are no destination.
         (grant(r#""*""#, r#""autogroup:danger-all""#, ip), "autogroup:danger-all can't be a destination"),
         (grant(r#""*""#, r#""0.0.0.0/0""#, ip), "write \"*\""),
         (grant(r#""*""#, r#""lab", "::/0""#, ip), "grants[0].dst[1] = \"::/0\""),
@@ -216,7 +216,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (grant(r#""*""#, r#""lab""#, r#""ip": ["256:*"]"#), "\"256\" is no protocol"),
         (grant(r#""*""#, r#""lab""#, r#""ip": ["*:icmp"]"#), "\"icmp\" is no port"),
         (acl(r#""*""#, r#""lab:0""#), "\"0\" is no port"),
-        // Names of what is not defined.
+        // Names without a definition.
         (grant(r#""ipset:home""#, r#""*""#, ip), "there is no such IP set in ipsets"),
         (grant(r#""*""#, r#""*""#, r#""ip": ["*"], "srcPosture": ["posture:y"]"#), "no such posture in postures"),
         (r#""grants": [], "defaultSrcPosture": ["posture:y"]"#.to_owned(), "no such posture in postures"),
@@ -232,7 +232,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (test("svc:web", "tag:ci:22", "tcp"), "a Service begins no connection"),
         (test("anna@example.com", "autogroup:internet:443", "tcp"), "a test is about a user"),
         (test("anna@example.com", "autogroup:self:443", "tcp"), "a test is about a user"),
-        // Sections that do not say who reaches whom.
+        // Sections that do not affect access.
         (r#""grants": [], "nodeAttrs": [{"target": ["tag:nowhere"], "attr": ["funnel"]}]"#.to_owned(), "nodeAttrs[0].target[0]"),
         (r#""grants": [], "nodeAttrs": [{"target": ["%bogus%"]}]"#.to_owned(), "nodeAttrs[0].target[0] = \"%bogus%\""),
         (

@@ -1,4 +1,4 @@
-//! The sample policy: what it lets through, and that its own tests notice every way to widen it.
+//! The sample policy: whom it admits, and that its own tests detect every way to widen it.
 
 use remote_ollama_proxy::acl::{Control, Device, Kind, Reach, Target, Verdict, lines, parse};
 use remote_ollama_proxy::config::CAPABILITY;
@@ -22,7 +22,7 @@ fn target() -> Target {
     }
 }
 
-/// The sample as plain JSON: no text in it has // or a comma before a closing bracket.
+/// The sample as plain JSON: none of its texts contains // or a comma before a closing bracket.
 fn sample() -> Value {
     let lines: Vec<_> =
         SAMPLE.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
@@ -33,7 +33,7 @@ fn sample() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Whether the file is refused, or one of its own tests certainly fails.
+/// Whether the file is refused, or one of its own tests fails for sure.
 fn noticed(policy: &Value) -> bool {
     parse(&policy.to_string())
         .map_or(true, |policy| policy.failures().iter().any(|failure| failure.verdict == Verdict::Fails))
@@ -60,7 +60,7 @@ fn sample_admits_its_sources_without_warnings() {
     }
 }
 
-/// The sample with its examples for the metrics and the page taken in: the lines where a comment has no blank.
+/// The sample with its examples for metrics and page: the comment lines without a blank.
 fn with_examples() -> String {
     let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
     assert!(SAMPLE.lines().filter(commented).count() > 10);
@@ -84,19 +84,19 @@ fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
         report.page.iter().map(sees).collect::<Vec<_>>(),
         [("group:ai-admins".to_owned(), Some(Page::Admin)), ("group:ai-guests".to_owned(), Some(Page::View)),]
     );
-    // What they may ask is what it was.
+    // The sources have the same rights as before.
     let plain = parse(SAMPLE).unwrap().reach(&target());
     let asks = |row: &Reach| row.rights.as_ref().map(|rights| rights.to_string());
     assert_eq!(
         report.reach.iter().map(asks).collect::<Vec<_>>(),
         plain.reach.iter().map(asks).collect::<Vec<_>>()
     );
-    // A node without the ports is told of what the entries open in vain.
+    // For a node without these ports, the report warns of unused entries.
     let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
     assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork, Kind::OtherPorts, Kind::OtherPorts]);
 }
 
-/// Tailscale says "test protocol must be tcp, udp, sctp, or empty" of any other, and refuses port 0.
+/// Tailscale refuses any other protocol with "test protocol must be tcp, udp, sctp, or empty", and port 0.
 #[test]
 fn sample_tests_use_only_protocols_and_ports_that_tailscale_tests() {
     for test in sample()["tests"].as_array().unwrap() {
@@ -221,7 +221,7 @@ fn printed_policy_is_valid_and_closed() {
         assert_eq!(report.warnings, []);
         let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
         assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
-        // The first one may ask whatever the node allows.
+        // The first source has all that the node allows.
         assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
         let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
         match (metrics, &readers[..]) {

@@ -1,4 +1,4 @@
-//! The command line: what each subcommand shows, and the exit code it ends with.
+//! The command line: the output and exit code of each command.
 
 use remote_ollama_proxy::cli::exit;
 
@@ -59,7 +59,7 @@ fn commands_reach_the_running_proxy_despite_a_faulty_config() {
         assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
         assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
     }
-    // The way out gets as far as the socket; `top` wants a terminal first.
+    // The command reaches the socket; `top` first needs a terminal.
     let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
     for command in [&["status"][..], &["who"], &["cancel", "1"]] {
         let ended = home.run(&[command, &around].concat());
@@ -142,19 +142,19 @@ fn help_lists_the_flags_and_exit_codes_of_a_command() {
         let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
         assert!(ended.out.contains(&line), "{line} {}", ended.out);
     }
-    // The meaning is the command's own.
+    // Its meaning is specific to the command.
     for command in ["check", "who", "status", "init", "reload"] {
         let help = home.run(&[command, "--help"]).out;
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
         assert!(!help.contains("state folder can't be used"), "{command} {help}");
     }
     assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
-    // One that is not shown is taken all the same.
+    // Hidden flags are still accepted.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));
 }
 
-/// The order in which somebody needs them.
+/// Ordered by how soon an operator needs them.
 #[test]
 fn help_lists_the_most_needed_commands_first() {
     let help = Home::new().run(&["--help"]).out;
@@ -188,7 +188,7 @@ fn wrong_command_line_exits_with_2() {
     }
 }
 
-/// As when `head` has seen enough.
+/// As when `head` closes the pipe.
 #[test]
 fn closed_standard_output_is_no_panic() {
     let home = Home::new();
@@ -211,7 +211,7 @@ fn run_as_root_requires_confirmation() {
         variable.into_iter().for_each(|v| _ = command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", v));
         Ended::of(&mut command)
     };
-    // Nobody but root is asked.
+    // Only root is asked.
     let alone = if rustix::process::geteuid().is_root() { exit::ROOT } else { exit::CONFIG };
     for variable in [None, Some("0"), Some("no")] {
         let ended = invalid(&["run"], variable);

@@ -1,4 +1,4 @@
-//! What the node joins with is checked with the rest of the config.
+//! Credentials are checked with the rest of the config.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -93,7 +93,7 @@ fn faulty_client_secret_is_not_shown() {
     }
 }
 
-/// Nothing here asks the keychain, which is the developer's own.
+/// This does not read the developer's keychain.
 #[test]
 fn keychain_is_used_last_and_only_if_configured() {
     let home = Home::new();
@@ -122,7 +122,7 @@ fn key_set_refuses_what_is_no_key() {
     assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
 }
 
-/// On a terminal of the test's own.
+/// On the test's own terminal.
 #[test]
 fn terminal_echo_is_restored_after_an_interrupted_key_prompt() {
     use std::io::Read;

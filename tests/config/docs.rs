@@ -1,5 +1,5 @@
-//! docs/operations.md has every message of the log that is worth a person's while, docs/troubleshooting.md every rule
-//! that refuses and every exit code; neither has one that there is not. Of the newer pages, every link leads somewhere.
+//! docs/operations.md lists every log message at warning level or above, docs/troubleshooting.md every rule of a
+//! refusal and every exit code, and nothing else. Every link on these pages resolves.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,8 +33,7 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// The literals of text in what stands between the parenthesis at the beginning and the one that closes it, each with
-/// what comes before it.
+/// The string literals between the first parenthesis and its match, each with the code before it.
 fn literals(code: &str) -> Vec<(&str, String)> {
     let (mut depth, mut literals, mut from) = (0, Vec::new(), 0);
     let mut chars = code.char_indices();
@@ -63,7 +62,7 @@ fn literals(code: &str) -> Vec<(&str, String)> {
     literals
 }
 
-/// A message with `…` for whatever is put into it; nothing if no word of it is constant.
+/// A message with `…` for its arguments; none if nothing in it is constant.
 fn constant(message: &str) -> Option<String> {
     let mut words = String::new();
     let mut inside = false;
@@ -92,7 +91,7 @@ fn logged(code: &str, name: &str) -> BTreeSet<String> {
     calls.filter_map(message).collect()
 }
 
-/// What errors say, of those whose words are a message of their own.
+/// The texts of errors that are messages of their own.
 fn errors(code: &str) -> BTreeSet<String> {
     let texts = code.split("#[error").skip(1).map(literals);
     texts.filter_map(|literals| constant(&literals.first()?.1)).collect()
@@ -106,7 +105,7 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
             messages.extend(logged(&code, &format!("tracing::{level}!")));
         }
         match path.as_str() {
-            // Logged as they are: `run` ends over them, whose last word they are; or Ollama gave no answer.
+            // Logged unchanged: `run` ends with them, or Ollama gave no answer.
             "src/run/failure.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
             "src/proxy/refuse.rs" => {
                 levels[0].1.extend(errors(&code).into_iter().filter(|text| text.starts_with("Ollama")));
@@ -135,7 +134,7 @@ fn every_log_message_is_documented() {
     assert!(table.iter().all(|row| row.len() == 4 && row.iter().all(|cell| !cell.is_empty())));
 }
 
-/// The names that the functions `rule` give.
+/// The names that the functions `rule` return.
 fn rules() -> BTreeSet<String> {
     let mut rules = BTreeSet::new();
     for (_, code) in sources() {

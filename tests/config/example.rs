@@ -1,4 +1,4 @@
-//! config.example.toml has every key that there is, with its default.
+//! config.example.toml has every key with its default.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::Home;
 
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// Keys whose default is no value, or depends on the account; what the file shows is an example.
+/// Keys without a default, or with one that depends on the account. The file shows an example.
 pub(crate) const EXAMPLES: [&str; 10] = [
     "log.file",
     "limits.requests_per_minute",
@@ -24,7 +24,7 @@ pub(crate) const EXAMPLES: [&str; 10] = [
     "node.service",
 ];
 
-/// The settings that are commented out: the full name of the key, and the line without its `#`.
+/// The commented-out settings: the full name of the key, and the line without its `#`.
 fn settings() -> Vec<(String, &'static str)> {
     let mut section = "";
     let mut settings = Vec::new();
@@ -46,7 +46,7 @@ fn settings() -> Vec<(String, &'static str)> {
     settings
 }
 
-/// The file with `#` taken from the settings that `choose` wants.
+/// The file with the settings that `choose` selects, without their `#`.
 fn with(choose: impl Fn(&str) -> bool) -> String {
     let chosen: BTreeSet<_> = settings().into_iter().filter(|(key, _)| choose(key)).map(|(_, s)| s).collect();
     let line = |line: &'static str| match line.strip_prefix('#') {
@@ -89,7 +89,7 @@ fn example_values_without_a_default_are_valid() {
     let home = Home::new();
     for key in EXAMPLES {
         let tags = if key == "node.client_secret_file" { "node.tags = ['tag:a']\n" } else { "" };
-        // Only the tags are added, and [node] must not be there twice.
+        // Adds only the tags, since [node] must not be there twice.
         let text = with(|k| k == key).replace("[node]\n", &tags.replace("node.tags", "[node]\ntags"));
         let text = if tags.is_empty() { with(|k| k == key) } else { text };
         let file = home.write("config.toml", &text);

@@ -1,5 +1,5 @@
-//! Every file in `valid/` with what `check` shows for it, every file in `invalid/` with all that
-//! is wrong with it. `{home}` and `{state}` stand for the home and the default state folder.
+//! Every file in `valid/` with the output of `check`, and every file in `invalid/` with all of its faults. `{home}`
+//! and `{state}` are the home folder and the default state folder.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ fn invalid() {
     }
 }
 
-/// Each text belongs to a config; the other direction fails by itself.
+/// Each text belongs to a config. A config without a text fails by itself.
 #[test]
 fn every_expected_text_has_its_fixture() {
     for folder in ["valid", "invalid"] {

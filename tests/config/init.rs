@@ -1,4 +1,4 @@
-//! `init`: what it writes is a config, and it writes over none.
+//! `init` writes a valid config, and overwrites none.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::{Ended, Home};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// The lines of a file that the example does not have.
+/// The lines of a file that are not in the example.
 fn own(text: &str) -> Vec<&str> {
     assert_eq!(text.lines().count(), EXAMPLE.lines().count());
     text.lines()
@@ -42,10 +42,10 @@ fn init_without_flags_writes_the_defaults() {
     assert_eq!(checked.code, Some(0), "{}", checked.err);
     assert!(checked.out.contains("remote-ollama-proxy/key does not exist"), "{}", checked.out);
 
-    // Root is told that it may not run what it has just set up.
+    // For root, it says that root may not run the proxy.
     assert_eq!(ended.out.contains("--as-root"), rustix::process::geteuid().is_root(), "{}", ended.out);
 
-    // The command that it shows for the key is one.
+    // The printed command for the key is a real one.
     let command = ended.out.lines().find(|line| line.contains("umask")).unwrap().trim();
     let mut shell = std::process::Command::new("sh");
     let mut shell = shell

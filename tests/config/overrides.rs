@@ -1,8 +1,8 @@
-//! Flags and variables go before the file, and are checked like it.
+//! Flags and variables override the file, and are checked in the same way.
 
 use crate::{Ended, Home};
 
-/// Flag, value, variable, and what `check` shows then.
+/// Flag, value, variable, and the output of `check`.
 const GOOD: [(&str, &str, &str, &str); 6] = [
     ("--hostname", "other", "REMOTE_OLLAMA_PROXY_HOSTNAME", "node       other"),
     ("--state-dir", "/other", "REMOTE_OLLAMA_PROXY_STATE_DIR", "state      /other"),
@@ -36,7 +36,7 @@ fn flags_override_variables_and_variables_override_the_file() {
     assert_eq!(found, home.run(&["check", "--config", file]));
 }
 
-/// Flag, value, key, and how a file would have it.
+/// Flag, value, key, and the value in a file.
 const BAD: [(&str, &str, &str, &str); 13] = [
     ("--hostname", "Not This", "node.hostname", "\"Not This\""),
     ("--hostname", "", "node.hostname", "\"\""),

@@ -1,4 +1,4 @@
-//! What shells and man(1) get.
+//! Completions for shells, and pages for man(1).
 
 use std::process::{Command, Stdio};
 
@@ -40,7 +40,7 @@ fn shells_accept_their_completions() {
         }
     }
     let file = home.write("completions", &home.run(&["completions", "bash"]).out);
-    // What bash makes of a word that was begun.
+    // Bash's completions of a partial word.
     let tried = Command::new("bash")
         .args([
             "--norc",
@@ -91,7 +91,7 @@ fn every_command_has_a_manual_page() {
     assert!(ended.err.contains("/dev/null/man: can't be written"), "{}", ended.err);
 }
 
-/// groff's own word, where it is; `every_command_has_a_manual_page` holds everywhere.
+/// Runs groff where it is installed; `every_command_has_a_manual_page` runs everywhere.
 #[test]
 fn groff_accepts_the_manual_pages() {
     if Command::new("groff").arg("--version").stdout(Stdio::null()).status().is_err() {

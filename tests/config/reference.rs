@@ -1,4 +1,4 @@
-//! docs/configuration.md is what this makes of config.example.toml and of what the config's parser says. To write it anew:
+//! docs/configuration.md is generated from config.example.toml and the errors of the config's parser. To update it:
 //! UPDATE=1 cargo test --no-default-features --test config reference
 
 use std::fmt::Write;
@@ -18,7 +18,7 @@ the program itself says to a wrong value; whoever changes a setting has it writt
 
 ";
 
-/// What is said of one setting.
+/// The row of one setting.
 struct Setting<'a> {
     key: &'a str,
     /// As TOML.
@@ -26,7 +26,7 @@ struct Setting<'a> {
     meaning: String,
 }
 
-/// What `value` is refused for, in the program's words; nothing if it is taken.
+/// The parser's reason to refuse `value`; none if it accepts it.
 fn refused(key: &str, value: &str) -> Option<String> {
     let home = Home::new();
     let file = home.write("config.toml", &format!("{key} = {value}\n"));
@@ -34,7 +34,7 @@ fn refused(key: &str, value: &str) -> Option<String> {
     faults.faults.into_iter().find(|fault| fault.key == key).map(|fault| fault.reason)
 }
 
-/// What a setting takes: what the program says to values of the right type that are out of every range.
+/// The accepted values: the errors for values of the right type out of every range.
 fn takes(key: &str, value: &str) -> String {
     let words = |wrong| {
         let reason = refused(key, wrong).unwrap_or_else(|| panic!("{key} takes {wrong}"));
@@ -59,14 +59,14 @@ fn takes(key: &str, value: &str) -> String {
 }
 
 fn default(key: &str, value: &str) -> String {
-    // On macOS it is another, which the meaning says.
+    // The default differs on macOS, as the text says.
     match EXAMPLES.contains(&key) && key != "node.state_dir" {
         true => format!("none; for example `{value}`"),
         false => format!("`{value}`"),
     }
 }
 
-/// A line's comment, without the marks.
+/// A line's comment, without its marks.
 fn comment(line: &str) -> Option<&str> {
     if line == "#" { Some("") } else { line.strip_prefix("# ") }
 }
@@ -74,7 +74,7 @@ fn comment(line: &str) -> Option<&str> {
 fn page() -> String {
     let (header, sections) = EXAMPLE.split_once("\n\n\n").unwrap();
     let mut page = INTRO.to_owned();
-    // The file's title is not the page's.
+    // The file's title is not used.
     for line in header.lines().filter_map(comment).skip_while(|line| !line.is_empty()).skip(1) {
         // Writing to a String can't fail.
         let _ = writeln!(page, "{line}");

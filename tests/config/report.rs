@@ -1,4 +1,4 @@
-//! `report`, from files as the proxy leaves them.
+//! `report`, from files that the proxy wrote.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -43,7 +43,7 @@ fn journal(day: u32, access: &str, node: &str, principal: &str) -> String {
     format!("{line}\n")
 }
 
-/// A home whose proxy has been at work: logs in both formats, set aside and not, the last line not whole.
+/// A home with logs in both formats, rotated and not, and an incomplete last line.
 fn home() -> Home {
     let home = Home::new();
     let (log, state) = (home.path().join("proxy.log"), home.path().join("state"));
@@ -72,7 +72,7 @@ fn report_shows_what_the_documentation_shows() {
     let home = home();
     let ended = report(&home, &[]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    // What the documentation shows; only the file has another name there.
+    // The report in the documentation. Only its file name differs.
     let shown = section(OPERATIONS, "Reports").split("```\n").nth(1).unwrap();
     let name = |line: &str| {
         line.starts_with("unreadable").then(|| line.split(" line 4 of ").nth(1).unwrap().to_owned())
@@ -105,7 +105,7 @@ fn report_as_json_has_the_documented_names() {
     }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
-    // Every key is in the table, and nothing else is.
+    // The table has exactly these keys.
     const TALLY: [&str; 9] = [
         "requests",
         "refused",
@@ -191,7 +191,7 @@ fn report_shows_tokens_if_there_are_any() {
     assert_eq!(total["tokens_untold"], 1);
 }
 
-/// Names are the tailnet's words, paths a client's, and a file may have been tampered with.
+/// Names come from the tailnet, paths from clients, and a file may have been changed.
 #[test]
 fn hostile_names_stay_text_in_a_report() {
     let home = home();
@@ -217,7 +217,7 @@ fn hostile_names_stay_text_in_a_report() {
         assert!(!ended.out.contains(is_unseen), "{:?}", ended.out);
         match format {
             "text" => {
-                // Only who it was is not cut.
+                // Only identities are not truncated.
                 let is_wide = |line: &&str| line.chars().count() > 100 && !line.contains(&long[..290]);
                 assert_eq!(ended.out.lines().find(is_wide), None);
             }

@@ -1,4 +1,4 @@
-//! Whatever is printed, no secret is in it.
+//! No output contains a secret.
 
 use std::ffi::OsString;
 use std::path::Path;

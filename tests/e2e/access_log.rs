@@ -1,4 +1,4 @@
-//! One record for each request, whatever becomes of it, and never content, at any level.
+//! One record per request, whatever its end, and never its content, at any level.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ fn records(world: &World) -> Vec<Value> {
     json.filter(|record| record["target"] == "access").collect()
 }
 
-/// Waits for so many records: a record is written when its request has ended here, which may be after
-/// the client has seen the end.
+/// Waits for this many records. A record is written when its request ends at the proxy, which may be after the
+/// client's end.
 async fn await_records(world: &World, n: usize) -> Vec<Value> {
     found("the records", async || Some(records(world)).filter(|records| records.len() >= n)).await
 }
@@ -97,7 +97,7 @@ async fn peers_cannot_forge_a_record() {
     }
 }
 
-/// A proxy with its log in a file, and where a client with access reaches it.
+/// A proxy with its log in a file, and an address from which a client reaches it.
 async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     let file = tailnet.dir.path().join("proxy.log");
     let config = format!("log.file = {file:?}\n{more}");
@@ -113,7 +113,7 @@ async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     (process, tailnet.forward("laptop", "remote-ollama-proxy:11434").await)
 }
 
-/// The log and what was set aside of it.
+/// The log and its rotated files.
 fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
     let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect()
@@ -147,7 +147,7 @@ async fn report_counts_every_request() {
         let config = tailnet.dir.path().join("proxy-state.toml");
         let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         report.args(["report", "--format", "json", "--config"]).arg(config);
-        // What is logged of the last request may come after its answer, and so may the journal's line.
+        // The record of the last request may come after its answer, and so may the journal's line.
         let told = soon("the report", async {
             loop {
                 let output = report.output().await.unwrap();

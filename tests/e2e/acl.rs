@@ -1,5 +1,5 @@
-//! The sample policy in a real tailnet: who should get in does, the others get no connection, and
-//! each gets what `acl --check` said.
+//! The sample policy in a real tailnet: it admits the clients that it names, refuses others, and each result is what
+//! `acl --check` reports.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::tailnet::{Proxy, Start, Tailnet};
 
 const SAMPLE: &str = include_str!("../../acl/policy.hujson");
 
-/// Client, and the tag or the user that it is of.
+/// A client, and its tag or user.
 const DEVICES: [(&str, &str); 6] = [
     ("laptop", "tag:ai-client"),
     ("admin", "alice@example.com"),
@@ -44,7 +44,7 @@ impl Scene {
         Scene { proxy, tailnet }
     }
 
-    /// Every device is let in or not, as `policy` says, at the port and beside it.
+    /// Checks that every device is admitted or refused as `policy` says, at this port and at others.
     async fn is_as(&self, policy: &Policy, ports: &[u16]) -> Vec<&'static str> {
         let server = Device::tagged(["tag:ai-server"]).with(Addresses::Unnamed);
         let mut admitted = Vec::new();
@@ -63,7 +63,7 @@ impl Scene {
         admitted
     }
 
-    /// A change of the policy reaches a node some milliseconds after it was sent.
+    /// A policy change reaches a node some milliseconds later.
     async fn dials(&self, hostname: &str, port: u16, wanted: bool) {
         soon(&format!("{hostname} at port {port}: {wanted}"), async {
             while self.tailnet.dials(hostname, &format!("remote-ollama-proxy:{port}")).await["ok"] != wanted {
@@ -79,7 +79,7 @@ impl Scene {
     }
 }
 
-/// Puts the file into force as it stands, comments and all. The answer's status and text.
+/// Applies the file unchanged, with its comments. Returns the answer's status and text.
 async fn put(tailnet: &Tailnet, policy: &str) -> (u16, String) {
     let api = tailnet.ports["api"].as_str().unwrap().trim_start_matches("http://");
     let mut client = Client::new(TcpStream::connect(api).await.unwrap());
@@ -96,7 +96,7 @@ async fn sample_policy_admits_exactly_whom_it_names() {
     let policy = parse(SAMPLE).unwrap();
     let admitted = scene.is_as(&policy, &[11434, 22]).await;
     assert_eq!(admitted, ["laptop", "admin", "ci", "guest"]);
-    // The server's tag opens nothing: a device with it reaches no other, not even a server.
+    // The server's tag grants nothing: a device with it reaches no other device, not even a server.
     scene.tailnet.client("taken-over", &["tag:ai-server"]).await;
     for to in ["remote-ollama-proxy:11434", "laptop:22", "ci:11434", "admin:22"] {
         assert_eq!(scene.tailnet.dials("taken-over", to).await["ok"], false, "{to}");
@@ -106,14 +106,14 @@ async fn sample_policy_admits_exactly_whom_it_names() {
     {
         assert_eq!(scene.tailnet.dials(from, to).await["ok"], false, "{from} to {to}");
     }
-    // The grant of CI arrives as it stands in the file.
+    // The grant of CI arrives as it is in the file.
     let line = scene.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
     let told: Value = serde_json::from_str(&line).unwrap();
     let granted: Value = serde_json::from_str(told["grants"].as_str().unwrap()).unwrap();
     let (ci, server) = (Device::tagged(["tag:ai-ci"]), Device::tagged(["tag:ai-server"]));
     assert_eq!(granted, json!(policy.capabilities(&ci, &server, CAPABILITY)));
     assert_eq!(granted[0]["max_concurrent"], 2, "{told}");
-    // What "app" narrows is narrowed, and nobody else is.
+    // "app" narrows this client, and no other.
     for (hostname, tags) in [("laptop", 200), ("admin", 200), ("ci", 403), ("guest", 403)] {
         let at = scene.tailnet.forward(hostname, "remote-ollama-proxy:11434").await;
         assert_eq!(scene.status(at, "/v1/models").await, 200, "{hostname}");
@@ -134,7 +134,7 @@ async fn removed_guest_loses_access_and_others_keep_it() {
     let without = SAMPLE.replace("\"guest@example.com\"", "");
     assert_ne!(without, SAMPLE);
     assert_eq!(put(&scene.tailnet, &without).await.0, 200);
-    // The connection that was open ends too.
+    // The open connection ends too.
     scene.proxy.process.line(&["connection cut", "guest.tailnet.test"]).await;
     let admitted = scene.is_as(&parse(&without).unwrap(), &[11434]).await;
     assert_eq!(admitted, ["laptop", "admin", "ci"]);

@@ -1,4 +1,4 @@
-//! The security review: before the first run, at work, and with something wrong.
+//! The security review: before the first run, during a run, and with faults.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -50,7 +50,7 @@ async fn doctor_finds_no_fault_in_a_running_proxy() {
     ] {
         assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
     }
-    // These tests may run as root, with an Ollama that is not the newest, beside one that is not theirs.
+    // These tests may run as root, with an Ollama that is not the newest and next to one that is not theirs.
     let root = rustix::process::geteuid().is_root();
     assert_eq!(outcome(&findings, "account"), if root { "warning" } else { "good" });
     assert_eq!(code, i32::from(findings.iter().any(|f| f["outcome"] == "fault")));
@@ -60,7 +60,7 @@ async fn doctor_finds_no_fault_in_a_running_proxy() {
 async fn doctor_works_before_the_first_run() {
     let tailnet = Tailnet::new().await;
     let start = Start::new(&tailnet, ollama::url());
-    // Leaves the config behind, and no node.
+    // Leaves the config, and no node.
     start.command(&["check"]).ended_with(0).await;
     std::fs::remove_dir_all(&start.state).unwrap();
     let (code, findings) = doctor(&tailnet).await;
@@ -75,7 +75,7 @@ async fn doctor_works_before_the_first_run() {
 
 #[tokio::test]
 async fn doctor_finds_each_fault() {
-    // On every address of the machine, and without an answer.
+    // On every address of the machine, without an answer.
     let upstream = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let url = format!("http://127.0.0.1:{}", upstream.local_addr().unwrap().port());
     let world = World::new(&url, "").await;
@@ -86,7 +86,7 @@ async fn doctor_finds_each_fault() {
     world.tailnet.api("PUT", "/policy", wide).await;
     let state = world.tailnet.dir.path().join("proxy-state");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
-    // The node hears of the policy a moment later.
+    // The node receives the policy a moment later.
     let (code, findings) = soon("the wide policy to be found", async {
         loop {
             let (code, findings) = doctor(&world.tailnet).await;
@@ -100,9 +100,9 @@ async fn doctor_finds_each_fault() {
     for check in ["state", "ollama", "reach"] {
         assert_eq!(outcome(&findings, check), "fault", "{findings:#?}");
     }
-    // It is none of the tailnet's, and told once.
+    // It is no address of the tailnet, and is reported once.
     assert_ne!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
-    // A machine that has no other address than loopback can't be reached by anybody.
+    // A machine with only loopback addresses can't be reached.
     assert!(["fault", "unknown"].contains(&outcome(&findings, "exposure")), "{findings:#?}");
 }
 
@@ -124,7 +124,7 @@ async fn doctor_reports_an_expired_key_and_not_the_policy() {
     assert_eq!(outcome(&findings, "reach"), "unknown", "{findings:#?}");
 }
 
-/// Waits until a check comes out so, and has these words in what it says.
+/// Waits until a check has this outcome and these words in its reason.
 async fn found(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
     soon(&format!("{check} to be a {wanted}"), async {
         loop {

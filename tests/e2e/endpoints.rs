@@ -1,4 +1,4 @@
-//! All eight endpoints, streamed and not, through the tailnet and from the real Ollama.
+//! All eight default endpoints, streamed and not, through the tailnet to the real Ollama.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -109,7 +109,7 @@ async fn tool_calls_pass() {
     assert_eq!(call["arguments"], r#"{"city":"Paris"}"#);
 }
 
-/// Ollama reads the whole of a body before it answers.
+/// Ollama reads a whole body before it answers.
 #[tokio::test]
 async fn body_of_64_mib_passes() {
     let world = World::new(ollama::url(), "").await;
@@ -140,7 +140,7 @@ async fn ipv4_ipv6_and_the_full_name_work() {
     }
 }
 
-/// Ollama itself decides about origins, and its answer comes through.
+/// Ollama decides about origins, and its answer passes.
 #[tokio::test]
 async fn browsers_get_the_cors_answer_of_ollama() {
     let world = World::new(ollama::url(), "").await;

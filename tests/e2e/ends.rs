@@ -1,4 +1,4 @@
-//! How connections end on a real network, where an end and a reset are two things.
+//! The end of connections on a real network, where a close and a reset differ.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::http::*;
 use crate::ollama;
 use crate::tailnet::World;
 
-/// The answer comes before the body has. What the client still sends must not be answered with a
-/// reset, which would take the answer with it; whether it does is a matter of microseconds.
+/// The answer comes before the body. A reset for the rest of the body would discard the answer; microseconds decide
+/// whether it does, so the time between both varies.
 #[tokio::test]
 async fn client_refused_mid_upload_gets_the_answer() {
     let world = World::new(ollama::url(), "").await;
@@ -30,8 +30,7 @@ async fn client_refused_mid_upload_gets_the_answer() {
     }
 }
 
-/// In HTTP/1.0 the end of a connection is the end of an answer, so only a reset tells that Ollama
-/// broke off.
+/// In HTTP/1.0 a close is the end of an answer, so only a reset shows that Ollama broke off.
 #[tokio::test]
 async fn truncated_http_1_0_answer_ends_in_a_reset() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Starting, not starting and stopping, each with its exit code and a way out.
+//! Start, failed start and stop, each with its exit code and a way out.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ async fn each_failed_start_has_its_exit_code_and_way_out() {
     process.line(&["no key and no stored node", "TS_AUTHKEY"]).await;
     assert!(!process.output().contains("joining the tailnet"), "{}", process.output());
 
-    // Nobody is asked, so nothing waits for an answer.
+    // No terminal is attached, so nothing waits for an answer.
     let mut process = Start {
         state: folder("no-key-no-control"),
         control: "http://127.0.0.1:1".to_owned(),
@@ -98,7 +98,7 @@ async fn unusable_state_folder_is_reported() {
     };
     let config = start.config.clone();
     let start = Start { config: String::new(), ..start };
-    // The folder of the config file itself must exist, so only the state folder is bad.
+    // The config file's own folder must exist, so only the state folder is bad.
     let path = world.tailnet.dir.path().join("bad.toml");
     std::fs::write(&path, format!("{config}node.control_url = {:?}\n", start.control)).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
@@ -157,7 +157,7 @@ async fn stream_past_the_drain_timeout_is_cut() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
-/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a server that never answers.
+/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a silent server.
 async fn exchanging_while_joining() -> (Process, TcpListener, TempDir) {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = silent.local_addr().unwrap();
@@ -198,7 +198,7 @@ async fn second_stop_while_joining_ends_at_once() {
     assert!(took < Duration::from_secs(5), "it took {took:?}");
 }
 
-/// The control server takes connections and never answers.
+/// The control server accepts connections and never answers.
 #[tokio::test]
 async fn stop_works_while_the_control_server_is_silent() {
     let tailnet = Tailnet::new().await;
@@ -232,7 +232,7 @@ async fn second_stop_ends_at_once() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
-/// Ollama would go on for ever; when the client has gone, it is free for the next one.
+/// Ollama would generate without end. After the disconnect, it serves the next client.
 #[tokio::test]
 async fn client_disconnect_stops_the_generation() {
     let recorder = Recorder::new().await;
@@ -316,7 +316,7 @@ async fn wrong_clock_is_warned_of_until_it_is_right() {
     world.proxy.process.line(&["this machine's clock is", "ahead of the control server's"]).await;
 }
 
-/// The proxy is started while the control server is down, by what the tailnet kept on it.
+/// The proxy starts while the control server is down, with the stored netmap.
 async fn restarted_without_control(config: &str) -> (World, Start) {
     let mut world = World::new(ollama::url(), config).await;
     world.tailnet.api("PUT", "/settings", json!({"cache_netmaps": true})).await;
@@ -346,13 +346,13 @@ async fn start_offline_serves_by_the_stored_policy() {
     let (world, start) = restarted_without_control("node.start_offline = \"cached\"\n").await;
     let mut proxy = start.up().await;
     proxy.process.line(&["node.start_offline", "whoever the tailnet let in"]).await;
-    // WireGuard sees only after 15 s of silence that the old process is gone.
+    // WireGuard needs 15 s of silence to notice that the old process is gone.
     let served =
         async { while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == false {} };
     tokio::time::timeout(4 * PATIENCE, served).await.expect("the node does not serve");
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
 
-    // What is taken away meanwhile takes effect when the control server is back.
+    // A revocation meanwhile takes effect when the control server returns.
     world.tailnet.api("PUT", "/policy", json!({"grants": []})).await;
     world.tailnet.api("POST", "/control/start", Value::Null).await;
     soon("the client to be refused", async {

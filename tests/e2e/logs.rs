@@ -1,4 +1,4 @@
-//! A log that can't be written, in the real binary: requests are served, and each lost line is accounted for.
+//! A log that can't be written: the proxy serves requests, and accounts for each lost line.
 
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -13,7 +13,7 @@ use crate::ollama;
 use crate::process::Process;
 use crate::tailnet::{Proxy, Start, Tailnet, World};
 
-/// Asks the world's proxy so often, and is answered.
+/// Sends this many requests, which are all answered.
 async fn ask(world: &World, requests: u32) {
     for _ in 0..requests {
         assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
@@ -79,7 +79,7 @@ async fn full_disk_stops_no_request_and_is_reported() {
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.lines().next().unwrap().contains("lines were lost here"), "{lines}");
     assert!(lines.lines().last().unwrap().contains("\"stopped\""), "{lines}");
-    // Reported once each, however many were lost.
+    // Each is reported once, for any number of lost lines.
     let output = world.proxy.process.output();
     assert_eq!(output.matches(full).count(), 2, "{output}");
 }
@@ -94,7 +94,7 @@ async fn report(dir: &Path) -> Value {
 async fn closed_or_unread_standard_error_stops_no_request() {
     for is_read_later in [false, true] {
         let tailnet = Tailnet::new().await;
-        // Enough to fill a pipe before the node has joined.
+        // Enough lines to fill a pipe before the node has joined.
         let config = "log.level = \"trace\"".to_owned();
         let key = Some(tailnet.key(json!({})).await);
         let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
@@ -102,12 +102,12 @@ async fn closed_or_unread_standard_error_stops_no_request() {
         let mut command = start.prepared(&["run"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).kill_on_drop(true);
         let process = Process::of("remote-ollama-proxy", command.spawn().unwrap());
-        drop(command); // and with it the test's own end of the pipe
+        drop(command); // also closes the test's own end of the pipe
         let reader = Some(reader).filter(|_| is_read_later);
         tailnet.client("laptop", &["tag:ai-client"]).await;
         let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
         let mut world = World { proxy: Proxy { process, listening: Value::Null }, tailnet, at };
-        // The file is there before the process listens on it.
+        // The socket's file exists before the process listens on it.
         let admin = world.tailnet.dir.path().join("proxy-state/admin.sock");
         eventually("the admin socket", async || tokio::net::UnixStream::connect(&admin).await.is_ok()).await;
         world.until("the node", "/status", |status| status["not_ready"].is_null()).await;

@@ -1,5 +1,5 @@
-//! How the node and the control server stand to each other: a node that is deleted while it runs, a control
-//! server that goes away, two processes with one node's keys, and peers as other control servers tell of them.
+//! The node and the control server: a node that is deleted while it runs, a control server that goes away, two
+//! processes with one node's keys, and peers as other control servers describe them.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ async fn control_server_outage_and_return_are_reported() {
     let took = begun.elapsed();
     println!("noticed after {took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
-    // Peers are served by what is known.
+    // Peers are served by the last netmap.
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(world.admin("GET", "/readyz").await.status(), 200);
     let told = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
@@ -98,7 +98,7 @@ async fn second_process_with_the_same_keys_is_reported() {
     world.proxy.process.line(&["not healthy", "another process uses this node's keys"]).await;
 }
 
-/// headscale tells of no profile for the owner that it names for tagged nodes.
+/// Headscale sends no profile for the owner of tagged nodes.
 #[tokio::test]
 async fn tagged_peer_without_a_profile_is_served_by_its_tags() {
     let tailnet = Tailnet::new().await;

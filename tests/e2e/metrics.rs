@@ -10,7 +10,7 @@ use crate::http::*;
 use crate::ollama;
 use crate::tailnet::World;
 
-/// What the checker finds in `text`, a metric with its type each line.
+/// The metrics that the checker finds in `text`, one with its type per line.
 fn checked(text: &[u8]) -> String {
     use std::io::Write;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/metrics/check.sh");
@@ -30,7 +30,7 @@ async fn metrics_are_valid_openmetrics() {
     assert_eq!(world.ask(&get("/api/pull")).await.status(), 403);
     assert_eq!(world.ask(&get("/unheard/of")).await.status(), 403);
 
-    // A request is counted when it has ended here, which may be after the client has seen the end.
+    // A request is counted when it ends at the proxy, which may be after the client's end.
     let metrics = soon("all three requests", async {
         loop {
             let answer = world.admin("GET", "/metrics").await;
@@ -67,7 +67,7 @@ async fn metrics_are_valid_openmetrics() {
     }
 }
 
-/// `tag:ai-metrics` may read the metrics at port 9090 if it is `let_in`; `tag:ai-ci` may connect there.
+/// `tag:ai-metrics` may read the metrics at port 9090 if `let_in` is set; `tag:ai-ci` may connect there.
 fn policy(let_in: bool) -> Value {
     let app = json!({"remote-ollama-proxy.internal/cap/ollama": [{"endpoints": [], "metrics": true}]});
     let ports = |src: &str, ip: Value, app: Value| json!({"src": [src], "dst": ["tag:ai-server"], "ip": ip, "app": app});
@@ -95,7 +95,7 @@ async fn metrics_port_follows_the_policy_file() {
     }
     let [reader, ci] = &mut clients[..] else { panic!() };
 
-    // The same as over the socket, as nothing else goes on; the states come in any order.
+    // The same as over the socket, since nothing else runs; the states come in any order.
     reader.send(get("/metrics")).await;
     let (answer, own) = (reader.answer().await, world.admin("GET", "/metrics").await);
     let sorted = |answer: &Answer| {
@@ -106,7 +106,7 @@ async fn metrics_port_follows_the_policy_file() {
     assert_eq!((answer.status(), sorted(&answer)), (200, sorted(&own)));
     assert_eq!(answer.header("content-type"), own.header("content-type"));
     assert!(checked(&answer.body).contains("remote_ollama_proxy_ollama_up gauge"));
-    // Not without the grant, nor without the port.
+    // Not without the grant, and not without the port.
     ci.send(get("/metrics")).await;
     let answer = ci.answer().await;
     assert_eq!(answer.status(), 403);
@@ -121,7 +121,7 @@ async fn metrics_port_follows_the_policy_file() {
         let dial = world.tailnet.dials(from, &format!("remote-ollama-proxy:{port}")).await;
         assert_eq!(dial["ok"], ok, "{from}: {port}: {dial}");
     }
-    // Who may is told.
+    // `who` lists the readers.
     let who = world
         .until("the reader", "/who", |who| {
             who["peers"].as_array().unwrap().iter().any(|p| p["metrics"] == true)
@@ -138,7 +138,7 @@ async fn metrics_port_follows_the_policy_file() {
     let said = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
     assert!(said.contains("for the metrics on port 9090"), "{said}");
 
-    // Access that goes takes the connection with it, and nobody else's.
+    // A revocation cuts this connection, and no other.
     world.tailnet.api("PUT", "/policy", policy(false)).await;
     assert!(reader.rest().await.is_empty());
     assert_eq!(world.tailnet.dials("reader", "remote-ollama-proxy:9090").await["ok"], false);
@@ -146,7 +146,7 @@ async fn metrics_port_follows_the_policy_file() {
     ci.send(get("/")).await;
     assert_eq!(ci.answer().await.status(), 403);
 
-    // A port for everybody is told of, whichever it is.
+    // A warning names a port that is open to every device.
     let mut open = policy(false);
     open["grants"][1]["src"] = json!(["*"]);
     world.tailnet.api("PUT", "/policy", open).await;

@@ -34,7 +34,7 @@ async fn only_allowed_models_pass() {
     ] {
         for request in requests(model) {
             let answer = world.ask(&request).await;
-            // Ollama's own command line takes 404 for a model to pull.
+            // Ollama's own command line reads 404 as a model to pull.
             let status = if request.starts_with("POST /api/") { 403 } else { 404 };
             assert_eq!(answer.status(), status, "{model} {}", answer.text());
             assert!(

@@ -18,7 +18,7 @@ use crate::tailnet::{Start, Tailnet, World};
 
 const PROXY: &str = "remote-ollama-proxy:11434";
 
-/// A test for each recipe, and the list of them: a recipe without a test can't be in it.
+/// A test for each recipe, and the list of recipes: one without a test can't be listed.
 macro_rules! recipes {
     ($($heading:literal => $test:ident),+ $(,)?) => {
         const TESTED: &[&str] = &[$($heading),+];
@@ -53,12 +53,12 @@ fn sample_policy_has_the_entries_of_the_first_recipes() {
     let sample = hujson(&read("acl/policy.hujson"));
     for heading in &TESTED[..3] {
         let mut policy = Recipe::named(heading).policy();
-        policy.as_object_mut().unwrap().remove("tests"); // there they name each other's tags
+        policy.as_object_mut().unwrap().remove("tests"); // there, tests name each other's tags
         assert_eq!(with(&sample, &policy), sample, "{heading}");
     }
 }
 
-/// What the page says under one heading.
+/// The text under one heading of the page.
 struct Recipe {
     text: String,
 }
@@ -71,7 +71,7 @@ impl Recipe {
         Recipe { text: text.to_owned() }
     }
 
-    /// The one block of a language.
+    /// The only code block in a language.
     fn block(&self, language: &str) -> &str {
         let begin = format!("```{language}\n");
         let mut blocks = self.text.split(&begin).skip(1);
@@ -84,13 +84,13 @@ impl Recipe {
         hujson(self.block("hujson"))
     }
 
-    /// A policy by which `laptop` gets in, with this recipe's entries.
+    /// A policy that admits `laptop`, with this recipe's entries.
     fn added(&self) -> Value {
         with(&with(&beginning(), &Recipe::named("Add a device").policy()), &self.policy())
     }
 }
 
-/// The policy to begin with.
+/// The first policy.
 fn beginning() -> Value {
     Recipe { text: section(&page(), "To begin with").to_owned() }.policy()
 }
@@ -120,7 +120,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// What is under a heading of the page.
+/// The text under a heading of the page.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, after) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
     after.split_once("\n## ").map_or(after, |(text, _)| text)
@@ -134,7 +134,7 @@ fn sections(policy: &Value) -> &Map<String, Value> {
     policy.as_object().unwrap()
 }
 
-/// JSON with comments to the end of the line and trailing commas, which is all that is used here.
+/// JSON with line comments and trailing commas, which is all that the page uses.
 fn hujson(text: &str) -> Value {
     let (mut json, mut chars, mut quoted) = (String::new(), text.chars().peekable(), false);
     while let Some(c) = chars.next() {
@@ -158,7 +158,7 @@ fn hujson(text: &str) -> Value {
     serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// A tailnet in which `laptop` has been added by the first recipe.
+/// A tailnet to which the first recipe has added `laptop`.
 struct Scene {
     world: World,
     recorder: Recorder,
@@ -177,12 +177,12 @@ impl Scene {
         &self.world.tailnet
     }
 
-    /// Puts a policy in force, after `acl --check` has found it sound.
+    /// Applies a policy that `acl --check` accepts.
     async fn policy(&self, policy: &Value) {
         let file = self.tailnet().dir.path().join("checked.hujson");
         std::fs::write(&file, policy.to_string()).unwrap();
         let out = self.command(&["acl", "--check", file.to_str().unwrap()]).await;
-        // 65: it is sound, and lets no device in.
+        // 65: it is valid, and admits no device.
         let sound = matches!(out.status.code(), Some(0 | 65));
         assert!(sound, "{}", String::from_utf8_lossy(&out.stdout));
         self.tailnet().api("PUT", "/policy", policy.clone()).await;
@@ -199,8 +199,7 @@ impl Scene {
         self.tailnet().api("POST", "/clients", request).await;
     }
 
-    /// Whether a device gets a connection. Asked for until it is so: nodes hear of a change a moment
-    /// after the test.
+    /// Waits until a device gets a connection or none: nodes receive a change a moment later.
     async fn reaches(&self, device: &str, wanted: bool) {
         let what = if wanted { "access" } else { "no access" };
         eventually(what, async || self.tailnet().dials(device, PROXY).await["ok"] == wanted).await;
@@ -211,13 +210,13 @@ impl Scene {
         self.tailnet().forward(device, PROXY).await
     }
 
-    /// Ollama has so many connections.
+    /// Waits until Ollama has this many connections.
     async fn open(&self, connections: u64) {
         self.recorder.has_open(connections).await;
     }
 
-    /// The stream of a device is cut and Ollama rid of it, while `laptop` goes on; no new connection of
-    /// the device succeeds. Prints how long the first took.
+    /// Checks that the stream of a device is cut and Ollama freed, that `laptop` goes on, and that new connections of
+    /// the device fail. Prints how long the cut took.
     async fn cuts(&self, device: &str, what: &str, change: impl AsyncFnOnce(&Scene)) {
         let at = self.forward(device).await;
         let mut kept = stream(self.world.at).await;
@@ -231,7 +230,7 @@ impl Scene {
         kept.chunk().await.unwrap();
     }
 
-    /// Asks `who` until the peer is as wanted; null is a peer that the tailnet does not have.
+    /// Runs `who` until the peer is as wanted; null is a peer that the tailnet does not have.
     async fn who(&self, device: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         found("the answer of who", async || {
             let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
@@ -248,7 +247,7 @@ impl Scene {
         String::from_utf8(out.stdout).unwrap()
     }
 
-    /// Runs a command of the program, with the config of the proxy that runs.
+    /// Runs a command with the config of the running proxy.
     async fn command(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         let config = self.tailnet().dir.path().join("proxy-state.toml");
@@ -285,7 +284,7 @@ fn chat() -> String {
     post("/v1/chat/completions", &body.to_string())
 }
 
-/// A stream without end on a connection of its own.
+/// An endless stream on its own connection.
 async fn stream(at: SocketAddr) -> Client<TcpStream> {
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
     client.send(chat()).await;
@@ -304,7 +303,7 @@ mod proof {
 
     pub(super) async fn a_device_is_added(recipe: &Recipe) {
         let scene = Scene::new("").await;
-        // The recipe is what lets in: without it nobody gets in.
+        // Only the recipe grants access.
         scene.policy(&beginning()).await;
         scene.reaches("laptop", false).await;
         scene.policy(&recipe.added()).await;
@@ -313,7 +312,7 @@ mod proof {
         let at = scene.forward("phone").await;
         assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
         scene.journal("phone", "gained").await;
-        // A device of somebody without the tag stays out.
+        // The device of a user without the tag gets no access.
         scene.device("visitor", "eve@example.com").await;
         scene.reaches("visitor", false).await;
     }
@@ -334,7 +333,7 @@ mod proof {
         drop(running);
         scene.open(0).await;
 
-        // One connection, so that sixty take much less than the minute in which they are let in.
+        // One connection, so that sixty requests take much less than a minute.
         let mut client = Client::new(TcpStream::connect(at).await.unwrap());
         let mut begun = 3;
         let last = soon("the end of the rate", async {
@@ -343,7 +342,7 @@ mod proof {
                 let answer = client.answer().await;
                 match answer.status() {
                     200 => begun += 1,
-                    // The places of the two streams become free a moment after Ollama is.
+                    // The slots of the two streams become free a moment after Ollama.
                     429 if answer.text().contains("(rule: concurrency)") => {}
                     _ => return answer,
                 }
@@ -370,7 +369,7 @@ mod proof {
         refused(&ask(at, &get("/api/tags")).await, 403, "grant");
         scene.reaches("visitor", false).await;
 
-        // A week ahead nothing changes; when it has passed, all ends, by the clock alone.
+        // A week before the expiry nothing changes; when it passes, all sessions end.
         let expiry = async |scene: &Scene, after: &str| {
             scene.tailnet().api("POST", "/nodes/tablet/key-expiry", json!({"in": after})).await;
         };
@@ -380,7 +379,7 @@ mod proof {
         scene.logged(&["tablet.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("tablet", "lost").await;
 
-        // The guest is in again, with a key that does not expire: only the name is the end.
+        // The guest is back, with a key that does not expire: only removing the name ends the access.
         expiry(&scene, "never").await;
         scene
             .cuts("tablet", "name taken out", async |scene| {
@@ -403,7 +402,7 @@ mod proof {
         }
         let peer = scene.who("kiosk", |p| p["through"] == "grants").await;
         assert_eq!(peer["endpoints"], json!(["v1_chat_completions"]));
-        // The others have what they had.
+        // The others keep their access.
         assert_eq!(ask(scene.world.at, &get("/api/tags")).await.status(), 200);
     }
 
@@ -419,7 +418,7 @@ mod proof {
 
     pub(super) async fn a_rule_is_removed(recipe: &Recipe) {
         let added = Recipe::named("Add a CI runner");
-        // What is to be taken out is what was added, but for the tag's owners.
+        // The entries to remove are those that were added, except the tag's owners.
         let mut rest = added.policy();
         for (section, entries) in sections(&recipe.policy()) {
             assert_eq!(&rest[section], entries, "section {section}");
@@ -434,7 +433,7 @@ mod proof {
         scene.cuts("runner", "rule removed", async |scene| scene.policy(&without).await).await;
         scene.logged(&["runner.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("runner", "lost").await;
-        // Put back, all is as before.
+        // With the entries restored, all is as before.
         scene.policy(&added.added()).await;
         scene.reaches("runner", true).await;
     }
@@ -467,7 +466,7 @@ mod proof {
     }
 }
 
-/// The first column of the table under a heading of the page, without its quotes.
+/// The first column of the table under a heading of the page, without backticks.
 fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
     let rows = section(page, heading).lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
@@ -493,7 +492,7 @@ async fn documented_record_fields_are_those_of_the_logs() {
     assert_eq!(scene.world.ask(&chat("tiny")).await.status(), 200);
     refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
     refused(&scene.world.ask(&chat("slow")).await, 404, "model");
-    // An answer that does not tell its tokens.
+    // An answer without token counts.
     let streamed = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true});
     assert_eq!(scene.world.ask(&post("/v1/chat/completions", &streamed.to_string())).await.status(), 200);
     let mut all = BTreeSet::new();
@@ -506,7 +505,7 @@ async fn documented_record_fields_are_those_of_the_logs() {
     assert_eq!(first_column(&page(), "The journal"), keys(&line));
 }
 
-/// docs/migration.md: clients go on with the name of before.
+/// docs/migration.md: clients still use the former name.
 #[tokio::test]
 async fn former_names_still_work() {
     let page = Recipe { text: read("docs/migration.md") };

@@ -1,4 +1,4 @@
-//! A new config under a running proxy: whole or not at all, and nobody notices but those it is about.
+//! Reload: a new config applies as a whole or not at all, and affects only the requests that it changes.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -41,7 +41,7 @@ async fn reload_applies_while_requests_run() {
     assert!(out.status.success());
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 403);
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
-    // What runs goes on, though its like may no longer begin.
+    // A running request goes on, although a new one like it would be refused.
     while !running.chunk().await.expect("the stream was cut").is_empty() {}
 
     let text = std::fs::read_to_string(config(&world)).unwrap();

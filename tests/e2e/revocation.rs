@@ -1,4 +1,4 @@
-//! Access is taken away in the tailnet, and what is open ends.
+//! Access is revoked in the tailnet, and open sessions end.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ fn policy(sources: &[&str], ci: &Value) -> Value {
         "grants": [
             {"src": sources, "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
             {"src": ["tag:ai-ci"], "dst": ["tag:ai-server"], "app": {CAPABILITY: ci}},
-            // Seen by each other for another reason, as most nodes of a tailnet are.
+            // Another rule makes them visible to each other, as most nodes of a tailnet are.
             {"src": ["tag:ai-client", "tag:ai-ci"], "dst": ["tag:ai-server"], "ip": ["icmp:*"]},
         ],
     })
@@ -28,7 +28,7 @@ fn policy(sources: &[&str], ci: &Value) -> Value {
 
 const BOTH: &[&str] = &["tag:ai-client", "tag:ai-ci"];
 
-/// A stream without end on a connection of its own.
+/// An endless stream on its own connection.
 async fn streaming(at: std::net::SocketAddr) -> Client<TcpStream> {
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
@@ -58,8 +58,8 @@ impl Scene {
         self.recorder.has_open(connections).await;
     }
 
-    /// The stream of `ci` is cut, and only that; Ollama is rid of it. `told`: whether the tailnet still
-    /// carries packets to `ci`, so that it can see the end.
+    /// Checks that only the stream of `ci` is cut, and Ollama freed. `told`: whether the tailnet still carries packets
+    /// to `ci`, so that it sees the end.
     async fn cuts(&mut self, what: &str, told: bool, change: impl AsyncFnOnce(&World)) {
         let mut kept = streaming(self.world.at).await;
         let mut lost = streaming(self.ci).await;
@@ -89,7 +89,7 @@ async fn peer_removed_from_the_policy_is_cut_mid_stream() {
         .await;
     assert_eq!(scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"], false);
     scene.world.proxy.process.line(&["\"journal\"", "\"lost\"", "ci.tailnet.test"]).await;
-    // And back in: an edit of the policy file is all it takes.
+    // The peer regains access by an edit of the policy file.
     scene.world.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
     soon("access again", async {
         while scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"] != true {}
@@ -98,7 +98,7 @@ async fn peer_removed_from_the_policy_is_cut_mid_stream() {
     scene.world.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
 }
 
-/// Which may take as long as the config says, a day at most.
+/// The drain lasts as long as the config says, a day at most.
 #[tokio::test]
 async fn revoked_peer_is_cut_during_drain() {
     let mut scene = scene().await;
@@ -128,7 +128,7 @@ async fn narrower_grant_cuts_running_requests() {
     assert!(client.answer().await.text().contains("(rule: grant)"));
 }
 
-/// The proxy's own key expires. The network carries no packet from then on, so no client is told.
+/// The proxy's own key expires. From then on the network carries no packet, so no client sees the end.
 #[tokio::test]
 async fn expired_own_key_cuts_all_sessions_and_is_reported() {
     let mut scene = scene().await;
@@ -149,7 +149,7 @@ async fn expired_own_key_cuts_all_sessions_and_is_reported() {
     let told = String::from_utf8(who.stdout).unwrap();
     assert!(told.contains("no peer can connect: the node is no longer in the tailnet"), "{told}");
 
-    // Its key is extended, and those who have access have it again.
+    // After its key is extended, peers have access again.
     scene.world.tailnet.api("POST", path, json!({"in": "240h"})).await;
     until(&scene.world.tailnet, "a peer that may connect", |answer| {
         answer["peers"].as_array().unwrap().iter().any(|peer| peer["may_connect"] == true)

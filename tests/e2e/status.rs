@@ -1,4 +1,4 @@
-//! How the running proxy is, and cancelling what runs on it.
+//! The status of the running proxy, and cancelling its requests.
 
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ async fn running_and_waiting_requests_can_be_cancelled() {
     let rest = String::from_utf8_lossy(&running.rest().await).into_owned();
     assert!(!rest.contains("[DONE]"), "{rest}");
     world.proxy.process.line(&[&run, "\"ended\":\"cancelled\""]).await;
-    // The turn has gone on: somebody else may run.
+    // The slot is free for another request.
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 200);
     world.until("nothing that runs", "/requests", |r| r["requests"] == json!([])).await;
     for unknown in [run.as_str(), "no/such request"] {
@@ -121,7 +121,7 @@ async fn status_is_not_ready_without_ollama() {
     assert!(String::from_utf8_lossy(&out.stderr).contains("no proxy runs"));
 }
 
-/// A control server that takes connections and says nothing.
+/// A control server that accepts connections and never answers.
 #[tokio::test]
 async fn status_is_alive_and_not_ready_while_joining() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -148,7 +148,7 @@ async fn status_is_alive_and_not_ready_while_joining() {
     told.ended_with(69).await;
     told.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
     assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
-    // tailscale's file is there before there is a node in it.
+    // tailscale's file exists before it contains a node.
     let keys = start.state.join("tailscaled.state");
     eventually("tailscale's file", async || keys.exists()).await;
     let mut told = start.command(&["doctor"]);
@@ -158,7 +158,7 @@ async fn status_is_alive_and_not_ready_while_joining() {
     refused.ended_with(73).await;
     let mut second = start.process();
     second.ended_with(73).await;
-    // Which has left the socket alone.
+    // It did not remove the socket.
     let mut told = start.command(&["status"]);
     told.ended_with(69).await;
     told.line(&["joining"]).await;

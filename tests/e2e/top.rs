@@ -1,4 +1,4 @@
-//! `top` on a terminal of the test's own.
+//! `top` on the test's own terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 /// A terminal with a program on it.
 struct Screen {
     keyboard: File,
-    /// The program's end, held to ask how the terminal is set.
+    /// The program's end, kept to read the terminal's settings.
     terminal: File,
     written: mpsc::UnboundedReceiver<Vec<u8>>,
     screen: vt100::Parser,
@@ -71,7 +71,7 @@ impl Screen {
         self.until(text, |screen| screen.contents().contains(text)).await;
     }
 
-    /// Waits for the end of the program, which gives the terminal back.
+    /// Waits until the program ends and restores the terminal.
     async fn is_given_back(&mut self) {
         self.until("the screen of before", |screen| !screen.alternate_screen() && !screen.hide_cursor())
             .await;
@@ -83,7 +83,7 @@ impl Screen {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Whether keys are echoed and lines are gathered, as a shell wants it.
+    /// Whether the terminal echoes keys and gathers lines, as a shell needs it.
     fn is_as_before(&self) -> bool {
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)

@@ -1,4 +1,4 @@
-//! Tokens as the real Ollama tells them, in the access log.
+//! Token counts of the real Ollama, in the access log.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ async fn tokens_of_every_api_are_recorded() {
             sent += 1;
         }
     }
-    // A stream of OpenAI's that was not asked to tell.
+    // A stream of OpenAI's API that was not asked for its usage.
     let silent = json!({"model": "tiny", "messages": messages, "stream": true});
     assert_eq!(world.ask(&post("/v1/chat/completions", &silent.to_string())).await.status(), 200);
     sent += 1;
@@ -50,7 +50,7 @@ async fn tokens_of_every_api_are_recorded() {
     .await;
     let (silent, told) = records.split_last().unwrap();
     assert!(silent["tokens_in"].is_null() && silent["tokens_out"].is_null(), "{silent}");
-    // The same words in, the same out, by whatever API; `generate` has no conversation around the prompt.
+    // The same prompt and answer by every API; `generate` has no conversation around the prompt.
     for record in told {
         let (first, route) = (&told[0], &record["route"]);
         let plain = route == "v1_completions" || route == "api_generate";

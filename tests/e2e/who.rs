@@ -18,7 +18,7 @@ pub(crate) async fn who(tailnet: &Tailnet, arguments: &[&str]) -> Output {
     command.output().await.unwrap()
 }
 
-/// Asks until the answer is as wanted: the node hears of a change a moment after the test.
+/// Repeats until the answer is as wanted: the node receives a change a moment later.
 pub(crate) async fn until(tailnet: &Tailnet, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     soon(what, async {
         loop {
@@ -61,7 +61,7 @@ async fn who_shows_peers_rights_and_running_requests() {
     client.head().await.unwrap();
     client.chunk().await.unwrap();
 
-    // The owner of a peer may reach the node a moment after the peer.
+    // The node may learn of a peer's owner a moment after the peer.
     let answer = until(tailnet, "all three peers", |a| {
         ["laptop", "ci"].iter().all(|name| !peer(a, name).is_null()) && !peer(a, "eve")["user"].is_null()
     })
