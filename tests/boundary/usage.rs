@@ -147,18 +147,13 @@ async fn spent_daily_tokens_refuse_until_the_next_day() {
         assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     }
     // Tokens are counted when the answer ends at the proxy.
-    soon("a refusal", async {
-        loop {
-            let refused = proxy.ask(&post("/v1/messages", "{}")).await;
-            if refused.status() == 429 {
-                assert!(refused.text().contains("(rule: tokens)"), "{}", refused.text());
-                let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-                assert!((1..=86_400).contains(&wait));
-                return;
-            }
-        }
+    let refused = found("a refusal", async || {
+        Some(proxy.ask(&post("/v1/messages", "{}")).await).filter(|answer| answer.status() == 429)
     })
     .await;
+    assert!(refused.text().contains("(rule: tokens)"), "{}", refused.text());
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=86_400).contains(&wait));
     // Requests that run no model still pass, and so do those of a larger grant.
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
     proxy.grant(vec![json!({"tokens_per_day": 17}), json!({})]);

@@ -123,12 +123,11 @@ fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
 async fn grown_log_file_is_rotated() {
     let tailnet = Tailnet::new().await;
     let (_process, at) = with_file(&tailnet, "log.max_size = 1500\n").await;
-    soon("a second file", async {
-        while files(&tailnet).len() < 2 {
-            let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
-            client.send(get("/api/version")).await;
-            assert_eq!(client.answer().await.status(), 200);
-        }
+    eventually("a second file", async || {
+        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        client.send(get("/api/version")).await;
+        assert_eq!(client.answer().await.status(), 200);
+        files(&tailnet).len() == 2
     })
     .await;
 }
@@ -148,14 +147,10 @@ async fn report_counts_every_request() {
         let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         report.args(["report", "--format", "json", "--config"]).arg(config);
         // The record of the last request may come after its answer, and so may the journal's line.
-        let told = soon("the report", async {
-            loop {
-                let output = report.output().await.unwrap();
-                let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-                if told["total"]["requests"] == 4 && told["access"] != json!([]) {
-                    return told;
-                }
-            }
+        let told = found("the report", async || {
+            let output = report.output().await.unwrap();
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            Some(told).filter(|told| told["total"]["requests"] == 4 && told["access"] != json!([]))
         })
         .await;
         assert_eq!(told["lines"]["unreadable"], 0, "{told}");

@@ -63,13 +63,8 @@ impl Scene {
         admitted
     }
 
-    /// A policy change reaches a node some milliseconds later.
     async fn dials(&self, hostname: &str, port: u16, wanted: bool) {
-        soon(&format!("{hostname} at port {port}: {wanted}"), async {
-            while self.tailnet.dials(hostname, &format!("remote-ollama-proxy:{port}")).await["ok"] != wanted {
-            }
-        })
-        .await;
+        self.tailnet.dials_until(hostname, &format!("remote-ollama-proxy:{port}"), wanted).await;
     }
 
     async fn status(&self, at: SocketAddr, target: &str) -> u16 {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::http::soon;
+use crate::http::{eventually, found};
 use crate::ollama;
 use crate::tailnet::{Start, Tailnet, World};
 
@@ -87,13 +87,8 @@ async fn doctor_finds_each_fault() {
     let state = world.tailnet.dir.path().join("proxy-state");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
     // The node receives the policy a moment later.
-    let (code, findings) = soon("the wide policy to be found", async {
-        loop {
-            let (code, findings) = doctor(&world.tailnet).await;
-            if outcome(&findings, "reach") == "fault" {
-                return (code, findings);
-            }
-        }
+    let (code, findings) = found("the wide policy to be found", async || {
+        Some(doctor(&world.tailnet).await).filter(|(_, findings)| outcome(findings, "reach") == "fault")
     })
     .await;
     assert_eq!(code, 1);
@@ -110,14 +105,11 @@ async fn doctor_finds_each_fault() {
 async fn doctor_reports_an_expired_key_and_not_the_policy() {
     let world = World::new(ollama::url(), "").await;
     world.tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
-    let findings = soon("the expired key to be found", async {
-        loop {
-            let (_, findings) = doctor(&world.tailnet).await;
-            let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
-            if tailnet["remedy"].as_str().is_some_and(|remedy| remedy.contains("remote-ollama-proxy login")) {
-                return findings;
-            }
-        }
+    let findings = found("the expired key to be found", async || {
+        let (_, findings) = doctor(&world.tailnet).await;
+        let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
+        let remedy = tailnet["remedy"].as_str().unwrap_or_default();
+        remedy.contains("remote-ollama-proxy login").then_some(findings)
     })
     .await;
     assert_eq!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
@@ -125,15 +117,11 @@ async fn doctor_reports_an_expired_key_and_not_the_policy() {
 }
 
 /// Waits until a check has this outcome and these words in its reason.
-async fn found(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
-    soon(&format!("{check} to be a {wanted}"), async {
-        loop {
-            let (_, findings) = doctor(tailnet).await;
-            let told = findings.iter().find(|f| f["check"] == check).unwrap().to_string();
-            if outcome(&findings, check) == wanted && words.iter().all(|word| told.contains(word)) {
-                return;
-            }
-        }
+async fn finds(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
+    eventually(&format!("{check} to be a {wanted}"), async || {
+        let (_, findings) = doctor(tailnet).await;
+        let finding = findings.iter().find(|f| f["check"] == check).unwrap().to_string();
+        outcome(&findings, check) == wanted && words.iter().all(|word| finding.contains(word))
     })
     .await;
 }
@@ -143,14 +131,14 @@ async fn doctor_reports_wrong_clock_expiring_key_and_missing_names() {
     let world = World::new(ollama::url(), "").await;
     let tailnet = &world.tailnet;
     tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
-    found(tailnet, "clock", "warning", &["behind the control server's", "NTP"]).await;
+    finds(tailnet, "clock", "warning", &["behind the control server's", "NTP"]).await;
     tailnet.api("PUT", "/settings", json!({"no_magic_dns": true})).await;
-    found(tailnet, "clock", "good", &[]).await;
-    found(tailnet, "name", "warning", &["MagicDNS is off", "http://100.", &tailnet.control]).await;
+    finds(tailnet, "clock", "good", &[]).await;
+    finds(tailnet, "name", "warning", &["MagicDNS is off", "http://100.", &tailnet.control]).await;
     tailnet.api("PUT", "/settings", json!({})).await;
-    found(tailnet, "name", "good", &[]).await;
+    finds(tailnet, "name", "good", &[]).await;
     tailnet.api("POST", "/nodes/remote-ollama-proxy/key-expiry", json!({"in": "71h"})).await;
-    found(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
+    finds(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
 }
 
 #[tokio::test]
@@ -164,6 +152,6 @@ async fn doctor_suggests_an_identity_for_an_untagged_node() {
     first.ended_with(0).await;
     start.config = config;
     let _proxy = start.up().await;
-    found(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
-    found(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
+    finds(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
+    finds(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
 }

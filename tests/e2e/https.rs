@@ -140,14 +140,9 @@ async fn certificate_is_renewed_without_a_restart() {
     // The ACME server wants a renewal. On request the node serves the old certificate, and renews it in the
     // background.
     scene.world.tailnet.api("POST", "/acme/hurry", json!({"certificate": pem})).await;
-    let mut after = soon("another certificate", async {
-        loop {
-            assert!(scene.world.run("reload", &[]).await.status.success());
-            let client = scene.client().await;
-            if shown(&client) != shown(&before) {
-                return client;
-            }
-        }
+    let mut after = found("another certificate", async || {
+        assert!(scene.world.run("reload", &[]).await.status.success());
+        Some(scene.client().await).filter(|client| shown(client) != shown(&before))
     })
     .await;
     // Earlier connections are not affected.

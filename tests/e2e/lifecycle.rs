@@ -355,8 +355,5 @@ async fn start_offline_serves_by_the_stored_policy() {
     // A revocation meanwhile takes effect when the control server returns.
     world.tailnet.api("PUT", "/policy", json!({"grants": []})).await;
     world.tailnet.api("POST", "/control/start", Value::Null).await;
-    soon("the client to be refused", async {
-        while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == true {}
-    })
-    .await;
+    world.tailnet.dials_until("laptop", "remote-ollama-proxy:11434", false).await;
 }

@@ -31,15 +31,12 @@ async fn metrics_are_valid_openmetrics() {
     assert_eq!(world.ask(&get("/unheard/of")).await.status(), 403);
 
     // A request is counted when it ends at the proxy, which may be after the client's end.
-    let metrics = soon("all three requests", async {
-        loop {
-            let answer = world.admin("GET", "/metrics").await;
-            let counted = |l: &&str| l.starts_with("remote_ollama_proxy_requests_total{");
-            let of = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-            if answer.text().lines().filter(counted).map(of).sum::<u64>() == 3 {
-                return answer;
-            }
-        }
+    let metrics = found("all three requests", async || {
+        let answer = world.admin("GET", "/metrics").await;
+        let counted = |l: &&str| l.starts_with("remote_ollama_proxy_requests_total{");
+        let of = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let requests: u64 = answer.text().lines().filter(counted).map(of).sum();
+        (requests == 3).then_some(answer)
     })
     .await;
     assert_eq!(

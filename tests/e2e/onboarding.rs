@@ -201,8 +201,7 @@ impl Scene {
 
     /// Waits until a device gets a connection or none: nodes receive a change a moment later.
     async fn reaches(&self, device: &str, wanted: bool) {
-        let what = if wanted { "access" } else { "no access" };
-        eventually(what, async || self.tailnet().dials(device, PROXY).await["ok"] == wanted).await;
+        self.tailnet().dials_until(device, PROXY, wanted).await;
     }
 
     async fn forward(&self, device: &str) -> SocketAddr {
@@ -336,17 +335,16 @@ mod proof {
         // One connection, so that sixty requests take much less than a minute.
         let mut client = Client::new(TcpStream::connect(at).await.unwrap());
         let mut begun = 3;
-        let last = soon("the end of the rate", async {
-            loop {
-                client.send(get("/v1/models")).await;
-                let answer = client.answer().await;
-                match answer.status() {
-                    200 => begun += 1,
-                    // The slots of the two streams become free a moment after Ollama.
-                    429 if answer.text().contains("(rule: concurrency)") => {}
-                    _ => return answer,
-                }
+        let last = found("the end of the rate", async || {
+            client.send(get("/v1/models")).await;
+            let answer = client.answer().await;
+            match answer.status() {
+                200 => begun += 1,
+                // The slots of the two streams become free a moment after Ollama.
+                429 if answer.text().contains("(rule: concurrency)") => {}
+                _ => return Some(answer),
             }
+            None
         })
         .await;
         refused(&last, 429, "rate");

@@ -54,10 +54,8 @@ fn with_all() -> Value {
 /// A request of `laptop` through the Service.
 async fn asks_the_service(tailnet: &Tailnet) {
     tailnet.api("PUT", "/services/ollama", Value::Null).await;
-    soon("a host", async {
-        while tailnet.api("GET", "/services/ollama", Value::Null).await["led"]["laptop"].is_null() {}
-    })
-    .await;
+    let led = async || tailnet.api("GET", "/services/ollama", Value::Null).await["led"]["laptop"].is_string();
+    eventually("a host", led).await;
     let service = tailnet.forward("laptop", "ollama:11434").await;
     let mut client = Client::new(TcpStream::connect(service).await.unwrap());
     client.send("GET /api/tags HTTP/1.1\r\nHost: ollama\r\n\r\n").await;

@@ -47,7 +47,7 @@ async fn reload_applies_while_requests_run() {
     let text = std::fs::read_to_string(config(&world)).unwrap();
     std::fs::write(config(&world), text.replace("api_tags = false", "api_tags = true")).unwrap();
     world.proxy.process.signal(Signal::HUP);
-    soon("the new config", async { while world.ask(&get("/api/tags")).await.status() != 200 {} }).await;
+    eventually("the new config", async || world.ask(&get("/api/tags")).await.status() == 200).await;
 }
 
 #[tokio::test]

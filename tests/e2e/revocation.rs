@@ -91,10 +91,7 @@ async fn peer_removed_from_the_policy_is_cut_mid_stream() {
     scene.world.proxy.process.line(&["\"journal\"", "\"lost\"", "ci.tailnet.test"]).await;
     // The peer regains access by an edit of the policy file.
     scene.world.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
-    soon("access again", async {
-        while scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"] != true {}
-    })
-    .await;
+    scene.world.tailnet.dials_until("ci", "remote-ollama-proxy:11434", true).await;
     scene.world.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
 }
 

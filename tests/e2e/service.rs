@@ -156,13 +156,8 @@ impl Scene {
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        soon(what, async {
-            loop {
-                let service = self.tailnet.api("GET", "/services/ollama", Value::Null).await;
-                if is(&service) {
-                    return service;
-                }
-            }
+        found(what, async || {
+            Some(self.tailnet.api("GET", "/services/ollama", Value::Null).await).filter(|service| is(service))
         })
         .await
     }
@@ -208,8 +203,8 @@ async fn answering(at: SocketAddr) -> Option<String> {
 
 /// Waits until requests reach this host: a client learns of a new route a moment later.
 async fn comes_to(at: SocketAddr, host: &str) {
-    soon(&format!("a request at {host}"), async { while answering(at).await.as_deref() != Some(host) {} })
-        .await;
+    let arrives = async || answering(at).await.as_deref() == Some(host);
+    eventually(&format!("a request at {host}"), arrives).await;
 }
 
 async fn streaming(at: SocketAddr) -> (String, Client<TcpStream>) {
@@ -327,7 +322,7 @@ async fn last_service_host_keeps_clients_until_their_streams_end() {
     let (_, mut runs) = streaming(laptop).await;
     scene.one.proxy.process.signal(Signal::TERM);
     scene.one.proxy.process.line(&["stopping: running requests may end"]).await;
-    soon("a refusal", async { while answering(laptop).await.is_some() {} }).await;
+    eventually("a refusal", async || answering(laptop).await.is_none()).await;
     scene.led(&[("laptop", "one"), ("phone", "one"), ("tablet", "two")]).await;
     runs.chunk().await.unwrap();
     scene.one.ollama.finish.send_replace(true);
@@ -363,14 +358,7 @@ async fn peer_revoked_from_the_service_is_cut() {
     comes_to(ci, "two").await;
 
     scene.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
-    let lost = soon("a stream again", async {
-        loop {
-            if let Some((_, client)) = begun(ci).await {
-                break client;
-            }
-        }
-    })
-    .await;
+    let (_, lost) = found("a stream again", async || begun(ci).await).await;
     // From now on no packet with the Service's address arrives, so it can't see the end.
     scene.tailnet.api("PUT", "/policy", policy(&["tag:ai-client"], &json!([]))).await;
     scene.two.proxy.process.lines(&["\"revoked\"", "ci.tailnet.test"], 2).await;

@@ -20,15 +20,11 @@ pub(crate) async fn who(tailnet: &Tailnet, arguments: &[&str]) -> Output {
 
 /// Repeats until the answer is as wanted: the node receives a change a moment later.
 pub(crate) async fn until(tailnet: &Tailnet, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    soon(what, async {
-        loop {
-            let out = who(tailnet, &["--json"]).await;
-            assert!(matches!(out.status.code(), Some(0 | 69)), "{}", String::from_utf8_lossy(&out.stderr));
-            let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
-            if wanted(&answer) {
-                return answer;
-            }
-        }
+    found(what, async || {
+        let out = who(tailnet, &["--json"]).await;
+        assert!(matches!(out.status.code(), Some(0 | 69)), "{}", String::from_utf8_lossy(&out.stderr));
+        let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+        wanted(&answer).then_some(answer)
     })
     .await
 }

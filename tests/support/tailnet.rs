@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::http::{Answer, Client, soon};
+use crate::http::{Answer, Client, eventually, soon};
 use crate::process::Process;
 
 /// Only clients with tag:ai-client reach the proxy with tag:ai-server.
@@ -86,6 +86,13 @@ impl Tailnet {
     /// Whether a client gets a connection to `to`.
     pub(crate) async fn dials(&self, client: &str, to: &str) -> Value {
         self.api("POST", &format!("/clients/{client}/dial"), json!({"to": to, "timeout": "3s"})).await
+    }
+
+    /// Waits until a client's connections to `to` succeed, or fail: nodes receive a change a moment later.
+    #[allow(dead_code, reason = "not every test binary changes access")]
+    pub(crate) async fn dials_until(&self, client: &str, to: &str, succeed: bool) {
+        let what = format!("{client} to {to}: {succeed}");
+        eventually(&what, async || self.dials(client, to).await["ok"] == succeed).await;
     }
 }
 
