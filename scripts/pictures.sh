@@ -62,8 +62,8 @@ inside() {
 # Without the text before and after the pictured part.
 picture_demo() {
   open 400 'make demo' env -u PICTURES_PYTHON scripts/demo.sh
-  until_shown 'and all of it has ended' 600
-  capture | sed -n '/== The laptop asks/,/^None is of/p' | draw demo "make demo" \
+  until_shown 'and everything has been stopped' 600
+  capture | sed -n '/== The laptop sends/,/^None of them/p' | draw demo "make demo" \
     "A laptop's question is answered word by word through the tailnet; its request to pull a model gets 403; a stranger gets no connection; the proxy listens on no TCP port"
   terminal kill-server
 }

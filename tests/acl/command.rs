@@ -52,14 +52,14 @@ fn without_arguments_acl_prints_a_policy_for_this_node() {
     ] {
         let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
-        let told = text(&checked);
+        let report = text(&checked);
         assert!(
-            told.contains("may ask whatever the node allows") && !told.contains("to think about"),
-            "{told}"
+            report.contains("may ask whatever the node allows") && !report.contains("to think about"),
+            "{report}"
         );
-        assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
-        assert_eq!(told.contains("tcp:443"), config.contains("https"), "{told}");
-        assert_eq!(told.contains("tcp:11434"), !config.contains("off"), "{told}");
+        assert_eq!(report.contains("may read them"), config.contains("metrics"), "{report}");
+        assert_eq!(report.contains("tcp:443"), config.contains("https"), "{report}");
+        assert_eq!(report.contains("tcp:11434"), !config.contains("off"), "{report}");
     }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
     assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");
@@ -97,15 +97,15 @@ fn metrics_port_has_its_own_table() {
         grant("tag:b", "")
     );
     let output = acl("metrics.port = 9090\n", &["--check", "-"], &policy);
-    let told = text(&output);
+    let report = text(&output);
     for part in [
         "who reaches tag:ai-server on tcp:11434\n  nobody\n",
         "who reaches it on tcp:9090, for the metrics\n  tag:a  through grants[0] (line 1)\n         may read them\n",
         "may not read them: no grant has \"metrics\": true",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(report.contains(part), "{part}: {report}");
     }
-    assert!(!told.contains("is enough") && !told.contains("no connection to use it on"), "{told}");
+    assert!(!report.contains("is enough") && !report.contains("no connection to use it on"), "{report}");
     let json: Value =
         serde_json::from_str(&text(&acl("metrics.port = 9090\n", &["--check", "-", "--json"], &policy)))
             .unwrap();
@@ -129,14 +129,14 @@ fn page_port_has_its_own_table() {
         grant("tag:b", "{\"page\": \"view\"}"),
         grant("tag:c", "{}"),
     );
-    let told = text(&acl("page.port = 80\n", &["--check", "-"], &policy));
+    let report = text(&acl("page.port = 80\n", &["--check", "-"], &policy));
     for part in [
         "who reaches it on tcp:80, for the page\n",
         "tag:a  through grants[0] (line 1)\n         may see everything, and cancel requests\n",
         "may see what is their own\n",
         "may not see it: no grant has \"page\"",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(report.contains(part), "{part}: {report}");
     }
     let json: Value =
         serde_json::from_str(&text(&acl("page.port = 80\n", &["--check", "-", "--json"], &policy))).unwrap();
@@ -266,7 +266,7 @@ fn base64(text: &str) -> String {
 
 #[test]
 fn stored_owner_is_the_node() {
-    for (owner, told) in
+    for (owner, report) in
         [("anna@example.com", "who reaches anna@example.com"), ("tagged-devices", "does not say which")]
     {
         let state = tempfile::tempdir().unwrap();
@@ -277,7 +277,7 @@ fn stored_owner_is_the_node() {
         });
         std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
         let output = acl("", &["--state-dir", state.path().to_str().unwrap(), "--check", "-"], OPEN);
-        assert!(text(&output).contains(told), "{owner}: {}", text(&output));
+        assert!(text(&output).contains(report), "{owner}: {}", text(&output));
     }
 }
 
@@ -437,12 +437,12 @@ fn headscale_policies_are_read_in_their_own_dialect() {
     assert_eq!(acl("", &["--check", "-"], policy).status.code(), Some(1));
     let output = acl(config, &["--check", "-"], policy);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let told = text(&output);
+    let report = text(&output);
     assert!(
-        told.contains(
+        report.contains(
             "if one of these test sources has no device: anna@. Run `headscale policy check` first"
         ),
-        "{told}"
+        "{report}"
     );
     let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
     // Headscale accepts the printed policy: no autogroup owns a tag, and no test names a tag without a device.

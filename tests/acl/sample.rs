@@ -187,10 +187,10 @@ fn sample_tests_detect_an_added_or_missing_grant() {
     }
     let mut policy = sample();
     policy["acls"] = json!([{"action": "accept", "src": ["*"], "dst": ["*:*"]}]);
-    assert!(noticed(&policy), "Tailscale's first policy beside it");
+    assert!(noticed(&policy), "with Tailscale's first policy added");
     policy.as_object_mut().unwrap().remove("acls");
     policy["groups"]["group:ai-admins"] = json!(["bob@example.com"]);
-    assert!(noticed(&policy), "somebody else is an admin");
+    assert!(noticed(&policy), "another user is an admin");
 }
 
 #[test]

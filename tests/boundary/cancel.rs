@@ -15,7 +15,7 @@ async fn cancel_cuts_a_running_request_at_both_ends() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
-    let (mut other, mut beside) = running.stream(&ollama).await;
+    let (mut other, mut second_upstream) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
     assert!(running.proxy.live().cancel(&id, "the test"));
     assert!(client.rest().await.is_empty());
@@ -23,7 +23,7 @@ async fn cancel_cuts_a_running_request_at_both_ends() {
     running.has(1).await;
     assert!(!running.proxy.live().cancel(&id, "the test"));
 
-    beside.send("3\r\nend\r\n0\r\n\r\n").await;
+    second_upstream.send("3\r\nend\r\n0\r\n\r\n").await;
     assert_eq!(other.chunk().await.unwrap(), b"end");
 }
 

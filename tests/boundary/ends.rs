@@ -276,8 +276,11 @@ async fn request_during_drain_is_refused_and_idle_connections_close() {
     assert!(empty.rest().await.is_empty());
     use tokio::io::AsyncWriteExt;
     let _ = late.stream.write_all(b"/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n").await;
-    let told = String::from_utf8(late.rest().await).unwrap();
-    assert!(told.is_empty() || told.starts_with("HTTP/1.1 503") && told.contains("stopping"), "{told}");
+    let answer = String::from_utf8(late.rest().await).unwrap();
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"),
+        "{answer}"
+    );
     assert!(ollama.untouched().await);
     upstream.send("0\r\n\r\n").await;
     assert!(running.chunk().await.unwrap().is_empty());

@@ -164,7 +164,7 @@ async fn refusals_are_readable_only_by_origins_that_ollama_allowed() {
     let refused = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await;
     let asks =
         async |method: &str, origin: &str| read_by(&proxy, method, "/v1/chat/completions", origin).await.0;
-    let told = |origin: &str| (403, Some(origin.to_owned()), Some("Origin".to_owned()));
+    let readable = |origin: &str| (403, Some(origin.to_owned()), Some("Origin".to_owned()));
     let nothing = (403, None, Some("Origin".to_owned()));
 
     // Before any answer of Ollama.
@@ -172,12 +172,12 @@ async fn refusals_are_readable_only_by_origins_that_ollama_allowed() {
     // Learned from a preflight, and from a request.
     for (method, origin) in [("OPTIONS", "http://localhost:1"), ("POST", "http://localhost:2")] {
         assert_eq!(asks(method, origin).await, 204);
-        assert_eq!(refused(origin).await, told(origin));
+        assert_eq!(refused(origin).await, readable(origin));
     }
     for origin in ["https://evil.example", "null", "http://odd.example", ""] {
         asks("OPTIONS", origin).await;
         assert_eq!(refused(origin).await, nothing, "{origin}");
-        assert_eq!(refused("http://localhost:1").await, told("http://localhost:1"));
+        assert_eq!(refused("http://localhost:1").await, readable("http://localhost:1"));
     }
     let without_origin = proxy.ask(&get("/api/ps")).await;
     assert_eq!(without_origin.header("access-control-allow-origin"), None);
@@ -232,7 +232,7 @@ async fn answer_to_a_request_with_a_removed_origin_allows_no_origin() {
             .await;
         assert_eq!(answer.status(), 204);
     };
-    let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1;
+    let readable = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1;
 
     for connection in
         ["Connection: origin", "Connection: keep-alive, ORIGIN", "Connection: a\r\nConnection: Origin ,b"]
@@ -240,14 +240,14 @@ async fn answer_to_a_request_with_a_removed_origin_allows_no_origin() {
         stripped.store(false, Ordering::SeqCst);
         ask_without(foreign, connection).await;
         assert_eq!(header(&soon("the request", seen.recv()).await.unwrap().head, "origin"), None);
-        assert_eq!(told(foreign).await, None, "{connection}");
+        assert_eq!(readable(foreign).await, None, "{connection}");
 
         assert_eq!(read_by(&proxy, "POST", "/api/show", ours).await.0, 204);
         soon("the request", seen.recv()).await.unwrap();
         stripped.store(true, Ordering::SeqCst);
         ask_without(ours, connection).await;
         assert_eq!(header(&soon("the request", seen.recv()).await.unwrap().head, "origin"), None);
-        assert_eq!(told(ours).await.as_deref(), Some(ours), "{connection}");
+        assert_eq!(readable(ours).await.as_deref(), Some(ours), "{connection}");
     }
 }
 
@@ -263,9 +263,9 @@ async fn origins_allowed_for_one_peer_do_not_affect_another() {
     });
     let proxy = Boundary::new(&url).start();
     let ours = "http://localhost:1";
-    let told = async || read_by(&proxy, "GET", "/api/ps", ours).await.1.is_some();
+    let readable = async || read_by(&proxy, "GET", "/api/ps", ours).await.1.is_some();
     assert_eq!(read_by(&proxy, "POST", "/api/show", ours).await.0, 204);
-    assert!(told().await);
+    assert!(readable().await);
 
     let mut eve = proxy.client_of(Peer { user: Some("eve@example.com".to_owned()), ..peer() }).await;
     let mut of_eve = async |path: &str, origin: &str| {
@@ -278,53 +278,53 @@ async fn origins_allowed_for_one_peer_do_not_affect_another() {
     for port in 1..100 {
         assert_eq!(of_eve("/v1/models", &format!("http://localhost:{port}")).await.status(), 204);
     }
-    assert!(told().await);
+    assert!(readable().await);
     revoked.store(true, Ordering::SeqCst);
     for port in [1, 99] {
         let origin = format!("http://localhost:{port}");
         assert_eq!(of_eve("/v1/models", &origin).await.status(), 403);
         assert_eq!(of_eve("/api/ps", &origin).await.header("access-control-allow-origin"), None);
     }
-    assert!(told().await);
+    assert!(readable().await);
 }
 
 #[tokio::test]
 async fn remembered_origins_are_bounded_by_identity() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
     let proxy = Boundary::new(&url).start();
-    let told = async |user: usize, path: &str| {
+    let readable = async |user: usize, path: &str| {
         let mut client = proxy.client_of(Peer { user: Some(format!("{user}@example.com")), ..peer() }).await;
         let origin = "Origin: http://localhost:1";
         client.send(format!("GET {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{origin}\r\n\r\n")).await;
         client.answer().await.header("access-control-allow-origin").is_some()
     };
     for user in 0..256 {
-        assert!(told(user, "/v1/models").await);
+        assert!(readable(user, "/v1/models").await);
     }
-    assert!(told(0, "/api/ps").await && told(255, "/api/ps").await);
-    assert!(told(256, "/v1/models").await);
-    assert!(!told(0, "/api/ps").await && told(1, "/api/ps").await && told(256, "/api/ps").await);
+    assert!(readable(0, "/api/ps").await && readable(255, "/api/ps").await);
+    assert!(readable(256, "/v1/models").await);
+    assert!(!readable(0, "/api/ps").await && readable(1, "/api/ps").await && readable(256, "/api/ps").await);
 }
 
 #[tokio::test]
 async fn remembered_origins_are_bounded_and_expire() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(true))));
     let proxy = Boundary::new(&url).start();
-    let told = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
+    let readable = async |origin: &str| read_by(&proxy, "GET", "/api/ps", origin).await.1.is_some();
     for n in 0..17 {
         let origin = format!("http://{n}");
         assert_eq!(read_by(&proxy, "POST", "/api/show", &origin).await.0, 204);
-        assert!(told(&origin).await);
+        assert!(readable(&origin).await);
     }
-    assert!(!told("http://0").await && told("http://1").await);
+    assert!(!readable("http://0").await && readable("http://1").await);
     let long = format!("http://{}", "x".repeat(300));
     assert_eq!(read_by(&proxy, "POST", "/api/show", &long).await.0, 204);
-    assert!(!told(&long).await);
+    assert!(!readable(&long).await);
 
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2 * 60 * 60)).await;
     tokio::time::resume();
-    assert!(!told("http://16").await);
+    assert!(!readable("http://16").await);
 }
 
 #[tokio::test]

@@ -336,9 +336,9 @@ async fn redirect_leads_to_the_certificates_name() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(&ollama.url).start();
     let (connect_to, incoming) = mpsc::channel(1);
-    let (node, told) = watch::channel(Situation::default());
+    let (node, status) = watch::channel(Situation::default());
     let port = running.proxy.port().another();
-    let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
+    let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), status, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;

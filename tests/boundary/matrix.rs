@@ -13,24 +13,24 @@ const REFUSALS: [u16; 4] = [400, 403, 405, 421];
 
 /// Stands in for Ollama: returns each request's first line and body, and answers `ok`.
 fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (seen, requests) = mpsc::unbounded_channel();
     let url = ollama.url.clone();
     tokio::spawn(async move {
         loop {
             let mut conn = Client::new(ollama.listener.accept().await.unwrap().0);
-            let tell = tell.clone();
+            let seen = seen.clone();
             tokio::spawn(async move {
                 while let Some(head) = conn.head().await {
                     let Some(body) = conn.body(&head).await else { return };
                     let line = head.lines().next().unwrap_or_default().to_owned();
                     let end = if line.starts_with("HEAD ") { "" } else { "ok" };
-                    let _ = tell.send((line, body));
+                    let _ = seen.send((line, body));
                     conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{end}")).await;
                 }
             });
         }
     });
-    (url, told)
+    (url, requests)
 }
 
 #[tokio::test]

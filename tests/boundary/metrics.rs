@@ -36,10 +36,10 @@ impl Metrics {
     /// continue.
     fn held(running: &Running) -> (Metrics, Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let (tell, closed) = (Arc::clone(&begun), Arc::clone(&gate));
+        let (waiting, closed) = (Arc::clone(&begun), Arc::clone(&gate));
         let text = move || {
             let gate = Arc::clone(&closed);
-            tell.add_permits(1);
+            waiting.add_permits(1);
             Box::pin(async move {
                 gate.acquire().await.unwrap().forget();
                 "# EOF\n".to_owned()

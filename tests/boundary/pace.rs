@@ -243,8 +243,8 @@ async fn halves_of_empty_lines_do_not_reset_the_idle_timeout() {
     })
     .await;
     proxy.has(0).await;
-    let told = client.rest().await;
-    assert!(told.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&told));
+    let answer = client.rest().await;
+    assert!(answer.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,8 +87,8 @@ impl Site {
         let source = Source { load: Box::new(load), log: Box::new(|_| {}) };
         let situation = Situation { state: "Running".to_owned(), ..Situation::default() };
         let node = watch::Sender::new(Situation { addresses: vec![[100, 64, 0, 1].into()], ..situation });
-        let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
-        let roster = watch::Sender::new(Arc::new(everybody));
+        let members = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
+        let roster = watch::Sender::new(Arc::new(members));
         let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
@@ -154,11 +154,11 @@ impl Stream {
     }
 
     async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> String {
-        let mut told = String::new();
-        while told.is_empty() || !wanted(&self.known) {
-            told += &self.next().await.unwrap_or_else(|| panic!("the stream has ended without {what}"));
+        let mut text = String::new();
+        while text.is_empty() || !wanted(&self.known) {
+            text += &self.next().await.unwrap_or_else(|| panic!("the stream has ended without {what}"));
         }
-        told
+        text
     }
 
     fn nodes(&self, section: &str) -> Vec<&str> {
@@ -298,8 +298,8 @@ async fn viewer_sees_only_their_own_requests() {
     let mut stream = site.watch().await;
     let both =
         |known: &Value| known["refusals"]["rows"] != json!([]) && known["requests"]["rows"] != json!([]);
-    let told = stream.until("what is theirs", both).await;
-    assert!(!told.contains("bob") && !told.contains("n3"), "{told}");
+    let text = stream.until("what is theirs", both).await;
+    assert!(!text.contains("bob") && !text.contains("n3"), "{text}");
     for section in ["requests", "peers", "refusals", "changes"] {
         assert_eq!(stream.nodes(section), ["laptop.tailnet.test"], "{section}");
         assert_eq!(stream.known[section]["more"], 0);
@@ -351,8 +351,8 @@ async fn lost_lines_are_shown_to_admins_only() {
     running.grant(vec![json!({"page": "view"})]);
     site.port.sweep().judge(&[(80, running.roster().into())]);
     let mut stream = site.watch().await;
-    let told = stream.next().await.unwrap();
-    assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
+    let text = stream.next().await.unwrap();
+    assert!(stream.known["health"]["logs"].is_null() && !text.contains("/var/"), "{text}");
 }
 
 #[tokio::test]
@@ -365,8 +365,8 @@ async fn page_stream_sends_only_changes() {
     stream.until("Ollama's state", |known| !known["health"]["ollama"].is_null()).await;
     assert_eq!(stream.known["requests"]["rows"], json!([]));
     let (client, upstream) = running.stream(&ollama).await;
-    let told = stream.until("the request", |known| known["requests"]["rows"] != json!([])).await;
-    assert!(!told.contains("\"peers\"") && !told.contains("\"days\""), "{told}");
+    let text = stream.until("the request", |known| known["requests"]["rows"] != json!([])).await;
+    assert!(!text.contains("\"peers\"") && !text.contains("\"days\""), "{text}");
     let request = &stream.known["requests"]["rows"][0];
     assert_eq!((&request["endpoint"], &request["state"]), (&json!("v1_chat_completions"), &json!("running")));
     assert_eq!(request["bytes_out"], 5);
@@ -375,9 +375,9 @@ async fn page_stream_sends_only_changes() {
     stream.until("its day", |known| known["days"]["identities"] != json!([])).await;
 
     site.roster.send_replace(Arc::new(vec![member(bob(), vec![])]));
-    let told =
+    let text =
         stream.until("who is left", |known| known["peers"]["rows"].as_array().unwrap().len() == 1).await;
-    assert!(!told.contains("\"days\""), "{told}");
+    assert!(!text.contains("\"days\""), "{text}");
 }
 
 #[tokio::test]
@@ -392,9 +392,9 @@ async fn page_stream_ends_with_its_grant() {
         stream.next().await.unwrap();
         running.grant(vec![after]);
         assert_eq!(site.port.sweep().judge(&[(80, running.roster().into())]), 0);
-        while let Some(told) = stream.next().await {
+        while let Some(text) = stream.next().await {
             // Events that were made before.
-            assert_eq!(stream.known["you"]["page"], before, "{told}");
+            assert_eq!(stream.known["you"]["page"], before, "{text}");
         }
         drop(stream);
         site.has(0).await;

@@ -14,17 +14,17 @@ const CHUNKS: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nTransfer-Encoding: chunked
 
 /// What the client must receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Outcome {
     /// Its own answer.
     Own,
     /// 502, or a visibly truncated beginning of its own answer.
     Failed,
 }
-use Told::{Failed, Own};
+use Outcome::{Failed, Own};
 
 /// The stand-in's answer to a method, whether it closes afterwards, and the result. `OK` stands for the first lines of
 /// an answer to the request, `CHUNKS` for those of a chunked one.
-const ANSWERS: &[(&str, &str, bool, Told)] = &[
+const ANSWERS: &[(&str, &str, bool, Outcome)] = &[
     ("GET", "OWN", false, Own),
     ("GET", "OWN", true, Own),
     ("GET", "OWN-----", false, Own),
@@ -68,15 +68,15 @@ const ANSWERS: &[(&str, &str, bool, Told)] = &[
 
 /// Answers each request before reading its body, with `answer` and the request's mark; returns the marks.
 fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiver<String> {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (seen, marks) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {
             let mut conn = ollama.accept().await;
-            let (answer, tell) = (answer.clone(), tell.clone());
+            let (answer, seen) = (answer.clone(), seen.clone());
             tokio::spawn(async move {
                 while let Some(head) = conn.head().await {
                     let mark = header(&head, "x-mark").unwrap().to_owned();
-                    let _ = tell.send(mark.clone());
+                    let _ = seen.send(mark.clone());
                     conn.send(answer.replace('@', &mark)).await;
                     if close || conn.body(&head).await.is_none() {
                         return;
@@ -85,7 +85,7 @@ fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiv
             });
         }
     });
-    told
+    marks
 }
 
 /// A request with that mark. A POST names its own model.
@@ -102,7 +102,7 @@ fn request(method: &str, mark: u8) -> String {
 
 /// Reads the answer to the request with that mark, which must be its own or a failure; also whether the connection has
 /// ended.
-async fn told(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Told, bool) {
+async fn outcome(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Outcome, bool) {
     let Some(head) = client.head().await else { return (Failed, true) };
     if head.starts_with("HTTP/1.1 502 ") {
         return (Failed, client.body(&head).await.is_none());
@@ -135,8 +135,8 @@ async fn malformed_answers_never_reach_another_request() {
                 if !pipelined {
                     client.send(request(method, mark)).await;
                 }
-                let (told, ended) = told(&mut client, method, mark).await;
-                assert_eq!(told, *expected, "request {mark}, pipelined: {pipelined}, {answer:?}");
+                let (outcome, ended) = outcome(&mut client, method, mark).await;
+                assert_eq!(outcome, *expected, "request {mark}, pipelined: {pipelined}, {answer:?}");
                 if ended && pipelined {
                     break;
                 } else if ended {
@@ -160,7 +160,7 @@ async fn unsolicited_answer_reaches_no_client() {
             let mut first = ollama.accept().await;
             first.head().await.unwrap();
             first.send(OWN.replace('@', "1")).await;
-            assert_eq!(told(&mut client, "GET", 1).await, (Own, false));
+            assert_eq!(outcome(&mut client, "GET", 1).await, (Own, false));
             first.send(late).await;
             client.send(format!("{between}{}", request("GET", 2))).await;
             if !between.is_empty() {
@@ -169,7 +169,7 @@ async fn unsolicited_answer_reaches_no_client() {
             let mut second = ollama.accept().await;
             second.head().await.unwrap();
             second.send(OWN.replace('@', "2")).await;
-            assert_eq!(told(&mut client, "GET", 2).await, (Own, false), "{late:?}");
+            assert_eq!(outcome(&mut client, "GET", 2).await, (Own, false), "{late:?}");
             assert!(first.rest().await.is_empty(), "the second request was sent here too: {late:?}");
         }
     }
@@ -201,7 +201,7 @@ async fn two_clients_get_their_own_answers_in_any_order() {
             }
         }
         for (mark, client) in [(1, &mut one), (2, &mut two)] {
-            assert_eq!(told(client, "GET", mark).await, (Own, false));
+            assert_eq!(outcome(client, "GET", mark).await, (Own, false));
             client.send(request("GET", mark)).await;
         }
     }
@@ -229,17 +229,20 @@ async fn body_after_an_early_answer_is_not_read_as_requests() {
             let mut client = proxy.client().await;
             let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 1\r\n";
             client.send(format!("{head}{framing}\r\n\r\n{before}")).await;
-            assert_eq!(told(&mut client, "POST", 1).await, (Own, false), "{framing}");
+            assert_eq!(outcome(&mut client, "POST", 1).await, (Own, false), "{framing}");
             // The proxy may read the rest of the body, or close because of it.
             let rest = format!("{after}{}", request("GET", 2));
             let went = soon("the rest to go", client.stream.write_all(rest.as_bytes())).await;
-            let (told, ended) = told(&mut client, "GET", 2).await;
-            assert!(if told == Own { went.is_ok() } else { ended }, "{framing}, {sent_before} bytes before");
+            let (outcome, ended) = outcome(&mut client, "GET", 2).await;
+            assert!(
+                if outcome == Own { went.is_ok() } else { ended },
+                "{framing}, {sent_before} bytes before"
+            );
             let mut seen = vec![soon("a request", marks.recv()).await.unwrap()];
             while let Ok(mark) = marks.try_recv() {
                 seen.push(mark);
             }
-            assert_eq!(seen, if told == Own { vec!["1", "2"] } else { vec!["1"] }, "{framing}");
+            assert_eq!(seen, if outcome == Own { vec!["1", "2"] } else { vec!["1"] }, "{framing}");
         }
     }
 }

@@ -59,9 +59,9 @@ async fn wrong_base_url_is_answered_in_the_clients_dialect_with_the_right_path()
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 2\r\n\r\n{{}}");
         let answer = proxy.ask(&request).await;
-        let told = message(&answer, dialect);
-        assert_eq!(answer.status(), 403, "{path}: {told}");
-        assert!(told.ends_with(&format!("{hint} (rule: {rule})")), "{path}: {told}");
+        let text = message(&answer, dialect);
+        assert_eq!(answer.status(), 403, "{path}: {text}");
+        assert!(text.ends_with(&format!("{hint} (rule: {rule})")), "{path}: {text}");
     }
     assert!(ollama.untouched().await);
 }
@@ -122,8 +122,8 @@ async fn refused_model_is_404_for_clients_that_read_403_as_a_login_problem() {
     ] {
         let answer = proxy.ask(&post(path, body)).await;
         assert_eq!(answer.status(), status, "{path} {body}: {}", answer.text());
-        let told = message(&answer, dialect);
-        assert!(told.ends_with("(rule: model)"), "{path}: {told}");
+        let text = message(&answer, dialect);
+        assert!(text.ends_with("(rule: model)"), "{path}: {text}");
         let json: Value = serde_json::from_slice(&answer.body).unwrap();
         if !kind.is_empty() {
             assert_eq!(json["error"]["type"], kind, "{path}");

@@ -121,14 +121,14 @@ fn every_log_message_is_documented() {
     let table = rows(section(OPERATIONS, "What the log says"));
     for (level, messages) in messages() {
         assert!(messages.len() > 10, "{level}: {messages:?}");
-        let told: BTreeSet<String> = table
+        let documented: BTreeSet<String> = table
             .iter()
             .filter(|row| row[0] == level)
             .map(|row| row[1].replace("`` ", "").replace(" ``", "").replace('`', ""))
             .collect();
-        let missing = messages.difference(&told).cloned().collect();
+        let missing = messages.difference(&documented).cloned().collect();
         none(&format!("of level {level} in src/, not in docs/operations.md"), &missing);
-        let gone = told.difference(&messages).cloned().collect();
+        let gone = documented.difference(&messages).cloned().collect();
         none(&format!("of level {level} in docs/operations.md, not in src/"), &gone);
     }
     assert!(table.iter().all(|row| row.len() == 4 && row.iter().all(|cell| !cell.is_empty())));
@@ -163,11 +163,11 @@ fn every_rule_is_documented() {
 #[test]
 fn every_exit_code_is_documented() {
     let codes = rows(section(TROUBLESHOOTING, "It does not start, or ends"));
-    let told: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
+    let documented: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
     let table = exit::TABLE
         .iter()
         .map(|(code, meaning)| (format!("`{code}`"), meaning.trim().trim_end_matches('.').to_owned()));
-    assert_eq!(told, table.collect::<Vec<_>>());
+    assert_eq!(documented, table.collect::<Vec<_>>());
 }
 
 #[test]

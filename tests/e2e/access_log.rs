@@ -91,7 +91,7 @@ async fn peers_cannot_forge_a_record() {
                 "json" => serde_json::from_str::<Value>(line).is_ok_and(|v| v["level"].is_string()),
                 _ => line.starts_with("20") && line.contains("Z  "),
             };
-            assert!(own, "{format}: a line of somebody else's: {line:?}");
+            assert!(own, "{format}: a foreign line: {line:?}");
             assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{format}: {line:?}");
         }
     }

@@ -32,8 +32,8 @@ struct Scene {
 impl Scene {
     async fn new(recorder: &Recorder) -> Scene {
         let tailnet = Tailnet::new().await;
-        let (status, told) = put(&tailnet, SAMPLE).await;
-        assert_eq!(status, 200, "{told}");
+        let (status, text) = put(&tailnet, SAMPLE).await;
+        assert_eq!(status, 200, "{text}");
         let key = Some(tailnet.key(json!({})).await);
         let proxy = Start { key, ..Start::new(&tailnet, &recorder.url) }.up().await;
         for (hostname, who) in DEVICES {
@@ -103,11 +103,11 @@ async fn sample_policy_admits_exactly_whom_it_names() {
     }
     // The grant of CI arrives as it is in the file.
     let line = scene.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let granted: Value = serde_json::from_str(told["grants"].as_str().unwrap()).unwrap();
+    let text: Value = serde_json::from_str(&line).unwrap();
+    let granted: Value = serde_json::from_str(text["grants"].as_str().unwrap()).unwrap();
     let (ci, server) = (Device::tagged(["tag:ai-ci"]), Device::tagged(["tag:ai-server"]));
     assert_eq!(granted, json!(policy.capabilities(&ci, &server, CAPABILITY)));
-    assert_eq!(granted[0]["max_concurrent"], 2, "{told}");
+    assert_eq!(granted[0]["max_concurrent"], 2, "{text}");
     // "app" narrows this client, and no other.
     for (hostname, tags) in [("laptop", 200), ("admin", 200), ("ci", 403), ("guest", 403)] {
         let at = scene.tailnet.forward(hostname, "remote-ollama-proxy:11434").await;

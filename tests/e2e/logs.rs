@@ -73,9 +73,13 @@ async fn full_disk_stops_no_request_and_is_reported() {
     world.proxy.process.signal(rustix::process::Signal::TERM);
     world.proxy.process.ended_with(0).await;
 
-    let told = report(world.tailnet.dir.path()).await;
-    assert_eq!((&told["lines"]["unreadable"], &told["total"]["requests"]), (&json!(0), &json!(3)), "{told}");
-    assert_eq!(told["lines"]["lost"], lost(&status, "log") + lost(&status, "journal"), "{told}");
+    let shown = report(world.tailnet.dir.path()).await;
+    assert_eq!(
+        (&shown["lines"]["unreadable"], &shown["total"]["requests"]),
+        (&json!(0), &json!(3)),
+        "{shown}"
+    );
+    assert_eq!(shown["lines"]["lost"], lost(&status, "log") + lost(&status, "journal"), "{shown}");
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.lines().next().unwrap().contains("lines were lost here"), "{lines}");
     assert!(lines.lines().last().unwrap().contains("\"stopped\""), "{lines}");

@@ -29,8 +29,8 @@ async fn deleted_node_is_reported_and_serves_no_peer() {
     let reason = status["not_ready"]["reason"].as_str().unwrap();
     assert!(reason.contains("it was deleted there"), "{reason}");
     assert_eq!(world.admin("GET", "/readyz").await.status(), 503);
-    let told = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(told.contains("serves     no: the control server no longer knows this node"), "{told}");
+    let shown = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
+    assert!(shown.contains("serves     no: the control server no longer knows this node"), "{shown}");
     let findings = world.run("doctor", &["--json"]).await.stdout;
     let findings: Vec<Value> = serde_json::from_slice(&findings).unwrap();
     let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
@@ -50,8 +50,8 @@ async fn control_server_outage_and_return_are_reported() {
     // Peers are served by the last netmap.
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(world.admin("GET", "/readyz").await.status(), 200);
-    let told = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(told.contains("the control server can't be reached"), "{told}");
+    let shown = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
+    assert!(shown.contains("the control server can't be reached"), "{shown}");
     let findings = world.run("doctor", &["--json"]).await.stdout;
     let findings: Vec<Value> = serde_json::from_slice(&findings).unwrap();
     let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
@@ -126,11 +126,11 @@ async fn too_wide_policy_is_found_without_ipv4() {
     let addresses = world.admin("GET", "/status").await;
     let addresses: Value = serde_json::from_slice(&addresses.body).unwrap();
     assert_eq!(addresses["node"]["addresses"].as_array().unwrap().len(), 1, "{addresses}");
-    world.until("that few may connect", "/who", |who| who["anybody"] == false).await;
+    world.until("a policy for few peers", "/who", |who| who["anybody"] == false).await;
     let wide = json!({
         "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
         "grants": [{"src": ["*"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
     });
     world.tailnet.api("PUT", "/policy", wide).await;
-    world.until("that anybody may connect", "/who", |who| who["anybody"] == true).await;
+    world.until("a policy for every peer", "/who", |who| who["anybody"] == true).await;
 }

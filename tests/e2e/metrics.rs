@@ -147,7 +147,7 @@ async fn metrics_port_follows_the_policy_file() {
     let mut open = policy(false);
     open["grants"][1]["src"] = json!(["*"]);
     world.tailnet.api("PUT", "/policy", open).await;
-    world.until("everybody", "/who", |who| who["anybody"] == true).await;
+    world.until("a policy for every peer", "/who", |who| who["anybody"] == true).await;
 }
 
 #[test]

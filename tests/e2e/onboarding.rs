@@ -353,8 +353,8 @@ mod proof {
         scene.logged(&["runner.tailnet.test", "\"rule\":\"grant\"", "\"status\":403"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"concurrency\"", "\"status\":429"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"rate\"", "\"status\":429"]).await;
-        let told = scene.who_says(&[]).await;
-        assert!(told.contains("through      grants, at most 2 at once, at most 60 per minute"), "{told}");
+        let shown = scene.who_says(&[]).await;
+        assert!(shown.contains("through      grants, at most 2 at once, at most 60 per minute"), "{shown}");
     }
 
     pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out(recipe: &Recipe) {
@@ -459,8 +459,8 @@ mod proof {
             .await;
         scene.logged(&["phone.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("phone", "lost").await;
-        let told = scene.who_says(&[]).await;
-        assert!(told.contains("phone.tailnet.test (tag:ai-client): its key has expired"), "{told}");
+        let shown = scene.who_says(&[]).await;
+        assert!(shown.contains("phone.tailnet.test (tag:ai-client): its key has expired"), "{shown}");
     }
 }
 

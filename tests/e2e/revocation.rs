@@ -58,9 +58,9 @@ impl Scene {
         self.recorder.has_open(connections).await;
     }
 
-    /// Checks that only the stream of `ci` is cut, and Ollama freed. `told`: whether the tailnet still carries packets
+    /// Checks that only the stream of `ci` is cut, and Ollama freed. `sees_end`: whether the tailnet still carries packets
     /// to `ci`, so that it sees the end.
-    async fn cuts(&mut self, what: &str, told: bool, change: impl AsyncFnOnce(&World)) {
+    async fn cuts(&mut self, what: &str, sees_end: bool, change: impl AsyncFnOnce(&World)) {
         let mut kept = streaming(self.world.at).await;
         let mut lost = streaming(self.ci).await;
         self.open(2).await;
@@ -68,7 +68,7 @@ impl Scene {
         change(&self.world).await;
         self.open(1).await;
         println!("{what}: Ollama free after {} ms", begun.elapsed().as_millis());
-        if told {
+        if sees_end {
             assert!(!lost.rest().await.ends_with(b"0\r\n\r\n"), "{what}: a clean end");
             println!("{what}: the client knows after {} ms", begun.elapsed().as_millis());
         }
@@ -143,8 +143,8 @@ async fn expired_own_key_cuts_all_sessions_and_is_reported() {
     }
     let who = who(&scene.world.tailnet, &[]).await;
     assert_eq!(who.status.code(), Some(69));
-    let told = String::from_utf8(who.stdout).unwrap();
-    assert!(told.contains("no peer can connect: the node is no longer in the tailnet"), "{told}");
+    let shown = String::from_utf8(who.stdout).unwrap();
+    assert!(shown.contains("no peer can connect: the node is no longer in the tailnet"), "{shown}");
 
     // After its key is extended, peers have access again.
     scene.world.tailnet.api("POST", path, json!({"in": "240h"})).await;

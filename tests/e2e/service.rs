@@ -168,7 +168,7 @@ impl Scene {
     }
 
     /// The output of a command on a host's machine.
-    async fn tells(&self, host: &str, subcommand: &str) -> String {
+    async fn output_of(&self, host: &str, subcommand: &str) -> String {
         let config = self.tailnet.dir.path().join(host).with_extension("toml");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         command.args([subcommand, "--config"]).arg(config).env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
@@ -253,11 +253,11 @@ async fn service_request_has_the_peers_identity_and_grants() {
     client.send("GET /v1/models HTTP/1.1\r\nHost: ollama\r\n\r\n").await;
     assert!(client.answer().await.text().contains("(rule: grant)"));
     // The host's refusal.
-    let told = scene.tells("one", "status").await;
-    assert!(told.contains(&format!("service    svc:ollama, {v4}, {v6}: advertised")), "{told}");
-    let told = scene.tells("one", "doctor").await;
-    assert!(told.contains(&format!("svc:ollama, {v4}, {v6}: advertised")), "{told}");
-    assert!(scene.tells("one", "check").await.contains("one, which hosts svc:ollama"));
+    let shown = scene.output_of("one", "status").await;
+    assert!(shown.contains(&format!("service    svc:ollama, {v4}, {v6}: advertised")), "{shown}");
+    let shown = scene.output_of("one", "doctor").await;
+    assert!(shown.contains(&format!("svc:ollama, {v4}, {v6}: advertised")), "{shown}");
+    assert!(scene.output_of("one", "check").await.contains("one, which hosts svc:ollama"));
     // The policy closes the hosts' own addresses.
     assert_eq!(scene.tailnet.dials("laptop", "one:11434").await["ok"], false);
 }
@@ -274,7 +274,7 @@ async fn service_host_with_stopped_ollama_withdraws_and_returns() {
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;
     kept.chunk().await.unwrap();
-    assert!(scene.tells("one", "status").await.contains(": withdrawn, "));
+    assert!(scene.output_of("one", "status").await.contains(": withdrawn, "));
 
     scene.one.ollama.dead.send_replace(false);
     scene.one.proxy.process.lines(&["the Service is advertised"], 2).await;

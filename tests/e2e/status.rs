@@ -101,8 +101,8 @@ async fn running_and_waiting_requests_can_be_cancelled() {
 
 #[tokio::test]
 async fn status_is_not_ready_without_ollama() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut world = World::new(&format!("http://{nobody}"), "").await;
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world = World::new(&format!("http://{unused}"), "").await;
     assert_eq!(world.admin("GET", "/healthz").await.status(), 200);
     let ready = world.admin("GET", "/readyz").await;
     let why: Value = serde_json::from_slice(&ready.body).unwrap();
@@ -141,27 +141,27 @@ async fn status_is_alive_and_not_ready_while_joining() {
         assert_eq!(answer.status(), status, "{target}");
         assert!(answer.text().contains(said), "{target}: {}", answer.text());
     }
-    let mut told = start.command(&["status"]);
-    told.ended_with(69).await;
-    told.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
-    let mut told = start.command(&["who"]);
-    told.ended_with(69).await;
-    told.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
-    assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
+    let mut command = start.command(&["status"]);
+    command.ended_with(69).await;
+    command.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
+    let mut command = start.command(&["who"]);
+    command.ended_with(69).await;
+    command.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
+    assert!(!command.output().contains("whoever is not listed"), "{}", command.output());
     // tailscale's file exists before it contains a node.
     let keys = start.state.join("tailscaled.state");
     eventually("tailscale's file", async || keys.exists()).await;
-    let mut told = start.command(&["doctor"]);
-    told.ended().await;
-    told.line(&["key", "the node joins with"]).await;
+    let mut command = start.command(&["doctor"]);
+    command.ended().await;
+    command.line(&["key", "the node joins with"]).await;
     let mut refused = start.command(&["login"]);
     refused.ended_with(73).await;
     let mut second = start.process();
     second.ended_with(73).await;
     // It did not remove the socket.
-    let mut told = start.command(&["status"]);
-    told.ended_with(69).await;
-    told.line(&["joining"]).await;
+    let mut command = start.command(&["status"]);
+    command.ended_with(69).await;
+    command.line(&["joining"]).await;
 
     process.signal(rustix::process::Signal::TERM);
     process.ended_with(0).await;

@@ -46,11 +46,11 @@ impl Screen {
         let child = command.stdin(end()).stdout(end()).stderr(end()).kill_on_drop(true).spawn().unwrap();
         let keyboard = File::from(master);
         let mut screen = keyboard.try_clone().unwrap();
-        let (tell, written) = mpsc::unbounded_channel();
+        let (send, written) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             let mut buf = [0; 4096];
             while let Ok(n @ 1..) = screen.read(&mut buf) {
-                let _ = tell.send(buf[..n].to_vec());
+                let _ = send.send(buf[..n].to_vec());
             }
         });
         Screen { keyboard, terminal, written, screen: vt100::Parser::new(ROWS, COLUMNS, 0), child }

@@ -99,6 +99,6 @@ async fn who_works_for_this_account_only_while_it_runs() {
     world.proxy.process.ended_with(0).await;
     let out = who(&world.tailnet, &[]).await;
     assert_eq!(out.status.code(), Some(69));
-    let told = String::from_utf8(out.stderr).unwrap();
-    assert!(told.contains("no proxy runs") && told.contains("remote-ollama-proxy run"), "{told}");
+    let error = String::from_utf8(out.stderr).unwrap();
+    assert!(error.contains("no proxy runs") && error.contains("remote-ollama-proxy run"), "{error}");
 }

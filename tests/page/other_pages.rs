@@ -38,16 +38,16 @@ async fn only_an_allowed_origin_reads_a_refusal() {
 
     browser.go(&browser.foreign()).await;
     // The preflight decides.
-    let told = ask(&browser, &url, &large).await;
-    assert_eq!(told[0], 413, "{told}");
-    assert!(told[1].as_str().unwrap().contains("(rule: body-size)"), "{told}");
-    let mut told = ask(&browser, &url, &small).await;
-    assert_eq!(told[0], 200, "{told}");
-    while told[0] == 200 {
-        told = ask(&browser, &url, &small).await;
+    let answer = ask(&browser, &url, &large).await;
+    assert_eq!(answer[0], 413, "{answer}");
+    assert!(answer[1].as_str().unwrap().contains("(rule: body-size)"), "{answer}");
+    let mut answer = ask(&browser, &url, &small).await;
+    assert_eq!(answer[0], 200, "{answer}");
+    while answer[0] == 200 {
+        answer = ask(&browser, &url, &small).await;
     }
-    assert_eq!(told[0], 429, "{told}");
-    assert!(told[1].as_str().unwrap().contains("(rule: rate)"), "{told}");
+    assert_eq!(answer[0], 429, "{answer}");
+    assert!(answer[1].as_str().unwrap().contains("(rule: rate)"), "{answer}");
 
     browser.go("about:blank").await;
     assert_eq!(ask(&browser, &url, &large).await[0], 0);

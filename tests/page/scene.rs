@@ -70,7 +70,7 @@ impl Scene {
         let proxy = Proxy { process, listening: Value::Null };
         let world = World { proxy, tailnet, at: ([127, 0, 0, 1], 1).into() };
         world
-            .until("everybody", "/who", |who| {
+            .until("all four peers", "/who", |who| {
                 who["peers"]
                     .as_array()
                     .is_some_and(|peers| peers.iter().filter(|p| p["may_connect"] == true).count() == 4)

@@ -209,7 +209,7 @@ async fn disconnected_page_says_so() {
         )
         .await;
     let unknown = "document.getElementById('said').textContent.endsWith('whether the request is cancelled is not known.')";
-    browser.until("that nobody knows", unknown).await;
+    browser.until("an unknown state", unknown).await;
     // No event and no end arrives, and a minute of the page's clock passes.
     browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
     let silent = "document.getElementById('stream').textContent.startsWith('No word from the node')";
@@ -350,8 +350,8 @@ async fn other_site_cannot_read_or_cancel() {
         ]);
         "#
     );
-    let told = browser.script(&script).await;
-    assert_eq!(told, json!(["no", "no", "no", "no", "no"]));
+    let results = browser.script(&script).await;
+    assert_eq!(results, json!(["no", "no", "no", "no", "no"]));
     // The request still runs.
     assert!(running.chunk().await.is_some_and(|chunk| !chunk.is_empty()));
     let requests = scene.world.admin("GET", "/requests").await;

@@ -64,12 +64,12 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
 
     reports.flush(Duration::from_secs(60));
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let told: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<_> = told.iter().filter(|line| line["level"] == "ERROR").collect();
-    assert_eq!(told.len(), 2, "{log}");
-    assert_eq!((&told[0]["task"], &told[0]["text"]), (&json!("a connection"), &json!("planted")));
-    assert!(told[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
-    assert!(told[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
+    let records: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<_> = records.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(records.len(), 2, "{log}");
+    assert_eq!((&records[0]["task"], &records[0]["text"]), (&json!("a connection"), &json!("planted")));
+    assert!(records[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
+    assert!(records[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
     let node = Situation::default();
     let metrics = running.proxy.metrics().text(&now(&node));
     assert!(metrics.contains("remote_ollama_proxy_panics_total 2\n"), "{metrics}");

@@ -31,11 +31,11 @@ fn service_refuses_root() {
 fn service_with_a_faulty_config_is_not_installed() {
     let person = Person::new();
     let config = person.write("c.toml", "listen.port = 0");
-    let told = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
-    assert!(told.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: a port is 1 to 65535"));
+    let result = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
+    assert!(result.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: a port is 1 to 65535"));
     let missing = person.home().join("missing.toml");
-    let told = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
-    assert!(told.complained(exit::CONFIG).contains("does not exist"));
+    let result = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
+    assert!(result.complained(exit::CONFIG).contains("does not exist"));
     untouched(&person);
 }
 
@@ -77,14 +77,17 @@ fn service_runs_the_program_by_its_name_in_path() {
 fn ollama_is_found_and_gets_the_configured_address() {
     let person = Person::new();
     // So that an installed Ollama is not found.
-    let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
-    assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama: there is no such file"));
+    let result = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
+    assert!(result.complained(exit::FAILURE).contains("/nowhere/ollama: there is no such file"));
     executable(&person.home().join("stand-ins/ollama"), "");
 
     let config = person.write("c.toml", "upstream.url = 'unix:/tmp/ollama.sock'");
-    let told = person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
+    let result =
+        person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
     assert!(
-        told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", and Ollama listens on TCP only")
+        result
+            .complained(exit::FAILURE)
+            .contains("\"unix:/tmp/ollama.sock\", and Ollama listens on TCP only")
     );
 
     // Another program has the port.
@@ -92,14 +95,15 @@ fn ollama_is_found_and_gets_the_configured_address() {
     let port = listener.local_addr().unwrap().port();
     let config = person.write("c.toml", &format!("upstream.url = 'http://127.0.0.1:{port}'"));
     let args = ["install", "--with-ollama", "--config", config.to_str().unwrap()];
-    let told = person.service("systemd", &args).complained(exit::FAILURE);
-    assert!(told.contains(&format!("127.0.0.1:{port} is taken")), "{told}");
+    let result = person.service("systemd", &args).complained(exit::FAILURE);
+    assert!(result.contains(&format!("127.0.0.1:{port} is taken")), "{result}");
     untouched(&person);
 
     // Or it is the Ollama that was installed before.
     let file = person.home().join("unit");
-    let told = format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
-    person.tell("told-remote-ollama-proxy-ollama.service", &told);
+    let result =
+        format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
+    person.set("shown-remote-ollama-proxy-ollama.service", &result);
     person.service("systemd", &args).said(exit::OK);
     drop(listener);
     let text = person.service("launchd", &["install", "--with-ollama", "--print", "--config", args[3]]);
@@ -114,8 +118,8 @@ fn paths_that_cannot_be_quoted_are_refused() {
     for (manager, path) in
         [("systemd", "/a\"b"), ("systemd", "/a\\b"), ("systemd", "/a\nb"), ("launchd", "/a\nb")]
     {
-        let told = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
-        assert!(told.contains("choose one in UTF-8"), "{told}");
+        let result = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
+        assert!(result.contains("choose one in UTF-8"), "{result}");
     }
     person.service("launchd", &["install", "--print", "--program", "/it's \"this\""]).said(exit::OK);
     untouched(&person);

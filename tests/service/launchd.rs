@@ -45,7 +45,7 @@ fn launchd_reinstall_replaces_the_loaded_agent() {
 fn launchd_reinstall_waits_for_a_draining_agent() {
     let person = Person::new();
     person.service("launchd", &["install"]).said(exit::OK);
-    person.tell("looks", "3");
+    person.set("looks", "3");
     person.calls();
     person.service("launchd", &["install"]).said(exit::OK);
     assert!(!person.home().join("stand-ins/ending").exists());
@@ -67,7 +67,7 @@ fn launchd_agent_stops_starts_and_uninstalls() {
     person.service("launchd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), [ollama, PROXY].map(|name| format!("launchctl kickstart {}", target(name))));
     for name in [ollama, PROXY] {
-        person.tell(&format!("told-{name}"), "\tstate = running\n\tpid = 1\n");
+        person.set(&format!("shown-{name}"), "\tstate = running\n\tpid = 1\n");
     }
     person.service("launchd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), [""; 0]);
@@ -98,8 +98,8 @@ fn status_shows_what_launchd_reports() {
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
     person.service("launchd", &["install"]).said(exit::OK);
 
-    let tell = |text: &str| person.tell(&format!("told-{PROXY}"), text);
-    tell(&format!(
+    let set = |text: &str| person.set(&format!("shown-{PROXY}"), text);
+    set(&format!(
         "{} = {{\n\tactive count = 1\n\tstate = running\n\n\tpid = 4711\n\tlast exit code = (never exited)\n}}\n",
         target(PROXY)
     ));
@@ -107,12 +107,12 @@ fn status_shows_what_launchd_reports() {
     assert!(said.contains("runs       yes, process 4711\n") && !said.contains("last end"), "{said}");
     assert!(said.ends_with("Library/Logs/remote-ollama-proxy.log\n"), "{said}");
 
-    tell("\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n\tspawn type = daemon (3)\n");
+    set("\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n\tspawn type = daemon (3)\n");
     let said = status(exit::NOT_RUNNING);
     assert!(said.contains("runs       no: not running\n"), "{said}");
     assert!(said.contains("last end   exit code 78 The config is invalid"), "{said}");
 
-    tell("\tstate = spawn scheduled\n\tlast terminating signal = Killed: 9\n");
+    set("\tstate = spawn scheduled\n\tlast terminating signal = Killed: 9\n");
     assert!(status(exit::NOT_RUNNING).contains("last end   by signal Killed: 9\n"));
 
     person.service("launchd", &["stop"]).said(exit::OK);
@@ -122,11 +122,11 @@ fn status_shows_what_launchd_reports() {
 #[test]
 fn refusal_of_launchd_is_quoted() {
     let person = Person::new();
-    person.tell("refused", "launchctl bootstrap");
-    let told = person.service("launchd", &["install"]).complained(exit::MANAGER);
+    person.set("refused", "launchctl bootstrap");
+    let result = person.service("launchd", &["install"]).complained(exit::MANAGER);
     assert!(
-        told.contains("manager refuses: said no; ") && told.contains("(`launchctl bootstrap gui/"),
-        "{told}"
+        result.contains("manager refuses: said no; ") && result.contains("(`launchctl bootstrap gui/"),
+        "{result}"
     );
-    assert!(told.contains("log in there"), "{told}");
+    assert!(result.contains("log in there"), "{result}");
 }

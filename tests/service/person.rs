@@ -24,11 +24,11 @@ case $1 in
       if [ "$left" -eq 0 ]; then rm "$here/ending" "$here/loaded/${2##*/}"; else echo $((left - 1)) >"$here/ending"; fi
     fi
     [ -e "$here/loaded/${2##*/}" ] || { echo "Could not find service" >&2; exit 113; }
-    cat "$here/told-${2##*/}" 2>/dev/null || true ;;
+    cat "$here/shown-${2##*/}" 2>/dev/null || true ;;
 esac
 "#;
 const SYSTEMCTL: &str = r#"
-[ "$2" != show ] || cat "$here/told-$4" 2>/dev/null || printf 'LoadState=not-found\n'
+[ "$2" != show ] || cat "$here/shown-$4" 2>/dev/null || printf 'LoadState=not-found\n'
 "#;
 const LOGINCTL: &str = r#"cat "$here/linger" 2>/dev/null || true"#;
 
@@ -94,7 +94,7 @@ impl Person {
     }
 
     /// Writes a file that controls the stand-ins.
-    pub(crate) fn tell(&self, name: &str, text: &str) {
+    pub(crate) fn set(&self, name: &str, text: &str) {
         self.write(&format!("stand-ins/{name}"), text);
     }
 

@@ -10,10 +10,10 @@ const PROXY: &str = "remote-ollama-proxy.service";
 const OLLAMA: &str = "remote-ollama-proxy-ollama.service";
 
 /// Sets the output of `systemctl show` for a unit whose file exists.
-fn tell(person: &Person, unit: &str, more: &str) {
+fn set(person: &Person, unit: &str, more: &str) {
     let file = person.home().join(".config/systemd/user").join(unit);
     person
-        .tell(&format!("told-{unit}"), &format!("LoadState=loaded\nFragmentPath={}\n{more}", file.display()));
+        .set(&format!("shown-{unit}"), &format!("LoadState=loaded\nFragmentPath={}\n{more}", file.display()));
 }
 
 fn calls(words: &[&str]) -> Vec<String> {
@@ -35,9 +35,9 @@ fn systemd_unit_reinstalls_and_uninstalls() {
         assert!(said.contains("journalctl --user --unit remote-ollama-proxy\n"), "{said}");
         assert!(said.contains("loginctl enable-linger"), "{said}");
         assert_eq!(person.calls(), brings);
-        tell(&person, PROXY, "");
+        set(&person, PROXY, "");
     }
-    person.tell("linger", "Linger=yes");
+    person.set("linger", "Linger=yes");
     let said = person.service("systemd", &["install"]).said(exit::OK);
     assert!(!said.contains("linger"), "{said}");
     person.calls();
@@ -69,8 +69,8 @@ fn systemd_starts_ollama_first_and_stops_it_last() {
     let asked = person.calls();
     assert!(asked.iter().position(|c| c.contains(OLLAMA)) < asked.iter().position(|c| c.contains(PROXY)));
 
-    tell(&person, PROXY, "ActiveState=active\nMainPID=1\n");
-    tell(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
+    set(&person, PROXY, "ActiveState=active\nMainPID=1\n");
+    set(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
     let said = person.service("systemd", &["status"]).said(exit::OK);
     // Ollama does not use exit code 78.
     assert!(said.contains("ollama     installed") && said.contains("last end   exit code 78\n"), "{said}");
@@ -89,7 +89,7 @@ fn equal_unit_of_a_package_is_used() {
     assert_eq!(person.calls(), [""; 0]);
     let packaged = person.write("package/remote-ollama-proxy.service", &text);
     person
-        .tell(&format!("told-{PROXY}"), &format!("LoadState=loaded\nFragmentPath={}\n", packaged.display()));
+        .set(&format!("shown-{PROXY}"), &format!("LoadState=loaded\nFragmentPath={}\n", packaged.display()));
     let said = person.service("systemd", &["install"]).said(exit::OK);
     assert!(said.contains(&format!("installed and started: {}\n", packaged.display())), "{said}");
     assert!(!own.exists());
@@ -108,7 +108,7 @@ fn status_shows_what_systemd_reports() {
     let person = Person::new();
     let status = |code| person.service("systemd", &["status"]).said(code);
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
-    for (told, code, lines) in [
+    for (result, code, lines) in [
         (
             "ActiveState=active\nSubState=running\nMainPID=4711\nExecMainCode=0\nExecMainStatus=0\n",
             exit::OK,
@@ -130,7 +130,7 @@ fn status_shows_what_systemd_reports() {
             "runs       no: inactive (dead)\nlog        journalctl --user --unit remote-ollama-proxy\n",
         ),
     ] {
-        tell(&person, PROXY, told);
+        set(&person, PROXY, result);
         let said = status(code);
         assert!(said.starts_with("proxy      installed: ") && said.contains(lines), "{said}");
     }
@@ -139,10 +139,13 @@ fn status_shows_what_systemd_reports() {
 #[test]
 fn refusal_of_systemd_is_quoted() {
     let person = Person::new();
-    person.tell("refused", "systemctl --user");
+    person.set("refused", "systemctl --user");
     for action in ["install", "uninstall", "start", "stop", "status"] {
-        let told = person.service("systemd", &[action]).complained(exit::MANAGER);
-        assert!(told.contains("manager refuses: said no; ") && told.contains("not through su"), "{told}");
+        let result = person.service("systemd", &[action]).complained(exit::MANAGER);
+        assert!(
+            result.contains("manager refuses: said no; ") && result.contains("not through su"),
+            "{result}"
+        );
     }
     let mut command = person.command();
     let ended =

@@ -137,9 +137,9 @@ async fn ask(at: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
         ))
         .await;
     let answer = client.answer().await;
-    let told: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(answer.status(), 200, "{path}: {}", told["value"]["message"]);
-    told["value"].clone()
+    let reply: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status(), 200, "{path}: {}", reply["value"]["message"]);
+    reply["value"].clone()
 }
 
 /// RFC 4648, section 4.

@@ -30,11 +30,11 @@ fn start(name: &str, options: &[&str]) -> String {
         .unwrap_or_else(|e| panic!("{}: {e}", script.display()));
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: serde_json::Value = serde_json::from_str(&line)
+    let server: serde_json::Value = serde_json::from_str(&line)
         .unwrap_or_else(|e| panic!("tests/ollama/ollama.sh run said {line:?}: {e}"));
     // Kept with its standard input open until this process ends.
     std::mem::forget(child);
-    told["url"].as_str().unwrap().to_owned()
+    server["url"].as_str().unwrap().to_owned()
 }
 
 /// The folder of `one` or `eight`, with its server.log.

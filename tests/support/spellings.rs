@@ -62,8 +62,8 @@ pub(crate) fn all() -> Vec<Spelling> {
         for target in targets(path) {
             all.push(Spelling { method: method.into(), target, headers: "" });
         }
-        let beside = BARE.map(|bare| [b"GET", bare].concat());
-        for method in words(METHODS).map(Vec::from).chain(beside) {
+        let bare_methods = BARE.map(|bare| [b"GET", bare].concat());
+        for method in words(METHODS).map(Vec::from).chain(bare_methods) {
             all.push(Spelling { method, target: path.into(), headers: "" });
         }
         for headers in HEADERS {

@@ -121,8 +121,8 @@ async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: Range<u64>) -> R
 /// Fails with the other log lines of both sides.
 fn fail(world: &World, why: JoinError) -> u64 {
     let (proxy, tailnet) = (world.proxy.process.output(), world.tailnet.process.output());
-    let told = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
-    panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", told.collect::<Vec<_>>());
+    let others = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
+    panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", others.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

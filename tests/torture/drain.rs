@@ -53,7 +53,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
     assert_eq!(kept.answer().await.status(), 200);
     let streams = begin(&swarm, "do=stream&ms=20&count=150").await;
 
-    let told = Instant::now();
+    let begun = Instant::now();
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.line(&["stopping: running requests may end"]).await;
     assert!(kept.rest().await.is_empty());
@@ -69,7 +69,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
     for _ in 0..20 {
         assert_eq!(answer_to_another(&world).await, None, "a new connection was served while stopping");
     }
-    assert_eq!(ollama.counts().1, STREAMS as usize, "the streams ended too early to tell anything");
+    assert_eq!(ollama.counts().1, STREAMS as usize, "the streams ended too early for this test");
     let mut whole = 0;
     for (head, mut client) in streams {
         let body = client.body(&head).await.expect("a stream was cut");
@@ -80,7 +80,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
     world.proxy.process.ended_with(0).await;
     world.proxy.process.line(&["\"message\":\"stopped\"", "\"cut\":0"]).await;
     figure(PART, "ended whole", f64::from(whole), "", Meant::AtLeast(STREAMS as f64));
-    figure(PART, "the process had ended after", told.elapsed().as_secs_f64(), "s", Meant::AtMost(30.0));
+    figure(PART, "the process had ended after", begun.elapsed().as_secs_f64(), "s", Meant::AtMost(30.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +90,7 @@ async fn streams_past_the_drain_timeout_are_cut_and_counted() {
     let mut world = World::new(&ollama.url, &format!("{CONFIG}shutdown.drain_timeout = \"500ms\"\n")).await;
     let swarm = Swarm::new(&world, 4).await;
     let streams = begin(&swarm, "do=stream&ms=20").await;
-    let told = Instant::now();
+    let begun = Instant::now();
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.lines(&["\"ended\":\"stopped\""], STREAMS as usize).await;
     for (_, mut client) in streams {
@@ -98,7 +98,7 @@ async fn streams_past_the_drain_timeout_are_cut_and_counted() {
     }
     ollama.runs(0).await;
     world.proxy.process.ended_with(0).await;
-    let late = told.elapsed().saturating_sub(Duration::from_millis(500));
+    let late = begun.elapsed().saturating_sub(Duration::from_millis(500));
     let line = world.proxy.process.line(&["\"message\":\"stopped\""]).await;
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["cut"], STREAMS, "{line}");

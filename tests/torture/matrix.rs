@@ -67,10 +67,10 @@ async fn each_spelling_reaches_its_endpoint_or_nothing() {
 }
 
 /// Status and body, without the request's number in some answers of Ollama.
-type Told = (u16, String);
+type Outcome = (u16, String);
 
 /// Ollama's answers for a missing endpoint.
-fn is_none((status, body): &Told) -> bool {
+fn is_none((status, body): &Outcome) -> bool {
     (300..400).contains(status) || ["404 page not found", "405 method not allowed"].contains(&body.trim())
 }
 
@@ -85,7 +85,7 @@ fn lines(spelling: &Spelling) -> [String; 2] {
 }
 
 /// Ollama's own answers for each endpoint and model, requested plainly.
-async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
+async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Outcome> {
     let at = ollama::url().trim_start_matches("http://");
     let mut direct = Client::new(TcpStream::connect(at).await.unwrap());
     let mut plain = BTreeMap::new();
@@ -94,14 +94,14 @@ async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
         let target = line.split(' ').nth(1).unwrap().into();
         if let Entry::Vacant(slot) = plain.entry(line) {
             let plainly = Spelling { target, ..spelling.clone() };
-            slot.insert(told(plainly.ask(&mut direct, at).await.0));
+            slot.insert(outcome(plainly.ask(&mut direct, at).await.0));
         }
     }
     plain
 }
 
 /// Sends each through the tailnet, over connections that stay open.
-async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
+async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Outcome> {
     let at = world.at;
     let connect = async move || Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
     let lanes = spellings.chunks(spellings.len().div_ceil(LANES)).map(|lane| {
@@ -110,7 +110,7 @@ async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
             let (mut client, mut answers) = (connect().await, Vec::new());
             for spelling in lane {
                 let (answer, ends) = spelling.ask(&mut client, "remote-ollama-proxy").await;
-                answers.push(told(answer));
+                answers.push(outcome(answer));
                 if ends {
                     assert!(client.rest().await.is_empty(), "more than one answer to {spelling:?}");
                     client = connect().await;
@@ -126,7 +126,7 @@ async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
     answers
 }
 
-fn told(answer: Answer) -> Told {
+fn outcome(answer: Answer) -> Outcome {
     let body = answer.text().split(r#","request_id":"#).next().unwrap_or_default().to_owned();
     (answer.status(), body)
 }

@@ -71,7 +71,7 @@ async fn thousand_stalled_readers_cost_little_and_leave_nothing() {
     let (good, mut times) = steady.stop().await;
     let later = held(process);
     assert!(good.lost == 0 && good.served > 0, "{good:?}");
-    assert_eq!(ollama.counts().1, READERS as usize, "a stream that nobody reads was ended");
+    assert_eq!(ollama.counts().1, READERS as usize, "an unread stream was ended");
     let more = ollama.written() - taken;
     assert!(more < taken / 100, "{more} more bytes were taken from Ollama for clients that do not read");
 

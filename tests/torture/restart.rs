@@ -25,9 +25,9 @@ impl Ollama {
         command.args(["start", "--port", port, "--preload", "tiny"]).arg(dir.path().join("ollama"));
         let started = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output().unwrap());
         let out = started.await.unwrap();
-        let told: Value = serde_json::from_slice(&out.stdout).expect("tests/ollama/ollama.sh start");
-        let pid = told["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().unwrap())).unwrap();
-        Ollama { url: told["url"].as_str().unwrap().to_owned(), group: pid }
+        let server: Value = serde_json::from_slice(&out.stdout).expect("tests/ollama/ollama.sh start");
+        let pid = server["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().unwrap())).unwrap();
+        Ollama { url: server["url"].as_str().unwrap().to_owned(), group: pid }
     }
 
     fn port(&self) -> &str {

@@ -130,7 +130,7 @@ impl Flow {
     pub(crate) async fn of(mut client: Client<TcpStream>) -> Flow {
         let head = client.head().await.expect("no answer");
         assert!(head.starts_with("HTTP/1.1 200") && header(&head, "transfer-encoding").is_some(), "{head}");
-        let (tell, read) = watch::channel(Read::default());
+        let (progress, read) = watch::channel(Read::default());
         let reader = tokio::spawn(async move {
             let (mut before, mut rest) = (tokio::time::Instant::now(), Vec::new());
             while let Some(chunk) = client.chunk().await {
@@ -139,7 +139,7 @@ impl Flow {
                 while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     let now = tokio::time::Instant::now();
-                    tell.send_modify(|read| {
+                    progress.send_modify(|read| {
                         let number = String::from_utf8_lossy(&line);
                         assert_eq!(
                             number.split(' ').next(),
