@@ -170,9 +170,8 @@ fn acl() -> impl Strategy<Value = Value> {
     let ports = proptest::sample::select(&["*", "443", "22,443-444", "53,65535"][..]);
     let protocol = proptest::option::of(proptest::sample::select(&["tcp", "UDP", "6", "sctp"][..]));
     (ends(), ports, protocol).prop_map(|((src, dst), ports, protocol)| {
-        let target = |dst: &&str| match dst.contains("::") {
-            true => format!("[{dst}]:{ports}"),
-            false => format!("{dst}:{ports}"),
+        let target = |dst: &&str| {
+            if dst.contains("::") { format!("[{dst}]:{ports}") } else { format!("{dst}:{ports}") }
         };
         let mut acl =
             json!({"action": "accept", "src": src, "dst": dst.iter().map(target).collect::<Vec<_>>()});
@@ -276,10 +275,8 @@ fn addresses([a, b]: [u8; 2]) -> [String; 2] {
 }
 
 fn device((owner, last): (&str, [u8; 2])) -> Device {
-    let device = match owner.starts_with("tag:") {
-        true => Device::tagged(owner.split(',')),
-        false => Device::of_user(owner),
-    };
+    let device =
+        if owner.starts_with("tag:") { Device::tagged(owner.split(',')) } else { Device::of_user(owner) };
     let roles: &[&str] = if owner.starts_with("ada@") { &["admin", "owner"] } else { &[] };
     let known = addresses(last).iter().map(|a| a.parse().unwrap()).collect();
     Device {
@@ -295,9 +292,12 @@ fn over_v4(device: Device) -> Device {
 }
 
 fn question(policy: &str) -> Value {
-    let node = |(owner, last): (&str, [u8; 2])| match owner.starts_with("tag:") {
-        true => json!({"tags": owner.split(',').collect::<Vec<_>>(), "addresses": addresses(last)}),
-        false => json!({"user": owner, "addresses": addresses(last)}),
+    let node = |(owner, last): (&str, [u8; 2])| {
+        if owner.starts_with("tag:") {
+            json!({"tags": owner.split(',').collect::<Vec<_>>(), "addresses": addresses(last)})
+        } else {
+            json!({"user": owner, "addresses": addresses(last)})
+        }
     };
     json!({
         "policy": policy,

@@ -291,8 +291,12 @@ async fn viewer_sees_only_their_own_requests() {
         let mut client = running.client_of(peer.clone()).await;
         client.send(get(&format!("/refused-to-{}", peer.stable_id))).await;
         assert_eq!(client.answer().await.status(), 403);
-        let (grants, faults) = Default::default();
-        let standing = Standing { node: peer.node.clone(), principal: peer.principal(), grants, faults };
+        let standing = Standing {
+            node: peer.node.clone(),
+            principal: peer.principal(),
+            grants: Vec::new(),
+            faults: Vec::new(),
+        };
         site.chronicle.watcher().access(SystemTime::now(), "gained", 80, &standing);
     }
     let mut stream = site.watch().await;

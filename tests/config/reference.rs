@@ -60,9 +60,10 @@ fn takes(key: &str, value: &str) -> String {
 
 fn default(key: &str, value: &str) -> String {
     // The default differs on macOS, as the text says.
-    match EXAMPLES.contains(&key) && key != "node.state_dir" {
-        true => format!("none; for example `{value}`"),
-        false => format!("`{value}`"),
+    if EXAMPLES.contains(&key) && key != "node.state_dir" {
+        format!("none; for example `{value}`")
+    } else {
+        format!("`{value}`")
     }
 }
 

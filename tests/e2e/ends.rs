@@ -50,9 +50,10 @@ async fn truncated_http_1_0_answer_ends_in_a_reset() {
         }
         at_ollama.stream.shutdown().await.unwrap();
         let end = soon("the end", client.stream.read(&mut part)).await;
-        match whole {
-            true => assert_eq!(end.unwrap(), 0),
-            false => assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset),
+        if whole {
+            assert_eq!(end.unwrap(), 0);
+        } else {
+            assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
         }
     }
 }

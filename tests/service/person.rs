@@ -144,11 +144,11 @@ impl Person {
             chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    // A link to the built file.
-                    false if path == self.program => {}
-                    false => chown(path, Some(NOBODY), Some(NOBODY)).unwrap(),
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path != self.program {
+                    // The program is a link to the built file.
+                    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
                 }
             }
         }

@@ -43,9 +43,10 @@ fn systemd_unit_reinstalls_and_uninstalls() {
     person.calls();
 
     // The proxy's own folders are those of the system, for either manager.
-    let folders = match cfg!(target_os = "macos") {
-        true => ["Library/Application Support"; 2],
-        false => [".config", ".local/state"],
+    let folders = if cfg!(target_os = "macos") {
+        ["Library/Application Support"; 2]
+    } else {
+        [".config", ".local/state"]
     };
     let [config, state] = folders.map(|folder| format!("{folder}/remote-ollama-proxy"));
     let config = person.write(&format!("{config}/config.toml"), "");
