@@ -10,5 +10,7 @@ mod command;
 mod differential;
 mod expectations;
 mod faults;
+#[cfg(feature = "tailnet")]
+mod generated;
 mod reach;
 mod sample;
