@@ -14,7 +14,7 @@ use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{Control, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse_for};
 use crate::config::{Config, PlainHttp};
-use crate::control::foreign;
+use crate::control::custom_url;
 use crate::policy::Page;
 use identity::{Identity, TAG};
 
@@ -63,7 +63,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    let control = match foreign(config.node.control_url.as_deref()) {
+    let control = match custom_url(config.node.control_url.as_deref()) {
         None => Control::Tailscale,
         Some(_) => Control::Other,
     };

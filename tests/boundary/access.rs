@@ -2,6 +2,7 @@
 
 use remote_ollama_proxy::audit::Ended;
 use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::tailnet::PortMembers;
 use serde_json::json;
 
 use crate::support::*;
@@ -93,9 +94,9 @@ async fn peer_whose_identity_changed_is_cut() {
     let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     proxy.has(1).await;
-    let mut roster = proxy.roster();
+    let mut roster = proxy.members();
     roster[0].user = Some("mallory@example.com".to_owned());
-    assert_eq!(proxy.proxy.port().sweep().judge(&[(11434, roster.into())]), 1);
+    assert_eq!(proxy.proxy.port().sweep().judge(&[PortMembers { port: 11434, members: roster.into() }]), 1);
     assert!(client.rest().await.is_empty());
     assert_eq!(proxy.proxy.port().sweep().judge(&[]), 0);
 }
@@ -168,7 +169,7 @@ async fn sweep_skips_sessions_newer_than_its_netmap() {
     let port = proxy.proxy.port();
     // The netmap is requested before the peer joins the tailnet, and arrives after the peer has connected.
     let sweep = port.sweep();
-    let before = [(11434, Vec::new().into())];
+    let before = [PortMembers { port: 11434, members: Vec::new().into() }];
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     assert_eq!(sweep.judge(&before), 0);
     upstream.send("2\r\non\r\n").await;
@@ -182,9 +183,9 @@ async fn older_netmap_does_not_restore_narrowed_access() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Boundary::new(&url).start();
     let port = proxy.proxy.port();
-    let (older, wide) = (port.sweep(), proxy.rosters());
+    let (older, wide) = (port.sweep(), proxy.port_members());
     proxy.grant(vec![json!({"endpoints": ["v1_models"]})]);
-    let narrow = proxy.rosters();
+    let narrow = proxy.port_members();
     // One session starts with the narrow grant; a newer netmap has already judged the other.
     let mut admitted = proxy.client().await;
     proxy.has(1).await;

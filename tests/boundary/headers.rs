@@ -142,7 +142,7 @@ async fn read_by(
     (answer.status(), header("access-control-allow-origin"), header("vary"))
 }
 
-/// Allows pages of `http://localhost`, or every origin if `all` is set, as Ollama does.
+/// Allows pages of `http://localhost` and of `all`, if that is set, and no others, as Ollama does.
 fn by_list(all: Arc<AtomicBool>) -> impl Fn(&str) -> String {
     move |head| {
         let allowed = match header(head, "origin") {

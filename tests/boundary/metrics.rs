@@ -161,16 +161,16 @@ async fn metrics_revoked_peer_is_cut_and_peer_without_grant_is_refused() {
 
     // The grant is revoked while the text is made.
     running.grant(vec![json!({})]);
-    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 0);
     gate.add_permits(1);
     assert_eq!(reading.answer().await.status(), 403);
 
     running.grant(grants());
-    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 0);
     idle.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     running.revoke();
-    assert_eq!(metrics.port.sweep().judge(&running.rosters()), 2);
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 2);
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
-use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
+use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
-use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
-use remote_ollama_proxy::upstream::Upstream;
+use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -59,23 +59,26 @@ struct PeerAccess(Mutex<Verdict>);
 
 impl Default for PeerAccess {
     fn default() -> Self {
-        PeerAccess(Mutex::new(Verdict { admitted: true, grants: Vec::new() }))
+        PeerAccess(Mutex::new(Verdict::Admit { grants: Vec::new() }))
     }
 }
 
-impl Tailnet for PeerAccess {
+impl Authorizer for PeerAccess {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
         self.0.lock().unwrap().clone()
     }
 }
 
 impl PeerAccess {
-    fn set(&self, admitted: bool, grants: Vec<Value>) {
-        *self.0.lock().unwrap() = Verdict { admitted, grants };
+    fn set(&self, verdict: Verdict) {
+        *self.0.lock().unwrap() = verdict;
     }
 
-    fn roster(&self) -> Vec<Member> {
-        let Verdict { admitted, grants } = self.verdict(&peer(), local());
+    fn members(&self) -> Vec<Member> {
+        let (admitted, grants) = match self.verdict(&peer(), local()) {
+            Verdict::Admit { grants } => (true, grants),
+            Verdict::Refuse => (false, Vec::new()),
+        };
         let peer = peer();
         vec![Member {
             node: peer.node,
@@ -165,7 +168,7 @@ impl Boundary {
     pub(crate) fn start_on<L: Listen + 'static>(self, ports: impl FnOnce(Memory) -> L) -> Running {
         let (rules, current) = watch::channel(Arc::new(self.rules));
         let access = Arc::new(PeerAccess::default());
-        let tailnet: Arc<dyn Tailnet> = Arc::clone(&access) as _;
+        let tailnet: Arc<dyn Authorizer> = Arc::clone(&access) as _;
         let proxy = Proxy::new(current, tailnet);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
@@ -195,24 +198,23 @@ pub(crate) struct Running {
 impl Running {
     /// From now on the peer may connect, with these grants.
     pub(crate) fn grant(&self, grants: Vec<Value>) {
-        self.access.set(true, grants);
+        self.access.set(Verdict::Admit { grants });
     }
 
     /// From now on the peer may not connect.
     pub(crate) fn revoke(&self) {
-        let grants = self.access.0.lock().unwrap().grants.clone();
-        self.access.set(false, grants);
+        self.access.set(Verdict::Refuse);
     }
 
     /// The peers of a port, as the netmap lists them.
-    pub(crate) fn roster(&self) -> Vec<Member> {
-        self.access.roster()
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.access.members()
     }
 
     /// The peers of the Ollama port and of the metrics port.
-    pub(crate) fn rosters(&self) -> [Roster; 2] {
-        let members = Arc::new(self.roster());
-        [(local().port(), Arc::clone(&members)), (9090, members)]
+    pub(crate) fn port_members(&self) -> [PortMembers; 2] {
+        let members = Arc::new(self.members());
+        [local().port(), 9090].map(|port| PortMembers { port, members: Arc::clone(&members) })
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
@@ -274,7 +276,7 @@ impl Running {
             running: 0,
             waiting: 0,
             connections: 0,
-            node: &Situation::default(),
+            node: &NodeStatus::default(),
             ollama_up: true,
             started: std::time::SystemTime::UNIX_EPOCH,
             logs: &[],
@@ -283,7 +285,7 @@ impl Running {
 
     /// Re-checks all sessions; returns how many were cut.
     pub(crate) fn sweep(&self) -> usize {
-        self.proxy.port().sweep().judge(&self.rosters())
+        self.proxy.port().sweep().judge(&self.port_members())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

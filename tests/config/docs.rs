@@ -106,7 +106,7 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
         }
         match path.as_str() {
             // Logged unchanged: `run` ends with them, or Ollama gave no answer.
-            "src/run/failure.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
+            "src/run/error.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
             "src/proxy/refuse.rs" => {
                 levels[0].1.extend(errors(&code).into_iter().filter(|text| text.starts_with("Ollama")));
             }

@@ -228,7 +228,7 @@ async fn second_stop_ends_at_once() {
     world.proxy.process.signal(Signal::INT);
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
     world.proxy.process.ended_with(0).await;
-    world.proxy.process.line(&["told again to stop"]).await;
+    world.proxy.process.line(&["told to stop again"]).await;
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
@@ -273,7 +273,8 @@ async fn taken_hostname_is_reported_and_works() {
     tailnet.client("remote-ollama-proxy", &["tag:ai-client"]).await;
     let key = Some(tailnet.key(json!({})).await);
     let mut proxy = Start { key, ..Start::new(&tailnet, ollama::url()) }.up().await;
-    let line: Value = serde_json::from_str(&proxy.process.line(&["the name was taken"]).await).unwrap();
+    let line: Value =
+        serde_json::from_str(&proxy.process.line(&["another node has the name"]).await).unwrap();
     assert_eq!(line["given"], "remote-ollama-proxy-1");
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let at = tailnet.forward("laptop", "remote-ollama-proxy-1:11434").await;
@@ -345,7 +346,7 @@ async fn stored_node_waits_for_the_control_server_and_gives_up() {
 async fn start_offline_serves_by_the_stored_policy() {
     let (world, start) = restarted_without_control("node.start_offline = \"cached\"\n").await;
     let mut proxy = start.up().await;
-    proxy.process.line(&["node.start_offline", "whoever the tailnet let in"]).await;
+    proxy.process.line(&["node.start_offline", "peers are admitted by the stored netmap"]).await;
     // WireGuard needs 15 s of silence to notice that the old process is gone.
     let served =
         async { while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == false {} };

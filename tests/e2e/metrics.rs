@@ -126,7 +126,7 @@ async fn metrics_port_follows_the_policy_file() {
         .await;
     let readers = who["peers"].as_array().unwrap().iter().filter(|p| p["metrics"] == true);
     assert_eq!(readers.map(|p| &p["node"]).collect::<Vec<_>>(), ["reader.tailnet.test"]);
-    assert_eq!((&who["metrics_port"], &who["anybody"]), (&json!(9090), &json!(false)));
+    assert_eq!((&who["metrics_port"], &who["open_to_unknown_devices"]), (&json!(9090), &json!(false)));
     let said = String::from_utf8(world.run("who", &[]).await.stdout).unwrap();
     assert!(
         said.contains("1 peer may read the metrics only\n  reader.tailnet.test (tag:ai-metrics)\n"),
@@ -147,7 +147,7 @@ async fn metrics_port_follows_the_policy_file() {
     let mut open = policy(false);
     open["grants"][1]["src"] = json!(["*"]);
     world.tailnet.api("PUT", "/policy", open).await;
-    world.until("a policy for every peer", "/who", |who| who["anybody"] == true).await;
+    world.until("a policy for every peer", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }
 
 #[test]

@@ -354,7 +354,7 @@ mod proof {
         scene.logged(&["runner.tailnet.test", "\"rule\":\"concurrency\"", "\"status\":429"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"rate\"", "\"status\":429"]).await;
         let shown = scene.who_says(&[]).await;
-        assert!(shown.contains("through      grants, at most 2 at once, at most 60 per minute"), "{shown}");
+        assert!(shown.contains("rights from  grants, at most 2 at once, at most 60 per minute"), "{shown}");
     }
 
     pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out(recipe: &Recipe) {

@@ -270,7 +270,7 @@ async fn service_host_with_stopped_ollama_withdraws_and_returns() {
     comes_to(tablet, "two").await;
     let (_, mut kept) = streaming(tablet).await;
     scene.one.ollama.dead.send_replace(true);
-    scene.one.proxy.process.line(&["the Service is withdrawn, since Ollama does not answer"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: Ollama does not answer"]).await;
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;
     kept.chunk().await.unwrap();
@@ -296,7 +296,7 @@ async fn draining_service_host_finishes_streams_and_gets_no_new_ones() {
     // As the tailnet guarantees for open connections; see docs/scaling.md.
     scene.tailnet.api("POST", "/services/ollama/hold", json!({"client": "laptop", "on": true})).await;
     scene.one.proxy.process.signal(Signal::TERM);
-    scene.one.proxy.process.line(&["the Service is withdrawn, since the proxy has been told to stop"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: the proxy is stopping"]).await;
     scene.led(&[("laptop", "one"), ("phone", "two")]).await;
     comes_to(phone, "two").await;
 
@@ -321,13 +321,13 @@ async fn last_service_host_keeps_clients_until_their_streams_end() {
     comes_to(laptop, "one").await;
     let (_, mut runs) = streaming(laptop).await;
     scene.one.proxy.process.signal(Signal::TERM);
-    scene.one.proxy.process.line(&["stopping: running requests may end"]).await;
+    scene.one.proxy.process.line(&["stopping: draining running requests"]).await;
     eventually("a refusal", async || answering(laptop).await.is_none()).await;
     scene.led(&[("laptop", "one"), ("phone", "one"), ("tablet", "two")]).await;
     runs.chunk().await.unwrap();
     scene.one.ollama.finish.send_replace(true);
     while !runs.chunk().await.expect("the stream was cut").is_empty() {}
-    scene.one.proxy.process.line(&["the Service is withdrawn, since the proxy has been told to stop"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: the proxy is stopping"]).await;
     scene.one.proxy.process.ended_with(0).await;
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;

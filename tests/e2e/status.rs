@@ -112,7 +112,10 @@ async fn status_is_not_ready_without_ollama() {
     let out = world.run("status", &[]).await;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert_eq!(out.status.code(), Some(69), "{text}");
-    assert!(text.contains("serves     no: Ollama does not answer: ") && text.contains(", down: "), "{text}");
+    assert!(
+        text.contains("serves     no: cannot ask Ollama at ") && text.contains("\nollama     down: "),
+        "{text}"
+    );
 
     world.proxy.process.signal(rustix::process::Signal::TERM);
     world.proxy.process.ended_with(0).await;
@@ -143,11 +146,11 @@ async fn status_is_alive_and_not_ready_while_joining() {
     }
     let mut command = start.command(&["status"]);
     command.ended_with(69).await;
-    command.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
+    command.line(&["serves     no: joining: the tailnet has not admitted the node yet"]).await;
     let mut command = start.command(&["who"]);
     command.ended_with(69).await;
-    command.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
-    assert!(!command.output().contains("whoever is not listed"), "{}", command.output());
+    command.line(&["the node has not joined the tailnet yet, so no peer is known"]).await;
+    assert!(!command.output().contains("hides all other devices"), "{}", command.output());
     // tailscale's file exists before it contains a node.
     let keys = start.state.join("tailscaled.state");
     eventually("tailscale's file", async || keys.exists()).await;

@@ -57,7 +57,7 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     browser.until("Ollama", "document.getElementById('health').innerText.includes('0.12.6')").await;
     browser.until("who may", &format!("{} === 4", rows("peers"))).await;
     browser.until("the past", &format!("{} >= 4", rows("days"))).await;
-    assert!(browser.text("#requests-empty").await.contains("Nothing runs"));
+    assert!(browser.text("#requests-empty").await.contains("No request runs"));
 
     // The sender of a request chose its path.
     browser
@@ -65,7 +65,7 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
         .await;
     assert!(browser.text("#refusals tbody").await.contains("at Ollama"));
     let days = browser.text("#days tbody").await;
-    assert!(days.contains("answers told none") && days.contains('–'), "{days}");
+    assert!(days.contains("answers without a count") && days.contains('–'), "{days}");
     assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
 
     // The request appears and disappears without a reload.
@@ -83,11 +83,11 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     tab_to(&browser, "#requests button").await;
     // A mistake: nothing is cancelled, and the focus returns.
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
-    assert!(browser.text("#ask-what").await.contains("build-7"));
-    assert_eq!(browser.script("return document.activeElement.id;").await, json!("ask-no"));
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
+    assert!(browser.text("#cancel-what").await.contains("build-7"));
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("cancel-no"));
     browser.press(ESCAPE).await;
-    browser.until("the page", "!document.getElementById('ask').open").await;
+    browser.until("the page", "!document.getElementById('cancel-dialog').open").await;
     // The focus stays there when the next events arrive.
     let shown = "document.querySelector('#requests tbody').innerText";
     let before = browser.script(&format!("return {shown};")).await;
@@ -97,20 +97,20 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
 
     // The question disappears with its request.
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
     drop(build);
-    browser.until("no question", "!document.getElementById('ask').open").await;
+    browser.until("no question", "!document.getElementById('cancel-dialog').open").await;
     assert_eq!(browser.script("return document.activeElement.id;").await, json!("requests-title"));
-    assert_eq!(browser.text("#said").await, "The request has ended.");
+    assert_eq!(browser.text("#notice").await, "The request has ended.");
 
     let mut build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     tab_to(&browser, "#requests button").await;
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
-    tab_to(&browser, "#ask-yes").await;
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
+    tab_to(&browser, "#cancel-yes").await;
     browser.press(ENTER).await;
-    let cancelled = "document.getElementById('said').textContent === 'The request is cancelled.'";
+    let cancelled = "document.getElementById('notice').textContent === 'The request is cancelled.'";
     browser.until("the word", cancelled).await;
     build.rest().await;
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
@@ -170,7 +170,7 @@ async fn viewer_sees_only_their_own_until_the_grant_is_revoked() {
     // The `who` command shows the same rights.
     let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
     assert!(who.contains("page on port 80"), "{who}");
-    assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
+    assert!(who.contains("    page         shows what belongs to its identity\n"), "{who}");
 
     // After the grant is revoked the page shows nothing, and no question.
     alice.script("document.querySelector('#requests button').click();").await;
@@ -182,7 +182,7 @@ async fn viewer_sees_only_their_own_until_the_grant_is_revoked() {
         .await;
     alice.until("nothing", "document.getElementById('main').hidden").await;
     assert_eq!(alice.script(&format!("return {};", rows("days"))).await, json!(0));
-    let left = "return [document.getElementById('ask').open, document.activeElement.id];";
+    let left = "return [document.getElementById('cancel-dialog').open, document.activeElement.id];";
     assert_eq!(alice.script(left).await, json!([false, "title"]));
 
     // A later visitor gets a text, and only the status on the console.
@@ -205,14 +205,14 @@ async fn disconnected_page_says_so() {
     browser.script("const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);").await;
     browser
         .script(
-            "document.querySelector('#requests button').click(); document.getElementById('ask-yes').click();",
+            "document.querySelector('#requests button').click(); document.getElementById('cancel-yes').click();",
         )
         .await;
-    let unknown = "document.getElementById('said').textContent.endsWith('whether the request is cancelled is not known.')";
+    let unknown = "document.getElementById('notice').textContent.endsWith('whether the request is cancelled is not known.')";
     browser.until("an unknown state", unknown).await;
     // No event and no end arrives, and a minute of the page's clock passes.
     browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
-    let silent = "document.getElementById('stream').textContent.startsWith('No word from the node')";
+    let silent = "document.getElementById('stream').textContent.startsWith('No event from the node')";
     browser.until("a word", silent).await;
     let stale = "return document.getElementById('main').className;";
     assert_eq!(browser.script(stale).await, json!("stale"));

@@ -55,7 +55,7 @@ async fn drain_finishes_running_streams_and_starts_none() {
 
     let begun = Instant::now();
     world.proxy.process.signal(Signal::TERM);
-    world.proxy.process.line(&["stopping: running requests may end"]).await;
+    world.proxy.process.line(&["stopping: draining running requests"]).await;
     assert!(kept.rest().await.is_empty());
     // The listener closes a moment after the log says so.
     let mut refused = 0;
