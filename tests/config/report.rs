@@ -1,4 +1,4 @@
-//! `report`, from files as the proxy leaves them.
+//! `report`, from files that the proxy wrote.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -71,11 +71,11 @@ fn report(home: &Home, more: &[&str]) -> Ended {
 }
 
 #[test]
-fn report_sums_up_all_files() {
+fn report_shows_what_the_documentation_shows() {
     let home = home();
     let ended = report(&home, &[]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    // As the documentation shows it; only the file has another name there.
+    // The report in the documentation. Only its file name differs.
     let shown = section(OPERATIONS, "Reports").split("```\n").nth(1).unwrap();
     let name = |line: &str| {
         line.starts_with("unreadable").then(|| line.split(" line 4 of ").nth(1).unwrap().to_owned())
@@ -85,7 +85,7 @@ fn report_sums_up_all_files() {
 }
 
 #[test]
-fn json_has_the_documented_keys() {
+fn report_as_json_has_the_documented_names() {
     let home = home();
     let ended = report(&home, &["--format", "json"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -108,7 +108,7 @@ fn json_has_the_documented_keys() {
     }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
-    // The table has every key and no other.
+    // The table has exactly these keys.
     const TALLY: [&str; 9] = [
         "requests",
         "refused",
@@ -143,7 +143,7 @@ fn json_has_the_documented_keys() {
 }
 
 #[test]
-fn csv_is_one_table() {
+fn report_as_csv_is_one_table() {
     let home = home();
     let ended = report(&home, &["--format", "csv"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -173,7 +173,7 @@ fn csv_is_one_table() {
 }
 
 #[test]
-fn tokens_are_shown_where_they_are_counted() {
+fn report_shows_tokens_if_there_are_any() {
     let home = home();
     assert!(!report(&home, &[]).out.contains("tokens"));
     let of_anna = |day, tokens: Value| {
@@ -196,9 +196,9 @@ fn tokens_are_shown_where_they_are_counted() {
     assert_eq!(total["tokens_untold"], 1);
 }
 
-/// Names come from the tailnet, paths from a client, and a file may have been changed.
+/// Names come from the tailnet, paths from clients, and a file may have been changed.
 #[test]
-fn hostile_names_stay_text() {
+fn hostile_names_stay_text_in_a_report() {
     let home = home();
     let long = "x".repeat(500);
     let lines: String =
@@ -222,7 +222,7 @@ fn hostile_names_stay_text() {
         assert!(!ended.out.contains(is_unseen), "{:?}", ended.out);
         match format {
             "text" => {
-                // Only names are not cut.
+                // Only identities are not truncated.
                 let is_wide = |line: &&str| line.chars().count() > 100 && !line.contains(&long[..290]);
                 assert_eq!(ended.out.lines().find(is_wide), None);
             }
@@ -244,7 +244,7 @@ fn hostile_names_stay_text() {
 }
 
 #[test]
-fn names_are_never_cut_in_a_table() {
+fn report_never_truncates_an_identity() {
     let home = home();
     let (node, user) =
         (format!("{}.tailnet.test", "n".repeat(60)), format!("{}@example.com", "u".repeat(60)));
@@ -269,7 +269,7 @@ fn names_are_never_cut_in_a_table() {
 }
 
 #[test]
-fn standard_input_is_read_without_a_config() {
+fn report_reads_standard_input_without_a_config() {
     let home = Home::new();
     let config = home.write("c.toml", "listen.port = 0");
     let mut command =
@@ -293,7 +293,7 @@ fn standard_input_is_read_without_a_config() {
 }
 
 #[test]
-fn files_that_can_not_be_read_are_errors() {
+fn report_names_what_it_cannot_read() {
     let home = Home::new();
     let state = home.path().join("state");
     let config = home.write("c.toml", &format!("node.state_dir = {state:?}"));

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::http::*;
 use crate::ollama;
-use crate::tailnet::World;
+use crate::process::Process;
+use crate::tailnet::{Start, Tailnet, World};
 
 const SECRETS: [&str; 4] = ["prompt-secret", "query-secret", "header-secret", "tskey-"];
 
@@ -24,17 +26,11 @@ fn records(world: &World) -> Vec<Value> {
 /// Waits for `n` records. A record is written when the request has ended in the proxy, which may be after the client
 /// has seen the end.
 async fn await_records(world: &World, n: usize) -> Vec<Value> {
-    soon("the records", async {
-        while records(world).len() < n {
-            tokio::task::yield_now().await;
-        }
-        records(world)
-    })
-    .await
+    found("the records", async || Some(records(world)).filter(|records| records.len() >= n)).await
 }
 
 #[tokio::test]
-async fn each_request_is_recorded_once_and_nothing_of_its_content() {
+async fn each_request_is_recorded_once_without_its_content() {
     let world = World::new(ollama::url(), "log.level = \"trace\"\n").await;
     let chat =
         json!({"model": "tiny", "messages": [{"role": "user", "content": "prompt-secret"}], "stream": true});
@@ -78,7 +74,7 @@ async fn each_request_is_recorded_once_and_nothing_of_its_content() {
 }
 
 #[tokio::test]
-async fn client_can_not_forge_a_line() {
+async fn peers_cannot_forge_a_record() {
     for format in ["json", "text"] {
         let mut world = World::new(ollama::url(), &format!("log.format = \"{format}\"\n")).await;
         let before = world.proxy.process.output().lines().count();
@@ -102,10 +98,45 @@ async fn client_can_not_forge_a_line() {
                 "json" => serde_json::from_str::<Value>(line).is_ok_and(|v| v["level"].is_string()),
                 _ => line.starts_with("20") && line.contains("Z  "),
             };
-            assert!(own, "{format}: a forged line: {line:?}");
+            assert!(own, "{format}: a foreign line: {line:?}");
             assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{format}: {line:?}");
         }
     }
+}
+
+/// A proxy with its log in a file, and an address from which a client reaches it.
+async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
+    let file = tailnet.dir.path().join("proxy.log");
+    let config = format!("log.file = {file:?}\n{more}");
+    let key = Some(tailnet.key(json!({})).await);
+    let start = Start { key, config, ..Start::new(tailnet, ollama::url()) };
+    let mut process = start.process();
+    process.line(&["the log is in", "proxy.log"]).await;
+    let has = |words: &str| {
+        files(tailnet).iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words))
+    };
+    eventually("the log", async || has("listening in the tailnet")).await;
+    tailnet.client("laptop", &["tag:ai-client"]).await;
+    (process, tailnet.forward("laptop", "remote-ollama-proxy:11434").await)
+}
+
+/// The log and its rotated files.
+fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect()
+}
+
+#[tokio::test]
+async fn grown_log_file_is_rotated() {
+    let tailnet = Tailnet::new().await;
+    let (_process, at) = with_file(&tailnet, "log.max_size = 1500\n").await;
+    eventually("a second file", async || {
+        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        client.send(get("/api/version")).await;
+        assert_eq!(client.answer().await.status(), 200);
+        files(&tailnet).len() == 2
+    })
+    .await;
 }
 
 /// Asks for `/api/version`, `/api/pull` twice and `/x`.
@@ -132,14 +163,10 @@ async fn report_sums_up_rotated_files() {
     let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
     report.args(["report", "--format", "json", "--config"]).arg(dir.join("proxy-state.toml"));
     // The last record and the journal's line may come after the answer.
-    let told = soon("the report", async {
-        loop {
-            let output = report.output().await.unwrap();
-            let told = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
-            if told["total"]["requests"] == 4 && told["access"] != json!([]) {
-                return told;
-            }
-        }
+    let told = found("the report", async || {
+        let output = report.output().await.unwrap();
+        let told = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
+        Some(told).filter(|told| told["total"]["requests"] == 4 && told["access"] != json!([]))
     })
     .await;
     let files = std::fs::read_dir(dir.join("proxy-state")).unwrap().map(|entry| entry.unwrap().file_name());
