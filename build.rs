@@ -1,12 +1,11 @@
-//! Builds the tailnet node (vendor/libtailscale, Go) as a C archive for the target and binds its
-//! header. Cargo reruns this only when the Go module changes, so a Rust-only change never
-//! rebuilds Go.
+//! Builds the tailnet node (vendor/libtailscale, Go) as a C archive for the target, and binds its header.
+//! Cargo reruns this only if the Go module has changed.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "tailnet")]
-    if let Err(fault) = tailnet::build() {
-        println!("cargo::error={fault}");
+    if let Err(error) = tailnet::build() {
+        println!("cargo::error={error}");
     }
 }
 
@@ -18,9 +17,7 @@ mod tailnet {
 
     const WITHOUT: &str = "or build without the node: --no-default-features";
 
-    type Fault = String;
-
-    pub(super) fn build() -> Result<(), Fault> {
+    pub(super) fn build() -> Result<(), String> {
         let module = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("vendor/libtailscale");
         let out = PathBuf::from(var("OUT_DIR")?);
         watch(&module)?;
@@ -30,8 +27,8 @@ mod tailnet {
         link(&out)
     }
 
-    /// Every file that goes into the archive, tests excepted.
-    fn watch(folder: &Path) -> Result<(), Fault> {
+    /// Reruns this script if a file of the archive changes; tests are not part of it.
+    fn watch(folder: &Path) -> Result<(), String> {
         let read = |e: std::io::Error| format!("{}: {e}", folder.display());
         for entry in fs::read_dir(folder).map_err(read)? {
             let path = entry.map_err(read)?.path();
@@ -46,7 +43,7 @@ mod tailnet {
         Ok(())
     }
 
-    fn bind(header: &Path, to: &Path) -> Result<(), Fault> {
+    fn bind(header: &Path, to: &Path) -> Result<(), String> {
         clang_sys::load().map_err(|_| {
             format!(
                 "libclang is missing, bindgen needs it: Debian and Ubuntu: sudo apt-get install libclang-dev; \
@@ -66,7 +63,7 @@ mod tailnet {
             .map_err(|e| format!("bindgen on {}: {e}", header.display()))
     }
 
-    fn archive(module: &Path, to: &Path) -> Result<(), Fault> {
+    fn archive(module: &Path, to: &Path) -> Result<(), String> {
         println!("cargo::rerun-if-env-changed=CC");
         let tags =
             fs::read_to_string(module.join("build-tags.txt")).map_err(|e| format!("build-tags.txt: {e}"))?;
@@ -82,12 +79,15 @@ mod tailnet {
             .arg(".")
             .envs([("CGO_ENABLED", "1"), ("GOOS", os), ("GOARCH", arch), ("GOFLAGS", "")]);
         if os == "darwin" && env::consts::OS == "macos" {
-            // Apple's compiler builds for either architecture, but only when told.
+            // Apple's compiler builds for its own architecture by default.
             let arch = if arch == "amd64" { "x86_64" } else { arch };
             go.envs([("CGO_CFLAGS", format!("-arch {arch}")), ("CGO_LDFLAGS", format!("-arch {arch}"))]);
         }
         let output = go.output().map_err(|e| {
-            format!("go can't be run ({e}): install Go {} or newer from https://go.dev/dl and put it in PATH ({WITHOUT})", wanted(module))
+            format!(
+                "run go: {e}: install Go {} or newer from https://go.dev/dl and put it in PATH ({WITHOUT})",
+                wanted(module)
+            )
         })?;
         if output.status.success() {
             return Ok(());
@@ -95,11 +95,11 @@ mod tailnet {
         Err(explain(module, String::from_utf8_lossy(&output.stderr).trim()))
     }
 
-    /// Turns what go said into one line with the way out.
-    fn explain(module: &Path, said: &str) -> Fault {
-        let one_line = said.lines().last().unwrap_or("go build failed and said nothing");
-        let has = |needles: &[&str]| needles.iter().any(|n| said.contains(n));
-        // What Go says when it is told not to fetch a newer Go, when it can't, and before 1.21.
+    /// Turns the errors of go into one line with the way out.
+    fn explain(module: &Path, stderr: &str) -> String {
+        let one_line = stderr.lines().last().unwrap_or("go build failed without a message");
+        let has = |needles: &[&str]| needles.iter().any(|n| stderr.contains(n));
+        // With GOTOOLCHAIN=local, after a failed download of a newer Go, and before Go 1.21.
         if has(&["requires go >=", "toolchain not available", ": download go1", "invalid go version"]) {
             return format!(
                 "Go is too old: install {} or newer from https://go.dev/dl ({WITHOUT}): {one_line}",
@@ -125,23 +125,23 @@ mod tailnet {
                 "a C compiler is missing, cgo needs it: Debian and Ubuntu: sudo apt-get install gcc libc6-dev; macOS: xcode-select --install: {one_line}"
             );
         }
-        format!("go build in vendor/libtailscale failed: {}", said.replace('\n', " | "))
+        format!("go build in vendor/libtailscale failed: {}", stderr.replace('\n', " | "))
     }
 
-    /// The Go version that the module asks for.
+    /// The Go version that the module requires.
     fn wanted(module: &Path) -> String {
         let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
         text.lines().find_map(|l| l.strip_prefix("go ")).unwrap_or("1.26").to_owned()
     }
 
-    /// The version of tailscale.com that the module is made of.
+    /// The version of tailscale.com in the module.
     fn tailscale_version(module: &Path) -> String {
         let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
         let mut lines = text.lines().filter_map(|l| l.trim().strip_prefix("tailscale.com "));
         lines.next().unwrap_or("unknown").to_owned()
     }
 
-    fn link(out: &Path) -> Result<(), Fault> {
+    fn link(out: &Path) -> Result<(), String> {
         println!("cargo::rustc-link-search=native={}", out.display());
         println!("cargo::rustc-link-lib=static=tailscale");
         if go_os()? == "darwin" {
@@ -153,7 +153,7 @@ mod tailnet {
         Ok(())
     }
 
-    fn go_os() -> Result<&'static str, Fault> {
+    fn go_os() -> Result<&'static str, String> {
         match var("CARGO_CFG_TARGET_OS")?.as_str() {
             "macos" => Ok("darwin"),
             "linux" => Ok("linux"),
@@ -164,7 +164,7 @@ mod tailnet {
         }
     }
 
-    fn go_arch() -> Result<&'static str, Fault> {
+    fn go_arch() -> Result<&'static str, String> {
         match var("CARGO_CFG_TARGET_ARCH")?.as_str() {
             "x86_64" => Ok("amd64"),
             "aarch64" => Ok("arm64"),
@@ -174,7 +174,7 @@ mod tailnet {
         }
     }
 
-    fn var(name: &str) -> Result<String, Fault> {
+    fn var(name: &str) -> Result<String, String> {
         env::var(name).map_err(|e| format!("{name}: {e}"))
     }
 }

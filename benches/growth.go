@@ -11,11 +11,11 @@ import (
 	"remote-ollama-proxy/benches/report"
 )
 
-// growing are the contestants whose growth is drawn.
+// growing are the contestants in the growth plots.
 var growing = []string{"raw", "ours", "before", "reverse"}
 
-// growth measures everything again as connections, grants and peers grow, peers
-// last: there is no way to make them fewer.
+// growth repeats the measurements with more connections, grants and peers. Peers come
+// last, since they can't be removed.
 func (b *bench) growth(chosen []contestants.Contestant) error {
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(c contestants.Contestant) bool { return !slices.Contains(growing, c.Name) })
 	for _, axis := range []struct {
@@ -24,7 +24,7 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 	}{
 		{report.Axis{ID: "connections", Title: "connections", Points: []int{1, 8, 32, 128, 512, 1000}}, func(int) error { return nil }},
 		{report.Axis{ID: "grants", Title: "grants in the policy", Points: []int{1, 10, 100, 1000}}, b.tailnet.Grant},
-		{report.Axis{ID: "peers", Title: "peers in the netmap", Points: []int{1, 100, 1000, 10000}}, b.tailnet.Crowd},
+		{report.Axis{ID: "peers", Title: "peers in the netmap", Points: []int{1, 100, 1000, 10000}}, b.tailnet.SetPeers},
 	} {
 		begun := time.Now()
 		growth := report.Growth{Axis: axis.Axis}
@@ -41,7 +41,7 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 					return b.ctx.Err()
 				}
 				what := fmt.Sprintf("%d %s", n, axis.Title)
-				b.afresh(c, what, func(r *contestants.Running, dial load.Dial) error { return b.point(&growth, n, r, dial, connections) })
+				b.measureFresh(c, what, func(r *contestants.Running, dial load.Dial) error { return b.point(&growth, n, r, dial, connections) })
 			}
 		}
 		if err := b.tailnet.Grant(1); err != nil {
@@ -82,9 +82,9 @@ func (b *bench) point(g *report.Growth, n int, r *contestants.Running, dial load
 	return nil
 }
 
-// idle measures what a contestant does unasked, once it has got over its start.
+// idle measures the CPU of an idle contestant, after its start has settled.
 func (b *bench) idle(g *report.Growth, n int, r *contestants.Running) error {
-	const while = 5 * time.Second // in which whatever it does now and then comes up
+	const while = 5 * time.Second // covers periodic work
 	time.Sleep(while)
 	before, err := r.Usage()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Benches measures the proxy beside other ways to do the same, on a tailnet of
-// its own; scripts/bench.sh builds what it needs and runs it.
+// Benches compares the proxy with alternatives, on a test tailnet. scripts/bench.sh builds
+// everything and runs it.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: of speed only what has one of them in its name")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
-	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures are to be written anew, with pictures beside it")
+	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures and pictures are regenerated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,7 +49,7 @@ type options struct {
 	rounds           int
 }
 
-// check refuses words by which nothing would be measured.
+// check rejects options with which nothing would be measured.
 func (o options) check() error {
 	var names []string
 	for _, s := range scenarios {
@@ -80,12 +80,12 @@ type bench struct {
 	started  int
 }
 
-// failed notes what a contestant can't do, which is a result too. The others
-// are measured all the same.
+// failed records a failure of a contestant, which is a result too. The others are still
+// measured.
 func (b *bench) failed(c *contestants.Running, what string, err error) {
-	first, _, _ := strings.Cut(err.Error(), "\n") // of a thousand connections each may fail
+	first, _, _ := strings.Cut(err.Error(), "\n") // each of a thousand connections may fail
 	failure := fmt.Sprintf("%s fails at %s: %s", c.Name, what, first)
-	log.Printf("%s; it said last:\n%s", failure, c.Said())
+	log.Printf("%s; end of its output:\n%s", failure, c.Output())
 	if !slices.Contains(b.failures, failure) {
 		b.failures = append(b.failures, failure)
 	}
@@ -146,14 +146,14 @@ func run(ctx context.Context, o options) error {
 	if len(r.Figures) == 0 && len(r.Profiles) == 0 {
 		return errors.New("nothing was measured")
 	}
-	// A quick look is told what comes of it, and nobody is to rely on it.
+	// The figures of a quick run are not reliable.
 	if whole := o.only == "" && o.what == "" && o.parts == ""; whole && !r.Met() {
 		return errors.New("not every goal is met")
 	}
 	return nil
 }
 
-// report is what has come out.
+// report returns the results.
 func (b *bench) report(chosen []contestants.Contestant, missing []string) report.Report {
 	r := report.Report{
 		Machine: report.ThisMachine(), Rounds: b.options.rounds, Figures: b.figures, Growths: b.growths, Profiles: b.profiles, Failures: b.failures,
@@ -171,7 +171,7 @@ func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
-// startUpstream starts the stand-in for Ollama and returns where it listens.
+// startUpstream starts the stand-in for Ollama and returns its address.
 func startUpstream(program string) (addr string, end func(), err error) {
 	c := exec.Command(program)
 	c.Stderr = os.Stderr
@@ -193,7 +193,7 @@ func startUpstream(program string) (addr string, end func(), err error) {
 	return line.Text(), func() { in.Close(); c.Wait() }, nil
 }
 
-// start starts a contestant as a node of its own, and has the client meet it.
+// start starts a contestant as a node and connects the client to it once.
 func (b *bench) start(c contestants.Contestant) (*contestants.Running, load.Dial, error) {
 	key, err := b.tailnet.Key()
 	if err != nil {
@@ -213,9 +213,9 @@ func (b *bench) start(c contestants.Contestant) (*contestants.Running, load.Dial
 		dial = func(ctx context.Context) (net.Conn, error) { return contestants.Loopback(ctx, b.upstream) }
 	}
 	if err := load.Idle(dial, 1, func() error { return nil }); err != nil {
-		said := r.Said()
+		output := r.Output()
 		r.Stop()
-		return nil, nil, fmt.Errorf("%s does not answer: %w; it said last:\n%s", c.Name, err, said)
+		return nil, nil, fmt.Errorf("%s does not answer: %w; end of its output:\n%s", c.Name, err, output)
 	}
 	return r, dial, nil
 }

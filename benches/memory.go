@@ -15,11 +15,11 @@ import (
 const (
 	idleConnections = 1000
 	openStreams     = 500
-	settle          = 2 * time.Second  // what has just begun or ended needs a moment
-	afterTransfer   = 10 * time.Second // until what it took is to be given back
+	settle          = 2 * time.Second  // until starts and ends have settled
+	afterTransfer   = 10 * time.Second // until its memory must have been returned
 )
 
-// memory measures processes that have done nothing before, one at a time.
+// memory measures fresh processes, one at a time.
 func (b *bench) memory(chosen []contestants.Contestant) error {
 	for round := range b.options.rounds {
 		for _, c := range chosen {
@@ -28,11 +28,11 @@ func (b *bench) memory(chosen []contestants.Contestant) error {
 			}
 			if round == 0 {
 				b.size(c)
-				// Takes long, and what fills a heap differs little between rounds.
-				b.afresh(c, "memory of streams", b.memoryOfStreams)
-				b.afresh(c, "memory of a transfer", b.memoryOfTransfer)
+				// It takes long, and rounds differ little.
+				b.measureFresh(c, "memory of streams", b.memoryOfStreams)
+				b.measureFresh(c, "memory of a transfer", b.memoryOfTransfer)
 			}
-			b.afresh(c, "memory of connections", b.memoryOfConnections)
+			b.measureFresh(c, "memory of connections", b.memoryOfConnections)
 			if b.ctx.Err() != nil {
 				return b.ctx.Err()
 			}
@@ -43,14 +43,14 @@ func (b *bench) memory(chosen []contestants.Contestant) error {
 }
 
 func (b *bench) size(c contestants.Contestant) {
-	// Through a link to where a package has put it.
+	// Resolves the link to an installed package.
 	if info, err := os.Stat(filepath.Join(b.options.bin, c.Program)); err == nil {
 		b.figures.Add("size", c.Name, megabytes(info.Size()))
 	}
 }
 
-// afresh measures a new process of a contestant.
-func (b *bench) afresh(c contestants.Contestant, what string, measure func(*contestants.Running, load.Dial) error) {
+// measureFresh measures a new process of a contestant.
+func (b *bench) measureFresh(c contestants.Contestant, what string, measure func(*contestants.Running, load.Dial) error) {
 	running, dial, err := b.start(c)
 	if err == nil {
 		defer running.Stop()
@@ -98,7 +98,7 @@ func (b *bench) memoryOfTransfer(r *contestants.Running, dial load.Dial) error {
 	if _, err := load.Download(dial, size); err != nil {
 		return err
 	}
-	// By then it is to be back, whenever it was.
+	// The memory must have been returned by now.
 	time.Sleep(afterTransfer)
 	u, err := r.Usage()
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 	"remote-ollama-proxy/benches/report"
 )
 
-// profile tells where the proxy's CPU goes, by samples that perf takes of a build
-// with names in it.
+// profile attributes the proxy's CPU time to its parts, with perf samples of a build with
+// symbols.
 func (b *bench) profile([]contestants.Contestant) error {
 	const window = 4 * time.Second
 	profiled := contestants.Profiled()
 	if _, err := os.Stat(filepath.Join(b.options.bin, profiled.Program)); err != nil {
-		return nil // scripts/bench.sh has said why
+		return nil // scripts/bench.sh has printed the reason
 	}
 	for _, work := range []struct {
 		what string
@@ -57,7 +57,7 @@ func (b *bench) profile([]contestants.Contestant) error {
 		if err != nil {
 			return err
 		}
-		samples.Wait() // ends by our signal
+		samples.Wait() // ended by the signal
 		shares, err := attribute(data)
 		if err != nil {
 			return err

@@ -13,16 +13,15 @@ import (
 	"remote-ollama-proxy/benches/usage"
 )
 
-// spacing is the time between the chunks of a stream: a hundred tokens a second.
+// spacing is the time between the chunks of a stream: 100 tokens a second.
 const spacing = 10 * time.Millisecond
 
-// A thousand streams of that are more than two cores can encrypt and decrypt,
-// whoever forwards them, and then a delay only says how much fits into buffers.
-// So they are measured at a tenth of it, and at all of it only by how much comes
-// through.
+// Two cores can't encrypt and decrypt a thousand such streams, whatever forwards them, and
+// a delay would only show the size of buffers. So delays are measured at a tenth of the
+// rate, and throughput at the full rate.
 const wideSpacing = 10 * spacing
 
-// entrant is a contestant in the ring.
+// entrant is a running contestant.
 type entrant struct {
 	*contestants.Running
 	dial load.Dial
@@ -30,25 +29,25 @@ type entrant struct {
 	cpu  []time.Duration // at each mark
 }
 
-// mark notes the CPU that has gone by.
+// mark records the CPU time so far.
 func (e *entrant) mark() {
 	var u usage.Usage
 	if e.IsTailnet() {
-		u, _ = e.Usage() // one that has died fails the requests too
+		u, _ = e.Usage() // the requests to a dead process fail too
 	}
 	e.cpu = append(e.cpu, u.CPU)
 }
 
-// spent is the CPU between the last two marks, by the number of things done.
+// spent returns the CPU time between the last two marks, per operation.
 func (e *entrant) spent(id string, done float64) {
 	if n := len(e.cpu); e.IsTailnet() && done > 0 {
 		e.note(id, milliseconds(e.cpu[n-1]-e.cpu[n-2])/done)
 	}
 }
 
-// calmDown waits until the contestant and the client have dealt with what has
-// ended, so that the next is not measured with it; but not for ever.
-func (e *entrant) calmDown() {
+// awaitIdle waits, for a limited time, until the contestant and the client are idle again,
+// so that the next measurement is not affected.
+func (e *entrant) awaitIdle() {
 	const while, most, patience = 200 * time.Millisecond, 20 * time.Millisecond, 10 * time.Second
 	cpu := func() time.Duration {
 		self, _ := usage.Of(os.Getpid())
@@ -69,8 +68,8 @@ func (e *entrant) calmDown() {
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// scenarios are measured one after the other, each by all contestants in turn,
-// so that what disturbs the machine for some seconds disturbs all alike.
+// scenarios are measured one after the other, each with all contestants in turn, so that a
+// disturbance of some seconds affects all of them.
 var scenarios = []struct {
 	name    string
 	measure func(*entrant) error
@@ -87,8 +86,7 @@ var scenarios = []struct {
 	{"connections", connections},
 }
 
-// speed measures what there is of time: all contestants run, and one of them
-// works.
+// speed measures times. All contestants run, and one at a time is measured.
 func (b *bench) speed(chosen []contestants.Contestant) error {
 	var entrants []*entrant
 	for _, c := range chosen {
@@ -111,12 +109,12 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 				if b.ctx.Err() != nil {
 					return b.ctx.Err()
 				}
-				// Another goes first each time.
+				// The order rotates.
 				e := entrants[(i+round)%len(entrants)]
 				if err := s.measure(e); err != nil {
 					b.failed(e.Running, s.name, err)
 				}
-				e.calmDown()
+				e.awaitIdle()
 			}
 		}
 		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::config::{Config, Fault, Faults, Log};
+use crate::config::{Config, ConfigFault, ConfigFaults, LogConfig};
 use crate::proxy::Rules;
 use names::Names;
 
@@ -27,9 +27,9 @@ pub struct Settings {
 /// Where a config comes from, and what it changes outside of the proxy.
 pub struct Source {
     /// Reads the config again, from where it was read first.
-    pub load: Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>,
+    pub load: Box<dyn Fn() -> Result<Config, ConfigFaults> + Send + Sync>,
     /// Applies the level of the log.
-    pub log: Box<dyn Fn(&Log) + Send + Sync>,
+    pub log: Box<dyn Fn(&LogConfig) + Send + Sync>,
 }
 
 /// The outcome of a reload.
@@ -75,17 +75,17 @@ impl Settings {
     ///
     /// # Errors
     /// All faults of the new config. The old one stays in force.
-    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Faults> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ConfigFaults> {
         let settings = Arc::clone(self);
         tokio::task::spawn_blocking(move || settings.reload_now()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the reload panicked: the old config stays in force");
             let reason = "the reload panicked; the log says where".to_owned();
             let (source, key, value) = ("reload".to_owned(), String::new(), String::new());
-            Err(Faults { faults: vec![Fault { source, key, value, reason }] })
+            Err(ConfigFaults { faults: vec![ConfigFault { source, key, value, reason }] })
         })
     }
 
-    fn reload_now(&self) -> Result<Reloaded, Faults> {
+    fn reload_now(&self) -> Result<Reloaded, ConfigFaults> {
         let _reloading = self.reloading.lock();
         let mut new = (self.source.load)().inspect_err(|faults| {
             tracing::error!("the new config is rejected, the old one stays in force: {faults}");
@@ -126,7 +126,7 @@ mod tests {
     use crate::config::Override;
     use crate::ollama::Upstream;
 
-    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, Faults> {
+    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigFaults> {
         let overrides: Vec<_> = pairs
             .iter()
             .map(|(key, value)| Override { key, value: (*value).to_owned(), source: "test".to_owned() })
@@ -134,7 +134,7 @@ mod tests {
         crate::config::load(Some("/dev/null".as_ref()), &overrides, &Environment::default())
     }
 
-    fn settings(next: impl Fn() -> Result<Config, Faults> + Send + Sync + 'static) -> Settings {
+    fn settings(next: impl Fn() -> Result<Config, ConfigFaults> + Send + Sync + 'static) -> Settings {
         let source = Source { load: Box::new(next), log: Box::new(|_| {}) };
         Settings::new(config(&[]).unwrap(), source)
     }

@@ -1,5 +1,5 @@
-// Package clock tells the time that all processes of this machine share and
-// that nobody sets: what one of them has stamped another can subtract.
+// Package clock reads the monotonic clock of the machine, which is the same for all
+// processes: one can subtract a time stamp of another.
 package clock
 
 import "golang.org/x/sys/unix"
@@ -8,7 +8,7 @@ import "golang.org/x/sys/unix"
 func Now() int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // no system without it runs this
+		panic(err) // every supported system has it
 	}
 	return t.Nano()
 }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// All lists the contestants, the reference points first.
+// All returns the contestants, the reference points first.
 func All() []Contestant {
 	return []Contestant{
 		{Name: "direct", About: "the stand-in itself on loopback, without a tailnet"},
@@ -17,43 +17,43 @@ func All() []Contestant {
 		{Name: "before", About: "the build of it that `against=` names", Program: "before", commands: product("before")},
 		{Name: "bare", About: "its node and hyper without policy, grants and audit", Program: "bare", commands: made("bare")},
 		{Name: "reverse", About: "Go: tsnet, httputil.ReverseProxy, WhoIs for each request", Program: "reverseproxy", commands: made("reverseproxy")},
-		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't tell who speaks", Program: "libtailscale", commands: made("libtailscale")},
-		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist; nobody is asked who speaks", Program: "caddy", commands: caddy},
+		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't identify peers", Program: "libtailscale", commands: made("libtailscale")},
+		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist and without identity checks", Program: "caddy", commands: caddy},
 		{Name: "tsnsrv", About: "tsnsrv, with prefixes instead of an allowlist", Program: "tsnsrv", commands: tsnsrv},
 		{Name: "haproxy", About: "HAProxy with the same allowlist, behind raw", Program: "haproxy", commands: haproxy},
 	}
 }
 
-// Profiled is the proxy with the names of its functions.
+// Profiled is the proxy with symbols.
 func Profiled() Contestant {
 	return Contestant{Name: "profiled", Program: "profiled", commands: product("profiled")}
 }
 
-// ready is what a contestant that is made for the bench says.
+// ready is what the bench's own contestants print once they listen.
 const ready = "listening in the tailnet"
 
-// made is a program that is made for the bench.
+// made returns a contestant that is one of the bench's own programs.
 func made(program string) func(Site) ([]command, error) {
 	return func(s Site) ([]command, error) {
 		return []command{{s.command(program), ready}}, nil
 	}
 }
 
-// command is a program with the environment that tells it of the site. None
-// uploads logs or speaks to a router.
+// command returns a program with the environment of the site, without log upload and
+// port mapping.
 func (s Site) command(program string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.Bin, program), args...)
 	c.Env = append(os.Environ(),
 		"BENCH_NAME="+s.Name, "BENCH_CONTROL="+s.Control, "BENCH_UPSTREAM="+s.Upstream, "BENCH_DIR="+s.Dir,
 		fmt.Sprintf("BENCH_PORT=%d", s.Port), "TS_AUTHKEY="+s.Key,
 		"TS_NO_LOGS_NO_SUPPORT=true", "TS_DISABLE_PORTMAPPER=true",
-		"HOME="+s.Dir, "XDG_CONFIG_HOME="+s.Dir, "XDG_DATA_HOME="+s.Dir, // where some keep what they make
+		"HOME="+s.Dir, "XDG_CONFIG_HOME="+s.Dir, "XDG_DATA_HOME="+s.Dir, // where some keep their state
 	)
 	return c
 }
 
-// product is a build of the proxy, set up as it comes but for the limits on how
-// much one peer may do at once, and the name by which it is asked.
+// product returns a build of the proxy with its default config, except for the limits of
+// one peer and the allowed host name.
 func product(program string) func(Site) ([]command, error) {
 	return func(s Site) ([]command, error) {
 		config, err := s.write("config.toml", fmt.Sprintf(`node.hostname = %q
@@ -73,8 +73,8 @@ limits.max_body = 4000000000
 	}
 }
 
-// caddy logs no requests, as it comes. Its own way to ask who speaks refuses
-// tagged devices, which the client is.
+// caddy logs no requests, which is its default. Its identity check is off: it rejects
+// tagged devices such as the client.
 func caddy(s Site) ([]command, error) {
 	config, err := s.write("Caddyfile", fmt.Sprintf(`{
 	admin off
@@ -104,7 +104,7 @@ http://:%d {
 }
 `, s.Key, s.Control, filepath.Join(s.Dir, "state"), s.Port, s.Name, s.Upstream))
 	c := s.command("caddy", "run", "--config", config, "--adapter", "caddyfile")
-	return []command{{c, "AuthLoop: state is"}}, err // its node joins after it has said that it serves
+	return []command{{c, "AuthLoop: state is"}}, err // its node joins after it reports that it serves
 }
 
 func tsnsrv(s Site) ([]command, error) {
@@ -116,8 +116,8 @@ func tsnsrv(s Site) ([]command, error) {
 	return []command{{c, "Serving"}}, nil
 }
 
-// haproxy gets its socket from here, so that it has a free port and connections
-// wait until it is up.
+// haproxy inherits its listening socket, so that it has a free port and connections wait
+// until it is up.
 func haproxy(s Site) ([]command, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

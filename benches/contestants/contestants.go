@@ -1,5 +1,5 @@
-// Package contestants knows who is measured, and starts and stops them: each a
-// process of its own, or two, that is a node of the tailnet.
+// Package contestants defines, starts and stops the measured programs. Each is one or two
+// processes and a node of the tailnet.
 package contestants
 
 import (
@@ -21,19 +21,19 @@ import (
 // A Contestant is one way from the tailnet to the upstream.
 type Contestant struct {
 	Name    string
-	About   string // in a few words
-	Program string // the file of Site.Bin that is it; "" has none
+	About   string // a short description
+	Program string // its file in Site.Bin; "": none
 
 	commands func(Site) ([]command, error)
 }
 
-// A Site is where a contestant is to run.
+// A Site is the environment of a contestant.
 type Site struct {
 	Bin      string // folder of the programs
 	Dir      string // folder for its files
-	Name     string // its name in the tailnet
+	Name     string // node name
 	Control  string // URL of the control server
-	Key      string // to join with
+	Key      string // auth key
 	Upstream string // host:port
 	Port     int    // to listen on in the tailnet
 }
@@ -41,20 +41,20 @@ type Site struct {
 // A command is one process of a contestant.
 type command struct {
 	*exec.Cmd
-	ready string // is in its output once it listens; "" is not waited for
+	ready string // in its output once it listens; "": don't wait
 }
 
-// Running is a contestant at work.
+// Running is a running contestant.
 type Running struct {
 	Contestant
-	Started time.Duration // from its start until it listened
+	Started time.Duration // from the start until it listened
 
 	processes []*exec.Cmd
 	stdin     []*os.File
 	outputs   []string // files
 }
 
-// startTimeout is far beyond the second that the slowest takes.
+// startTimeout bounds a start; the slowest takes a second.
 const startTimeout = 60 * time.Second
 
 // Start starts a contestant and waits until it listens.
@@ -88,7 +88,7 @@ func (r *Running) launch(ctx context.Context, command command, outputPath string
 	}
 	defer output.Close()
 	r.outputs = append(r.outputs, outputPath)
-	// What is made for the bench ends with its standard input.
+	// The bench's own programs end with their standard input.
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
@@ -104,20 +104,20 @@ func (r *Running) launch(ctx context.Context, command command, outputPath string
 		f.Close()
 	}
 	for end := time.Now().Add(startTimeout); ; time.Sleep(time.Millisecond) {
-		said, err := os.ReadFile(outputPath)
-		if err != nil || strings.Contains(string(said), command.ready) {
+		output, err := os.ReadFile(outputPath)
+		if err != nil || strings.Contains(string(output), command.ready) {
 			return err
 		}
 		var status syscall.WaitStatus
 		ended, _ := syscall.Wait4(command.Process.Pid, &status, syscall.WNOHANG, nil)
 		if ended == command.Process.Pid || time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("%s does not listen; it said:\n%s", command.Path, said)
+			return fmt.Errorf("%s does not listen; its output:\n%s", command.Path, output)
 		}
 	}
 }
 
-// Said returns the last that it has said.
-func (r *Running) Said() (last string) {
+// Output returns the end of its output.
+func (r *Running) Output() (last string) {
 	const most = 1000 // bytes
 	for _, path := range r.outputs {
 		text, _ := os.ReadFile(path)
@@ -126,7 +126,7 @@ func (r *Running) Said() (last string) {
 	return last
 }
 
-// Processes are the ids of its processes.
+// Processes returns the ids of its processes.
 func (r *Running) Processes() (ids []string) {
 	for _, p := range r.processes {
 		ids = append(ids, strconv.Itoa(p.Process.Pid))
@@ -134,7 +134,7 @@ func (r *Running) Processes() (ids []string) {
 	return ids
 }
 
-// Usage is what its processes take.
+// Usage returns the resource usage of its processes.
 func (r *Running) Usage() (usage.Usage, error) {
 	var pids []int
 	for _, p := range r.processes {
@@ -143,16 +143,16 @@ func (r *Running) Usage() (usage.Usage, error) {
 	return usage.Of(pids...)
 }
 
-// Settled is what they take once nothing happens any more, or almost.
+// Settled returns the usage after 2 s of rest.
 func (r *Running) Settled() (usage.Usage, error) {
 	time.Sleep(2 * time.Second)
 	return r.Usage()
 }
 
-// IsTailnet reports whether it is a node, rather than the upstream itself.
+// IsTailnet reports whether it is a node, not the upstream itself.
 func (c Contestant) IsTailnet() bool { return c.commands != nil }
 
-// Stop ends its processes; by force if they do not end soon.
+// Stop ends its processes, and kills them if they do not end soon.
 func (r *Running) Stop() {
 	for _, f := range r.stdin {
 		f.Close()
@@ -165,8 +165,8 @@ func (r *Running) Stop() {
 	}
 }
 
-// Choose returns those that are named, or all. missing says of which there is no
-// program; one that is named must be there.
+// Choose returns the named contestants, or all. missing lists those without a program. A
+// named one must have its program.
 func Choose(bin string, names []string) (out []Contestant, missing []string, err error) {
 	for _, c := range All() {
 		if len(names) > 0 && !slices.Contains(names, c.Name) {

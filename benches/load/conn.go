@@ -1,5 +1,5 @@
-// Package load is the client that measures. It speaks just enough HTTP/1.1 to
-// cost little itself: the machine has few cores, and the contestants share them.
+// Package load is the measuring client. It implements a minimum of HTTP/1.1, since it
+// shares the cores with the contestants.
 package load
 
 import (
@@ -18,10 +18,10 @@ import (
 // Dial opens a connection to a contestant.
 type Dial func(context.Context) (net.Conn, error)
 
-// patience bounds every wait: what takes longer has failed.
+// patience is the time-out of every wait.
 const patience = 60 * time.Second
 
-// conn is one connection, on which one request is under way at most.
+// conn is a connection with at most one running request.
 type conn struct {
 	net.Conn
 	in *bufio.Reader
@@ -37,8 +37,8 @@ func open(dial Dial) (*conn, error) {
 	return &conn{c, bufio.NewReaderSize(c, 4<<10)}, nil
 }
 
-// openAll opens n connections, some at a time. One that is refused is tried
-// again: a contestant that has just lost a thousand may not be ready for more.
+// openAll opens n connections, some at a time. It retries a refused one: a contestant that
+// has just closed a thousand may not be ready for more.
 func openAll(dial Dial, n int) ([]*conn, error) {
 	conns, errs := make([]*conn, n), make([]error, n)
 	var all sync.WaitGroup
@@ -71,14 +71,14 @@ func closeAll(conns []*conn) {
 	}
 }
 
-// head is what of an answer's head matters here.
+// head is the relevant part of an answer's head.
 type head struct {
-	length  int64 // of the body; -1: it is chunked
+	length  int64 // of the body; -1: chunked
 	waited  time.Duration
 	refused string // the status line, unless it is 200
 }
 
-// send writes a request and waits for the answer's head.
+// send writes a request and reads the answer's head.
 func (c *conn) send(request []byte) (h head, err error) {
 	begun := time.Now()
 	if _, err := c.Write(request); err != nil {
@@ -119,7 +119,7 @@ func (c *conn) head(begun time.Time) (h head, err error) {
 	return h, nil
 }
 
-// ask makes a request and takes its whole answer.
+// ask makes a request and reads the whole answer.
 func (c *conn) ask(request []byte) (head, error) {
 	h, err := c.send(request)
 	if err != nil {
@@ -128,8 +128,7 @@ func (c *conn) ask(request []byte) (head, error) {
 	return h, c.body(h, nil)
 }
 
-// body takes a body to its end. For a chunked one, each is called with the bytes
-// of every chunk.
+// body reads a body to its end. For a chunked body it calls each with every chunk.
 func (c *conn) body(h head, each func([]byte)) error {
 	if h.length >= 0 {
 		_, err := io.CopyN(io.Discard, c.in, h.length)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// answered is a connection on which an answer comes byte by byte.
+// answered is a connection that delivers an answer byte by byte.
 func answered(t *testing.T, answer string) *conn {
 	t.Helper()
 	near, far := net.Pipe()

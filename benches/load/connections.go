@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Connect has n workers connect, ask once and close, over and over, and returns
-// how long each round took from the first packet to the whole answer.
+// Connect runs n workers that repeatedly connect, make a request and close. It returns
+// the duration of each round, from the first packet to the end of the answer.
 func Connect(dial Dial, n int, window time.Duration) (Times, error) {
 	times, errs := make([]Times, n), make([]error, n)
 	var over atomic.Bool
@@ -36,8 +36,7 @@ func Connect(dial Dial, n int, window time.Duration) (Times, error) {
 	return join(times), errors.Join(errs...)
 }
 
-// Idle opens n connections that have each had an answer, and calls f while they
-// are open and silent.
+// Idle opens n connections, makes a request on each, and calls f while they are idle.
 func Idle(dial Dial, n int, f func() error) error {
 	conns, err := openAll(dial, n)
 	if err != nil {

@@ -7,15 +7,13 @@ import (
 	"time"
 )
 
-// small is the request whose way is measured.
+// small is the measured request.
 var small = request("GET", "/api/version", 0)
 
-// warmUp comes before each window: connections settle, and heaps grow to their
-// size.
+// warmUp precedes each window: connections settle and heaps grow to their size.
 const warmUp = 300 * time.Millisecond
 
-// measure opens a window once all have settled, and closes it. mark is called at
-// both ends.
+// measure opens a window after the warm-up, and closes it. It calls mark at both ends.
 func measure(measuring *atomic.Bool, window time.Duration, mark func()) {
 	time.Sleep(warmUp)
 	mark()
@@ -25,9 +23,8 @@ func measure(measuring *atomic.Bool, window time.Duration, mark func()) {
 	mark()
 }
 
-// Requests has n connections ask for small answers, one after the other on each,
-// and returns how long each took that began within the window. mark is called at
-// both ends of the window.
+// Requests makes small requests on n connections, one after the other on each. It returns
+// the durations of those that began in the window, and calls mark at both ends.
 func Requests(dial Dial, n int, window time.Duration, mark func()) (Times, error) {
 	conns, err := openAll(dial, n)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"remote-ollama-proxy/benches/clock"
 )
 
-// Streams has n connections stream an answer of which an event is sent every so
-// often, and returns how long after its sending each event of the window came.
+// Streams streams an answer on each of n connections, with an event at a fixed interval.
+// It returns the delay of each event of the window.
 func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times, error) {
 	conns, err := openAll(dial, n)
 	if err != nil {
@@ -20,7 +20,7 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 	}
 	defer closeAll(conns)
 	const body = `{"model":"llama3.2","stream":true}`
-	// More than there is time for: the streams end by the client's leaving.
+	// More than fit into the window: the client ends the streams.
 	target := fmt.Sprintf("/v1/chat/completions?chunks=%d&every=%v", 1_000_000, every)
 	ask := append(request("POST", target, int64(len(body))), body...)
 	var measuring, over atomic.Bool
@@ -56,10 +56,10 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 	return join(times), errors.Join(errs...)
 }
 
-// digits is how long a time is that the upstream has written.
+// digits is the length of a time stamp of the upstream.
 const digits = 16
 
-// stamp finds the first time of a kind that the upstream has written.
+// stamp returns the first time stamp of a kind.
 func stamp(part []byte, key string) (at int64, ok bool) {
 	f := stamps{key: key}
 	f.each(part, func(found int64) {
@@ -70,11 +70,11 @@ func stamp(part []byte, key string) (at int64, ok bool) {
 	return at, ok
 }
 
-// stamps finds the times of a kind in a stream, however it is cut into parts: some
-// contestants make one chunk of several, or split one.
+// stamps finds the time stamps of a kind in a stream of parts: some contestants join or
+// split chunks.
 type stamps struct {
 	key  string
-	kept []byte // the end of the last part, which may be a beginning
+	kept []byte // the end of the last part, which may be the beginning of a stamp
 }
 
 func (f *stamps) each(part []byte, found func(at int64)) {
@@ -97,8 +97,8 @@ func (f *stamps) each(part []byte, found func(at int64)) {
 	f.kept = append(f.kept[:0], part[max(len(part)-len(f.key)-digits+1, 0):]...)
 }
 
-// FirstByte asks for streams one after the other on one connection, and returns
-// how long the first byte of each took, without what the upstream took.
+// FirstByte requests streams one after the other on one connection. It returns the time to
+// the first byte of each, without the time of the upstream.
 func FirstByte(dial Dial, n int) (Times, error) {
 	c, err := open(dial)
 	if err != nil {

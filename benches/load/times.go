@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// Times are durations that were measured, in nanoseconds.
+// Times are measured durations, in nanoseconds.
 type Times []int64
 
-// Quantile returns the duration within which the part q (0 to 1) of them is;
-// NaN-free: of none it is 0.
+// Quantile returns the quantile q (0 to 1); 0 for no times.
 func (t Times) Quantile(q float64) time.Duration {
 	if len(t) == 0 {
 		return 0
@@ -17,7 +16,7 @@ func (t Times) Quantile(q float64) time.Duration {
 	return time.Duration(t[min(len(t)-1, int(q*float64(len(t))))])
 }
 
-// join puts the times of several goroutines in order.
+// join sorts the times of several goroutines.
 func join(parts []Times) Times {
 	all := slices.Concat(parts...)
 	slices.Sort(all)

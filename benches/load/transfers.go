@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Download takes in an answer of so many bytes and returns how long it took.
+// Download reads an answer of this many bytes and returns the duration.
 func Download(dial Dial, size int64) (time.Duration, error) {
 	c, err := open(dial)
 	if err != nil {
@@ -22,7 +22,7 @@ func Download(dial Dial, size int64) (time.Duration, error) {
 	if h.length != size {
 		return 0, fmt.Errorf("the answer has %d bytes instead of %d", h.length, size)
 	}
-	// Read straight from the connection what the reader does not hold.
+	// Bypass the reader for what it has not buffered.
 	left := size - int64(c.in.Buffered())
 	c.in.Discard(c.in.Buffered())
 	for block := make([]byte, 256<<10); left > 0; {
@@ -34,8 +34,7 @@ func Download(dial Dial, size int64) (time.Duration, error) {
 	return time.Since(begun), nil
 }
 
-// Upload sends a body of so many bytes and returns how long it took, the answer
-// included.
+// Upload sends a body of this many bytes and returns the duration, including the answer.
 func Upload(dial Dial, size int64) (time.Duration, error) {
 	c, err := open(dial)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package report keeps what was measured and shows it: on the terminal, as JSON,
-// in the document and as plots.
+// Package report collects the measurements and writes them to the terminal, as JSON, into
+// the document and as plots.
 package report
 
 import (
@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// A Metric is one thing that is measured of each contestant.
+// A Metric is one measurement of each contestant.
 type Metric struct {
 	ID     string
 	Title  string
 	Unit   string
 	Higher bool // whether more is better
-	Most   bool // whether it is the most of all rounds that counts
+	Most   bool // whether the maximum of all rounds counts
 }
 
-// Metrics is every row of the table, in its order.
+// Metrics are the rows of the table, in order.
 var Metrics = []Metric{
 	{ID: "latency1_p50", Title: "latency, 1 connection, p50", Unit: "µs"},
 	{ID: "latency1_p99", Title: "latency, 1 connection, p99", Unit: "µs"},
@@ -55,7 +55,7 @@ var Metrics = []Metric{
 	{ID: "size", Title: "program size", Unit: "MB"},
 }
 
-// metric finds one by its ID.
+// metric returns the metric with an ID.
 func metric(id string) Metric {
 	i := slices.IndexFunc(Metrics, func(m Metric) bool { return m.ID == id })
 	if i < 0 {
@@ -64,7 +64,7 @@ func metric(id string) Metric {
 	return Metrics[i]
 }
 
-// name is the title with the unit.
+// name returns the title with the unit.
 func (m Metric) name() string {
 	if m.Unit == "" {
 		return m.Title
@@ -75,7 +75,7 @@ func (m Metric) name() string {
 // Figures holds the values of every round, by metric and contestant.
 type Figures map[string]map[string][]float64
 
-// Add notes a value.
+// Add adds a value.
 func (f Figures) Add(id, contestant string, value float64) {
 	metric(id)
 	if f[id] == nil {
@@ -84,7 +84,7 @@ func (f Figures) Add(id, contestant string, value float64) {
 	f[id][contestant] = append(f[id][contestant], value)
 }
 
-// Best is the best round's value, and the worst one's.
+// Best returns the values of the best and the worst round.
 func (f Figures) Best(id, contestant string) (best, worst float64, ok bool) {
 	values := f[id][contestant]
 	if len(values) == 0 {
@@ -100,7 +100,7 @@ func (f Figures) Best(id, contestant string) (best, worst float64, ok bool) {
 	return low, high, true
 }
 
-// Ratio is the best value of one contestant by that of another.
+// Ratio returns the best value of one contestant divided by that of another.
 func (f Figures) Ratio(id, contestant, to string) (float64, bool) {
 	a, _, okA := f.Best(id, contestant)
 	b, _, okB := f.Best(id, to)
@@ -110,7 +110,7 @@ func (f Figures) Ratio(id, contestant, to string) (float64, bool) {
 	return a / b, true
 }
 
-// short writes a number with three digits that say something.
+// short formats a number with three significant digits.
 func short(v float64) string {
 	switch {
 	case v == 0:

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// A Goal is what a ratio of two contestants, or a value, is meant to be.
+// A Goal is a bound of a ratio of two contestants, or of a value.
 type Goal struct {
 	Metric string
-	Of, To string  // contestants; without To the value itself counts
-	Bound  float64 // the most, or the least where more is better
+	Of, To string  // contestants; without To the bound is for the value itself
+	Bound  float64 // a maximum, or a minimum if Metric.Higher
 }
 
-// Goals is everything that is meant to hold on two cores.
+// Goals are the goals for two cores.
 var Goals = []Goal{
 	{"latency1_p50", "ours", "raw", 1.25},
 	{"latency1_p50", "ours", "reverse", 0.7},
@@ -35,15 +35,15 @@ var Goals = []Goal{
 	{"rate32", "ours", "bare", 0.95},
 }
 
-// Outcome is how a goal was met.
+// Outcome is the result of a goal.
 type Outcome struct {
 	Goal
 	Value float64
 	Met   bool
 }
 
-// meant says what the goal is.
-func (g Goal) meant() string {
+// target formats the goal.
+func (g Goal) target() string {
 	sign := "≤"
 	if metric(g.Metric).Higher {
 		sign = "≥"
@@ -54,15 +54,15 @@ func (g Goal) meant() string {
 	return fmt.Sprintf("%s %s × %s", sign, short(g.Bound), g.To)
 }
 
-// said is the value as the table has it.
-func (o Outcome) said() string {
+// value formats the value.
+func (o Outcome) value() string {
 	if o.To == "" {
 		return short(o.Value) + " " + metric(o.Metric).Unit
 	}
 	return fmt.Sprintf("%.2f ×", o.Value)
 }
 
-// Outcomes judges the goals of which there are figures.
+// Outcomes evaluates the goals that have figures.
 func (r Report) Outcomes() (out []Outcome) {
 	for _, g := range Goals {
 		value, _, ok := r.Figures.Best(g.Metric, g.Of)

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// An Axis is what grows.
+// An Axis is a growing quantity.
 type Axis struct {
 	ID     string `json:"id"`
 	Title  string `json:"title"`
 	Points []int  `json:"points"`
 }
 
-// Growth is what was measured along an axis, once at each point.
+// Growth holds the measurements along an axis, one at each point.
 type Growth struct {
 	Axis
 	Values map[string]map[string]map[int]float64 `json:"values"` // by panel, contestant and point
 }
 
-// Add notes a value at the point n.
+// Add adds a value at the point n.
 func (g *Growth) Add(panel, contestant string, n int, value float64) {
 	if g.Values == nil {
 		g.Values = map[string]map[string]map[int]float64{}
@@ -43,7 +43,7 @@ var panels = []struct{ id, title string }{
 	{"idle", "idle CPU per second, ms"},
 }
 
-// Colours that differ for the colour-blind too (Okabe and Ito), and on white as on
+// Colours that are distinct for colour-blind readers too (Okabe and Ito), on white and on
 // black.
 var colours = map[string]string{"ours": "#0072b2", "raw": "#888888", "reverse": "#d55e00", "before": "#009e73"}
 
@@ -53,8 +53,8 @@ const (
 	top, bottom             = 34, 40
 )
 
-// Plot draws the growth as SVG: panels, each with a line for every
-// contestant. What grows is on a logarithmic scale, what comes of it on a linear one.
+// Plot draws the growth as SVG: panels with a line for each contestant. The growing
+// quantity has a logarithmic scale, the measurement a linear one.
 func (g Growth) Plot(contestants []Contestant) string {
 	var s strings.Builder
 	rows := (len(g.Values) + 1) / 2

@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// A Profile is where the proxy's CPU goes while it does one thing.
+// A Profile is the distribution of the proxy's CPU time during one kind of operation.
 type Profile struct {
-	What   string             `json:"what"` // what it is reckoned by: "request"
-	CPU    float64            `json:"cpu"`  // of one, µs
+	What   string             `json:"what"` // the operation: "request"
+	CPU    float64            `json:"cpu"`  // of one operation, µs
 	Shares map[string]float64 `json:"shares"`
 }
 
-// A room is a part of the program, told by the names of its functions, of which
-// the first that fits counts.
-type room struct {
+// A component is a part of the program, recognized by the names of its functions. The
+// first match counts.
+type component struct {
 	name      string
 	functions *regexp.Regexp
 }
@@ -31,7 +31,7 @@ const (
 	elsewhere  = "other"
 )
 
-var rooms = []room{
+var components = []component{
 	{"node: between netstack and the proxy", regexp.MustCompile(`remote-ollama-proxy/libtailscale|_?cgoexp|crosscall|cgocallback|^conn[A-Z]|^tailscale_`)},
 	{"node: WireGuard and its packets", regexp.MustCompile(`wireguard|magicsock|net/batching|net/tstun|wgengine/filter|net/packet|^crypto/|chacha20|poly1305|^golang\.org/x/net|^net\.|^net/`)},
 	{"node: TCP (netstack)", regexp.MustCompile(`gvisor|netstack`)},
@@ -44,9 +44,9 @@ var rooms = []room{
 	{"memory (jemalloc, copies)", regexp.MustCompile(`_rjem|^je_|malloc|calloc|do_rallocx|^_?_?mem(move|cpy|set|cmp)|alloc::|sdallocx`)},
 }
 
-// Attribute adds the samples of a `perf report` up by room, as shares of all. Its
-// lines have the number of samples, the thread's name, the object and the function,
-// separated by semicolons.
+// Attribute returns each component's share of the samples of a `perf report`. Its lines
+// are the number of samples, the thread, the object and the function, separated by
+// semicolons.
 func Attribute(perf io.Reader) (map[string]float64, error) {
 	shares, all := map[string]float64{}, 0.0
 	lines := bufio.NewScanner(perf)
@@ -59,7 +59,7 @@ func Attribute(perf io.Reader) (map[string]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("perf report: %q: %w", lines.Text(), err)
 		}
-		shares[roomOf(fields[1], strings.TrimSpace(fields[3]))] += samples
+		shares[componentOf(fields[1], strings.TrimSpace(fields[3]))] += samples
 		all += samples
 	}
 	for name := range shares {
@@ -68,7 +68,7 @@ func Attribute(perf io.Reader) (map[string]float64, error) {
 	return shares, lines.Err()
 }
 
-func roomOf(thread, function string) string {
+func componentOf(thread, function string) string {
 	mode, name, _ := strings.Cut(function, " ")
 	if mode == "[k]" {
 		if strings.Contains(thread, "tokio") {
@@ -76,7 +76,7 @@ func roomOf(thread, function string) string {
 		}
 		return kernelNode
 	}
-	for _, r := range rooms {
+	for _, r := range components {
 		if r.functions.MatchString(strings.TrimSpace(name)) {
 			return r.name
 		}
@@ -84,7 +84,7 @@ func roomOf(thread, function string) string {
 	return elsewhere
 }
 
-// profileRows is a table of all profiles, the largest first.
+// profileRows returns a table of all profiles, the largest share first.
 func (r Report) profileRows() [][]string {
 	head := []string{""}
 	names := map[string]bool{}

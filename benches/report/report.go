@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// A Report is the outcome of one run.
+// A Report is the result of one run.
 type Report struct {
 	Machine     string       `json:"machine"`
 	Rounds      int          `json:"rounds"`
 	Contestants []Contestant `json:"contestants"`
-	Figures     Figures      `json:"figures"` // every round's, by metric and contestant
+	Figures     Figures      `json:"figures"` // of every round, by metric and contestant
 	Growths     []Growth     `json:"growth"`
 	Profiles    []Profile    `json:"profiles"`
 	Failures    []string     `json:"failures"`
@@ -26,7 +26,7 @@ type Contestant struct {
 	About string `json:"about"`
 }
 
-// ThisMachine describes where the figures come from.
+// ThisMachine describes the machine.
 func ThisMachine() string {
 	model := runtime.GOARCH
 	text, _ := os.ReadFile("/proc/cpuinfo")
@@ -40,7 +40,7 @@ func ThisMachine() string {
 	return fmt.Sprintf("%s, %d cores, Linux %s", model, runtime.NumCPU(), strings.TrimSpace(string(release)))
 }
 
-// Write writes everything as JSON.
+// Write writes the report as JSON.
 func (r Report) Write(path string) error {
 	text, err := json.MarshalIndent(struct {
 		Report
@@ -52,7 +52,7 @@ func (r Report) Write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// Read reads what Write has written.
+// Read reads a report of Write.
 func Read(path string) (r Report, err error) {
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -61,7 +61,7 @@ func Read(path string) (r Report, err error) {
 	return r, err
 }
 
-// With is this report with what a later one, of some parts, has measured.
+// With returns this report, updated with a later one of some parts.
 func (r Report) With(later Report) Report {
 	for id, of := range later.Figures {
 		r.Figures[id] = of

@@ -44,7 +44,7 @@ func TestGoalsAreJudged(t *testing.T) {
 
 func TestGoalsNameWhatIsMeasured(t *testing.T) {
 	for _, g := range Goals {
-		if g.Of != "ours" || g.meant() == "" {
+		if g.Of != "ours" || g.target() == "" {
 			t.Errorf("%+v", g)
 		}
 	}
@@ -72,9 +72,9 @@ func TestOnlyTheMarkedPlaceIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(path)
-	said := string(text)
-	if !strings.HasPrefix(said, "before\n") || !strings.HasSuffix(said, end+"\nafter\n") || strings.Contains(said, "old") || !strings.Contains(said, "12,345") {
-		t.Errorf("%s", said)
+	document := string(text)
+	if !strings.HasPrefix(document, "before\n") || !strings.HasSuffix(document, end+"\nafter\n") || strings.Contains(document, "old") || !strings.Contains(document, "12,345") {
+		t.Errorf("%s", document)
 	}
 	if picture, _ := os.ReadFile(filepath.Join(dir, "pictures", "bench-peers.svg")); !strings.Contains(string(picture), "<circle") {
 		t.Errorf("%s", picture)

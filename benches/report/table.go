@@ -31,7 +31,7 @@ func (r Report) Table(w io.Writer) {
 	}
 }
 
-// caption says what the table of figures has.
+// caption describes the columns of the figures.
 func (r Report) caption() string {
 	if r.Rounds == 1 {
 		return "one round"
@@ -39,8 +39,7 @@ func (r Report) caption() string {
 	return fmt.Sprintf("best of %d rounds, worst in brackets", r.Rounds)
 }
 
-// align writes rows, the first cell of each to the left and the others to the
-// right.
+// align writes rows, with the first column left-aligned and the others right-aligned.
 func align(w io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -63,18 +62,18 @@ func align(w io.Writer, rows [][]string) {
 }
 
 func (r Report) goals(outcomes []Outcome) [][]string {
-	rows := [][]string{{"", "is", "meant", ""}}
+	rows := [][]string{{"", "value", "goal", ""}}
 	for _, o := range outcomes {
 		mark := "met"
 		if !o.Met {
 			mark = "MISSED"
 		}
-		rows = append(rows, []string{metric(o.Metric).Title, o.said(), o.meant(), mark})
+		rows = append(rows, []string{metric(o.Metric).Title, o.value(), o.target(), mark})
 	}
 	return rows
 }
 
-// rows is the table of figures with its head.
+// rows returns the table of figures with its head.
 func (r Report) rows() [][]string {
 	head := []string{""}
 	var references []string

@@ -1,8 +1,7 @@
-// Scale works out where several machines come to their limits: how evenly the
-// load lies when a tailnet leads clients, and not requests, to the hosts of a
-// Service; and how large a netmap and a policy a host can have. Nothing of it is
-// part of the proxy. docs/scaling.md says what the figures mean; those of the
-// first table are the same in every run, times are of the machine.
+// Scale determines the limits of several hosts: how evenly a tailnet that assigns clients,
+// not requests, distributes the load of a Service; and how large a netmap and a policy a
+// host can handle. It is not part of the proxy. docs/scaling.md explains the figures. The
+// first table is the same in every run; times depend on the machine.
 package main
 
 import (
@@ -38,34 +37,34 @@ func main() {
 			}
 		}
 	}
-	fmt.Println("\nWhat a host is told of its clients, and how long it takes to judge all of them once")
+	fmt.Println("\nThe netmap of a host with its clients, and the time of one sweep over all of them")
 	fmt.Printf("%9s %8s | %12s %12s | %12s %12s\n", "clients", "grants", "netmap", "compressed", "filter", "judging all")
 	for _, size := range [][2]int{{100, 1}, {1000, 1}, {10000, 1}, {100, 100}, {1000, 100}, {1000, 1000}} {
 		weigh(size[0], size[1])
 	}
 }
 
-// turns is how many answers a host gives at once (limits.running).
+// turns is the number of running slots of a host (limits.running).
 const turns = 4
 
-// load is what the hosts are asked to do, of what they can.
+// load is the offered load, as a share of the capacity.
 const load = 0.7
 
 type outcome struct{ median, late, busiest float64 }
 
 func (o outcome) String() string {
 	late := fmt.Sprintf("%.2f", o.late)
-	if o.late > 50 { // only the end of the simulation bounds it
+	if o.late > 50 { // bounded only by the end of the simulation
 		late = "grows"
 	}
 	return fmt.Sprintf("%6.2f %6s   %4.2f", o.median, late, o.busiest)
 }
 
-// runs is how often each case is tried, with other clients at other hosts.
+// runs is the number of runs of each case, with other assignments of clients.
 const runs = 20
 
-// simulate has clients ask whenever they like, for a mean answer of 1. With led,
-// each has one host for all that it asks.
+// simulate simulates clients with random requests and a mean answer of 1. With led, each
+// client has one host for all of its requests.
 func simulate(hosts, clients int, uneven, led bool) (sum outcome) {
 	for run := range runs {
 		o := once(rand.New(rand.NewPCG(uint64(run), uint64(hosts*clients))), hosts, clients, uneven, led)
@@ -75,7 +74,7 @@ func simulate(hosts, clients int, uneven, led bool) (sum outcome) {
 }
 
 func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
-	// How often each asks. Uneven: as 1, 1/2, 1/3, ...: of many a few ask most.
+	// The rates of the clients. Uneven: 1, 1/2, 1/3, …, so that a few make most requests.
 	weights, all := make([]float64, clients), 0.0
 	for i := range weights {
 		weights[i] = 1
@@ -102,7 +101,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 	}
 	for len(waits) < requests*hosts {
 		e := heap.Pop(&events).(event)
-		if e.host >= 0 { // an answer has ended
+		if e.host >= 0 { // an answer ends
 			busy[e.host]--
 			if queue := queues[e.host]; len(queue) > 0 {
 				queues[e.host] = queue[1:]
@@ -111,7 +110,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 			continue
 		}
 		ask(e.client, e.at)
-		host := e.client % hosts // as many clients at each
+		host := e.client % hosts // the same number at each host
 		if !led {
 			for h := range hosts {
 				if busy[h]+len(queues[h]) < busy[host]+len(queues[host]) {
@@ -136,7 +135,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 	return outcome{at(0.5), at(0.95), slices.Max(work) * float64(hosts) / total}
 }
 
-// requests is how many there are for each host in a run: some hours' worth.
+// requests is the number for each host in a run, some hours' worth.
 const requests = 5000
 
 type request struct{ since, takes float64 }
@@ -144,7 +143,7 @@ type request struct{ since, takes float64 }
 type event struct {
 	at     float64
 	client int // that asks
-	host   int // that has answered; -1: none
+	host   int // whose answer ends; -1: none
 }
 
 type agenda []event
@@ -160,8 +159,8 @@ func (a *agenda) Pop() any {
 	return e
 }
 
-// weigh prints the line of a host with so many clients, whom so many grants, each
-// of another group of them, let in.
+// weigh prints the line of a host with this many clients, which are admitted by this many
+// grants, each for another group of clients.
 func weigh(clients, grants int) {
 	owners := map[string][]string{}
 	var rules []any

@@ -1,5 +1,5 @@
-// Package tailnet is the test tailnet with the one client by which everything is
-// measured. Both are in this process, so that no forwarding hop is measured too.
+// Package tailnet is the test tailnet with the measuring client. Both run in this process,
+// so that no forwarding hop is measured.
 package tailnet
 
 import (
@@ -19,18 +19,18 @@ import (
 // Port is where contestants listen in the tailnet.
 const Port = 11434
 
-// A Tailnet runs as long as the process: a stack with thousands of connections that
-// have just ended may never come to its own end.
+// A Tailnet runs as long as the process: a netstack with thousands of closing connections
+// may never stop.
 type Tailnet struct {
 	Control *control.Server
 
-	client *clients.Client
-	crowd  int
+	client  *clients.Client
+	offline int
 }
 
-// Start starts a tailnet that keeps its files under dir.
+// Start starts a tailnet with its files under dir.
 func Start(ctx context.Context, dir string) (*Tailnet, error) {
-	netns.SetEnabled(false) // sockets are to reach loopback
+	netns.SetEnabled(false) // sockets must reach loopback
 	envknob.SetNoLogsNoSupport()
 	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
 	relay, err := relay.Listen(logger.Discard)
@@ -50,15 +50,15 @@ func Start(ctx context.Context, dir string) (*Tailnet, error) {
 	return t, err
 }
 
-// Grant sets the policy: the client reaches the contestants' port, with so many
-// app grants (1 or more), each of which allows what the bench asks.
+// Grant sets the policy: the client may reach the contestants' port with this many app
+// grants (1 or more), each of which allows the bench's requests.
 func (t *Tailnet) Grant(grants int) error {
 	const access = `{"src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},`
 	const grant = `{"src": ["tag:ai-client"], "dst": ["tag:ai-server"], "app": {"remote-ollama-proxy.internal/cap/ollama": [
 		{"endpoints": ["api_version", "v1_chat_completions", "v1_responses"], "max_concurrent": %d}]}},`
 	text := access
 	for i := range grants {
-		text += fmt.Sprintf(grant, 1_000_000+i) // no two alike, and none that limits anything
+		text += fmt.Sprintf(grant, 1_000_000+i) // all different, and none limits anything
 	}
 	return t.Control.SetPolicy([]byte(`{
 		"tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
@@ -66,12 +66,12 @@ func (t *Tailnet) Grant(grants int) error {
 	}`))
 }
 
-// Crowd makes the netmap of the contestants so many peers large, the client
-// included. There is no way back.
-func (t *Tailnet) Crowd(peers int) error {
-	more := peers - 1 - t.crowd
-	t.crowd += more
-	t.Control.Crowd(more, []string{"tag:ai-client"})
+// SetPeers sets the number of peers in the netmap of the contestants, including the
+// client. The number can't be reduced.
+func (t *Tailnet) SetPeers(peers int) error {
+	more := peers - 1 - t.offline
+	t.offline += more
+	t.Control.AddOfflineDevices(more, []string{"tag:ai-client"})
 	return nil
 }
 

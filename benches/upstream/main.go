@@ -1,14 +1,14 @@
-// Upstream stands in for Ollama: it answers what the bench asks at once, so that
-// what is measured is the way to it.
+// Upstream stands in for Ollama. It answers at once, so that only the path to it is
+// measured.
 //
 //	GET  /api/version                     a small answer
 //	GET  /api/version?bytes=N             N bytes
-//	POST /v1/responses                    takes the body in, whatever its size
-//	POST /v1/chat/completions?chunks=N&every=10ms   N events, each with the time at which it was sent
+//	POST /v1/responses                    reads the body, of any size
+//	POST /v1/chat/completions?chunks=N&every=10ms   N events, each with the time of its sending
 //
-// No model answers the moment it is asked, and some proxies break off the answer
-// of an upstream that does, since they still look whether the request has ended:
-// what is posted is answered after a pause, which is not measured.
+// No model answers at the same moment, and some proxies abort such an answer, since they
+// are still reading the end of the request. So a POST is answered after a pause, which is
+// not measured.
 //
 // The first line on standard output is its address.
 package main
@@ -34,7 +34,7 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Println(listener.Addr())
-	go func() { // its parent has died
+	go func() { // the parent has ended
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
@@ -71,12 +71,12 @@ func sink(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"received":%d}`, n)
 }
 
-// event is as long as that of a token. The stamps say when the request was there
-// and when the event was sent.
+// event has the length of a token's event. Its stamps are the times of the request and of
+// the sending.
 const event = `data: {"asked":0000000000000000,"sent":0000000000000000,"id":"chatcmpl-738","object":"chat.completion.chunk",` +
 	`"created":1763000000,"model":"llama3.2","choices":[{"index":0,"delta":{"role":"assistant","content":" the"},"finish_reason":null}]}` + "\n\n"
 
-// stream sends events. Streams that begin together do not stay in step: models
+// stream sends events, with a jitter, so that streams do not stay in step; those of models
 // do not either.
 func stream(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
@@ -104,7 +104,7 @@ func stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// put writes a time where the key says.
+// put writes a time at the key.
 func put(event []byte, key string, at int64) {
 	digits := event[bytes.Index(event, []byte(key))+len(key):][:16]
 	for i := range digits {

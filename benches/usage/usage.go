@@ -1,4 +1,4 @@
-// Package usage reads from the system what processes take of it.
+// Package usage reads the resource usage of processes.
 package usage
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Usage is what some processes take, added up.
+// Usage is the sum for several processes.
 type Usage struct {
 	CPU     time.Duration // since they started, user and system; in steps of 10 ms
 	RSS     int64         // bytes
@@ -17,14 +17,14 @@ type Usage struct {
 	Threads int64
 }
 
-// Of reads /proc, so it knows Linux only.
+// Of reads /proc, which only Linux has.
 func Of(pids ...int) (sum Usage, err error) {
 	for _, pid := range pids {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			return sum, fmt.Errorf("what process %d takes (this needs Linux's /proc): %w", pid, err)
 		}
-		// proc_pid_stat(5): the name may hold anything, so count from its end.
+		// proc_pid_stat(5): the name may contain anything, so count from its end.
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		const utime, stime, tick = 11, 12, 10 * time.Millisecond
 		for _, i := range []int{utime, stime} {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use remote_ollama_proxy::auth::Environment;
-use remote_ollama_proxy::config::{Config, Faults, load};
+use remote_ollama_proxy::config::{Config, ConfigFaults, load};
 use tempfile::TempDir;
 
 const PASTED: [(&str, &str); 2] =
@@ -82,7 +82,7 @@ fn accepted(config: &Config) {
     );
 }
 
-fn refused(faults: &Faults) {
+fn refused(faults: &ConfigFaults) {
     assert!(!faults.faults.is_empty());
     for fault in &faults.faults {
         let line = fault.to_string();

@@ -7,10 +7,10 @@ import (
 	"github.com/gin-gonic/gin/binding"
 )
 
-// models answers which model each of Ollama's two readers finds in a body: its handlers, which have gin bind the body to a
-// struct, as every request with a model has one (api/types.go, openai, anthropic), and what looks for models in the cloud,
-// which reads it into a map (server/cloud_proxy.go). The first byte says whether a "name" stands for an absent model, as
-// for /api/show, which nothing looks at before its handler. A word for each: the name in hexadecimal after a "=", or "-".
+// models returns the model that each of Ollama's two parsers finds in a body. The handlers use gin to bind the body to a
+// struct (api/types.go, openai, anthropic). The proxy for cloud models parses it into a map (server/cloud_proxy.go). If the
+// first byte is not 0, "name" replaces an absent model, as for /api/show, which only its handler parses. The answer is a
+// word for each parser: "=" and the name in hexadecimal, or "-".
 func models(question []byte) string {
 	if len(question) == 0 {
 		return "- -"

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// listener hands in-memory connections to the server.
+// listener is a source of in-memory connections.
 type listener chan net.Conn
 
 func (l listener) Accept() (net.Conn, error) { return <-l, nil }
 func (l listener) Close() error              { return nil }
 func (l listener) Addr() net.Addr            { return &net.TCPAddr{} }
 
-// conn is a connection on which the client sends one request and then its end.
+// conn is a connection whose client sends one request and half-closes.
 type conn struct {
 	request  *bytes.Reader
 	response bytes.Buffer
@@ -45,12 +45,12 @@ func (c *conn) SetDeadline(time.Time) error      { return nil }
 func (c *conn) SetReadDeadline(time.Time) error  { return nil }
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
-// reached notes the route that a request got.
+// reached records the route of a request.
 func (c *conn) reached(route string) { c.routes = append(c.routes, route) }
 
-// verdict is the status of the first response, and every route that was reached.
+// verdict returns the status of the first response and all routes that were reached.
 func (c *conn) verdict() string {
-	status := "000" // no response at all
+	status := "000" // no response
 	if b := c.response.Bytes(); len(b) >= 12 {
 		status = string(b[9:12])
 	}

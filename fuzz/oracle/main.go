@@ -1,13 +1,13 @@
-// Oracle answers what Ollama makes of a request or a body, so that the fuzz targets `route` and `model` can compare it with
-// what the proxy makes of it.
+// Oracle evaluates a request or a body as Ollama does, so that the fuzz targets `route` and `model` can compare the proxy
+// with it.
 //
-// `oracle request` answers what its router makes of a request. It is net/http's own server with its ServeMux and gin, put together as Ollama does it
-// (server/routes.go: GenerateRoutes and Serve), with handlers that only note that they were reached.
+// `oracle request` routes a request. It uses net/http's server with its ServeMux and gin, combined as in Ollama
+// (server/routes.go: GenerateRoutes and Serve), with handlers that only record the route.
 //
-// On standard input each request comes as its length (four bytes, big-endian) and its bytes. The answer is a line: the
-// status, and, where a handler was reached, the method and the path of its route and the value of the path's parameter.
+// Each request on standard input is its length (four bytes, big-endian) and its bytes. The answer is a line: the status
+// and, if a handler was reached, the method and the path of its route and the value of the path's parameter.
 //
-// `oracle body` answers which model a body asks for; body.go says how. Bodies come as requests do.
+// `oracle body` returns the model in a body; see body.go. The input has the same format.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// verdict starts the server, and answers what becomes of a request.
+// verdict starts the server and returns a function that routes a request.
 func verdict() func(request []byte) string {
 	log.SetOutput(io.Discard) // net/http reports each malformed request
 	listener := make(listener)

@@ -7,7 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Every route of Ollama's, versions 0.17 to 0.32 together, by method. Source: server/routes.go.
+// routes are all routes of Ollama 0.17 to 0.32, by method. Source: server/routes.go.
 var routes = map[string][]string{
 	http.MethodGet: {
 		"/", "/api/version", "/api/status", "/api/tags", "/api/ps", "/api/experimental/aliases",
@@ -24,7 +24,7 @@ var routes = map[string][]string{
 	http.MethodDelete: {"/api/delete", "/api/user/keys/:encodedKey", "/api/experimental/aliases"},
 }
 
-// ollama is the handler that Ollama serves.
+// ollama returns Ollama's handler.
 func ollama() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -39,7 +39,7 @@ func ollama() http.Handler {
 	return mux
 }
 
-// beforeGin is Ollama's newer registry, which takes two paths away from gin whatever the method
+// beforeGin is Ollama's newer registry, which handles two paths before gin, for every method
 // (server/internal/registry/server.go).
 func beforeGin(gin http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,8 +1,8 @@
-# A formula for a tap of your own. Its syntax is checked; it was not run under brew. To use it, make a tap (`brew tap-new`),
-# put this file into its Formula folder, and fill in what ../README.md lists, or set `head` to a repository.
+# A formula for your own tap. Its syntax is checked, but it was not run under brew. To use it, create a tap (`brew tap-new`),
+# put this file into its Formula folder, and fill in the places that ../README.md lists, or set `head` to a repository.
 class RemoteOllamaProxy < Formula
   desc "Your own Ollama, reachable inside your tailnet by exactly the peers you chose"
-  # To be filled in at a release, these three.
+  # To fill in at a release: these three.
   homepage "https://example.com/remote-ollama-proxy"
   url "https://example.com/remote-ollama-proxy-0.1.0.tar.gz"
   sha256 "0000000000000000000000000000000000000000000000000000000000000000"
@@ -19,11 +19,11 @@ class RemoteOllamaProxy < Formula
     pkgshare.install "config.example.toml", "acl"
   end
 
-  # For `brew services`, without sudo: as root it ends with exit code 67. Use this or `remote-ollama-proxy service
-  # install`, not both: only one process can be the node.
+  # For `brew services` without sudo: as root the proxy ends with exit code 67. Use either this or `remote-ollama-proxy
+  # service install`: only one process can be the node.
   service do
     run [opt_bin/"remote-ollama-proxy", "run"]
-    # As in launchd/com.remote-ollama-proxy.plist: again when it fails, not when it was told to stop, twice a minute.
+    # As in launchd/com.remote-ollama-proxy.plist: restarted after a failure, at most twice a minute.
     keep_alive successful_exit: false
     throttle_interval 30
     process_type :interactive
@@ -32,7 +32,7 @@ class RemoteOllamaProxy < Formula
 
   def caveats
     <<~TEXT
-      First a config, and the key with which it joins your tailnet:
+      Next, write a config and get an auth key for your tailnet:
         remote-ollama-proxy init
     TEXT
   end

@@ -20,7 +20,7 @@ use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
 use crate::ollama::{OllamaClient, OllamaStatus};
-use crate::proxy::Proxy;
+use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
 use crate::tailnet::{Member, NodeStatus};
@@ -51,9 +51,7 @@ impl Admin {
         match (method, path) {
             (&Method::GET, "/who") => json(StatusCode::OK, &self.who()),
             (&Method::GET, "/status") => json(StatusCode::OK, &self.status().await),
-            (&Method::GET, "/requests") => {
-                json(StatusCode::OK, &Requests::new(&self.proxy.live().sessions()))
-            }
+            (&Method::GET, "/requests") => json(StatusCode::OK, &Requests::new(&self.proxy.sessions().all())),
             (&Method::GET, "/healthz") => ok(PLAIN_TEXT, "ok\n".to_owned()),
             (&Method::GET, "/readyz") => match self.not_ready().await {
                 Some(reason) => json(StatusCode::SERVICE_UNAVAILABLE, &reason),
@@ -80,7 +78,7 @@ impl Admin {
     fn who(&self) -> Who {
         let (members, config) = (self.members(), self.settings.config());
         let node = self.node.borrow().clone();
-        let who = Who::new(&config, &members, &self.proxy.live().sessions(), node.has_joined());
+        let who = Who::new(&config, &members, &self.proxy.sessions().all(), node.has_joined());
         Who {
             out_of_tailnet: node.out_of_tailnet().map(str::to_owned),
             open_to_unknown_devices: self.admits_unknown_devices(&members, &node),
@@ -130,17 +128,17 @@ impl Admin {
 
     /// Cancels a request on behalf of `by`; false if there is no such request.
     pub(crate) fn cancel(&self, id: &str, by: &str) -> bool {
-        self.proxy.live().cancel(id, by)
+        self.proxy.sessions().cancel(id, by)
     }
 
     /// The metrics, in Prometheus' text format.
     pub async fn metrics(&self) -> String {
         let ollama_up = OllamaClient::new(&self.settings.config().upstream).version().await.is_ok();
-        let (running, waiting) = self.proxy.load();
+        let Load { running, waiting } = self.proxy.load();
         self.proxy.metrics().text(&Now {
             running,
             waiting,
-            connections: self.proxy.live().sessions().len(),
+            connections: self.proxy.sessions().all().len(),
             node: &self.node.borrow(),
             ollama_up,
             started: self.started,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Faults;
+use crate::config::ConfigFaults;
 use crate::settings::Reloaded;
 
 /// The answer to `POST /reload`.
@@ -14,8 +14,8 @@ pub struct Reload {
     pub restart: Vec<String>,
 }
 
-impl From<Result<Reloaded, Faults>> for Reload {
-    fn from(outcome: Result<Reloaded, Faults>) -> Self {
+impl From<Result<Reloaded, ConfigFaults>> for Reload {
+    fn from(outcome: Result<Reloaded, ConfigFaults>) -> Self {
         match outcome {
             Ok(Reloaded { restart }) => {
                 Reload { faults: Vec::new(), restart: restart.into_iter().map(str::to_owned).collect() }

@@ -9,7 +9,7 @@ use super::requests::{ListedRequest, Requests};
 use crate::config::Config;
 use crate::ollama::OllamaStatus;
 use crate::panics;
-use crate::proxy::Proxy;
+use crate::proxy::{Load, Proxy};
 use crate::sink::SinkState;
 use crate::tailnet::{Member, NodeStatus};
 
@@ -94,8 +94,8 @@ pub(super) struct StatusParts<'a> {
 impl Status {
     pub(super) fn new(parts: StatusParts<'_>, ollama: OllamaStatus) -> Status {
         let StatusParts { config, proxy, members, node, started, logs } = parts;
-        let sessions = proxy.live().sessions();
-        let (running, waiting) = proxy.load();
+        let sessions = proxy.sessions().all();
+        let Load { running, waiting } = proxy.load();
         // With a version Ollama serves requests, even if the list of loaded models failed.
         let ollama_fault = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
         let path = RequestPath {

@@ -54,7 +54,7 @@ impl Limits {
 /// generation may run for hours, as long as the client does its part, and Ollama may be silent for as
 /// long as it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct Timeouts {
     /// From the first byte of a request's head to its last; then 408.
     pub head: Duration,
     /// Between two bytes of a request's body that are waited for; then 408.
@@ -65,10 +65,10 @@ pub struct Pace {
     pub idle: Duration,
 }
 
-impl Default for Pace {
+impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Pace { head: seconds(10), body: seconds(30), answer: seconds(120), idle: seconds(120) }
+        Timeouts { head: seconds(10), body: seconds(30), answer: seconds(120), idle: seconds(120) }
     }
 }
 

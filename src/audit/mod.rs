@@ -225,6 +225,7 @@ impl Drop for Record {
         let ms = |d: Duration| d.as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "access",
+            parent: None,
             id = self.id(),
             node = &*printable(&self.peer.node),
             principal = &*printable(&self.peer.principal()),

@@ -1,68 +1,67 @@
-//! The system's keychain as the place of a key: Keychain on macOS, whatever offers the Secret
-//! Service on Linux. It may ask a person to unlock it, so it is only read when the tailnet asks for
-//! a key, and never waited for longer than the caller says.
+//! The system's keychain, which may hold the credential: Keychain on macOS, a Secret Service on Linux. It may ask the
+//! user to unlock it, so it is only read when the node has to join, and every call has a time limit.
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use super::{Credential, KeyFault};
+use super::credential::{Credential, KeyFault};
 
-/// What the entries of this program are filed under.
+/// The service name of this program's entries.
 const SERVICE: &str = "remote-ollama-proxy";
 
-/// The place of one node's key in the keychain.
+/// The keychain's entry for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keychain {
     account: String,
 }
 
-/// Why the keychain is of no use.
+/// Why the keychain gives no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum KeychainFault {
-    /// The system's words; most often there is none, or it is locked and nobody is there.
+    /// The system's error. Usually there is no keychain, or it is locked and no user is logged in.
     #[error("the keychain can't be used: {0}")]
     Unusable(String),
-    /// It waits, most likely for a person.
+    /// It did not answer in time, usually because it waits for the user.
     #[error("the keychain did not answer within {}: unlock it", humantime::format_duration(*.0))]
     Silent(Duration),
-    /// What is stored there is no key.
+    /// The entry is not a credential.
     #[error("the entry in the keychain {0}")]
     Key(#[from] KeyFault),
 }
 
 impl Keychain {
-    /// The entry for the node that is to be called `hostname`.
+    /// The entry for the node with the configured name `hostname`.
     pub fn of(hostname: &str) -> Keychain {
         Keychain { account: hostname.to_owned() }
     }
 
-    /// The key, or `None` where none is stored.
+    /// The credential; `None` if there is no entry.
     ///
     /// # Errors
     /// See [`KeychainFault`].
     pub fn read(&self, limit: Duration) -> Result<Option<Credential>, KeychainFault> {
-        let found = self.ask(limit, |entry| entry.read())?;
+        let found = self.call(limit, |entry| entry.read())?;
         Ok(found.map(|text| Credential::of(&text)).transpose()?)
     }
 
-    /// Stores a key, in place of the one that is there.
+    /// Stores a credential, and replaces an older one.
     ///
     /// # Errors
     /// See [`KeychainFault`].
     pub fn store(&self, credential: Credential, limit: Duration) -> Result<(), KeychainFault> {
-        self.ask(limit, move |entry| entry.store(credential.secret.expose()))
+        self.call(limit, move |entry| entry.store(credential.expose()))
     }
 
-    /// Removes the key; whether there was one.
+    /// Removes the entry. Returns whether there was one.
     ///
     /// # Errors
     /// See [`KeychainFault`].
     pub fn remove(&self, limit: Duration) -> Result<bool, KeychainFault> {
-        self.ask(limit, |entry| entry.remove())
+        self.call(limit, |entry| entry.remove())
     }
 
-    fn ask<T: Send + 'static>(
+    fn call<T: Send + 'static>(
         &self,
         limit: Duration,
         work: impl FnOnce(&system::Entry) -> Result<T, KeychainFault> + Send + 'static,
@@ -72,14 +71,14 @@ impl Keychain {
     }
 }
 
-/// The libraries know no time limit, so a thread of its own may go on waiting.
+/// The libraries have no time limit, so the work runs on its own thread, which may outlive the call.
 fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, KeychainFault> + Send + 'static,
 ) -> Result<T, KeychainFault> {
     let (done, waiting) = mpsc::channel();
     let work = move || {
-        let _ = done.send(work()); // nobody may wait any more
+        let _ = done.send(work()); // fails after the time limit
     };
     std::thread::Builder::new()
         .name("keychain".to_owned())
@@ -88,7 +87,7 @@ fn within<T: Send + 'static>(
     waiting.recv_timeout(limit).unwrap_or_else(|error| {
         Err(match error {
             RecvTimeoutError::Timeout => KeychainFault::Silent(limit),
-            RecvTimeoutError::Disconnected => KeychainFault::Unusable("its library has panicked".to_owned()),
+            RecvTimeoutError::Disconnected => KeychainFault::Unusable("its library panicked".to_owned()),
         })
     })
 }
@@ -106,7 +105,7 @@ mod system {
     use keyring_core::{CredentialStore, Entry as Stored, Error};
 
     use super::KeychainFault;
-    use crate::auth::{KeyFault, Kind};
+    use crate::auth::{CredentialKind, KeyFault};
 
     pub(super) struct Entry(Stored);
 
@@ -127,7 +126,7 @@ mod system {
             match self.0.get_password() {
                 Ok(text) => Ok(Some(text)),
                 Err(Error::NoEntry) => Ok(None),
-                Err(Error::BadEncoding(_)) => Err(KeyFault::Content(Kind::AuthKey).into()),
+                Err(Error::BadEncoding(_)) => Err(KeyFault::Content(CredentialKind::AuthKey).into()),
                 Err(error) => Err(unusable(error)),
             }
         }
@@ -169,7 +168,7 @@ mod system {
         use super::*;
 
         #[test]
-        fn a_key_is_stored_replaced_read_and_removed() {
+        fn credential_is_stored_replaced_read_and_removed() {
             let store: Arc<CredentialStore> = keyring_core::mock::Store::new().unwrap();
             let entry = || Entry::open_in(&store, "s", "a").unwrap();
             assert_eq!(entry().read().unwrap(), None);
@@ -189,12 +188,12 @@ mod system {
 mod system {
     use super::KeychainFault;
 
-    /// There is none in this build.
+    /// This build has no keychain, so no value of this type exists.
     pub(super) enum Entry {}
 
     impl Entry {
         pub(super) fn open(_: &str, _: &str) -> Result<Entry, KeychainFault> {
-            Err(KeychainFault::Unusable("this was built without the feature `keychain`".to_owned()))
+            Err(KeychainFault::Unusable("this build lacks the feature `keychain`".to_owned()))
         }
 
         pub(super) fn read(&self) -> Result<Option<String>, KeychainFault> {
@@ -216,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_waits_for_one_that_does_not_answer() {
+    fn silent_keychain_is_a_fault_after_the_time_limit() {
         let (hold, held) = mpsc::channel::<()>();
         let waits = move || {
             let _ = held.recv();

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{complain, exit, refuse_over};
 use crate::admin::{self, AdminError};
-use crate::config::{Config, Faults};
+use crate::config::{Config, ConfigFaults};
 
 /// An answer of the running proxy.
 pub(super) struct Answer<T> {
@@ -16,7 +16,7 @@ pub(super) struct Answer<T> {
 }
 
 /// Shows the faults of a config that should have said where the admin socket is.
-pub(super) fn refuse_to_ask(faults: &Faults) -> u8 {
+pub(super) fn refuse_to_ask(faults: &ConfigFaults) -> u8 {
     let code = refuse_over(&faults.faults, "the running proxy was not asked");
     complain(
         "to ask the running proxy without its config, name its state folder: --config /dev/null --state-dir DIR",

@@ -1,4 +1,4 @@
-//! `check`: the config as it would be used, or all that is wrong with it.
+//! `check`: shows the config in force, or all of its faults.
 
 use std::fmt::Write;
 
@@ -13,12 +13,12 @@ pub(super) fn check(args: &ConfigArgs) -> u8 {
     }
 }
 
-/// What is in force, a line for each setting.
+/// Each setting in force on its own line.
 fn listing(args: &ConfigArgs, config: &Config) -> String {
     let mut text = String::new();
     for (name, value) in [("config", source(args))].into_iter().chain(config.listing()) {
         // Writing to a String can't fail.
-        let _ = writeln!(text, "{name:<10} {value}");
+        let _ = writeln!(text, "{name:<27} {value}");
     }
     text.push_str("endpoints\n");
     for endpoint in config.endpoints.iter() {
@@ -30,7 +30,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
 fn source(args: &ConfigArgs) -> String {
     match args.config.clone().or_else(default_path) {
         Some(path) if args.config.is_some() || path.exists() => path.display().to_string(),
-        Some(path) => format!("the defaults, since {} does not exist", path.display()),
+        Some(path) => format!("the defaults, because {} does not exist", path.display()),
         None => "the defaults".to_owned(),
     }
 }

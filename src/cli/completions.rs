@@ -1,9 +1,9 @@
-//! `completions`: what a shell needs to complete this command line.
+//! `completions`: prints completions for a shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use super::{Cli, show};
+use super::show;
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -11,8 +11,8 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> u8 {
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> u8 {
     let mut text = Vec::new();
-    generate(args.shell, &mut Cli::command(), "remote-ollama-proxy", &mut text);
+    generate(args.shell, &mut command, "remote-ollama-proxy", &mut text);
     show(&String::from_utf8_lossy(&text))
 }

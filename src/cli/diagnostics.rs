@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::complain;
 use crate::audit::Journal;
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Config, LogConfig, LogFormat};
 use crate::rotated::{RotatedFile, write_line};
 use crate::sink::{Labels, Output, Sink, SinkState, in_journal, in_json, in_text};
 
@@ -14,12 +14,12 @@ use crate::sink::{Labels, Output, Sink, SinkState, in_journal, in_json, in_text}
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// Starts the log. The returned function sets its level.
-pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>), String> {
+pub(super) fn start_log(log: &LogConfig) -> Result<(Arc<Sink>, impl Fn(&LogConfig) + use<>), String> {
     use tracing_subscriber::filter::Targets;
     use tracing_subscriber::prelude::*;
     use tracing_subscriber::reload;
     // The default is never needed: the config has been checked.
-    let targets = |log: &Log| log.level.parse::<Targets>().unwrap_or_default();
+    let targets = |log: &LogConfig| log.level.parse::<Targets>().unwrap_or_default();
     let (filter, level) = reload::Layer::new(targets(log));
     let colours = log.file.is_none() && io::stderr().is_terminal();
     let sink = Arc::new(log_sink(log)?);
@@ -30,7 +30,7 @@ pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>),
         LogFormat::Text => layer.with_ansi(colours).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    let set_level = move |log: &Log| {
+    let set_level = move |log: &LogConfig| {
         if let Err(error) = level.reload(targets(log)) {
             tracing::error!(%error, "cannot change the level of the log");
         }
@@ -38,7 +38,7 @@ pub(super) fn start_log(log: &Log) -> Result<(Arc<Sink>, impl Fn(&Log) + use<>),
     Ok((sink, set_level))
 }
 
-fn log_sink(log: &Log) -> Result<Sink, String> {
+fn log_sink(log: &LogConfig) -> Result<Sink, String> {
     let notice = match log.format {
         LogFormat::Json => in_json,
         LogFormat::Text => in_text,

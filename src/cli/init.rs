@@ -1,4 +1,4 @@
-//! `init`: a config of one's own, from config.example.toml with the answers in place.
+//! `init`: writes a config, which is config.example.toml with the answers filled in.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::root::is_root;
 use super::{complain, exit, refuse_over, show};
 use crate::auth::Environment;
-use crate::config::{self, Faults, Override};
+use crate::config::{self, ConfigFaults, Override};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -19,75 +19,74 @@ pub(super) struct InitArgs {
     /// The file to write [default: config.toml in the user's config folder]
     #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// Name of the node in the tailnet
+    /// Name of the node in the tailnet (node.hostname)
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Ollama: `http://127.0.0.1:PORT` or unix:/PATH
+    /// Ollama: `http://127.0.0.1:PORT` or unix:/PATH (upstream.url)
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// The file with the auth key [default: key, beside the config]
+    /// The file with the auth key [default: key, next to the config]
     #[arg(long, value_name = "FILE")]
     auth_key_file: Option<String>,
-    /// Control server, for tailnets that are not Tailscale's
+    /// Control server, if it is not Tailscale's (node.control_url)
     #[arg(long, value_name = "URL")]
     control_url: Option<String>,
-    /// What a peer may ask that has no grant in the tailnet policy: with `network` whatever the config allows, with
-    /// `grants` nothing [default: network]
+    /// What a peer without a grant may ask: all allowed endpoints (network) or nothing (grants); access.mode
+    /// [default: network]
     #[arg(long, value_enum)]
-    access: Option<Access>,
-    /// Replace a config that is there
+    access: Option<AccessMode>,
+    /// Replace an existing config
     #[arg(long)]
     force: bool,
-    /// Ask nothing, as where the standard input is no terminal
+    /// Do not prompt; the default if standard input is not a terminal
     #[arg(short, long)]
     yes: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Access {
+enum AccessMode {
     Grants,
     Network,
 }
 
-/// One setting: its key, its flag, how it is asked for, and what it is until somebody says otherwise.
+/// A setting that `init` writes.
 #[derive(Clone)]
 struct Setting {
     key: &'static str,
     flag: &'static str,
     question: &'static str,
+    /// The given value, or else the default.
     value: String,
-    /// Whether the value was on the command line.
+    /// Whether the value is from the command line.
     is_given: bool,
 }
 
 pub(super) fn init(args: &InitArgs) -> u8 {
     let Some(path) = args.config.clone().or_else(config::default_path) else {
-        complain("remote-ollama-proxy: this account has no home folder: name the file with --config");
+        complain("remote-ollama-proxy: this account has no home folder: name a file with --config");
         return exit::FAILURE;
     };
     if path.exists() && !args.force {
         return exists(&path);
     }
     let mut settings = settings(args, &path);
-    let asked = if !args.yes && io::stdin().is_terminal() {
-        ask(&mut settings, &mut io::stdin().lock(), &mut io::stderr())
-    } else {
-        check(&settings).map_err(Ended::Faults)
-    };
-    match asked {
-        Ok(()) => {}
-        Err(Ended::Faults(faults)) => return refuse_over(&faults.faults, "nothing was written"),
-        Err(Ended::Left) => {
-            complain("\nremote-ollama-proxy: the answers ended too early: nothing was written");
-            return exit::FAILURE;
-        }
+    let prompts = !args.yes && io::stdin().is_terminal();
+    if prompts && ask(&mut settings, &mut io::stdin().lock(), &mut io::stderr()).is_err() {
+        complain("\nremote-ollama-proxy: the input ended before the last answer: nothing was written");
+        return exit::FAILURE;
+    }
+    if let Err(faults) = check(&settings) {
+        return refuse_over(&faults.faults, "nothing was written");
     }
     match write(&path, &text(&settings), args.force) {
         Ok(()) => show(&next(&path, args.config.is_some(), &settings)),
-        // Not if it is a folder on the way that is a file.
+        // The error also occurs if a parent folder is a file.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.exists() => exists(&path),
         Err(e) => {
-            complain(&format!("remote-ollama-proxy: {}: can't be written: {e}", path.display()));
+            complain(&format!(
+                "remote-ollama-proxy: {}: can't be written: {e}: name another file with --config",
+                path.display()
+            ));
             exit::STATE
         }
     }
@@ -95,7 +94,7 @@ pub(super) fn init(args: &InitArgs) -> u8 {
 
 fn exists(path: &Path) -> u8 {
     complain(&format!(
-        "remote-ollama-proxy: {}: is there already, and stays as it is: --force replaces it, --config names another",
+        "remote-ollama-proxy: {}: exists already and was not changed: replace it with --force, or name another file with --config",
         path.display()
     ));
     exit::STATE
@@ -131,14 +130,14 @@ fn settings(args: &InitArgs, path: &Path) -> [Setting; 5] {
         setting(
             "access.mode",
             "--access",
-            "What a peer without a grant may ask: all that the config allows (network), or nothing (grants)",
+            "What a peer without a grant may ask: all allowed endpoints (network), or nothing (grants)",
             &access,
             "network",
         ),
     ]
 }
 
-/// A path as the config may have it for whoever reads it.
+/// The path, with `~` for the home folder.
 fn in_home(path: &Path) -> String {
     match dirs::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
         Some(rest) => format!("~/{}", rest.display()),
@@ -146,53 +145,48 @@ fn in_home(path: &Path) -> String {
     }
 }
 
-enum Ended {
-    Faults(Faults),
-    Left,
-}
-
-/// Asks for each setting that no flag gave.
-fn ask(settings: &mut [Setting], answers: &mut impl BufRead, out: &mut impl Write) -> Result<(), Ended> {
+/// Prompts for each setting without a flag, until its answer is valid.
+fn ask(settings: &mut [Setting], answers: &mut impl BufRead, out: &mut impl Write) -> io::Result<()> {
     for setting in settings.iter_mut().filter(|setting| !setting.is_given) {
-        while let Err(faults) = ask_once(setting, answers, out)? {
-            let _ = writeln!(out, "{faults}");
+        loop {
+            let value = prompt(setting, answers, out)?;
+            let answered = Setting { value, ..setting.clone() };
+            match check(std::slice::from_ref(&answered)) {
+                Ok(()) => {
+                    *setting = answered;
+                    break;
+                }
+                Err(faults) => writeln!(out, "{faults}")?,
+            }
         }
     }
-    check(settings).map_err(Ended::Faults)
+    Ok(())
 }
 
-/// Takes an answer if it is one; Enter takes what is offered.
-fn ask_once(
-    setting: &mut Setting,
-    answers: &mut impl BufRead,
-    out: &mut impl Write,
-) -> Result<Result<(), Faults>, Ended> {
-    let offered = if setting.value.is_empty() { String::new() } else { format!(" [{}]", setting.value) };
-    let _ = write!(out, "{}{offered}: ", setting.question).and_then(|()| out.flush());
+/// Prompts once. An empty answer means the default.
+fn prompt(setting: &Setting, answers: &mut impl BufRead, out: &mut impl Write) -> io::Result<String> {
+    let Setting { question, value: default, .. } = setting;
+    let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    write!(out, "{question}{shown}: ")?;
+    out.flush()?;
     let mut answer = String::new();
-    match answers.read_line(&mut answer) {
-        Ok(n) if n > 0 => {}
-        _ => return Err(Ended::Left),
+    if answers.read_line(&mut answer)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let value = if answer.trim().is_empty() { setting.value.clone() } else { answer.trim().to_owned() };
-    let wanted = Setting { value, ..setting.clone() };
-    let checked = check(std::slice::from_ref(&wanted));
-    if checked.is_ok() {
-        *setting = wanted;
-    }
-    Ok(checked)
+    let answer = answer.trim();
+    Ok(if answer.is_empty() { default.clone() } else { answer.to_owned() })
 }
 
-/// Whether the config takes these values.
-fn check(settings: &[Setting]) -> Result<(), Faults> {
+/// Checks the values as the config does.
+fn check(settings: &[Setting]) -> Result<(), ConfigFaults> {
     let given = settings.iter().filter(|setting| !setting.value.is_empty());
     let values = given.map(|s| Override { key: s.key, value: s.value.clone(), source: s.flag.to_owned() });
-    // No file, so nothing but these values.
+    // An empty file: only these values are checked.
     config::load(Some(Path::new("/dev/null")), &values.collect::<Vec<_>>(), &Environment::default())
         .map(|_| ())
 }
 
-/// The example, in which each setting that has a value stands without its `#`.
+/// The example with the `#` removed from each setting that has a value.
 fn text(settings: &[Setting]) -> String {
     let mut section = "";
     let mut text = String::new();
@@ -206,7 +200,7 @@ fn text(settings: &[Setting]) -> String {
                 && s.key.split_once('.').is_some_and(|(place, name)| place == section && Some(name) == key)
         });
         match (set, key) {
-            // JSON's strings are strings of TOML.
+            // Every JSON string is valid TOML.
             (Some(set), Some(key)) => {
                 text += &format!("{key} = {}\n", serde_json::Value::from(set.value.as_str()))
             }
@@ -219,44 +213,40 @@ fn text(settings: &[Setting]) -> String {
 fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut file = OpenOptions::new();
-    // Whoever was quicker keeps his file.
+    // `create_new` keeps a file that another process created meanwhile.
     let file =
         if force { file.write(true).create(true).truncate(true) } else { file.write(true).create_new(true) };
     file.mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
-/// What there is to do then.
+/// The next steps.
 fn next(path: &Path, is_named: bool, settings: &[Setting]) -> String {
     let key =
         settings.iter().find(|s| s.key == "node.auth_key_file").map(|s| s.value.as_str()).unwrap_or_default();
     let named =
         if is_named { format!(" --config {}", quoted(&path.to_string_lossy())) } else { String::new() };
     let root = if is_root() {
-        "as root `remote-ollama-proxy run` is refused without --as-root: better do all this from an ordinary account\n"
+        "note: `remote-ollama-proxy run` refuses root without --as-root: better do these steps from an ordinary account\n"
     } else {
         ""
     };
     format!(
         "written: {}\n\
-         1. an auth key, tagged and for one use, goes into {key}; paste it after this, then Enter and Ctrl-D:\n   \
+         1. put a tagged one-off auth key into {key}: run this command, paste the key, then press Enter and Ctrl-D:\n   \
             (umask 077 && cat > {})\n\
-         2. what is in force, or wrong: remote-ollama-proxy check{named}\n\
-         3. have it run from now on: remote-ollama-proxy service install{named}\n\
+         2. check the config: remote-ollama-proxy check{named}\n\
+         3. keep the proxy running: remote-ollama-proxy service install{named}\n\
          {root}",
         path.display(),
         quoted(key)
     )
 }
 
-/// A path as a shell takes it, whose ~ is only one outside of quotation marks.
+/// A path as one word of a shell command. The shell expands `~` only outside of quotation marks.
 fn quoted(path: &str) -> String {
     let (tilde, rest) = path.strip_prefix("~/").map_or(("", path), |rest| ("~/", rest));
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if rest.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("{tilde}'{}'", rest.replace('\'', r"'\''"))
-    }
+    // Fails only for a NUL byte, which no path of a valid config has.
+    format!("{tilde}{}", shlex::try_quote(rest).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -264,11 +254,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_for_a_shell() {
+    fn path_is_one_word_of_a_shell_command() {
         for (path, word) in [
             ("~/.config/a/key", "~/.config/a/key"),
             ("~/Library/Application Support/key", "~/'Library/Application Support/key'"),
-            ("/it's", r"'/it'\''s'"),
+            ("/it's", r#""/it's""#),
         ] {
             assert_eq!(quoted(path), word);
         }

@@ -1,4 +1,4 @@
-//! `key`: puts the key that the node joins with into the system's keychain, or takes it out.
+//! `key`: stores the node's auth key in the system's keychain, or removes it.
 
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
@@ -8,55 +8,51 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::ask::runtime;
-use super::{ASKED, ConfigArgs, args, complain, exit, refuse, show};
+use super::{ADMIN_CODES, ConfigArgs, args, complain, exit, refuse, show};
 use crate::auth::{Credential, Keychain, KeychainFault};
 
-/// Somebody may have to unlock the keychain.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit of a call to the keychain, which the user may have to unlock.
+const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// An entry of the keychain goes by the node's name.
-const NAMES: &[&str] = &["hostname"];
+/// The override that names the entry of the keychain.
+const OVERRIDES: &[&str] = &["hostname"];
 
-/// From which number of bytes on an input is no key.
+/// An input of this length in bytes or longer is refused.
 const TOO_LONG: u64 = 4096;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Store the key that is typed, unseen, or comes from standard input; in place of the one there is.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
+    /// Store a key from the terminal (without echo) or standard input, replacing an older one.
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(OVERRIDES)))]
     Set(ConfigArgs),
     /// Remove the stored key.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(NAMES)))]
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(OVERRIDES)))]
     Remove(ConfigArgs),
 }
 
 pub(super) fn key(command: &KeyCommand) -> u8 {
     let (KeyCommand::Set(args) | KeyCommand::Remove(args)) = command;
-    // What the node joins with so far may be missing or wrong; only its name is needed.
     let config = match args.load() {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
     let keychain = Keychain::of(&config.node.hostname);
     let done = match command {
-        KeyCommand::Set(_) => match typed() {
+        KeyCommand::Set(_) => match read_key() {
             Ok(Some(credential)) => set(&keychain, credential, config.node.keychain),
             Ok(None) => {
-                complain("\nremote-ollama-proxy: told to stop: nothing was stored");
+                complain("\nremote-ollama-proxy: stopped by a signal: nothing was stored");
                 return exit::FAILURE;
             }
             Err(fault) => {
-                complain(&format!("remote-ollama-proxy: what was typed {fault}"));
+                complain(&format!("remote-ollama-proxy: the input {fault}"));
                 return exit::USAGE;
             }
         },
-        KeyCommand::Remove(_) => keychain.remove(PATIENCE).map(|was_there| match was_there {
-            true => format!("removed from {keychain}\n"),
-            false => format!("there was no key in {keychain}\n"),
-        }),
+        KeyCommand::Remove(_) => remove(&keychain),
     };
     match done {
-        Ok(said) => show(&said),
+        Ok(text) => show(&text),
         Err(fault) => {
             complain(&format!("remote-ollama-proxy: {fault}"));
             exit::UNAVAILABLE
@@ -64,18 +60,27 @@ pub(super) fn key(command: &KeyCommand) -> u8 {
     }
 }
 
-fn set(keychain: &Keychain, credential: Credential, looked_at: bool) -> Result<String, KeychainFault> {
+fn set(keychain: &Keychain, credential: Credential, is_used: bool) -> Result<String, KeychainFault> {
     let kind = credential.kind();
-    keychain.store(credential, PATIENCE)?;
-    let hint = if looked_at { "" } else { "\nset node.keychain = true to have it looked for there" };
+    keychain.store(credential, KEYCHAIN_TIMEOUT)?;
+    let hint = if is_used { "" } else { "\nnext: set node.keychain = true, so that the proxy uses it" };
     Ok(format!("stored the {kind} in {keychain}{hint}\n"))
 }
 
-/// The key; nothing if somebody has thought better of it.
-fn typed() -> Result<Option<Credential>, String> {
+fn remove(keychain: &Keychain) -> Result<String, KeychainFault> {
+    let existed = keychain.remove(KEYCHAIN_TIMEOUT)?;
+    Ok(if existed {
+        format!("removed the key from {keychain}\n")
+    } else {
+        format!("no key is in {keychain}\n")
+    })
+}
+
+/// Reads the key; `None` after a signal.
+fn read_key() -> Result<Option<Credential>, String> {
     let mut stdin = std::io::stdin();
     let text = if stdin.is_terminal() {
-        unseen().map_err(|fault| format!("{fault:#}"))
+        read_without_echo().map_err(|fault| format!("{fault:#}"))
     } else {
         let mut text = String::new();
         stdin.by_ref().take(TOO_LONG).read_to_string(&mut text).map(|_| Some(text)).map_err(|e| e.to_string())
@@ -84,18 +89,18 @@ fn typed() -> Result<Option<Credential>, String> {
     text.map(|text| Credential::of(&text)).transpose().map_err(|fault| fault.to_string())
 }
 
-/// A line that the terminal does not show; nothing if a signal comes first, which would otherwise leave the
-/// terminal like that.
-fn unseen() -> anyhow::Result<Option<String>> {
+/// Reads a line without echo; `None` after SIGINT or SIGTERM. By hand, because `rpassword` leaves the echo off when a signal
+/// ends the process.
+fn read_without_echo() -> anyhow::Result<Option<String>> {
     runtime()?.block_on(async {
         let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let _unseen = Unseen::new();
+        let _echo_off = EchoOff::new();
         complain("Auth key or OAuth client secret (it is not shown):");
-        let (tell, line) = oneshot::channel();
-        // It blocks, so has a thread of its own, which ends with the process.
+        let (sender, line) = oneshot::channel();
+        // The read blocks, so it has its own thread, which ends with the process.
         std::thread::spawn(move || {
             let mut text = String::new();
-            let _ = tell.send(std::io::stdin().read_line(&mut text).map(|_| text));
+            let _ = sender.send(std::io::stdin().read_line(&mut text).map(|_| text));
         });
         tokio::select! {
             line = line => Ok(Some(line??)),
@@ -105,24 +110,24 @@ fn unseen() -> anyhow::Result<Option<String>> {
     })
 }
 
-/// The terminal does not show what is typed for as long as this lives.
-struct Unseen(Option<rustix::termios::Termios>);
+/// Turns the terminal's echo off until it is dropped.
+struct EchoOff(Option<rustix::termios::Termios>);
 
-impl Unseen {
-    fn new() -> Unseen {
+impl EchoOff {
+    fn new() -> EchoOff {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(std::io::stdin()).ok();
         if let Some(before) = &before {
-            let mut unseen = before.clone();
-            unseen.local_modes.remove(LocalModes::ECHO);
-            unseen.local_modes.insert(LocalModes::ECHONL);
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &unseen);
+            let mut silent = before.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            silent.local_modes.insert(LocalModes::ECHONL);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &silent);
         }
-        Unseen(before)
+        EchoOff(before)
     }
 }
 
-impl Drop for Unseen {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         use rustix::termios::{OptionalActions, tcsetattr};
         if let Some(before) = &self.0 {

@@ -1,4 +1,4 @@
-//! `login`: joins the tailnet once, with a key or with a person's help, so that `run` needs neither.
+//! `login`: joins the tailnet once, with a key or a user's login in a browser, so that `run` needs neither.
 
 use std::io::IsTerminal;
 
@@ -9,7 +9,7 @@ use super::ask::refuse_running;
 use super::diagnostics::{FLUSH, start_log};
 use super::run::exit_code;
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::config::{Config, Log};
+use crate::config::{Config, LogConfig};
 use crate::control::ControlTask;
 use crate::run::{self, LoginStep};
 use crate::stored::{self, Owner};
@@ -22,16 +22,16 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     };
     if config.node.ephemeral {
         complain(
-            "remote-ollama-proxy: node.ephemeral = true: the tailnet would forget the node as soon as this ends: \
-             start `run` with a key, or set it to false",
+            "remote-ollama-proxy: node.ephemeral = true: the tailnet would remove the node as soon as `login` ends: \
+             start `run` with a key, or set node.ephemeral = false",
         );
         return exit::CONFIG;
     }
     if let Some(code) = refuse_running(&config) {
         return code;
     }
-    // To where somebody is looking; the level does not change any more.
-    let log = start_log(&Log { file: None, ..config.log.clone() });
+    // To the terminal, even if the config names a file.
+    let log = start_log(&LogConfig { file: None, ..config.log.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -41,25 +41,18 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     };
     let was_tagged =
         matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.owner == Some(Owner::Tags));
-    let patience = humantime::format_duration(config.node.up_timeout);
-    complain(&format!("Asking the control server, for at most {patience}…"));
-    let joined = runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged)));
+    let timeout = humantime::format_duration(config.node.up_timeout);
+    complain(&format!("Asking the control server, for at most {timeout}…"));
+    let joined = runtime.block_on(run::login(&config, |wait| prompt(wait, &config, was_tagged)));
     if let Ok((log, _)) = log {
         log.flush(FLUSH);
     }
     match joined {
         Ok(status) => {
             if was_tagged && status.tags.is_empty() {
-                complain(&untagged(&config, &status));
+                complain(&lost_tags(&config, &status));
             }
-            let given = status.dns_name.split('.').next().unwrap_or_default();
-            if !given.is_empty() && given != config.node.hostname {
-                complain(&format!(
-                    "the name {} was taken in the tailnet, clients must use {given}: {}",
-                    config.node.hostname,
-                    at_control(&config, ControlTask::Rename)
-                ));
-            }
+            other_name(&config, &status).iter().for_each(|warning| complain(warning));
             show(&outcome(&status))
         }
         Err(failure) => {
@@ -69,46 +62,54 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     }
 }
 
+/// The warning for a node that got another name than the configured one.
+fn other_name(config: &Config, status: &Status) -> Option<String> {
+    let given = status.dns_name.split('.').next().filter(|name| !name.is_empty())?;
+    let wanted = &config.node.hostname;
+    (given != wanted).then(|| {
+        let way_out = at_control(config, ControlTask::Rename);
+        format!("the name {wanted} is taken in the tailnet, so clients have to use {given}: {way_out}")
+    })
+}
+
 fn outcome(status: &Status) -> String {
-    let whom = match &status.user {
+    let owner = match &status.user {
         Some(user) => user.clone(),
         None => status.tags.join(", "),
     };
     let at = status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let name = if status.dns_name.is_empty() { "this node" } else { &status.dns_name };
     let already = if status.stored { "already " } else { "" };
-    format!("{already}logged in: {name} ({at}), as {whom}\n`remote-ollama-proxy run` starts without a key\n")
+    format!("{already}logged in: {name} ({at}), as {owner}\n`remote-ollama-proxy run` starts without a key\n")
 }
 
 fn at_control(config: &Config, task: ControlTask) -> String {
     task.at(config.node.control_url.as_deref())
 }
 
-/// What a login makes of a node that had tags.
-fn untagged(config: &Config, status: &Status) -> String {
+/// The warning for a node that lost its tags by this login.
+fn lost_tags(config: &Config, status: &Status) -> String {
     format!(
-        "the node had tags and now belongs to {}: rules of the tailnet policy for its tags no longer apply to it: {}, \
-         or run `remote-ollama-proxy logout`, set node.tags and log it in again",
-        status.user.as_deref().unwrap_or("a person"),
+        "the node had tags and now belongs to {}, so rules of the tailnet policy for its tags no longer apply: {}, \
+         or run `remote-ollama-proxy logout`, set node.tags and log in again",
+        status.user.as_deref().unwrap_or("a user"),
         at_control(config, ControlTask::Tag)
     )
 }
 
-/// Says what somebody has to do. Nothing can be done about a standard output that is closed.
-fn tell(wait: LoginStep<'_>, config: &Config, was_tagged: bool) {
+/// Tells the user what to do. A closed standard output is ignored.
+fn prompt(wait: LoginStep<'_>, config: &Config, was_tagged: bool) {
     let _ = match wait {
         LoginStep::Login(url) => {
             if was_tagged && config.node.tags.is_empty() {
                 complain(&format!(
-                    "this node has tags, and node.tags is not set: the login makes it the device of the person who logs \
-                     it in. To keep its tags, stop this and set node.tags, or {}",
+                    "this node has tags, and node.tags is not set: this login would make it the device of its user. \
+                     To keep its tags, stop here and set node.tags, or {}",
                     at_control(config, ControlTask::ExtendKey)
                 ));
             }
             let code = if std::io::stdout().is_terminal() { qr(url) } else { String::new() };
-            show(&format!(
-                "Log the node in, in any browser, at\n\n    {url}\n\n{code}Waiting until that is done.\n"
-            ))
+            show(&format!("Log the node in with a browser at\n\n    {url}\n\n{code}Waiting for the login.\n"))
         }
         LoginStep::Approval => {
             show(&format!("Waiting for an admin to {}.\n", at_control(config, ControlTask::Approve)))
@@ -116,8 +117,8 @@ fn tell(wait: LoginStep<'_>, config: &Config, was_tagged: bool) {
     };
 }
 
-/// The text as a QR code of half blocks, with its margin; empty if it is too long for one. Light
-/// on dark as most terminals are: scanners take either.
+/// The text as a QR code of half blocks; empty if it is too long. Light on dark, as on most terminals; scanners read
+/// both.
 fn qr(text: &str) -> String {
     let Ok(code) = QrCode::with_error_correction_level(text, qrcode::EcLevel::L) else {
         return String::new();
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_as_whom() {
+    fn outcome_names_the_owner_or_the_tags() {
         let mut status = Status {
             dns_name: "llm.tail.ts.net".to_owned(),
             addresses: vec!["100.64.0.1".parse().unwrap()],

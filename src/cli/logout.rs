@@ -1,4 +1,4 @@
-//! `logout`: takes the node out of the tailnet and off this machine.
+//! `logout`: removes the node from the tailnet and its keys from this machine.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -17,10 +17,10 @@ use crate::run;
 
 #[derive(Debug, Args)]
 pub(super) struct LogoutArgs {
-    /// Do not ask on the terminal.
+    /// Do not ask for confirmation on the terminal.
     #[arg(long)]
     yes: bool,
-    /// Remove the journal of access gained and lost, too.
+    /// Remove the journal of access changes as well.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -36,22 +36,22 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         Err(faults) => return refuse(&faults),
     };
     let dir = config.node.state_dir.display();
-    // The library would make the folder.
+    // The node would create the folder.
     if !config.node.state_dir.exists() {
         return show(&format!("no node is stored: {dir} does not exist\n"));
     }
     if let Some(code) = refuse_running(&config) {
         return code;
     }
-    if !args.yes && std::io::stdin().is_terminal() && !agreed(&config) {
+    if !args.yes && std::io::stdin().is_terminal() && !is_confirmed(&config) {
         return show("nothing was changed\n");
     }
     let done = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map(|runtime| runtime.block_on(run::logout(&config)));
-    let farewell = match done {
-        Ok(Ok(farewell)) => farewell,
+    let outcome = match done {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(failure)) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
             return exit_code(&failure);
@@ -61,16 +61,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             return exit::FAILURE;
         }
     };
-    let said = match (farewell.stored, farewell.error) {
-        (false, _) => format!("no node was stored in {dir}\n"),
-        (true, None) => format!("logged out: the tailnet has been told, and {dir} has no keys any more\n"),
-        (true, Some(reason)) => format!(
-            "logged out here: {dir} has no keys any more\n\
-             The tailnet could not be told: {reason}\nTo end {} there, too, {}.\n",
-            config.node.hostname,
-            ControlTask::Remove.at(config.node.control_url.as_deref())
-        ),
-    };
+    let text = text_of(&config, outcome.stored, outcome.error);
     if args.all
         && let Err(error) = remove_journal(&config.node.state_dir)
     {
@@ -79,10 +70,25 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         ));
         return exit::STATE;
     }
-    show(&said)
+    show(&text)
 }
 
-/// The journal and what was set aside of it.
+/// `stored`: whether a node was stored. `error`: why the control server still has it.
+fn text_of(config: &Config, stored: bool, error: Option<String>) -> String {
+    let dir = config.node.state_dir.display();
+    match error {
+        _ if !stored => format!("no node was stored in {dir}\n"),
+        None => format!("logged out: the node is removed from the tailnet, and its keys from {dir}\n"),
+        Some(error) => format!(
+            "logged out on this machine: the keys are removed from {dir}\n\
+             removing the node {} from the tailnet failed: {error}\nnext: {}\n",
+            config.node.hostname,
+            ControlTask::Remove.at(config.node.control_url.as_deref())
+        ),
+    }
+}
+
+/// Removes the journal and its rotated files.
 fn remove_journal(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -93,9 +99,9 @@ fn remove_journal(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn agreed(config: &Config) -> bool {
+fn is_confirmed(config: &Config) -> bool {
     complain(&format!(
-        "This removes the keys of the node {} in {}; it can't come back with its address. Go on? [y/N]",
+        "This removes the keys of the node {} in {}. The node can't get its address back. Continue? [y/N]",
         config.node.hostname,
         config.node.state_dir.display()
     ));

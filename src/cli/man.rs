@@ -1,24 +1,24 @@
-//! `man`: the manual pages, made from what the help says.
+//! `man`: renders the manual pages from the help.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, complain, exit, show};
+use super::{complain, exit, show};
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Write the page of each command into this folder, instead of printing the first
+    /// Write the pages of all commands into this folder, instead of printing the main one
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
 }
 
-pub(super) fn man(args: &ManArgs) -> u8 {
-    let mut command = Cli::command().disable_help_subcommand(true);
+pub(super) fn man(args: &ManArgs, command: Command) -> u8 {
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     match &args.to {
         None => match page(command) {
@@ -43,10 +43,10 @@ fn write(command: Command, folder: &Path) -> io::Result<()> {
     fs::write(folder.join(name), text)
 }
 
-/// The name of a page's file, and the page.
+/// The file name of a page and its text.
 fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     let codes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    // As it stands it would become one paragraph.
+    // clap_mangen would render the exit codes as one paragraph.
     let page = Man::new(command.after_help(None::<&str>))
         .source(concat!("remote-ollama-proxy ", env!("CARGO_PKG_VERSION")))
         .manual("remote-ollama-proxy");
@@ -56,7 +56,7 @@ fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     Ok((page.get_filename(), text))
 }
 
-/// The list of exit codes, which a page has under this name (man-pages(7)).
+/// The exit codes as the section that man-pages(7) describes.
 fn exit_status(codes: &str) -> Roff {
     let mut roff = Roff::new();
     let codes = codes.lines().filter_map(|line| line.trim().split_once(' '));

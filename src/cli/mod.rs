@@ -9,6 +9,7 @@ mod completions;
 #[cfg(feature = "tailnet")]
 mod diagnostics;
 mod doctor;
+pub mod exit;
 mod found;
 mod init;
 mod key;
@@ -17,6 +18,7 @@ mod login;
 #[cfg(feature = "tailnet")]
 mod logout;
 mod man;
+mod output;
 mod reload;
 mod report;
 mod root;
@@ -29,95 +31,14 @@ mod units;
 mod version;
 mod who;
 
-use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
-use args::ConfigArgs;
-use clap::{Parser, Subcommand};
+use args::{ADMIN_OVERRIDES, ConfigArgs};
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::{ADMIN_CODES, NODE_CODES};
+use output::{complain, refuse, refuse_over, show};
 
 use crate::auth::Environment;
-use crate::config::Faults;
-
-/// Ends of the process that a service manager or a script can tell apart. The numbers from 64 on
-/// are those of BSD's sysexits.h; 2 is that of the command line's parser.
-pub mod exit {
-    macro_rules! codes {
-        ($(#[doc = $doc:literal] $name:ident = $code:literal;)*) => {
-            $(#[doc = $doc] pub const $name: u8 = $code;)*
-
-            /// Every code with what it means.
-            pub const TABLE: &[(u8, &str)] = &[$(($code, $doc)),*];
-        };
-    }
-
-    codes! {
-        /// Ended as asked.
-        OK = 0;
-        /// An unexpected failure.
-        FAILURE = 1;
-        /// The command line is wrong.
-        USAGE = 2;
-        /// The service is installed, but does not run.
-        NOT_RUNNING = 3;
-        /// The service is not installed.
-        NOT_INSTALLED = 4;
-        /// The policy file is sound, and lets no device reach the node.
-        CLOSED = 65;
-        /// Run as root, which needs to be meant.
-        ROOT = 67;
-        /// The tailnet's control server, the running proxy, Ollama or the keychain can't be reached.
-        UNAVAILABLE = 69;
-        /// The system's service manager is missing or refuses.
-        MANAGER = 71;
-        /// The state folder can't be used, or a file can't be written.
-        STATE = 73;
-        /// The key is refused or expired, or somebody must log the node in or approve it.
-        NO_PERMISSION = 77;
-        /// The config is invalid, or the tailnet requires what this node does not do.
-        CONFIG = 78;
-    }
-
-    /// What a code means, or nothing if it is none of these.
-    pub(super) fn meaning(code: u8) -> &'static str {
-        TABLE.iter().find(|(c, _)| *c == code).map_or("", |(_, meaning)| meaning.trim())
-    }
-
-    /// The whole table, as the help shows it.
-    pub(super) fn help() -> String {
-        listed(|code| Some(meaning(code)))
-    }
-
-    /// The codes of a command that starts a node, in addition to the first three.
-    pub(super) fn of_node(codes: &[u8]) -> String {
-        listed(|code| (code <= USAGE || codes.contains(&code)).then(|| meaning(code)))
-    }
-
-    /// The codes of a command that starts no node, in addition to the first three.
-    pub(super) fn of(codes: &[u8]) -> String {
-        listed(|code| match code {
-            _ if code > USAGE && !codes.contains(&code) => None,
-            CONFIG => Some("The config is invalid"),
-            _ => Some(meaning(code)),
-        })
-    }
-
-    /// The codes of `init`, which writes one file and no state folder.
-    pub(super) fn of_init() -> String {
-        listed(|code| match code {
-            STATE => Some("The file can't be written"),
-            CONFIG => Some("The config is invalid"),
-            _ => (code <= USAGE).then(|| meaning(code)),
-        })
-    }
-
-    fn listed(meaning: impl Fn(u8) -> Option<&'static str>) -> String {
-        let rows = TABLE.iter().filter_map(|(code, _)| Some((code, meaning(*code)?)));
-        rows.fold("Exit codes:".to_owned(), |help, (code, meaning)| {
-            help + &format!("\n  {code:>2}  {}", meaning.trim().trim_end_matches('.'))
-        })
-    }
-}
 
 /// Your own Ollama, reachable inside your tailnet by exactly the peers you chose.
 #[derive(Debug, Parser)]
@@ -127,84 +48,75 @@ pub struct Cli {
     command: Command,
 }
 
-/// What the help shows of each, in the order in which somebody meets them.
+/// The subcommands. The usual ones are first in the help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a config with what you answer, or what the flags say.
+    /// Write a config file from flags, or from answers at a prompt.
     #[command(after_help = exit::of_init())]
     Init(init::InitArgs),
-    /// Review how safe this is set up: what holds, what does not, and what to do.
+    /// Review the security of this setup, with a remedy for each fault.
     #[command(after_help = doctor::HELP, mut_args(args::shown(&["hostname", "state-dir", "port", "upstream"])))]
     Doctor(doctor::DoctorArgs),
     /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.
     #[cfg(feature = "tailnet")]
-    #[command(after_help = exit::of_node(NODE))]
+    #[command(after_help = exit::of_node(NODE_CODES))]
     Login(root::NodeArgs),
-    /// Keep the key that the node joins with in the system's keychain.
+    /// Store the node's auth key in the system's keychain, or remove it.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Join the tailnet and serve peers until told to stop.
-    #[command(after_help = exit::of_node(NODE))]
+    /// Join the tailnet and serve peers until stopped.
+    #[command(after_help = exit::of_node(NODE_CODES))]
     Run(root::NodeArgs),
-    /// Have the system keep the proxy running: install, uninstall, start, stop, status.
+    /// Keep the proxy running with the system's service manager.
     Service(service::ServiceArgs),
-    /// Say how the running node is: itself, its peers, Ollama, what runs, and the config in force.
+    /// Show the state of the running proxy: node, peers, Ollama, requests and config.
     #[command(
         after_help = exit::of(&[exit::UNAVAILABLE, exit::NO_PERMISSION, exit::CONFIG]),
-        mut_args(args::shown(ASKS))
+        mut_args(args::shown(ADMIN_OVERRIDES))
     )]
     Status(status::StatusArgs),
-    /// Watch the running requests, and cancel one.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    /// Watch the running and waiting requests, and cancel them.
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Top(ConfigArgs),
-    /// List every peer that the running node sees: what it may do, through what, and what it does now.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    /// List every peer with its rights, where they come from, and its current requests.
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Who(who::WhoArgs),
-    /// Sum up who asked for what, who was refused, who is new and what was unusual, from the logs.
-    #[command(after_help = report::HELP, mut_args(args::shown(ASKS)))]
+    /// Summarize requests, refusals, new devices and unusual volume in a time span.
+    #[command(after_help = report::HELP, mut_args(args::shown(ADMIN_OVERRIDES)))]
     Report(report::ReportArgs),
-    /// Cancel a request that runs or waits.
-    #[command(after_help = cancel::HELP, mut_args(args::shown(ASKS)))]
+    /// Cancel a running or waiting request.
+    #[command(after_help = cancel::HELP, mut_args(args::shown(ADMIN_OVERRIDES)))]
     Cancel(cancel::CancelArgs),
-    /// Have the running node take its config anew; running requests go on.
-    #[command(after_help = exit::of(ASKED), mut_args(args::shown(ASKS)))]
+    /// Reload the config of the running proxy without interrupting requests.
+    #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Reload(ConfigArgs),
-    /// Check the config, list every fault, show what is in force.
+    /// Check the config: list all faults, or all settings in force.
     #[command(after_help = exit::of(&[exit::CONFIG]))]
     Check(ConfigArgs),
-    /// Print the lines that the tailnet policy file needs for this node, or check such a file.
+    /// Print the lines that the tailnet policy file needs for this node, or evaluate such a file.
     #[command(after_help = acl::HELP, mut_args(args::shown(&["state-dir", "control-url", "port"])))]
     Acl(acl::AclArgs),
-    /// Take the node out of the tailnet and its keys off this machine.
+    /// Remove the node from the tailnet and its keys from this machine.
     #[cfg(feature = "tailnet")]
     #[command(
         after_help = exit::of(&[exit::ROOT, exit::STATE, exit::CONFIG]),
         mut_args(args::shown(&["hostname", "state-dir", "control-url"]))
     )]
     Logout(logout::LogoutArgs),
-    /// Print what a shell needs to complete this command line.
+    /// Print completions for a shell.
     #[command(arg_required_else_help = true)]
     Completions(completions::CompletionsArgs),
     /// Print the manual page.
     Man(man::ManArgs),
-    /// Show the version and what it is made of.
+    /// Print the versions of the program and its tailnet node.
     Version,
 }
-
-/// What a command that starts a node ends with.
-const NODE: &[u8] = &[exit::ROOT, exit::UNAVAILABLE, exit::STATE, exit::NO_PERMISSION, exit::CONFIG];
-
-/// What a command that asks the running proxy ends with.
-const ASKED: &[u8] = &[exit::UNAVAILABLE, exit::CONFIG];
-
-/// Of the config such a command needs the folder with the socket alone.
-const ASKS: &[&str] = &["state-dir"];
 
 impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
-        // Keys are read once and then removed: a node that is stored must not offer them by itself, and child
-        // processes don't need them.
+        // Keys are read once and then removed from the environment, so that neither a stored node nor child processes
+        // use them.
         Environment::of_process();
         #[cfg(feature = "tailnet")]
         crate::tsnet::forget_credentials();
@@ -226,15 +138,15 @@ impl Cli {
             Command::Acl(args) => acl::acl(&args),
             Command::Init(args) => init::init(&args),
             Command::Service(args) => service::service(&args),
-            Command::Completions(args) => completions::completions(&args),
-            Command::Man(args) => man::man(&args),
+            Command::Completions(args) => completions::completions(&args, Cli::command()),
+            Command::Man(args) => man::man(&args, Cli::command()),
             Command::Version => version::version(),
         };
         ExitCode::from(code)
     }
 }
 
-/// In place of `run.rs` where there is no node to run.
+/// Replaces `run.rs` in builds without a tailnet node.
 #[cfg(not(feature = "tailnet"))]
 mod run {
     use super::{ConfigArgs, complain, exit, refuse};
@@ -249,31 +161,5 @@ mod run {
             }
             Err(faults) => refuse(&faults),
         }
-    }
-}
-
-/// Shows the faults of a config, a line each.
-fn refuse(faults: &Faults) -> u8 {
-    refuse_over(&faults.faults, "nothing was done")
-}
-
-/// The same, and what that means.
-fn refuse_over(faults: &[impl Display], therefore: &str) -> u8 {
-    faults.iter().for_each(|fault| complain(&fault.to_string()));
-    let faults = units::count(faults.len(), "fault");
-    complain(&format!("remote-ollama-proxy: {faults} in the config: {therefore}"));
-    exit::CONFIG
-}
-
-/// Writes to standard error; there is nobody to tell if that fails.
-fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Writes to standard output, whose reader may have left, as `head` does.
-fn show(text: &str) -> u8 {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(_) => exit::FAILURE,
     }
 }

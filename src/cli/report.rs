@@ -16,7 +16,7 @@ use crate::audit::Journal;
 use crate::config::Config;
 use crate::history::{History, Span, Summary};
 use crate::rotated;
-use crate::service::{Account, Manager, Part, Service};
+use crate::service::{Account, ManagedService, Manager, Part};
 
 pub(super) const HELP: &str = "\
 Exit codes:
@@ -180,7 +180,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> u8 {
 /// Where the log is if the config does not say: with the service manager, if one runs the proxy.
 fn elsewhere(journal: &Path) -> String {
     let journal = if journal.exists() { format!(" {journal:?}*") } else { String::new() };
-    let service = Account::of_process().map(|account| Service {
+    let service = Account::of_process().map(|account| ManagedService {
         account,
         manager: Manager::native(),
         part: Part::Proxy,

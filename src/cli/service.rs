@@ -1,17 +1,18 @@
-//! `service`: has the system keep the proxy running, in the account of whoever asks.
+//! `service`: installs and controls the services that keep the proxy running.
 
+mod config_arg;
 mod install;
 mod status;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
+
+use config_arg::ConfigArg;
 
 use super::root::is_root;
 use super::{complain, exit, show};
 use crate::auth::Environment;
 use crate::config;
-use crate::service::{Account, Fault, Manager, Part, Service};
+use crate::service::{Account, ManagedService, Manager, Part, ServiceFault};
 
 const PARTS: [Part; 2] = [Part::Ollama, Part::Proxy];
 
@@ -19,43 +20,36 @@ const PARTS: [Part; 2] = [Part::Ollama, Part::Proxy];
 pub(super) struct ServiceArgs {
     #[command(subcommand)]
     action: Action,
-    /// For the tests, and to see the other system's files
+    /// For tests, and to print the files of the other system
     #[arg(long, global = true, hide = true, value_enum, default_value_t = Manager::native())]
     manager: Manager,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Write what the system needs to keep the proxy running, and start it; or bring that up to date.
+    /// Install or update the service, and start it.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE, exit::CONFIG]))]
     Install(install::InstallArgs),
-    /// Stop it and take back what install wrote; config, state and log stay.
+    /// Stop and remove the service, but keep config, state folder and log.
     #[command(after_help = exit::of(&[exit::ROOT, exit::MANAGER, exit::STATE]))]
     Uninstall(ConfigArg),
-    /// Start it.
+    /// Start the service.
     #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Start,
-    /// Stop it, until the next login or start.
+    /// Stop the service until the next login or `start`.
     #[command(after_help = exit::of(&[exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Stop,
-    /// Say whether it is installed, whether it runs, how it ended the last time, and where its log is.
+    /// Show whether the service is installed and running, its last exit code, and its log.
     #[command(after_help = exit::of(&[exit::NOT_RUNNING, exit::NOT_INSTALLED, exit::ROOT, exit::MANAGER]))]
     Status,
-}
-
-#[derive(Debug, Args)]
-struct ConfigArg {
-    /// The config file, if it is not where it is looked for by itself
-    #[arg(short, long, value_name = "FILE", env = "REMOTE_OLLAMA_PROXY_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
 }
 
 pub(super) fn service(args: &ServiceArgs) -> u8 {
     let printing = matches!(&args.action, Action::Install(install) if install.print);
     if is_root() && !printing {
         complain(
-            "remote-ollama-proxy: service: run as root: the proxy runs in an ordinary account, and its service belongs \
-             to that account: log in as the one that is to run it, and call this there",
+            "remote-ollama-proxy: service: refused to root: the service belongs to the ordinary account that runs the \
+             proxy: log in as that account and run the command again",
         );
         return exit::ROOT;
     }
@@ -63,28 +57,30 @@ pub(super) fn service(args: &ServiceArgs) -> u8 {
         complain("remote-ollama-proxy: service: this account has no home folder: set HOME");
         return exit::FAILURE;
     };
-    let services = PARTS.map(|part| Service { account: account.clone(), manager: args.manager, part });
+    let services = PARTS.map(|part| ManagedService { account: account.clone(), manager: args.manager, part });
     let done = match &args.action {
         Action::Install(args) => install::install(args, &services),
         Action::Uninstall(args) => uninstall(args, &services),
-        Action::Start => each_installed(&services, Service::start),
+        Action::Start => each_installed(&services, ManagedService::start),
         Action::Stop => {
             let [ollama, proxy] = services;
-            each_installed(&[proxy, ollama], Service::stop)
+            each_installed(&[proxy, ollama], ManagedService::stop)
         }
         Action::Status => status::status(&services),
     };
     done.unwrap_or_else(|fault| {
         complain(&format!("remote-ollama-proxy: service: {fault}"));
         match fault {
-            Fault::Missing { .. } | Fault::Refused { .. } | Fault::Lasts { .. } => exit::MANAGER,
-            Fault::File { .. } => exit::STATE,
-            Fault::Path { .. } => exit::FAILURE,
+            ServiceFault::ToolMissing { .. }
+            | ServiceFault::Refused { .. }
+            | ServiceFault::StillRunning { .. } => exit::MANAGER,
+            ServiceFault::File { .. } => exit::STATE,
+            ServiceFault::UnsupportedPath { .. } => exit::FAILURE,
         }
     })
 }
 
-fn uninstall(args: &ConfigArg, [ollama, proxy]: &[Service; 2]) -> Result<u8, Fault> {
+fn uninstall(args: &ConfigArg, [ollama, proxy]: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
     let mut text = String::new();
     let mut left = Vec::new();
     for service in [proxy, ollama] {
@@ -103,12 +99,15 @@ fn uninstall(args: &ConfigArg, [ollama, proxy]: &[Service; 2]) -> Result<u8, Fau
     }
     left.extend(file.or_else(config::default_path).map(|file| ("config", file)));
     for (what, path) in left.iter().filter(|(_, path)| path.exists()) {
-        text += &format!("left as it is: {} ({what})\n", path.display());
+        text += &format!("kept: {} ({what})\n", path.display());
     }
     Ok(show(&text))
 }
 
-fn each_installed(services: &[Service], act: fn(&Service) -> Result<(), Fault>) -> Result<u8, Fault> {
+fn each_installed(
+    services: &[ManagedService],
+    act: fn(&ManagedService) -> Result<(), ServiceFault>,
+) -> Result<u8, ServiceFault> {
     let mut code = exit::NOT_INSTALLED;
     for service in services {
         if service.state()?.is_installed() {
@@ -117,20 +116,9 @@ fn each_installed(services: &[Service], act: fn(&Service) -> Result<(), Fault>) 
         }
     }
     if code == exit::NOT_INSTALLED {
-        complain("remote-ollama-proxy: service: nothing is installed: remote-ollama-proxy service install");
+        complain(
+            "remote-ollama-proxy: service: nothing is installed: run remote-ollama-proxy service install",
+        );
     }
     Ok(code)
-}
-
-impl ConfigArg {
-    /// The config file, if it has to be named to the service: one that somebody names here, or one
-    /// that is elsewhere only for whoever has this variable.
-    fn file(&self) -> Option<PathBuf> {
-        let elsewhere = || {
-            std::env::var_os("XDG_CONFIG_HOME").and_then(|_| config::default_path()).filter(|p| p.exists())
-        };
-        let named =
-            self.config.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-        named.or_else(elsewhere)
-    }
 }

@@ -76,7 +76,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
     let Lines(mut text) = lines;
     text.push_str("config\n");
     for (name, value) in &status.config {
-        let _ = writeln!(text, "  {name:<10} {value}");
+        let _ = writeln!(text, "  {name:<27} {value}");
     }
     text
 }

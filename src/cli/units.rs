@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers for people.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// `340 B`, `1.2 kB`, `35 MB`: powers of ten, as disks and networks count.
+/// `340 B`, `1.2 kB`, `35 MB`: in powers of ten, with two significant digits below 10. By hand: the usual libraries round
+/// to fixed decimals.
 pub(super) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if n < 1000 {
@@ -23,7 +24,7 @@ pub(super) fn bytes(n: u64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// `45s`, `12m 3s`, `3days 4h`: the two largest parts.
+/// `45s`, `12m 3s`, `3days 4h`: the two largest units.
 pub(super) fn time(duration: Duration) -> String {
     let whole = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn bytes_and_times_are_short() {
         for (n, shown) in [
             (0, "0 B"),
             (999, "999 B"),

@@ -1,4 +1,4 @@
-//! `version`: the version and what it is made of.
+//! `version`: prints the versions of the program and its tailnet node.
 
 use super::show;
 

@@ -4,24 +4,23 @@ use std::fmt;
 
 use crate::secret;
 
-/// One fault: where, which key, what it was set to, and why that won't do. Nothing in it shows a
-/// secret.
+/// One fault of a config: its place, key, value and reason. Secrets in it are redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConfigFault {
     /// Where the value was written: a file with its line, a flag, or an environment variable.
     pub source: String,
-    /// The key's full name, for example `upstream.url`; empty for the source as a whole.
+    /// The key's full name, for example `upstream.url`; empty if the fault is about the whole source.
     pub key: String,
-    /// The value as it was written, or empty where the key itself is the fault.
+    /// The value as it was written; empty if the key itself is the fault.
     pub value: String,
     /// The reason and the way out.
     pub reason: String,
 }
 
-impl Fault {
-    /// A value that won't do, written as TOML.
-    pub(super) fn new(source: &str, key: &str, value: &str, reason: &str) -> Fault {
-        Fault {
+impl ConfigFault {
+    /// A fault of a value, which is written as TOML.
+    pub(super) fn new(source: &str, key: &str, value: &str, reason: &str) -> ConfigFault {
+        ConfigFault {
             source: secret::scrub(source),
             key: secret::scrub(key),
             value: secret::shown(key, value),
@@ -29,16 +28,16 @@ impl Fault {
         }
     }
 
-    /// A key that nobody knows. Its value is not shown: nothing says that it is no secret.
-    pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> Fault {
-        let place = secret::belongs(value).map(|place| format!("; {place}")).unwrap_or_default();
-        Fault::new(source, key, "", &format!("{reason}{place}"))
+    /// An unknown key. Its value may be a secret, so it is not shown.
+    pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> ConfigFault {
+        let hint = secret::belongs(value).map(|hint| format!("; {hint}")).unwrap_or_default();
+        ConfigFault::new(source, key, "", &format!("{reason}{hint}"))
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { source, key, value, reason } = self;
+        let ConfigFault { source, key, value, reason } = self;
         match (key.as_str(), value.as_str()) {
             ("", _) => write!(f, "{source}: {reason}"),
             (key, "") => write!(f, "{source}: {key}: {reason}"),
@@ -47,14 +46,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All the faults of one config, in the order of the file.
+/// All faults of one config, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults {
+pub struct ConfigFaults {
     /// At least one.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigFault>,
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, fault) in self.faults.iter().enumerate() {
             if i > 0 {
@@ -66,4 +65,4 @@ impl fmt::Display for Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for ConfigFaults {}

@@ -1,19 +1,19 @@
-//! Finding and reading the config file.
+//! Finds and reads the config file.
 
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::checked::Config;
-use super::fault::Faults;
-use super::raw::{Override, Place, Raw};
+use super::fault::ConfigFaults;
+use super::raw::{Origin, Override, Raw};
+use super::read;
 use crate::auth::Environment;
 
 const NAME: &str = "remote-ollama-proxy";
 
-/// Where the config is looked for unless somebody names another place: `config.toml` in
-/// `~/.config/remote-ollama-proxy` (Linux) or `~/Library/Application Support/remote-ollama-proxy`
-/// (macOS).
+/// The default path of the config file: `config.toml` in `~/.config/remote-ollama-proxy` (Linux) or in
+/// `~/Library/Application Support/remote-ollama-proxy` (macOS). `None` if the account has no home folder.
 pub fn default_path() -> Option<PathBuf> {
     Some(dirs::config_dir()?.join(NAME).join("config.toml"))
 }
@@ -22,17 +22,16 @@ fn default_state_dir() -> Option<PathBuf> {
     Some(dirs::state_dir().or_else(dirs::data_dir)?.join(NAME))
 }
 
-/// Loads the config from `path`, or from the default path, where a missing file means that
-/// everything has its default; and what the node joins with from the files that the config names
-/// or from `environment`.
+/// Loads the config from `path`, or from the default path, where the file may be absent. Reads the node's
+/// credential as well, from `environment` or from the files that the config names.
 ///
 /// # Errors
-/// All faults at once.
+/// All faults of the config.
 pub fn load(
     path: Option<&Path>,
     overrides: &[Override],
     environment: &Environment,
-) -> Result<Config, Faults> {
+) -> Result<Config, ConfigFaults> {
     let found = path.map(Path::to_owned).or_else(default_path);
     let source = found.as_ref().map_or_else(|| "config".to_owned(), |path| path.display().to_string());
     let read = match found.as_ref().map(fs::read_to_string) {
@@ -44,30 +43,31 @@ pub fn load(
 
     let mut raw = Raw::new(&source, text, overrides);
     if let Err(error) = &read {
-        raw.fault(Place::Nowhere, "", "", &unreadable(error));
+        raw.fault(Origin::Missing, "", "", &unreadable(error));
     }
-    // Of a file that can't be read nothing is known, so nothing is said about what it may lack.
+    // Settings of an unreadable file are unknown, so a missing state folder or credential is not reported then.
     let unknown = (Some(PathBuf::from("/")), &Environment::default());
-    let (state_dir, environment) = if raw.is_sound() { (default_state_dir(), environment) } else { unknown };
-    let config = Config::read(&mut raw, state_dir, environment);
+    let (state_dir, environment) = if raw.is_valid() { (default_state_dir(), environment) } else { unknown };
+    let config = read::config(&mut raw, state_dir, environment);
     let (faults, _) = raw.finish();
-    if faults.is_empty() { Ok(config) } else { Err(Faults { faults }) }
+    if faults.is_empty() { Ok(config) } else { Err(ConfigFaults { faults }) }
 }
 
-/// The full name of every key that a config may set.
+/// The full names of all keys that a config may set.
 pub fn keys() -> Vec<String> {
     let mut raw = Raw::new("", "", &[]);
-    Config::read(&mut raw, Some(PathBuf::from("/")), &Environment::default());
+    read::config(&mut raw, Some(PathBuf::from("/")), &Environment::default());
     raw.finish().1
 }
 
 fn unreadable(error: &Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "does not exist: name another file with --config, or none to have the defaults".to_owned()
+            "does not exist: name another file with --config, or leave --config out to use the defaults"
+                .to_owned()
         }
-        ErrorKind::IsADirectory => "is a folder: name the file in it".to_owned(),
-        ErrorKind::InvalidData => "is not text in UTF-8".to_owned(),
-        _ => format!("can't be read: {error}"),
+        ErrorKind::IsADirectory => "is a folder: name a file in it".to_owned(),
+        ErrorKind::InvalidData => "is not UTF-8 text: save it as UTF-8".to_owned(),
+        _ => format!("can't be read: {error}: make it readable for this account"),
     }
 }

@@ -1,125 +1,158 @@
-//! What is in force, in words.
+//! The settings in force, by their names in the config.
 
-use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
-use crate::admission::{Limits, Pace};
+use std::time::Duration;
+
+use super::{Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
+use crate::admission::{Limits, Timeouts};
 use crate::policy::{Access, ModelRules};
 
+type Setting = (&'static str, String);
+
 impl Config {
-    /// Each setting by a short name, but for the endpoints. No secret is among them.
+    /// Each setting with its value, except the endpoints. Secrets are not included.
     pub fn listing(&self) -> Vec<(&'static str, String)> {
-        let node = &self.node;
-        let list =
-            |items: &[String], none: &str| if items.is_empty() { none.to_owned() } else { items.join(", ") };
-        let choose = |on, yes: &str, no: &str| if on { yes.to_owned() } else { no.to_owned() };
-        let hosts = list(&self.http.hosts, "no other");
-        let format = match self.log.format {
-            LogFormat::Text => "as text",
-            LogFormat::Json => "as JSON",
+        let mut settings = node(&self.node);
+        settings.extend(ports(self));
+        settings.push(("upstream.url", self.upstream.to_string()));
+        settings.extend(models(&self.models));
+        let mode = match self.access.mode {
+            Access::Network => "network",
+            Access::Grants => "grants",
         };
-        vec![
-            ("node", name(node)),
-            ("control", node.control_url.clone().unwrap_or_else(|| "Tailscale's own server".to_owned())),
-            ("state", node.state_dir.display().to_string()),
-            ("joins with", node.credential.to_string()),
-            ("tags", list(&node.tags, "those of the key")),
-            ("offline", choose(node.ephemeral, "is forgotten by the tailnet", "stays in the tailnet")),
-            ("router", choose(node.port_mapping, "is asked for a port", "is not asked for a port")),
-            ("comes up", comes_up(node)),
-            ("listens", listens(self)),
-            ("access", access(&self.access)),
-            ("models", models(&self.models)),
-            ("runs", runs(&self.limits)),
-            ("takes", takes(&self.limits)),
-            ("waits", waits(&self.pace)),
-            ("upstream", self.upstream.to_string()),
-            ("hosts", format!("its names and addresses in the tailnet, and {hosts}")),
-            ("preflight", choose(self.http.preflight, "goes through", "is refused")),
-            ("drains", drains(self)),
-            ("tokens", choose(self.usage, "are counted, as answers tell them", "are not counted")),
-            ("log", format!("{} {format} {}", self.log.level, log_place(&self.log))),
-        ]
+        settings.push(("access.mode", mode.to_owned()));
+        settings.push(("access.capability", self.access.capability.clone()));
+        settings.extend(limits(&self.limits));
+        settings.extend(timeouts(&self.timeouts));
+        settings.extend(http(&self.http));
+        settings.extend(shutdown(self));
+        settings.extend(log(&self.log));
+        settings
     }
 }
 
-fn name(node: &NodeConfig) -> String {
-    let service = node.service.as_ref().map(|service| format!(", which hosts {service}")).unwrap_or_default();
-    format!("{}{service}", node.hostname)
-}
-
-fn listens(config: &Config) -> String {
-    let Config { port, https_port, metrics_port, page_port, .. } = config;
-    let plain = match config.plain_http {
-        PlainHttp::Serve => Some(format!("on port {port}")),
-        PlainHttp::Redirect => Some(format!("to send clients to HTTPS on port {port}")),
-        PlainHttp::Off => None,
+fn node(node: &NodeConfig) -> Vec<Setting> {
+    let start_offline = match node.start_offline {
+        StartOffline::Wait => "wait",
+        StartOffline::Cached => "cached",
     };
-    let https = https_port.map(|port| format!("for HTTPS on port {port}"));
-    let metrics = metrics_port.map(|port| format!("for the metrics on port {port}"));
-    let page = page_port.map(|port| format!("for the page on port {port}"));
-    let ports: Vec<_> = plain.into_iter().chain(https).chain(metrics).chain(page).collect();
-    let (first, others) = ports.split_first().map_or(("", &[][..]), |(first, others)| (first, others));
-    let others: String = others.iter().map(|other| format!(", {other}")).collect();
-    format!("{first} of its addresses in the tailnet{others}, and nowhere else")
+    let file = |path: &Option<std::path::PathBuf>| or_not_set(path.as_ref().map(|path| path.display()), "");
+    vec![
+        ("node.hostname", node.hostname.clone()),
+        ("node.state_dir", node.state_dir.display().to_string()),
+        ("node.auth_key_file", file(&node.auth_key_file)),
+        ("node.client_secret_file", file(&node.client_secret_file)),
+        ("node.keychain", node.keychain.to_string()),
+        ("credential", node.credential.to_string()),
+        ("node.control_url", or_not_set(node.control_url.as_ref(), "Tailscale's control server")),
+        ("node.tags", list(&node.tags, "the tags of the auth key")),
+        ("node.service", or_not_set(node.service.as_ref(), "")),
+        ("node.ephemeral", node.ephemeral.to_string()),
+        ("node.port_mapping", node.port_mapping.to_string()),
+        ("node.start_offline", start_offline.to_owned()),
+        ("node.up_timeout", time(node.up_timeout)),
+    ]
 }
 
-fn drains(config: &Config) -> String {
-    let drain = format!("for at most {}", humantime::format_duration(config.shutdown.drain_timeout));
-    match config.shutdown.withdraw {
-        _ if config.node.service.is_none() => drain,
-        Withdraw::First(handover) => {
-            format!("{drain}, after {} without the Service", humantime::format_duration(handover))
-        }
-        Withdraw::Last => format!("{drain}, then withdraws the Service"),
+fn ports(config: &Config) -> Vec<Setting> {
+    let plain_http = match config.plain_http {
+        PlainHttp::Serve => "serve",
+        PlainHttp::Redirect => "redirect",
+        PlainHttp::Off => "off",
+    };
+    vec![
+        ("listen.port", config.port.to_string()),
+        ("listen.http", plain_http.to_owned()),
+        ("https.enabled", config.https_port.is_some().to_string()),
+        ("https.port", config.https_port.map_or("not used".to_owned(), |port| port.to_string())),
+        ("metrics.port", or_not_set(config.metrics_port, "")),
+        ("metrics.usage", config.usage.to_string()),
+        ("page.port", or_not_set(config.page_port, "")),
+    ]
+}
+
+fn models(rules: &ModelRules) -> Vec<Setting> {
+    let allow = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
+    let cloud = if rules.deny_cloud { "deny" } else { "allow" };
+    vec![
+        ("models.allow", or_not_set(allow, "every model")),
+        ("models.cloud", cloud.to_owned()),
+        ("models.within", size(rules.within)),
+    ]
+}
+
+fn limits(limits: &Limits) -> Vec<Setting> {
+    vec![
+        ("limits.running", limits.running.to_string()),
+        ("limits.running_per_identity", limits.running_per_identity.to_string()),
+        ("limits.waiting", limits.waiting.to_string()),
+        ("limits.wait", time(limits.wait)),
+        ("limits.requests_per_minute", or_not_set(limits.requests_per_minute, "no limit")),
+        ("limits.max_body", size(limits.max_body)),
+        ("limits.connections", limits.connections.to_string()),
+        ("limits.connections_per_peer", limits.connections_per_peer.to_string()),
+    ]
+}
+
+fn timeouts(timeouts: &Timeouts) -> Vec<Setting> {
+    vec![
+        ("timeouts.head", time(timeouts.head)),
+        ("timeouts.body_idle", time(timeouts.body)),
+        ("timeouts.answer_idle", time(timeouts.answer)),
+        ("timeouts.connection_idle", time(timeouts.idle)),
+    ]
+}
+
+fn http(http: &HttpConfig) -> Vec<Setting> {
+    vec![
+        ("http.hosts", list(&http.hosts, "only the node's own names and addresses")),
+        ("http.preflight", http.preflight.to_string()),
+    ]
+}
+
+fn shutdown(config: &Config) -> Vec<Setting> {
+    let (withdraw, handover) = match config.shutdown.withdraw {
+        Withdraw::First(handover) => ("first", time(handover)),
+        Withdraw::Last => ("last", "not used".to_owned()),
+    };
+    vec![
+        ("shutdown.drain_timeout", time(config.shutdown.drain_timeout)),
+        ("shutdown.withdraw", withdraw.to_owned()),
+        ("shutdown.handover", handover),
+    ]
+}
+
+fn log(log: &LogConfig) -> Vec<Setting> {
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    vec![
+        ("log.level", log.level.clone()),
+        ("log.format", format.to_owned()),
+        ("log.file", or_not_set(log.file.as_ref().map(|file| file.display()), "standard error")),
+        ("log.max_size", size(log.rotation.max_size as u64)),
+        ("log.max_age", time(log.rotation.max_age)),
+    ]
+}
+
+/// The value, or "not set" with what holds instead.
+fn or_not_set(value: Option<impl ToString>, instead: &str) -> String {
+    match value {
+        Some(value) => value.to_string(),
+        None if instead.is_empty() => "not set".to_owned(),
+        None => format!("not set: {instead}"),
     }
 }
 
-fn comes_up(node: &NodeConfig) -> String {
-    let timeout = humantime::format_duration(node.up_timeout);
-    match node.start_offline {
-        StartOffline::Wait => format!("within {timeout}"),
-        StartOffline::Cached => format!("within {timeout}, or at once by what the tailnet said last"),
-    }
+fn list(items: &[String], instead: &str) -> String {
+    if items.is_empty() { format!("none: {instead}") } else { items.join(", ") }
 }
 
-fn log_place(log: &Log) -> String {
-    let Some(file) = &log.file else { return "on standard error".to_owned() };
-    let age = humantime::format_duration(log.rotation.max_age);
-    format!("in {}, set aside at {} and kept for {age}", file.display(), size(log.rotation.max_size as u64))
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
-fn access(access: &AccessConfig) -> String {
-    let AccessConfig { mode, capability } = access;
-    match mode {
-        Access::Network => format!("for whom the network rule lets in, narrowed by grants of {capability}"),
-        Access::Grants => format!("by grants of {capability} alone"),
-    }
-}
-
-fn models(rules: &ModelRules) -> String {
-    let some = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
-    if some.is_none() && !rules.deny_cloud {
-        return "every one, unless a grant names some".to_owned();
-    }
-    let cloud = if rules.deny_cloud { ", none in the cloud" } else { "" };
-    let within = size(rules.within);
-    format!("{}{cloud}, named in the first {within} of a body", some.unwrap_or("every one".to_owned()))
-}
-
-fn runs(limits: &Limits) -> String {
-    let Limits { running, running_per_identity, waiting, wait, requests_per_minute, .. } = *limits;
-    let rate = requests_per_minute.map(|n| format!("; {n} per minute and identity")).unwrap_or_default();
-    let wait = humantime::format_duration(wait);
-    format!(
-        "{running} requests at once, {running_per_identity} per identity; {waiting} wait for at most {wait}{rate}"
-    )
-}
-
-fn takes(limits: &Limits) -> String {
-    let Limits { max_body, connections, connections_per_peer, .. } = limits;
-    format!("bodies of {}; {connections} connections, {connections_per_peer} per peer", size(*max_body))
-}
-
-/// To the byte: what is in force is not rounded.
+/// Exact, in the largest unit that divides it.
 fn size(bytes: u64) -> String {
     let whole = |unit: u64| (bytes > 0 && bytes.is_multiple_of(unit)).then(|| bytes / unit);
     match (whole(1_000_000), whole(1000)) {
@@ -127,15 +160,4 @@ fn size(bytes: u64) -> String {
         (None, Some(n)) => format!("{n} kB"),
         (None, None) => format!("{bytes} bytes"),
     }
-}
-
-fn waits(pace: &Pace) -> String {
-    let time = humantime::format_duration;
-    format!(
-        "{} for a head, {} for more of a body, {} for an answer to be read, {} for a request",
-        time(pace.head),
-        time(pace.body),
-        time(pace.answer),
-        time(pace.idle)
-    )
 }

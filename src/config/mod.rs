@@ -1,19 +1,21 @@
-//! What the owner wants: read as it stands (`raw`, `section`), then parsed (`checked`, `parse`), so that every
-//! value that leaves here is valid and every fault is told at once.
+//! The operator's config. `raw`, `section` and `typed` read the file and collect all faults; `parse` checks single
+//! values; `read` and `credential` build the checked `Config`, in which every value is valid.
 
 mod checked;
+mod credential;
 mod fault;
 mod file;
 mod listing;
 mod parse;
 mod raw;
+mod read;
 mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, CAPABILITY, Config, Http, Log, LogFormat, NodeConfig, PlainHttp, Shutdown, StartOffline,
-    Withdraw,
+    AccessConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp,
+    ShutdownConfig, StartOffline, Withdraw,
 };
-pub use fault::{Fault, Faults};
+pub use fault::{ConfigFault, ConfigFaults};
 pub use file::{default_path, keys, load};
 pub use raw::Override;

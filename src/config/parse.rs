@@ -1,4 +1,4 @@
-//! What a value may say, one function for each kind. Errors are the reason and the way out.
+//! Parses the text or number of one setting, one function for each kind. An error says what is expected.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,47 +9,77 @@ use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
 use crate::ollama::Upstream;
 use crate::policy::Access;
 
-/// 1 to 65535.
+/// One of a few words.
+fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
+    chosen.ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let (last, others) = words.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
+        format!("expected {} or {last}", others.join(", "))
+    })
+}
+
+/// What the HTTP port does.
+pub(super) fn plain_http(text: &str) -> Result<PlainHttp, String> {
+    choice(text, &[("serve", PlainHttp::Serve), ("redirect", PlainHttp::Redirect), ("off", PlainHttp::Off)])
+}
+
+/// When a Service is withdrawn.
+pub(super) fn withdraw(text: &str, handover: Duration) -> Result<Withdraw, String> {
+    choice(text, &[("first", Withdraw::First(handover)), ("last", Withdraw::Last)])
+}
+
+/// The form of a log line.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+/// What a stored node does if the control server is unreachable at the start.
+pub(super) fn start_offline(text: &str) -> Result<StartOffline, String> {
+    choice(text, &[("wait", StartOffline::Wait), ("cached", StartOffline::Cached)])
+}
+
+/// What a peer without a grant may ask.
+pub(super) fn access(text: &str) -> Result<Access, String> {
+    choice(text, &[("network", Access::Network), ("grants", Access::Grants)])
+}
+
+/// Whether models that run in Ollama's cloud are refused.
+pub(super) fn deny_cloud(text: &str) -> Result<bool, String> {
+    choice(text, &[("allow", false), ("deny", true)])
+}
+
+/// A port, 1 to 65535.
 pub(super) fn port(number: &i64) -> Result<u16, String> {
     match u16::try_from(*number) {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err("a port is 1 to 65535".to_owned()),
+        _ => Err("expected a port from 1 to 65535".to_owned()),
     }
 }
 
-/// "serve", "redirect" or "off".
-pub(super) fn plain_http(what: &str) -> Result<PlainHttp, String> {
-    match what {
-        "serve" => Ok(PlainHttp::Serve),
-        "redirect" => Ok(PlainHttp::Redirect),
-        "off" => Ok(PlainHttp::Off),
-        _ => Err("say \"serve\", \"redirect\" or \"off\"".to_owned()),
-    }
-}
-
-/// At least one.
+/// A number of at least one.
 pub(super) fn count(number: &i64) -> Result<u32, String> {
     match u32::try_from(*number) {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err(format!("want a whole number from 1 to {}", u32::MAX)),
+        _ => Err(format!("expected a whole number from 1 to {}", u32::MAX)),
     }
 }
 
-/// None, or any number.
+/// A number that may be zero.
 pub(super) fn count_or_none(number: &i64) -> Result<u32, String> {
-    u32::try_from(*number).map_err(|_| format!("want a whole number from 0 to {}", u32::MAX))
+    u32::try_from(*number).map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))
 }
 
 /// A label of a DNS name (RFC 1123, 2.1) in lower case.
 pub(super) fn label(name: &str) -> Result<String, String> {
-    let sound = (1..=63).contains(&name.len())
+    let valid = (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-');
-    if sound {
+    if valid {
         Ok(name.to_owned())
     } else {
-        Err("a name here is 1 to 63 lower-case letters, digits and -, with no - at either end".to_owned())
+        Err("expected 1 to 63 lower-case letters, digits and -, without - at either end".to_owned())
     }
 }
 
@@ -60,19 +90,19 @@ pub(super) fn host(name: &str) -> Result<String, String> {
     if address || labels() {
         Ok(name.to_owned())
     } else {
-        Err("want a host name or an address, without scheme, port or wildcard".to_owned())
+        Err("expected a host name or an address, without scheme, port or wildcard".to_owned())
     }
 }
 
 /// A tag, by the rules of Tailscale's `tailcfg.CheckTag`.
 pub(super) fn tag(tag: &str) -> Result<String, String> {
     let name = tag.strip_prefix("tag:").unwrap_or_default();
-    let sound = name.starts_with(|c: char| c.is_ascii_alphabetic())
+    let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound {
+    if valid {
         Ok(tag.to_owned())
     } else {
-        Err("a tag is \"tag:\", a letter, and then letters, digits and -, such as \"tag:ai-server\""
+        Err("expected \"tag:\", a letter, and then letters, digits and -, such as \"tag:ai-server\""
             .to_owned())
     }
 }
@@ -81,56 +111,52 @@ pub(super) fn tag(tag: &str) -> Result<String, String> {
 pub(super) fn service(name: &str) -> Result<String, String> {
     match name.strip_prefix("svc:").map(label) {
         Some(Ok(_)) => Ok(name.to_owned()),
-        _ => Err("a Service is \"svc:\" and a name of 1 to 63 lower-case letters, digits and -, such as \"svc:ollama\"".to_owned()),
-    }
-}
-
-/// When a Service is withdrawn.
-pub(super) fn withdraw(when: &str, handover: Duration) -> Result<Withdraw, String> {
-    match when {
-        "first" => Ok(Withdraw::First(handover)),
-        "last" => Ok(Withdraw::Last),
-        _ => Err("say \"first\" or \"last\"".to_owned()),
+        _ => Err("expected \"svc:\" and 1 to 63 lower-case letters, digits and -, such as \"svc:ollama\""
+            .to_owned()),
     }
 }
 
 /// An absolute path; `~/` stands for the home folder.
 pub(super) fn path(path: &str) -> Result<PathBuf, String> {
     let expanded = match path.strip_prefix("~/") {
-        Some(rest) => dirs::home_dir().ok_or("~ has no meaning: this account has no home folder")?.join(rest),
+        Some(rest) => {
+            let home = dirs::home_dir();
+            home.ok_or("this account has no home folder for ~: set an absolute path")?.join(rest)
+        }
         None => PathBuf::from(path),
     };
     if expanded.is_absolute() && !path.contains('\0') {
         Ok(expanded)
     } else {
-        Err("want an absolute path or one that starts with ~/".to_owned())
+        Err("expected an absolute path, or one that starts with ~/".to_owned())
     }
 }
 
-/// The address of a control server, without a final slash.
+/// The URL of a control server, without a final slash.
 pub(super) fn control_url(url: &str) -> Result<String, String> {
-    let form = || "want a URL such as \"https://headscale.example.com\", without user and query".to_owned();
-    let uri: http::Uri = url.parse().map_err(|_| form())?;
-    let Some(authority) = uri.authority() else { return Err(form()) };
+    let expected =
+        || "expected a URL such as \"https://headscale.example.com\", without user and query".to_owned();
+    let uri: http::Uri = url.parse().map_err(|_| expected())?;
+    let Some(authority) = uri.authority() else { return Err(expected()) };
     let bare = uri.query().is_none() && !url.contains(['@', '#']);
     if !bare || !matches!(uri.scheme_str(), Some("https" | "http")) {
-        return Err(form());
+        return Err(expected());
     }
-    explicit_port(authority)?;
+    check_port(authority)?;
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Where Ollama is.
+/// The URL of Ollama.
 pub(super) fn upstream(url: &str) -> Result<Upstream, String> {
     let uri = url.parse::<http::Uri>().unwrap_or_default();
     if let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) {
-        explicit_port(authority)?;
+        check_port(authority)?;
     }
     Upstream::parse(url).map_err(|e| e.to_string())
 }
 
-/// `http` takes any text for a port and then says that there is none.
-fn explicit_port(authority: &Authority) -> Result<(), String> {
+/// Checks a port that is written in a URL: `http` accepts any text there and then reports no port.
+fn check_port(authority: &Authority) -> Result<(), String> {
     let after_user = authority.as_str().rsplit('@').next().unwrap_or_default();
     match after_user.strip_prefix(authority.host()).unwrap_or_default().strip_prefix(':') {
         None => Ok(()),
@@ -140,81 +166,40 @@ fn explicit_port(authority: &Authority) -> Result<(), String> {
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A duration of at most a day.
+/// A duration that may be zero, of at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration <= DAY => Ok(duration),
-        Ok(_) => Err("a duration here is at most 24h".to_owned()),
-        Err(e) => Err(format!("want a duration such as \"30s\" or \"2m\": {e}")),
-    }
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= DAY);
+    duration.ok_or_else(|| "expected a duration from 0s to 24h, such as \"30s\" or \"2m\"".to_owned())
 }
 
-/// A duration of at least a second.
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        short if short < Duration::from_secs(1) => Err("a duration here is at least 1s".to_owned()),
-        duration => Ok(duration),
-    }
+/// A duration from a second to a day.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text).ok().filter(|duration| *duration >= Duration::from_secs(1));
+    timeout.ok_or_else(|| "expected a duration from 1s to 24h, such as \"30s\" or \"2m\"".to_owned())
 }
 
-/// An age of an hour to ten years.
+/// An age from an hour to ten years.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(age) if (DAY / 24..=3660 * DAY).contains(&age) => Ok(age),
-        Ok(_) => Err("an age is at least 1h and at most 10 years".to_owned()),
-        Err(e) => Err(format!("want an age such as \"30days\" or \"12h\": {e}")),
-    }
+    let age = humantime::parse_duration(text).ok().filter(|age| (DAY / 24..=3660 * DAY).contains(age));
+    age.ok_or_else(|| "expected an age from 1h to 10years, such as \"12h\" or \"30days\"".to_owned())
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// Levels as `tracing_subscriber::filter::Targets` reads them, which takes a lone word that is no
-/// level for a module that may say everything, so that `infos` would log nothing but that.
+/// Levels for `tracing_subscriber::filter::Targets`. `Targets` reads a lone unknown word as a module at level
+/// `trace`, so `infos` would silence everything else; it is refused here.
 pub(super) fn log_level(level: &str) -> Result<String, String> {
-    let sound = |directive: &str| {
+    let valid = |directive: &str| {
         let level = directive.rsplit('=').next().unwrap_or_default();
         !directive.contains(char::is_whitespace) && LEVELS.contains(&level.to_ascii_lowercase().as_str())
     };
-    if level.split(',').all(sound) && level.parse::<tracing_subscriber::filter::Targets>().is_ok() {
+    if level.split(',').all(valid) && level.parse::<tracing_subscriber::filter::Targets>().is_ok() {
         Ok(level.to_owned())
     } else {
         let levels = LEVELS.join(", ");
-        Err(format!("say one of {levels}, or levels by module without blanks, such as \"info,tsnet=debug\""))
-    }
-}
-
-/// `text` or `json`.
-pub(super) fn log_format(format: &str) -> Result<LogFormat, String> {
-    match format {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("say \"text\" or \"json\"".to_owned()),
-    }
-}
-
-/// `wait` or `cached`.
-pub(super) fn start_offline(what: &str) -> Result<StartOffline, String> {
-    match what {
-        "wait" => Ok(StartOffline::Wait),
-        "cached" => Ok(StartOffline::Cached),
-        _ => Err("say \"wait\" or \"cached\"".to_owned()),
-    }
-}
-
-pub(super) fn access(mode: &str) -> Result<Access, String> {
-    match mode {
-        "network" => Ok(Access::Network),
-        "grants" => Ok(Access::Grants),
-        _ => Err("say \"network\" or \"grants\"".to_owned()),
-    }
-}
-
-/// `allow` or `deny`: whether models in the cloud are refused.
-pub(super) fn deny_cloud(what: &str) -> Result<bool, String> {
-    match what {
-        "allow" => Ok(false),
-        "deny" => Ok(true),
-        _ => Err("say \"allow\" or \"deny\"".to_owned()),
+        Err(format!(
+            "expected one of {levels}, or levels by module without spaces, such as \"info,tsnet=debug\""
+        ))
     }
 }
 
@@ -230,7 +215,7 @@ pub(super) fn capability(name: &str) -> Result<String, String> {
         {
             Ok(name.to_owned())
         }
-        _ => Err("want a domain and a path, such as \"example.com/cap/ollama\"".to_owned()),
+        _ => Err("expected a domain and a path, such as \"example.com/cap/ollama\"".to_owned()),
     }
 }
 
@@ -291,7 +276,7 @@ mod tests {
     #[test]
     fn durations() {
         all(duration, &["0s", "30s", "1m 30s", "24h"], &["", "30", "-1s", "soon", "24h 1s", "1000000y"]);
-        all(patience, &["1s"], &["0s", "999ms"]);
+        all(timeout, &["1s"], &["0s", "999ms"]);
     }
 
     #[test]

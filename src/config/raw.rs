@@ -1,8 +1,7 @@
-//! The config as it stands: the file, and what goes before it. Reading never stops at the first
-//! fault: a value of the wrong type and a key that nobody knows are noted, to be told together with
-//! everything else, each with the line where it was written.
+//! The config as it was written: the file and its overrides. Reading does not stop at a fault: it collects them all,
+//! each with its line.
 //!
-//! The keys that are read are the keys that there are: no second list of them exists.
+//! Reading a key also registers it as known, so no second list of the keys exists.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,18 +10,17 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::Fault;
-use super::section::Section;
+use super::fault::ConfigFault;
 use crate::secret;
 
-/// A value from the command line or the environment, which goes before the file's.
+/// A value from the command line or the environment, which overrides the file's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Override {
     /// The full name of the key, for example `listen.port`.
     pub key: &'static str,
     /// The value, without quotation marks.
     pub value: String,
-    /// The flag or the variable, as somebody would write it.
+    /// The flag, such as `--port`, or the variable.
     pub source: String,
 }
 
@@ -32,18 +30,18 @@ impl fmt::Debug for Override {
     }
 }
 
-/// Where something was written.
+/// Where a value was written.
 #[derive(Clone)]
-pub(super) enum Place {
-    /// Nowhere, which is the fault.
-    Nowhere,
-    /// In the file, after so many bytes.
+pub(super) enum Origin {
+    /// It was not written.
+    Missing,
+    /// In the file, at this byte.
     File(usize),
-    /// On the command line or in the environment.
+    /// In this flag or environment variable.
     Elsewhere(String),
 }
 
-/// Gives out sections and collects faults.
+/// The parsed file and its overrides; collects the known keys and the faults.
 pub(super) struct Raw<'a> {
     file: &'a str,
     text: &'a str,
@@ -52,20 +50,20 @@ pub(super) struct Raw<'a> {
     sections: Vec<&'static str>,
     keys: Vec<String>,
     unknown: Vec<(&'static str, Entry<'a>)>,
-    faults: Vec<(Place, Fault)>,
+    faults: Vec<(Origin, ConfigFault)>,
 }
 
 type Entry<'a> = (Spanned<Cow<'a, str>>, Spanned<DeValue<'a>>);
 
 impl<'a> Raw<'a> {
-    /// Reads the text of a file that faults call `file`. What can't be read is a fault like others.
+    /// Parses the text of a file, whose name in faults is `file`. A syntax error is a fault like others.
     pub(super) fn new(file: &'a str, text: &'a str, overrides: &'a [Override]) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut raw = Raw {
             file,
             text,
             overrides,
-            // What was understood of a broken file may not be what was meant.
+            // The parsed part of a broken file may differ from what the operator meant.
             root: if errors.is_empty() { root.into_inner() } else { DeTable::new() },
             sections: Vec::new(),
             keys: Vec::new(),
@@ -76,113 +74,117 @@ impl<'a> Raw<'a> {
         for error in errors {
             let span = error.span().unwrap_or_default();
             let line = raw.line(span.start);
-            // Whatever else is said about the line follows from the first.
+            // Further errors of a line usually follow from its first one.
             if !lines.contains(&line) {
                 lines.push(line);
-                let reason = match error.message() {
-                    "duplicate key" => format!("{} is there twice", raw.slice(span.clone())),
-                    said if said.starts_with("invalid boolean") || said.starts_with("string values must") => {
-                        "want true, false, a number or text in quotation marks".to_owned()
-                    }
-                    said => said.replace('\n', ": "),
-                };
-                raw.fault(Place::File(span.start), "", "", &reason);
+                let reason = raw.syntax_fault(error.message(), span.clone());
+                raw.fault(Origin::File(span.start), "", "", &reason);
             }
         }
         raw
     }
 
-    /// Whether no fault was noted so far.
-    pub(super) fn is_sound(&self) -> bool {
+    /// The parser's message, reworded where it would not help the operator.
+    fn syntax_fault(&self, message: &str, span: Range<usize>) -> String {
+        if message == "duplicate key" {
+            format!("{} is set twice: remove one", self.slice(span))
+        } else if message.starts_with("invalid boolean") || message.starts_with("string values must") {
+            "expected true, false, a number, or text in quotation marks".to_owned()
+        } else {
+            message.replace('\n', ": ")
+        }
+    }
+
+    /// Whether there is no fault so far.
+    pub(super) fn is_valid(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Reads one section.
-    pub(super) fn section<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Section<'_, 'a>) -> T,
-    ) -> T {
-        self.sections.push(name);
-        let table = match self.root.remove(name).map(|value| (value.span(), value.into_inner())) {
+    /// Takes the table of a section, which is empty if the file lacks the section.
+    pub(super) fn take_table(&mut self, section: &'static str) -> DeTable<'a> {
+        self.sections.push(section);
+        match self.root.remove(section).map(|value| (value.span(), value.into_inner())) {
             None => DeTable::new(),
             Some((_, DeValue::Table(table))) => table,
             Some((span, other)) => {
-                let reason = format!("want a section, [{name}], not {}", with_article(other.type_str()));
+                let reason = format!("expected the section [{section}], not {}", kind(&other));
                 let text = self.slice(span.clone());
-                self.fault(Place::File(span.start), name, &text, &reason);
+                self.fault(Origin::File(span.start), section, &text, &reason);
                 DeTable::new()
             }
-        };
-        let mut section = Section::new(self, name, table);
-        let value = read(&mut section);
-        let rest = section.rest();
-        self.unknown.extend(rest.into_iter().map(|entry| (name, entry)));
-        value
+        }
     }
 
-    /// Makes a key known by its full name, and says what goes before the file's value.
+    /// Adds the values of a section that were not read, whose keys are unknown.
+    pub(super) fn add_unknown(&mut self, section: &'static str, values: DeTable<'a>) {
+        self.unknown.extend(values.into_iter().map(|entry| (section, entry)));
+    }
+
+    /// Registers a known key by its full name, and returns its override.
     pub(super) fn register(&mut self, key: &str) -> Option<&'a Override> {
         self.keys.push(key.to_owned());
         self.overrides.iter().find(|o| o.key == key)
     }
 
-    /// Whether a fault of the key was noted.
+    /// Whether the key has a fault.
     pub(super) fn is_faulty(&self, key: &str) -> bool {
         self.faults.iter().any(|(_, fault)| fault.key == key)
     }
 
-    /// Notes a fault; `key` is the full name.
-    pub(super) fn fault(&mut self, place: Place, key: &str, value: &str, reason: &str) {
-        let fault = Fault::new(&self.source(&place), key, value, reason);
+    /// Adds a fault; `key` is the full name.
+    pub(super) fn fault(&mut self, place: Origin, key: &str, value: &str, reason: &str) {
+        let fault = ConfigFault::new(&self.source(&place), key, value, reason);
         self.faults.push((place, fault));
     }
 
-    /// All faults in the order of the file, and every key there is in the order of reading.
-    pub(super) fn finish(mut self) -> (Vec<Fault>, Vec<String>) {
+    /// All faults in the order of the file, and all known keys in the order of reading.
+    pub(super) fn finish(mut self) -> (Vec<ConfigFault>, Vec<String>) {
         let unknown = std::mem::take(&mut self.unknown);
         let root = std::mem::take(&mut self.root);
         for (section, (key, value)) in unknown.into_iter().chain(root.into_iter().map(|e| ("", e))) {
             let name = bare(key.get_ref());
-            let place = Place::File(key.span().start);
-            let reason = self.why_unknown(section, &name, value.get_ref().is_table());
+            let place = Origin::File(key.span().start);
+            let reason = self.unknown_key(section, &name, value.get_ref().is_table());
             let full = if section.is_empty() { name } else { format!("{section}.{name}") };
             let text = self.slice(value.span());
-            let fault = Fault::unknown(&self.source(&place), &full, &text, &reason);
+            let fault = ConfigFault::unknown(&self.source(&place), &full, &text, &reason);
             self.faults.push((place, fault));
         }
         self.faults.sort_by_key(|(place, _)| match place {
-            Place::Nowhere => (0, 0),
-            Place::File(at) => (1, *at),
-            Place::Elsewhere(_) => (2, 0), // in the order of reading
+            Origin::Missing => (0, 0),
+            Origin::File(at) => (1, *at),
+            Origin::Elsewhere(_) => (2, 0), // in the order of reading
         });
         (self.faults.into_iter().map(|(_, fault)| fault).collect(), self.keys)
     }
 
-    fn why_unknown(&self, section: &str, name: &str, is_table: bool) -> String {
+    /// Why the name is unknown in a section, or at the top level if `section` is empty.
+    fn unknown_key(&self, section: &str, name: &str, is_table: bool) -> String {
         let suffix = format!(".{name}");
         let elsewhere = self.keys.iter().find_map(|key| key.strip_suffix(&suffix));
         if let Some(elsewhere) = elsewhere.filter(|_| !is_table) {
-            return format!("this key belongs in [{elsewhere}]");
+            return format!("unknown key here: move it to [{elsewhere}]");
         }
-        let list = |names: Vec<&str>| names.join(", ");
         if section.is_empty() {
-            let what = if is_table { "section" } else { "key outside of a section" };
-            return format!(
-                "there is no such {what}; there are the sections {}",
-                list(self.sections.clone())
-            );
+            let what = if is_table { "unknown section" } else { "unknown key outside of a section" };
+            return match similar(name, &self.sections).filter(|_| is_table) {
+                Some(similar) => format!("{what}: did you mean [{similar}]?"),
+                None => format!("{what}: the sections are {}", self.sections.join(", ")),
+            };
         }
         let prefix = format!("{section}.");
-        let keys = self.keys.iter().filter_map(|key| key.strip_prefix(&prefix)).collect();
-        format!("there is no such key; [{section}] takes {}", list(keys))
+        let keys: Vec<_> = self.keys.iter().filter_map(|key| key.strip_prefix(&prefix)).collect();
+        match similar(name, &keys) {
+            Some(similar) => format!("unknown key: did you mean {similar}?"),
+            None => format!("unknown key: the keys of [{section}] are {}", keys.join(", ")),
+        }
     }
 
-    fn source(&self, place: &Place) -> String {
+    fn source(&self, place: &Origin) -> String {
         match place {
-            Place::Nowhere => self.file.to_owned(),
-            Place::File(at) => format!("{}:{}", self.file, self.line(*at)),
-            Place::Elsewhere(source) => source.clone(),
+            Origin::Missing => self.file.to_owned(),
+            Origin::File(at) => format!("{}:{}", self.file, self.line(*at)),
+            Origin::Elsewhere(source) => source.clone(),
         }
     }
 
@@ -190,7 +192,7 @@ impl<'a> Raw<'a> {
         self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1
     }
 
-    /// What was written, on one line and of bearable length.
+    /// What was written, on one line, truncated to 200 characters.
     pub(super) fn slice(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or_default();
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -202,10 +204,24 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// A kind of value as a sentence names it.
-pub(super) fn with_article(kind: &str) -> String {
-    let an = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {kind}", if an { "an" } else { "a" })
+/// The known name that `name` most likely misspells.
+fn similar<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let nearest = known.iter().copied().min_by_key(|known| distance(known))?;
+    (distance(nearest) <= 1 + name.len() / 8).then_some(nearest)
+}
+
+/// The kind of a value in words.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
 }
 
 /// A key as it is written in TOML.

@@ -1,46 +1,50 @@
-//! One section of the config while it is read: values out, faults noted.
+//! One section of the config while it is read.
 
 use std::collections::BTreeMap;
 
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::raw::{Place, Raw, with_article};
+use super::raw::{Origin, Raw, kind};
 use super::typed::Typed;
 use crate::secret::{self, REDACTED};
 
-/// One section while it is read.
+/// One section: gives out its values and adds their faults to [`Raw`].
 pub(super) struct Section<'r, 'a> {
     raw: &'r mut Raw<'a>,
     name: &'static str,
     table: DeTable<'a>,
-    written: BTreeMap<&'static str, (Place, String)>,
+    written: BTreeMap<&'static str, (Origin, String)>,
 }
 
-/// A value and how it was written.
+/// A value with its text and its origin.
 pub(super) struct Written<T> {
     value: T,
     text: String,
-    place: Place,
+    origin: Origin,
 }
 
-impl<'r, 'a> Section<'r, 'a> {
-    /// Reads from `table`, whose name is `name`.
-    pub(super) fn new(raw: &'r mut Raw<'a>, name: &'static str, table: DeTable<'a>) -> Self {
-        Section { raw, name, table, written: BTreeMap::new() }
-    }
+/// Reads the section `[name]` with `read`. The keys that `read` does not take are unknown.
+pub(super) fn section<T>(
+    raw: &mut Raw<'_>,
+    name: &'static str,
+    read: impl FnOnce(&mut Section<'_, '_>) -> T,
+) -> T {
+    let table = raw.take_table(name);
+    let mut section = Section { raw, name, table, written: BTreeMap::new() };
+    let value = read(&mut section);
+    let Section { raw, table, .. } = section;
+    raw.add_unknown(name, table);
+    value
+}
 
-    /// What nobody has read.
-    pub(super) fn rest(self) -> DeTable<'a> {
-        self.table
-    }
-
-    /// A value, or `default` where it is absent or faulty.
+impl Section<'_, '_> {
+    /// A value, or `default` if it is absent or faulty.
     pub(super) fn get<T: Typed>(&mut self, key: &'static str, default: T) -> T {
         self.take(key).map_or(default, |written| written.value)
     }
 
-    /// A value that needs parsing, or `default` where it is absent or faulty.
+    /// A parsed value, or `default` if it is absent or faulty.
     pub(super) fn parse<T: Typed, U>(
         &mut self,
         key: &'static str,
@@ -49,12 +53,12 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> U {
         let Some(written) = self.take::<T>(key) else { return default };
         parse(&written.value).unwrap_or_else(|reason| {
-            self.raw.fault(written.place, &self.full(key), &written.text, &reason);
+            self.raw.fault(written.origin, &self.full(key), &written.text, &reason);
             default
         })
     }
 
-    /// Text that needs parsing, or `default` where it is absent or faulty.
+    /// A parsed text, or `default` if it is absent or faulty.
     pub(super) fn text<U>(
         &mut self,
         key: &'static str,
@@ -64,7 +68,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(key, default, |text: &String| parse(text))
     }
 
-    /// The items of a list of texts that can be parsed; each of the others is a fault of its own.
+    /// The valid items of a list of texts. Each invalid item is a fault.
     pub(super) fn list<U>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<U, String>) -> Vec<U> {
         let Some(Written { value: items, .. }) = self.take::<Vec<Spanned<String>>>(key) else {
             return Vec::new();
@@ -72,82 +76,80 @@ impl<'r, 'a> Section<'r, 'a> {
         let mut parsed = Vec::new();
         for item in items {
             let (reason, text) = match (secret::belongs(item.get_ref()), parse(item.get_ref())) {
-                (Some(place), _) => (place.to_owned(), REDACTED.to_owned()),
+                (Some(hint), _) => (hint.to_owned(), REDACTED.to_owned()),
                 (None, Err(reason)) => (reason, self.raw.slice(item.span())),
                 (None, Ok(value)) => {
                     parsed.push(value);
                     continue;
                 }
             };
-            self.raw.fault(Place::File(item.span().start), &self.full(key), &text, &reason);
+            self.raw.fault(Origin::File(item.span().start), &self.full(key), &text, &reason);
         }
         parsed
     }
 
-    /// A key that nobody may set to anything but `false`: saying that it is off changes nothing and
-    /// may put a reader at ease.
+    /// A key that may only be `false`. `false` changes nothing, but documents the operator's intent.
     pub(super) fn never(&mut self, key: &str, reason: &str) {
         let Some(value) = self.table.remove(key) else { return };
         if value.get_ref().as_bool() != Some(false) {
             let text = self.raw.slice(value.span());
-            self.raw.fault(Place::File(value.span().start), &self.full(key), &text, reason);
+            self.raw.fault(Origin::File(value.span().start), &self.full(key), &text, reason);
         }
     }
 
-    /// Notes a fault of a value that was read, or of its absence.
+    /// Adds a fault of a value that was read, or of its absence.
     pub(super) fn fault(&mut self, key: &'static str, reason: &str) {
-        let (place, text) = self.written.get(key).cloned().unwrap_or((Place::Nowhere, String::new()));
-        self.raw.fault(place, &self.full(key), &text, reason);
+        let (origin, text) = self.written.get(key).cloned().unwrap_or((Origin::Missing, String::new()));
+        self.raw.fault(origin, &self.full(key), &text, reason);
     }
 
-    /// Whether a value was there to be read.
+    /// Whether the key has a value.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.written.contains_key(key)
     }
 
-    /// Whether a fault of the key was noted.
+    /// Whether the key has a fault.
     pub(super) fn is_faulty(&self, key: &str) -> bool {
         let full = self.full(key);
         self.raw.is_faulty(&full)
     }
 
-    /// Notes a fault of something that is not in the file.
+    /// Adds a fault of an environment variable.
     pub(super) fn fault_elsewhere(&mut self, source: &str, reason: &str) {
-        self.raw.fault(Place::Elsewhere(source.to_owned()), "", "", reason);
+        self.raw.fault(Origin::Elsewhere(source.to_owned()), "", "", reason);
     }
 
     fn full(&self, key: &str) -> String {
         format!("{}.{key}", self.name)
     }
 
-    /// Takes a value of the right type, from what goes before the file or from the file.
+    /// Takes a value of the right type: the override, or else the file's.
     fn take<T: Typed>(&mut self, key: &'static str) -> Option<Written<T>> {
         let full = self.full(key);
         let in_file = self.table.remove(key);
         let given = self.raw.register(&full);
-        let (value, text, place) = if let Some(given) = given {
-            let (value, text) = T::given(&given.value);
-            (value, text, Place::Elsewhere(given.source.clone()))
+        let (value, text, origin) = if let Some(given) = given {
+            let (value, text) = T::from_override(&given.value);
+            (value, text, Origin::Elsewhere(given.source.clone()))
         } else {
             let in_file = in_file?;
             let span = in_file.span();
-            let value =
-                T::written(in_file.get_ref()).ok_or_else(|| with_article(in_file.get_ref().type_str()));
-            (value, self.raw.slice(span.clone()), Place::File(span.start))
+            let value = T::from_toml(in_file.get_ref()).ok_or_else(|| kind(in_file.get_ref()));
+            (value, self.raw.slice(span.clone()), Origin::File(span.start))
         };
-        self.written.insert(key, (place.clone(), text.clone()));
+        self.written.insert(key, (origin.clone(), text.clone()));
         let value = match value {
             Ok(value) => value,
             Err(other) => {
-                self.raw.fault(place, &full, &text, &format!("want {}, not {other}", T::WANTED));
+                self.raw.fault(origin, &full, &text, &format!("expected {}, not {other}", T::EXPECTED));
                 return None;
             }
         };
-        // Even where such a value would do, as a name for example, it was not meant.
-        if let Some(belongs) = value.text().and_then(secret::belongs) {
-            self.raw.fault(place, &full, REDACTED, belongs);
+        // A secret may be a valid value, such as a name, but never the intended one.
+        if let Some(hint) = value.text().and_then(secret::belongs) {
+            self.raw.fault(origin, &full, REDACTED, hint);
             return None;
         }
-        Some(Written { value, text, place })
+        Some(Written { value, text, origin })
     }
 }

@@ -13,10 +13,10 @@ mod state_folder;
 
 pub use finding::{Finding, Outcome};
 
-use crate::config::{Config, Faults};
+use crate::config::{Config, ConfigFaults};
 
 /// Runs all checks. The findings are in the order in which an operator would fix them.
-pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
+pub async fn examine(config: Result<&Config, &ConfigFaults>) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
         Err(faults) => return without_config(faults),
@@ -35,7 +35,7 @@ pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
 }
 
 /// The faults of the config, and the checks that need no config.
-fn without_config(faults: &Faults) -> Vec<Finding> {
+fn without_config(faults: &ConfigFaults) -> Vec<Finding> {
     let remedy = "correct the config, then run doctor again";
     let mut findings: Vec<_> =
         faults.faults.iter().map(|f| Finding::fault("config", f.to_string(), remedy)).collect();

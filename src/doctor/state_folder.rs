@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::finding::Finding;
 use crate::audit::Journal;
-use crate::auth::{Credential, Found, Kind};
+use crate::auth::{Credential, CredentialKind, CredentialSource};
 use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
 use crate::stored::{self, STATE_FILE};
@@ -109,15 +109,15 @@ pub(super) fn key(config: &Config) -> Finding {
     }
 }
 
-fn key_to_join_with(found: &Found, control_url: Option<&str>) -> Finding {
+fn key_to_join_with(found: &CredentialSource, control_url: Option<&str>) -> Finding {
     match (found.credential(), found) {
         (Some(credential), _) => key_format(credential, found, control_url),
-        (None, Found::NoFile(path)) => Finding::fault(
+        (None, CredentialSource::MissingFile(path)) => Finding::fault(
             "key",
             format!("the node has not joined, and the file with its key, {}, does not exist", path.display()),
             "write the auth key to that file, mode 0600, or run `remote-ollama-proxy login`",
         ),
-        (None, Found::Keychain(_)) => Finding::unknown(
+        (None, CredentialSource::Keychain(_)) => Finding::unknown(
             "key",
             format!("the node joins with: {found}; not checked, since the keychain may have to be unlocked"),
         ),
@@ -138,20 +138,20 @@ fn key_to_join_with(found: &Found, control_url: Option<&str>) -> Finding {
 }
 
 /// Whether the key has the format of one. Only the control server knows whether it is valid.
-fn key_format(credential: &Credential, found: &Found, control_url: Option<&str>) -> Finding {
+fn key_format(credential: &Credential, found: &CredentialSource, control_url: Option<&str>) -> Finding {
     match (credential.kind(), custom_url(control_url)) {
-        (Kind::AuthKey, Some(url)) => Finding::good(
+        (CredentialKind::AuthKey, Some(url)) => Finding::good(
             "key",
             format!("the node joins with: {found}; its format is not checked, since only {url} knows it"),
         ),
-        (Kind::ClientSecret, Some(url)) if !credential.names_api() => Finding::fault(
+        (CredentialKind::ClientSecret, Some(url)) if !credential.names_api() => Finding::fault(
             "key",
             format!(
                 "the node joins with: {found}, which Tailscale's API exchanges for a key that {url} does not accept"
             ),
             ControlTask::MakeKey.at(control_url),
         ),
-        (Kind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
+        (CredentialKind::AuthKey, None) if !credential.is_tailscales() => Finding::fault(
             "key",
             format!(
                 "the node joins with: {found}, which is not an auth key of Tailscale: those begin with tskey-auth-"
@@ -232,7 +232,7 @@ mod tests {
             private(&file, text, 0o600);
             let mut config = config(dir.path(), &[]);
             config.node.control_url = control_url.map(str::to_owned);
-            let kind = if key == "secret" { Kind::ClientSecret } else { Kind::AuthKey };
+            let kind = if key == "secret" { CredentialKind::ClientSecret } else { CredentialKind::AuthKey };
             config.node.credential = crate::auth::read(&file, kind).unwrap();
             let found = super::key(&config);
             assert!(!format!("{found:?}").contains("HIDDEN"), "{found:?}");

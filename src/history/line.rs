@@ -478,7 +478,12 @@ mod tests {
     fn who_is_refused_before_there_is_a_request_is_known() {
         for (message, after, rule) in REFUSED {
             // The words are those of the writer.
-            let written = [include_str!("../proxy/port.rs"), include_str!("../tls/stream.rs")].concat();
+            let written = [
+                include_str!("../proxy/ports/port.rs"),
+                include_str!("../proxy/ports/connection.rs"),
+                include_str!("../tls/stream.rs"),
+            ]
+            .concat();
             assert!(written.contains(&format!("\"{message}\"")), "{message}");
             for name in ["anna@example.com", "a (b, 1.2.3.4:5) all=1 rule=", "a, b", ""] {
                 let peer = peer_of("laptop.tailnet.test", name);
@@ -499,7 +504,7 @@ mod tests {
                 }
             }
         }
-        assert!(include_str!("../proxy/pace.rs").contains("=> \"head-time\""));
+        assert!(include_str!("../proxy/sessions/timeouts.rs").contains("=> \"head-time\""));
     }
 
     #[test]
@@ -512,7 +517,10 @@ mod tests {
         assert!(!led.is_refused() && !led.has_failed());
         assert_eq!((led.tally().refused, led.port), (0, None));
         // The word is that of the writer.
-        assert!(include_str!("../proxy/refuse.rs").contains(&format!("Failure::Https(_) => {REDIRECTED:?}")));
+        assert!(
+            include_str!("../proxy/refusal/failure.rs")
+                .contains(&format!("Failure::Https(_) => {REDIRECTED:?}"))
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::sections::{Sections, Sent};
 use super::viewers::{OpenStream, Viewer};
 use crate::policy::Page;
-use crate::proxy::Visitor;
+use crate::proxy::Caller;
 
 /// How often the sections are compared with those sent.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -18,11 +18,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// After this time without a change an event without sections is sent. The page reports a lost connection some time later.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Sends events until the right of `visitor` to the page is no longer `page`. The browser then asks again. An event is
+/// Sends events until the right of `caller` to the page is no longer `page`. The browser then asks again. An event is
 /// made only when the previous one has been taken.
 pub(super) async fn events(
     sections: Arc<Sections>,
-    visitor: Visitor,
+    caller: Caller,
     page: Page,
     _open: OpenStream,
     sender: mpsc::Sender<Bytes>,
@@ -31,10 +31,10 @@ pub(super) async fn events(
     let mut last = None::<Instant>;
     while let Ok(permit) = sender.reserve().await {
         let changed = loop {
-            if visitor.decide(|_, rights| rights.page()) != Some(page) {
+            if caller.decide(|_, rights| rights.page()) != Some(page) {
                 return;
             }
-            let changed = sections.changed(Viewer { peer: visitor.peer(), page }, &mut sent);
+            let changed = sections.changed(Viewer { peer: caller.peer(), page }, &mut sent);
             if changed.is_some() || last.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
                 break changed.unwrap_or_default();
             }

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 
-use crate::proxy::Content;
+use crate::proxy::{Content, RefusalAnswer};
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -69,9 +69,10 @@ pub(super) fn wants_html(head: &Parts) -> bool {
     head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
-/// A refusal as HTML: its content type and body. It holds nothing of the page.
-pub(super) fn refusal(message: &str) -> (&'static str, Bytes) {
+/// A refusal as HTML: its message and the request's id. It holds nothing of the page.
+pub(super) fn refusal(refusal: RefusalAnswer) -> RefusalAnswer {
     // Text between tags needs these three escapes only; a library would be more code than the line.
-    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    (HTML, Bytes::from(include_str!("static/refusal.html").replace("MESSAGE", &message)))
+    let message = refusal.message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let page = include_str!("static/refusal.html").replace("REQUEST_ID", &refusal.request_id);
+    refusal.with_body(HTML, Bytes::from(page.replace("MESSAGE", &message)))
 }

@@ -12,6 +12,7 @@ use crate::admin::Admin;
 use crate::config::{Config, PlainHttp};
 use crate::ollama::OllamaStatus;
 use crate::panics;
+use crate::proxy::Load;
 
 /// How often Ollama is asked for its status while the page is open.
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ impl Health {
     pub(super) fn section(&self, viewer: Viewer<'_>) -> impl Serialize + use<> {
         let all = viewer.sees_all();
         let node = self.admin.node.borrow().clone();
-        let (running, waiting) = self.admin.proxy.load();
+        let Load { running, waiting } = self.admin.proxy.load();
         let config = self.admin.settings.config();
         let mut faulty_logs = self.admin.sinks.states().to_vec();
         faulty_logs.retain(|log| !log.is_sound());

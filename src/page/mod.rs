@@ -14,27 +14,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Response};
 use serde_json::json;
+use tokio::io::AsyncRead;
 
 use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{PageRoute, Refusal};
-use crate::proxy::{Beside, Content, Feed, Port, Site, Visitor};
+use crate::proxy::{AuxiliaryPort, Body, Caller, Client, Content, Feed, Handler, Port, RequestBody};
 pub use chronicle::Chronicle;
 use events::events;
 use sections::Sections;
 use viewers::OpenStreams;
 
 /// The server at the page port.
-pub struct Page(Beside<PageHandler>);
+pub struct Page {
+    auxiliary: AuxiliaryPort,
+    admin: Arc<Admin>,
+    sections: Arc<Sections>,
+    streams: OpenStreams,
+}
 
 impl Page {
     /// A server at `port` that shows the current state from `admin` and the last days from `chronicle`.
     pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
-        let metrics = Arc::clone(admin.proxy.metrics());
+        let auxiliary = AuxiliaryPort::new(port, Arc::clone(admin.proxy.metrics()));
         let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
-        Page(Beside::new(port, metrics, PageHandler { admin, sections, streams: OpenStreams::default() }))
+        Page { auxiliary, admin, sections, streams: OpenStreams::default() }
     }
 
     /// Serves connections until the future is dropped, which closes all of them.
@@ -42,45 +48,46 @@ impl Page {
     /// # Errors
     /// The listener ended.
     pub async fn serve(self, listener: impl Listen) -> io::Result<Infallible> {
-        self.0.serve(listener).await
+        let port = self.auxiliary.port().clone();
+        port.serve_until_dropped(listener, self).await
     }
-}
 
-struct PageHandler {
-    admin: Arc<Admin>,
-    sections: Arc<Sections>,
-    streams: OpenStreams,
-}
-
-impl Site for PageHandler {
-    async fn answer(&self, visitor: &Visitor, head: &Parts) -> Result<Response<Content>, Refusal> {
-        let (page, route) = visitor.decide(|policy, rights| policy.decide_page(rights, head))?;
+    async fn content(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
+        let (page, route) = caller.decide(|policy, rights| policy.decide_page(rights, head))?;
         Ok(match route {
             PageRoute::Index => files::INDEX.answer(),
             PageRoute::Style => files::STYLE.answer(),
             PageRoute::Script => files::SCRIPT.answer(),
             PageRoute::Icon => files::ICON.answer(),
             PageRoute::Events => {
-                let open = self.streams.open(visitor.peer())?;
-                let (visitor, sections) = (visitor.clone(), Arc::clone(&self.sections));
-                let feed = Feed::new(|sender| events(sections, visitor, page, open, sender));
+                let open = self.streams.open(caller.peer())?;
+                let (caller, sections) = (caller.clone(), Arc::clone(&self.sections));
+                let feed = Feed::new(|sender| events(sections, caller, page, open, sender));
                 files::answer("text/event-stream", Content::Feed(feed))
             }
             PageRoute::Cancel(id) => {
-                let cancelled = self.admin.cancel(id, &visitor.peer().to_string());
+                let cancelled = self.admin.cancel(id, &caller.peer().to_string());
                 let body = json!({ "cancelled": cancelled }).to_string();
                 files::answer("application/json", Content::Whole(Bytes::from(body)))
             }
         })
     }
+}
 
-    fn reads(&self, head: &Parts, message: &str) -> Option<(&'static str, Bytes)> {
-        files::wants_html(head).then(|| files::refusal(message))
-    }
-
-    fn dress(&self, headers: &mut HeaderMap) {
+impl Handler for Page {
+    async fn answer<Io>(&self, client: &Client<Io>, head: Parts, _: RequestBody) -> Response<Body<Io>>
+    where
+        Io: AsyncRead + Send + Unpin + 'static,
+    {
+        let content = self.content(&client.caller, &head);
+        let mut response = match self.auxiliary.answer(client, &head, content).await {
+            Ok(response) => response,
+            Err(refusal) if files::wants_html(&head) => Body::refusal(files::refusal(refusal)),
+            Err(refusal) => Body::refusal(refusal),
+        };
         for (name, value) in files::HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        response
     }
 }

@@ -89,7 +89,7 @@ impl Sections {
     }
 
     fn requests(&self, viewer: Viewer<'_>) -> impl Serialize + use<> {
-        let mut sessions = self.admin.proxy.live().sessions();
+        let mut sessions = self.admin.proxy.sessions().all();
         if let Some(own) = viewer.limited_to() {
             sessions.retain(|session| session.peer.identity() == own.identity());
         }

@@ -1,10 +1,18 @@
-//! The headers that go on. Both header sets are built anew from what may pass.
+//! The headers that are forwarded, in either direction: a new set of those that may pass, and the request's id.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
+
+use crate::policy::Dialect;
+
+/// The request's id in an answer. OpenAI's client libraries show this one.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The same, as Anthropic's API names it and its client libraries show it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// For the next hop only (RFC 9110, 7.6.1; RFC 7540, 3.2.1; the last two by custom).
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -20,7 +28,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// The headers for Ollama: `host` in place of the client's, the length made anew from the body.
+/// The headers for Ollama: `host` in place of the client's. The length is not among them: it follows from the body.
 pub fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     let mut to = passing(from, |name| {
         !matches!(*name, HOST | EXPECT | CONTENT_LENGTH | FORWARDED) && !claims_identity(name.as_str())
@@ -29,19 +37,29 @@ pub fn request(from: &HeaderMap, host: &HeaderValue) -> HeaderMap {
     to
 }
 
-/// The headers for the client. The length is not among them: it is made from the body.
+/// The headers for the client. The length is not among them: it follows from the body.
 pub fn response(from: &HeaderMap) -> HeaderMap {
     passing(from, |name| *name != CONTENT_LENGTH)
 }
 
-/// Names by which proxies tell who is asking. A client could say anything there, and this proxy
-/// says nothing: Ollama hands the headers of `:cloud` requests on to the internet.
+/// Puts the request's id into an answer, in place of any id that Ollama gave.
+pub(crate) fn add_request_id(to: &mut HeaderMap, id: &str, dialect: Dialect) {
+    to.remove(REQUEST_ID);
+    let Ok(id) = HeaderValue::from_str(id) else { return };
+    if dialect == Dialect::Anthropic {
+        to.insert(REQUEST_ID, id.clone());
+    }
+    to.insert(X_REQUEST_ID, id);
+}
+
+/// Names by which proxies state a client's identity. A client could claim any identity there. This proxy states none:
+/// Ollama passes the headers of `:cloud` requests on to the internet.
 fn claims_identity(name: &str) -> bool {
     name.starts_with("tailscale-") || name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
 /// Whether Connection names `name`, so that the header is not forwarded.
-pub(super) fn is_named_by_connection(from: &HeaderMap, name: &HeaderName) -> bool {
+pub(crate) fn is_named_by_connection(from: &HeaderMap, name: &HeaderName) -> bool {
     named_by_connection(from).any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
@@ -75,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant_for_this_hop_or_claims_an_identity_stays_here() {
+    fn hop_by_hop_and_identity_headers_are_dropped() {
         let to = request(
             &map(&[
                 ("host", "remote-ollama-proxy"),
@@ -107,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_and_cors_headers_come_back_whole() {
+    fn repeated_and_cors_headers_of_an_answer_pass() {
         let from = map(&[
             ("access-control-allow-origin", "*"),
             ("vary", "a"),

@@ -1,30 +1,24 @@
-//! The boundary: HTTP/1.1 from a peer, the policy's decision, and what is allowed on to Ollama.
+//! The boundary: HTTP/1.1 from peers, the decision about each request, and what is forwarded to Ollama.
 
-mod beside;
-mod body;
-mod cloud;
-mod exchange;
-mod forward;
 pub mod headers;
-mod kept;
-mod live;
-mod origins;
-mod pace;
-mod peek;
-mod port;
-mod redirect;
-mod refuse;
-mod rest;
+mod ports;
+mod refusal;
+mod request;
 mod rules;
-mod scrape;
-mod serve;
-mod upload;
-mod wire;
+mod sessions;
+mod upstream;
 
-pub(crate) use beside::{Beside, Content, Feed, Site, Visitor};
-pub use live::{Live, Request, Session};
-pub use port::{Drained, Port, Sweep};
-pub use redirect::Redirects;
+pub use ports::accept::Drained;
+pub(crate) use ports::auxiliary::{AuxiliaryPort, Content};
+pub(crate) use ports::body::Body;
+pub(crate) use ports::feed::Feed;
+pub(crate) use ports::handler::{Caller, Client, Handler};
+pub use ports::metrics::{MetricsPort, MetricsText};
+pub use ports::port::{Port, Sweep};
+pub use ports::redirect::RedirectPort;
+pub(crate) use refusal::answer::RefusalAnswer;
+pub use request::proxy::{Load, Proxy};
 pub use rules::Rules;
-pub use scrape::{Scrapes, Text};
-pub use serve::Proxy;
+pub(crate) use sessions::request_body::RequestBody;
+pub use sessions::session::{ActiveRequest, Session};
+pub use sessions::set::Sessions;

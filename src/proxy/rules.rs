@@ -1,9 +1,9 @@
-//! All that the config decides about what goes through. A change holds from the next request on, or,
-//! for how long a client may be silent, from the next connection on.
+//! The part of the config that decides which requests pass. A change applies from the next request on; new timeouts apply
+//! from the next connection on.
 
 use std::sync::Arc;
 
-use crate::admission::{Limits, Pace};
+use crate::admission::{Limits, Timeouts};
 use crate::ollama::Upstream;
 use crate::policy::{Access, Policy};
 
@@ -14,11 +14,11 @@ pub struct Rules {
     pub policy: Policy,
     /// What a peer without a grant may do.
     pub access: Access,
-    /// How much is let in.
+    /// How many connections and requests are admitted.
     pub limits: Limits,
     /// How long clients may be silent.
-    pub pace: Pace,
-    /// Whether tokens are counted, by what answers say of them.
+    pub timeouts: Timeouts,
+    /// Whether tokens are counted, as answers report them.
     pub usage: bool,
     /// Ollama.
     pub upstream: Arc<Upstream>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{RunError, explain};
-use crate::auth::{Credential, Found, Keychain};
+use crate::auth::{Credential, CredentialSource, Keychain};
 use crate::config::{Config, StartOffline};
 use crate::secret::Secret;
 use crate::tsnet::{Builder, Error, Events, Node, Status};
@@ -36,7 +36,7 @@ pub(super) async fn attempt(
 ) -> Result<Attempt, RunError> {
     let found = &config.node.credential;
     let first = bring_up(config, found.credential(), slot, &mut on_started).await?;
-    let Found::Keychain(keychain) = found else { return Ok(first) };
+    let CredentialSource::Keychain(keychain) = found else { return Ok(first) };
     if !matches!(first.outcome, Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. })) {
         return Ok(first);
     }

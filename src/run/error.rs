@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::auth::{self, Found};
+use crate::auth::{self, CredentialSource};
 use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
 use crate::stored;
@@ -113,9 +113,9 @@ pub(super) fn explain(error: Error, config: &Config) -> RunError {
 }
 
 /// Why the proxy does not start without a key and without a stored node.
-pub(super) fn nothing_to_join_with(found: &Found) -> RunError {
+pub(super) fn nothing_to_join_with(found: &CredentialSource) -> RunError {
     let way_out = match found {
-        Found::NoFile(path) => {
+        CredentialSource::MissingFile(path) => {
             format!("put an auth key into {}, which does not exist, or run `{LOGIN}`", path.display())
         }
         _ => format!("run `{LOGIN}`, or set {} or node.auth_key_file", auth::ENV),
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn missing_key_names_every_way_to_join() {
         assert_eq!(
-            nothing_to_join_with(&Found::Nothing).to_string(),
+            nothing_to_join_with(&CredentialSource::Unset).to_string(),
             "no key and no stored node: run `remote-ollama-proxy login`, or set TS_AUTHKEY or node.auth_key_file"
         );
-        let text = nothing_to_join_with(&Found::NoFile("/nowhere/key".into())).to_string();
+        let text = nothing_to_join_with(&CredentialSource::MissingFile("/nowhere/key".into())).to_string();
         assert!(text.contains("/nowhere/key") && text.contains(LOGIN), "{text}");
     }
 

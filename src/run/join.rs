@@ -12,7 +12,7 @@ use super::error::{RunError, explain, nothing_to_join_with};
 use super::node_status;
 use super::slow_join::warn_of_slow_join;
 use super::stop::Stop;
-use crate::auth::Found;
+use crate::auth::CredentialSource;
 use crate::config::{Config, StartOffline};
 use crate::panics;
 use crate::stored;
@@ -59,7 +59,7 @@ pub(super) async fn join(parts: &Parts, stop: &Stop, open: &mut Open) -> Result<
 
 /// Whether there is a key or a stored node. If the stored state can't be read, the node reports it.
 fn may_join(config: &Config) -> bool {
-    let no_key = matches!(config.node.credential, Found::Nothing | Found::NoFile(_));
+    let no_key = matches!(config.node.credential, CredentialSource::Unset | CredentialSource::MissingFile(_));
     !no_key || stored::read(&config.node.state_dir).map_or(true, |node| node.is_some())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::attempt::build_node;
 use super::error::{RunError, explain};
 use crate::config::Config;
-use crate::tsnet::Farewell;
+use crate::tsnet::LogoutResult;
 
 /// How long the control server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// See [`RunError`]. A running proxy holds the state folder.
-pub async fn logout(config: &Config) -> Result<Farewell, RunError> {
+pub async fn logout(config: &Config) -> Result<LogoutResult, RunError> {
     let explain = |error| explain(error, config);
     build_node(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
 }

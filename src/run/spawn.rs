@@ -22,7 +22,7 @@ use super::stop::Stop;
 use super::tasks::Tasks;
 use crate::admin::Admin;
 use crate::page::{Chronicle, Page};
-use crate::proxy::{Redirects, Scrapes, Text};
+use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
 use crate::settings::Settings;
 use crate::sink::Sink;
 use crate::sweeper::{Sweeper, WatchedPorts};
@@ -54,7 +54,7 @@ pub(super) fn spawn(
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
         let (metrics, node) = (Arc::clone(proxy.metrics()), spawner.node_status.subscribe());
-        let redirects = Redirects::new(parts.redirect_port, metrics, node, https_port);
+        let redirects = RedirectPort::new(parts.redirect_port, metrics, node, https_port);
         tasks.spawn_server("redirect port", redirects.serve(listener));
     }
     if let Some((recent_activity, listener)) = parts.recent_activity.zip(listeners.page) {
@@ -62,7 +62,7 @@ pub(super) fn spawn(
         tasks.spawn_server("page port", page.serve(listener));
     }
     if let Some(listener) = listeners.metrics {
-        let scrapes = Scrapes::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_text(admin));
+        let scrapes = MetricsPort::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_text(admin));
         tasks.spawn_server("metrics port", scrapes.serve(listener));
     }
     let ollama_port = OllamaPort::spawn(proxy, listeners.ollama);
@@ -129,7 +129,7 @@ impl Spawner {
 }
 
 /// Makes the text of the metrics, as of each call.
-fn metrics_text(admin: Arc<Admin>) -> Text {
+fn metrics_text(admin: Arc<Admin>) -> MetricsText {
     Box::new(move || {
         let admin = Arc::clone(&admin);
         Box::pin(async move { admin.metrics().await })

@@ -1,52 +1,52 @@
-//! What can go wrong with a service.
+//! The faults of a service.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a service is not as somebody wants it.
+/// Why a service could not be changed or read.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// The manager's command is not there.
-    #[error("{tool} can't be started: {reason}: is it in PATH, and is this a system with {tool}?")]
-    Missing {
+pub enum ServiceFault {
+    /// The manager's command can't be started.
+    #[error("{tool} can't be started: {reason}: check that it is installed and in PATH")]
+    ToolMissing {
         /// The command.
         tool: &'static str,
-        /// The system's words.
+        /// The system's error.
         reason: io::Error,
     },
-    /// The manager said no.
-    #[error("the service manager refuses: {said}{hint} (`{command}` failed with {code})")]
+    /// The manager's command failed.
+    #[error("the service manager refused: {message} (`{command}` ended with {code}){hint}")]
     Refused {
-        /// What was asked.
+        /// The command with its arguments.
         command: String,
         /// Its exit code.
         code: String,
-        /// What it said.
-        said: String,
-        /// The usual cause, and the way out.
+        /// Its error message.
+        message: String,
+        /// The usual cause and the way out.
         hint: &'static str,
     },
-    /// It does not end.
-    #[error("{name} was told to stop {seconds} s ago and still runs: wait and try again")]
-    Lasts {
+    /// The service does not stop.
+    #[error("{name} still runs {seconds} s after it was stopped: wait and try again")]
+    StillRunning {
         /// The service's name.
         name: &'static str,
-        /// How long it was waited.
+        /// The time since the stop.
         seconds: u64,
     },
-    /// Its file can't be written, or not be removed.
-    #[error("{path} can't be written: {reason}")]
+    /// The manager's file can't be written or removed.
+    #[error("{path} can't be written or removed: {reason}: check the permissions of its folder")]
     File {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         reason: io::Error,
     },
-    /// A path that no manager's file can hold.
+    /// A path that the manager's file can't hold.
     #[error(
-        "{path:?} has characters that {file} can't hold: choose one in UTF-8 without control characters, quotation marks and backslashes"
+        "{path:?} has characters that {file} can't hold: choose a path in UTF-8 without control characters, quotation marks and backslashes"
     )]
-    Path {
+    UnsupportedPath {
         /// The path.
         path: PathBuf,
         /// The file.

@@ -1,32 +1,32 @@
-//! The managers' files, made from those in `launchd/` and `systemd/`: what is there is what gets
-//! installed, with paths where it has names between `@`.
+//! Renders the managers' files from the templates in `launchd/` and `systemd/`. A name between two `@` is replaced by its
+//! value.
 
 use std::path::{Path, PathBuf};
 
-use super::{Fault, Manager, Part, Service};
+use super::{ManagedService, Manager, Part, ServiceFault};
 
-/// What differs from one account to the next.
+/// The values for the templates.
 #[derive(Debug, Clone, Default)]
-pub struct Values {
+pub struct TemplateValues {
     /// The proxy's binary.
     pub program: PathBuf,
-    /// Its config file, where it is not to look for one itself.
+    /// The config file, unless it is at the default path.
     pub config: Option<PathBuf>,
     /// Ollama's binary.
     pub ollama: PathBuf,
-    /// Where Ollama listens: a host and a port of loopback.
+    /// The loopback host and port for Ollama.
     pub address: String,
 }
 
-pub(super) fn render(service: &Service, values: &Values) -> Result<String, Fault> {
+pub(super) fn render(service: &ManagedService, values: &TemplateValues) -> Result<String, ServiceFault> {
     let log = service.log_file();
     let file = service.file();
-    let fault = |path: &Path| Fault::Path { path: path.to_owned(), file: file.clone() };
+    let fault = |path: &Path| ServiceFault::UnsupportedPath { path: path.to_owned(), file: file.clone() };
     let text = |path: &Path| {
         let text = path.to_str().filter(|text| !text.contains(char::is_control));
         text.map(str::to_owned).ok_or_else(|| fault(path))
     };
-    // systemd takes no program with these in its path, however they are written (its `string_is_safe`).
+    // systemd accepts no program with these characters in its path, even if they are escaped (its `string_is_safe`).
     let program = |path: &Path| match text(path)? {
         bad if service.manager == Manager::Systemd && bad.contains(['"', '\'', '\\']) => Err(fault(path)),
         good => Ok(good),
@@ -59,8 +59,8 @@ fn template(manager: Manager, part: Part) -> &'static str {
     }
 }
 
-/// A line with its value in place of the name, of which it has one at most; no line where there is
-/// no value. What a value contains is not looked at again.
+/// Replaces the name in a line, which has one at most. Drops the line if the name has no value. Values are not searched
+/// for names.
 fn fill(line: &str, values: &[(&str, Option<String>)], escape: fn(&str) -> String) -> Option<String> {
     for (name, value) in values {
         if let Some((before, after)) = line.split_once(name) {
@@ -70,14 +70,14 @@ fn fill(line: &str, values: &[(&str, Option<String>)], escape: fn(&str) -> Strin
     Some(format!("{line}\n"))
 }
 
-/// Text of an XML element.
+/// Escapes the text of an XML element. By hand: the templates keep their comments, which a plist writer would drop.
 fn xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Text between quotation marks in a unit (systemd.syntax(7), "Quoting"; systemd.unit(5),
-/// "Specifiers"). A `$` stands for itself in the two places where values stand: the program of
-/// `ExecStart=`, and `Environment=` (systemd.service(5), systemd.exec(5)).
+/// Escapes text between quotation marks in a unit (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers"). `$` needs
+/// no escape where the templates have values: in the program of `ExecStart=` and in `Environment=` (systemd.service(5),
+/// systemd.exec(5)).
 fn unit(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%")
 }

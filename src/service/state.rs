@@ -1,37 +1,37 @@
-//! What a manager says of a service.
+//! The state of a service.
 
 use std::path::PathBuf;
 
-/// What becomes of a service.
+/// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// The file that the manager reads; none if the service is not installed.
+pub struct ServiceState {
+    /// The file that the manager reads; `None` if the service is not installed.
     pub file: Option<PathBuf>,
     /// Whether it runs.
-    pub run: Run,
-    /// How it ended the last time, as far as the manager remembers.
-    pub last: Option<Last>,
+    pub run: RunState,
+    /// How it ended last, if the manager knows.
+    pub last: Option<LastExit>,
 }
 
 /// Whether a service runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Run {
-    /// As this process.
-    Pid(u32),
-    /// No; the manager's word for what it does instead.
-    No(String),
+pub enum RunState {
+    /// With this process id.
+    Running(u32),
+    /// It does not run; the manager's word for its state.
+    Stopped(String),
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Last {
+pub enum LastExit {
     /// With this exit code.
     Code(u8),
     /// By this signal.
     Signal(String),
 }
 
-impl State {
+impl ServiceState {
     /// Whether it is installed.
     pub fn is_installed(&self) -> bool {
         self.file.is_some()
@@ -39,11 +39,11 @@ impl State {
 
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
-        matches!(self.run, Run::Pid(_))
+        matches!(self.run, RunState::Running(_))
     }
 
-    /// One of which there is nothing.
-    pub(super) fn absent() -> State {
-        State { file: None, run: Run::No("not installed".to_owned()), last: None }
+    /// The state of a service that is not installed.
+    pub(super) fn absent() -> ServiceState {
+        ServiceState { file: None, run: RunState::Stopped("not installed".to_owned()), last: None }
     }
 }

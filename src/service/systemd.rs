@@ -1,20 +1,21 @@
-//! Units of the account's own systemd, through systemctl(1).
+//! Units of the account's systemd, through systemctl(1).
 
 use std::fs;
 use std::path::PathBuf;
 
-use super::call::call;
-use super::{Fault, Last, Run, Service, State, remove, write};
+use super::file::{remove, write};
+use super::tool::run_tool;
+use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState};
 
 const TOOL: &str = "systemctl";
-const HINT: &str = "; an account's systemd begins with its login: log in as this account, at the screen or by ssh, not through su or sudo";
+const HINT: &str = "; systemd starts an account's manager at its login: log in as this account at the screen or by ssh, not through su or sudo";
 
 const PROPERTIES: &str =
     "--property=LoadState,FragmentPath,ActiveState,SubState,MainPID,ExecMainCode,ExecMainStatus";
 
-pub(super) fn install(service: &Service, text: &str) -> Result<PathBuf, Fault> {
+pub(super) fn install(service: &ManagedService, text: &str) -> Result<PathBuf, ServiceFault> {
     let own = service.file();
-    // A package's unit that says the same is better than a copy, which no update of the package would reach.
+    // An identical unit of a package is used as it is, because updates of the package would not reach a copy.
     let packaged = state(service)?.file.filter(|file| *file != own);
     let packaged = packaged.filter(|file| fs::read_to_string(file).is_ok_and(|packaged| packaged == text));
     if packaged.is_none() {
@@ -22,12 +23,12 @@ pub(super) fn install(service: &Service, text: &str) -> Result<PathBuf, Fault> {
     }
     systemctl(&["daemon-reload"])?;
     systemctl(&["enable", service.name()])?;
-    // Also one that runs: it may be of another version now.
+    // A running service is restarted too, because its program may be older than the installed one.
     systemctl(&["restart", service.name()])?;
     Ok(packaged.unwrap_or(own))
 }
 
-pub(super) fn uninstall(service: &Service) -> Result<bool, Fault> {
+pub(super) fn uninstall(service: &ManagedService) -> Result<bool, ServiceFault> {
     if !state(service)?.is_installed() {
         return Ok(false);
     }
@@ -37,42 +38,42 @@ pub(super) fn uninstall(service: &Service) -> Result<bool, Fault> {
     Ok(true)
 }
 
-pub(super) fn start(service: &Service) -> Result<(), Fault> {
+pub(super) fn start(service: &ManagedService) -> Result<(), ServiceFault> {
     systemctl(&["start", service.name()]).map(|_| ())
 }
 
-pub(super) fn stop(service: &Service) -> Result<(), Fault> {
+pub(super) fn stop(service: &ManagedService) -> Result<(), ServiceFault> {
     systemctl(&["stop", service.name()]).map(|_| ())
 }
 
-pub(super) fn state(service: &Service) -> Result<State, Fault> {
+pub(super) fn state(service: &ManagedService) -> Result<ServiceState, ServiceFault> {
     let shown = systemctl(&["show", PROPERTIES, service.name()])?;
     let property = |name: &str| {
         let mut properties = shown.lines().filter_map(|line| line.split_once('='));
         properties.find(|(n, _)| *n == name).map(|(_, value)| value).unwrap_or_default()
     };
     if property("LoadState") == "not-found" {
-        return Ok(State::absent());
+        return Ok(ServiceState::absent());
     }
     let run = match (property("ActiveState"), property("MainPID").parse()) {
-        ("active", Ok(pid)) if pid != 0 => Run::Pid(pid),
-        (active, _) => Run::No(format!("{active} ({})", property("SubState"))),
+        ("active", Ok(pid)) if pid != 0 => RunState::Running(pid),
+        (active, _) => RunState::Stopped(format!("{active} ({})", property("SubState"))),
     };
-    // CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2); 0 until it has ended once.
+    // CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2); 0 before the first exit.
     let last = match (property("ExecMainCode"), property("ExecMainStatus")) {
-        ("1", code) => code.parse().ok().map(Last::Code),
-        ("2" | "3", signal) => Some(Last::Signal(signal.to_owned())),
+        ("1", code) => code.parse().ok().map(LastExit::Code),
+        ("2" | "3", signal) => Some(LastExit::Signal(signal.to_owned())),
         _ => None,
     };
-    Ok(State { file: Some(property("FragmentPath").into()), run, last })
+    Ok(ServiceState { file: Some(property("FragmentPath").into()), run, last })
 }
 
-/// Whether the account's systemd goes on without a login; not, where nobody can tell.
+/// Whether the account's systemd runs without a login. `false` if loginctl fails.
 pub(super) fn lingers(uid: u32) -> bool {
-    call("loginctl", &["show-user", &uid.to_string(), "--property=Linger"])
+    run_tool("loginctl", &["show-user", &uid.to_string(), "--property=Linger"])
         .is_ok_and(|a| a.out == "Linger=yes")
 }
 
-fn systemctl(args: &[&str]) -> Result<String, Fault> {
-    call(TOOL, &[&["--user"], args].concat())?.ok(HINT)
+fn systemctl(args: &[&str]) -> Result<String, ServiceFault> {
+    run_tool(TOOL, &[&["--user"], args].concat())?.ok(HINT)
 }

@@ -26,7 +26,7 @@ impl Names {
             },
             access: config.access.mode,
             limits: config.limits,
-            pace: config.pace,
+            timeouts: config.timeouts,
             usage: config.usage,
             upstream: Arc::new(config.upstream.clone()),
         }

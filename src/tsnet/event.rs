@@ -1,4 +1,4 @@
-//! What happens to the node, and the library's log.
+//! Changes of the node.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 
-use super::node::Status;
-use super::{Error, ffi};
+use super::ffi::Failure;
+use super::{Error, Status};
 
-/// A change in the node's life.
+/// A change of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -24,29 +24,29 @@ pub enum Event {
     NeedsLogin,
     /// An admin must approve the device.
     NeedsApproval,
-    /// Where somebody can log the node in.
+    /// The page at which a user can log the node in.
     LoginUrl(String),
     /// When the node key expires, as RFC 3339; `None`: never.
     KeyExpiry(Option<String>),
-    /// All health warnings now in force, sorted; none: healthy.
+    /// All current health warnings, sorted; none: healthy.
     Health(Vec<String>),
-    /// Why the control server no longer knows the node; `None`: it knows it again.
+    /// Why the control server no longer knows the node; `None`: it knows the node again.
     Deleted(Option<String>),
-    /// A connection was refused since its peer can't be told, and why; once for each kind of reason.
+    /// Why the peer of a refused connection could not be identified; each kind of reason once.
     Refused(String),
-    /// What the tailnet has assigned: name, addresses, owner or tags. `stored` means nothing here.
+    /// Name, addresses, and owner or tags from the tailnet. [`Status::stored`] is not set.
     Assigned(Status),
-    /// Seconds by which this machine's clock is ahead of the control server's (negative: behind)
-    /// once that is more than five minutes; 0: it is right again.
+    /// Seconds by which the local clock is ahead of the control server's, negative if behind; 0: within five
+    /// minutes.
     ClockAhead(i64),
-    /// The peers or the tailnet policy may have changed: ask again what was asked of them.
+    /// The peers or the tailnet policy may have changed.
     NetmapChanged,
-    /// The node is of no use until somebody acts: its key has expired, the tailnet requires log
-    /// upload, the control server refuses it.
+    /// The node is unusable until the operator acts: its key has expired, the tailnet requires log upload, or
+    /// the control server rejects the node.
     Failed(Error),
 }
 
-/// The stream of a node's [`Event`]s, the present situation first.
+/// The stream of a node's [`Event`]s, the current state first.
 pub struct Events {
     lines: Lines<BufReader<UnixStream>>,
 }
@@ -63,7 +63,7 @@ impl Events {
         while let Ok(Some(line)) = self.lines.next_line().await {
             match parse(&line) {
                 Some(event) => return Some(event),
-                None => tracing::debug!(line, "event of the tailnet node without a meaning here"),
+                None => tracing::debug!(line, "ignored event of the tailnet node: unknown type or state"),
             }
         }
         None
@@ -101,8 +101,8 @@ fn parse(line: &str) -> Option<Event> {
             ahead: i64,
         },
         Error {
-            kind: i32,
-            error: String,
+            #[serde(flatten)]
+            failure: Failure,
         },
     }
     Some(match serde_json::from_str(line).ok()? {
@@ -122,20 +122,8 @@ fn parse(line: &str) -> Option<Event> {
         Wire::Name { status } => Event::Assigned(status),
         Wire::Clock { ahead } => Event::ClockAhead(ahead),
         Wire::Netmap => Event::NetmapChanged,
-        Wire::Error { kind, error } => Event::Failed(ffi::error_of(kind, error, String::new())),
+        Wire::Error { failure } => Event::Failed(failure.into()),
     })
-}
-
-/// One line of the library's log as a tracing event. Tailscale marks verbose lines with `[v1]`,
-/// `[v2]`; even its ordinary ones are for debugging.
-pub(super) fn log(line: &str) {
-    // Tailscale marks some lines with control characters for a collector of its own.
-    let line = line.trim_end().replace(|c: char| c.is_control(), " ");
-    if line.contains("[v1]") || line.contains("[v2]") {
-        tracing::trace!(target: "tsnet", "{line}");
-    } else {
-        tracing::debug!(target: "tsnet", "{line}");
-    }
 }
 
 #[cfg(test)]
@@ -143,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_is_understood() {
+    fn every_event_is_parsed() {
         for (line, event) in [
             (r#"{"type":"state","state":"Running"}"#, Event::Running),
             (r#"{"type":"login","login_url":"https://c/a/1"}"#, Event::LoginUrl("https://c/a/1".into())),

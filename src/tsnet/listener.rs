@@ -1,63 +1,89 @@
-//! Accepting connections together with who is speaking.
+//! Accepts connections together with the identity of their peers.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
 
 use serde::Deserialize;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 
-use super::ffi::{self, AcceptSlot, Accepted};
+use super::ffi::Claim;
+use super::identity::Identity;
 use super::{Conn, Error};
 use crate::listen::{self, Listen};
 use crate::peer::Peer;
 
-/// A port of the node's tailnet addresses. Dropping it ends it and resets what waits.
+/// A port of the node's tailnet addresses. Dropping it ends it and resets the connections that wait.
 pub struct Listener {
-    fd: AsyncFd<OwnedFd>,
-    slot: AcceptSlot,
+    /// Yields the ids of connections, 8 bytes each.
+    ids: UnixStream,
+}
+
+/// A connection with its peer and our address.
+pub struct PeerConn {
+    /// The byte stream.
+    pub conn: Conn,
+    /// The peer.
+    pub peer: Peer,
+    /// Our tailnet address and port.
+    pub local: SocketAddr,
 }
 
 impl Listener {
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Error> {
-        let fault = |e: io::Error| Error::Other(format!("listener: {e}"));
-        rustix::io::ioctl_fionbio(&fd, true).map_err(|e| fault(e.into()))?;
-        let fd = ffi::watch(fd).map_err(fault)?;
-        Ok(Listener { fd, slot: AcceptSlot::new() })
+        let ids =
+            UnixStream::from_std(StdStream::from(fd)).map_err(|e| Error::Other(format!("listener: {e}")))?;
+        Ok(Listener { ids })
     }
 
-    /// Waits for a connection whose peer the tailnet knows; any other never comes out.
+    /// Waits for a connection whose peer the tailnet identifies; any other is never yielded. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Closed`] once the node is closed.
-    pub async fn accept(&mut self) -> Result<(Conn, Peer), Error> {
+    pub async fn accept(&mut self) -> Result<PeerConn, Error> {
         loop {
-            let mut ready = self.fd.readable().await.map_err(|_| Error::Closed)?;
-            let Some(accepted) = self.slot.accept(ready.get_inner().as_fd())? else {
-                ready.clear_ready();
-                continue;
-            };
-            // Owned from here on: whatever fails below also closes and releases it.
-            match introduce(accepted) {
-                Ok(introduced) => return Ok(introduced),
+            let id = self.next_id().await.map_err(|_| Error::Closed)?;
+            let Some((claim, info)) = Claim::new(id) else { continue };
+            match identify(claim, &info) {
+                Ok(accepted) => return Ok(accepted),
                 Err(fault) => {
                     tracing::warn!(%fault, "connection refused: the tailnet library gave no valid identity for the peer");
                 }
             }
         }
     }
+
+    async fn next_id(&self) -> io::Result<u64> {
+        loop {
+            self.ids.readable().await?;
+            let mut id = [0; 8];
+            match self.ids.try_read(&mut id) {
+                // The library writes each id at once.
+                Ok(8) => return Ok(u64::from_le_bytes(id)),
+                Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
 }
 
-/// A connection with its peer; without one it is broken.
-fn introduce(accepted: Accepted) -> Result<(Conn, Peer), Error> {
-    let remote = &accepted.remote;
-    let peer = remote
-        .parse()
-        .map_err(|e| Error::Other(format!("peer address {remote:?}: {e}")))
-        .and_then(|addr| parse_peer(&accepted.identity, addr));
-    let conn = Conn::new(accepted)?;
-    match peer {
-        Ok(peer) => Ok((conn, peer)),
+/// A connection with its peer. Resets the connection if the identity is invalid.
+fn identify(claim: Claim, info: &str) -> Result<PeerConn, Error> {
+    #[derive(Deserialize)]
+    struct Info {
+        remote: SocketAddr,
+        local: SocketAddr,
+        #[serde(flatten)]
+        identity: Identity,
+    }
+    let conn = Conn::new(claim);
+    let identified = serde_json::from_str(info)
+        .map_err(|e| Error::Other(format!("parse connection info: {e}")))
+        .and_then(|Info { remote, local, identity }| Ok((identity.into_peer(remote)?, local)));
+    match identified {
+        Ok((peer, local)) => Ok(PeerConn { conn, peer, local }),
         Err(fault) => {
             conn.abort();
             Err(fault)
@@ -69,55 +95,9 @@ impl Listen for Listener {
     type Io = Conn;
 
     async fn accept(&mut self) -> io::Result<listen::Accepted<Conn>> {
-        let (io, peer) = Listener::accept(self).await.map_err(io::Error::other)?;
-        let (local, aborter) = (io.local_addr(), io.aborter());
+        let PeerConn { conn, peer, local } = Listener::accept(self).await.map_err(io::Error::other)?;
+        let aborter = conn.aborter();
         let (left, abort) = (aborter.clone(), Box::new(move || aborter.abort()));
-        Ok(listen::Accepted { io, peer, local, left: Box::new(move || left.peer_left()), abort })
-    }
-}
-
-/// Reads the library's identity JSON. Fails closed: an owner or tags must be there.
-pub(super) fn parse_peer(json: &str, addr: SocketAddr) -> Result<Peer, Error> {
-    #[derive(Deserialize)]
-    struct Identity {
-        node: String,
-        stable_id: String,
-        user: Option<String>,
-        #[serde(default)]
-        tags: Vec<String>,
-        #[serde(default)]
-        os: String,
-    }
-    let id: Identity = serde_json::from_str(json)
-        .map_err(|e| Error::Other(format!("identity of the peer at {addr}: {e}")))?;
-    if id.stable_id.is_empty() || id.user.is_some() != id.tags.is_empty() {
-        return Err(Error::Other(format!("the peer at {addr} has neither an owner nor tags")));
-    }
-    Ok(Peer { addr, node: id.node, stable_id: id.stable_id, user: id.user, tags: id.tags, os: id.os })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ADDR: SocketAddr =
-        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 2)), 4711);
-
-    #[test]
-    fn a_user_or_tags_but_never_neither_or_both() {
-        let peer = parse_peer(r#"{"node":"a","stable_id":"n1","user":"u@x","addresses":[]}"#, ADDR).unwrap();
-        assert_eq!(peer.user.as_deref(), Some("u@x"));
-        let peer =
-            parse_peer(r#"{"node":"a","stable_id":"n1","tags":["tag:t"],"os":"linux"}"#, ADDR).unwrap();
-        assert_eq!((peer.user, peer.tags), (None, vec!["tag:t".to_owned()]));
-        for bad in [
-            "",
-            "{}",
-            r#"{"node":"a","stable_id":"n1"}"#,
-            r#"{"node":"a","stable_id":"","user":"u@x"}"#,
-            r#"{"node":"a","stable_id":"n1","user":"u@x","tags":["tag:t"]}"#,
-        ] {
-            assert!(parse_peer(bad, ADDR).is_err(), "{bad}");
-        }
+        Ok(listen::Accepted { io: conn, peer, local, left: Box::new(move || left.peer_closed()), abort })
     }
 }

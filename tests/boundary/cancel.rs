@@ -6,7 +6,7 @@ use remote_ollama_proxy::policy::Access;
 use crate::support::*;
 
 fn ids(running: &Running, runs: bool) -> Vec<String> {
-    let sessions = running.proxy.live().sessions();
+    let sessions = running.proxy.sessions().all();
     let requests = sessions.iter().filter_map(|s| s.request());
     requests.filter(|r| r.running == runs).map(|r| r.id).collect()
 }
@@ -18,11 +18,11 @@ async fn a_running_request_is_cut_at_both_ends() {
     let (mut client, mut upstream) = running.stream(&ollama).await;
     let (mut other, mut beside) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
-    assert!(running.proxy.live().cancel(&id, "the test"));
+    assert!(running.proxy.sessions().cancel(&id, "the test"));
     assert!(client.rest().await.is_empty());
     upstream.rest().await;
     running.has(1).await;
-    assert!(!running.proxy.live().cancel(&id, "the test"));
+    assert!(!running.proxy.sessions().cancel(&id, "the test"));
 
     beside.send("3\r\nend\r\n0\r\n\r\n").await;
     assert_eq!(other.chunk().await.unwrap(), b"end");
@@ -37,7 +37,7 @@ async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
     let mut waiting = running.client().await;
     waiting.send(post("/v1/chat/completions", "{}")).await;
     running.waits(1).await;
-    assert!(running.proxy.live().cancel(&ids(&running, false)[0], "the test"));
+    assert!(running.proxy.sessions().cancel(&ids(&running, false)[0], "the test"));
     assert!(waiting.rest().await.is_empty());
     running.waits(0).await;
     assert!(ollama.untouched().await);
@@ -53,7 +53,7 @@ async fn what_has_ended_is_cancelled_no_more_and_its_connection_goes_on() {
     assert!(client.chunk().await.unwrap().is_empty());
     client.send(get("/v1/models")).await;
     upstream.head().await.unwrap();
-    assert!(!running.proxy.live().cancel(&id, "the test"));
+    assert!(!running.proxy.sessions().cancel(&id, "the test"));
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
     assert_eq!(client.answer().await.status(), 200);
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::listen::Accepted;
-use remote_ollama_proxy::proxy::Redirects;
+use remote_ollama_proxy::proxy::RedirectPort;
 use remote_ollama_proxy::tailnet::{CertificateStatus, NodeStatus, PortMembers};
 use remote_ollama_proxy::tls::{CurrentCertificate, DualListener};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -22,7 +22,7 @@ use crate::support::*;
 /// Long enough never to be reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
-const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
+const LENIENT: Timeouts = Timeouts { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 const NAME: &str = "remote-ollama-proxy.tailnet.test";
 
@@ -52,12 +52,12 @@ impl Both {
         Both::limited(upstream, Limits::NONE, LENIENT)
     }
 
-    fn limited(upstream: &str, limits: Limits, pace: Pace) -> Both {
+    fn limited(upstream: &str, limits: Limits, timeouts: Timeouts) -> Both {
         let (shown, pair) = (Arc::<CurrentCertificate>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
         let ports =
             |http| DualListener::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
-        let running = Running::at(policy(), upstream, limits, pace, ports);
+        let running = Running::at(policy(), upstream, limits, timeouts, ports);
         shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
@@ -226,7 +226,7 @@ async fn a_client_without_tls_gets_no_answer() {
 
 #[tokio::test]
 async fn who_says_nothing_or_half_a_word_is_let_go() {
-    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { idle: SHORT, ..LENIENT });
+    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Timeouts { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
     assert!(silent.rest().await.is_empty());
     // The beginning of a ClientHello that is to have 512 bytes.
@@ -253,7 +253,7 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
     let mut client = both.client().await;
     assert!(client.rest().await.is_empty());
     both.running.has(0).await;
-    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Pace { head: SHORT, ..LENIENT });
+    let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Timeouts { head: SHORT, ..LENIENT });
     let mut client = both.client().await;
     client.send("GET /api/tags HTTP/1.1\r\nHost: ").await;
     assert_eq!(client.answer().await.status(), 408);
@@ -266,7 +266,7 @@ async fn who_does_not_read_is_let_go() {
     let ollama = Ollama::new().await;
     // Long enough for every handshake.
     let idle = Duration::from_secs(3);
-    let both = Both::limited(&ollama.url, Limits::NONE, Pace { answer: SHORT, idle, ..LENIENT });
+    let both = Both::limited(&ollama.url, Limits::NONE, Timeouts { answer: SHORT, idle, ..LENIENT });
     // From what fits between the two to what does not by far.
     let sizes: Vec<usize> = (12..=28).map(|n| (n * 8) << 10).chain([2 << 20]).collect();
     let (mut clients, mut answering) = (Vec::new(), tokio::task::JoinSet::new());
@@ -349,7 +349,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let (connect_to, incoming) = mpsc::channel(1);
     let (node, told) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
-    let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
+    let redirects = RedirectPort::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;
@@ -386,7 +386,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     // Who may not connect may not be redirected either.
     assert_eq!(
         port.sweep().judge(&[PortMembers { port: 11434, members: Vec::new().into() }]),
-        port.live().sessions().len()
+        port.sessions().all().len()
     );
     assert!(ollama.untouched().await);
 }

@@ -23,6 +23,7 @@ mod page;
 mod pairing;
 mod queue;
 mod refusals;
+mod request_id;
 mod rest;
 #[path = "../support/routes.rs"]
 mod routes;

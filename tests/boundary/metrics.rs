@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::policy::Access;
-use remote_ollama_proxy::proxy::{Port, Scrapes, Text};
+use remote_ollama_proxy::proxy::{MetricsPort, MetricsText, Port};
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,10 +24,10 @@ impl Metrics {
         Self::with(running, Box::new(|| Box::pin(async { "# EOF\n".to_owned() })))
     }
 
-    fn with(running: &Running, text: Text) -> Metrics {
+    fn with(running: &Running, text: MetricsText) -> Metrics {
         let (connect, incoming) = mpsc::channel(64);
         let port = running.proxy.port().another();
-        let scrapes = Scrapes::new(port.clone(), Arc::clone(running.proxy.metrics()), text);
+        let scrapes = MetricsPort::new(port.clone(), Arc::clone(running.proxy.metrics()), text);
         tokio::spawn(scrapes.serve(Memory(incoming)));
         Metrics { connect, port }
     }
@@ -62,7 +62,7 @@ impl Metrics {
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
+            while self.port.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -204,13 +204,13 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
     metrics.has(2).await;
     assert!(metrics.client().await.rest().await.is_empty());
     assert_eq!(running.ask(&get("/nowhere")).await.status(), 403);
-    assert!(running.proxy.live().sessions().len() < 2);
+    assert!(running.proxy.sessions().all().len() < 2);
 }
 
 #[tokio::test]
 async fn it_reads_requests_as_strictly_and_waits_as_long() {
-    let pace = Pace { head: std::time::Duration::from_millis(50), ..Pace::default() };
-    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, pace);
+    let timeouts = Timeouts { head: std::time::Duration::from_millis(50), ..Timeouts::default() };
+    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, timeouts);
     let metrics = Metrics::of(&running);
     running.word.say(true, vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::policy::Access;
 
 use crate::support::*;
@@ -13,16 +13,16 @@ const SHORT: Duration = Duration::from_millis(50);
 /// Nothing of what must not happen within several of the short limits has happened after this.
 const A_WHILE: Duration = Duration::from_millis(400);
 
-const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
+const LENIENT: Timeouts = Timeouts { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
-fn paced(upstream: &str, pace: Pace) -> Running {
-    Running::paced(policy(), upstream, PATIENCE, Access::Network, Limits::NONE, pace)
+fn paced(upstream: &str, timeouts: Timeouts) -> Running {
+    Running::paced(policy(), upstream, PATIENCE, Access::Network, Limits::NONE, timeouts)
 }
 
 #[tokio::test]
 async fn a_head_that_does_not_end_is_408() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Pace { head: SHORT, ..LENIENT });
+    let proxy = paced(&url, Timeouts { head: SHORT, ..LENIENT });
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n").await;
     assert_eq!(client.answer().await.status(), 408);
@@ -40,7 +40,7 @@ async fn a_head_that_does_not_end_is_408() {
 
 #[tokio::test]
 async fn a_head_in_a_broken_spelling_has_no_more_time() {
-    let proxy = paced("http://127.0.0.1:1", Pace { head: SHORT, ..LENIENT });
+    let proxy = paced("http://127.0.0.1:1", Timeouts { head: SHORT, ..LENIENT });
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\nHost: remote-ollama-proxy\n").await;
     assert_eq!(client.answer().await.status(), 408);
@@ -50,7 +50,7 @@ async fn a_head_in_a_broken_spelling_has_no_more_time() {
 #[tokio::test]
 async fn a_connection_without_a_request_is_closed() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Pace { idle: SHORT, ..LENIENT });
+    let proxy = paced(&url, Timeouts { idle: SHORT, ..LENIENT });
     assert!(proxy.client().await.rest().await.is_empty());
 
     let mut client = proxy.client().await;
@@ -61,7 +61,7 @@ async fn a_connection_without_a_request_is_closed() {
 
     // After an answer that took longer than that, too, and then not at once.
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { idle: SHORT * 10, ..LENIENT });
+    let proxy = paced(&ollama.url, Timeouts { idle: SHORT * 10, ..LENIENT });
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     tokio::time::sleep(SHORT * 12).await;
     upstream.send("0\r\n\r\n").await;
@@ -75,7 +75,7 @@ async fn a_connection_without_a_request_is_closed() {
 #[tokio::test]
 async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, ..LENIENT });
+    let proxy = paced(&ollama.url, Timeouts { body: SHORT, ..LENIENT });
     for begun in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         let mut client = proxy.client().await;
         client.send(format!("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{begun}")).await;
@@ -94,7 +94,7 @@ async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
 #[tokio::test]
 async fn who_does_not_read_the_answer_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { answer: SHORT, ..LENIENT });
+    let proxy = paced(&ollama.url, Timeouts { answer: SHORT, ..LENIENT });
     let (_client, mut upstream) = proxy.stream(&ollama).await;
     // More than all buffers on the way hold; the connection to Ollama ends under it.
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
@@ -109,7 +109,7 @@ async fn who_does_not_read_the_answer_is_cut() {
 #[tokio::test]
 async fn ollama_has_all_the_time_there_is() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT });
+    let proxy = paced(&ollama.url, Timeouts { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT });
     let mut client = proxy.client().await;
     // The beginning of a further request waits for its turn, which is not the client's fault.
     client.send(post("/v1/chat/completions", "{}") + "GET /api").await;
@@ -128,7 +128,7 @@ async fn ollama_has_all_the_time_there_is() {
 #[tokio::test]
 async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, ..LENIENT });
+    let proxy = paced(&ollama.url, Timeouts { body: SHORT, ..LENIENT });
     let (size, mut client) = (16 << 20, proxy.client().await);
     client
         .send(format!(
@@ -185,7 +185,7 @@ async fn a_slow_reader_gets_the_whole_answer() {
     const SIZE: usize = 500_000;
     for thinking in [60, 180] {
         let ollama = Ollama::new().await;
-        let proxy = paced(&ollama.url, Pace::default());
+        let proxy = paced(&ollama.url, Timeouts::default());
         let mut client = proxy.client().await;
         client.send(post("/v1/chat/completions", "{}")).await;
         let mut upstream = ollama.accept().await;
@@ -206,8 +206,8 @@ async fn a_slow_reader_gets_the_whole_answer() {
 async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
-    let pace = Pace { body: SHORT, ..LENIENT };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, pace);
+    let timeouts = Timeouts { body: SHORT, ..LENIENT };
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, timeouts);
     let _running = proxy.stream(&ollama).await;
     let begin =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";
@@ -231,7 +231,7 @@ async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
 #[tokio::test]
 async fn halves_of_empty_lines_are_no_request() {
     // The time for a head has not begun, either.
-    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT * 2, head: SHORT, ..LENIENT });
+    let proxy = paced("http://127.0.0.1:1", Timeouts { idle: SHORT * 2, head: SHORT, ..LENIENT });
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
@@ -250,7 +250,7 @@ async fn halves_of_empty_lines_are_no_request() {
 
 #[tokio::test]
 async fn empty_lines_are_no_request() {
-    let proxy = paced("http://127.0.0.1:1", Pace { idle: SHORT, ..LENIENT });
+    let proxy = paced("http://127.0.0.1:1", Timeouts { idle: SHORT, ..LENIENT });
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
@@ -267,7 +267,7 @@ async fn empty_lines_are_no_request() {
 #[tokio::test]
 async fn who_neither_sends_nor_reads_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Pace { body: SHORT, answer: SHORT * 4, ..LENIENT });
+    let proxy = paced(&ollama.url, Timeouts { body: SHORT, answer: SHORT * 4, ..LENIENT });
     let mut client = proxy.client().await;
     client
         .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9000\r\n\r\n{")

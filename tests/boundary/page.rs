@@ -130,7 +130,7 @@ impl Site {
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.port.live().sessions().len() != connections {
+            while self.port.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -206,6 +206,8 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
                 let shown = path.replace('&', "&amp;");
                 assert!(text.contains(&format!("<p>remote-ollama-proxy: GET {shown}: ")), "{text}");
                 assert!(text.contains("(rule: grant)") && !text.contains("script"), "{text}");
+                let id = answer.header("x-request-id").unwrap();
+                assert!(text.contains(&format!("<p>Request: {id}</p>")), "{text}");
             }
         }
         for page in ["view", "admin"] {
@@ -424,7 +426,7 @@ async fn only_the_page_of_an_admin_cancels() {
     let running = Running::new(policy(), &ollama.url);
     let site = Site::of(&running);
     let (mut client, _upstream) = running.stream_of(bob(), &ollama).await;
-    let id = running.proxy.live().sessions().iter().find_map(|s| s.request()).unwrap().id;
+    let id = running.proxy.sessions().all().iter().find_map(|s| s.request()).unwrap().id;
     let path = format!("/requests/{id}/cancel");
     let header = "X-Remote-Ollama-Proxy: page\r\n";
     let own = "Origin: http://remote-ollama-proxy:11434\r\n";
@@ -457,7 +459,7 @@ async fn only_the_page_of_an_admin_cancels() {
         assert_eq!(answer.status(), 403, "{more}");
         assert!(answer.text().contains("(rule: cross-site)"), "{more}{}", answer.text());
     }
-    assert_eq!(running.proxy.live().sessions().iter().filter(|s| s.running().is_some()).count(), 1);
+    assert_eq!(running.proxy.sessions().all().iter().filter(|s| s.running().is_some()).count(), 1);
     // A site that has its name lead here is none of ours.
     let rebound = request("POST", &path, &OWN.replace("remote-ollama-proxy:", "evil.example:"));
     let answer = site.ask(&rebound.replace("Host: remote-ollama-proxy", "Host: evil.example")).await;

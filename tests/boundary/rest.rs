@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::policy::Access;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
@@ -145,8 +145,8 @@ async fn unsent_rest_holds_no_turn() {
 #[tokio::test(start_paused = true)]
 async fn rest_that_does_not_come_ends_the_connection() {
     let ollama = Ollama::new().await;
-    let pace = Pace { body: Duration::from_secs(3), ..Pace::default() };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, Limits::NONE, pace);
+    let timeouts = Timeouts { body: Duration::from_secs(3), ..Timeouts::default() };
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, Limits::NONE, timeouts);
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -226,7 +226,7 @@ async fn malformed_rest_is_not_called_a_malformed_request_line() {
 async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Pace::default());
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Timeouts::default());
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut client = proxy.client().await;
     client.send(head("/v1/chat/completions", "Expect: 100-continue\r\nContent-Length: 2")).await;

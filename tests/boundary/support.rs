@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use remote_ollama_proxy::admission::{Limits, Pace};
+use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::ollama::Upstream;
@@ -132,7 +132,7 @@ impl Running {
         access: Access,
         limits: Limits,
     ) -> Running {
-        Self::paced(policy, upstream, drain, access, limits, Pace::default())
+        Self::paced(policy, upstream, drain, access, limits, Timeouts::default())
     }
 
     pub(crate) fn paced(
@@ -141,9 +141,9 @@ impl Running {
         drain: Duration,
         access: Access,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
     ) -> Running {
-        Self::listening(policy, upstream, drain, access, limits, pace, |http| http)
+        Self::listening(policy, upstream, drain, access, limits, timeouts, |http| http)
     }
 
     /// With listeners that are made from the one for HTTP.
@@ -151,10 +151,10 @@ impl Running {
         policy: Policy,
         upstream: &str,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
         ports: impl FnOnce(Memory) -> L,
     ) -> Running {
-        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, pace, ports)
+        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, timeouts, ports)
     }
 
     fn listening<L: Listen + 'static>(
@@ -163,12 +163,12 @@ impl Running {
         drain: Duration,
         access: Access,
         limits: Limits,
-        pace: Pace,
+        timeouts: Timeouts,
         ports: impl FnOnce(Memory) -> L,
     ) -> Running {
         let upstream = Arc::new(Upstream::parse(upstream).unwrap());
         let (rules, current) =
-            watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
+            watch::channel(Arc::new(Rules { policy, access, limits, timeouts, usage: false, upstream }));
         let word = Arc::new(Word::default());
         let tailnet: Arc<dyn Authorizer> = Arc::clone(&word) as _;
         let proxy = Proxy::new(current, tailnet);
@@ -229,7 +229,7 @@ impl Running {
     /// Waits until there are so many connections.
     pub(crate) async fn has(&self, connections: usize) {
         soon("that many connections", async {
-            while self.proxy.live().sessions().len() != connections {
+            while self.proxy.sessions().all().len() != connections {
                 tokio::task::yield_now().await;
             }
         })
@@ -239,7 +239,7 @@ impl Running {
     /// Waits until so many requests wait for their turn.
     pub(crate) async fn waits(&self, requests: u32) {
         soon("that many requests in the queue", async {
-            while self.proxy.load().1 != requests {
+            while self.proxy.load().waiting != requests {
                 tokio::task::yield_now().await;
             }
         })

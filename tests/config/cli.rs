@@ -11,13 +11,17 @@ fn check_needs_no_file() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let folder = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
     let file = home.path().join(folder).join("remote-ollama-proxy/config.toml");
-    let first = format!("config     the defaults, since {} does not exist\n", file.display());
+    let first =
+        format!("config                      the defaults, because {} does not exist\n", file.display());
     assert!(ended.out.starts_with(&first), "{}", ended.out);
 
     home.write(file.strip_prefix(home.path()).unwrap().to_str().unwrap(), "node.hostname = 'mine'");
     let ended = home.run(&["check"]);
     assert!(
-        ended.out.starts_with(&format!("config     {}\nnode       mine\n", file.display())),
+        ended.out.starts_with(&format!(
+            "config                      {}\nnode.hostname               mine\n",
+            file.display()
+        )),
         "{}",
         ended.out
     );
@@ -33,15 +37,15 @@ fn a_config_that_somebody_names_must_be_there() {
     for (path, reason) in [
         (
             missing.to_str().unwrap(),
-            "does not exist: name another file with --config, or none to have the defaults",
+            "does not exist: name another file with --config, or leave --config out to use the defaults",
         ),
-        (folder, "is a folder: name the file in it"),
-        (no_text.to_str().unwrap(), "is not text in UTF-8"),
+        (folder, "is a folder: name a file in it"),
+        (no_text.to_str().unwrap(), "is not UTF-8 text: save it as UTF-8"),
     ] {
         for command in ["check", "run"] {
             let ended = home.run(&[command, "--config", path, "--port", "0"]);
             let expected = format!(
-                "{path}: {reason}\n--port: listen.port = 0: a port is 1 to 65535\n\
+                "{path}: {reason}\n--port: listen.port = 0: expected a port from 1 to 65535\n\
                  remote-ollama-proxy: 2 faults in the config: nothing was done\n"
             );
             assert_eq!((ended.code, ended.err), (Some(78), expected));
@@ -148,7 +152,9 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
         assert!(!help.contains("state folder can't be used"), "{command} {help}");
     }
-    assert!(home.run(&["run", "--help"]).out.contains("or the tailnet requires what this node does not do"));
+    assert!(
+        home.run(&["run", "--help"]).out.contains("or the tailnet requires a feature that this node lacks")
+    );
     // One that is not shown is taken all the same.
     assert_eq!(home.run(&["acl", "--log", "warn"]).code, Some(0));
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));

@@ -14,9 +14,9 @@ fn the_key_files_faults_come_with_the_others() {
     let ended = home.run(&["check", "-c", file.to_str().unwrap()]);
     let (file, key) = (file.display(), key.display());
     let expected = format!(
-        "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so others can read it: chmod 600 '{key}'\n\
-         {file}:2: node.auth_key_file = '~/a key': is empty, but must hold one line with the auth key\n\
-         {file}:4: listen.port = 0: a port is 1 to 65535\n\
+        "{file}:2: node.auth_key_file = '~/a key': has mode 0640, so other users can access it: chmod 600 '{key}'\n\
+         {file}:2: node.auth_key_file = '~/a key': is empty: it must hold one line with the auth key\n\
+         {file}:4: listen.port = 0: expected a port from 1 to 65535\n\
          remote-ollama-proxy: 3 faults in the config: nothing was done\n"
     );
     assert_eq!((ended.code, ended.err.as_str()), (Some(78), expected.as_str()));
@@ -34,9 +34,9 @@ fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
 
     home.write("key", "tskey-auth-b");
     let ended = Ended::of(&mut command);
-    assert!(ended.out.contains("joins with auth key from TS_AUTHKEY\n"), "{ended:?}");
+    assert!(ended.out.contains("credential                  auth key from TS_AUTHKEY\n"), "{ended:?}");
     let ended = Ended::of(command.env_remove("TS_AUTHKEY"));
-    let shown = format!("joins with auth key from {}\n", home.path().join("key").display());
+    let shown = format!("credential                  auth key from {}\n", home.path().join("key").display());
     assert!(ended.out.contains(&shown), "{ended:?}");
 }
 
@@ -46,7 +46,10 @@ fn a_client_secret_needs_tags() {
     home.write("secret", "tskey-client-a\n");
     let tagged = home.write("tagged.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']");
     let ended = home.run(&["check", "-c", tagged.to_str().unwrap()]);
-    let shown = format!("joins with OAuth client secret from {}\n", home.path().join("secret").display());
+    let shown = format!(
+        "credential                  OAuth client secret from {}\n",
+        home.path().join("secret").display()
+    );
     assert!(ended.out.contains(&shown), "{ended:?}");
 
     let ended = Ended::of(home.command(&["check"]).env("TS_CLIENT_SECRET", "tskey-client-a"));
@@ -71,7 +74,7 @@ fn a_variable_that_holds_no_key_is_named() {
 }
 
 const KEYCHAIN: &str =
-    "joins with the key in the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
+    "credential                  the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
 
 #[test]
 fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
@@ -102,9 +105,12 @@ fn the_keychain_comes_last_and_only_if_the_config_says_so() {
     let joins_with = |ended: Ended, what: &str| assert!(ended.out.contains(what), "{ended:?}");
     joins_with(Ended::of(&mut command), KEYCHAIN);
     home.write("key", "tskey-auth-b");
-    joins_with(Ended::of(&mut command), "joins with auth key from ");
-    joins_with(Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")), "joins with auth key from TS_AUTHKEY\n");
-    joins_with(home.run(&["check"]), "joins with none");
+    joins_with(Ended::of(&mut command), "credential                  auth key from ");
+    joins_with(
+        Ended::of(command.env("TS_AUTHKEY", "tskey-auth-a")),
+        "credential                  auth key from TS_AUTHKEY\n",
+    );
+    joins_with(home.run(&["check"]), "credential                  none");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn the_state_folder_it_shows_is_the_default() {
     let home = Home::new();
     let file = home.write("config.toml", &with(|key| key == "node.state_dir"));
     let shown = home.run(&["check", "--config", file.to_str().unwrap()]).out;
-    let state = |out: &str| out.lines().find(|l| l.starts_with("state")).unwrap().to_owned();
+    let state = |out: &str| out.lines().find(|l| l.starts_with("node.state_dir")).unwrap().to_owned();
     assert_eq!(state(&shown), state(&home.run(&["check"]).out));
 }
 

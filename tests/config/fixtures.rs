@@ -26,6 +26,16 @@ fn invalid() {
     }
 }
 
+/// `check` names every key of the config.
+#[test]
+fn check_lists_every_key() {
+    let (ended, _) = check(&root().join("valid/everything.toml"));
+    for key in remote_ollama_proxy::config::keys() {
+        let listed = key.starts_with("endpoints.") || ended.out.contains(&format!("\n{key} "));
+        assert!(listed, "{key} {}", ended.out);
+    }
+}
+
 /// Each text belongs to a config; the other direction fails by itself.
 #[test]
 fn no_text_is_left_over() {

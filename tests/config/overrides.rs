@@ -4,12 +4,17 @@ use crate::{Ended, Home};
 
 /// Flag, value, variable, and what `check` shows then.
 const GOOD: [(&str, &str, &str, &str); 6] = [
-    ("--hostname", "other", "REMOTE_OLLAMA_PROXY_HOSTNAME", "node       other"),
-    ("--state-dir", "/other", "REMOTE_OLLAMA_PROXY_STATE_DIR", "state      /other"),
-    ("--control-url", "http://c.example", "REMOTE_OLLAMA_PROXY_CONTROL_URL", "control    http://c.example"),
-    ("--port", "1", "REMOTE_OLLAMA_PROXY_PORT", "on port 1 of"),
-    ("--upstream", "unix:/o", "REMOTE_OLLAMA_PROXY_UPSTREAM", "upstream   unix:/o"),
-    ("--log", "debug", "REMOTE_OLLAMA_PROXY_LOG", "log        debug"),
+    ("--hostname", "other", "REMOTE_OLLAMA_PROXY_HOSTNAME", "node.hostname               other"),
+    ("--state-dir", "/other", "REMOTE_OLLAMA_PROXY_STATE_DIR", "node.state_dir              /other"),
+    (
+        "--control-url",
+        "http://c.example",
+        "REMOTE_OLLAMA_PROXY_CONTROL_URL",
+        "node.control_url            http://c.example",
+    ),
+    ("--port", "1", "REMOTE_OLLAMA_PROXY_PORT", "listen.port                 1\n"),
+    ("--upstream", "unix:/o", "REMOTE_OLLAMA_PROXY_UPSTREAM", "upstream.url                unix:/o"),
+    ("--log", "debug", "REMOTE_OLLAMA_PROXY_LOG", "log.level                   debug"),
 ];
 
 const FILE: &str = "

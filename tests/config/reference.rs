@@ -1,4 +1,4 @@
-//! docs/configuration.md is what this makes of config.example.toml and of what the config's parser says. To write it anew:
+//! docs/configuration.md is generated from config.example.toml and the faults of the config's parser. To generate it:
 //! UPDATE=1 cargo test --no-default-features --test config reference
 
 use std::fmt::Write;
@@ -12,13 +12,12 @@ use crate::example::{EXAMPLE, EXAMPLES};
 
 const INTRO: &str = "# Configuration
 
-Every setting, section by section. This page is made from [config.example.toml](../config.example.toml) and from what
-the program itself says to a wrong value; whoever changes a setting has it written anew by a test
-(`tests/config/reference.rs`).
+Every setting, section by section. A test (`tests/config/reference.rs`) generates this page from
+[config.example.toml](../config.example.toml) and from the program's own error messages.
 
 ";
 
-/// What is said of one setting.
+/// A setting with its description.
 struct Setting<'a> {
     key: &'a str,
     /// As TOML.
@@ -26,7 +25,7 @@ struct Setting<'a> {
     meaning: String,
 }
 
-/// What `value` is refused for, in the program's words; nothing if it is taken.
+/// The reason why `value` is refused; `None` if it is accepted.
 fn refused(key: &str, value: &str) -> Option<String> {
     let home = Home::new();
     let file = home.write("config.toml", &format!("{key} = {value}\n"));
@@ -34,35 +33,27 @@ fn refused(key: &str, value: &str) -> Option<String> {
     faults.faults.into_iter().find(|fault| fault.key == key).map(|fault| fault.reason)
 }
 
-/// What a setting takes: what the program says to values of the right type that are out of every range.
+/// What a setting takes, from the fault of a value of the right type that no setting accepts.
 fn takes(key: &str, value: &str) -> String {
-    let words = |wrong| {
+    let expected = |wrong| {
         let reason = refused(key, wrong).unwrap_or_else(|| panic!("{key} takes {wrong}"));
-        let opening = ["want ", "say ", "a name here is ", "a port is ", "a duration here is ", "an age is "];
-        let short = opening.iter().find_map(|words| reason.strip_prefix(words));
+        let short = ["expected ", "want "].iter().find_map(|opening| reason.strip_prefix(opening));
         short.unwrap_or(&reason).to_owned()
     };
     match value.chars().next() {
         Some('t' | 'f') => "`true` or `false`".to_owned(),
-        Some('[') => format!("a list; {}", words("['_ ']")),
-        Some('"') if humantime::parse_duration(value.trim_matches('"')).is_ok() => {
-            let most = words("'9999years'");
-            match refused(key, "'0s'") {
-                None => most,
-                Some(_) if words("'0s'") == most => most,
-                Some(_) => format!("{}, {most}", words("'0s'")),
-            }
-        }
-        Some('"') => words("'_'"),
-        _ => words("-1"),
+        Some('[') => format!("a list; {}", expected("['_ ']")),
+        Some('"') => expected("'_'"),
+        _ => expected("-1"),
     }
 }
 
 fn default(key: &str, value: &str) -> String {
-    // On macOS it is another, which the meaning says.
-    match EXAMPLES.contains(&key) && key != "node.state_dir" {
-        true => format!("none; for example `{value}`"),
-        false => format!("`{value}`"),
+    // The default on macOS is in the description.
+    if EXAMPLES.contains(&key) && key != "node.state_dir" {
+        format!("none; for example `{value}`")
+    } else {
+        format!("`{value}`")
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use remote_ollama_proxy::auth::{Environment, Kind};
-use remote_ollama_proxy::config::{self, Faults, Override};
+use remote_ollama_proxy::auth::{CredentialKind, Environment};
+use remote_ollama_proxy::config::{self, ConfigFaults, Override};
 
 use crate::{Ended, Home};
 
@@ -52,7 +52,7 @@ fn faults_print_none() {
     let file =
         home.write("c.toml", &format!("node.auth_key_file = '{KEY}'\n'{KEY}' = '{SECRET}'\nlog = '{KEY}'"));
     let overrides = overrides(KEY);
-    let load = |path: &Path| -> Faults {
+    let load = |path: &Path| -> ConfigFaults {
         config::load(Some(path), &overrides, &Environment::new(|_| Some(format!("{KEY} {SECRET}").into())))
             .unwrap_err()
     };
@@ -63,7 +63,7 @@ fn faults_print_none() {
     silent(&format!("{faults} {faults:?}"));
 
     let two_lines = home.write("key", &format!("{KEY}\n{SECRET}\n"));
-    for kind in [Kind::AuthKey, Kind::ClientSecret] {
+    for kind in [CredentialKind::AuthKey, CredentialKind::ClientSecret] {
         let faults = remote_ollama_proxy::auth::read(&two_lines, kind).unwrap_err();
         silent(&format!("{faults:?} {}", faults[0]));
     }

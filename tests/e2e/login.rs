@@ -146,7 +146,7 @@ async fn logout_tells_the_tailnet_and_keeps_the_journal() {
 
     let mut logout = start.command(&["logout"]);
     logout.ended_with(0).await;
-    logout.line(&["logged out: the tailnet has been told"]).await;
+    logout.line(&["logged out: the node is removed from the tailnet"]).await;
     assert_eq!(node(&tailnet).await.unwrap()["expired"], true);
     let there = |name: &str| start.state.join(name).exists();
     assert!(!there("tailscaled.state") && !there("profile-data"));
@@ -169,8 +169,8 @@ async fn logout_works_without_the_tailnet() {
     tailnet.api("POST", "/control/stop", Value::Null).await;
     let mut logout = start.command(&["logout"]);
     logout.ended_with(0).await;
-    logout.line(&["The tailnet could not be told"]).await;
-    logout.line(&["To end remote-ollama-proxy there", "remove the node at the control server"]).await;
+    logout.line(&["removing the node remote-ollama-proxy from the tailnet failed"]).await;
+    logout.line(&["next: ", "remove the node at the control server"]).await;
     assert!(!start.state.join("tailscaled.state").exists());
     assert_eq!(node(&tailnet).await.unwrap()["expired"], false);
 }
@@ -211,7 +211,7 @@ async fn logout_registers_no_new_node_with_a_key_in_the_environment() {
     stop(start.up().await.process).await;
     let mut logout = start.command(&["logout"]);
     logout.ended_with(0).await;
-    logout.line(&["logged out: the tailnet has been told"]).await;
+    logout.line(&["logged out: the node is removed from the tailnet"]).await;
     let nodes = tailnet.api("GET", "/nodes", Value::Null).await;
     assert_eq!(nodes.as_array().unwrap().len(), 1, "{nodes}");
     assert_eq!(nodes[0]["expired"], true);

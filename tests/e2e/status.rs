@@ -49,7 +49,7 @@ async fn it_tells_of_the_node_its_peers_ollama_and_what_runs() {
         "serves     yes",
         "(tag:ai-client) ",
         "v1_chat_completions, running for",
-        "joins with",
+        "credential",
         "endpoints  ",
     ] {
         assert!(text.contains(part), "{part}:\n{text}");

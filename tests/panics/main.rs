@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::panics;
-use remote_ollama_proxy::proxy::Scrapes;
+use remote_ollama_proxy::proxy::MetricsPort;
 use remote_ollama_proxy::tailnet::NodeStatus;
 use serde_json::{Value, json};
 use support::*;
@@ -48,7 +48,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let port = running.proxy.port().another();
     let planted = |text: Option<String>| text.expect("planted");
     let text = move || Box::pin(async move { planted(None) }) as _;
-    let scrapes = Scrapes::new(port.clone(), Arc::clone(running.proxy.metrics()), Box::new(text));
+    let scrapes = MetricsPort::new(port.clone(), Arc::clone(running.proxy.metrics()), Box::new(text));
     tokio::spawn(scrapes.serve(Memory(incoming)));
 
     let local = "100.64.0.1:9090".parse().unwrap();

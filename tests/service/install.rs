@@ -32,7 +32,9 @@ fn a_faulty_config_is_not_installed() {
     let person = Person::new();
     let config = person.write("c.toml", "listen.port = 0");
     let told = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
-    assert!(told.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: a port is 1 to 65535"));
+    assert!(
+        told.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: expected a port from 1 to 65535")
+    );
     let missing = person.home().join("missing.toml");
     let told = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
     assert!(told.complained(exit::CONFIG).contains("does not exist"));
@@ -78,13 +80,13 @@ fn ollama_is_found_and_its_address_is_the_configs() {
     let person = Person::new();
     // So that one that is really installed is not found.
     let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
-    assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama: there is no such file"));
+    assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama does not exist"));
     executable(&person.home().join("stand-ins/ollama"), "");
 
     let config = person.write("c.toml", "upstream.url = 'unix:/tmp/ollama.sock'");
     let told = person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
     assert!(
-        told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", and Ollama listens on TCP only")
+        told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", but Ollama listens on TCP only")
     );
 
     // Something else has the port.
@@ -115,7 +117,7 @@ fn paths_that_no_file_can_hold_are_refused() {
         [("systemd", "/a\"b"), ("systemd", "/a\\b"), ("systemd", "/a\nb"), ("launchd", "/a\nb")]
     {
         let told = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
-        assert!(told.contains("choose one in UTF-8"), "{told}");
+        assert!(told.contains("choose a path in UTF-8"), "{told}");
     }
     person.service("launchd", &["install", "--print", "--program", "/it's \"this\""]).said(exit::OK);
     untouched(&person);

@@ -81,7 +81,7 @@ fn stopped_started_and_gone() {
 
     person.write("Library/Logs/remote-ollama-proxy.log", "");
     let said = person.service("launchd", &["uninstall"]).said(exit::OK);
-    assert!(said.contains("left as it is") && said.contains("remote-ollama-proxy.log (log)"), "{said}");
+    assert!(said.contains("kept") && said.contains("remote-ollama-proxy.log (log)"), "{said}");
     assert_eq!(person.calls(), out);
     assert!(!person.home().join(FILE).exists());
     assert_eq!(
@@ -104,19 +104,19 @@ fn status_says_what_launchd_knows() {
         target(PROXY)
     ));
     let said = status(exit::OK);
-    assert!(said.contains("runs       yes, process 4711\n") && !said.contains("last end"), "{said}");
+    assert!(said.contains("running    yes, process 4711\n") && !said.contains("last exit"), "{said}");
     assert!(said.ends_with("Library/Logs/remote-ollama-proxy.log\n"), "{said}");
 
     tell("\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n\tspawn type = daemon (3)\n");
     let said = status(exit::NOT_RUNNING);
-    assert!(said.contains("runs       no: not running\n"), "{said}");
-    assert!(said.contains("last end   exit code 78 The config is invalid"), "{said}");
+    assert!(said.contains("running    no: not running\n"), "{said}");
+    assert!(said.contains("last exit  code 78 The config is invalid"), "{said}");
 
     tell("\tstate = spawn scheduled\n\tlast terminating signal = Killed: 9\n");
-    assert!(status(exit::NOT_RUNNING).contains("last end   by signal Killed: 9\n"));
+    assert!(status(exit::NOT_RUNNING).contains("last exit  by signal Killed: 9\n"));
 
     person.service("launchd", &["stop"]).said(exit::OK);
-    assert!(status(exit::NOT_RUNNING).contains("runs       no: not loaded\n"));
+    assert!(status(exit::NOT_RUNNING).contains("running    no: not loaded\n"));
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn what_launchd_refuses_is_told_with_its_words() {
     person.tell("refused", "launchctl bootstrap");
     let told = person.service("launchd", &["install"]).complained(exit::MANAGER);
     assert!(
-        told.contains("manager refuses: said no; ") && told.contains("(`launchctl bootstrap gui/"),
+        told.contains("manager refused: said no (`") && told.contains("(`launchctl bootstrap gui/"),
         "{told}"
     );
-    assert!(told.contains("log in there"), "{told}");
+    assert!(told.contains("log in as this account"), "{told}");
 }

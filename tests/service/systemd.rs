@@ -52,7 +52,7 @@ fn installed_again_and_gone() {
     let state = person.write(&format!("{state}/tailscaled.state"), "");
     let said = person.service("systemd", &["uninstall"]).said(exit::OK);
     for left in [config.as_path(), state.parent().unwrap()] {
-        assert!(left.exists() && said.contains(&format!("left as it is: {}", left.display())), "{said}");
+        assert!(left.exists() && said.contains(&format!("kept: {}", left.display())), "{said}");
     }
     assert!(!file.exists());
     assert_eq!(person.calls(), calls(&["disable --now remote-ollama-proxy.service", "daemon-reload"]));
@@ -73,7 +73,7 @@ fn ollama_comes_first_and_goes_last() {
     tell(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
     let said = person.service("systemd", &["status"]).said(exit::OK);
     // 78 means nothing for Ollama.
-    assert!(said.contains("ollama     installed") && said.contains("last end   exit code 78\n"), "{said}");
+    assert!(said.contains("ollama     installed") && said.contains("last exit  code 78\n"), "{said}");
     person.service("systemd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), calls(&[&format!("start {OLLAMA}"), &format!("start {PROXY}")]));
     person.service("systemd", &["stop"]).said(exit::OK);
@@ -95,7 +95,7 @@ fn a_packages_unit_that_says_the_same_is_used() {
     assert!(!own.exists());
     assert_eq!(person.calls().len(), 3);
     let said = person.service("systemd", &["uninstall"]).said(exit::OK);
-    assert!(packaged.exists() && said.contains(&format!("left as it is: {}", packaged.display())), "{said}");
+    assert!(packaged.exists() && said.contains(&format!("kept: {}", packaged.display())), "{said}");
 
     fs::write(&packaged, text + "# of another version\n").unwrap();
     person.service("systemd", &["install"]).said(exit::OK);
@@ -112,22 +112,22 @@ fn status_says_what_systemd_knows() {
         (
             "ActiveState=active\nSubState=running\nMainPID=4711\nExecMainCode=0\nExecMainStatus=0\n",
             exit::OK,
-            "runs       yes, process 4711\n",
+            "running    yes, process 4711\n",
         ),
         (
             "ActiveState=failed\nSubState=failed\nMainPID=0\nExecMainCode=1\nExecMainStatus=77\n",
             exit::NOT_RUNNING,
-            "runs       no: failed (failed)\nlast end   exit code 77 The key is refused or expired",
+            "running    no: failed (failed)\nlast exit  code 77 The key is refused or expired",
         ),
         (
             "ActiveState=activating\nSubState=auto-restart\nMainPID=0\nExecMainCode=2\nExecMainStatus=9\n",
             exit::NOT_RUNNING,
-            "runs       no: activating (auto-restart)\nlast end   by signal 9\n",
+            "running    no: activating (auto-restart)\nlast exit  by signal 9\n",
         ),
         (
             "ActiveState=inactive\nSubState=dead\nMainPID=0\nExecMainCode=0\nExecMainStatus=0\n",
             exit::NOT_RUNNING,
-            "runs       no: inactive (dead)\nlog        journalctl --user --unit remote-ollama-proxy\n",
+            "running    no: inactive (dead)\nlog        journalctl --user --unit remote-ollama-proxy\n",
         ),
     ] {
         tell(&person, PROXY, told);
@@ -142,7 +142,7 @@ fn what_systemd_refuses_is_told_with_its_words() {
     person.tell("refused", "systemctl --user");
     for action in ["install", "uninstall", "start", "stop", "status"] {
         let told = person.service("systemd", &[action]).complained(exit::MANAGER);
-        assert!(told.contains("manager refuses: said no; ") && told.contains("not through su"), "{told}");
+        assert!(told.contains("manager refused: said no (`") && told.contains("not through su"), "{told}");
     }
     let mut command = person.command();
     let ended =

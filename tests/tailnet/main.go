@@ -1,16 +1,15 @@
-// Testtailnet runs a whole tailnet on loopback, without an account: control
-// server, DERP relay, STUN, ACME server, and client devices. Tests drive it over
-// HTTP.
+// Testtailnet runs a complete tailnet on loopback, without an account: control server,
+// DERP relay, STUN, ACME server and client devices. Tests drive it over HTTP.
 //
 //	testtailnet -policy policy.hujson -until-stdin-closes
 //
-// Or it runs a single client of a tailnet that another process has, for what
-// must not take processor time from the others:
+// It can also run a single client of another process's tailnet, so that the client does
+// not take processor time from that process:
 //
 //	TS_AUTHKEY=... testtailnet -join http://127.0.0.1:44689 -to 100.64.0.1:11434
 //
-// The first line on standard output is a JSON object that says where everything
-// listens; logs go to standard error. README.md describes the interface.
+// The first line on standard output is a JSON object with all addresses. Logs go to
+// standard error. README.md describes the interface.
 package main
 
 import (
@@ -38,13 +37,13 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.policy, "policy", "", "policy `file` (HuJSON); without one, everybody may reach everything")
+	flag.StringVar(&o.policy, "policy", "", "policy `file` (HuJSON); the default allows everything")
 	flag.StringVar(&o.dir, "dir", "", "`folder` for the clients' files; a temporary one if empty")
 	flag.StringVar(&o.controlAddr, "control-addr", "127.0.0.1:0", "`address` of the control server")
 	flag.StringVar(&o.apiAddr, "api-addr", "127.0.0.1:0", "`address` of the HTTP interface")
 	flag.StringVar(&o.join, "join", "", "run one client of the tailnet of this control server's `URL`, with the key in TS_AUTHKEY")
 	flag.StringVar(&o.to, "to", "", "with -join: forward to this `address` in the tailnet")
-	flag.IntVar(&o.receiveBuffer, "receive-buffer", 0, "with -join: take in no more than so many `bytes` unread")
+	flag.IntVar(&o.receiveBuffer, "receive-buffer", 0, "with -join: buffer at most this many unread `bytes`")
 	flag.BoolVar(&o.untilStdinCloses, "until-stdin-closes", false, "end when standard input ends, as it does when the parent dies")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -64,12 +63,12 @@ type options struct {
 	untilStdinCloses                  bool
 }
 
-// addresses is what the first line of output tells.
+// addresses is the first line of output.
 type addresses struct {
 	Control string `json:"control"`
 	API     string `json:"api"`
 	ACME    string `json:"acme"`
-	// A file with the ACME server's own certificate, for clients to trust.
+	// Path of the ACME server's own certificate, for clients to trust.
 	ACMECertificate string `json:"acme_certificate"`
 	DERP            string `json:"derp"`
 	STUN            string `json:"stun"`
@@ -84,8 +83,8 @@ func run(o options) error {
 			stop()
 		}()
 	}
-	// Sockets would otherwise be tied to the interface of the default route,
-	// and nothing would come through loopback.
+	// netns would bind sockets to the interface of the default route, so that they could
+	// not use loopback.
 	netns.SetEnabled(false)
 	envknob.SetNoLogsNoSupport()
 	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
@@ -99,7 +98,7 @@ func run(o options) error {
 		o.dir = dir
 	}
 	if o.join != "" {
-		return joined(ctx, o)
+		return joinRemote(ctx, o)
 	}
 	relay, err := relay.Listen(logger.Discard)
 	if err != nil {
@@ -148,11 +147,11 @@ func run(o options) error {
 	return nil
 }
 
-// joined runs a client of a tailnet that is elsewhere.
-func joined(ctx context.Context, o options) error {
-	devices := clients.NewManager(clients.Elsewhere{At: o.join, Key: os.Getenv("TS_AUTHKEY")}, o.dir, log.Printf)
+// joinRemote runs a client of another process's tailnet.
+func joinRemote(ctx context.Context, o options) error {
+	devices := clients.NewManager(clients.RemoteControl{ServerURL: o.join, Key: os.Getenv("TS_AUTHKEY")}, o.dir, log.Printf)
 	defer devices.Close()
-	client, err := devices.Start(ctx, "elsewhere", nil, "")
+	client, err := devices.Start(ctx, "remote", nil, "")
 	if err != nil {
 		return err
 	}

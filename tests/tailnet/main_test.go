@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// The test binary is the program itself when this is set.
+// asProgram is the variable that makes the test binary run the program itself.
 const asProgram = "TESTTAILNET_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start runs the program and reads where it listens.
+// start runs the program and reads its addresses.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, stdin io.Closer, at addresses) {
 	t.Helper()
 	cmd = program(t, args...)
@@ -55,7 +55,7 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, stdin io.Closer, at add
 	return cmd, stdin, at
 }
 
-func TestItTellsWhereItListensAndEndsWhenTold(t *testing.T) {
+func TestProgramPrintsItsAddressesAndEndsOnRequest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.hujson")
 	if err := os.WriteFile(file, []byte(`{"grants": [], /* closed */}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestItTellsWhereItListensAndEndsWhenTold(t *testing.T) {
 	}
 }
 
-func TestBadInvocations(t *testing.T) {
+func TestBadInvocationIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.hujson")
 	if err := os.WriteFile(file, []byte(`{"grant": []}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,9 +1,8 @@
-// Command toxiproxy serves Toxiproxy, which makes TCP connections slow, sliced,
-// cut short or reset at a test's word, on a free loopback port.
+// Command toxiproxy serves Toxiproxy on a free loopback port. Tests use it to make TCP
+// connections slow, sliced, truncated or reset.
 //
-// Toxiproxy's own server can't say which port it was given, and one that is
-// looked for beforehand may be somebody else's by then. So the listener is ours,
-// and the routes that tests use lead to Toxiproxy's handlers.
+// Toxiproxy's own server can't report its port, and a port that is chosen before may be
+// taken by then. So this program has its own listener and routes to Toxiproxy's handlers.
 package main
 
 import (
@@ -21,10 +20,10 @@ import (
 	zerologger "github.com/rs/zerolog/log"
 )
 
-// The first line on standard output says where it listens. It ends with its
-// standard input.
+// The first line on standard output is the address. The program ends with its standard
+// input.
 func main() {
-	// To standard error: standard output has one line only.
+	// Log to standard error: standard output has only the address.
 	logger := zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
 	zerologger.Logger = logger
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), logger)

@@ -1,14 +1,18 @@
-// The C interface of package node: handles, strings and error codes. Every
-// decision is in package node; tailscale.h is the documentation.
+// Package main is the C interface of package node. It converts handles, strings and
+// errors. tailscale.h documents it.
 package main
 
-// #include <stdint.h>
 // #include <stdlib.h>
-// #include <sys/uio.h>
 // #include "tailscale.h"
-// void ts_call_log(void *callback, void *context, const char *line, size_t len);
-// void ts_call_ready(void *callback, void *context);
-// void ts_fail(tailscale sd, int kind, const char *text, size_t len);
+//
+// // cgo has no const.
+// typedef const char const_char;
+// typedef const uint16_t const_uint16_t;
+// typedef const struct iovec const_iovec;
+//
+// // Go can't call a pointer to a C function.
+// static inline void call_log(tailscale_log_fn log, void *context, const char *line, size_t len) { log(context, line, len); }
+// static inline void call_ready(tailscale_ready_fn ready, void *context) { ready(context); }
 import "C"
 
 import (
@@ -25,451 +29,248 @@ import (
 	"time"
 	"unsafe"
 
-	"tailscale.com/types/logger"
-
 	"remote-ollama-proxy/libtailscale/node"
 )
 
 func main() {}
 
-type handle struct {
-	*node.Node
-	mu      sync.Mutex
-	lastErr error
-}
-
 var (
-	handles    sync.Map // C.int → *handle
+	handles    sync.Map // C.tailscale → *node.Node
 	lastHandle atomic.Int32
 )
 
-func lookup(sd C.int) *handle {
-	if h, ok := handles.Load(sd); ok {
-		return h.(*handle)
+func goString(s *C.const_char) string { return C.GoString((*C.char)(s)) }
+
+// chars lends the bytes of s, without a NUL, to C for one call.
+func chars(s string) *C.const_char { return (*C.const_char)(unsafe.Pointer(unsafe.StringData(s))) }
+
+// toJSON encodes v for C, which frees the result.
+func toJSON(v any) (*C.char, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return C.CString(string(b)), nil
 }
 
-// try runs f on a node and keeps its error. A panic of Go's must not unwind
-// into C; it becomes an error like any other.
-func try(sd C.int, f func(*handle) error) (code C.int) {
-	h := lookup(sd)
-	if h == nil {
-		fail(sd, node.KindClosed, "the node is closed")
-		return C.int(syscall.EBADF)
-	}
+// call runs f and sets failure from its error. A panic must not unwind into C: call
+// turns it into an error.
+func call(failure **C.char, f func() error) {
 	err := func() (err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				err = fmt.Errorf("internal fault: %v", p)
+				err = fmt.Errorf("panic in the tailnet node: %v", p)
 			}
 		}()
-		return f(h)
+		return f()
 	}()
-	if err == nil {
-		return 0
+	*failure = nil
+	if err != nil {
+		*failure, _ = toJSON(node.FailureOf(err)) // an int and a string always encode
 	}
-	h.mu.Lock()
-	h.lastErr = err
-	h.mu.Unlock()
-	fail(sd, node.KindOf(err), err.Error())
-	return -1
 }
 
-// fail keeps an error for the calling thread: it is the one that is about to
-// ask, whatever other threads do with the node meanwhile.
-func fail(sd C.int, kind node.Kind, text string) {
-	C.ts_fail(sd, C.int(kind), chars(text), C.size_t(len(text)))
-}
-
-// chars lends the bytes of s, without a NUL, to C for one call.
-func chars(s string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(s))) }
-
-// put writes s and a NUL into a C buffer.
-func put(buf *C.char, size C.size_t, s string) C.int {
-	if buf == nil || size == 0 {
-		return C.int(syscall.ERANGE)
-	}
-	out := unsafe.Slice((*byte)(unsafe.Pointer(buf)), int(size))
-	n := copy(out[:len(out)-1], s)
-	out[n] = 0
-	if n < len(s) {
-		return C.int(syscall.ERANGE)
-	}
-	return 0
-}
-
-// putFrom runs f on a node and writes what it returns into a C buffer.
-func putFrom(sd C.int, buf *C.char, size C.size_t, f func(*handle) (string, error)) C.int {
-	var s string
-	code := try(sd, func(h *handle) (err error) { s, err = f(h); return })
-	if code != 0 {
-		return code
-	}
-	return put(buf, size, s)
-}
-
-//export nodeNew
-func nodeNew() C.int {
-	sd := C.int(lastHandle.Add(1))
-	handles.Store(sd, &handle{Node: node.New()})
-	return sd
-}
-
-//export nodeStart
-func nodeStart(sd C.int) C.int { return try(sd, func(h *handle) error { return h.Start() }) }
-
-//export nodeUp
-func nodeUp(sd C.int) C.int {
-	return try(sd, func(h *handle) error {
-		_, err := h.UpPatiently(context.Background())
-		return err
+// with runs f on the node of a handle.
+func with(sd C.tailscale, failure **C.char, f func(*node.Node) error) {
+	call(failure, func() error {
+		n, ok := handles.Load(sd)
+		if !ok {
+			return node.ErrClosed
+		}
+		return f(n.(*node.Node))
 	})
 }
 
-//export nodeBeginUp
-func nodeBeginUp(sd C.int, timeoutMS C.int64_t, fdOut *C.int) C.int {
-	return try(sd, func(h *handle) error {
-		fd, err := h.BeginUp(duration(timeoutMS))
-		*fdOut = C.int(fd)
+// answer runs f on the node of a handle and returns its result as JSON; nil on failure.
+func answer[T any](sd C.tailscale, failure **C.char, f func(*node.Node) (T, error)) (out *C.char) {
+	with(sd, failure, func(n *node.Node) error {
+		v, err := f(n)
+		if err == nil {
+			out, err = toJSON(v)
+		}
 		return err
 	})
+	return out
 }
 
-// duration keeps to what a duration can hold, some centuries.
+// descriptor runs f on the node of a handle and returns its descriptor; -1 on failure.
+func descriptor(sd C.tailscale, failure **C.char, f func(*node.Node) (int, error)) C.int {
+	fd := -1
+	with(sd, failure, func(n *node.Node) (err error) {
+		fd, err = f(n)
+		return err
+	})
+	return C.int(fd)
+}
+
+// duration clamps ms to what a time.Duration can hold, about 292 years.
 func duration(ms C.int64_t) time.Duration {
 	return time.Duration(min(max(int64(ms), 0), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
-//export nodeClose
-func nodeClose(sd C.int) C.int {
-	code := try(sd, func(h *handle) error { return h.Close() })
+func cBool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+//export tailscale_new
+func tailscale_new(config *C.const_char, log C.tailscale_log_fn, logContext unsafe.Pointer, failure **C.char) (sd C.tailscale) {
+	call(failure, func() error {
+		var c node.Config
+		if err := json.Unmarshal([]byte(goString(config)), &c); err != nil {
+			return fmt.Errorf("read config of the node: %w", err)
+		}
+		c.Logf = func(format string, args ...any) {
+			line := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+			C.call_log(log, logContext, chars(line), C.size_t(len(line)))
+		}
+		sd = C.tailscale(lastHandle.Add(1))
+		handles.Store(sd, node.New(c))
+		return nil
+	})
+	return sd
+}
+
+//export tailscale_close
+func tailscale_close(sd C.tailscale, failure **C.char) {
+	with(sd, failure, (*node.Node).Close)
 	handles.Delete(sd)
-	return code
 }
 
-//export nodeSet
-func nodeSet(sd C.int, option C.char, value *C.char) C.int {
-	s := C.GoString(value)
-	return try(sd, func(h *handle) error {
-		return h.Configure(func(c *node.Config) {
-			switch option {
-			case 'd':
-				c.Dir = s
-			case 'h':
-				c.Hostname = s
-			case 'k':
-				c.AuthKey = s
-			case 's':
-				c.ClientSecret = s
-			case 'c':
-				c.ControlURL = s
-			case 't':
-				c.Tags = strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
-			}
-		})
+//export tailscale_begin_up
+func tailscale_begin_up(sd C.tailscale, timeoutMS C.int64_t, failure **C.char) C.int {
+	return descriptor(sd, failure, func(n *node.Node) (int, error) { return n.BeginUp(duration(timeoutMS)) })
+}
+
+//export tailscale_events
+func tailscale_events(sd C.tailscale, failure **C.char) C.int {
+	return descriptor(sd, failure, (*node.Node).Events)
+}
+
+//export tailscale_logout
+func tailscale_logout(sd C.tailscale, timeoutMS C.int64_t, failure **C.char) *C.char {
+	return answer(sd, failure, func(n *node.Node) (*node.LogoutResult, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
+		defer cancel()
+		return n.Logout(ctx)
 	})
 }
 
-//export nodeSetFlag
-func nodeSetFlag(sd C.int, option C.char, value C.int) C.int {
-	return try(sd, func(h *handle) error {
-		return h.Configure(func(c *node.Config) {
-			switch option {
-			case 'e':
-				c.Ephemeral = value != 0
-			case 'p':
-				c.PortMapping = value != 0
-			case 'o':
-				c.StartOffline = value != 0
-			}
-		})
+//export tailscale_certificate
+func tailscale_certificate(sd C.tailscale, name *C.const_char, atLeastMS, timeoutMS C.int64_t, failure **C.char) *C.char {
+	return answer(sd, failure, func(n *node.Node) (*node.Certificate, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
+		defer cancel()
+		return n.Certificate(ctx, goString(name), duration(atLeastMS))
 	})
 }
 
-//export nodeSetLogFD
-func nodeSetLogFD(sd, fd C.int) C.int {
-	return try(sd, func(h *handle) error {
-		return h.Configure(func(c *node.Config) {
-			c.Logf = logger.Discard
-			if fd < 0 {
-				return
-			}
-			c.Logf = func(format string, args ...any) {
-				syscall.Write(int(fd), []byte(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")+"\n"))
-			}
-		})
-	})
-}
+//export tailscale_forget_credentials
+func tailscale_forget_credentials() { node.ForgetCredentials() }
 
-//export nodeSetLogCallback
-func nodeSetLogCallback(sd C.int, callback, ctx unsafe.Pointer) C.int {
-	return try(sd, func(h *handle) error {
-		return h.Configure(func(c *node.Config) {
-			c.Logf = logger.Discard
-			if callback == nil {
-				return
-			}
-			c.Logf = func(format string, args ...any) {
-				line := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
-				C.ts_call_log(callback, ctx, chars(line), C.size_t(len(line)))
-			}
-		})
-	})
-}
-
-//export nodeIPs
-func nodeIPs(sd C.int, buf *C.char, size C.size_t) C.int {
-	return putFrom(sd, buf, size, func(h *handle) (string, error) {
-		var ips []string
-		for _, ip := range h.Addresses() {
-			ips = append(ips, ip.String())
-		}
-		return strings.Join(ips, ","), nil
-	})
-}
-
-//export nodeStatus
-func nodeStatus(sd C.int, buf *C.char, size C.size_t) C.int {
-	return putFrom(sd, buf, size, func(h *handle) (string, error) {
-		status, err := h.Status(context.Background())
-		if err != nil {
-			return "", err
-		}
-		b, err := json.Marshal(status)
-		return string(b), err
-	})
-}
-
-//export nodeError
-func nodeError(sd C.int, buf *C.char, size C.size_t) C.int {
-	h := lookup(sd)
-	if h == nil {
-		put(buf, size, "")
-		return C.int(syscall.EBADF)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.lastErr == nil {
-		return put(buf, size, "")
-	}
-	return put(buf, size, h.lastErr.Error())
-}
-
-//export nodeErrorKind
-func nodeErrorKind(sd C.int) C.int {
-	h := lookup(sd)
-	if h == nil {
-		return C.int(node.KindClosed)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return C.int(node.KindOf(h.lastErr))
-}
-
-//export nodeLoginURL
-func nodeLoginURL(sd C.int, buf *C.char, size C.size_t) C.int {
-	return putFrom(sd, buf, size, func(h *handle) (string, error) { return h.LoginURL(), nil })
-}
-
-//export nodeWhoIs
-func nodeWhoIs(sd C.int, addr *C.char, buf *C.char, size C.size_t) C.int {
-	s := C.GoString(addr)
-	return putFrom(sd, buf, size, func(h *handle) (string, error) {
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			ip, err := netip.ParseAddr(s)
-			if err != nil {
-				return "", fmt.Errorf("address %q: want \"ip\" or \"ip:port\"", s)
-			}
-			ap = netip.AddrPortFrom(ip, 0)
-		}
-		id, err := h.WhoIs(ap)
-		if err != nil {
-			return "", err
-		}
-		b, err := json.Marshal(id)
-		return string(b), err
-	})
-}
+//export tailscale_free
+func tailscale_free(text *C.char) { C.free(unsafe.Pointer(text)) }
 
 // parseFlow parses the two ends of a connection: "ip" and "ip:port".
-func parseFlow(src, dst string) (from netip.Addr, to netip.AddrPort, err error) {
-	if from, err = netip.ParseAddr(src); err != nil {
-		return from, to, fmt.Errorf("source address %q: want \"ip\"", src)
+func parseFlow(src, dst *C.const_char) (from netip.Addr, to netip.AddrPort, err error) {
+	if from, err = netip.ParseAddr(goString(src)); err != nil {
+		return from, to, fmt.Errorf("parse source address: %w", err)
 	}
-	if to, err = netip.ParseAddrPort(dst); err != nil {
-		return from, to, fmt.Errorf("destination address %q: want \"ip:port\"", dst)
+	if to, err = netip.ParseAddrPort(goString(dst)); err != nil {
+		return from, to, fmt.Errorf("parse destination address: %w", err)
 	}
 	return from, to, nil
 }
 
-//export nodeCheckAccess
-func nodeCheckAccess(sd C.int, src, dst *C.char) C.int {
-	s, d := C.GoString(src), C.GoString(dst)
-	allowed := C.int(0)
-	code := try(sd, func(h *handle) error {
-		from, to, err := parseFlow(s, d)
-		if err != nil {
-			return err
-		}
-		ok, err := h.CheckAccess(from, to)
-		if ok {
-			allowed = 1
+//export tailscale_check_access
+func tailscale_check_access(sd C.tailscale, src, dst *C.const_char, failure **C.char) C.int {
+	allowed := false
+	with(sd, failure, func(n *node.Node) error {
+		from, to, err := parseFlow(src, dst)
+		if err == nil {
+			allowed, err = n.CheckAccess(from, to)
 		}
 		return err
 	})
-	if code != 0 {
-		return -1
-	}
-	return allowed
+	return cBool(allowed)
 }
 
-//export nodeCapabilities
-func nodeCapabilities(sd C.int, src, dst *C.char, buf *C.char, size C.size_t) C.int {
-	s, d := C.GoString(src), C.GoString(dst)
-	return putFrom(sd, buf, size, func(h *handle) (string, error) {
-		from, to, err := parseFlow(s, d)
+//export tailscale_capabilities
+func tailscale_capabilities(sd C.tailscale, src, dst *C.const_char, failure **C.char) *C.char {
+	return answer(sd, failure, func(n *node.Node) (node.Capabilities, error) {
+		from, to, err := parseFlow(src, dst)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		caps, err := h.Capabilities(from, to)
-		if err != nil {
-			return "", err
-		}
-		b, err := json.Marshal(caps)
-		return string(b), err
+		return n.Capabilities(from, to)
 	})
 }
 
-//export nodePeers
-func nodePeers(sd C.int, ports *C.uint16_t, count C.size_t, capability *C.char) (out *C.char) {
-	name := C.GoString(capability)
+//export tailscale_peers
+func tailscale_peers(sd C.tailscale, ports *C.const_uint16_t, count C.size_t, capability *C.const_char, failure **C.char) *C.char {
 	at := slices.Clone(unsafe.Slice((*uint16)(ports), int(count)))
-	try(sd, func(h *handle) error {
-		peers, err := h.Peers(at, name)
-		if err != nil {
-			return err
-		}
-		b, err := json.Marshal(peers)
-		if err == nil {
-			out = C.CString(string(b))
-		}
-		return err
-	})
-	return out
+	return answer(sd, failure, func(n *node.Node) ([]node.Peer, error) { return n.Peers(at, goString(capability)) })
 }
 
-//export nodeLogout
-func nodeLogout(sd C.int, timeoutMS C.int64_t) (out *C.char) {
-	try(sd, func(h *handle) error {
-		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
-		defer cancel()
-		farewell, err := h.Logout(ctx)
-		if err != nil {
-			return err
-		}
-		b, err := json.Marshal(farewell)
-		if err == nil {
-			out = C.CString(string(b))
-		}
-		return err
-	})
-	return out
+//export tailscale_listen
+func tailscale_listen(sd C.tailscale, port C.uint16_t, failure **C.char) C.int {
+	return descriptor(sd, failure, func(n *node.Node) (int, error) { return n.Listen(uint16(port)) })
 }
 
-//export nodeCertificate
-func nodeCertificate(sd C.int, name *C.char, atLeastMS, timeoutMS C.int64_t) (out *C.char) {
-	s := C.GoString(name)
-	try(sd, func(h *handle) error {
-		ctx, cancel := context.WithTimeout(context.Background(), duration(timeoutMS))
-		defer cancel()
-		certificate, err := h.Certificate(ctx, s, duration(atLeastMS))
-		if err != nil {
-			return err
-		}
-		b, err := json.Marshal(certificate)
-		if err == nil {
-			out = C.CString(string(b))
-		}
-		return err
-	})
-	return out
-}
-
-//export nodeForgetCredentials
-func nodeForgetCredentials() { node.ForgetCredentials() }
-
-//export nodeEvents
-func nodeEvents(sd C.int, fdOut *C.int) C.int {
-	return try(sd, func(h *handle) error {
-		fd, err := h.Events()
-		*fdOut = C.int(fd)
-		return err
+//export tailscale_host_service
+func tailscale_host_service(sd C.tailscale, name *C.const_char, port C.uint16_t, failure **C.char) {
+	with(sd, failure, func(n *node.Node) error {
+		return n.HostService(context.Background(), goString(name), uint16(port))
 	})
 }
 
-//export nodeListen
-func nodeListen(sd C.int, network, addr *C.char, fdOut *C.int) C.int {
-	net, at := C.GoString(network), C.GoString(addr)
-	return try(sd, func(h *handle) error {
-		fd, err := h.Listen(net, at)
-		*fdOut = C.int(fd)
-		return err
-	})
+//export tailscale_advertise_service
+func tailscale_advertise_service(sd C.tailscale, on C.int, failure **C.char) {
+	with(sd, failure, func(n *node.Node) error { return n.AdvertiseService(context.Background(), on != 0) })
 }
 
-//export nodeHostService
-func nodeHostService(sd C.int, name *C.char, port C.uint16_t) C.int {
-	s := C.GoString(name)
-	return try(sd, func(h *handle) error { return h.HostService(context.Background(), s, uint16(port)) })
-}
-
-//export nodeAdvertiseService
-func nodeAdvertiseService(sd, on C.int) C.int {
-	return try(sd, func(h *handle) error { return h.Advertise(context.Background(), on != 0) })
-}
-
-//export nodeDial
-func nodeDial(sd C.int, network, addr *C.char, idOut *C.uint64_t, remote, local *C.char) C.int {
-	net, to := C.GoString(network), C.GoString(addr)
-	return try(sd, func(h *handle) error {
-		conn, err := h.Dial(net, to)
-		if err != nil {
-			return err
-		}
-		*idOut = C.uint64_t(conn.ID)
-		putAddrs(conn, remote, local)
-		return nil
-	})
-}
-
-//export connClaim
-func connClaim(id C.uint64_t, remote, local, identity *C.char) C.int {
+//export tailscale_conn_claim
+func tailscale_conn_claim(id C.uint64_t) *C.char {
 	conn := node.Claim(uint64(id))
 	if conn == nil {
-		return -1
+		return nil
 	}
-	putAddrs(conn, remote, local)
-	return put(identity, C.TAILSCALE_IDENTITY_MAX, string(conn.Identity))
+	out, _ := toJSON(conn.Info()) // strings and addresses always encode
+	return out
 }
 
-func putAddrs(conn *node.Conn, remote, local *C.char) {
-	put(remote, C.TAILSCALE_ADDR_MAX, conn.Remote.String())
-	put(local, C.TAILSCALE_ADDR_MAX, conn.Local.String())
+//export tailscale_conn_on_readable
+func tailscale_conn_on_readable(id C.uint64_t, ready C.tailscale_ready_fn, readyContext unsafe.Pointer) {
+	node.OnReadable(uint64(id), func() { C.call_ready(ready, readyContext) })
 }
 
-//export connPlain
-func connPlain(id C.uint64_t) C.int {
-	fd, err := node.ClaimPlain(uint64(id))
-	if err != nil {
-		return -1
+//export tailscale_conn_read
+func tailscale_conn_read(id C.uint64_t, buf unsafe.Pointer, size C.size_t, more *C.int) C.ssize_t {
+	result := node.TryRead(uint64(id), unsafe.Slice((*byte)(buf), int(size)))
+	*more = cBool(result.More)
+	switch result.Status {
+	case node.ReadWouldBlock:
+		return -C.ssize_t(syscall.EAGAIN)
+	case node.ReadReset:
+		return -C.ssize_t(syscall.ECONNRESET)
+	default:
+		return C.ssize_t(result.N) // 0 at the end
 	}
-	return C.int(fd)
 }
 
-//export connDescriptor
-func connDescriptor(id C.uint64_t) C.int {
+//export tailscale_conn_write
+func tailscale_conn_write(id C.uint64_t, parts *C.const_iovec, count C.int, streamed C.uint64_t) C.size_t {
+	var slices [][]byte
+	for _, part := range unsafe.Slice((*C.struct_iovec)(parts), int(count)) {
+		slices = append(slices, unsafe.Slice((*byte)(part.iov_base), int(part.iov_len)))
+	}
+	return C.size_t(node.TryWrite(uint64(id), slices, uint64(streamed)))
+}
+
+//export tailscale_conn_descriptor
+func tailscale_conn_descriptor(id C.uint64_t) C.int {
 	fd, err := node.Descriptor(uint64(id))
 	if err != nil {
 		return -1
@@ -477,72 +278,14 @@ func connDescriptor(id C.uint64_t) C.int {
 	return C.int(fd)
 }
 
-//export connShutdown
-func connShutdown(id C.uint64_t) { node.Shutdown(uint64(id)) }
+//export tailscale_conn_shutdown
+func tailscale_conn_shutdown(id C.uint64_t) { node.Shutdown(uint64(id)) }
 
-//export connRemote
-func connRemote(fd C.int, buf *C.char, size C.size_t) C.int {
-	addr, ok := node.RemoteOf(int(fd))
-	if !ok {
-		return C.int(syscall.EBADF)
-	}
-	return put(buf, size, addr.Addr().String())
-}
+//export tailscale_conn_peer_closed
+func tailscale_conn_peer_closed(id C.uint64_t) C.int { return cBool(node.PeerClosed(uint64(id))) }
 
-//export connPeerLeft
-func connPeerLeft(id C.uint64_t) C.int {
-	if node.PeerLeft(uint64(id)) {
-		return 1
-	}
-	return 0
-}
+//export tailscale_conn_abort
+func tailscale_conn_abort(id C.uint64_t) { node.Abort(uint64(id)) }
 
-//export connWasReset
-func connWasReset(id C.uint64_t) C.int {
-	if node.WasReset(uint64(id)) {
-		return 1
-	}
-	return 0
-}
-
-//export connWrite
-func connWrite(id C.uint64_t, parts *C.struct_iovec, count C.int, after C.uint64_t) C.size_t {
-	var slices [][]byte
-	for _, part := range unsafe.Slice(parts, int(count)) {
-		slices = append(slices, unsafe.Slice((*byte)(part.iov_base), int(part.iov_len)))
-	}
-	return C.size_t(node.WriteDirect(uint64(id), slices, uint64(after)))
-}
-
-//export connWatch
-func connWatch(id C.uint64_t, callback, ctx unsafe.Pointer) C.int {
-	if node.Watch(uint64(id), func() { C.ts_call_ready(callback, ctx) }) {
-		return 1
-	}
-	return 0
-}
-
-//export connRead
-func connRead(id C.uint64_t, buf unsafe.Pointer, size C.size_t, more *C.int) C.ssize_t {
-	n, rest, none := node.ReadDirect(uint64(id), unsafe.Slice((*byte)(buf), int(size)))
-	*more = 0
-	if rest {
-		*more = 1
-	}
-	if n > 0 {
-		return C.ssize_t(n)
-	}
-	switch none {
-	case node.ReadNothing:
-		return -C.ssize_t(syscall.EAGAIN)
-	case node.ReadReset:
-		return -C.ssize_t(syscall.ECONNRESET)
-	}
-	return 0
-}
-
-//export connRelease
-func connRelease(id C.uint64_t, abort C.int) { node.Release(uint64(id), abort != 0) }
-
-//export connAbort
-func connAbort(id C.uint64_t) { node.Abort(uint64(id)) }
+//export tailscale_conn_release
+func tailscale_conn_release(id C.uint64_t, abort C.int) { node.Release(uint64(id), abort != 0) }

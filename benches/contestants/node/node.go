@@ -1,5 +1,5 @@
-// Package node is what the contestants made of tsnet have in common: the node,
-// by the environment that the bench gives every contestant.
+// Package node is the tailnet node of the contestants that use tsnet, configured by the
+// bench's environment variables.
 package node
 
 import (
@@ -13,11 +13,11 @@ import (
 	"tailscale.com/tsnet"
 )
 
-// Upstream is the stand-in's host and port.
+// Upstream returns the host and port of the upstream.
 func Upstream() string { return os.Getenv("BENCH_UPSTREAM") }
 
-// Listen joins the tailnet and listens on the bench's port. The process ends
-// with its standard input, which is when the bench has.
+// Listen joins the tailnet and listens on the bench's port. The process ends with its
+// standard input, that is, with the bench.
 func Listen() (*tsnet.Server, net.Listener) {
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
@@ -37,5 +37,5 @@ func Listen() (*tsnet.Server, net.Listener) {
 	return server, listener
 }
 
-// Ready says that connections are accepted.
+// Ready reports that connections are accepted.
 func Ready() { fmt.Println("listening in the tailnet") }

@@ -1,5 +1,5 @@
-// Rawforward copies bytes between the tailnet and the upstream and knows nothing
-// of HTTP: the least that anything built on tsnet can do.
+// Rawforward copies bytes between the tailnet and the upstream, without HTTP: the minimum
+// work of a program on tsnet.
 package main
 
 import (
@@ -32,8 +32,8 @@ func carry(near net.Conn) {
 	copyTo(near, far)
 }
 
-// copyTo carries one direction to its end; the end of the first ends both, which
-// for requests and answers is all there is to it.
+// copyTo copies one direction to its end. The end of the first direction ends both, which
+// is enough for requests and answers.
 func copyTo(to, from net.Conn) {
 	io.Copy(to, from)
 	to.Close()

@@ -1,11 +1,11 @@
-// Reverseproxy is what most proxies of the kind are made of: tsnet, the standard
-// library's ReverseProxy, and WhoIs for each request.
+// Reverseproxy is built like most such proxies: tsnet, the standard library's
+// ReverseProxy, and WhoIs for each request.
 //
-// Its transport keeps as many connections as there are clients. With the two
-// that Go keeps unasked it would connect anew for most requests, which would
-// measure that default and not the design. And it is full-duplex: else the server
-// closes a request's body once the answer begins, now and then before the
-// transport has looked whether more of it comes, which breaks the answer off.
+// Its transport keeps as many idle connections as there are clients. With Go's default of
+// two it would open a connection for most requests, and the default would be measured
+// instead of the design. It is full-duplex: otherwise the server closes a request's body
+// when the answer begins, sometimes before the transport has read its end, which aborts
+// the answer.
 package main
 
 import (

@@ -1,4 +1,4 @@
-//! `service install`.
+//! `service install`: writes the manager's files and starts the services.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -7,69 +7,49 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::{complain, exit, found, refuse, show};
-use super::ConfigArg;
-use crate::auth::{Environment, Found};
+use super::config_arg::ConfigArg;
+use crate::auth::{CredentialSource, Environment};
 use crate::config::{self, Config};
-use crate::service::{Fault, Manager, Service, Values};
+use crate::service::{ManagedService, Manager, ServiceFault, TemplateValues};
 
 #[derive(Debug, Args)]
 pub(super) struct InstallArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Keep Ollama running too, on loopback where the proxy looks for it; PATH if it is not found
+    /// Keep Ollama running too, listening at upstream.url; PATH names its binary if it is not found
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     with_ollama: Option<Option<PathBuf>>,
     /// The proxy's binary [default: this one]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
-    /// Print what would be written, and do nothing
+    /// Print the files instead of installing them
     #[arg(long)]
     pub(super) print: bool,
 }
 
-pub(super) fn install(args: &InstallArgs, services: &[Service; 2]) -> Result<u8, Fault> {
-    // As the service will read it: without the flags, variables and keys of this session.
+pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
+    // The service sees neither the flags nor the variables of this session.
     let file = args.config.file();
     let config = match config::load(file.as_deref(), &[], &Environment::default()) {
         Ok(config) => config,
         Err(faults) => return Ok(refuse(&faults)),
     };
-    let [ollama, proxy] = services;
-    let mut values = Values { config: file, ..Values::default() };
-    let wanted: &[Service] = match &args.with_ollama {
-        None => std::slice::from_ref(proxy),
-        Some(named) => match ollama_of(named.as_deref(), &config) {
-            Ok((program, address)) => {
-                (values.ollama, values.address) = (program, address);
-                services
-            }
-            Err(reason) => {
-                complain(&format!("remote-ollama-proxy: --with-ollama: {reason}"));
-                return Ok(exit::FAILURE);
-            }
-        },
+    let values = match values(args, file, &config) {
+        Ok(values) => values,
+        Err(reason) => return Ok(fail(&reason)),
     };
-    values.program =
-        match args.program.as_deref().map(std::path::absolute).unwrap_or_else(found::this_program) {
-            Ok(program) => program,
-            Err(error) => {
-                complain(&format!(
-                    "remote-ollama-proxy: where this program is can't be told: {error}: say it with --program"
-                ));
-                return Ok(exit::FAILURE);
-            }
-        };
+    let [ollama, proxy] = services;
+    let wanted = if args.with_ollama.is_some() { &services[..] } else { std::slice::from_ref(proxy) };
     let texts = wanted.iter().map(|service| service.render(&values)).collect::<Result<Vec<_>, _>>()?;
     if args.print {
         return Ok(show(&texts.join("\n")));
     }
-    if wanted.len() > 1 && !ollama.state()?.is_running() && is_taken(&values.address) {
-        complain(&format!(
-            "remote-ollama-proxy: --with-ollama: {} is taken, most likely by an Ollama that something else keeps \
-             running (its application, Homebrew, a unit of the system): stop that for good, or leave --with-ollama away",
+    if args.with_ollama.is_some() && !ollama.state()?.is_running() && is_taken(&values.address) {
+        return Ok(fail(&format!(
+            "--with-ollama: {} is taken, most likely by another Ollama (the application, Homebrew, or a system \
+             unit): stop and disable it, or leave --with-ollama out",
             values.address
-        ));
-        return Ok(exit::FAILURE);
+        )));
     }
     let mut text = String::new();
     for (service, content) in wanted.iter().zip(&texts) {
@@ -79,17 +59,35 @@ pub(super) fn install(args: &InstallArgs, services: &[Service; 2]) -> Result<u8,
     Ok(show(&(text + &notes(proxy, &config))))
 }
 
-/// What somebody may have to do yet.
-fn notes(proxy: &Service, config: &Config) -> String {
+fn fail(reason: &str) -> u8 {
+    complain(&format!("remote-ollama-proxy: {reason}"));
+    exit::FAILURE
+}
+
+/// The values for the templates; Ollama's are empty without `--with-ollama`.
+fn values(args: &InstallArgs, file: Option<PathBuf>, config: &Config) -> Result<TemplateValues, String> {
+    let mut values = TemplateValues { config: file, ..TemplateValues::default() };
+    if let Some(named) = &args.with_ollama {
+        (values.ollama, values.address) =
+            ollama(named.as_deref(), config).map_err(|reason| format!("--with-ollama: {reason}"))?;
+    }
+    let program = args.program.as_deref().map(std::path::absolute).unwrap_or_else(found::this_program);
+    values.program = program
+        .map_err(|error| format!("the path of this program is unknown: {error}: name it with --program"))?;
+    Ok(values)
+}
+
+/// Hints on the next steps.
+fn notes(proxy: &ManagedService, config: &Config) -> String {
     let mut notes = String::new();
     let node = &config.node;
     if node.credential.credential().is_none() && !node.state_dir.join("tailscaled.state").exists() {
         let way_out = match &node.credential {
-            Found::NoFile(path) => format!("put an auth key into {}", path.display()),
+            CredentialSource::MissingFile(path) => format!("put an auth key into {}", path.display()),
             _ => "set node.auth_key_file".to_owned(),
         };
         notes += &format!(
-            "to do: the node is in no tailnet yet, and the service has no key (joins with {}): {way_out}, or run \
+            "next: the node has not joined a tailnet, and the service has no key (credential: {}): {way_out}, or run \
              `remote-ollama-proxy login`\n",
             node.credential
         );
@@ -98,28 +96,28 @@ fn notes(proxy: &Service, config: &Config) -> String {
         notes += match proxy.manager {
             Manager::Launchd => "it runs while you are logged in at the Mac's screen\n",
             Manager::Systemd => {
-                "it runs while you are logged in; from the machine's start on: loginctl enable-linger\n"
+                "it runs while you are logged in; to run it from boot on: loginctl enable-linger\n"
             }
         };
     }
-    notes + "how it does: remote-ollama-proxy service status\n"
+    notes + "status: remote-ollama-proxy service status\n"
 }
 
-/// Ollama's binary, and where it has to listen for this config.
-fn ollama_of(named: Option<&Path>, config: &Config) -> Result<(PathBuf, String), String> {
+/// Ollama's binary, and the address for it to listen at.
+fn ollama(named: Option<&Path>, config: &Config) -> Result<(PathBuf, String), String> {
     let url = config.upstream.to_string();
     let Some(address) = url.strip_prefix("http://") else {
         return Err(format!(
-            "upstream.url is {url:?}, and Ollama listens on TCP only: set it to http://127.0.0.1:11434"
+            "upstream.url is {url:?}, but Ollama listens on TCP only: set it to http://127.0.0.1:11434"
         ));
     };
     let program = match named {
         Some(path) => std::path::absolute(path)
             .ok()
             .filter(|path| path.is_file())
-            .ok_or_else(|| format!("{}: there is no such file: name Ollama's binary", path.display())),
+            .ok_or_else(|| format!("{} does not exist: name Ollama's binary", path.display())),
         None => found::ollama().ok_or_else(|| {
-            "no ollama in PATH, nor where Homebrew and its application put it: say --with-ollama=PATH"
+            "ollama is neither in PATH nor where Homebrew and its application install it: name it with --with-ollama=PATH"
                 .to_owned()
         }),
     };

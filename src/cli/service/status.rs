@@ -1,14 +1,14 @@
-//! `service status`.
+//! `service status`: shows the state of the services.
 
 use super::super::{exit, show};
-use crate::service::{Fault, Last, Part, Run, Service, State};
+use crate::service::{LastExit, ManagedService, Part, RunState, ServiceFault, ServiceState};
 
-pub(super) fn status([ollama, proxy]: &[Service; 2]) -> Result<u8, Fault> {
+pub(super) fn status([ollama, proxy]: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
     let state = proxy.state()?;
-    let mut text = told(proxy, &state);
-    let ollamas = ollama.state()?;
-    if ollamas.is_installed() {
-        text += &format!("\n{}", told(ollama, &ollamas));
+    let mut text = describe(proxy, &state);
+    let ollama_state = ollama.state()?;
+    if ollama_state.is_installed() {
+        text += &format!("\n{}", describe(ollama, &ollama_state));
     }
     let code = match (state.is_installed(), state.is_running()) {
         (false, _) => exit::NOT_INSTALLED,
@@ -18,7 +18,7 @@ pub(super) fn status([ollama, proxy]: &[Service; 2]) -> Result<u8, Fault> {
     Ok(show(&text).max(code))
 }
 
-fn told(service: &Service, state: &State) -> String {
+fn describe(service: &ManagedService, state: &ServiceState) -> String {
     let (what, meaning): (_, fn(u8) -> &'static str) = match service.part {
         Part::Ollama => ("ollama", |_| ""),
         Part::Proxy => ("proxy", exit::meaning),
@@ -26,14 +26,14 @@ fn told(service: &Service, state: &State) -> String {
     let Some(file) = &state.file else { return format!("{what:<10} not installed\n") };
     let mut text = format!("{what:<10} installed: {}\n", file.display());
     text += &match &state.run {
-        Run::Pid(pid) => format!("runs       yes, process {pid}\n"),
-        Run::No(instead) => format!("runs       no: {instead}\n"),
+        RunState::Running(pid) => format!("running    yes, process {pid}\n"),
+        RunState::Stopped(instead) => format!("running    no: {instead}\n"),
     };
     text += &match &state.last {
-        Some(Last::Code(code)) => {
-            format!("last end   exit code {code} {}", meaning(*code)).trim_end().to_owned() + "\n"
+        Some(LastExit::Code(code)) => {
+            format!("last exit  code {code} {}", meaning(*code)).trim_end().to_owned() + "\n"
         }
-        Some(Last::Signal(signal)) => format!("last end   by signal {signal}\n"),
+        Some(LastExit::Signal(signal)) => format!("last exit  by signal {signal}\n"),
         None => String::new(),
     };
     text + &format!("log        {}\n", service.log())

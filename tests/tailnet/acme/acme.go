@@ -1,6 +1,6 @@
-// Package acme is an ACME server for the nodes of a test tailnet: pebble, Let's
-// Encrypt's own for tests, which looks for the answers to its challenges in a
-// DNS server of its own. Both are on loopback.
+// Package acme is an ACME server for the nodes of a test tailnet: pebble, Let's Encrypt's
+// test server, which looks up challenges in a DNS server of this package. Both are on
+// loopback.
 package acme
 
 import (
@@ -36,13 +36,12 @@ type Server struct {
 	ca    *ca.CAImpl
 
 	mu      sync.Mutex
-	records map[string][]string // TXT, by the name in full
+	records map[string][]string // TXT, by full name
 }
 
 // Listen starts a server.
 func Listen(logf logger.Logf) (*Server, error) {
-	// It would else answer late and refuse at random, so that clients have to
-	// learn patience.
+	// By default pebble delays answers and rejects nonces at random.
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	os.Setenv("PEBBLE_AUTHZREUSE", "0") // each order is validated
@@ -53,7 +52,7 @@ func Listen(logf logger.Logf) (*Server, error) {
 	out := log.New(logger.FuncWriter(logger.Discard), "", 0)
 	profiles := map[string]ca.Profile{"default": {Description: "the only one"}}
 	s := &Server{store: db.NewMemoryStore(), records: map[string][]string{}}
-	secure, err := loopback.SelfSigned() // ACME is only spoken over TLS
+	secure, err := loopback.SelfSigned() // ACME requires TLS
 	if err != nil {
 		listener.Close()
 		return nil, err
@@ -63,7 +62,7 @@ func Listen(logf logger.Logf) (*Server, error) {
 	s.ca = ca.New(out, s.store, "", "ecdsa", 0, 1, profiles)
 	validator := va.New(out, 0, 0, false, listener.Addr().String(), s.store)
 	front := wfe.New(out, s.store, validator, s.ca, []string{"ca.test"}, false, false, 1, 1)
-	if s.http, err = loopback.Listen("127.0.0.1:0", located(front.Handler()), secure, logf); err != nil {
+	if s.http, err = loopback.Listen("127.0.0.1:0", withLocation(front.Handler()), secure, logf); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -77,14 +76,13 @@ func (s *Server) Close() {
 	s.dns.Shutdown()
 }
 
-// Directory is the URL that clients are given.
+// Directory returns the URL for clients.
 func (s *Server) Directory() string { return "https://" + s.http.Addr() + wfe.DirectoryPath }
 
-// Certificate is that of the server itself, in PEM, by which clients are to
-// trust it.
+// Certificate returns the server's own certificate, in PEM, for clients to trust.
 func (s *Server) Certificate() string { return s.own }
 
-// Root is the certificate, in PEM, by which all others are to be trusted.
+// Root returns the root certificate of issued ones, in PEM.
 func (s *Server) Root() string { return string(s.ca.GetRootCert(0).PEM()) }
 
 // SetTXT adds a record to the DNS.
@@ -95,12 +93,12 @@ func (s *Server) SetTXT(name, value string) {
 	s.records[name] = append(s.records[name], value)
 }
 
-// Refuse has the server issue nothing for a name and what is below it.
+// Refuse makes the server refuse a name and its subdomains.
 func (s *Server) Refuse(name string) error { return s.store.AddBlockedDomain(name) }
 
-// HurryRenewal has the server say, of a certificate in PEM, that it was to be
-// renewed an hour ago (RFC 9773).
-func (s *Server) HurryRenewal(certificate string) error {
+// RequestRenewal makes the server announce that a certificate, in PEM, was due for
+// renewal an hour ago (RFC 9773).
+func (s *Server) RequestRenewal(certificate string) error {
 	block, _ := pem.Decode([]byte(certificate))
 	if block == nil {
 		return fmt.Errorf("%.40q is no certificate in PEM", certificate)
@@ -116,7 +114,7 @@ func (s *Server) HurryRenewal(certificate string) error {
 	return s.store.SetARIResponse(parsed.SerialNumber, string(answer))
 }
 
-// ServeDNS answers a question of the one who looks for answers to challenges.
+// ServeDNS answers the validator of challenges.
 func (s *Server) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	answer := new(dns.Msg).SetReply(question)
 	s.mu.Lock()
@@ -133,9 +131,9 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	w.WriteMsg(answer)
 }
 
-// located names the order in the answer to its finalization, as Let's Encrypt
-// does and pebble does not: clients built on x/crypto/acme look for it there.
-func located(handler http.Handler) http.Handler {
+// withLocation adds the order's URL to the answer to its finalization, as Let's Encrypt
+// does and pebble does not: clients built on x/crypto/acme need it.
+func withLocation(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := strings.CutPrefix(r.URL.Path, "/finalize-order/"); ok {
 			w.Header().Set("Location", "https://"+r.Host+"/my-order/"+id)

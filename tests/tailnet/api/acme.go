@@ -26,5 +26,5 @@ func (a *API) hurryRenewal(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return done{}, a.ACME.HurryRenewal(req.Certificate)
+	return done{}, a.ACME.RequestRenewal(req.Certificate)
 }

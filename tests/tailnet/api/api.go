@@ -1,5 +1,5 @@
-// Package api is the HTTP interface by which tests drive the tailnet. It
-// translates; what happens is decided in control, clients and relay.
+// Package api is the HTTP interface through which tests drive the tailnet. It only
+// converts requests into calls of control, clients and relay.
 package api
 
 import (
@@ -23,7 +23,7 @@ type API struct {
 	Control *control.Server
 	Clients *clients.Manager
 	Relay   *relay.Relay
-	ACME    *acme.Server // nil: there is none
+	ACME    *acme.Server // may be nil
 }
 
 // Handler returns the routes.
@@ -75,7 +75,7 @@ func (a *API) Handler() http.Handler {
 	return mux
 }
 
-// A handler returns what to answer as JSON; a string is answered as it is.
+// A handler returns the answer, which is sent as JSON; a string is sent as it is.
 type handler func(*http.Request) (any, error)
 
 type failure struct {
@@ -106,7 +106,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 	json.NewEncoder(w).Encode(value)
 }
 
-// maxBody is more than any request here takes.
+// maxBody bounds the body of a request, in bytes.
 const maxBody = 1 << 20
 
 // body decodes the request. An empty one is the zero value.
@@ -124,11 +124,10 @@ func body[T any](r *http.Request) (T, error) {
 	return value, nil
 }
 
-// done is the answer when there is nothing to tell.
+// done is the answer without content.
 type done struct{}
 
-// settled answers once every node that is online has been sent the change. A
-// node that does not take it holds nobody up for long.
+// settled answers once the change has been sent to every online node, for at most 5 s.
 func (a *API) settled(r *http.Request, err error) (any, error) {
 	if err != nil {
 		return nil, err
@@ -139,12 +138,12 @@ func (a *API) settled(r *http.Request, err error) (any, error) {
 	return done{}, nil
 }
 
-// switchOf makes the handler of something that is on or off.
+// switchOf returns a handler that starts or stops something.
 func switchOf(flip func() bool) handler {
 	return func(*http.Request) (any, error) { return switched{flip()}, nil }
 }
 
-// switched says whether something was in the other state before.
+// switched reports whether the state has changed.
 type switched struct {
 	Changed bool `json:"changed"`
 }

@@ -20,7 +20,7 @@ const policy = `{
 	"grants": [{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:80"]}], // one way
 }`
 
-// driver calls the API and decodes what it answers.
+// driver calls the API.
 type driver struct {
 	*testing.T
 	handler http.Handler
@@ -51,7 +51,7 @@ func (d *driver) call(method, path, body string) (status int, text string) {
 	return w.Code, w.Body.String()
 }
 
-// ok makes a call that must succeed and have part in its answer.
+// ok makes a call that must succeed with part in its answer.
 func (d *driver) ok(method, path, body, part string) string {
 	d.Helper()
 	status, text := d.call(method, path, body)
@@ -61,7 +61,7 @@ func (d *driver) ok(method, path, body, part string) string {
 	return text
 }
 
-func TestADriveThrough(t *testing.T) {
+func TestEachRouteSucceeds(t *testing.T) {
 	d := newDriver(t)
 	d.ok("PUT", "/policy", policy, "{}")
 	d.ok("GET", "/policy", "", "// one way")
@@ -70,7 +70,7 @@ func TestADriveThrough(t *testing.T) {
 	d.ok("POST", "/clients", `{"hostname": "laptop", "tags": ["tag:client"]}`, `"name":"laptop"`)
 	d.ok("GET", "/clients", "", `"stable_id":"n2TEST"`)
 	d.ok("GET", "/nodes", "", `"online":true`)
-	// Nobody listens there, and the refusal shows that the way is open.
+	// There is no listener, so an open path ends in a refusal.
 	d.ok("POST", "/clients/laptop/dial", `{"to": "server:80", "timeout": "30s"}`, "refused")
 	d.ok("POST", "/clients/server/dial", `{"to": "nobody:80"}`, `server sees no node \"nobody\"`)
 	var f struct{ Listen string }
@@ -96,7 +96,7 @@ func TestADriveThrough(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestBadRequestIsAnErrorWithItsReason(t *testing.T) {
 	d := newDriver(t)
 	for _, c := range []struct {
 		call, body, reason string

@@ -58,8 +58,8 @@ func (a *API) removeForward(r *http.Request) (any, error) {
 	return done{}, c.RemoveForward(r.PathValue("listen"))
 }
 
-// dialTimeout is generous: a refusal is usually a timeout, since a packet
-// filter drops without an answer.
+// dialTimeout is how long a denied dial takes: a packet filter drops packets without an
+// answer.
 const dialTimeout = 5 * time.Second
 
 type dialled struct {
@@ -96,7 +96,7 @@ func (a *API) dial(r *http.Request) (any, error) {
 	return dialled{OK: true}, nil
 }
 
-// onClient makes the handler of something that is done to a client.
+// onClient returns a handler that calls a method of a client.
 func (a *API) onClient(do func(*clients.Client) error) handler {
 	return func(r *http.Request) (any, error) {
 		c, err := a.Clients.Client(r.PathValue("name"))

@@ -29,8 +29,7 @@ func (a *API) setSettings(r *http.Request) (any, error) {
 	return a.settled(r, a.Control.SetSettings(settings))
 }
 
-// keyLife is how long a key is good when nobody says otherwise; Tailscale's
-// longest.
+// keyLife is the default validity of a key, Tailscale's maximum.
 const keyLife = 90 * 24 * time.Hour
 
 func (a *API) newKey(r *http.Request) (any, error) {

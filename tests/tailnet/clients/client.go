@@ -16,7 +16,7 @@ import (
 	"tailscale.com/wgengine/netstack"
 )
 
-// A Client is one device that is up.
+// A Client is a device that is up.
 type Client struct {
 	Name      string       `json:"name"` // first label of DNSName
 	DNSName   string       `json:"dns_name"`
@@ -28,19 +28,18 @@ type Client struct {
 	control Control
 	logf    logger.Logf
 
-	receiveBuffer atomic.Int64 // 0: the system's and tailscale's own
+	receiveBuffer atomic.Int64 // bytes; 0: the defaults
 
 	mu       sync.Mutex
 	closed   bool
 	forwards map[string]*Forward // by listening address
-	met      map[netip.Addr]*meeting
+	peers    map[netip.Addr]*handshake
 }
 
 // Dial connects to "host:port" in the tailnet.
 //
-// A destination that the policy hides fails at once. One that the policy shows
-// is waited for: the client hears of a node, or of a policy, a moment after the
-// control server knows of it.
+// It fails at once for a destination that the policy hides. It waits for a visible one,
+// since the client receives a netmap a moment after the control server has it.
 func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
 	host, port, err := splitTarget(to)
 	if err != nil {
@@ -50,19 +49,19 @@ func (c *Client) Dial(ctx context.Context, to string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.acquaint(ctx, addr.Addr())
+	c.awaitHandshake(ctx, addr.Addr())
 	stack, ok := c.server.Sys().Netstack.Get().(*netstack.Impl)
 	if !ok {
-		return nil, fmt.Errorf("%s has no stack to dial %s with", c.Name, to)
+		return nil, fmt.Errorf("%s has no netstack to dial %s", c.Name, to)
 	}
 	conn, err := stack.DialContextTCP(ctx, addr)
-	if err != nil { // a nil connection here is no nil net.Conn
+	if err != nil { // the nil *gonet.TCPConn would be a non-nil net.Conn
 		return nil, fmt.Errorf("%s to %s: %w", c.Name, to, err)
 	}
 	return conn, nil
 }
 
-// CheckTarget reports what is wrong with a destination, if anything.
+// CheckTarget fails if a destination is not "host:port".
 func CheckTarget(to string) error {
 	_, _, err := splitTarget(to)
 	return err
@@ -80,10 +79,10 @@ func splitTarget(to string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// resolve finds the address of a peer and waits until the client knows it.
-// tsnet's own dialer would ask the system's DNS for a name that it does not
-// know, and connect outside the tailnet to an address that no peer has, or has
-// no more since resolve looked: see Reintroduce. That is why it is not used.
+// resolve returns the address of a peer, once the client has it in its netmap. tsnet's
+// own dialer is not used: it asks the system's DNS for unknown names, and it connects
+// outside the tailnet to an address that no peer has, or that ResendPeer has just
+// removed.
 func (c *Client) resolve(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
 	const interval = 5 * time.Millisecond
 	for {
@@ -97,7 +96,7 @@ func (c *Client) resolve(ctx context.Context, host string, port uint16) (netip.A
 		}
 		select {
 		case <-ctx.Done():
-			return netip.AddrPort{}, fmt.Errorf("%s has not been told of %q in time: %w", c.Name, host, context.Cause(ctx))
+			return netip.AddrPort{}, fmt.Errorf("%s has not received node %q in time: %w", c.Name, host, context.Cause(ctx))
 		case <-time.After(interval):
 		}
 	}

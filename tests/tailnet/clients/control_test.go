@@ -12,7 +12,7 @@ import (
 	"tailscale.com/types/logger"
 )
 
-func TestPolicyIsObeyed(t *testing.T) {
+func TestPolicyIsEnforced(t *testing.T) {
 	p := newPair(t)
 	stranger := p.start(t, "stranger", "tag:ci")
 	reach(t, p.client, "server:80", true)
@@ -25,17 +25,17 @@ func TestPolicyIsObeyed(t *testing.T) {
 	reach(t, p.client, "server.tailnet.test:80", true)
 }
 
-func TestStoppedControlAndRelay(t *testing.T) {
+func TestConnectionsContinueWithoutControlOrRelay(t *testing.T) {
 	p := newPair(t)
 	reach(t, p.client, "server:80", true)
 	p.control.Stop(true)
-	eventually(t, "control is lost", func() bool { return !online(p.control, "client") })
-	reach(t, p.client, "server:80", true) // nodes need no control to talk
+	eventually(t, "the client is offline", func() bool { return !online(p.control, "client") })
+	reach(t, p.client, "server:80", true) // connections need no control server
 	if _, err := p.Start(shortly(t), "late", []string{"tag:client"}, ""); err == nil {
 		t.Error("a node joined without a control server")
 	}
 	p.control.Start()
-	eventually(t, "control is found again", func() bool { return online(p.control, "client") && online(p.control, "server") })
+	eventually(t, "both are online again", func() bool { return online(p.control, "client") && online(p.control, "server") })
 
 	if !p.relay.Stop() || p.relay.Stop() {
 		t.Error("the relay was stopped twice")
@@ -47,7 +47,7 @@ func TestStoppedControlAndRelay(t *testing.T) {
 	reach(t, p.start(t, "late", "tag:client"), "server:80", true)
 }
 
-func TestExpiredAndRemovedNodesAreCut(t *testing.T) {
+func TestExpiredAndRemovedNodesAreLoggedOut(t *testing.T) {
 	p := newPair(t)
 	second := p.start(t, "second", "tag:client")
 	for _, c := range []struct {
@@ -60,7 +60,7 @@ func TestExpiredAndRemovedNodesAreCut(t *testing.T) {
 		reach(t, c.client, "server:80", true)
 		must(t, c.cut())
 		awaitState(t, c.client.server, ipn.NeedsLogin)
-		eventually(t, "the server has forgotten "+c.client.Name, func() bool {
+		eventually(t, "the server no longer knows "+c.client.Name, func() bool {
 			lc, err := p.server.server.LocalClient()
 			must(t, err)
 			who, err := lc.WhoIs(t.Context(), c.client.Addresses[0].String())
@@ -69,7 +69,7 @@ func TestExpiredAndRemovedNodesAreCut(t *testing.T) {
 	}
 }
 
-func TestExpiryComesByItself(t *testing.T) {
+func TestKeyExpiresOnTime(t *testing.T) {
 	p := newPair(t)
 	must(t, p.control.SetKeyExpiry("client", time.Now().Add(500*time.Millisecond)))
 	awaitState(t, p.client.server, ipn.NeedsLogin)
@@ -77,18 +77,18 @@ func TestExpiryComesByItself(t *testing.T) {
 	awaitState(t, p.client.server, ipn.Running)
 }
 
-// outsider is a node that is not one of the manager's.
+// outsider starts a node outside the manager.
 func outsider(t *testing.T, c *control.Server, key string) *tsnet.Server {
 	t.Helper()
 	store, err := mem.New(logger.Discard, "")
 	must(t, err)
-	s := &tsnet.Server{Dir: t.TempDir(), Store: keep{store}, Hostname: "outsider", ControlURL: c.URL(), AuthKey: key, UserLogf: logger.Discard}
+	s := &tsnet.Server{Dir: t.TempDir(), Store: persistent{store}, Hostname: "outsider", ControlURL: c.URL(), AuthKey: key, UserLogf: logger.Discard}
 	must(t, s.Start())
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func TestApprovalAndLoginAreWaitedFor(t *testing.T) {
+func TestNodeWaitsForLoginAndApproval(t *testing.T) {
 	tn := newTailnet(t)
 	must(t, tn.control.SetSettings(control.Settings{RequireApproval: true}))
 	s := outsider(t, tn.control, "")
@@ -107,7 +107,7 @@ func TestApprovalAndLoginAreWaitedFor(t *testing.T) {
 	awaitState(t, s, ipn.Running)
 }
 
-func TestRequiredLoggingTurnsNodesOff(t *testing.T) {
+func TestRequiredLoggingStopsNodes(t *testing.T) {
 	tn := newTailnet(t)
 	key, err := tn.control.NewKey(control.KeyRequest{User: "anna@example.com", ExpiresIn: time.Hour})
 	must(t, err)
@@ -124,7 +124,7 @@ func TestRequiredLoggingTurnsNodesOff(t *testing.T) {
 	tn.start(t, "ours", "tag:client")
 }
 
-func TestClientNames(t *testing.T) {
+func TestClientNamesAreUnique(t *testing.T) {
 	tn := newTailnet(t)
 	tn.start(t, "laptop", "tag:client")
 	_, err := tn.Start(t.Context(), "laptop", []string{"tag:client"}, "")
@@ -132,7 +132,7 @@ func TestClientNames(t *testing.T) {
 	must(t, tn.Stop("laptop"))
 	eventually(t, "it is offline", func() bool { return !online(tn.control, "laptop") })
 	if c := tn.start(t, "laptop", "tag:client"); c.Name != "laptop-1" {
-		t.Errorf("the name of a device that is only off was given away: %+v", c)
+		t.Errorf("the name of an offline device was reused: %+v", c)
 	}
 	contains(t, tn.Stop("laptop"), `client "laptop"`)
 	_, err = tn.Start(t.Context(), "x", []string{"tag:none"}, "")

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// dialTimeout bounds how long a forwarded connection waits for the tailnet. It
-// lasts through one lost WireGuard handshake, which is repeated after 5 s.
+// dialTimeout bounds the dial of a forwarded connection. It is longer than the retry of
+// a lost WireGuard handshake, which takes 5 s.
 const dialTimeout = 15 * time.Second
 
-// A Forward is a loopback port that leads into the tailnet.
+// A Forward is a loopback port whose connections are forwarded into the tailnet.
 type Forward struct {
 	Listen string `json:"listen"`
 	To     string `json:"to"`
@@ -23,8 +23,8 @@ type Forward struct {
 	cancel   context.CancelFunc
 }
 
-// Forward opens a loopback port whose connections go to "host:port" in the
-// tailnet, from this client.
+// Forward opens a loopback port whose connections this client forwards to "host:port" in
+// the tailnet.
 func (c *Client) Forward(to string) (*Forward, error) {
 	if _, _, err := splitTarget(to); err != nil {
 		return nil, err
@@ -57,8 +57,7 @@ func (c *Client) Forwards() []*Forward {
 	return out
 }
 
-// RemoveForward closes the port that listens at an address, and resets its
-// connections.
+// RemoveForward closes the port at a listening address and resets its connections.
 func (c *Client) RemoveForward(listen string) error {
 	c.mu.Lock()
 	f := c.forwards[listen]
@@ -85,15 +84,15 @@ func (f *Forward) run() {
 		}
 		go func() {
 			if err := f.carry(near.(*net.TCPConn)); err != nil {
-				// Once: a test may well make thousands of such attempts.
+				// Only the first: a test may make thousands of attempts.
 				failed.Do(func() { f.client.logf("forward to %s: %v", f.To, err) })
 			}
 		}()
 	}
 }
 
-// carry joins one connection to a new one in the tailnet. Without the second,
-// the first is reset: it must not look like a server that has nothing to say.
+// carry forwards one connection. If the dial fails it resets the connection: a plain
+// close would look like a server that sends nothing.
 func (f *Forward) carry(near *net.TCPConn) error {
 	ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
 	defer cancel()

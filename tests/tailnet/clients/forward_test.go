@@ -15,7 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
 
-func TestDirectionsEndOnTheirOwn(t *testing.T) {
+func TestHalfClosedConnectionStillReceives(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect(t)
 	_, err := near.Write([]byte("question"))
@@ -38,7 +38,7 @@ func TestDirectionsEndOnTheirOwn(t *testing.T) {
 	}
 }
 
-func TestResetCrosses(t *testing.T) {
+func TestResetIsForwarded(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect(t)
 	must(t, near.SetLinger(0))
@@ -53,7 +53,7 @@ func TestResetCrosses(t *testing.T) {
 	}
 }
 
-func TestFailedDialResets(t *testing.T) {
+func TestFailedDialResetsTheConnection(t *testing.T) {
 	p := newPair(t)
 	for _, to := range []string{"nobody:80", "100.64.9.9:80", "server:81"} {
 		f, err := p.client.Forward(to)
@@ -84,11 +84,11 @@ func TestRemovedForwardResetsItsConnections(t *testing.T) {
 	contains(t, p.client.RemoveForward(p.forward.Listen), p.forward.Listen)
 }
 
-// Connections begin while clients are being introduced to each other.
+// The first connections begin before the clients have each other's keys.
 func TestManyConnectionsOfManyClients(t *testing.T) {
 	p := newPair(t)
-	// A listener of tsnet's resets what waits for a second to be accepted, which
-	// on a busy machine it may.
+	// A listener of tsnet resets connections that wait for more than a second, which
+	// happens on a loaded machine.
 	p.server.server.RegisterFallbackTCPHandler(func(_, to netip.AddrPort) (func(net.Conn), bool) {
 		return func(c net.Conn) {
 			io.Copy(c, c)
@@ -125,25 +125,24 @@ func echo(t *testing.T, addr string, want []byte) {
 	}
 }
 
-func TestAbandonedClientsSayNothing(t *testing.T) {
+func TestAbandonedClientSendsNothing(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect(t)
 	must(t, p.client.Abandon())
 	must(t, near.SetLinger(0))
-	must(t, near.Close()) // a reset, which must not get out
-	hears := func() error {
+	must(t, near.Close()) // a reset, which must not reach the server
+	receivesNothing := func() error {
 		far.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, err := far.Read(make([]byte, 1))
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			return nil
 		}
-		return fmt.Errorf("the server heard of it: %v", err)
+		return fmt.Errorf("the server received something: %v", err)
 	}
-	must(t, hears())
+	must(t, receivesNothing())
 	must(t, p.Stop("client"))
-	must(t, hears())
+	must(t, receivesNothing())
 }
 
-// abortFar breaks the connection at the server. tsnet's listener wraps what it
-// accepts.
+// abortFar resets the connection at the server.
 func abortFar(c net.Conn) { abort(c.(*gonet.TCPConn)) }

@@ -9,16 +9,15 @@ import (
 	"tailscale.com/wgengine/netstack"
 )
 
-// withoutGRO keeps a server's stack from joining the segments that come in. To
-// be called before any come.
+// disableGRO disables generic receive offload in a server's netstack. Call it before the
+// server receives packets.
 //
-// What joins them is pooled for the whole process, and gVisor's GRO.Flush stops
-// after the first packet of a bucket: it asks for the next one after it has
-// taken the first out of the list. A packet that is left behind goes to whoever
-// is given the same object next, with several nodes in one process often another
-// node, whose stack knows no such connection and resets it. Seen by
-// TestManyConnectionsOfManyClients.
-func withoutGRO(server *tsnet.Server) error {
+// The GRO objects are pooled for the whole process, and gVisor's GRO.Flush stops after
+// the first packet of a bucket: it asks for the next one after it has removed the first
+// from the list. The next user of the object gets the remaining packet. With several
+// nodes in one process that is often another node, whose netstack resets the unknown
+// connection. TestManyConnectionsOfManyClients shows it.
+func disableGRO(server *tsnet.Server) error {
 	impl, ok := server.Sys().Netstack.Get().(*netstack.Impl)
 	if !ok {
 		return errors.New("tsnet has another stack")

@@ -1,5 +1,5 @@
-// Package clients runs the tailnet's client devices: tsnet nodes in this
-// process, each with ordinary loopback ports that lead into the tailnet.
+// Package clients runs the tailnet's client devices: tsnet nodes in this process, each
+// with loopback ports that are forwarded into the tailnet.
 package clients
 
 import (
@@ -21,23 +21,23 @@ import (
 	"tailscale.com/types/logger"
 )
 
-// upTimeout is far beyond the tens of milliseconds that joining takes.
+// upTimeout bounds a join, which takes some 10 ms.
 const upTimeout = 60 * time.Second
 
-// ErrNotFound is for what names a client or forward that does not exist.
+// ErrNotFound is returned for an unknown client or forward.
 var ErrNotFound = errors.New("not running")
 
-// Control is what a client needs of the control server, beside what every node
-// gets of it.
+// Control is what a client needs of the control server in addition to the protocol of
+// nodes.
 type Control interface {
 	URL() string
 	NewKey(control.KeyRequest) (string, error)
 	Resolve(stableID, host string) (netip.Addr, bool)
 	Epoch() uint64
-	Reintroduce(stableID string, peer netip.Addr)
+	ResendPeer(stableID string, peer netip.Addr)
 }
 
-// A Manager keeps the clients of one tailnet.
+// A Manager runs the clients of one tailnet.
 type Manager struct {
 	control Control
 	dir     string
@@ -47,13 +47,12 @@ type Manager struct {
 	clients map[string]*Client
 }
 
-// NewManager makes a manager whose clients keep their files under dir.
+// NewManager makes a manager. Its clients have their state folders under dir.
 func NewManager(control Control, dir string, logf logger.Logf) *Manager {
 	return &Manager{control: control, dir: dir, logf: logf, clients: map[string]*Client{}}
 }
 
-// Start adds a device with these tags, or one of this user, and waits until it
-// is up.
+// Start adds a device with tags or of a user, and waits until it is up.
 func (m *Manager) Start(ctx context.Context, hostname string, tags []string, user string) (*Client, error) {
 	if hostname == "" {
 		return nil, fmt.Errorf("hostname: must not be empty")
@@ -63,7 +62,7 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	}
 	key, err := m.control.NewKey(control.KeyRequest{
 		Tags: tags, User: user, ExpiresIn: time.Hour, Preapproved: true,
-		Exempt: true, // it uploads no logs, and is to work whatever is tried on others
+		Exempt: true, // it uploads no logs, and must work in every test
 	})
 	if err != nil {
 		return nil, err
@@ -78,14 +77,14 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 		return nil, err
 	}
 	server := &tsnet.Server{
-		Dir: dir, Store: keep{store}, Hostname: hostname, ControlURL: m.control.URL(), AuthKey: key,
+		Dir: dir, Store: persistent{store}, Hostname: hostname, ControlURL: m.control.URL(), AuthKey: key,
 		Logf: logger.Discard, UserLogf: logf,
 	}
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
 	var status *ipnstate.Status
 	if err = server.Start(); err == nil {
-		err = withoutGRO(server)
+		err = disableGRO(server)
 	}
 	if err == nil {
 		status, err = server.Up(ctx)
@@ -93,14 +92,14 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	if err != nil {
 		server.Close()
 		os.RemoveAll(dir)
-		return nil, fmt.Errorf("client %q does not come up: %w", hostname, err)
+		return nil, fmt.Errorf("start client %q: %w", hostname, err)
 	}
 	dnsName := strings.TrimSuffix(status.Self.DNSName, ".")
 	name, _, _ := strings.Cut(dnsName, ".")
 	c := &Client{
 		Name: name, DNSName: dnsName, Addresses: status.TailscaleIPs, StableID: string(status.Self.ID),
 		server: server, dir: dir, control: m.control, logf: logf, forwards: map[string]*Forward{},
-		met: map[netip.Addr]*meeting{},
+		peers: map[netip.Addr]*handshake{},
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,7 +107,7 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	return c, nil
 }
 
-// Client finds a client by name.
+// Client returns the client with a name.
 func (m *Manager) Client(name string) (*Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,7 +117,7 @@ func (m *Manager) Client(name string) (*Client, error) {
 	return nil, fmt.Errorf("client %q: %w", name, ErrNotFound)
 }
 
-// List returns the clients in order of name.
+// List returns the clients, sorted by name.
 func (m *Manager) List() []*Client {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +129,7 @@ func (m *Manager) List() []*Client {
 	return out
 }
 
-// Stop switches a client off. The tailnet still knows the device.
+// Stop stops a client. The device remains in the tailnet, offline.
 func (m *Manager) Stop(name string) error {
 	c, err := m.Client(name)
 	if err != nil {
@@ -142,7 +141,7 @@ func (m *Manager) Stop(name string) error {
 	return c.close()
 }
 
-// Close switches all clients off.
+// Close stops all clients.
 func (m *Manager) Close() {
 	var all sync.WaitGroup
 	for _, c := range m.List() {
@@ -151,6 +150,6 @@ func (m *Manager) Close() {
 	all.Wait()
 }
 
-// keep hides from tsnet that the state is in memory only: it insists on such
-// nodes being ephemeral, and an ephemeral one logs out when it is closed.
-type keep struct{ ipn.StateStore }
+// persistent hides from tsnet that the state is in memory only: tsnet makes such nodes
+// ephemeral, and an ephemeral node logs out when it is closed.
+type persistent struct{ ipn.StateStore }

@@ -10,19 +10,16 @@ import (
 	"tailscale.com/wgengine/magicsock"
 )
 
-// Abandon lets the client vanish without a word, like a laptop that loses its
-// network: from now on no packet leaves it or reaches it, so that none of its
-// connections is ended or reset. Its loopback ports stay open; what is written
-// to them goes nowhere. The control server goes on believing it online, as it
-// would for some minutes.
+// Abandon makes the client vanish, like a laptop that loses its network: it sends and
+// receives no more packets, so none of its connections is closed or reset. Its loopback
+// ports stay open and discard data. The control server still shows it as online, as
+// Tailscale's does for some minutes.
 //
-// It works by closing the sockets under WireGuard, and there is no way back:
-// stop the client and start another.
+// It closes the sockets of WireGuard and can't be undone.
 func (c *Client) Abandon() error { return c.socket().Close() }
 
-// Roam moves the client to another address, as a laptop that changes networks:
-// its packets come from another port at once, and the one that its peers know
-// is dead.
+// Roam moves the client to another port, as when a laptop changes networks. The port
+// that its peers know is closed.
 func (c *Client) Roam() error {
 	free, err := net.ListenPacket("udp4", ":0")
 	if err != nil {
@@ -32,8 +29,7 @@ func (c *Client) Roam() error {
 	free.Close()
 	socket := c.socket()
 	before := socket.LocalPort()
-	// Should somebody else have taken the port meanwhile, it finds another by
-	// itself.
+	// If another process has taken the port in between, magicsock chooses another.
 	socket.SetPreferredPort(port)
 	socket.ReSTUN("roamed")
 	if socket.LocalPort() == before {
@@ -42,13 +38,12 @@ func (c *Client) Roam() error {
 	return nil
 }
 
-// RelayOnly closes the client's UDP ports, as a network does that lets nothing
-// but HTTPS out: from now on all of its packets go through the relay. There is
-// no way back.
+// RelayOnly closes the client's UDP ports, like a network that allows only HTTPS: all of
+// its packets go through the relay. It can't be undone.
 func (c *Client) RelayOnly() error {
 	socket := reflect.ValueOf(c.socket()).Elem()
-	// Closing them is public, finding them is not; TestRelayOnly fails when they
-	// are renamed.
+	// The fields are private; TestRelayOnlyClientUsesOnlyTheRelay fails if they are
+	// renamed.
 	for _, name := range []string{"pconn4", "pconn6"} {
 		field := socket.FieldByName(name)
 		if !field.IsValid() {

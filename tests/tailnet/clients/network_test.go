@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// carries sends a few bytes each way and waits for them.
-func carries(t *testing.T, near, far net.Conn) {
+// exchange sends a few bytes each way and waits for them.
+func exchange(t *testing.T, near, far net.Conn) {
 	t.Helper()
 	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 		_, err := way[0].Write([]byte("still here"))
@@ -17,26 +17,26 @@ func carries(t *testing.T, near, far net.Conn) {
 	}
 }
 
-func TestConnectionsOutliveRoaming(t *testing.T) {
+func TestConnectionsSurviveRoaming(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect(t)
-	carries(t, near, far)
+	exchange(t, near, far)
 	for range 2 {
 		before := p.client.socket().LocalPort()
 		must(t, p.client.Roam())
 		if p.client.socket().LocalPort() == before {
-			t.Error("the client is where it was")
+			t.Error("the port has not changed")
 		}
-		carries(t, near, far)
+		exchange(t, near, far)
 	}
 }
 
-func TestRelayOnly(t *testing.T) {
+func TestRelayOnlyClientUsesOnlyTheRelay(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect(t)
-	carries(t, near, far)
+	exchange(t, near, far)
 	must(t, p.client.RelayOnly())
-	carries(t, near, far)
+	exchange(t, near, far)
 
 	p.relay.Stop()
 	_, err := near.Write([]byte("x"))
@@ -46,17 +46,17 @@ func TestRelayOnly(t *testing.T) {
 		_, err := io.ReadFull(far, make([]byte, 1))
 		arrived <- err
 	}()
-	// Nothing else wakes it: all else would have to come by the relay.
+	// A dial would use any other path.
 	if conn, err := p.client.Dial(shortly(t), "server:80"); err == nil {
 		conn.Close()
-		t.Error("there is a way round the relay")
+		t.Error("a dial bypassed the relay")
 	}
 	select {
 	case err := <-arrived:
-		t.Errorf("something has come round the relay: %v", err)
+		t.Errorf("data bypassed the relay: %v", err)
 	default:
 	}
 	p.relay.Start()
 	must(t, <-arrived)
-	carries(t, near, far)
+	exchange(t, near, far)
 }

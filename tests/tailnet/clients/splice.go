@@ -12,9 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 )
 
-// A splice joins a loopback connection to one in the tailnet so that either
-// end notices no difference: each direction ends on its own, and what breaks
-// one side resets the other.
+// A splice connects a loopback connection and one in the tailnet transparently: each
+// direction ends on its own, and a reset of one side resets the other.
 type splice struct {
 	near *net.TCPConn
 	far  *gonet.TCPConn
@@ -37,7 +36,7 @@ func (s *splice) run() {
 	})
 }
 
-// abort breaks both sides at once.
+// abort resets both sides.
 func (s *splice) abort() {
 	s.once.Do(func() {
 		reset(s.near)
@@ -50,7 +49,7 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// copy carries one direction to its end.
+// copy copies one direction to its end.
 func (s *splice) copy(dst, src halfCloser) {
 	if err := pump(dst, src); err != nil || dst.CloseWrite() != nil {
 		s.abort()
@@ -58,12 +57,12 @@ func (s *splice) copy(dst, src halfCloser) {
 }
 
 const (
-	smallBuffer = 2 << 10 // what an idle direction holds
+	smallBuffer = 2 << 10 // bytes, held while idle
 	largeBuffer = 32 << 10
 )
 
-// pump copies until src ends, in which case it returns nil. Its buffer grows
-// when a read fills it, since most of thousands of connections are idle.
+// pump copies until src ends, and then returns nil. Its buffer grows when a read fills
+// it, since most of thousands of connections are idle.
 func pump(dst io.Writer, src io.Reader) error {
 	buf := make([]byte, smallBuffer)
 	for {
@@ -90,9 +89,8 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// abort does the same in the tailnet. gonet has no call for it, so gVisor's
-// endpoint is taken out of its private field; TestResetCrosses fails when that
-// is renamed.
+// abort resets a connection in the tailnet. gonet exports no reset, so it uses gVisor's
+// endpoint in a private field; TestResetIsForwarded fails if that is renamed.
 func abort(c *gonet.TCPConn) {
 	field := reflect.ValueOf(c).Elem().FieldByName("ep")
 	if field.IsValid() {

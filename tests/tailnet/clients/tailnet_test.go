@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"remote-ollama-proxy/tests/tailnet/relay"
 	"tailscale.com/envknob"
 	"tailscale.com/net/netns"
+	"tailscale.com/tstest"
 	"tailscale.com/types/logger"
 )
 
@@ -21,10 +23,10 @@ const open = `{
 
 const closed = `{"tagOwners": {"tag:server": [], "tag:client": [], "tag:ci": []}, "grants": []}`
 
-// tailnet is a whole tailnet, with real nodes.
+// tailnet is a complete tailnet with real nodes.
 type tailnet struct {
 	*Manager
-	control *control.Server // beside the manager's, which can do less
+	control *control.Server // the manager has it as a Control
 	relay   *relay.Relay
 }
 
@@ -51,7 +53,7 @@ func (tn *tailnet) start(t *testing.T, hostname, tag string) *Client {
 	return c
 }
 
-// pair is a client, a server, and a port of the client that leads to the server.
+// pair is a client, a server, and a forward of the client to the server.
 type pair struct {
 	*tailnet
 	client, server *Client
@@ -83,8 +85,8 @@ func (p *pair) connect(t *testing.T) (near *net.TCPConn, far net.Conn) {
 	return c.(*net.TCPConn), far
 }
 
-// reach dials until the answer is as wanted: nodes apply what they are told in
-// their own time.
+// reach dials until the result is as wanted: nodes apply a netmap some time after they
+// receive it.
 func reach(t *testing.T, c *Client, to string, want bool) {
 	t.Helper()
 	var last error
@@ -106,12 +108,18 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
+// eventually waits, with tailscale's backoff, for a condition that another goroutine
+// establishes without an event.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for ctx := deadline(t); !ok(); time.Sleep(5 * time.Millisecond) {
-		if ctx.Err() != nil {
-			t.Fatalf("still not so after a minute: %s", what)
+	err := tstest.WaitFor(time.Minute, func() error {
+		if ok() {
+			return nil
 		}
+		return errors.New("not yet")
+	})
+	if err != nil {
+		t.Fatalf("after a minute: %s: %v", what, err)
 	}
 }
 

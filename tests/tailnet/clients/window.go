@@ -8,8 +8,8 @@ import (
 	"tailscale.com/wgengine/netstack"
 )
 
-// SetReceiveBuffer has connections that the client makes from now on take in
-// only about so many bytes that nobody has read, those of forwards included.
+// SetReceiveBuffer bounds the unread bytes of the client's new connections, including
+// those of forwards.
 func (c *Client) SetReceiveBuffer(bytes int) error {
 	if bytes < tcp.MinBufferSize {
 		return fmt.Errorf("bytes: %d is less than %d", bytes, tcp.MinBufferSize)

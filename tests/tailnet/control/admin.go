@@ -11,42 +11,40 @@ import (
 	"remote-ollama-proxy/tests/tailnet/policy"
 )
 
-// ErrNotFound is for what names a node that does not exist.
+// ErrNotFound is returned for an unknown node or Service.
 var ErrNotFound = errors.New("no node of this tailnet has that name")
 
-// Settings are the switches of a tailnet outside its policy file.
+// Settings are the settings of a tailnet outside its policy file.
 type Settings struct {
 	// RequireApproval makes new devices wait for Approve.
 	RequireApproval bool `json:"require_approval"`
 	// RequireLogging turns off every node that refuses to upload logs.
 	RequireLogging bool `json:"require_logging"`
-	// OpenRegistration lets nodes in that have neither key nor login, with the
-	// tags they ask for.
+	// OpenRegistration admits nodes that have neither a key nor a login, with the tags
+	// that they request.
 	OpenRegistration bool `json:"open_registration"`
-	// CacheNetmaps has nodes keep the netmap, and start with it while the control
-	// server is down if they are willing.
+	// CacheNetmaps allows nodes to cache the netmap and to start with it while the
+	// control server is down.
 	CacheNetmaps bool `json:"cache_netmaps"`
-	// Certificates lets nodes have certificates for their names.
+	// Certificates allows nodes to get certificates for their names.
 	Certificates bool `json:"certificates"`
-	// ClockAhead is how far the control server's clock goes wrong, such as "10m".
+	// ClockAhead is the error of the control server's clock, such as "10m".
 	ClockAhead string `json:"clock_ahead"`
-	// NoIPv4 gives nodes that join from now on an IPv6 address alone.
+	// NoIPv4 gives new nodes only an IPv6 address.
 	NoIPv4 bool `json:"no_ipv4"`
-	// NoTagProfile leaves out the user profile that tagged nodes name as their
-	// owner, as headscale does.
+	// NoTagProfile omits the user profile that owns tagged nodes, as headscale does.
 	NoTagProfile bool `json:"no_tag_profile"`
-	// NoMagicDNS switches MagicDNS off.
+	// NoMagicDNS disables MagicDNS.
 	NoMagicDNS bool `json:"no_magic_dns"`
-	// TokenStatus and CreateKeyStatus are the HTTP status with which the API refuses
-	// to give an OAuth client a token, or a key; 0: it does not refuse.
+	// TokenStatus and CreateKeyStatus are the HTTP statuses with which the API refuses an
+	// OAuth client a token or a key; 0: it does not.
 	TokenStatus     int `json:"token_status"`
 	CreateKeyStatus int `json:"create_key_status"`
 	// Admins are the members of autogroup:admin, by login name.
 	Admins []string `json:"admins"`
 }
 
-// SetPolicy replaces the policy. One with an error in it, or with a test that
-// fails, is refused and changes nothing.
+// SetPolicy replaces the policy. It rejects a policy with an error or a failing test.
 func (s *Server) SetPolicy(text []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +53,7 @@ func (s *Server) SetPolicy(text []byte) error {
 		return err
 	}
 	s.policy, s.policyText = p, string(text)
-	s.regrouped()
+	s.visibilityChanged()
 	return nil
 }
 
@@ -66,14 +64,14 @@ func (s *Server) Policy() string {
 	return s.policyText
 }
 
-// Settings returns the present settings.
+// Settings returns the current settings.
 func (s *Server) Settings() Settings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settings
 }
 
-// SetSettings replaces the settings. The policy must hold with the new admins.
+// SetSettings replaces the settings. The policy must be valid with the new admins.
 func (s *Server) SetSettings(settings Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,11 +86,11 @@ func (s *Server) SetSettings(settings Settings) error {
 		}
 	}
 	s.policy, s.settings, s.clockAhead = p, settings, ahead
-	s.regrouped()
+	s.visibilityChanged()
 	return nil
 }
 
-// NodeInfo is what an admin sees of a node.
+// NodeInfo describes a node to an admin.
 type NodeInfo struct {
 	Name      string       `json:"name"`
 	DNSName   string       `json:"dns_name"`
@@ -107,7 +105,7 @@ type NodeInfo struct {
 	Online    bool         `json:"online"`
 }
 
-// Nodes lists all nodes in the order in which they joined.
+// Nodes returns all nodes in the order in which they joined.
 func (s *Server) Nodes() []NodeInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +124,7 @@ func (s *Server) Nodes() []NodeInfo {
 	return out
 }
 
-// changeNode applies f to the node with this name and tells everybody.
+// changeNode applies f to the node with this name and notifies all nodes.
 func (s *Server) changeNode(name string, f func(*node)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,31 +133,31 @@ func (s *Server) changeNode(name string, f func(*node)) error {
 		return fmt.Errorf("node %q: %w", name, ErrNotFound)
 	}
 	f(n)
-	s.regrouped()
+	s.visibilityChanged()
 	return nil
 }
 
-// Remove takes a node out of the tailnet.
+// Remove removes a node from the tailnet and notifies it.
 func (s *Server) Remove(name string) error { return s.changeNode(name, s.remove) }
 
-// Forget deletes a node as headscale does: its stream stays open and says nothing
-// of it, and every other request of the node is answered with 404.
+// Forget deletes a node as headscale does: its stream stays open without a notification,
+// and every other request of the node gets a 404.
 func (s *Server) Forget(name string) error { return s.changeNode(name, s.forget) }
 
-// Approve lets a device in that waits for approval.
+// Approve approves a device.
 func (s *Server) Approve(name string) error {
 	return s.changeNode(name, func(n *node) { n.MachineAuthorized = true })
 }
 
-// SetKeyExpiry makes a node's key expire at a time, past or future; the zero
-// time is never.
+// SetKeyExpiry sets when a node's key expires, in the past or the future; the zero time
+// means never.
 func (s *Server) SetKeyExpiry(name string, at time.Time) error {
 	return s.changeNode(name, func(n *node) { s.setExpiry(n, at.UTC().Truncate(time.Millisecond)) })
 }
 
-// Resolve finds the address of the node or Service that host means (a MagicDNS
-// name, its first label, or an address), if the node with the given stable ID is, by the
-// policy, to know of it. A Service has to have a host.
+// Resolve returns the address of a node or Service, given as a MagicDNS name, its first
+// label or an address. The policy must make it visible to the node with this stable ID,
+// and a Service must have a host.
 func (s *Server) Resolve(stableID, host string) (netip.Addr, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,18 +179,18 @@ func (s *Server) Resolve(stableID, host string) (netip.Addr, bool) {
 	return to.Addresses[i].Addr(), true
 }
 
-// Reintroduce takes a peer back from a node and tells the node of it anew, upon
-// which the node begins a new WireGuard handshake with it.
-func (s *Server) Reintroduce(stableID string, peer netip.Addr) {
+// ResendPeer removes a peer from a node's netmap and adds it again, so that the node
+// begins a new WireGuard handshake with it.
+func (s *Server) ResendPeer(stableID string, peer netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.named(stableID); n != nil && n.stream != nil {
-		n.stream.forget = peer
+		n.stream.resend = peer
 		n.wake()
 	}
 }
 
-// serveLoginPage is what a person finds at a login URL.
+// serveLoginPage serves a login URL.
 func (s *Server) serveLoginPage(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "This login waits for POST /logins {\"url\": %q, \"user\": …} on the API of the test tailnet.\n", s.URL()+r.URL.Path)
 }

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// A KeyRequest describes an auth key to be made.
+// A KeyRequest describes a new auth key.
 type KeyRequest struct {
-	Tags        []string // the node gets exactly these and belongs to nobody …
-	User        string   // … or belongs to this user
+	Tags        []string // the node gets exactly these and has no owner …
+	User        string   // … or this user owns it
 	Reusable    bool
 	Ephemeral   bool
 	Preapproved bool
 	ExpiresIn   time.Duration // negative: the key has expired already
-	Exempt      bool          // the node is not told of require_logging
+	Exempt      bool          // Settings.RequireLogging does not apply to the node
 }
 
-// authKey lets nodes in without a login.
+// authKey admits nodes without a login.
 type authKey struct {
 	admission
 	id       string
@@ -54,8 +54,8 @@ func (s *Server) NewKey(r KeyRequest) (string, error) {
 	return text, nil
 }
 
-// redeemable finds a key that still lets nodes in. The errors are in the words
-// of Tailscale's control server, by which programs tell them apart.
+// redeemable returns a valid key. The errors have the texts of Tailscale's control
+// server, which programs match.
 func (s *Server) redeemable(text string) (*authKey, error) {
 	k := s.keys[text]
 	switch {
@@ -69,7 +69,7 @@ func (s *Server) redeemable(text string) (*authKey, error) {
 	return k, nil
 }
 
-// login is a registration that waits for somebody to log in.
+// login is a registration that waits for a user's login.
 type login struct {
 	user string
 	done chan struct{}
@@ -81,7 +81,7 @@ func (s *Server) beginLogin() string {
 	return url
 }
 
-// CompleteLogin lets the node that was given url join as a device of user.
+// CompleteLogin lets the node with this login URL join as a device of user.
 func (s *Server) CompleteLogin(url, user string) error {
 	if err := checkLogin(user); err != nil {
 		return err

@@ -11,8 +11,7 @@ import (
 	"tailscale.com/types/key"
 )
 
-// certDomains are the names for which n can have certificates. The caller holds
-// s.mu.
+// certDomains returns the names for which n can get certificates. The caller holds s.mu.
 func (s *Server) certDomains(n *node) []string {
 	if !s.settings.Certificates {
 		return nil
@@ -20,8 +19,8 @@ func (s *Server) certDomains(n *node) []string {
 	return []string{strings.TrimSuffix(n.Name, ".")}
 }
 
-// serveSetDNS adds the record by which a node answers an ACME server's challenge
-// for a name of its own; no other.
+// serveSetDNS adds the record that answers an ACME server's challenge for the node's own
+// name. It refuses any other record.
 func (s *Server) serveSetDNS(w http.ResponseWriter, r *http.Request, machine key.MachinePublic) {
 	var req tailcfg.SetDNSRequest
 	if err := decode(r, &req); err != nil {
@@ -34,7 +33,7 @@ func (s *Server) serveSetDNS(w http.ResponseWriter, r *http.Request, machine key
 	may := n != nil && challenge && req.Type == "TXT" && slices.Contains(s.certDomains(n), name)
 	s.mu.Unlock()
 	if !may || s.SetTXT == nil {
-		http.Error(w, fmt.Sprintf("%s %s is not this node's to set", req.Type, req.Name), http.StatusForbidden)
+		http.Error(w, fmt.Sprintf("%s %s is not a record of this node", req.Type, req.Name), http.StatusForbidden)
 		return
 	}
 	s.SetTXT(req.Name, req.Value)

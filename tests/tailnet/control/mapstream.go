@@ -14,21 +14,21 @@ import (
 	"tailscale.com/util/zstdframe"
 )
 
-// keepAlive is how often a silent stream says that it lives. Nodes give up on
-// one after two minutes.
+// keepAlive is the interval of keep-alive messages on an idle stream. Nodes time out
+// after two minutes.
 const keepAlive = 50 * time.Second
 
-// stream is the long poll through which a node that is online hears of changes.
+// stream is the long poll of an online node.
 type stream struct {
-	news     chan struct{} // holds a token while there is something to tell
-	replaced chan struct{} // closed when the node opened another one
-	sent     uint64        // the change that was last written; guarded by Server.mu
-	forget   netip.Addr    // the peer to take back and tell anew; guarded by Server.mu
+	pending  chan struct{} // holds a token while a change is to be sent
+	replaced chan struct{} // closed when the node opens another stream
+	sent     uint64        // the last change that was sent; guarded by Server.mu
+	resend   netip.Addr    // a peer to remove and add again; guarded by Server.mu
 }
 
 func (st *stream) poke() {
 	select {
-	case st.news <- struct{}{}:
+	case st.pending <- struct{}{}:
 	default:
 	}
 }
@@ -60,17 +60,17 @@ func (s *Server) serveMap(w http.ResponseWriter, r *http.Request, machine key.Ma
 	out.send(&tailcfg.MapResponse{})
 }
 
-// update takes what a node tells of itself.
+// update applies a node's update of itself.
 func (s *Server) update(n *node, req *tailcfg.MapRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n.DiscoKey != req.DiscoKey {
-		s.epoch++ // it has restarted, and its sessions are gone
+		s.epoch++ // the node has restarted and lost its WireGuard sessions
 	}
 	n.Endpoints, n.DiscoKey, n.Cap = req.Endpoints, req.DiscoKey, req.Version
 	if req.Hostinfo != nil {
 		n.Hostinfo = req.Hostinfo.View()
-		n.toldServices(req.Hostinfo.ServicesHash)
+		n.setServicesHash(req.Hostinfo.ServicesHash)
 		if net := req.Hostinfo.NetInfo; net != nil && net.PreferredDERP != 0 {
 			n.HomeDERP = net.PreferredDERP
 		}
@@ -78,9 +78,9 @@ func (s *Server) update(n *node, req *tailcfg.MapRequest) {
 	s.changed()
 }
 
-// stream tells n the present state and then every change, until n hangs up.
+// stream sends n the current state and then every change, until n disconnects.
 func (s *Server) stream(ctx context.Context, out *writer, n *node) {
-	st := &stream{news: make(chan struct{}, 1), replaced: make(chan struct{})}
+	st := &stream{pending: make(chan struct{}, 1), replaced: make(chan struct{})}
 	st.poke()
 	s.mu.Lock()
 	if n.stream != nil {
@@ -98,7 +98,7 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 		}
 		s.sent.Broadcast()
 	}()
-	var told told
+	var sent sentState
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
@@ -111,22 +111,22 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 			return
 		case <-tick.C:
 			res = &tailcfg.MapResponse{KeepAlive: true}
-		case <-st.news:
+		case <-st.pending:
 			s.mu.Lock()
 			change = s.change
 			view := s.view(n, time.Now())
-			if st.forget.IsValid() {
-				view = view.without(st.forget)
-				st.forget, change = netip.Addr{}, 0
+			if st.resend.IsValid() {
+				view = view.without(st.resend)
+				st.resend, change = netip.Addr{}, 0
 				st.poke()
 			}
-			question := s.question(n)
+			request := s.servicesRequest(n)
 			s.mu.Unlock()
-			if res = told.difference(view); question != nil {
+			if res = sent.difference(view); request != nil {
 				if res == nil {
 					res = &tailcfg.MapResponse{}
 				}
-				res.PingRequest = question
+				res.PingRequest = request
 			}
 		}
 		if res != nil && out.send(res) != nil {

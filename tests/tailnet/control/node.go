@@ -14,26 +14,26 @@ import (
 	"tailscale.com/util/dnsname"
 )
 
-// taggedDevices owns, in name, every device that has tags.
+// taggedDevices is the nominal owner of tagged devices.
 const taggedDevices tailcfg.UserID = 1
 
-// userKeyLife is how long a user's device stays logged in; Tailscale's default.
+// userKeyLife is the validity of a user's node key, Tailscale's default.
 const userKeyLife = 180 * 24 * time.Hour
 
-// node is what the server knows of a device.
+// node is a device of the tailnet.
 type node struct {
-	tailcfg.Node        // without what depends on who is told of it
+	tailcfg.Node        // the part that is the same for all recipients
 	user         string // login name; "" with tags
-	ephemeral    bool   // forgotten when it logs out
-	exempt       bool   // not told of require_logging
+	ephemeral    bool   // removed when it logs out
+	exempt       bool   // Settings.RequireLogging does not apply
 	removed      bool
-	expire       *time.Timer // tells the others when the key expires
+	expire       *time.Timer // notifies all nodes when the key expires
 	stream       *stream     // nil while it is offline
 	lastSeen     time.Time
 
-	services     []*tailcfg.VIPService // that it hosts, as it said last
-	servicesHash string                // of what it hosts
-	asking       bool                  // it is to be asked
+	services     []*tailcfg.VIPService // that it hosts, from its last answer
+	servicesHash string                // of the Services that it hosts
+	ask          bool                  // ask it for its Services
 }
 
 func (n *node) wake() {
@@ -46,13 +46,13 @@ func (n *node) expired(now time.Time) bool {
 	return n.removed || !n.KeyExpiry.IsZero() && !n.KeyExpiry.After(now)
 }
 
-// label is the first label of the MagicDNS name, by which the API names nodes.
+// label returns the first label of the MagicDNS name, which names the node in the API.
 func (n *node) label() string {
 	label, _, _ := strings.Cut(n.Name, ".")
 	return label
 }
 
-// identity is the node as the policy sees it.
+// identity returns the node for the policy.
 func (n *node) identity() policy.Node {
 	id := policy.Node{ID: string(n.StableID), User: n.user, Tags: n.Tags}
 	for _, a := range n.Addresses {
@@ -61,7 +61,7 @@ func (n *node) identity() policy.Node {
 	return id
 }
 
-// add makes a node. IDs and addresses are never given out twice.
+// add makes a node. IDs and addresses are never reused.
 func (s *Server) add(machine key.MachinePublic, hostname string) *node {
 	s.lastID++
 	id := s.lastID
@@ -79,7 +79,7 @@ func (s *Server) add(machine key.MachinePublic, hostname string) *node {
 	return n
 }
 
-// freeLabel finds a name as MagicDNS does: laptop, laptop-1, laptop-2.
+// freeLabel returns an unused name, as MagicDNS does: laptop, laptop-1, laptop-2.
 func (s *Server) freeLabel(hostname string) string {
 	base := dnsname.SanitizeHostname(hostname)
 	if base == "" {
@@ -92,7 +92,7 @@ func (s *Server) freeLabel(hostname string) string {
 	return label
 }
 
-// named finds a node by its label, MagicDNS name or stable ID; nil if none.
+// named returns the node with a label, MagicDNS name or stable ID, or nil.
 func (s *Server) named(name string) *node {
 	name = strings.TrimSuffix(strings.TrimSuffix(name, "."), "."+Domain)
 	return s.find(func(n *node) bool { return n.label() == name || string(n.StableID) == name })
@@ -105,7 +105,7 @@ func (s *Server) find(is func(*node) bool) *node {
 	return nil
 }
 
-// setExpiry changes when the key of n expires; the zero time is never.
+// setExpiry sets when the key of n expires; the zero time means never.
 func (s *Server) setExpiry(n *node, at time.Time) {
 	if n.expire != nil {
 		n.expire.Stop()
@@ -121,8 +121,8 @@ func (s *Server) setExpiry(n *node, at time.Time) {
 	}
 }
 
-// remove takes n out of the tailnet. Its key is remembered, so that the node
-// learns of it whenever it next asks.
+// remove removes n from the tailnet. It keeps the key, so that the node is notified when
+// it next connects.
 func (s *Server) remove(n *node) {
 	s.setExpiry(n, time.Time{})
 	n.removed = true
@@ -132,14 +132,14 @@ func (s *Server) remove(n *node) {
 	s.changed()
 }
 
-// forget takes n out of the tailnet without a word to it.
+// forget removes n from the tailnet without notifying it.
 func (s *Server) forget(n *node) {
 	s.setExpiry(n, time.Time{})
 	s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
 	s.changed()
 }
 
-// user returns the profile of a login name; it makes one at first sight.
+// user returns the profile of a login name, and makes it if necessary.
 func (s *Server) user(login string) tailcfg.UserProfile {
 	for _, u := range s.users {
 		if u.LoginName == login {

@@ -12,16 +12,15 @@ import (
 // oauthClient makes auth keys for nodes with these tags.
 type oauthClient struct{ tags []string }
 
-// oauthKeyLife is how long a key is good that an OAuth client makes.
+// oauthKeyLife is the validity of a key that an OAuth client makes.
 const oauthKeyLife = 90 * 24 * time.Hour
 
-// NewOAuthClient makes an OAuth client that may give these tags, and returns its
-// secret.
+// NewOAuthClient makes an OAuth client that may assign these tags, and returns its secret.
 func (s *Server) NewOAuthClient(tags []string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(tags) == 0 {
-		return "", fmt.Errorf("tags: an OAuth client makes keys for tags alone: give one")
+		return "", fmt.Errorf("tags: an OAuth client makes only tagged keys: give a tag")
 	}
 	for _, tag := range tags {
 		if !s.policy.HasTag(tag) {
@@ -55,7 +54,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveCreateKey makes an auth key for whoever has a token.
+// serveCreateKey makes an auth key for the holder of a token.
 func (s *Server) serveCreateKey(w http.ResponseWriter, r *http.Request) {
 	var req struct {
 		Capabilities struct {
@@ -97,7 +96,7 @@ func (s *Server) serveCreateKey(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]string{"key": key})
 }
 
-// refuseAPI answers as Tailscale's API does when it refuses.
+// refuseAPI sends an error in the format of Tailscale's API.
 func refuseAPI(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

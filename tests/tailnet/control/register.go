@@ -13,7 +13,7 @@ import (
 	"tailscale.com/types/key"
 )
 
-// maxRequest is more than any request of a node takes.
+// maxRequest bounds the body of a node's request, in bytes.
 const maxRequest = 1 << 20
 
 func decode(r *http.Request, into any) error {
@@ -31,7 +31,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request, machine k
 		return
 	}
 	if req.Followup != "" && !s.awaitLogin(r.Context(), req.Followup) {
-		http.Error(w, "login: "+req.Followup+" is unknown, or was given up", http.StatusNotFound)
+		http.Error(w, "login: "+req.Followup+" is unknown, or was cancelled", http.StatusNotFound)
 		return
 	}
 	res := s.register(machine, &req)
@@ -42,7 +42,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request, machine k
 	json.NewEncoder(w).Encode(res)
 }
 
-// register lets a node in, or says why not.
+// register admits a node, or returns why not.
 func (s *Server) register(machine key.MachinePublic, req *tailcfg.RegisterRequest) tailcfg.RegisterResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,9 +56,9 @@ func (s *Server) register(machine key.MachinePublic, req *tailcfg.RegisterReques
 		s.logOut(n)
 		return s.registered(n)
 	case n != nil && n.expired(time.Now()):
-		return tailcfg.RegisterResponse{NodeKeyExpired: true} // it comes back with a new key
+		return tailcfg.RegisterResponse{NodeKeyExpired: true} // the node registers again with a new key
 	case n != nil:
-		// A known node needs no key, but one that it offers all the same has to be good.
+		// A known node needs no key, but a key that it offers must be valid.
 		if req.Auth != nil && req.Auth.AuthKey != "" {
 			if _, err := s.redeemable(req.Auth.AuthKey); err != nil {
 				return *refuse("%v", err)
@@ -78,7 +78,7 @@ func (s *Server) register(machine key.MachinePublic, req *tailcfg.RegisterReques
 	return s.registered(n)
 }
 
-// An admission is what a login or an auth key makes of a node.
+// An admission holds the properties that a login or an auth key gives a node.
 type admission struct {
 	user        string
 	tags        []string
@@ -87,7 +87,7 @@ type admission struct {
 	exempt      bool
 }
 
-// authenticate finds out on whose authority a node with a new key joins.
+// authenticate returns the admission of a node with a new node key.
 func (s *Server) authenticate(req *tailcfg.RegisterRequest) (admission, *tailcfg.RegisterResponse) {
 	var a admission
 	var k *authKey
@@ -109,7 +109,7 @@ func (s *Server) authenticate(req *tailcfg.RegisterRequest) (admission, *tailcfg
 			wanted = nil
 		}
 	case s.settings.OpenRegistration:
-		a.user, a.tags = "anybody@example.com", slices.Clone(wanted)
+		a.user, a.tags = "open@example.com", slices.Clone(wanted)
 		wanted = nil
 	default:
 		return a, &tailcfg.RegisterResponse{AuthURL: s.beginLogin()}
@@ -140,7 +140,7 @@ func without(list, remove []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(remove, s) })
 }
 
-// admit makes n, new or known, what its new admission says.
+// admit applies an admission to a new or known node.
 func (s *Server) admit(n *node, req *tailcfg.RegisterRequest, a admission) {
 	n.Key, n.Cap, n.Hostinfo = req.NodeKey, req.Version, req.Hostinfo.View()
 	n.user, n.Tags = a.user, a.tags
@@ -155,7 +155,7 @@ func (s *Server) admit(n *node, req *tailcfg.RegisterRequest, a admission) {
 		s.setExpiry(n, time.Now().Add(userKeyLife).UTC().Truncate(time.Second))
 	}
 	s.logf("control: %s is %v", n.label(), n.identity())
-	s.regrouped()
+	s.visibilityChanged()
 }
 
 func (s *Server) logOut(n *node) {
@@ -178,7 +178,7 @@ func (s *Server) registered(n *node) tailcfg.RegisterResponse {
 	return res
 }
 
-// awaitLogin waits until somebody has logged in at url.
+// awaitLogin waits until a user has logged in at url.
 func (s *Server) awaitLogin(ctx context.Context, url string) bool {
 	s.mu.Lock()
 	l := s.logins[url]

@@ -38,7 +38,7 @@ type device struct {
 	name    string
 	machine key.MachinePublic
 	node    key.NodePublic
-	tags    []string // that it asks for
+	tags    []string // to request
 }
 
 func newDevice(t *testing.T, s *Server, name string, wants ...string) *device {
@@ -56,7 +56,7 @@ func (d *device) register(authKey string, change ...func(*tailcfg.RegisterReques
 	return d.s.register(d.machine, req)
 }
 
-// renew gives the device a new node key, as a node does whose key expired.
+// renew gives the device a new node key, as after an expiry.
 func (d *device) renew() { d.node = key.NewNode().Public() }
 
 func (d *device) info() NodeInfo {
@@ -82,7 +82,7 @@ func (s *Server) mustKey(t *testing.T, r KeyRequest) string {
 	return k
 }
 
-func TestKeysLetInWhomTheySay(t *testing.T) {
+func TestKeyDeterminesTagsAndOwner(t *testing.T) {
 	s := newServer(t, Settings{})
 	tagged := newDevice(t, s, "tagged")
 	once := s.mustKey(t, KeyRequest{Tags: []string{"tag:server"}})
@@ -93,10 +93,10 @@ func TestKeysLetInWhomTheySay(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	if res := tagged.register(""); res.Error != "" {
-		t.Errorf("a node that is in needs no key to come again: %+v", res)
+		t.Errorf("a registered node could not register again without a key: %+v", res)
 	}
 	if res := tagged.register(once); !strings.HasSuffix(res.Error, "not valid") {
-		t.Errorf("a known node came with a spent key: %+v", res)
+		t.Errorf("a known node registered with a used-up key: %+v", res)
 	}
 	owned := newDevice(t, s, "owned")
 	if res := owned.register(s.mustKey(t, KeyRequest{User: "anna@example.com"})); res.Login.LoginName != "anna@example.com" {
@@ -116,7 +116,7 @@ func TestKeysLetInWhomTheySay(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreRefused(t *testing.T) {
+func TestInvalidKeysAreRefused(t *testing.T) {
 	s := newServer(t, Settings{})
 	used := s.mustKey(t, KeyRequest{Tags: []string{"tag:client"}})
 	newDevice(t, s, "first").register(used)
@@ -135,12 +135,12 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 	for _, bad := range []KeyRequest{{}, {Tags: []string{"tag:client"}, User: "anna@example.com"}, {Tags: []string{"tag:unknown"}}} {
 		if _, err := s.NewKey(bad); err == nil {
-			t.Errorf("a key was made of %+v", bad)
+			t.Errorf("a key was made for %+v", bad)
 		}
 	}
 }
 
-func TestTagsThatANodeAsksFor(t *testing.T) {
+func TestRequestedTagsMustBeAllowed(t *testing.T) {
 	s := newServer(t, Settings{})
 	both := KeyRequest{Tags: []string{"tag:server", "tag:client"}}
 	anna := KeyRequest{User: "anna@example.com"}
@@ -175,7 +175,7 @@ func TestTagsThatANodeAsksFor(t *testing.T) {
 	}
 }
 
-func TestLogin(t *testing.T) {
+func TestLoginURLIsUsedOnce(t *testing.T) {
 	s := newServer(t, Settings{})
 	d := newDevice(t, s, "phone")
 	url := d.register("").AuthURL
@@ -213,7 +213,7 @@ func (s *Server) awaitLoginIn(t *testing.T, url string, meanwhile func()) bool {
 	return <-got
 }
 
-func TestExpiryAndRemoval(t *testing.T) {
+func TestExpiredNodeKeepsItsIdentityAndRemovedNodeDoesNot(t *testing.T) {
 	s := newServer(t, Settings{})
 	d := newDevice(t, s, "d")
 	d.register(s.mustKey(t, KeyRequest{User: "anna@example.com"}))
@@ -229,7 +229,7 @@ func TestExpiryAndRemoval(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	if after := d.info(); after.StableID != before.StableID || after.Expired {
-		t.Errorf("it is the same machine, yet %+v became %+v", before, after)
+		t.Errorf("the same machine got another identity: %+v became %+v", before, after)
 	}
 	if err := s.Remove("d"); err != nil {
 		t.Fatal(err)
@@ -240,11 +240,11 @@ func TestExpiryAndRemoval(t *testing.T) {
 	d.renew()
 	d.register(s.mustKey(t, KeyRequest{User: "anna@example.com"}))
 	if after := d.info(); after.StableID == before.StableID || after.Addresses[0] == before.Addresses[0] {
-		t.Errorf("a removed node came back as itself: %+v", after)
+		t.Errorf("a removed node kept its identity: %+v", after)
 	}
 }
 
-func TestApprovalAndLogout(t *testing.T) {
+func TestEphemeralNodeIsRemovedOnLogout(t *testing.T) {
 	s := newServer(t, Settings{RequireApproval: true})
 	d := newDevice(t, s, "d")
 	if res := d.register(s.mustKey(t, KeyRequest{Tags: []string{"tag:ci"}, Ephemeral: true})); res.MachineAuthorized {
@@ -261,7 +261,7 @@ func TestApprovalAndLogout(t *testing.T) {
 	d.register("", logout)
 	trusted.register("", logout)
 	if nodes := s.Nodes(); len(nodes) != 1 || nodes[0].Name != "trusted" || !nodes[0].Expired {
-		t.Errorf("the ephemeral one is forgotten, the other logged out: %+v", nodes)
+		t.Errorf("want the ephemeral node removed and the other logged out: %+v", nodes)
 	}
 	if err := s.Approve("d"); err == nil || !strings.Contains(err.Error(), `"d"`) {
 		t.Errorf("%v", err)

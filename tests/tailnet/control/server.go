@@ -1,10 +1,9 @@
-// Package control is the coordination server of a test tailnet: it registers
-// nodes, knows who they are, and tells each of them, over the protocol that
-// tailscale's own client speaks, which peers it has and what they may send.
+// Package control is the control server of a test tailnet. It registers nodes and sends
+// each its netmap and packet filter, in the protocol of tailscale's client.
 //
-// It does not stand on tailscale.com/tstest/integration/testcontrol. That
-// server knows no removal of nodes, one auth key at most, users that it makes
-// up itself, and ends the process on a request that it does not know.
+// It does not use tailscale.com/tstest/integration/testcontrol. That server can't remove
+// nodes, has at most one auth key, invents its users, and ends the process on an unknown
+// request.
 package control
 
 import (
@@ -26,22 +25,22 @@ import (
 // Domain is the MagicDNS suffix of the tailnet.
 const Domain = "tailnet.test"
 
-// A Server is one tailnet's control server. Its methods are safe for concurrent
-// use, and a change that they make is sent to all nodes at once.
+// A Server is the control server of one tailnet. Its methods are safe for concurrent
+// use. Each change is sent to all nodes at once.
 type Server struct {
 	http    *loopback.Server
 	noise   key.MachinePrivate
 	derpMap *tailcfg.DERPMap
 	logf    logger.Logf
 
-	// SetTXT adds a record to the DNS, by which a node proves to an ACME server
-	// that a name is its own. Nil: there is no DNS.
+	// SetTXT adds a DNS record, by which a node proves to an ACME server that it owns a
+	// name. May be nil.
 	SetTXT func(name, value string)
 
 	mu         sync.Mutex
-	sent       *sync.Cond // a stream has written a change, or ended
-	change     uint64     // counts changes of all that follows
-	epoch      uint64     // counts those that may let nodes see each other
+	sent       *sync.Cond // signals that a stream has sent a change or ended
+	change     uint64     // counts changes of the fields below
+	epoch      uint64     // counts changes that may make nodes visible to each other
 	policy     *policy.Policy
 	policyText string
 	settings   Settings
@@ -51,15 +50,15 @@ type Server struct {
 	lastID     tailcfg.NodeID
 	users      []tailcfg.UserProfile
 	keys       map[string]*authKey
-	// OAuth clients by their secrets, and by the access tokens that they were given.
+	// by secret, and by access token
 	oauthClients, oauthTokens map[string]*oauthClient
 	logins                    map[string]*login // by URL
 	services                  []*service
-	questions                 int // asked of nodes
+	servicesRequests          int // sent to nodes
 }
 
-// Listen starts a control server whose policy lets everybody reach everything,
-// as that of a new tailnet does.
+// Listen starts a control server whose policy allows everything, like that of a new
+// tailnet.
 func Listen(addr string, derpMap *tailcfg.DERPMap, logf logger.Logf) (*Server, error) {
 	s := &Server{
 		noise: key.NewMachine(), derpMap: derpMap, logf: logf,
@@ -83,49 +82,48 @@ func Listen(addr string, derpMap *tailcfg.DERPMap, logf logger.Logf) (*Server, e
 	return s, err
 }
 
-// URL is what nodes are given as their control server.
+// URL returns the URL for nodes.
 func (s *Server) URL() string { return "http://" + s.http.Addr() }
 
-// Stop makes the server unreachable, with every connection to it broken; new
-// ones are reset or held, see [loopback.Server.Stop]. It remembers everything.
-// It reports whether it was reachable.
+// Stop makes the server unreachable and resets every connection; new ones are reset or
+// held, see [loopback.Server.Stop]. It keeps its state. It reports whether the server was
+// reachable.
 //
-// A node whose attempt to reconnect is reset tries again no sooner than 10 s
-// later, while one that is held is served as soon as Start is called.
+// A node whose attempt to reconnect is reset retries after 10 s at the earliest. One that
+// is held is served as soon as Start is called.
 func (s *Server) Stop(hold bool) bool { return s.http.Stop(hold) }
 
-// Start makes it reachable again under the same address.
+// Start makes the server reachable again at the same address.
 func (s *Server) Start() bool { return s.http.Start() }
 
 // Close ends the server.
 func (s *Server) Close() { s.http.Close() }
 
-// changed notes that nodes must be told something new, and wakes their streams.
-// The caller holds s.mu.
+// changed counts a change and wakes all streams. The caller holds s.mu.
 func (s *Server) changed() {
 	s.change++
-	s.lead()
+	s.assignHosts()
 	for _, n := range s.nodes {
 		n.wake()
 	}
 }
 
-// regrouped notes a change of who may see whom. The caller holds s.mu.
-func (s *Server) regrouped() {
+// visibilityChanged counts a change that may make nodes visible to each other. The caller
+// holds s.mu.
+func (s *Server) visibilityChanged() {
 	s.epoch++
 	s.changed()
 }
 
-// Epoch changes when nodes may have come to see each other that did not before.
+// Epoch counts the changes that may have made nodes visible to each other.
 func (s *Server) Epoch() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.epoch
 }
 
-// Settle waits until every node that is online has been sent the present state,
-// or ctx ends. A node applies what it was sent some milliseconds later, of which
-// the protocol has no word.
+// Settle waits until the current state has been sent to every online node, or ctx ends. A
+// node applies it some milliseconds later, without an acknowledgement.
 func (s *Server) Settle(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -150,13 +148,12 @@ func (s *Server) Settle(ctx context.Context) error {
 func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(tailcfg.OverTLSPublicKeyResponse{
-		LegacyPublicKey: s.noise.Public(), // must be set; nothing is sealed with it any more
+		LegacyPublicKey: s.noise.Public(), // must be set, but is not used
 		PublicKey:       s.noise.Public(),
 	})
 }
 
-// serveNoise speaks HTTP/2 inside the encrypted connection that proves which
-// machine is talking.
+// serveNoise serves HTTP/2 inside the encrypted connection that authenticates the machine.
 func (s *Server) serveNoise(w http.ResponseWriter, r *http.Request) {
 	c, err := controlhttpserver.AcceptHTTP(r.Context(), w, r, s.noise, nil)
 	if err != nil {
@@ -169,7 +166,7 @@ func (s *Server) serveNoise(w http.ResponseWriter, r *http.Request) {
 	mux.HandleFunc("POST /machine/register", func(w http.ResponseWriter, r *http.Request) { s.serveRegister(w, r, machine) })
 	mux.HandleFunc("POST /machine/map", func(w http.ResponseWriter, r *http.Request) { s.serveMap(w, r, machine) })
 	mux.HandleFunc("POST /machine/set-dns", func(w http.ResponseWriter, r *http.Request) { s.serveSetDNS(w, r, machine) })
-	mux.HandleFunc("POST /machine/services/{question}", func(w http.ResponseWriter, r *http.Request) { s.serveServices(w, r, machine) })
+	mux.HandleFunc("POST /machine/services/{request}", func(w http.ResponseWriter, r *http.Request) { s.serveServices(w, r, machine) })
 	mux.HandleFunc("/machine/update-health", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	new(http2.Server).ServeConn(c, &http2.ServeConnOpts{
 		Context:    r.Context(),

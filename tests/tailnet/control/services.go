@@ -16,25 +16,24 @@ import (
 	"tailscale.com/types/key"
 )
 
-// A service is a Tailscale Service: addresses of which each client is led to one
-// host, out of those that the policy file approves, that are online and that
-// advertise it.
+// A service is a Tailscale Service. Each client is assigned one of its hosts: nodes that
+// the policy file approves, that are online and that advertise the Service.
 type service struct {
 	name      tailcfg.ServiceName
 	addresses []netip.Addr
-	led       map[tailcfg.NodeID]*node // by client
-	held      map[tailcfg.NodeID]bool  // clients that stay where they are while their host is online
+	assigned  map[tailcfg.NodeID]*node // host by client
+	held      map[tailcfg.NodeID]bool  // clients that keep their host while it is online
 }
 
-// ServiceInfo is what an admin sees of a Service.
+// ServiceInfo describes a Service to an admin.
 type ServiceInfo struct {
 	Name      string            `json:"name"`
 	Addresses []netip.Addr      `json:"addresses"`
-	Hosts     []string          `json:"hosts"` // to which clients may be led now
-	Led       map[string]string `json:"led"`   // the host of each client that may reach the Service
+	Hosts     []string          `json:"hosts"` // that accept clients now
+	Led       map[string]string `json:"led"`   // host by client
 }
 
-// DefineService makes a Service, "svc:name", or returns the one there is.
+// DefineService makes a Service, "svc:name", or returns the existing one.
 func (s *Server) DefineService(name string) (ServiceInfo, error) {
 	if err := tailcfg.ServiceName(name).Validate(); err != nil {
 		return ServiceInfo{}, err
@@ -45,14 +44,14 @@ func (s *Server) DefineService(name string) (ServiceInfo, error) {
 		v4 := netip.AddrFrom4([4]byte{100, 127, 0, byte(len(s.services) + 1)})
 		s.services = append(s.services, &service{
 			name: tailcfg.ServiceName(name), addresses: []netip.Addr{v4, tsaddr.Tailscale4To6(v4)},
-			led: map[tailcfg.NodeID]*node{}, held: map[tailcfg.NodeID]bool{},
+			assigned: map[tailcfg.NodeID]*node{}, held: map[tailcfg.NodeID]bool{},
 		})
-		s.regrouped()
+		s.visibilityChanged()
 	}
 	return s.describe(s.service(name)), nil
 }
 
-// Service tells how a Service stands.
+// Service returns the state of a Service.
 func (s *Server) Service(name string) (ServiceInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,8 +62,8 @@ func (s *Server) Service(name string) (ServiceInfo, error) {
 	return s.describe(svc), nil
 }
 
-// HoldClient has a client stay with its host although that no longer advertises
-// the Service, or no longer.
+// HoldClient sets whether a client keeps its host although the host no longer advertises
+// the Service.
 func (s *Server) HoldClient(name, client string, on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +76,7 @@ func (s *Server) HoldClient(name, client string, on bool) error {
 	return nil
 }
 
-// service finds a Service; nil if there is none. The caller holds s.mu.
+// service returns the Service with this name, or nil. The caller holds s.mu.
 func (s *Server) service(name string) *service {
 	for _, svc := range s.services {
 		if string(svc.name) == name {
@@ -90,17 +89,17 @@ func (s *Server) service(name string) *service {
 func (s *Server) describe(svc *service) ServiceInfo {
 	info := ServiceInfo{Name: string(svc.name), Addresses: svc.addresses, Hosts: []string{}, Led: map[string]string{}}
 	for _, n := range s.nodes {
-		if s.takesClients(svc, n) {
+		if s.acceptsClients(svc, n) {
 			info.Hosts = append(info.Hosts, n.label())
 		}
-		if host := svc.led[n.ID]; host != nil {
+		if host := svc.assigned[n.ID]; host != nil {
 			info.Led[n.label()] = host.label()
 		}
 	}
 	return info
 }
 
-// identity is the Service as the policy sees it.
+// identity returns the Service for the policy.
 func (svc *service) identity() policy.Node {
 	return policy.Node{ID: string(svc.name), Service: string(svc.name), Addresses: svc.addresses}
 }
@@ -110,59 +109,60 @@ func (s *Server) approved(svc *service, n *node) bool {
 	return n.MachineAuthorized && s.policy.MayHost(n.identity(), string(svc.name))
 }
 
-// takesClients reports whether clients may be led to n.
-func (s *Server) takesClients(svc *service, n *node) bool {
-	return n.stream != nil && s.approved(svc, n) && slices.ContainsFunc(n.services, func(told *tailcfg.VIPService) bool {
-		return told.Name == svc.name && told.Active && len(told.Ports) > 0
+// acceptsClients reports whether n is an available host of the Service.
+func (s *Server) acceptsClients(svc *service, n *node) bool {
+	return n.stream != nil && s.approved(svc, n) && slices.ContainsFunc(n.services, func(v *tailcfg.VIPService) bool {
+		return v.Name == svc.name && v.Active && len(v.Ports) > 0
 	})
 }
 
-// lead gives every client that may reach a Service a host, the one that it has
-// or the one with the fewest. The caller holds s.mu.
-func (s *Server) lead() {
+// assignHosts assigns a host to every client that may reach a Service: its current one,
+// or the one with the fewest clients. The caller holds s.mu.
+func (s *Server) assignHosts() {
 	for _, svc := range s.services {
 		var hosts []*node
 		clients := map[*node]int{}
 		for _, n := range s.nodes {
-			if s.takesClients(svc, n) {
+			if s.acceptsClients(svc, n) {
 				hosts = append(hosts, n)
 			}
 		}
-		led := map[tailcfg.NodeID]*node{}
-		var others []*node
+		assigned := map[tailcfg.NodeID]*node{}
+		var unassigned []*node
 		for _, n := range s.nodes {
-			host := svc.led[n.ID]
+			host := svc.assigned[n.ID]
 			switch {
 			case s.approved(svc, n) || !s.policy.Reaches(n.identity(), svc.identity()):
 			case slices.Contains(hosts, host), host != nil && svc.held[n.ID] && host.stream != nil:
-				led[n.ID] = host
+				assigned[n.ID] = host
 				clients[host]++
 			default:
-				others = append(others, n)
+				unassigned = append(unassigned, n)
 			}
 		}
-		for _, n := range others {
+		for _, n := range unassigned {
 			if len(hosts) == 0 {
 				break
 			}
 			host := slices.MinFunc(hosts, func(a, b *node) int { return clients[a] - clients[b] })
-			led[n.ID] = host
+			assigned[n.ID] = host
 			clients[host]++
 			s.epoch++
 		}
-		svc.led = led
+		svc.assigned = assigned
 	}
 }
 
-// meet reports whether one of two nodes may be led to the other.
-func (s *Server) meet(a, b *node) bool {
+// shareService reports whether one of two nodes may host a Service that the other may
+// reach.
+func (s *Server) shareService(a, b *node) bool {
 	return slices.ContainsFunc(s.services, func(svc *service) bool {
 		return s.approved(svc, a) && s.policy.Reaches(b.identity(), svc.identity()) ||
 			s.approved(svc, b) && s.policy.Reaches(a.identity(), svc.identity())
 	})
 }
 
-// mappings are the Services that n may host, as it is told of them.
+// mappings returns the Services that n may host, in the format of its capability.
 func (s *Server) mappings(n *node) []tailcfg.RawMessage {
 	all := tailcfg.ServiceIPMappings{}
 	for _, svc := range s.services {
@@ -173,14 +173,14 @@ func (s *Server) mappings(n *node) []tailcfg.RawMessage {
 	if len(all) == 0 {
 		return nil
 	}
-	text, _ := json.Marshal(all) // strings alone
+	text, _ := json.Marshal(all) // strings always encode
 	return []tailcfg.RawMessage{tailcfg.RawMessage(text)}
 }
 
-// routes are the addresses of Services for which n is led to host.
+// routes returns the addresses of Services for which n is assigned to host.
 func (s *Server) routes(n, host *node) (out []netip.Prefix) {
 	for _, svc := range s.services {
-		if svc.led[n.ID] != host {
+		if svc.assigned[n.ID] != host {
 			continue
 		}
 		for _, ip := range svc.addresses {
@@ -190,39 +190,40 @@ func (s *Server) routes(n, host *node) (out []netip.Prefix) {
 	return out
 }
 
-// toldServices notes what a node says that the hash of its Services is, and asks for them
-// if that is another. The caller holds s.mu.
-func (n *node) toldServices(hash string) {
+// setServicesHash stores the hash of a node's Services. If it has changed, the node is
+// asked for them. The caller holds s.mu.
+func (n *node) setServicesHash(hash string) {
 	if n.servicesHash == hash {
 		return
 	}
-	n.servicesHash, n.asking = hash, hash != ""
+	n.servicesHash, n.ask = hash, hash != ""
 	if hash == "" {
 		n.services = nil
 	}
 }
 
-// question asks a node for its Services. It is told of it with the next change.
-func (s *Server) question(n *node) *tailcfg.PingRequest {
-	if !n.asking {
+// servicesRequest returns the request for a node's Services, which is sent with the next
+// change; nil if there is none.
+func (s *Server) servicesRequest(n *node) *tailcfg.PingRequest {
+	if !n.ask {
 		return nil
 	}
-	n.asking = false
-	s.questions++
+	n.ask = false
+	s.servicesRequests++
 	return &tailcfg.PingRequest{
-		URL:     fmt.Sprintf("%s/machine/services/%d", s.URL(), s.questions),
+		URL:     fmt.Sprintf("%s/machine/services/%d", s.URL(), s.servicesRequests),
 		Types:   "c2n",
 		Payload: []byte("GET /vip-services HTTP/1.1\r\nHost: node\r\n\r\n"),
 	}
 }
 
-// serveServices takes the answer.
+// serveServices receives the answer to a servicesRequest.
 func (s *Server) serveServices(w http.ResponseWriter, r *http.Request, machine key.MachinePublic) {
-	var told tailcfg.C2NVIPServicesResponse
+	var answer tailcfg.C2NVIPServicesResponse
 	res, err := http.ReadResponse(bufio.NewReader(io.LimitReader(r.Body, maxRequest)), nil)
 	if err == nil {
 		defer res.Body.Close()
-		err = json.NewDecoder(res.Body).Decode(&told)
+		err = json.NewDecoder(res.Body).Decode(&answer)
 	}
 	if err != nil {
 		s.logf("control: the Services of a node: %v", err)
@@ -231,14 +232,14 @@ func (s *Server) serveServices(w http.ResponseWriter, r *http.Request, machine k
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.find(func(n *node) bool { return n.Machine == machine }); n != nil && told.ServicesHash == n.servicesHash {
-		n.services = told.VIPServices
+	if n := s.find(func(n *node) bool { return n.Machine == machine }); n != nil && answer.ServicesHash == n.servicesHash {
+		n.services = answer.VIPServices
 		s.changed()
 	}
 }
 
-// resolveService finds the address that host means if it is a Service's: its name
-// without "svc:", in the tailnet's domain or not, or an address.
+// resolveService returns the address of a Service, given as its name without "svc:", with
+// or without the tailnet's domain, or as an address.
 func (s *Server) resolveService(from *node, host string) (netip.Addr, bool) {
 	name := "svc:" + strings.TrimSuffix(strings.TrimSuffix(host, "."), "."+Domain)
 	ip, _ := netip.ParseAddr(host)
@@ -247,7 +248,7 @@ func (s *Server) resolveService(from *node, host string) (netip.Addr, bool) {
 		if string(svc.name) == name {
 			i = 0
 		}
-		if i >= 0 && svc.led[from.ID] != nil {
+		if i >= 0 && svc.assigned[from.ID] != nil {
 			return svc.addresses[i], true
 		}
 	}

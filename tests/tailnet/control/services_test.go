@@ -19,9 +19,9 @@ const servicePolicy = `{
 	],
 }`
 
-// scene has two hosts of one Service, another node that would be one, and
-// clients.
-func scene(t *testing.T) (*Server, map[string]*node) {
+// serviceTailnet has two hosts of one Service, a node that advertises it without
+// approval, and clients.
+func serviceTailnet(t *testing.T) (*Server, map[string]*node) {
 	t.Helper()
 	s := newServer(t, Settings{})
 	if err := s.SetPolicy([]byte(servicePolicy)); err != nil {
@@ -29,7 +29,7 @@ func scene(t *testing.T) (*Server, map[string]*node) {
 	}
 	n := joined(t, s, "one", "two", "other", "a", "b", "c", "stranger")
 	for _, name := range []string{"one", "two", "other"} {
-		s.says(n[name], true)
+		s.advertise(n[name], true)
 	}
 	if _, err := s.DefineService("svc:ollama"); err != nil {
 		t.Fatal(err)
@@ -37,28 +37,28 @@ func scene(t *testing.T) (*Server, map[string]*node) {
 	return s, n
 }
 
-// says has an online node say whether it serves.
-func (s *Server) says(n *node, active bool) {
+// advertise makes an online node advertise the Service, or stop.
+func (s *Server) advertise(n *node, active bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n.stream == nil {
-		n.stream = &stream{news: make(chan struct{}, 1)}
+		n.stream = &stream{pending: make(chan struct{}, 1)}
 	}
 	n.services = []*tailcfg.VIPService{{Name: "svc:ollama", Ports: []tailcfg.ProtoPortRange{{Proto: 6, Ports: tailcfg.PortRange{First: 80, Last: 80}}}, Active: active}}
 	s.changed()
 }
 
-func ledTo(t *testing.T, s *Server, want map[string]string) {
+func wantAssigned(t *testing.T, s *Server, want map[string]string) {
 	t.Helper()
 	info, err := s.Service("svc:ollama")
 	if err != nil || !maps.Equal(info.Led, want) {
-		t.Errorf("led to %v, want %v (%v)", info.Led, want, err)
+		t.Errorf("assigned %v, want %v (%v)", info.Led, want, err)
 	}
 }
 
 func TestClientsAreSpreadOverTheHostsOfAService(t *testing.T) {
-	s, n := scene(t)
-	ledTo(t, s, map[string]string{"a": "one", "b": "two", "c": "one"})
+	s, n := serviceTailnet(t)
+	wantAssigned(t, s, map[string]string{"a": "one", "b": "two", "c": "one"})
 	info, _ := s.Service("svc:ollama")
 	if !slices.Equal(info.Hosts, []string{"one", "two"}) {
 		t.Errorf("hosts: %v", info.Hosts)
@@ -74,40 +74,40 @@ func TestClientsAreSpreadOverTheHostsOfAService(t *testing.T) {
 		return out
 	}
 	if got := routes("b"); !slices.Equal(got, []string{"two.tailnet.test.", "two.tailnet.test."}) {
-		t.Errorf("b is led to %v", got)
+		t.Errorf("b is routed to %v", got)
 	}
 	if got := routes("stranger"); got != nil {
-		t.Errorf("a stranger is led to %v", got)
+		t.Errorf("a stranger is routed to %v", got)
 	}
 	if err := s.HoldClient("svc:ollama", "a", true); err != nil {
 		t.Fatal(err)
 	}
-	s.says(n["one"], false)
-	ledTo(t, s, map[string]string{"a": "one", "b": "two", "c": "two"})
+	s.advertise(n["one"], false)
+	wantAssigned(t, s, map[string]string{"a": "one", "b": "two", "c": "two"})
 	if err := s.HoldClient("svc:ollama", "a", false); err != nil {
 		t.Fatal(err)
 	}
-	ledTo(t, s, map[string]string{"a": "two", "b": "two", "c": "two"})
-	s.says(n["one"], true)
-	ledTo(t, s, map[string]string{"a": "two", "b": "two", "c": "two"}) // nobody is moved without need
-	s.says(n["one"], false)
-	s.says(n["two"], false)
-	ledTo(t, s, map[string]string{})
+	wantAssigned(t, s, map[string]string{"a": "two", "b": "two", "c": "two"})
+	s.advertise(n["one"], true)
+	wantAssigned(t, s, map[string]string{"a": "two", "b": "two", "c": "two"}) // clients keep their host
+	s.advertise(n["one"], false)
+	s.advertise(n["two"], false)
+	wantAssigned(t, s, map[string]string{})
 	if _, ok := s.Resolve(string(n["a"].StableID), "ollama"); ok {
 		t.Error("a Service without a host has an address")
 	}
 }
 
-func TestAHostIsToldOfItsServices(t *testing.T) {
-	s, n := scene(t)
+func TestHostReceivesTheAddressesOfItsServices(t *testing.T) {
+	s, n := serviceTailnet(t)
 	info, _ := s.Service("svc:ollama")
 	host, other := s.viewOf(n["one"]), s.viewOf(n["other"])
-	told, err := tailcfg.UnmarshalNodeCapJSON[tailcfg.ServiceIPMappings](host.self.CapMap, tailcfg.NodeAttrServiceHost)
-	if err != nil || len(told) != 1 || !slices.Equal(told[0]["svc:ollama"], info.Addresses) {
-		t.Errorf("%v, %v", told, err)
+	mappings, err := tailcfg.UnmarshalNodeCapJSON[tailcfg.ServiceIPMappings](host.self.CapMap, tailcfg.NodeAttrServiceHost)
+	if err != nil || len(mappings) != 1 || !slices.Equal(mappings[0]["svc:ollama"], info.Addresses) {
+		t.Errorf("%v, %v", mappings, err)
 	}
 	if _, ok := other.self.CapMap[tailcfg.NodeAttrServiceHost]; ok {
-		t.Error("a node that nobody approved hosts a Service")
+		t.Error("an unapproved node hosts a Service")
 	}
 	var dsts []string
 	for _, rule := range host.filter {
@@ -125,26 +125,26 @@ func TestAHostIsToldOfItsServices(t *testing.T) {
 	}
 }
 
-func TestANodeIsAskedOnceForWhatItServes(t *testing.T) {
-	s, n := scene(t)
+func TestNodeIsAskedForItsServicesOncePerHash(t *testing.T) {
+	s, n := serviceTailnet(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	host := n["one"]
-	host.toldServices("hash")
-	if q := s.question(host); q == nil || q.Types != "c2n" {
+	host.setServicesHash("hash")
+	if q := s.servicesRequest(host); q == nil || q.Types != "c2n" {
 		t.Errorf("%+v", q)
 	}
-	host.toldServices("hash")
-	if q := s.question(host); q != nil {
+	host.setServicesHash("hash")
+	if q := s.servicesRequest(host); q != nil {
 		t.Errorf("asked again: %+v", q)
 	}
-	if host.toldServices(""); host.services != nil || s.question(host) != nil {
-		t.Error("a node that has none still serves")
+	if host.setServicesHash(""); host.services != nil || s.servicesRequest(host) != nil {
+		t.Error("a node without Services still has some")
 	}
 }
 
-func TestServicesThatThereAreNot(t *testing.T) {
-	s, _ := scene(t)
+func TestUnknownServiceIsAnError(t *testing.T) {
+	s, _ := serviceTailnet(t)
 	if _, err := s.DefineService("ollama"); err == nil {
 		t.Error("a Service without svc:")
 	}

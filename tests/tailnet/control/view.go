@@ -19,10 +19,10 @@ type view struct {
 	filter []tailcfg.FilterRule
 	derp   *tailcfg.DERPMap
 	dns    *tailcfg.DNSConfig
-	ahead  time.Duration // what is wrong with the clock
+	ahead  time.Duration // error of the clock
 }
 
-// view draws the tailnet for n. The caller holds s.mu.
+// view returns the tailnet for n. The caller holds s.mu.
 func (s *Server) view(n *node, now time.Time) view {
 	dns := &tailcfg.DNSConfig{Proxied: !s.settings.NoMagicDNS, Domains: []string{Domain}, CertDomains: s.certDomains(n)}
 	v := view{self: s.self(n, now), derp: s.derpMap, dns: dns, users: slices.Clone(s.users), ahead: s.clockAhead}
@@ -36,7 +36,7 @@ func (s *Server) view(n *node, now time.Time) view {
 	me := n.identity()
 	for _, other := range s.nodes {
 		id := other.identity()
-		if other == n || !other.MachineAuthorized || !s.policy.Sees(me, id) && !s.meet(n, other) {
+		if other == n || !other.MachineAuthorized || !s.policy.Sees(me, id) && !s.shareService(n, other) {
 			continue
 		}
 		p := peer(other, now)
@@ -55,7 +55,7 @@ func (s *Server) view(n *node, now time.Time) view {
 	return v
 }
 
-// without leaves the peer with this address out.
+// without returns the view without the peer at this address.
 func (v view) without(ip netip.Addr) view {
 	v.peers = slices.DeleteFunc(v.peers, func(p *tailcfg.Node) bool {
 		return slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr() == ip })
@@ -65,19 +65,19 @@ func (v view) without(ip netip.Addr) view {
 
 func (s *Server) self(n *node, now time.Time) *tailcfg.Node {
 	self := n.Clone()
-	// Its own timer would tell the node as well, but some 10 s late.
+	// The node's own timer would act some 10 s late.
 	self.Expired = n.expired(now)
 	if n.removed {
-		self.KeyExpiry = n.Created // long ago: this is how a node learns that it is out
+		self.KeyExpiry = n.Created // in the past, which logs the node out
 	}
 	self.CapMap = tailcfg.NodeCapMap{
-		// Nothing outside loopback is to be asked anything.
+		// The node must not contact anything outside loopback.
 		tailcfg.NodeAttrDisableUPnP:                   nil,
 		tailcfg.NodeAttrDisableCaptivePortalDetection: nil,
 		tailcfg.CapabilityHTTPS:                       nil,
 	}
 	if s.settings.RequireLogging && !n.exempt {
-		// The one capability that a node refuses when it uploads no logs.
+		// A node that uploads no logs stops because of this capability.
 		self.CapMap[tailcfg.CapabilityDataPlaneAuditLogs] = nil
 	}
 	if mappings := s.mappings(n); mappings != nil {
@@ -89,7 +89,7 @@ func (s *Server) self(n *node, now time.Time) *tailcfg.Node {
 	return self
 }
 
-// peer is a node as the others are told of it.
+// peer returns a node for the netmaps of others.
 func peer(n *node, now time.Time) *tailcfg.Node {
 	p := n.Node.Clone()
 	online := n.stream != nil
@@ -99,16 +99,16 @@ func peer(n *node, now time.Time) *tailcfg.Node {
 		p.LastSeen = &seen
 	}
 	if n.expired(now) {
-		// Its key is spoilt too: a peer that keeps the old one would go on
-		// exchanging packets under it.
+		// The key is replaced by an invalid one: with the old key, others would continue to
+		// exchange packets.
 		p.Expired, p.Endpoints, p.HomeDERP = true, nil, 0
 		p.Key = key.NodePublicWithBadOldPrefix(n.Key)
 	}
 	return p
 }
 
-// told is what a stream has told its node, piece by piece, as JSON.
-type told struct {
+// sentState is what a stream has sent, as JSON.
+type sentState struct {
 	started             bool
 	self, users, filter string
 	dns                 string
@@ -116,8 +116,9 @@ type told struct {
 	peers               map[tailcfg.NodeID]string
 }
 
-// difference returns what has to be said for the node to see v; nil if nothing.
-func (t *told) difference(v view) *tailcfg.MapResponse {
+// difference returns the message that changes the node's state to v; nil if nothing has
+// changed.
+func (t *sentState) difference(v view) *tailcfg.MapResponse {
 	res := &tailcfg.MapResponse{}
 	first := !t.started
 	any := first
@@ -126,16 +127,16 @@ func (t *told) difference(v view) *tailcfg.MapResponse {
 		t.peers = map[tailcfg.NodeID]string{}
 		res.DERPMap, res.Domain, res.CollectServices = v.derp, Domain, "false"
 	}
-	if tell(&t.dns, v.dns) {
+	if update(&t.dns, v.dns) {
 		res.DNSConfig, any = v.dns, true
 	}
-	if tell(&t.self, v.self) {
+	if update(&t.self, v.self) {
 		res.Node, any = v.self, true
 	}
-	if tell(&t.users, v.users) {
+	if update(&t.users, v.users) {
 		res.UserProfiles, any = v.users, true
 	}
-	if tell(&t.filter, v.filter) {
+	if update(&t.filter, v.filter) {
 		res.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "policy": v.filter}
 		any = true
 	}
@@ -143,7 +144,7 @@ func (t *told) difference(v view) *tailcfg.MapResponse {
 	for _, p := range v.peers {
 		present[p.ID] = true
 		before := t.peers[p.ID]
-		if tell(&before, p) {
+		if update(&before, p) {
 			t.peers[p.ID] = before
 			res.PeersChanged, any = append(res.PeersChanged, p), true
 		}
@@ -169,8 +170,8 @@ func (t *told) difference(v view) *tailcfg.MapResponse {
 	return res
 }
 
-// tell reports whether v differs from what was told, and notes it.
-func tell(before *string, v any) bool {
+// update replaces before with the JSON of v, and reports whether it has changed.
+func update(before *string, v any) bool {
 	b, err := json.Marshal(v)
 	if err != nil || string(b) == *before {
 		return false

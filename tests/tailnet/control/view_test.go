@@ -10,7 +10,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// labels lists the names of peers, sorted.
+// labels returns the names of peers, sorted.
 func labels(peers []*tailcfg.Node) (out []string) {
 	for _, p := range peers {
 		out = append(out, (&node{Node: *p}).label())
@@ -36,7 +36,7 @@ func (s *Server) viewOf(n *node) view {
 	return s.view(n, time.Now())
 }
 
-func TestNodesSeeWhomThePolicyConnects(t *testing.T) {
+func TestVisiblePeersFollowThePolicy(t *testing.T) {
 	s := newServer(t, Settings{})
 	n := joined(t, s, "server", "client", "ci")
 	for name, want := range map[string][]string{"server": {"client"}, "client": {"server"}, "ci": nil} {
@@ -47,28 +47,28 @@ func TestNodesSeeWhomThePolicyConnects(t *testing.T) {
 	}
 }
 
-func TestACrowdIsSeen(t *testing.T) {
+func TestOfflineDevicesAreVisible(t *testing.T) {
 	s := newServer(t, Settings{})
 	n := joined(t, s, "server")
-	s.Crowd(3, []string{"tag:client"})
+	s.AddOfflineDevices(3, []string{"tag:client"})
 	v := s.viewOf(n["server"])
 	if len(v.peers) != 3 || len(v.filter) != 1 || len(v.filter[0].SrcIPs) != 6 || *v.peers[0].Online {
 		t.Errorf("the server sees %v through %v", labels(v.peers), v.filter)
 	}
 }
 
-func TestStreamsTellWhatChanged(t *testing.T) {
+func TestStreamSendsOnlyChanges(t *testing.T) {
 	s := newServer(t, Settings{})
 	n := joined(t, s, "server", "client")
-	var told told
-	next := func() *tailcfg.MapResponse { return told.difference(s.viewOf(n["server"])) }
+	var sent sentState
+	next := func() *tailcfg.MapResponse { return sent.difference(s.viewOf(n["server"])) }
 
 	first := next()
 	if first.Node == nil || len(first.Peers) != 1 || len(first.PacketFilters["policy"]) != 1 || first.ControlTime == nil {
 		t.Fatalf("%+v", first)
 	}
 	if res := next(); res != nil {
-		t.Errorf("nothing happened, and it was told: %+v", res)
+		t.Errorf("sent without a change: %+v", res)
 	}
 	if err := s.SetKeyExpiry("client", time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestStreamsTellWhatChanged(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	if rules, ok := res.PacketFilters["policy"]; !ok || len(rules) > 0 {
-		t.Errorf("an expired peer is still let in: %+v", rules)
+		t.Errorf("an expired peer is still admitted: %+v", rules)
 	}
 	if err := s.SetKeyExpiry("client", time.Time{}); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestStreamsTellWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if res := next(); res.Node == nil || !res.Node.KeyExpiry.Before(time.Now()) {
-		t.Errorf("a removed node is not told: %+v", res)
+		t.Errorf("a removed node is not notified: %+v", res)
 	}
 }
 
@@ -119,64 +119,66 @@ func TestUnapprovedDevicesAreInvisible(t *testing.T) {
 	}
 }
 
-func TestRequiredLogging(t *testing.T) {
+func TestRequiredLoggingExemptsOwnClients(t *testing.T) {
 	s := newServer(t, Settings{RequireLogging: true})
 	server := joined(t, s, "server")["server"]
 	newDevice(t, s, "ours").register(s.mustKey(t, KeyRequest{Tags: []string{"tag:ci"}, Exempt: true}))
 	if !s.viewOf(server).self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs) {
-		t.Error("the node is not told")
+		t.Error("the node has no such capability")
 	}
 	if s.viewOf(s.named("ours")).self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs) {
-		t.Error("an exempt node is told")
+		t.Error("an exempt node has the capability")
 	}
 }
 
 func TestSettleWaitsForEveryStream(t *testing.T) {
 	s := newServer(t, Settings{})
 	server := joined(t, s, "server")["server"]
-	ctx, hangUp := context.WithCancel(t.Context())
+	ctx, disconnect := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		s.stream(ctx, &writer{w: httptest.NewRecorder()}, server)
 	}()
 	isOnline := func() bool { return s.Nodes()[0].Online }
-	for !isOnline() {
-		time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	for server.stream == nil || server.stream.sent == 0 {
+		s.sent.Wait()
 	}
+	s.mu.Unlock()
 	if err := s.SetPolicy([]byte(`{"grants": []}`)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	hangUp()
+	disconnect()
 	<-ended
 	if isOnline() {
-		t.Error("a node that hung up is online")
+		t.Error("a disconnected node is online")
 	}
-	// One that never takes its news must not hold anybody up for ever.
+	// A stream that never sends must not block Settle forever.
 	s.mu.Lock()
-	server.stream = &stream{news: make(chan struct{}, 1), replaced: make(chan struct{})}
+	server.stream = &stream{pending: make(chan struct{}, 1), replaced: make(chan struct{})}
 	s.mu.Unlock()
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := s.Settle(short); err == nil {
-		t.Error("settled, though the node has not been told")
+		t.Error("settled although the change was not sent")
 	}
 }
 
-func TestAPeerIsTakenBackAndToldAnew(t *testing.T) {
+func TestPeerIsRemovedAndSentAgain(t *testing.T) {
 	s := newServer(t, Settings{})
 	n := joined(t, s, "server", "client")
-	var told told
+	var sent sentState
 	v := s.viewOf(n["server"])
-	told.difference(v)
+	sent.difference(v)
 	short := s.viewOf(n["server"]).without(n["client"].Addresses[1].Addr())
-	if res := told.difference(short); !slices.Equal(res.PeersRemoved, []tailcfg.NodeID{n["client"].ID}) {
+	if res := sent.difference(short); !slices.Equal(res.PeersRemoved, []tailcfg.NodeID{n["client"].ID}) {
 		t.Errorf("%+v", res)
 	}
-	if res := told.difference(v); !slices.Equal(labels(res.PeersChanged), []string{"client"}) {
+	if res := sent.difference(v); !slices.Equal(labels(res.PeersChanged), []string{"client"}) {
 		t.Errorf("%+v", res)
 	}
 }

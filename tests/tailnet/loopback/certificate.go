@@ -14,8 +14,8 @@ import (
 
 const host = "127.0.0.1"
 
-// SelfSigned makes the TLS configuration of a server at 127.0.0.1, for what is
-// only spoken over TLS.
+// SelfSigned makes the TLS configuration of a server at 127.0.0.1, for protocols that
+// require TLS.
 func SelfSigned() (*tls.Config, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package loopback serves HTTP on a loopback port that can go dead and come
-// back, as a server does that loses power.
+// Package loopback serves HTTP on a loopback port that can fail and recover, like a
+// server that loses power.
 package loopback
 
 import (
@@ -16,9 +16,8 @@ import (
 
 // A Server is an HTTP server on one fixed port.
 //
-// While it is stopped it keeps the port, and resets or holds every connection:
-// were the port given up, another process could have it when the server comes
-// back.
+// While it is stopped it keeps the port, which another process could take otherwise, and
+// resets or holds every connection.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -37,7 +36,7 @@ func Listen(addr string, handler http.Handler, secure *tls.Config, logf logger.L
 	}
 	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		listener.Close()
-		return nil, fmt.Errorf("%s is no loopback address: a test tailnet lets anybody in who can reach it", addr)
+		return nil, fmt.Errorf("%s is no loopback address: a test tailnet has no access control", addr)
 	}
 	s := &Server{listener: listener, open: map[*conn]bool{}}
 	s.http = &http.Server{
@@ -62,10 +61,9 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Port returns the port.
 func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
-// Stop breaks every connection, upgraded ones too, and lets none in until
-// Start. New ones are reset, as by a machine whose server is down, or, with
-// hold, get no answer until Start, as from a network that is down. It reports
-// whether the server was running.
+// Stop resets every connection, including upgraded ones, and accepts none until Start.
+// New connections are reset, as if the server were down, or with hold get no answer until
+// Start, as if the network were down. It reports whether the server was running.
 func (s *Server) Stop(hold bool) bool {
 	s.mu.Lock()
 	was := !s.stopped
@@ -84,7 +82,7 @@ func (s *Server) Stop(hold bool) bool {
 	return was
 }
 
-// Start lets connections in again. It reports whether the server was stopped.
+// Start accepts connections again. It reports whether the server was stopped.
 func (s *Server) Start() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +92,7 @@ func (s *Server) Start() bool {
 	return was
 }
 
-// release lets go of the connections that are held. The caller holds s.mu.
+// release releases the held connections. The caller holds s.mu.
 func (s *Server) release() {
 	if s.resumed != nil {
 		close(s.resumed)
@@ -102,7 +100,7 @@ func (s *Server) release() {
 	}
 }
 
-// Close ends the server for good.
+// Close closes the server.
 func (s *Server) Close() {
 	s.Stop(false)
 	s.mu.Lock()
@@ -111,7 +109,7 @@ func (s *Server) Close() {
 	s.http.Close()
 }
 
-// acceptor hands the server's connections to net/http.
+// acceptor is the listener of net/http.
 type acceptor struct{ *Server }
 
 func (a acceptor) Accept() (net.Conn, error) {
@@ -151,8 +149,8 @@ func (s *Server) track(c *conn) bool {
 	return true
 }
 
-// conn is a connection that Stop can still find after net/http has given it
-// away to an upgraded protocol.
+// conn is a connection that Stop can reset even after net/http has handed it to an
+// upgraded protocol.
 type conn struct {
 	*net.TCPConn
 	server *Server

@@ -33,7 +33,7 @@ func get(addr string) error {
 	return err
 }
 
-func TestStoppedServersReset(t *testing.T) {
+func TestStoppedServerResetsConnections(t *testing.T) {
 	s := listen(t, func(http.ResponseWriter, *http.Request) {})
 	for range 2 {
 		if err := get(s.Addr()); err != nil {
@@ -43,7 +43,7 @@ func TestStoppedServersReset(t *testing.T) {
 			t.Error("stopped twice")
 		}
 		if err := get(s.Addr()); err == nil {
-			t.Error("stopped, and it answered")
+			t.Error("a stopped server answered")
 		}
 		if !s.Start() || s.Start() {
 			t.Error("started twice")
@@ -51,7 +51,7 @@ func TestStoppedServersReset(t *testing.T) {
 	}
 }
 
-func TestHeldConnectionsAreServedLater(t *testing.T) {
+func TestHeldConnectionIsServedAfterStart(t *testing.T) {
 	s := listen(t, func(http.ResponseWriter, *http.Request) {})
 	s.Stop(true)
 	got := make(chan error)
@@ -62,7 +62,7 @@ func TestHeldConnectionsAreServedLater(t *testing.T) {
 	}
 }
 
-func TestCloseWhileConnectionsAreHeld(t *testing.T) {
+func TestCloseEndsHeldConnections(t *testing.T) {
 	s := listen(t, func(http.ResponseWriter, *http.Request) {})
 	s.Stop(true)
 	c, err := net.Dial("tcp", s.Addr())
@@ -76,7 +76,7 @@ func TestCloseWhileConnectionsAreHeld(t *testing.T) {
 	}
 }
 
-func TestUpgradedConnectionsBreak(t *testing.T) {
+func TestStopResetsUpgradedConnections(t *testing.T) {
 	s := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
@@ -101,7 +101,7 @@ func TestUpgradedConnectionsBreak(t *testing.T) {
 	}
 }
 
-func TestOnlyLoopback(t *testing.T) {
+func TestOtherAddressesAreRefused(t *testing.T) {
 	if s, err := Listen("0.0.0.0:0", nil, nil, logger.Discard); err == nil || !strings.Contains(err.Error(), "no loopback address") {
 		t.Errorf("%v %v", s, err)
 	}

@@ -9,9 +9,9 @@ import (
 	"tailscale.com/wgengine/filter"
 )
 
-// Admits reports whether src may send packets of one of the protocols to a port
-// of dst, at any address that both have of one family. The answer comes from the
-// packet filter itself, over the rules that dst would be sent.
+// Admits reports whether src may send packets of one of the protocols to a port of dst,
+// at any pair of addresses of one family. It uses tailscale's packet filter with the
+// rules of dst.
 func (p *Policy) Admits(src, dst Node, protos []int, port uint16) (bool, error) {
 	rules := p.Compile(dst, []Node{src, dst})
 	return anyPair(src, dst, func(from, to netip.Addr) (bool, error) {
@@ -24,8 +24,8 @@ func (p *Policy) Admits(src, dst Node, protos []int, port uint16) (bool, error) 
 	})
 }
 
-// Capabilities returns the values that src has at dst under a capability's
-// name in connections between the first addresses of both.
+// Capabilities returns the values of a capability of src at dst, between their first
+// addresses.
 func (p *Policy) Capabilities(src, dst Node, name tailcfg.PeerCapability) ([]tailcfg.RawMessage, error) {
 	matches, err := filter.MatchesFromFilterRules(p.Compile(dst, []Node{src, dst}))
 	if err != nil {

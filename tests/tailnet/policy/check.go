@@ -14,26 +14,26 @@ import (
 	"tailscale.com/wgengine/filter"
 )
 
-// test is one entry of the policy's tests: what src must and must not reach.
+// test is one of the policy's tests: what src must and must not reach.
 type test struct {
 	Src             string         `json:"src"`
 	Accept          []string       `json:"accept"`
 	Deny            []string       `json:"deny"`
 	Proto           string         `json:"proto"`
-	SrcPostureAttrs map[string]any `json:"srcPostureAttrs"` // conditions on it are refused, so it has no effect
+	SrcPostureAttrs map[string]any `json:"srcPostureAttrs"` // without effect: posture conditions are rejected
 }
 
 func (p *Policy) readTests(d document) error {
 	return each("tests", d.Tests, func(t test) error {
 		if len(t.Accept) == 0 && len(t.Deny) == 0 {
-			return errors.New("neither accept nor deny: the test would test nothing")
+			return errors.New("neither accept nor deny")
 		}
 		p.tests = append(p.tests, t)
 		return nil
 	})
 }
 
-// runTests returns every expectation that the rules do not meet.
+// runTests returns an error for each failed expectation.
 func (p *Policy) runTests() error {
 	var failed []error
 	for i, t := range p.tests {
@@ -45,7 +45,7 @@ func (p *Policy) runTests() error {
 }
 
 func (p *Policy) runTest(t test) error {
-	protos := []int{int(ipproto.TCP), int(ipproto.UDP)} // a test that names none is about either
+	protos := []int{int(ipproto.TCP), int(ipproto.UDP)} // the default is either
 	if t.Proto != "" {
 		proto, err := parseProtocol(t.Proto)
 		if err != nil {
@@ -58,16 +58,16 @@ func (p *Policy) runTest(t test) error {
 			return fmt.Errorf("proto: %q: test protocol must be tcp, udp, sctp, or empty", t.Proto)
 		}
 	}
-	sources, err := p.imagine(t.Src, sourceAddresses)
+	sources, err := p.testNodes(t.Src, sourceAddresses)
 	if err == nil && strings.HasPrefix(t.Src, "svc:") {
-		err = fmt.Errorf("%q is a Service, which begins no connection", t.Src)
+		err = fmt.Errorf("%q is a Service, which opens no connections", t.Src)
 	}
 	if err != nil {
 		return fmt.Errorf("src: %w", err)
 	}
 	var failed []error
 	check := func(target string, want bool) {
-		targets, port, err := p.imagineTarget(target)
+		targets, port, err := p.testTargets(target)
 		if err != nil {
 			failed = append(failed, err)
 		}
@@ -94,16 +94,15 @@ func (p *Policy) runTest(t test) error {
 	return errors.Join(failed...)
 }
 
-// Addresses for nodes that only exist in a test: the last ones of Tailscale's
-// ranges, which no tailnet this small gives out.
+// Addresses of the nodes of a test: the last ones of Tailscale's ranges, which this
+// tailnet never assigns.
 var (
 	sourceAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.253"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffd")}
 	targetAddresses = []netip.Addr{netip.MustParseAddr("100.127.255.254"), netip.MustParseAddr("fd7a:115c:a1e0:ffff:ffff:ffff:ffff:fffe")}
 )
 
-// imagine makes the nodes that name stands for: one, or one for each member of
-// a group.
-func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
+// testNodes makes the nodes for a name: one, or one for each member of a group.
+func (p *Policy) testNodes(name string, addresses []netip.Addr) ([]Node, error) {
 	s, err := p.selector(name)
 	if err != nil {
 		return nil, err
@@ -134,8 +133,8 @@ func (p *Policy) imagine(name string, addresses []netip.Addr) ([]Node, error) {
 	return []Node{n}, nil
 }
 
-// imagineTarget makes the nodes that a destination such as "tag:x:443" stands for.
-func (p *Policy) imagineTarget(target string) ([]Node, uint16, error) {
+// testTargets makes the nodes for a destination such as "tag:x:443".
+func (p *Policy) testTargets(target string) ([]Node, uint16, error) {
 	name, ports, err := parseTarget(target)
 	if err != nil {
 		return nil, 0, err
@@ -143,7 +142,7 @@ func (p *Policy) imagineTarget(target string) ([]Node, uint16, error) {
 	if len(ports) != 1 || ports[0].First != ports[0].Last {
 		return nil, 0, fmt.Errorf("%q: a test names one port", target)
 	}
-	targets, err := p.imagine(name, targetAddresses)
+	targets, err := p.testNodes(name, targetAddresses)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%q: %w", target, err)
 	}

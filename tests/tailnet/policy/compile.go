@@ -8,8 +8,8 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// Compile returns the packet filter of node dst: what the other nodes may send
-// to it. Nodes with which it has nothing to do are not mentioned in it.
+// Compile returns the packet filter of node dst: what other nodes may send to it. It
+// contains no node without access.
 func (p *Policy) Compile(dst Node, nodes []Node) []tailcfg.FilterRule {
 	var out []tailcfg.FilterRule
 	for _, r := range p.rules {
@@ -26,8 +26,8 @@ type peers struct {
 	dst []netip.Addr
 }
 
-// sources groups the nodes to which the rule applies by what it lets them
-// reach: with autogroup:self, or an address as dst, not all reach the same.
+// sources groups the nodes to which the rule applies by the addresses that they reach:
+// with autogroup:self, or an address as dst, these differ.
 func (r rule) sources(dst Node, nodes []Node) (out []peers) {
 	for _, src := range nodes {
 		if src.ID == dst.ID {
@@ -54,16 +54,15 @@ func (r rule) sources(dst Node, nodes []Node) (out []peers) {
 	return out
 }
 
-// anywhere is what Tailscale writes for "*": the ranges that tailnets have
-// their addresses from, devices that are yet to come included. Between the first
-// two is the range that ChromeOS uses.
+// anywhere is Tailscale's expansion of "*": the address ranges of tailnets, which include
+// future devices. The range between the first two belongs to ChromeOS.
 var anywhere = []string{"100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48"}
 
 func has(selectors []selector, text string) bool {
 	return slices.ContainsFunc(selectors, func(s selector) bool { return s.text == text })
 }
 
-// filter writes the rule down for these peers in the packet filter's terms.
+// filter returns the packet filter rules for these peers.
 func (r rule) filter(peers peers) (out []tailcfg.FilterRule) {
 	for _, t := range r.ip {
 		f := tailcfg.FilterRule{SrcIPs: peers.src, IPProto: t.protos}
@@ -82,7 +81,7 @@ func (r rule) filter(peers peers) (out []tailcfg.FilterRule) {
 	return out
 }
 
-// String helps to read a failed test.
+// String is for the messages of failed tests.
 func (n Node) String() string {
 	if n.User != "" {
 		return n.User

@@ -9,8 +9,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// define reads the sections that give names to things. Rules refer to them, so
-// it comes first.
+// define reads the sections that define names. It runs first, since rules refer to them.
 func (p *Policy) define(d document) error {
 	p.groups = map[string][]string{}
 	for _, name := range sorted(d.Groups) {
@@ -38,8 +37,8 @@ func (p *Policy) define(d document) error {
 	return errors.Join(p.defineTags(d), p.defineHosting(d))
 }
 
-// defineHosting reads who may host which Service; Tailscale lets it be said of the
-// tags of Services as well.
+// defineHosting reads who may host which Service. Tailscale also accepts tags of Services
+// here.
 func (p *Policy) defineHosting(d document) (err error) {
 	p.hosting = map[string][]selector{}
 	for _, name := range sorted(d.AutoApprovers.Services) {

@@ -15,8 +15,8 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// document is the policy file as written. Sections that have no effect in this
-// tailnet are named, so that a misspelt one is still an error.
+// document is the policy file as written. It includes the sections without effect in this
+// tailnet, so that a misspelt section is an error.
 type document struct {
 	Groups    map[string][]string `json:"groups"`
 	Hosts     map[string]string   `json:"hosts"`
@@ -39,7 +39,7 @@ type document struct {
 	OneCGNATRoute       json.RawMessage `json:"OneCGNATRoute"`
 }
 
-// autoApprovers has a section that is of use here.
+// autoApprovers contains the section that has an effect here.
 type autoApprovers struct {
 	Services map[string][]string `json:"services"`
 	Routes   json.RawMessage     `json:"routes"`
@@ -63,8 +63,8 @@ type acl struct {
 	SrcPosture []string `json:"srcPosture"`
 }
 
-// Parse reads a policy file (HuJSON) and runs its tests. Roles are no part of
-// the file: admins are the login names of the tailnet's admins.
+// Parse parses a policy file (HuJSON) and runs its tests. The file does not contain roles:
+// admins are the login names of the tailnet's admins.
 func Parse(text []byte, admins ...string) (*Policy, error) {
 	standard, err := hujson.Standardize(text)
 	if err != nil {
@@ -86,7 +86,7 @@ func Parse(text []byte, admins ...string) (*Policy, error) {
 
 func (p *Policy) readRules(d document) error {
 	if d.Grants == nil && d.ACLs == nil {
-		return errors.New(`neither grants nor acls: Tailscale would let everybody reach everything; write "grants": [] to let nobody`)
+		return errors.New(`neither grants nor acls: Tailscale would allow everything; write "grants": [] to allow nothing`)
 	}
 	return errors.Join(
 		each("grants", deref(d.Grants), p.addGrant),
@@ -137,7 +137,7 @@ func (p *Policy) addACL(a acl) error {
 	if err != nil {
 		return err
 	}
-	// "*" has always stood here for all users beside autogroup:self; Tailscale takes it in acls alone.
+	// Next to autogroup:self, "*" means all users. Tailscale accepts that only in acls.
 	users := slices.DeleteFunc(slices.Clone(src), func(s selector) bool { return s.text == "*" })
 	proto, err := parseProtocol(a.Proto)
 	if err != nil {
@@ -165,7 +165,7 @@ func (p *Policy) addACL(a acl) error {
 	return nil
 }
 
-// sources resolves src.
+// sources resolves the entries of src.
 func (p *Policy) sources(texts []string) ([]selector, error) {
 	for _, text := range texts {
 		if text == "autogroup:self" || text == "autogroup:internet" {
@@ -175,7 +175,7 @@ func (p *Policy) sources(texts []string) ([]selector, error) {
 	return p.selectors("src", texts)
 }
 
-// destinations resolves dst beside these sources.
+// destinations resolves the entries of dst for these sources.
 func (p *Policy) destinations(texts []string, src []selector) ([]selector, error) {
 	dst, err := p.selectors("dst", texts)
 	if err != nil {
@@ -197,7 +197,7 @@ func (p *Policy) destinations(texts []string, src []selector) ([]selector, error
 	return dst, nil
 }
 
-// tailscales are those of Tailscale's own capabilities that a policy file may grant.
+// tailscales are Tailscale's own capabilities that a policy file may grant.
 var tailscales = []string{"drive", "golink", "kubernetes", "relay", "secrets", "tailsql", "tsidp", "webui"}
 
 var capabilityName = regexp.MustCompile(`^([a-z0-9-]+(?:\.[a-z0-9-]+)+)/(.+)$`)
@@ -225,7 +225,7 @@ func (p *Policy) selectors(field string, texts []string) (out []selector, err er
 	return out, nil
 }
 
-// each decodes every entry of a section and names the one that is wrong.
+// each decodes every entry of a section. An error names the entry.
 func each[T any](section string, entries []json.RawMessage, add func(T) error) error {
 	for i, raw := range entries {
 		var entry T
@@ -240,7 +240,7 @@ func each[T any](section string, entries []json.RawMessage, add func(T) error) e
 	return nil
 }
 
-// strict decodes JSON and refuses keys that into does not have.
+// strict decodes JSON and rejects unknown keys.
 func strict(raw []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -257,5 +257,5 @@ func deref[T any](list *[]T) []T {
 	return *list
 }
 
-// sorted gives errors a stable order.
+// sorted returns the keys in order, so that errors have a stable order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestRefusedPolicies(t *testing.T) {
+func TestInvalidPolicyIsRejected(t *testing.T) {
 	for rules, reason := range map[string]string{
 		`"grants": [}`:    "hujson:",
 		`"grantz": []`:    `unknown field "grantz"`,
@@ -15,7 +15,7 @@ func TestRefusedPolicies(t *testing.T) {
 		`"grants": [{"src": ["*"], "dst": ["*"]}]`:                                                                      "grants[0]: neither ip nor app",
 		`"grants": [{"src": ["tag:sever"], "dst": ["*"], "ip": ["*"]}]`:                                                 `grants[0]: src: "tag:sever" is not defined in tagOwners`,
 		`"grants": [{"src": ["*"], "dst": ["group:ops"], "ip": ["*"]}]`:                                                 `dst: "group:ops" is not defined in groups`,
-		`"grants": [{"src": ["autogroup:membr"], "dst": ["*"], "ip": ["*"]}]`:                                           `"autogroup:membr" is no autogroup`,
+		`"grants": [{"src": ["autogroup:membr"], "dst": ["*"], "ip": ["*"]}]`:                                           `"autogroup:membr" is no known autogroup`,
 		`"grants": [{"src": ["prnter"], "dst": ["*"], "ip": ["*"]}]`:                                                    `"prnter" is no user, group`,
 		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["tpc:1"]}]`:                                                     `ip: "tpc:1": proto name "tpc" not known`,
 		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["70000"]}]`:                                                     `port range "70000": invalid first integer`,
@@ -38,7 +38,7 @@ func TestRefusedPolicies(t *testing.T) {
 	}
 }
 
-func TestPoliciesThatTailscaleRefuses(t *testing.T) {
+func TestPolicyThatTailscaleRejectsIsRejected(t *testing.T) {
 	const ip = `, "ip": ["*"]}]`
 	deny := func(src, proto, dst string) string {
 		return `"grants": [], "tests": [{"src": "` + src + `", "proto": "` + proto + `", "deny": ["` + dst + `"]}]`
@@ -65,7 +65,7 @@ func TestPoliciesThatTailscaleRefuses(t *testing.T) {
 		deny("tag:ci", "tcp", "tag:server:0"):                                                       "first port must be >0",
 		deny("tag:ci", "tcp", "lab:443"):                                                            "several addresses",
 		deny("lab", "tcp", "tag:server:443"):                                                        "several addresses",
-		deny("svc:llm", "tcp", "tag:server:443"):                                                    "begins no connection",
+		deny("svc:llm", "tcp", "tag:server:443"):                                                    "opens no connections",
 	} {
 		_, err := Parse([]byte("{" + names + rules + "}"))
 		if err == nil || !strings.Contains(err.Error(), reason) {
@@ -74,7 +74,7 @@ func TestPoliciesThatTailscaleRefuses(t *testing.T) {
 	}
 }
 
-func TestRefusedDefinitions(t *testing.T) {
+func TestInvalidDefinitionIsRejected(t *testing.T) {
 	for text, reason := range map[string]string{
 		`"groups": {"dev": []}`:                  `"dev" must begin with group:`,
 		`"groups": {"group:dev": ["group:ops"]}`: `member "group:ops" is no login name`,
@@ -91,9 +91,9 @@ func TestRefusedDefinitions(t *testing.T) {
 	}
 }
 
-func TestAcceptedPolicies(t *testing.T) {
+func TestValidPolicyIsAccepted(t *testing.T) {
 	for _, rules := range []string{
-		`"grants": [], /* nobody */`,
+		`"grants": [], /* closed */`,
 		`"acls": [], "ssh": [{}], "nodeAttrs": [], "autoApprovers": {}, "postures": {}, "sshTests": []`,
 		`"grants": [{"src": ["*"], "dst": ["*"], "ip": ["icmp:*", "17:53", "80-90", "*:*", "*:443", "TCP:1", "ipv6-icmp:*", "icmpv4:*", "ICMPv6:*", "dccp:*", "tsmp:*", "0:9"]}]`,
 		`"grants": [{"src": [], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": [], "ip": ["*"]}]`,
@@ -121,7 +121,7 @@ func TestAcceptedPolicies(t *testing.T) {
 	}
 }
 
-func TestATestWithoutProtocolIsAboutTCPAndUDP(t *testing.T) {
+func TestTestWithoutProtocolCoversTCPAndUDP(t *testing.T) {
 	for _, ip := range []string{"tcp:53", "udp:53"} {
 		_, err := Parse([]byte("{" + names + `
 			"grants": [{"src": ["anna@example.com"], "dst": ["tag:server"], "ip": ["` + ip + `"]}],
@@ -132,7 +132,7 @@ func TestATestWithoutProtocolIsAboutTCPAndUDP(t *testing.T) {
 	}
 }
 
-func TestADestinationThatIsAGroupIsEachMember(t *testing.T) {
+func TestGroupAsDestinationCoversEachMember(t *testing.T) {
 	_, err := Parse([]byte("{" + names + `
 		"grants": [{"src": ["tag:server"], "dst": ["anna@example.com"], "ip": ["*"]}],
 		"tests": [{"src": "tag:server", "deny": ["group:dev:1"]}]}`))
@@ -141,7 +141,7 @@ func TestADestinationThatIsAGroupIsEachMember(t *testing.T) {
 	}
 }
 
-func TestTestsOfAGroupHoldForEveryMember(t *testing.T) {
+func TestTestOfAGroupCoversEachMember(t *testing.T) {
 	_, err := Parse([]byte("{" + names + `
 		"grants": [{"src": ["anna@example.com"], "dst": ["tag:server"], "ip": ["*"]}],
 		"tests": [{"src": "group:dev", "accept": ["tag:server:1"]}]}`))

@@ -1,14 +1,14 @@
-// Package policy reads a tailnet policy file and says what it lets through.
+// Package policy parses and evaluates a tailnet policy file.
 //
-// It is pure: no clock, no network, no files. Nodes are given to it, so that it
-// answers for nodes that exist (the control server compiles their packet
-// filters) and for nodes that do not (the policy's own tests).
+// It is pure: no clock, no network, no files. It evaluates the nodes that it is given:
+// existing ones, for which the control server compiles packet filters, and those of the
+// policy's own tests.
 //
 // The language is Tailscale's, as documented under
 // https://tailscale.com/docs/reference/syntax/policy-file: groups, hosts,
-// tagOwners, grants, acls and tests. Other sections of Tailscale's are accepted
-// and have no effect. What would silently let in more here than in a real
-// tailnet (posture conditions, for one) is refused.
+// tagOwners, grants, acls and tests. Other sections of Tailscale's are accepted and have
+// no effect. Anything that would allow more here than in a real tailnet, such as a posture
+// condition, is rejected.
 package policy
 
 import (
@@ -18,17 +18,16 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// A Node is one device of the tailnet as the policy sees it. It has either
-// tags or a user.
+// A Node is one device of the tailnet. It has either tags or a user.
 type Node struct {
-	ID        string // tells nodes apart
+	ID        string // unique
 	User      string // login name; "" for a tagged device
 	Tags      []string
-	Service   string // "svc:name": it is no device, but a Service
+	Service   string // "svc:name" for a Service, which is no device
 	Addresses []netip.Addr
 }
 
-// A Policy is a policy file that was understood and whose tests pass.
+// A Policy is a valid policy file whose tests pass.
 type Policy struct {
 	groups    map[string][]string
 	hosts     map[string]netip.Prefix
@@ -39,7 +38,7 @@ type Policy struct {
 	tests     []test
 }
 
-// rule is one grant, or one destination of an acl: they mean the same.
+// rule is one grant, or one destination of an acl, which is equivalent.
 type rule struct {
 	src, dst []selector
 	ip       []traffic
@@ -52,8 +51,8 @@ func (p *Policy) HasTag(tag string) bool {
 	return ok
 }
 
-// MayTag reports whether tagOwners lets user put tag on a device. As with
-// Tailscale, an admin may put any tag that is defined.
+// MayTag reports whether tagOwners allows user to tag a device. As in Tailscale, an admin
+// may use any defined tag.
 func (p *Policy) MayTag(user, tag string) bool {
 	owners, ok := p.tagOwners[tag]
 	if !ok {
@@ -64,24 +63,24 @@ func (p *Policy) MayTag(user, tag string) bool {
 		slices.ContainsFunc(owners, func(s selector) bool { return s.names(n, n) })
 }
 
-// MayHost reports whether autoApprovers lets a device, which has to have tags,
-// host a Service.
+// MayHost reports whether autoApprovers allows a device to host a Service. The device must
+// have tags.
 func (p *Policy) MayHost(n Node, service string) bool {
 	return len(n.Tags) > 0 && slices.ContainsFunc(p.hosting[service], func(s selector) bool { return s.names(n, n) })
 }
 
-// Sees reports whether a and b may know of each other: whether any rule lets
-// either reach the other.
+// Sees reports whether a and b are visible to each other: whether a rule allows either to
+// reach the other.
 func (p *Policy) Sees(a, b Node) bool {
 	return p.Reaches(a, b) || p.Reaches(b, a)
 }
 
-// Reaches reports whether any rule lets src reach dst in some way.
+// Reaches reports whether a rule allows src to reach dst.
 func (p *Policy) Reaches(src, dst Node) bool {
 	return slices.ContainsFunc(p.rules, func(r rule) bool { return r.applies(src, dst) })
 }
 
-// applies reports whether the rule lets src reach dst in some way.
+// applies reports whether the rule allows src to reach dst.
 func (r rule) applies(src, dst Node) bool {
 	return len(addressesOf(r.src, src, dst)) > 0 && len(addressesOf(r.dst, dst, src)) > 0
 }

@@ -49,7 +49,7 @@ func reach(t *testing.T, p *Policy, src, dst Node, port uint16) bool {
 	return ok
 }
 
-func TestWhoReachesWhom(t *testing.T) {
+func TestRulesDetermineReach(t *testing.T) {
 	anna, anna2, ben, ada, carl := device(1, "anna@example.com"), device(2, "anna@example.com"),
 		device(3, "ben@example.com"), device(4, "ada@example.com"), device(5, "carl@other.test")
 	server, client, both := device(6, "tag:server"), device(7, "tag:client"), device(8, "tag:server,tag:client")
@@ -102,7 +102,7 @@ func TestWhoReachesWhom(t *testing.T) {
 	}
 }
 
-func TestCapabilitiesArriveWithTheirValues(t *testing.T) {
+func TestCapabilitiesHaveTheirValues(t *testing.T) {
 	p := with(t, `"grants": [
 		{"src": ["tag:client"], "dst": ["tag:server"], "app": {"example.com/cap/x": [{"models": ["a"]}]}},
 		{"src": ["100.64.0.7"], "dst": ["*"], "app": {"example.com/cap/x": [{"models": ["b"]}]}}]`)
@@ -124,7 +124,7 @@ func TestCapabilitiesArriveWithTheirValues(t *testing.T) {
 	}
 }
 
-func TestWhoMayTag(t *testing.T) {
+func TestOwnersMayTag(t *testing.T) {
 	p := with(t, `"grants": []`)
 	for user, want := range map[string]bool{"anna@example.com": true, "carl@other.test": false, "ada@example.com": true} {
 		if p.MayTag(user, "tag:server") != want {

@@ -11,26 +11,26 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// A selector is one entry of src or dst, such as "tag:ai-server", resolved
-// against the policy that it stands in.
+// A selector is one entry of src or dst, such as "tag:ai-server", resolved with the
+// definitions of its policy.
 type selector struct {
 	text string
-	// names reports whether the selector means the node n in a rule whose other
-	// side is the node other. nil for a selector of addresses.
+	// names reports whether the selector matches node n in a rule whose other side is the
+	// node other. It is nil for a selector of addresses.
 	names func(n, other Node) bool
-	// within is what an address must lie in. Invalid for a selector of nodes.
+	// within contains the matching addresses. It is invalid for a selector of nodes.
 	within netipx.IPRange
-	// users tells a selector of users, which may stand beside autogroup:self.
+	// users marks a selector of users, which may be combined with autogroup:self.
 	users bool
 }
 
-// anySource is "*" in src: the tailnet. Approved subnets, which it means as well, do not exist here.
+// anySource is "*" in src: the tailnet. It also means approved subnets, which do not exist here.
 var anySource = selector{text: "*"}
 
 // anyDestination is "*" in dst: every address.
 var anyDestination = selector{text: "*", names: func(Node, Node) bool { return true }}
 
-// addressesOf returns those addresses of n that one of the selectors means.
+// addressesOf returns the addresses of n that match a selector.
 func addressesOf(selectors []selector, n, other Node) (out []netip.Addr) {
 	for _, ip := range n.Addresses {
 		if slices.ContainsFunc(selectors, func(s selector) bool { return s.has(ip, n, other) }) {
@@ -50,19 +50,18 @@ func (s selector) has(ip netip.Addr, n, other Node) bool {
 	return s.within.Contains(ip)
 }
 
-// byUser makes the test for devices of users; tagged devices have none.
+// byUser returns a predicate for devices of users; tagged devices have none.
 func byUser(ok func(user string) bool) func(n, other Node) bool {
 	return func(n, _ Node) bool { return len(n.Tags) == 0 && n.User != "" && ok(n.User) }
 }
 
-// containsFold reports whether one of the login names is user's. Capital letters make no difference.
+// containsFold reports whether names contains user, ignoring case.
 func containsFold(names []string, user string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, user) })
 }
 
-// selector resolves text. An entry that means nothing in this policy is an
-// error: it is nearly always a typo, and a rule that never applies would go
-// unnoticed.
+// selector resolves text. An entry without a meaning in this policy is an error: it is
+// nearly always a typo, and a rule that never applies would go unnoticed.
 func (p *Policy) selector(text string) (selector, error) {
 	s := selector{text: text}
 	kind, name, _ := strings.Cut(text, ":")
@@ -113,11 +112,11 @@ func (p *Policy) autogroup(s selector, name string) (selector, error) {
 			return len(n.Tags) == 0 && len(other.Tags) == 0 && n.User != "" && strings.EqualFold(n.User, other.User)
 		}
 	case "it-admin", "network-admin", "billing-admin", "auditor":
-		s.users, s.names = true, func(Node, Node) bool { return false } // nobody is one here
+		s.users, s.names = true, func(Node, Node) bool { return false } // none exists here
 	case "internet", "shared":
-		s.names = func(Node, Node) bool { return false } // nobody is one here
+		s.names = func(Node, Node) bool { return false } // none exists here
 	default:
-		return s, fmt.Errorf("%q is no autogroup that is known here", s.text)
+		return s, fmt.Errorf("%q is no known autogroup", s.text)
 	}
 	return s, nil
 }

@@ -9,14 +9,14 @@ import (
 	"tailscale.com/types/ipproto"
 )
 
-// traffic is one entry of a grant's "ip": protocols and the ports in them.
+// traffic is one entry of a grant's "ip": protocols and their ports.
 type traffic struct {
 	protos []int // IANA numbers; nil is TCP, UDP and ICMP, the packet filter's default
 	ports  tailcfg.PortRange
 }
 
-// parseTraffic reads an entry of "ip" as Tailscale's own code does: "*", "443", "80-443", "tcp:443", "udp:*",
-// "*:443". Protocols without ports take "*" alone.
+// parseTraffic parses an entry of "ip" as Tailscale's own code does: "*", "443", "80-443", "tcp:443", "udp:*",
+// "*:443". Protocols without ports accept only "*".
 func parseTraffic(text string) (t traffic, err error) {
 	ranges, err := tailcfg.ParseProtoPortRanges([]string{text})
 	if err != nil {
@@ -36,23 +36,23 @@ func newTraffic(proto int, ports tailcfg.PortRange) (t traffic, err error) {
 	return t, nil
 }
 
-// withPorts are the protocols that have ports, and the only ones that a test may name.
+// withPorts are the protocols with ports. A test may name only these.
 var withPorts = []int{int(ipproto.TCP), int(ipproto.UDP), int(ipproto.SCTP)}
 
-// parseProtocol reads a name or an IANA number; "" and 0 are the default set.
+// parseProtocol parses a name or an IANA number; "" and 0 are the default set.
 func parseProtocol(text string) (int, error) {
 	var proto ipproto.Proto
 	err := proto.UnmarshalText([]byte(text))
 	return int(proto), err
 }
 
-// parsePorts reads "*", "443" or "80-443".
+// parsePorts parses "*", "443" or "80-443".
 func parsePorts(text string) (tailcfg.PortRange, error) {
 	_, ports, err := tailcfg.ParseHostPortRange("*:" + text)
 	return ports, err
 }
 
-// parseTarget reads a destination of an acl, "tag:x:80,443", into its two parts.
+// parseTarget splits a destination of an acl, "tag:x:80,443".
 func parseTarget(text string) (host string, ports []tailcfg.PortRange, err error) {
 	i := strings.LastIndex(text, ":")
 	if i < 0 {

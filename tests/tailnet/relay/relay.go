@@ -1,5 +1,5 @@
-// Package relay is the part of a tailnet through which nodes find and reach
-// each other before they have a direct path: a DERP relay and a STUN server.
+// Package relay runs a DERP relay and a STUN server, through which nodes reach each other
+// until they have a direct path.
 package relay
 
 import (
@@ -33,7 +33,7 @@ type Relay struct {
 
 // Listen starts a relay on free ports.
 func Listen(logf logger.Logf) (*Relay, error) {
-	secure, err := loopback.SelfSigned() // DERP is only spoken over TLS
+	secure, err := loopback.SelfSigned() // DERP requires TLS
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the relay: %w", err)
 	}
@@ -63,7 +63,7 @@ func (r *Relay) Addr() string { return r.server.Addr() }
 // STUNAddr returns the STUN server's host and port.
 func (r *Relay) STUNAddr() string { return r.stun.LocalAddr().String() }
 
-// Stop takes the relay off the air. STUN keeps answering.
+// Stop stops the relay. The STUN server continues.
 func (r *Relay) Stop() bool {
 	was := r.server.Stop(false)
 	r.mu.Lock()
@@ -74,7 +74,7 @@ func (r *Relay) Stop() bool {
 	return was
 }
 
-// Start brings it back under the same address and key.
+// Start starts the relay again, with the same address and key.
 func (r *Relay) Start() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,12 +94,12 @@ func (r *Relay) Close() {
 	r.derp.Close()
 }
 
-// Map tells nodes where the relay is.
+// Map returns the DERP map for nodes.
 func (r *Relay) Map() *tailcfg.DERPMap {
 	node := &tailcfg.DERPNode{
 		Name: "loopback", RegionID: 1, HostName: host, IPv4: host, IPv6: "none",
 		DERPPort: r.server.Port(), STUNPort: r.stun.LocalAddr().(*net.UDPAddr).Port, STUNTestIP: host,
-		InsecureForTests: true, // its certificate is its own
+		InsecureForTests: true, // its certificate is self-signed
 	}
 	region := &tailcfg.DERPRegion{RegionID: 1, RegionCode: "loopback", RegionName: "loopback", Nodes: []*tailcfg.DERPNode{node}}
 	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: region}, OmitDefaultRegions: true}

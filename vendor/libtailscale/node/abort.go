@@ -11,44 +11,36 @@ import (
 	"tailscale.com/wgengine/netstack"
 )
 
-// abortTCP makes the peer of c see a reset when c is closed.
-func abortTCP(c net.Conn) {
-	switch c := c.(type) {
-	case *gonet.TCPConn:
-		// gonet offers no way to reset a connection, and a plain close would
-		// tell the peer that a truncated stream is complete.
-		if ep := endpointOf(c); ep != nil {
-			ep.Abort()
-		}
-	case *net.TCPConn: // dialled outside the tailnet
-		c.SetLinger(0)
-	}
+// endpointOf returns the gVisor endpoint behind a connection. gonet exports neither
+// a reset nor a non-blocking read or write; the endpoint has all three.
+func endpointOf(c *gonet.TCPConn) tcpip.Endpoint {
+	return private(c, "ep").(tcpip.Endpoint)
 }
 
-// endpointOf returns what gonet has of a connection in the tailnet; nil for any
-// other.
-func endpointOf(c net.Conn) tcpip.Endpoint {
-	if gvisor, ok := c.(*gonet.TCPConn); ok {
-		return private(gvisor, "ep").(tcpip.Endpoint)
+// refuse resets and closes a connection that the node does not hand over. A plain
+// close would tell the peer that a truncated stream is complete.
+func refuse(c net.Conn) {
+	if tcp, ok := c.(*gonet.TCPConn); ok {
+		endpointOf(tcp).Abort()
 	}
-	return nil
+	c.Close()
 }
 
-// abortLeftovers resets every connection of a server, also those that our side
-// has finished with and the peer has not. A server that stops with more of them
-// than fit into its queue of outgoing packets (512) hangs for good: it stops
-// emptying the queue before it resets them.
-func abortLeftovers(server *tsnet.Server) {
+// resetAll resets every connection of a server, including those that only the peer
+// still has to close. Without it, a server with more of them than its queue of
+// outgoing packets holds (512) deadlocks on close: it stops draining the queue before
+// it resets them.
+func resetAll(server *tsnet.Server) {
 	for _, ep := range endpoints(server) {
 		ep.Abort()
 	}
 }
 
-// unsent reports whether a server still has something for a peer that has not
-// confirmed it, our side's end included.
-func unsent(server *tsnet.Server) bool {
+// hasUnacked reports whether a peer of the server has yet to acknowledge data or our
+// FIN.
+func hasUnacked(server *tsnet.Server) bool {
 	for _, ep := range endpoints(server) {
-		if unconfirmed(ep.EndpointState()) {
+		if mayHaveUnacked(ep.EndpointState()) {
 			return true
 		}
 	}

@@ -7,31 +7,34 @@ import (
 	"tailscale.com/wgengine/filter"
 )
 
-// CheckAccess reports whether the tailnet policy, as it stands now, lets src
-// connect to dst over TCP.
+// Capabilities are app capabilities: names and values as in the "app" fields of the
+// tailnet policy.
+type Capabilities = tailcfg.PeerCapMap
+
+// CheckAccess reports whether the current tailnet policy lets src connect to dst over
+// TCP.
 func (n *Node) CheckAccess(src netip.Addr, dst netip.AddrPort) (bool, error) {
-	live, err := n.filter()
-	if err != nil || live == nil {
+	current, err := n.filter()
+	if err != nil || current == nil {
 		return false, err
 	}
-	return live.CheckTCP(src, dst.Addr(), dst.Port()) == filter.Accept, nil
+	return current.CheckTCP(src, dst.Addr(), dst.Port()) == filter.Accept, nil
 }
 
-// Capabilities returns the application capabilities that the tailnet policy, as
-// it stands now, grants to src at dst: their names and values as they are
-// written in the policy's "app" fields. They do not depend on the port.
-func (n *Node) Capabilities(src netip.Addr, dst netip.AddrPort) (tailcfg.PeerCapMap, error) {
-	live, err := n.filter()
-	caps := tailcfg.PeerCapMap{}
-	if err == nil && live != nil {
-		for name, values := range live.CapsWithValues(src, dst.Addr()) {
+// Capabilities returns the app capabilities that the current tailnet policy grants to
+// src at dst. They do not depend on the port.
+func (n *Node) Capabilities(src netip.Addr, dst netip.AddrPort) (Capabilities, error) {
+	current, err := n.filter()
+	caps := Capabilities{}
+	if err == nil && current != nil {
+		for name, values := range current.CapsWithValues(src, dst.Addr()) {
 			caps[name] = append([]tailcfg.RawMessage{}, values...) // JSON [], never null
 		}
 	}
 	return caps, err
 }
 
-// filter returns the packet filter in force; nil before there is one.
+// filter returns the current packet filter; nil before the first netmap.
 func (n *Node) filter() (*filter.Filter, error) {
 	server, err := n.running()
 	if err != nil {

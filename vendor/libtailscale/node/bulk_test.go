@@ -9,19 +9,18 @@ import (
 	"testing"
 )
 
-// bulk is how much goes each way; the race detector multiplies the time.
+// bulk is the amount of data; the race detector multiplies the time.
 var bulk = flag.Int64("bulk", bulkBytes, "bytes to send each way, for example 1073741824")
 
-// Much arrives whole in each direction at once, in chunks of any size,
-// whichever side ends first. The direction that is still open goes on after the
-// other one has ended.
+// Both directions transfer at the same time, in chunks of any size, whichever side ends
+// first. One direction continues after the other has ended.
 func TestBothDirectionsArriveWhole(t *testing.T) {
 	p := newPair(t)
 	for _, nearEndsFirst := range []bool{true, false} {
 		near, far := p.connect()
-		first, second := near, far
+		first, second := end(near), end(far)
 		if !nearEndsFirst {
-			first, second = far, near
+			first, second = second, first
 		}
 		var all sync.WaitGroup
 		var sent, received [2][sha256.Size]byte
@@ -43,14 +42,14 @@ func TestBothDirectionsArriveWhole(t *testing.T) {
 	}
 }
 
-// send writes bulk bytes and ends the direction, the last mebibyte not before
-// the channel is closed. It returns their digest.
-func send(t *testing.T, e end, seed byte, before <-chan struct{}) (digest [sha256.Size]byte) {
+// send writes bulk bytes, the last mebibyte after the channel is closed, and ends the
+// direction. It returns their digest.
+func send(t *testing.T, e end, seed byte, lastAfter <-chan struct{}) (digest [sha256.Size]byte) {
 	h, content, sizes := sha256.New(), rand.NewChaCha8([32]byte{seed}), rand.New(rand.NewPCG(uint64(seed), 7))
 	buf := make([]byte, 256<<10)
 	for left := *bulk; left > 0; {
-		if left <= 1<<20 && before != nil {
-			<-before
+		if left <= 1<<20 && lastAfter != nil {
+			<-lastAfter
 		}
 		chunk := buf[:min(left, 1+sizes.Int64N(int64(len(buf))))]
 		content.Read(chunk)

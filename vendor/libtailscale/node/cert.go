@@ -11,19 +11,18 @@ import (
 	"tailscale.com/types/netmap"
 )
 
-// A Certificate is what a node shows for a name of its own in HTTPS.
+// A Certificate is a TLS certificate for a name of the node, with its private key.
 type Certificate struct {
-	Chain  string    `json:"chain"`  // PEM, the certificate itself first
+	Chain  string    `json:"chain"`  // PEM, the leaf first
 	Key    string    `json:"key"`    // PEM
-	Issued time.Time `json:"issued"` // from when on it is valid
-	Expiry time.Time `json:"expiry"` // until when
+	Issued time.Time `json:"issued"` // start of validity
+	Expiry time.Time `json:"expiry"` // end of validity
 }
 
-// Certificate returns the certificate for one of the names that Status has as
-// CertDomains: the stored one, or else a new one, for which the ACME server is
-// asked. A stored one that it is time to renew is renewed meanwhile, and
-// returned by a later call; one that is valid for less than atLeast is renewed
-// first.
+// Certificate returns the certificate for one of the names in Status.CertDomains: the
+// stored one, or a new one from the ACME server. A stored certificate that is due for
+// renewal is renewed in the background, for a later call. One that is valid for less
+// than atLeast is renewed first.
 func (n *Node) Certificate(ctx context.Context, name string, atLeast time.Duration) (*Certificate, error) {
 	backend, err := n.backend()
 	if err != nil {
@@ -33,38 +32,39 @@ func (n *Node) Certificate(ctx context.Context, name string, atLeast time.Durati
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 
-	// It may wait, and not for ctx, for another that asks for the same name.
-	type answer struct {
+	// The call may wait for a concurrent request for the same name, whatever happens
+	// to ctx; so it runs in a goroutine.
+	type result struct {
 		pair *ipnlocal.TLSCertKeyPair
 		err  error
 	}
-	answered := make(chan answer, 1)
+	done := make(chan result, 1)
 	go func() {
 		pair, err := backend.GetCertPEMWithValidity(ctx, name, atLeast)
-		answered <- answer{pair, err}
+		done <- result{pair, err}
 	}()
 	select {
-	case a := <-answered:
-		if a.err != nil {
-			return nil, errf(KindOther, "%s", strings.Join(strings.Fields(a.err.Error()), " "))
+	case r := <-done:
+		if r.err != nil {
+			return nil, errf(KindOther, "%s", strings.Join(strings.Fields(r.err.Error()), " "))
 		}
-		return certificateOf(a.pair)
+		return certificateOf(r.pair)
 	case <-ctx.Done():
 		if n.ctx.Err() != nil {
-			return nil, errClosed()
+			return nil, ErrClosed
 		}
-		return nil, errf(KindOther, "the ACME server and the control server took too long")
+		return nil, errf(KindOther, "get certificate for %s: the ACME server or the control server timed out", name)
 	}
 }
 
 func certificateOf(pair *ipnlocal.TLSCertKeyPair) (*Certificate, error) {
 	block, _ := pem.Decode(pair.CertPEM)
 	if block == nil {
-		return nil, errf(KindOther, "the certificate is no PEM")
+		return nil, errf(KindOther, "decode certificate: not PEM")
 	}
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, errf(KindOther, "the certificate can't be read: %v", err)
+		return nil, errf(KindOther, "parse certificate: %v", err)
 	}
 	return &Certificate{
 		Chain: string(pair.CertPEM), Key: string(pair.KeyPEM),
@@ -72,8 +72,7 @@ func certificateOf(pair *ipnlocal.TLSCertKeyPair) (*Certificate, error) {
 	}, nil
 }
 
-// netmap returns what the control server has told of the tailnet, without the
-// peers; nil before it has.
+// netmap returns the netmap without its peers; nil before the first.
 func (n *Node) netmap() *netmap.NetworkMap {
 	backend, err := n.backend()
 	if err != nil {

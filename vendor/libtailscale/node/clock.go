@@ -6,14 +6,14 @@ import (
 	"tailscale.com/tsnet"
 )
 
-// maxSkew is how far this machine's clock may be from the control server's. A
-// certificate, an auth key or a node key that is good for minutes more, or for
-// minutes already, is rare.
+// maxSkew is the tolerated difference between the local clock and the control
+// server's. Certificates and keys rarely are valid for only minutes more, or since
+// minutes.
 const maxSkew = 5 * time.Minute
 
-// skew returns how far this machine's clock is ahead of the control server's, as
-// of the last netmap; zero while that is bearable. Tailscale measures it for the
-// expiry of keys and tells nobody.
+// skew returns by how much the local clock is ahead of the control server's, as of the
+// last netmap; zero within maxSkew. Tailscale measures it for key expiry and does not
+// report it.
 func skew(server *tsnet.Server) time.Duration {
 	backend, err := backendOf(server)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The transport dials for a request that then gets a connection that has become
-// idle; the dialled one is left unused.
+// The transport dials for a request, and then uses a connection that has become idle.
+// The dialled one stays unused.
 func TestCloseDoesNotWaitForAnUnusedConnectionToTheBackend(t *testing.T) {
 	n := newTailnet(t).upNode(t, "n")
 	lc, err := n.client()
@@ -29,10 +29,10 @@ func TestCloseDoesNotWaitForAnUnusedConnectionToTheBackend(t *testing.T) {
 		defer close(dialled)
 		return dial(context.Background(), network, addr)
 	}
-	ask := func() *http.Response {
-		request, err := http.NewRequestWithContext(t.Context(), "GET", "http://local-tailscaled.sock/localapi/v0/status", nil)
+	request := func() *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://local-tailscaled.sock/localapi/v0/status", nil)
 		must(t, err)
-		response, err := lc.DoLocalRequest(request)
+		response, err := lc.DoLocalRequest(req)
 		must(t, err)
 		return response
 	}
@@ -41,11 +41,11 @@ func TestCloseDoesNotWaitForAnUnusedConnectionToTheBackend(t *testing.T) {
 		must(t, err)
 		response.Body.Close()
 	}
-	first := ask()
+	first := request()
 	hold.Store(true)
 	second := make(chan struct{})
 	go func() {
-		finish(ask())
+		finish(request())
 		close(second)
 	}()
 	<-dialling

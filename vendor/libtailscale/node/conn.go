@@ -2,9 +2,7 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -13,68 +11,67 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// A Conn is one tailnet connection. The host program reads and writes it in its own
-// threads, see ReadDirect and WriteDirect, or by a descriptor, see Descriptor. Each
-// direction ends on its own; a reset on either side ends both and reaches the other
-// side as a reset.
+// A Conn is one connection of a peer. The host program reads it with TryRead and
+// writes it with TryWrite or, under backpressure, through a descriptor. Each direction
+// ends on its own. A reset on either side ends both and reaches the other side as a
+// reset.
 type Conn struct {
-	ID       uint64 // names the connection for the host program; never reused
-	Remote   netip.AddrPort
-	Local    netip.AddrPort
-	Identity []byte // JSON of Identity; nil for a dialled connection
+	ID     uint64 // never reused
+	Remote netip.AddrPort
+	Local  netip.AddrPort
+	peer   Identity
 
 	node     *Node
-	listener *listener // nil for a dialled connection
-	net      tailnetConn
-	endpoint tcpip.Endpoint           // behind net; nil: only by descriptor
-	outgoing chan *stack.PacketBuffer // where its packets wait for WireGuard
+	listener *listener
+	net      *gonet.TCPConn
+	endpoint tcpip.Endpoint           // behind net
+	outgoing chan *stack.PacketBuffer // netstack's queue of packets for WireGuard
 	reader   reader
-	passed   atomic.Uint64 // bytes that have come through pair and that net has taken
-	reset    atomic.Bool   // either side broke the connection
-	ended    atomic.Int32  // directions that have come to their end
+	streamed atomic.Uint64 // bytes from pair that net has taken
+	reset    atomic.Bool   // by either side
+	ended    atomic.Int32  // directions that have ended
 	closing  sync.Once
 
 	mu     sync.Mutex
-	pair   *os.File // the other end of the descriptor; nil: there is none
-	closed bool     // and there will be none
+	pair   *os.File // our end of the descriptor's socketpair; nil until Descriptor
+	closed bool     // Descriptor must not make one any more
 
 	// Guarded by conns.mu.
-	claimed  bool   // the host program has taken the connection
-	released bool   // and has let go of it
-	over     bool   // nothing is copied any more
-	after    func() // called once it is over
+	claimed  bool // the host program has accepted the connection
+	released bool // and released it
+	finished bool // nothing is copied any more
 }
 
-// tailnetConn is what gVisor's TCP connection offers.
-type tailnetConn interface {
-	net.Conn
-	CloseWrite() error
+// ConnInfo is what the host program learns of a connection when it claims it.
+type ConnInfo struct {
+	Remote netip.AddrPort `json:"remote"`
+	Local  netip.AddrPort `json:"local"`
+	Identity
 }
+
+// Info returns the addresses and the peer of the connection.
+func (c *Conn) Info() ConnInfo { return ConnInfo{c.Remote, c.Local, c.peer} }
 
 var lastID atomic.Uint64
 
-func newConn(n *Node, c net.Conn) (*Conn, error) {
-	tcp, ok := c.(tailnetConn)
-	if !ok {
-		return nil, fmt.Errorf("a %T can't be half-closed", c)
+func newConn(l *listener, c *gonet.TCPConn, remote, local netip.AddrPort, peer *Identity) *Conn {
+	return &Conn{
+		ID: lastID.Add(1), Remote: remote, Local: local, peer: *peer,
+		node: l.node, listener: l, net: c, endpoint: endpointOf(c), outgoing: *l.node.outgoing.Load(),
 	}
-	conn := &Conn{ID: lastID.Add(1), node: n, net: tcp}
-	if outgoing := n.outgoing.Load(); outgoing != nil && *outgoing != nil {
-		conn.outgoing, conn.endpoint = *outgoing, endpointOf(c)
-	}
-	return conn, nil
 }
 
-// Descriptor joins a connection that the host program has claimed to a fresh
-// non-blocking descriptor, for what it writes and, unless it reads by ReadDirect,
-// for what it reads. The connection ends when that is closed.
+// Descriptor returns a non-blocking descriptor, through which the host program writes
+// what TryWrite does not take. A connection has at most one. The connection ends when
+// it is closed.
 func Descriptor(id uint64) (fd int, err error) {
-	c := find(id)
+	c := lookup(id)
 	if c == nil {
-		return -1, errClosed()
+		return -1, ErrClosed
 	}
 	ours, fd, err := socketpair()
 	if err != nil {
@@ -85,22 +82,18 @@ func Descriptor(id uint64) (fd int, err error) {
 	if c.closed || c.pair != nil {
 		ours.Close()
 		unix.Close(fd)
-		return -1, errClosed()
+		return -1, ErrClosed
 	}
 	c.pair = ours
-	if !c.reader.isDirect() {
-		go c.fromTailnet()
-	}
 	go func() {
-		c.toTailnet()
+		c.copyToPeer()
 		c.end()
-		forget(c)
+		finish(c)
 	}()
 	return fd, nil
 }
 
-// Abort breaks the connection at once: the peer sees a reset, and so does the
-// host program if it still reads.
+// Abort resets the connection at once, for the peer and for the host program.
 func (c *Conn) Abort() {
 	c.reset.Store(true)
 	c.end()
@@ -109,7 +102,7 @@ func (c *Conn) Abort() {
 func (c *Conn) end() {
 	c.closing.Do(func() {
 		if c.reset.Load() {
-			abortTCP(c.net)
+			c.endpoint.Abort()
 			c.node.lastReset.Store(time.Now().UnixNano())
 		}
 		c.net.Close()
@@ -118,73 +111,62 @@ func (c *Conn) end() {
 		pair := c.pair
 		c.mu.Unlock()
 		if pair == nil {
-			forget(c)
+			finish(c)
 			return
 		}
 		pair.Close()
 	})
 }
 
-// descriptor returns the other end of the descriptor, if there is one.
+// descriptor returns our end of the socketpair, or nil.
 func (c *Conn) descriptor() *os.File {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.pair
 }
 
-// Shutdown ends our side of a connection that has no descriptor.
+// Shutdown half-closes a connection that has no descriptor.
 func Shutdown(id uint64) {
-	if c := find(id); c != nil {
-		// Netstack may wait for room among its packets, which the caller must not.
+	if c := lookup(id); c != nil {
+		// Netstack may block until its packet queue has room. The caller must not.
 		go func() {
 			if c.net.CloseWrite() != nil {
 				c.Abort()
 				return
 			}
-			c.directionEnded()
+			c.endDirection()
 		}()
 	}
 }
 
-func (c *Conn) fromTailnet() {
-	readErr, writeErr := pump(c.pair, c.net)
-	// A failed write: the host program closed its descriptor with bytes still
-	// coming. As with a socket of the kernel, whoever sent them learns of it.
-	if writeErr != nil || !errors.Is(readErr, io.EOF) {
-		c.Abort()
-		return
-	}
-	closeWrite(c.pair)
-	c.directionEnded()
-}
-
-func (c *Conn) toTailnet() {
-	readErr, writeErr := pump(counted{c.net, &c.passed}, c.pair)
+// copyToPeer copies from the socketpair to netstack until the host program closes its
+// descriptor.
+func (c *Conn) copyToPeer() {
+	readErr, writeErr := pump(countingWriter{c.net, &c.streamed}, c.pair)
 	if writeErr != nil || !errors.Is(readErr, io.EOF) || c.net.CloseWrite() != nil {
 		c.Abort()
 		return
 	}
-	c.directionEnded()
-	// The host program's shutdown of one direction and its close look the same
-	// to a reader, so wait for the second.
+	c.endDirection()
+	// A reader can't tell a shutdown from a close, so wait for the close.
 	awaitHangup(c.pair)
 }
 
-func (c *Conn) directionEnded() {
+func (c *Conn) endDirection() {
 	if c.ended.Add(1) == 2 {
 		c.end()
 	}
 }
 
-// counted counts what it has written.
-type counted struct {
+// countingWriter counts the bytes that it has written.
+type countingWriter struct {
 	io.Writer
 	n *atomic.Uint64
 }
 
-func (w counted) Write(b []byte) (int, error) {
+func (w countingWriter) Write(b []byte) (int, error) {
 	n, err := w.Writer.Write(b)
 	w.n.Add(uint64(n))
-	moved(n)
+	countTransferred(n)
 	return n, err
 }

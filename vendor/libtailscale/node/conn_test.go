@@ -2,15 +2,13 @@ package node
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
-	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 )
 
 func TestIdentityComesWithTheConnection(t *testing.T) {
@@ -18,18 +16,12 @@ func TestIdentityComesWithTheConnection(t *testing.T) {
 	near, far := p.connect()
 	defer near.close()
 	defer far.close()
-	var id Identity
-	must(t, json.Unmarshal(far.conn.Identity, &id))
+	id := far.conn.peer
 	if id.Node != "client.tailnet.test" || id.User == "" || len(id.Tags) != 0 || id.StableID == "" {
 		t.Errorf("identity %+v", id)
 	}
 	if far.conn.Remote.Addr() != p.client.Addresses()[0] || far.conn.Local.String() != p.addr {
 		t.Errorf("addresses %v, %v", far.conn.Remote, far.conn.Local)
-	}
-	who, err := p.server.WhoIs(far.conn.Remote)
-	must(t, err)
-	if who.StableID != id.StableID {
-		t.Errorf("whois says %+v", who)
 	}
 	ok, err := p.server.CheckAccess(far.conn.Remote.Addr(), far.conn.Local)
 	if !ok || err != nil {
@@ -37,7 +29,7 @@ func TestIdentityComesWithTheConnection(t *testing.T) {
 	}
 }
 
-func TestAbortReachesPeer(t *testing.T) {
+func TestAbortOfThePeerIsAReset(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	defer far.close()
@@ -52,25 +44,24 @@ func TestAbortReachesPeer(t *testing.T) {
 	}
 }
 
-// A host program that does not read learns of an end by asking.
-func TestPeerThatLeftIsNoticedBehindUnreadBytes(t *testing.T) {
+func TestClosedPeerIsDetectedBehindUnreadData(t *testing.T) {
 	p := newPair(t)
-	for _, leave := range []func(end){end.close, end.abort, func(e end) { must(t, e.closeWrite()) }} {
+	for _, closePeer := range []func(end){end.close, end.abort, func(e end) { must(t, e.closeWrite()) }} {
 		near, far := p.connect()
 		_, err := near.Write([]byte("unread"))
 		must(t, err)
-		eventually(t, "the bytes are there", func() bool { return far.conn.endpoint.Readiness(gwaiter.ReadableEvents) != 0 })
-		if PeerLeft(far.conn.ID) {
-			t.Error("the peer is said to have left while it is there")
+		eventually(t, "the data has arrived", far.conn.readable)
+		if PeerClosed(far.conn.ID) {
+			t.Error("an open peer is reported as closed")
 		}
-		leave(near)
-		eventually(t, "the peer is said to have left", func() bool { return PeerLeft(far.conn.ID) })
+		closePeer(near)
+		eventually(t, "the peer is reported as closed", func() bool { return PeerClosed(far.conn.ID) })
 		far.close()
-		near.close() // once more does no harm, and one of them has only half left
+		near.close() // harmless if repeated
 	}
 }
 
-func TestEndIsNoReset(t *testing.T) {
+func TestCloseIsNoReset(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	_, err := near.Write([]byte("whole"))
@@ -83,8 +74,7 @@ func TestEndIsNoReset(t *testing.T) {
 	far.close()
 }
 
-// What is still on its way when the reader leaves is a reset for the writer.
-func TestReaderThatLeavesResetsWriter(t *testing.T) {
+func TestReleaseWithUnreadDataResetsTheWriter(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	far.close()
@@ -96,17 +86,17 @@ func TestReaderThatLeavesResetsWriter(t *testing.T) {
 	near.close()
 }
 
-func TestDroppedListenerLeavesNothing(t *testing.T) {
+func TestClosedListenerResetsItsPendingConnections(t *testing.T) {
 	p := newPair(t)
 	near, err := p.dial()
 	must(t, err)
-	eventually(t, "the connection waits", func() bool { return countConns() == 2 })
+	eventually(t, "the connection is pending", func() bool { return countConns() == 1 })
 	must(t, p.listener.Close())
 	if _, err := near.readAll(); !errors.Is(err, unix.ECONNRESET) {
-		t.Errorf("the dropped connection saw %v, not a reset", err)
+		t.Errorf("the peer saw %v, not a reset", err)
 	}
 	near.close()
-	eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+	eventually(t, "no connection remains", func() bool { return countConns() == 0 })
 }
 
 func countConns() int {
@@ -115,22 +105,26 @@ func countConns() int {
 	return len(conns.m)
 }
 
-// A shutdown of one direction is no reason to end the other; a close after it is.
-func TestCloseAfterShutdownIsNoticed(t *testing.T) {
+// A half-close does not end the other direction; a close after it does.
+func TestCloseAfterHalfCloseEndsTheConnection(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
-	must(t, near.closeWrite())
-	if b, err := far.readAll(); len(b) != 0 || err != nil {
-		t.Fatalf("the other side saw %q, %v", b, err)
+	defer near.close()
+	must(t, far.closeWrite())
+	if b, err := near.readAll(); len(b) != 0 || err != nil {
+		t.Fatalf("the peer saw %q, %v", b, err)
 	}
-	_, err := far.Write([]byte("answer"))
+	_, err := near.Write([]byte("answer"))
 	must(t, err)
 	buf := make([]byte, 6)
-	_, err = io.ReadFull(near, buf)
+	_, err = io.ReadFull(far, buf)
 	must(t, err)
-	near.close()
-	eventually(t, "only the far side is remembered", func() bool { return countConns() == 1 })
 	far.close()
+	if _, err := near.readAll(); err != nil {
+		t.Errorf("the peer saw %v", err)
+	}
+	near.close()
+	eventually(t, "no connection remains", func() bool { return countConns() == 0 })
 }
 
 func TestAbortByIDReachesBothSides(t *testing.T) {
@@ -149,15 +143,15 @@ func TestAbortByIDReachesBothSides(t *testing.T) {
 	}
 }
 
-func TestReleaseForgetsTheID(t *testing.T) {
+func TestReleasedIDIsUnknown(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	far.abort()
-	eventually(t, "the id is forgotten", func() bool { return find(far.conn.ID) == nil })
+	eventually(t, "the id is unknown", func() bool { return lookup(far.conn.ID) == nil })
 	Abort(far.conn.ID)
 	Release(far.conn.ID, true)
-	if WasReset(far.conn.ID) || Claim(far.conn.ID) != nil {
-		t.Error("a released id still means something")
+	if Claim(far.conn.ID) != nil {
+		t.Error("a released id was claimed")
 	}
 	near.close()
 }
@@ -179,12 +173,11 @@ func TestCloseResetsConnections(t *testing.T) {
 		t.Errorf("a second close: %v", err)
 	}
 	if _, err := p.server.CheckAccess(far.conn.Remote.Addr(), far.conn.Local); KindOf(err) != KindClosed {
-		t.Errorf("a question to a closed node: %v", err)
+		t.Errorf("access check of a closed node: %v", err)
 	}
 }
 
-// What was written and closed before the node is closed still arrives.
-func TestCloseDeliversWhatIsFinished(t *testing.T) {
+func TestCloseDeliversTheDataOfClosedConnections(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	must(t, near.closeWrite())
@@ -203,49 +196,69 @@ func TestCloseDeliversWhatIsFinished(t *testing.T) {
 	near.close()
 }
 
-func TestListenAgain(t *testing.T) {
+func TestPortHasOneListenerAtATime(t *testing.T) {
 	p := newPair(t)
-	if _, err := p.server.Listen("tcp", ":4711"); err == nil || !strings.Contains(err.Error(), "already") {
+	if _, err := p.server.Listen(testPort); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("a second listener: %v", err)
 	}
 	must(t, p.listener.Close())
-	fd, err := p.server.Listen("tcp", ":4711") // at once
-	must(t, err)
-	p.listener = os.NewFile(uintptr(fd), "listener")
+	p.listener = listen(t, p.server) // at once
 	near, far := p.connect()
 	near.close()
 	far.close()
-	for _, bad := range []string{"", "4711", ":0", ":70000", "name:80", "1.2.3:80"} {
-		if _, err := p.server.Listen("tcp", bad); err == nil || !strings.Contains(err.Error(), bad) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	if _, err := p.server.Listen("udp", ":1"); err == nil {
-		t.Error("udp was accepted")
-	}
 }
 
-// Further connections than may wait are reset, and the others still come.
+// A connection beyond the backlog is reset, and the pending ones are still accepted.
 func TestFullBacklog(t *testing.T) {
 	p := newPair(t)
 	raiseFileLimit(t)
-	var waiting []end
+	var pending []*peerEnd
 	for range backlog {
 		near, err := p.dial()
 		must(t, err)
-		waiting = append(waiting, near)
+		pending = append(pending, near)
 	}
-	eventually(t, "the backlog is full", func() bool { return p.server.listeners.find(waiting[0].conn.Remote).full() })
+	eventually(t, "the backlog is full", func() bool { return p.server.listeners.find(testPort).full() })
 	if near, err := p.dial(); err == nil {
 		near.close()
-		t.Error("one more than the backlog was let in")
+		t.Error("a connection beyond the backlog was accepted")
 	}
-	for _, near := range waiting {
+	for _, near := range pending {
 		far := p.accept()
 		near.close()
 		far.close()
 	}
+	eventually(t, "the listener accepts again", func() bool { return !p.server.listeners.find(testPort).full() })
 	near, far := p.connect()
 	near.close()
 	far.close()
+}
+
+// A child process of the host program must not inherit the node's descriptors.
+func TestDescriptorsAreCloseOnExecAndNonblocking(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	for name, open := range map[string]func() (int, error){
+		"events":     p.server.Events,
+		"up":         func() (int, error) { return p.server.BeginUp(time.Minute) },
+		"listener":   func() (int, error) { return p.server.Listen(testPort + 1) },
+		"connection": func() (int, error) { return Descriptor(far.conn.ID) },
+	} {
+		fd, err := open()
+		must(t, err)
+		defer unix.Close(fd)
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("%s: not close-on-exec: %v", name, err)
+		}
+		flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil || flags&unix.O_NONBLOCK == 0 {
+			t.Errorf("%s: blocking: %v", name, err)
+		}
+	}
+	if _, err := Descriptor(far.conn.ID); err == nil {
+		t.Error("a connection has two descriptors")
+	}
 }

@@ -14,23 +14,22 @@ import (
 	"tailscale.com/types/key"
 )
 
-// Tailscale keeps one long poll open to the control server and says after eight
-// minutes that it is gone. Of two things it says nothing: that the control server
-// no longer knows the node, which headscale tells by answering 404 while it keeps
-// the poll open, and that another process uses the same node key.
+// Tailscale keeps one long poll open to the control server and reports its loss after
+// eight minutes. It does not report two things: that the control server no longer knows
+// the node, which headscale signals by answering 404 while it keeps the poll open; and
+// that another process uses the same node key.
 const (
-	controlInterval = time.Second // between looks at the poll
+	controlInterval = time.Second // between checks of the poll
 	controlGrace    = 5 * time.Second
-	// probeInterval is how often the control server is asked whether it still knows
-	// the node: with the node's own update of itself, as it is.
-	probeInterval = 30 * time.Second
-	probeTimeout  = 5 * time.Second
-	confirmPause  = time.Second // before a node is taken for deleted
-	twinGrace     = 10 * time.Second
+	// probeInterval is how often the watcher asks the control server whether it still
+	// knows the node, by sending the node's unchanged update.
+	probeInterval  = 30 * time.Second
+	probeTimeout   = 5 * time.Second
+	confirmPause   = time.Second // between the two 404s that mean a deleted node
+	duplicateGrace = 10 * time.Second
 )
 
-// watchControl follows how the control server and this node stand to each other
-// until ctx ends.
+// watchControl checks the connection to the control server until ctx ends.
 func (n *Node) watchControl(ctx context.Context, report *report) {
 	w := controlWatcher{report: report, own: map[key.DiscoPublic]bool{}, probed: time.Now()}
 	tick := time.NewTicker(controlInterval)
@@ -41,52 +40,55 @@ func (n *Node) watchControl(ctx context.Context, report *report) {
 			return
 		case now := <-tick.C:
 			if server, err := n.running(); err == nil {
-				w.look(ctx, server, now)
+				w.check(ctx, server, now)
 			}
 		}
 	}
 }
 
 type controlWatcher struct {
-	report  *report
-	outOf   time.Time // since when there is no poll; zero: there is one
-	probed  time.Time
-	deleted bool
-	polled  bool                     // this process has been in a poll
-	own     map[key.DiscoPublic]bool // disco keys that this process has had
-	twin    time.Time                // since when the control server knows another process's; zero: it does not
+	report         *report
+	pollLost       time.Time // when the poll was lost; zero while there is one
+	probed         time.Time
+	deleted        bool
+	polled         bool                     // this process has had a poll
+	own            map[key.DiscoPublic]bool // disco keys that this process has had
+	duplicateSince time.Time                // when the netmap first named another process's key; zero: it does not
 }
 
-func (w *controlWatcher) look(ctx context.Context, server *tsnet.Server, now time.Time) {
+func (w *controlWatcher) check(ctx context.Context, server *tsnet.Server, now time.Time) {
 	backend, err := backendOf(server)
 	if err != nil || backend.State() != ipn.Running {
-		w.outOf, w.deleted = time.Time{}, false // other events tell why
-		w.report.setControl("", false)
+		w.setReachable() // other events carry the reason
 		return
 	}
 	inPoll := server.Sys().HealthTracker.Get().GetInPollNetMap()
-	w.lookForTwin(server, w.isCurrent(inPoll, now), now)
+	w.checkDuplicate(server, w.isCurrent(inPoll, now), now)
 	switch {
-	case inPoll && !w.outOf.IsZero():
-		w.outOf, w.deleted = time.Time{}, false // a new poll: the control server knows the node
-		w.report.setControl("", false)
+	case inPoll && !w.pollLost.IsZero():
+		w.setReachable() // a new poll: the control server knows the node
 		return
 	case inPoll:
-		// Tailscale's own control server tells a node that it was deleted.
-		tells := ipn.IsLoginServerSynonym(server.ControlURL)
-		if tells || !w.twin.IsZero() || now.Sub(w.probed) < probeInterval {
+		// Tailscale's own control server notifies a node that it deletes.
+		notifies := ipn.IsLoginServerSynonym(server.ControlURL)
+		if notifies || !w.duplicateSince.IsZero() || now.Sub(w.probed) < probeInterval {
 			return
 		}
-	case w.outOf.IsZero():
-		w.outOf, w.probed = now, time.Time{}
+	case w.pollLost.IsZero():
+		w.pollLost, w.probed = now, time.Time{}
 		return
-	case now.Sub(w.outOf) < controlGrace || now.Sub(w.probed) < probeInterval:
+	case now.Sub(w.pollLost) < controlGrace || now.Sub(w.probed) < probeInterval:
 		return
 	}
 	w.probe(ctx, server)
 }
 
-// probe has the node tell the control server of itself and takes the answer.
+func (w *controlWatcher) setReachable() {
+	w.pollLost, w.deleted = time.Time{}, false
+	w.report.setControl("", false)
+}
+
+// probe sends the node's update to the control server and evaluates the answer.
 func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 	err := sendUpdate(ctx, server)
 	if isUnknown(err) && !w.deleted {
@@ -101,41 +103,42 @@ func (w *controlWatcher) probe(ctx context.Context, server *tsnet.Server) {
 	if ctx.Err() != nil {
 		return
 	}
-	if err == nil || isUnknown(err) { // anything else says nothing about the node
+	if err == nil || isUnknown(err) { // other errors say nothing about the node
 		w.deleted = err != nil
 	}
-	trouble := ""
+	warning := ""
 	switch {
-	case w.deleted || w.outOf.IsZero():
+	case w.deleted || w.pollLost.IsZero():
 	case err != nil:
-		trouble = unreachable(causeOf(err))
+		warning = unreachable(causeOf(err))
 	default:
-		trouble = "the control server answers, but keeps no connection open: until it does, peers and rights stay as they were"
+		warning = "the control server answers, but keeps no connection open: until it does, peers and rights stay as they were"
 	}
-	w.report.setControl(trouble, w.deleted)
+	w.report.setControl(warning, w.deleted)
 }
 
 // isUnknown reports whether the control server answered that it does not know the
-// node. The words are controlclient's; tests/e2e/membership.rs holds them.
+// node. The text is controlclient's; tests/e2e/membership.rs checks it.
 func isUnknown(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "initial fetch failed 404")
 }
 
-// causeOf says why an update of the node could not be sent.
+// causeOf returns why an update of the node was not sent.
 func causeOf(err error) string {
-	text := plainly(err.Error())
-	if class := transportFault(text); class != "" {
+	text := normalize(err.Error())
+	if class := networkFault(text); class != "" {
 		return class
 	}
 	if strings.Contains(text, "no noise key") {
-		// The client fetches that key with its first request and takes its absence for
-		// an old server. A server of another kind fails the login, which tells it.
+		// The client fetches that key with its first request and takes a missing key
+		// for an old server. A server of another kind fails the login, which is
+		// reported separately.
 		return "it has not answered since the start"
 	}
 	return text
 }
 
-// sendUpdate sends what tailscale's client sends whenever the node changes.
+// sendUpdate sends what tailscale's client sends when the node changes.
 func sendUpdate(ctx context.Context, server *tsnet.Server) error {
 	direct, err := controlOf(server)
 	if err != nil {
@@ -150,7 +153,7 @@ func sendUpdate(ctx context.Context, server *tsnet.Server) error {
 	return err
 }
 
-// controlOf returns the client that speaks to the control server.
+// controlOf returns the client of the control server.
 func controlOf(server *tsnet.Server) (*controlclient.Direct, error) {
 	backend, err := backendOf(server)
 	if err != nil {
@@ -166,9 +169,9 @@ func controlOf(server *tsnet.Server) (*controlclient.Direct, error) {
 	return private(auto, "direct").(*controlclient.Direct), nil
 }
 
-// lookForTwin compares the disco key under which the control server knows this
-// node, and sends peers to it, with those of this process.
-func (w *controlWatcher) lookForTwin(server *tsnet.Server, current bool, now time.Time) {
+// checkDuplicate compares the disco key in the netmap, to which peers send, with the
+// keys of this process.
+func (w *controlWatcher) checkDuplicate(server *tsnet.Server, current bool, now time.Time) {
 	backend, err := backendOf(server)
 	if err != nil {
 		return
@@ -179,27 +182,27 @@ func (w *controlWatcher) lookForTwin(server *tsnet.Server, current bool, now tim
 	}
 }
 
-// isCurrent reports whether the netmap is one that the control server keeps up to
-// date. Before the first poll of this process it may be the cached one, and without
-// a poll it grows old. A short gap does not count: two processes that have the same
-// keys may end each other's polls.
+// isCurrent reports whether the control server keeps the netmap up to date. Before the
+// first poll of this process it may be the cached one, and without a poll it becomes
+// stale. A short gap is tolerated: two processes with the same keys may end each
+// other's polls.
 func (w *controlWatcher) isCurrent(inPoll bool, now time.Time) bool {
 	w.polled = w.polled || inPoll
-	return w.polled && (inPoll || w.outOf.IsZero() || now.Sub(w.outOf) < controlGrace)
+	return w.polled && (inPoll || w.pollLost.IsZero() || now.Sub(w.pollLost) < controlGrace)
 }
 
-// compareKeys takes the disco key of the netmap. A netmap that is not current proves
-// nothing: a cached one has the key of the process before this one.
+// compareKeys evaluates the disco key of the netmap. A netmap that is not current
+// proves nothing: a cached one names the key of the previous process.
 func (w *controlWatcher) compareKeys(known key.DiscoPublic, current bool, now time.Time) {
 	switch {
 	case !current:
-		w.twin = time.Time{}
+		w.duplicateSince = time.Time{}
 	case known.IsZero() || w.own[known]:
-		w.twin = time.Time{}
-		w.report.setTwin(false)
-	case w.twin.IsZero():
-		w.twin = now
-	case now.Sub(w.twin) >= twinGrace:
-		w.report.setTwin(true)
+		w.duplicateSince = time.Time{}
+		w.report.setDuplicate(false)
+	case w.duplicateSince.IsZero():
+		w.duplicateSince = now
+	case now.Sub(w.duplicateSince) >= duplicateGrace:
+		w.report.setDuplicate(true)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// What tsnet reads from the environment is either forgotten or always given, so
-// that tsnet never looks: a newer tsnet that reads more fails here.
-func TestTsnetTakesNothingFromTheEnvironment(t *testing.T) {
+// Each variable that tsnet reads is either removed or overridden by an option. A newer
+// tsnet that reads another one fails this test.
+func TestTsnetReadsNothingFromTheEnvironment(t *testing.T) {
 	pkg, err := build.Import("tailscale.com/tsnet", ".", build.FindOnly)
 	must(t, err)
 	source, err := os.ReadFile(filepath.Join(pkg.Dir, "tsnet.go"))
@@ -20,7 +20,7 @@ func TestTsnetTakesNothingFromTheEnvironment(t *testing.T) {
 	read := regexp.MustCompile(`return os\.Getenv\("(\w+)"\)|:= os\.Getenv\("(\w+)"\)`).FindAllSubmatch(source, -1)
 	for _, match := range read {
 		if name := string(match[1]) + string(match[2]); !slices.Contains(known, name) {
-			t.Errorf("tsnet reads %s, which no one sets or forgets", name)
+			t.Errorf("tsnet reads %s, which is neither removed nor overridden", name)
 		}
 	}
 	if len(read) != len(known) {
@@ -37,7 +37,7 @@ func TestStartedNodeHasForgottenTheCredentials(t *testing.T) {
 	tn.upNode(t, "n", func(c *Config) { c.AuthKey = "tskey-auth-given" })
 	for _, name := range credentialVariables {
 		if value, ok := os.LookupEnv(name); ok {
-			t.Errorf("%s is still %q", name, value)
+			t.Errorf("%s is still set to %q", name, value)
 		}
 	}
 }

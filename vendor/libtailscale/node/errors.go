@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// A Kind tells errors apart whose remedies differ. The numbers are part of the
-// C interface (tailscale.h, TAILSCALE_ERR_*).
+// A Kind classifies errors by their remedy. The numbers are part of the C interface
+// (tailscale.h, TAILSCALE_ERR_*).
 type Kind int
 
 const (
 	KindNone     Kind = 0
 	KindOther    Kind = 1
-	KindClosed   Kind = 2  // the node was closed meanwhile
-	KindCanceled Kind = 3  // the caller gave up waiting
-	KindKey      Kind = 4  // the control server does not accept the auth key
+	KindClosed   Kind = 2  // the node is closed
+	KindCanceled Kind = 3  // the caller cancelled
+	KindKey      Kind = 4  // the control server rejects the auth key
 	KindExpired  Kind = 5  // the auth key or the node key has expired
-	KindLogin    Kind = 6  // somebody must log in, see Node.LoginURL
+	KindLogin    Kind = 6  // a user must log the node in
 	KindApproval Kind = 7  // an admin must approve the device
-	KindControl  Kind = 8  // the control server can't be reached
-	KindLogging  Kind = 9  // the tailnet requires log upload, which is left out
-	KindState    Kind = 10 // the state folder can't be used
-	KindExchange Kind = 11 // an OAuth client secret can't be exchanged for a key now
+	KindControl  Kind = 8  // the control server is unreachable
+	KindLogging  Kind = 9  // the tailnet requires log upload, which is not compiled in
+	KindState    Kind = 10 // the state folder is unusable
+	KindExchange Kind = 11 // the exchange of the OAuth client secret failed and may be retried
 )
 
 // An Error is a failure with its kind.
@@ -32,6 +32,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Text }
+
+// ErrClosed is returned by all methods of a closed node.
+var ErrClosed error = &Error{KindClosed, "the node is closed"}
 
 func errf(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, Text: fmt.Sprintf(format, args...)}
@@ -48,19 +51,28 @@ func KindOf(err error) Kind {
 	return KindOther
 }
 
+// A Failure is an error as the host program receives it.
+type Failure struct {
+	Kind  Kind   `json:"kind"`
+	Error string `json:"error,omitempty"`
+}
+
+// FailureOf returns err for the host program.
+func FailureOf(err error) Failure { return Failure{KindOf(err), err.Error()} }
+
 func errLogging() error {
 	return errf(KindLogging, "this tailnet requires its nodes to upload their logs, which this node never does: "+
 		"an admin must turn network flow logs off for it, or it must join another tailnet")
 }
 
-// classifyBackend sorts what the control server or tailscale's backend said in
-// words. The texts are the control server's; there are no codes for them.
+// classifyBackend classifies a message of the control server or of tailscale's backend.
+// There are no codes, only these texts.
 func classifyBackend(text string) error {
 	lower := strings.ToLower(text)
 	switch {
 	case strings.Contains(lower, "requires logging"):
 		return errLogging()
-	case strings.Contains(lower, "rate limited"): // the backend tries again by itself
+	case strings.Contains(lower, "rate limited"): // the backend retries on its own
 		return errf(KindControl, "%s", text)
 	case strings.Contains(lower, "expired"):
 		return errf(KindExpired, "%s", text)
@@ -73,15 +85,15 @@ func classifyBackend(text string) error {
 	return errf(KindOther, "%s", text)
 }
 
-// classifyStart sorts an error of tsnet's start: what is left to fail there is
-// the exchange of an OAuth secret for a key and files in the state folder.
+// classifyStart classifies an error of tsnet's Start: the exchange of an OAuth client
+// secret, or a file of the state folder.
 func classifyStart(err error, dir string) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "resolving auth key"):
 		return classifyExchange(err)
 	case strings.Contains(text, dir), strings.Contains(text, "NewLocalBackend"): // which reads the stored profiles
-		return errf(KindState, "state folder %s can't be used: %s: restore it, or remove it to enrol the node anew", dir, text)
+		return errf(KindState, "use state folder %s: %s: restore it, or remove it to enrol the node again", dir, text)
 	}
 	return err
 }

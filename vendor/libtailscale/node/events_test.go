@@ -11,7 +11,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// events reads a node's events until one satisfies each question in turn.
+// events reads a node's events.
 type events struct {
 	t     *testing.T
 	lines *bufio.Scanner
@@ -25,12 +25,13 @@ func eventsOf(t *testing.T, n *Node) *events {
 	ctx := deadline(t)
 	t.Cleanup(func() { f.Close() })
 	go func() {
-		<-ctx.Done() // an event that never comes must not hang the test
+		<-ctx.Done() // bounds the wait for an event
 		f.Close()
 	}()
 	return &events{t, bufio.NewScanner(f)}
 }
 
+// until returns the next event that satisfies ok.
 func (e *events) until(what string, ok func(Event) bool) Event {
 	e.t.Helper()
 	for e.lines.Scan() {
@@ -40,7 +41,7 @@ func (e *events) until(what string, ok func(Event) bool) Event {
 			return event
 		}
 	}
-	e.t.Fatalf("no event says: %s", what)
+	e.t.Fatalf("the events ended before: %s", what)
 	return Event{}
 }
 
@@ -49,10 +50,10 @@ func ofKind(kind Kind) func(Event) bool {
 	return func(e Event) bool { return e.Type == "error" && e.Kind == kind }
 }
 
-func TestEventsTellTheSituationFirst(t *testing.T) {
-	n := newTailnet(t).upNode(t, "teller")
+func TestEventsBeginWithTheCurrentState(t *testing.T) {
+	n := newTailnet(t).upNode(t, "n")
 	e := eventsOf(t, n)
-	if name := e.until("the name", ofType("name")); name.Status.DNSName != "teller.tailnet.test" || !slices.Equal(name.Status.Addresses, n.Addresses()) {
+	if name := e.until("the name", ofType("name")); name.Status.DNSName != "n.tailnet.test" || !slices.Equal(name.Status.Addresses, n.Addresses()) {
 		t.Errorf("%+v", name.Status)
 	}
 	if key := e.until("the key's expiry", ofType("key")); key.KeyExpiry != nil {
@@ -62,7 +63,7 @@ func TestEventsTellTheSituationFirst(t *testing.T) {
 		t.Errorf("%+v", state)
 	}
 	if health := e.until("the health", ofType("health")); health.Warnings == nil {
-		t.Error("no warnings at all")
+		t.Error("the event has no warnings")
 	}
 	must(t, n.Close())
 	for e.lines.Scan() {
@@ -74,7 +75,7 @@ func TestLoginURLIsAnEvent(t *testing.T) {
 	tn := newTailnet(t)
 	tn.RequireAuth = true
 	n := tn.node(t, "n")
-	login := eventsOf(t, n).until("somebody must log in", ofType("login"))
+	login := eventsOf(t, n).until("a login is needed", ofType("login"))
 	if !tn.CompleteAuth(login.LoginURL) {
 		t.Errorf("no login at %q", login.LoginURL)
 	}
@@ -90,34 +91,32 @@ func TestKeyExpiryIsAnEvent(t *testing.T) {
 	t.Log(e.until("the key has expired", ofKind(KindExpired)).Error)
 }
 
-func TestRequiredLoggingIsAnEvent(t *testing.T) {
+func TestRequiredLoggingIsAnEventForEachReader(t *testing.T) {
 	tn := newTailnet(t)
 	n := tn.upNode(t, "n")
 	e := eventsOf(t, n)
 	e.until("running", func(e Event) bool { return e.State == "Running" })
 	tn.SetNodeCapMap(tn.AllNodes()[0].Key, tailcfg.NodeCapMap{tailcfg.CapabilityDataPlaneAuditLogs: nil})
 	t.Log(e.until("the tailnet requires logging", ofKind(KindLogging)).Error)
-	// Whoever asks later is told as well.
 	eventsOf(t, n).until("the tailnet requires logging", ofKind(KindLogging))
 	if _, err := n.Up(deadline(t)); KindOf(err) != KindLogging {
 		t.Errorf("up: %v", err)
 	}
 }
 
-// A change of the policy is an event, and is in force when the event arrives.
-func TestPolicyChangeIsAnEvent(t *testing.T) {
+func TestPolicyChangeIsInForceWhenItsEventArrives(t *testing.T) {
 	tn := newTailnet(t)
 	const granted = "example.com/cap/models"
 	n := tn.upNode(t, "n")
 	src, dst := netip.MustParseAddr("100.64.0.9"), netip.AddrPortFrom(n.Addresses()[0], 80)
-	ask := func() (bool, []tailcfg.RawMessage) {
+	rights := func() (bool, []tailcfg.RawMessage) {
 		ok, err := n.CheckAccess(src, dst)
 		must(t, err)
 		caps, err := n.Capabilities(src, dst)
 		must(t, err)
 		return ok, caps[granted]
 	}
-	if ok, values := ask(); !ok || values != nil {
+	if ok, values := rights(); !ok || values != nil {
 		t.Errorf("at first: access %v, capability %v", ok, values)
 	}
 	e := eventsOf(t, n)
@@ -125,7 +124,7 @@ func TestPolicyChangeIsAnEvent(t *testing.T) {
 
 	tn.SetGlobalAppCaps(tailcfg.PeerCapMap{granted: {`{"model":"a"}`}})
 	e.until("the policy grants something", func(e Event) bool {
-		ok, values := ask()
+		ok, values := rights()
 		return e.Type == "netmap" && ok && slices.Equal(values, []tailcfg.RawMessage{`{"model":"a"}`})
 	})
 	key := tn.AllNodes()[0].Key
@@ -133,22 +132,22 @@ func TestPolicyChangeIsAnEvent(t *testing.T) {
 		SrcIPs: []string{"100.64.0.77"}, DstPorts: []tailcfg.NetPortRange{{IP: "*", Ports: tailcfg.PortRangeAny}},
 	}}
 	if !tn.AddRawMapResponse(key, &tailcfg.MapResponse{PacketFilter: stranger}) {
-		t.Fatal("the node does not listen")
+		t.Fatal("the node has no poll")
 	}
 	e.until("the policy allows a stranger alone", func(e Event) bool {
-		ok, values := ask()
+		ok, values := rights()
 		return e.Type == "netmap" && !ok && values == nil
 	})
 }
 
-func TestPeersThatComeAndGoAreAnEvent(t *testing.T) {
+func TestAddedAndRemovedPeersAreAnEvent(t *testing.T) {
 	tn := newTailnet(t)
 	n := tn.upNode(t, "n")
 	e := eventsOf(t, n)
 	e.until("running", func(e Event) bool { return e.State == "Running" })
 	peer := tn.upNode(t, "peer")
-	e.until("a peer has come", ofType("netmap"))
-	who, err := n.WhoIs(netip.AddrPortFrom(peer.Addresses()[0], 1))
+	e.until("a peer was added", ofType("netmap"))
+	who, err := n.identify(netip.AddrPortFrom(peer.Addresses()[0], 1))
 	must(t, err)
 	key := tn.AllNodes()[0].Key
 	var id tailcfg.NodeID
@@ -160,10 +159,10 @@ func TestPeersThatComeAndGoAreAnEvent(t *testing.T) {
 		}
 	}
 	if !tn.AddRawMapResponse(key, &tailcfg.MapResponse{PeersRemoved: []tailcfg.NodeID{id}}) {
-		t.Fatal("the node does not listen")
+		t.Fatal("the node has no poll")
 	}
-	e.until("a peer has gone", func(event Event) bool {
-		_, err := n.WhoIs(netip.AddrPortFrom(peer.Addresses()[0], 1))
+	e.until("a peer was removed", func(event Event) bool {
+		_, err := n.identify(netip.AddrPortFrom(peer.Addresses()[0], 1))
 		return event.Type == "netmap" && err != nil
 	})
 }

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// What the API answers decides whether a start is worth trying again.
-func TestExchangeIsFinalOnlyIfTheAPIRefuses(t *testing.T) {
+// The answer of the API decides whether a start may be retried.
+func TestExchangeIsPermanentOnlyIfTheAPIRejectsTheSecret(t *testing.T) {
 	tn := newTailnet(t)
 	page := "<html>\n" + strings.Repeat("long ", 1000)
 	for _, c := range []struct {
 		status int
-		token  string // what the endpoint for tokens answers
-		key    string // what the one for keys answers, if the other gives a token
+		token  string // answer of the token endpoint
+		key    string // answer of the key endpoint, if the other returns a token
 		want   Kind
 	}{
 		{http.StatusUnauthorized, page, "", KindKey},
@@ -69,26 +69,25 @@ func TestExchangeIsFinalOnlyIfTheAPIRefuses(t *testing.T) {
 	}
 }
 
-// A passed is a context whose deadline has passed once its channel is closed.
-type passed struct {
+// A manualDeadline is a context whose deadline passes when its channel is closed.
+type manualDeadline struct {
 	context.Context
 	at chan struct{}
 }
 
-func (p passed) Done() <-chan struct{} { return p.at }
+func (d manualDeadline) Done() <-chan struct{} { return d.at }
 
-func (p passed) Err() error {
+func (d manualDeadline) Err() error {
 	select {
-	case <-p.at:
+	case <-d.at:
 		return context.DeadlineExceeded
 	default:
 		return nil
 	}
 }
 
-// An API that is silent does not make a start outlast its deadline, nor does it where
-// the tailnet no longer accepts the stored node.
-func TestExchangeEndsAtTheDeadline(t *testing.T) {
+// The same holds if the tailnet no longer accepts the stored node.
+func TestExchangeWithASilentAPIEndsAtTheDeadline(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		tn := newTailnet(t)
 		asked, hold := make(chan struct{}), make(chan struct{})
@@ -103,11 +102,11 @@ func TestExchangeEndsAtTheDeadline(t *testing.T) {
 		if stored {
 			first := tn.upNode(t, "first")
 			tn.RequireAuth = true
-			n = tn.again(t, first, exchanging)
+			n = tn.restart(t, first, exchanging)
 		} else {
 			n = tn.node(t, "n", exchanging)
 		}
-		_, err := n.Up(passed{deadline(t), asked})
+		_, err := n.Up(manualDeadline{deadline(t), asked})
 		if KindOf(err) != KindExchange {
 			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
 		}
@@ -116,18 +115,17 @@ func TestExchangeEndsAtTheDeadline(t *testing.T) {
 	}
 }
 
-// Closing a node cancels an exchange that a silent API would keep waiting, also where
-// the tailnet no longer accepts the stored node.
-func TestCloseCancelsAnExchange(t *testing.T) {
+// The same holds if the tailnet no longer accepts the stored node.
+func TestCloseCancelsAnExchangeWithASilentAPI(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		tn := newTailnet(t)
-		asked, left, hold := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		asked, cancelled, hold := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body) // a server notices that a client leaves once it has read the body
+			io.Copy(io.Discard, r.Body) // the server detects a disconnect once it has read the body
 			close(asked)
 			select {
 			case <-r.Context().Done():
-				close(left)
+				close(cancelled)
 			case <-hold:
 			}
 		}))
@@ -138,7 +136,7 @@ func TestCloseCancelsAnExchange(t *testing.T) {
 		if stored {
 			first := tn.upNode(t, "first")
 			tn.RequireAuth = true
-			n = tn.again(t, first, exchanging)
+			n = tn.restart(t, first, exchanging)
 		} else {
 			n = tn.node(t, "n", exchanging)
 		}
@@ -155,9 +153,9 @@ func TestCloseCancelsAnExchange(t *testing.T) {
 			t.Errorf("stored %v: kind %d: %v", stored, KindOf(err), err)
 		}
 		select {
-		case <-left:
+		case <-cancelled:
 		case <-deadline(t).Done():
-			t.Errorf("stored %v: the exchange goes on", stored)
+			t.Errorf("stored %v: the exchange was not cancelled", stored)
 		}
 		close(hold)
 		api.Close()

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"net/netip"
 	"strings"
 	"time"
@@ -11,44 +10,38 @@ import (
 	"tailscale.com/types/views"
 )
 
-// MaxIdentity is the largest encoded Identity in bytes
-// (TAILSCALE_IDENTITY_MAX). A peer beyond it is refused rather than cut short.
-const MaxIdentity = 16 << 10
-
-// Identity is who the tailnet says is at an address. A tagged device has tags
-// and no user; any other has a user and no tags.
+// Identity is the tailnet's identity of a peer. A tagged device has tags and no user;
+// any other device has a user and no tags.
 type Identity struct {
-	Node      string         `json:"node"`      // MagicDNS name, no final dot
-	StableID  string         `json:"stable_id"` // survives renaming and new keys
-	User      string         `json:"user,omitempty"`
-	Tags      []string       `json:"tags,omitempty"`
-	OS        string         `json:"os,omitempty"`
-	Addresses []netip.Prefix `json:"addresses"`
+	Node     string   `json:"node"`      // MagicDNS name without the final dot
+	StableID string   `json:"stable_id"` // stable across new names and new keys
+	User     string   `json:"user,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	OS       string   `json:"os,omitempty"`
 }
 
-// WhoIs returns the identity behind a tailnet address. It answers from the
-// netmap in memory and fails for an address that no visible peer has, and for one
-// whose peer's key has expired.
-func (n *Node) WhoIs(addr netip.AddrPort) (*Identity, error) {
+// identify returns the identity of the peer at a tailnet address. It uses the netmap in
+// memory. It fails if no visible peer has the address, or if the peer's key has expired.
+func (n *Node) identify(addr netip.AddrPort) (*Identity, error) {
 	backend, err := n.backend()
 	if err != nil {
 		return nil, err
 	}
 	node, user, ok := backend.WhoIs("tcp", addr)
 	if !ok {
-		// WhoIs wants a profile of the owner, which control servers other than
-		// Tailscale's leave out for tagged nodes. Tags need none.
+		// WhoIs needs the profile of the owner, which control servers other than
+		// Tailscale's omit for tagged nodes.
 		if node, ok = nodeAt(backend, addr.Addr()); !ok {
-			return nil, errf(KindOther, "no peer of this tailnet has the address %v", addr.Addr())
+			return nil, errf(KindOther, "identify peer: no node of the tailnet has the address (address=%v)", addr.Addr())
 		}
 	}
-	if past(node.KeyExpiry(), backend.ControlNow(time.Now())) {
-		return nil, errf(KindOther, "the key of the node at %v has expired", addr.Addr())
+	if isPast(node.KeyExpiry(), backend.ControlNow(time.Now())) {
+		return nil, errf(KindOther, "identify peer: its node key has expired (address=%v)", addr.Addr())
 	}
 	return identityOf(node, user, addr.Addr())
 }
 
-// nodeAt returns the node that has an address, not one that is a route to it.
+// nodeAt returns the node that has an address of its own, not a route to it.
 func nodeAt(backend *ipnlocal.LocalBackend, ip netip.Addr) (node tailcfg.NodeView, ok bool) {
 	found, ok := backend.PeerForIP(ip)
 	if !ok || !views.SliceContains(found.Node.Addresses(), netip.PrefixFrom(ip, ip.BitLen())) {
@@ -57,17 +50,20 @@ func nodeAt(backend *ipnlocal.LocalBackend, ip netip.Addr) (node tailcfg.NodeVie
 	return found.Node, true
 }
 
-// noOwner is how a node is described that acts for no one.
-const noOwner = "has neither an owner nor tags"
+// errNoOwner is the error for a node that has neither an owner nor tags.
+type errNoOwner struct{ ip netip.Addr }
+
+func (e errNoOwner) Error() string {
+	return "the node at " + e.ip.String() + " has neither an owner nor tags"
+}
 
 func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) (*Identity, error) {
 	if node.StableID() == "" {
-		return nil, errf(KindOther, "the tailnet does not know the node at %v", ip)
+		return nil, errf(KindOther, "identify peer: its node has no stable id (address=%v)", ip)
 	}
 	id := &Identity{
-		Node:      strings.TrimSuffix(node.Name(), "."),
-		StableID:  string(node.StableID()),
-		Addresses: node.Addresses().AsSlice(),
+		Node:     strings.TrimSuffix(node.Name(), "."),
+		StableID: string(node.StableID()),
 	}
 	if host := node.Hostinfo(); host.Valid() {
 		id.OS = host.OS()
@@ -78,16 +74,10 @@ func identityOf(node tailcfg.NodeView, user tailcfg.UserProfile, ip netip.Addr) 
 	case user.LoginName != "":
 		id.User = user.LoginName
 	default:
-		return nil, errf(KindOther, "the node at %v "+noOwner, ip)
+		return nil, errNoOwner{ip}
 	}
 	return id, nil
 }
 
-// encode returns the JSON form of id, at most MaxIdentity bytes.
-func (id *Identity) encode() ([]byte, error) {
-	b, err := json.Marshal(id)
-	if err == nil && len(b) > MaxIdentity {
-		err = errf(KindOther, "the identity of %s takes %d bytes, at most %d are allowed", id.Node, len(b), MaxIdentity)
-	}
-	return b, err
-}
+// isPast reports whether a key with this expiry has expired; never with the zero time.
+func isPast(expiry, now time.Time) bool { return !expiry.IsZero() && !expiry.After(now) }

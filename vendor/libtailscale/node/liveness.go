@@ -9,49 +9,48 @@ import (
 	"tailscale.com/tsnet"
 )
 
-// A peer that vanishes, as a laptop does whose lid is closed, ends nothing, and
-// WireGuard has no word of it. With what gVisor does by itself a connection to
-// it would last a quarter of an hour if something is on its way, and more than
-// two hours if nothing is. Both are about a minute here, and bytes that a
-// reader has no room for are not concerned: it confirms that it is there.
+// A peer that vanishes, such as a laptop with a closed lid, closes nothing, and
+// WireGuard does not notice it. By gVisor's defaults its connections would last a
+// quarter of an hour with data in flight, and more than two hours without. Here both
+// take about a minute. A peer that only does not read is unaffected: it acknowledges
+// window probes.
 const (
-	// While something is on its way. 30 times that, after the first few, which
-	// come faster, is a minute.
-	maxRetries = 30
-	// A path that is lost and found again, as when a peer changes networks, is
-	// used again after this long at most. gVisor doubles the pause up to two
-	// minutes, so that ten seconds of loss made twenty of silence.
-	maxRetryPause = 2 * time.Second
+	// maxRetransmits is about a minute: 30 times maxRTO, after a few faster ones.
+	maxRetransmits = 30
+	// maxRTO bounds the retransmission time-out. gVisor doubles it up to two minutes,
+	// so that ten seconds of loss, as when a peer changes networks, would cause twenty
+	// of silence.
+	maxRTO = 2 * time.Second
 
-	// While nothing is: gVisor sends nine probes and then gives up.
+	// gVisor gives up an idle connection after nine unanswered probes.
 	keepAliveIdle     = "30s"
 	keepAliveInterval = "3s"
 
-	// timeWait is how long a connection that our side closed first is remembered:
-	// not at all. gVisor would take a new connection from the same port of the same
-	// peer meanwhile (RFC 1122, 4.2.2.13), but only where somebody listens, which
-	// nobody does under tailscale's forwarder: it drops the SYN, and the peer waits a
-	// second or three. Two things are given up. Stray packets of the old connection
-	// could get into the new one: WireGuard lets none through twice, and a peer's
-	// sequence numbers have moved on (RFC 6528). And a peer whose end is confirmed by
-	// a packet that is lost gets a reset for it; it has all our bytes and our end by
-	// then, or we would not be in TIME-WAIT.
+	// timeWait is how long TIME-WAIT lasts after an active close: not at all. gVisor
+	// would accept a new connection from the same port of the same peer in TIME-WAIT
+	// (RFC 1122, 4.2.2.13), but only with a gVisor listener. Tailscale's forwarder has
+	// none: it drops the SYN, and the peer waits for one to three seconds. Two
+	// protections are lost. Stray segments of the old connection could enter the new
+	// one; but WireGuard rejects replays, and a peer's sequence numbers have advanced
+	// (RFC 6528). And if the acknowledgement of a peer's FIN is lost, the peer gets a
+	// reset; it has all our data and our FIN by then.
 	timeWait = 0
 )
 
-// keepAlive sets the probes of all nodes of this process, before the first starts.
-func keepAlive() {
+// setKeepAlive sets the keep-alive of all nodes of the process, before the first
+// starts.
+func setKeepAlive() {
 	envknob.Setenv("TS_NETSTACK_KEEPALIVE_IDLE", keepAliveIdle)
 	envknob.Setenv("TS_NETSTACK_KEEPALIVE_INTERVAL", keepAliveInterval)
 }
 
-// setTimers sets the rest, for connections that a server has yet to get.
+// setTimers sets the other timers, for new connections of a server.
 func setTimers(server *tsnet.Server) {
 	impl := netstackOf(server)
 	for _, option := range []tcpip.SettableTransportProtocolOption{
 		new(tcpip.TCPTimeWaitTimeoutOption(timeWait)),
-		new(tcpip.TCPMaxRetriesOption(maxRetries)),
-		new(tcpip.TCPMaxRTOOption(maxRetryPause)),
+		new(tcpip.TCPMaxRetriesOption(maxRetransmits)),
+		new(tcpip.TCPMaxRTOOption(maxRTO)),
 	} {
 		impl.SetTransportProtocolOption(tcp.ProtocolNumber, option)
 	}

@@ -13,14 +13,14 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// That a vanished peer's connection ends by them takes a minute; it is tested
-// where that minute serves for more, in tests/torture.
+// tests/torture checks that they end the connection of a vanished peer, which takes a
+// minute.
 func TestTimersAreSet(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	defer near.close()
 	defer far.close()
-	ep := private(far.conn.net.(*gonet.TCPConn), "ep").(tcpip.Endpoint)
+	ep := far.conn.endpoint
 	var idle tcpip.KeepaliveIdleOption
 	var interval tcpip.KeepaliveIntervalOption
 	if err := ep.GetSockOpt(&idle); err != nil || time.Duration(idle).String() != keepAliveIdle {
@@ -33,19 +33,19 @@ func TestTimersAreSet(t *testing.T) {
 		t.Error("no keepalive")
 	}
 	s := private(p.server.server.Sys().Netstack.Get(), "ipstack").(*stack.Stack)
-	var pause tcpip.TCPMaxRTOOption
+	var rto tcpip.TCPMaxRTOOption
 	var retries tcpip.TCPMaxRetriesOption
-	if err := s.TransportProtocolOption(tcp.ProtocolNumber, &pause); err != nil || time.Duration(pause) != maxRetryPause {
-		t.Errorf("retries after at most %v, %v", time.Duration(pause), err)
+	if err := s.TransportProtocolOption(tcp.ProtocolNumber, &rto); err != nil || time.Duration(rto) != maxRTO {
+		t.Errorf("maximum RTO %v, %v", time.Duration(rto), err)
 	}
-	if err := s.TransportProtocolOption(tcp.ProtocolNumber, &retries); err != nil || retries != maxRetries {
-		t.Errorf("%d retries, %v", retries, err)
+	if err := s.TransportProtocolOption(tcp.ProtocolNumber, &retries); err != nil || retries != maxRetransmits {
+		t.Errorf("%d retransmissions, %v", retries, err)
 	}
 }
 
-// A peer with many connections uses a port again soon, and we close first where it
-// asks for that (Connection: close).
-func TestPortOfConnectionThatWeClosedIsFreeAtOnce(t *testing.T) {
+// A peer with many connections soon reuses a port, and the proxy closes first if the
+// client asks for it (Connection: close).
+func TestPeerPortIsReusableAtOnceAfterActiveClose(t *testing.T) {
 	p := newPair(t)
 	s := private(p.client.server.Sys().Netstack.Get(), "ipstack").(*stack.Stack)
 	full := func(at netip.AddrPort) tcpip.FullAddress {
@@ -58,7 +58,7 @@ func TestPortOfConnectionThatWeClosedIsFreeAtOnce(t *testing.T) {
 		began := time.Now()
 		near, err := gonet.DialTCPWithBind(deadline(t), s, from, full(netip.MustParseAddrPort(p.addr)), ipv4.ProtocolNumber)
 		must(t, err)
-		// The first SYN is sent again after a second.
+		// The SYN is retransmitted after a second.
 		if time.Since(began) >= time.Second {
 			waited++
 		}
@@ -69,12 +69,12 @@ func TestPortOfConnectionThatWeClosedIsFreeAtOnce(t *testing.T) {
 		}
 		must(t, near.Close())
 		ep := endpointOf(near)
-		eventually(t, "the peer's end has been confirmed", func() bool {
+		eventually(t, "the FIN is acknowledged", func() bool {
 			return tcp.EndpointState(ep.State()) == tcp.StateClose
 		})
 	}
-	// One or two may have waited for a machine that has too much to do.
+	// On a loaded machine one or two may wait.
 	if waited > rounds/2 {
-		t.Errorf("%d of %d connections from a port that is used again had to wait", waited, rounds)
+		t.Errorf("%d of %d connections from a reused port had to wait", waited, rounds)
 	}
 }

@@ -10,53 +10,46 @@ import (
 	"tailscale.com/ipn"
 )
 
-// Farewell is how Logout went. In any case nothing is left of the node here.
-type Farewell struct {
+// LogoutResult is the outcome of Logout. The stored state is removed in any case.
+type LogoutResult struct {
 	Stored bool   `json:"stored"`          // there was a node
-	Error  string `json:"error,omitempty"` // why the control server could not be told of its end
+	Error  string `json:"error,omitempty"` // why the control server was not told
 }
 
-// belongings is all that a node keeps in its state folder, the lock excepted.
-// Other files may be the host program's, or a person's.
-var belongings = []string{"tailscaled.state", "profile-data", "certs"}
+// stateFiles are the files and folders of the node in its state folder, except for the
+// lock. Other files may belong to the host program or to the operator.
+var stateFiles = []string{"tailscaled.state", "profile-data", "certs"}
 
-// Logout tells the control server, unless ctx ends first, that the stored node
-// is no more, and removes what is stored of it. The node must not have started.
-func (n *Node) Logout(ctx context.Context) (*Farewell, error) {
+// Logout logs the stored node out at the control server, unless ctx ends first, and
+// removes its stored state. The node must not have started.
+func (n *Node) Logout(ctx context.Context) (*LogoutResult, error) {
 	n.mu.Lock()
-	config, sealed := n.config, n.sealed || n.closed
+	started := n.server != nil || n.closed
 	n.mu.Unlock()
-	if sealed {
-		return nil, errf(KindOther, "the node has started: close it, and log out with another")
+	if started {
+		return nil, errf(KindOther, "log out: the node has started: close it, and log out with a new one")
 	}
-	state, err := openState(&config, n.logf)
+	state, err := openState(n.config.Dir, n.logf)
 	if err != nil {
 		return nil, err
 	}
 	defer state.release()
-	farewell := &Farewell{Stored: state.enrolled()}
-	if farewell.Stored {
-		if err := n.sayFarewell(ctx, config, state); err != nil {
-			farewell.Error = err.Error()
+	result := &LogoutResult{Stored: state.enrolled()}
+	if result.Stored {
+		if err := n.deregister(ctx, state); err != nil {
+			result.Error = err.Error()
 		}
 	}
-	var faults []error
-	for _, name := range belongings {
-		faults = append(faults, os.RemoveAll(filepath.Join(state.path, name)))
-	}
-	removeEmpty(filepath.Join(state.path, "files")) // tailscale makes it and puts nothing there
-	if err := errors.Join(faults...); err != nil {
-		return nil, errf(KindState, "state folder %s: what is stored of the node can't be removed: %v: remove it by hand", state.path, err)
-	}
-	return farewell, nil
+	return result, state.remove()
 }
 
-func (n *Node) sayFarewell(ctx context.Context, config Config, state *stateFolder) error {
-	server, err := n.launch(config, state, false)
+// deregister logs the node out at the control server.
+func (n *Node) deregister(ctx context.Context, state *stateFolder) error {
+	server, err := n.launch(state, false)
 	if err != nil {
 		return err
 	}
-	defer shut(server)
+	defer shutDown(server)
 	lc, err := server.LocalClient()
 	if err != nil {
 		return err
@@ -69,9 +62,9 @@ func (n *Node) sayFarewell(ctx context.Context, config Config, state *stateFolde
 	return err
 }
 
-// awaitLogin returns once the login that every start begins has an outcome, or ctx
-// ends. A logout during that login is a data race in tailscale's control client, and
-// the registration may reach the control server after the logout and undo it.
+// awaitLogin waits until the login that every start begins has an outcome, or ctx ends.
+// A logout during that login is a data race in tailscale's control client, and the
+// registration may reach the control server after the logout and undo it.
 func awaitLogin(ctx context.Context, lc *local.Client) {
 	watcher, err := lc.WatchIPNBus(ctx, ipn.NotifyInitialState)
 	if err != nil {
@@ -95,7 +88,20 @@ func loginEnded(notify *ipn.Notify) bool {
 	return notify.State != nil && (*notify.State == ipn.Running || *notify.State == ipn.NeedsMachineAuth)
 }
 
-// removeEmpty removes a folder if there are nothing but folders in it.
+// remove removes the stored state.
+func (s *stateFolder) remove() error {
+	var errs []error
+	for _, name := range stateFiles {
+		errs = append(errs, os.RemoveAll(filepath.Join(s.path, name)))
+	}
+	removeEmpty(filepath.Join(s.path, "files")) // tailscale makes it and puts nothing into it
+	if err := errors.Join(errs...); err != nil {
+		return errf(KindState, "remove the node from state folder %s: %v: remove it by hand", s.path, err)
+	}
+	return nil
+}
+
+// removeEmpty removes a folder that contains nothing but folders.
 func removeEmpty(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
@@ -103,5 +109,5 @@ func removeEmpty(dir string) {
 			removeEmpty(filepath.Join(dir, entry.Name()))
 		}
 	}
-	os.Remove(dir) // refuses one with something in it
+	os.Remove(dir) // fails if it is not empty
 }

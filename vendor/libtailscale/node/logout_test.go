@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-func logout(t *testing.T, n *Node, timeout time.Duration) *Farewell {
+func logout(t *testing.T, n *Node, timeout time.Duration) *LogoutResult {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	farewell, err := n.Logout(ctx)
+	result, err := n.Logout(ctx)
 	must(t, err)
-	return farewell
+	return result
 }
 
 func contents(t *testing.T, dir string) (names []string) {
@@ -27,16 +27,15 @@ func contents(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// That the control server forgets the node is a matter of a real one:
-// tests/e2e/login.rs.
-func TestLogoutLeavesNothingOfTheNode(t *testing.T) {
+// tests/e2e/login.rs checks that the control server removes the node.
+func TestLogoutRemovesTheStoredNodeAndNoOtherFile(t *testing.T) {
 	tn := newTailnet(t)
 	first := tn.upNode(t, "first")
 	dir := first.config.Dir
 	must(t, os.WriteFile(filepath.Join(dir, "config.toml"), nil, 0o600))
 	must(t, os.MkdirAll(filepath.Join(dir, "files", "mine"), 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "files", "mine", "note"), nil, 0o600))
-	n := tn.again(t, first)
+	n := tn.restart(t, first)
 	if f := logout(t, n, time.Minute); !f.Stored || f.Error != "" {
 		t.Errorf("%+v", f)
 	}
@@ -52,7 +51,7 @@ func TestLogoutWorksWithoutTheControlServer(t *testing.T) {
 	tn := newTailnet(t)
 	first := tn.upNode(t, "first")
 	dir := first.config.Dir
-	n := tn.again(t, first)
+	n := tn.restart(t, first)
 	tn.HTTPTestServer.CloseClientConnections()
 	tn.HTTPTestServer.Close()
 	f := logout(t, n, 100*time.Millisecond)
@@ -73,6 +72,6 @@ func TestLogoutRefusesAFolderInUse(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := running.Logout(t.Context()); err == nil {
-		t.Error("a node that runs was logged out")
+		t.Error("a running node was logged out")
 	}
 }

@@ -13,80 +13,57 @@ import (
 	"tailscale.com/wgengine/filter"
 )
 
-// A Peer is a node of the netmap and what the tailnet policy, as it stands now,
-// lets it do here.
+// A Peer is a node of the netmap with its current rights.
 type Peer struct {
-	Node      string     `json:"node"` // MagicDNS name, no final dot
-	StableID  string     `json:"stable_id"`
-	User      string     `json:"user,omitempty"`
-	Tags      []string   `json:"tags,omitempty"`
-	OS        string     `json:"os,omitempty"`
+	Identity
 	Online    bool       `json:"online,omitempty"`
-	Expired   bool       `json:"expired,omitempty"` // its node key; then nothing is admitted or granted
-	Direct    string     `json:"direct,omitempty"`  // "ip:port" through which packets go straight to it
-	Relay     string     `json:"relay,omitempty"`   // else what passes them on; both are empty while none flow
+	Expired   bool       `json:"expired,omitempty"` // its node key has expired: it is admitted and granted nothing
+	Direct    string     `json:"direct,omitempty"`  // "ip:port" of the current direct path
+	Relay     string     `json:"relay,omitempty"`   // or what relays its packets; both are empty while idle
 	Addresses []PeerAddr `json:"addresses"`
 }
 
-// A PeerAddr is one address of a peer at one of ours, the node's own or the hosted
-// Service's. A policy may name a single one, so each has a standing of its own.
+// A PeerAddr holds the rights of one address of a peer at one address of the node or
+// its hosted Service. A policy may name a single address.
 type PeerAddr struct {
 	IP       netip.Addr        `json:"ip"`
-	At       netip.Addr        `json:"at"`                 // ours
-	Admitted []uint16          `json:"admitted,omitempty"` // those of the ports asked about that it may connect to
-	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the capability asked about
+	At       netip.Addr        `json:"at"`                 // of the node or the Service
+	Admitted []uint16          `json:"admitted,omitempty"` // those of the given ports that it may connect to
+	Grants   []json.RawMessage `json:"grants,omitempty"`   // values of the given app capability
 }
 
-// Peers returns everybody in the netmap, by name, with access to TCP ports of
-// ours and the values granted under an app capability. All ports are judged by
-// one netmap and one packet filter.
+// rightsQuery is what Peers evaluates for each address.
+type rightsQuery struct {
+	filter     *filter.Filter // nil before the first netmap
+	ports      []uint16
+	capability tailcfg.PeerCapability
+}
+
+// Peers returns all peers of the netmap, sorted by name, with their access to TCP ports
+// and the values of an app capability. It evaluates one netmap and one packet filter.
 func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	backend, err := n.backend()
 	if err != nil {
 		return nil, err
 	}
 	status := backend.Status()
-	memory.know(len(status.Peer))
-	// Taken after the netmap: a peer that has been added meanwhile is judged the
-	// next time.
-	live, err := n.filter()
+	memory.setPeers(len(status.Peer))
+	// After the netmap: a peer that was added in between is in the next list.
+	current, err := n.filter()
 	if err != nil {
 		return nil, err
 	}
+	query := rightsQuery{current, ports, tailcfg.PeerCapability(capability)}
 	ours := n.Addresses()
 	if status.Self != nil {
-		ours = append(ours, n.addressesOfService(status.Self.CapMap)...)
+		ours = append(ours, n.serviceAddresses(status.Self.CapMap)...)
 	}
-	// Tailscale acts on a key's expiry ten seconds after it, and from then on carries
-	// no packet to the peer: acted on now, a reset still reaches it.
 	now := backend.ControlNow(time.Now())
-	peers := []Peer{}
+	peers := []Peer{} // JSON [], never null
 	for _, st := range status.Peer {
-		p := Peer{
-			Node:     strings.TrimSuffix(st.DNSName, "."),
-			StableID: string(st.ID),
-			OS:       st.OS,
-			Online:   st.Online,
-			Expired:  st.Expired || st.KeyExpiry != nil && past(*st.KeyExpiry, now),
-		}
-		if st.Tags != nil && st.Tags.Len() > 0 {
-			p.Tags = st.Tags.AsSlice()
-		} else if owner, ok := status.User[st.UserID]; ok {
-			p.User = owner.LoginName
-		}
-		p.Direct, p.Relay = pathOf(st)
-		p.Addresses = []PeerAddr{}
+		p := peerOf(st, status, now)
 		for _, ip := range st.TailscaleIPs {
-			for _, at := range ours {
-				if ip.Is4() != at.Is4() {
-					continue
-				}
-				addr := PeerAddr{IP: ip, At: at}
-				if live != nil && !p.Expired {
-					addr.judge(live, ports, tailcfg.PeerCapability(capability))
-				}
-				p.Addresses = append(p.Addresses, addr)
-			}
+			p.Addresses = append(p.Addresses, query.evaluate(ip, ours, p.Expired)...)
 		}
 		peers = append(peers, p)
 	}
@@ -94,12 +71,31 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	return peers, nil
 }
 
-// past reports whether a key that expires at some time, or with the zero time never,
-// has expired.
-func past(expiry, now time.Time) bool { return !expiry.IsZero() && !expiry.After(now) }
+// peerOf returns the peer without its rights.
+func peerOf(st *ipnstate.PeerStatus, status *ipnstate.Status, now time.Time) Peer {
+	p := Peer{
+		Identity: Identity{
+			Node:     strings.TrimSuffix(st.DNSName, "."),
+			StableID: string(st.ID),
+			OS:       st.OS,
+		},
+		Online: st.Online,
+		// Tailscale acts on an expiry ten seconds late, and from then on sends the peer
+		// no packet. Before, a reset still reaches the peer.
+		Expired:   st.Expired || st.KeyExpiry != nil && isPast(*st.KeyExpiry, now),
+		Addresses: []PeerAddr{}, // JSON [], never null
+	}
+	if st.Tags != nil && st.Tags.Len() > 0 {
+		p.Tags = st.Tags.AsSlice()
+	} else if owner, ok := status.User[st.UserID]; ok {
+		p.User = owner.LoginName
+	}
+	p.Direct, p.Relay = pathOf(st)
+	return p
+}
 
-// pathOf tells how packets reach a peer now. A peer has a home relay whether or
-// not anything goes through it, so an idle one has no path.
+// pathOf returns the current path to a peer. Every peer has a home relay; an idle peer
+// has no path.
 func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
 	switch {
 	case st.CurAddr != "":
@@ -112,13 +108,29 @@ func pathOf(st *ipnstate.PeerStatus) (direct, relay string) {
 	return "", ""
 }
 
-func (a *PeerAddr) judge(live *filter.Filter, ports []uint16, capability tailcfg.PeerCapability) {
-	for _, port := range ports {
-		if live.CheckTCP(a.IP, a.At, port) == filter.Accept {
-			a.Admitted = append(a.Admitted, port)
+// evaluate returns the rights of ip at each of our addresses of its family.
+func (q *rightsQuery) evaluate(ip netip.Addr, ours []netip.Addr, expired bool) (out []PeerAddr) {
+	for _, at := range ours {
+		if ip.Is4() != at.Is4() {
+			continue
+		}
+		addr := PeerAddr{IP: ip, At: at}
+		if q.filter != nil && !expired {
+			addr.Admitted, addr.Grants = q.rights(ip, at)
+		}
+		out = append(out, addr)
+	}
+	return out
+}
+
+func (q *rightsQuery) rights(ip, at netip.Addr) (admitted []uint16, grants []json.RawMessage) {
+	for _, port := range q.ports {
+		if q.filter.CheckTCP(ip, at, port) == filter.Accept {
+			admitted = append(admitted, port)
 		}
 	}
-	for _, value := range live.CapsWithValues(a.IP, a.At)[capability] {
-		a.Grants = append(a.Grants, json.RawMessage(value))
+	for _, value := range q.filter.CapsWithValues(ip, at)[q.capability] {
+		grants = append(grants, json.RawMessage(value))
 	}
+	return admitted, grants
 }

@@ -8,7 +8,7 @@ import (
 	"tailscale.com/ipn/ipnstate"
 )
 
-func TestThePathToAPeer(t *testing.T) {
+func TestPathIsDirectOrRelayedOrNone(t *testing.T) {
 	for _, c := range []struct {
 		st            ipnstate.PeerStatus
 		direct, relay string
@@ -24,10 +24,10 @@ func TestThePathToAPeer(t *testing.T) {
 	}
 }
 
-func TestAPeerThatIsConnectedHasAPath(t *testing.T) {
+func TestConnectedPeerHasAPath(t *testing.T) {
 	p := newPair(t)
-	eventually(t, "the node tells how the client is reached", func() bool {
-		peers, err := p.server.Peers([]uint16{4711}, "")
+	eventually(t, "the client has a path", func() bool {
+		peers, err := p.server.Peers([]uint16{testPort}, "")
 		must(t, err)
 		if len(peers) != 1 {
 			return false
@@ -37,15 +37,15 @@ func TestAPeerThatIsConnectedHasAPath(t *testing.T) {
 	})
 }
 
-// Tailscale marks the peer ten seconds later. The control server's clock counts; here
-// it is years behind ours.
-func TestPeerIsExpiredOnceItsKeyIs(t *testing.T) {
+// Tailscale marks the peer ten seconds later. The control server's clock decides; this
+// one is years behind the local clock.
+func TestPeerExpiresWithItsKey(t *testing.T) {
 	tn := newTailnet(t)
 	server, client := tn.upNode(t, "server"), tn.upNode(t, "client")
 	backend, err := server.backend()
 	must(t, err)
 	expired := func() bool {
-		peers, err := server.Peers([]uint16{4711}, "")
+		peers, err := server.Peers([]uint16{testPort}, "")
 		must(t, err)
 		return len(peers) == 1 && peers[0].Expired
 	}
@@ -54,9 +54,9 @@ func TestPeerIsExpiredOnceItsKeyIs(t *testing.T) {
 	tn.UpdateNode(known)
 	eventually(t, "the peer is expired", expired)
 	if late := backend.ControlNow(time.Now()).Sub(known.KeyExpiry); late < 0 || late > 5*time.Second {
-		t.Errorf("expired %v after its key", late)
+		t.Errorf("the peer expired %v after its key", late)
 	}
-	if who, err := server.WhoIs(netip.AddrPortFrom(client.Addresses()[0], 1)); err == nil {
-		t.Errorf("a connection would be taken from %+v", who)
+	if who, err := server.identify(netip.AddrPortFrom(client.Addresses()[0], 1)); err == nil {
+		t.Errorf("an expired peer is identified as %+v", who)
 	}
 }

@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	smallBuffer = 2 << 10  // what an idle direction holds
-	largeBuffer = 64 << 10 // what a busy one borrows
+	smallBuffer = 2 << 10  // bytes, held while idle
+	largeBuffer = 64 << 10 // bytes, borrowed while busy
 )
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
-// pump copies from src to dst until one of them fails, and says which. It
-// reads into a small buffer and borrows a large one only while reads fill what
-// they are given, so that idle connections stay cheap.
+// pump copies from src to dst until one of them fails. It reads into a small buffer, and
+// borrows a large one only while reads fill the buffer, so that idle connections stay
+// cheap.
 func pump(dst io.Writer, src io.Reader) (readErr, writeErr error) {
 	small := make([]byte, smallBuffer)
 	buf := small

@@ -1,46 +1,47 @@
 package node
 
 import (
+	"errors"
 	"net/netip"
-	"strings"
 	"sync"
 
 	"tailscale.com/net/tsaddr"
 )
 
-// refusals keeps, of each reason for which a connection's peer can't be told, the
-// first case: an operator has to know of it once, and a crowd must not fill the log.
+// refusals collects why connections were refused because their peer could not be
+// identified. It keeps the first case of each reason: the operator needs one, and many
+// clients must not fill the log.
 type refusals struct {
-	mu     sync.Mutex
-	noted  map[string]bool // by reason
-	untold []string
+	mu      sync.Mutex
+	seen    map[string]bool // by reason
+	pending []string
 }
 
-func (r *refusals) note(src netip.Addr, err error) {
+func (r *refusals) add(src netip.Addr, err error) {
 	reason, text := "owner", err.Error()
 	switch {
 	case !tsaddr.IsTailscaleIP(src), tsaddr.TailscaleViaRange().Contains(src):
 		reason = "subnet"
 		text = src.String() + " is outside the tailnet and comes through a subnet router, which hides who it is: run Tailscale on that client"
-	case !strings.HasSuffix(text, noOwner):
-		return // a peer that has just left, or whose key has expired
+	case !errors.As(err, new(errNoOwner)):
+		return // a peer that has just been removed, or whose key has expired
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.noted[reason] {
+	if r.seen[reason] {
 		return
 	}
-	if r.noted == nil {
-		r.noted = map[string]bool{}
+	if r.seen == nil {
+		r.seen = map[string]bool{}
 	}
-	r.noted[reason] = true
-	r.untold = append(r.untold, text)
+	r.seen[reason] = true
+	r.pending = append(r.pending, text)
 }
 
-// take returns what is to be told, once.
-func (r *refusals) take() (untold []string) {
+// take returns and clears the pending texts.
+func (r *refusals) take() (pending []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	untold, r.untold = r.untold, nil
-	return untold
+	pending, r.pending = r.pending, nil
+	return pending
 }

@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-func TestEachReasonForARefusalIsToldOnce(t *testing.T) {
+func TestEachReasonOfRefusalsIsReportedOnce(t *testing.T) {
 	var r refusals
 	ip := netip.MustParseAddr
-	fault := errors.New("the node at 100.64.0.9 has neither an owner nor tags")
-	r.note(ip("100.64.0.8"), errors.New("no peer of this tailnet has the address 100.64.0.8"))
+	noOwner := errNoOwner{ip("100.64.0.9")}
+	r.add(ip("100.64.0.8"), errors.New("no peer of this tailnet has the address 100.64.0.8"))
 	for range 3 {
-		r.note(ip("100.64.0.9"), fault)
-		r.note(ip("192.168.1.7"), fault)
-		r.note(ip("192.168.1.8"), fault)
+		r.add(ip("100.64.0.9"), noOwner)
+		r.add(ip("192.168.1.7"), noOwner)
+		r.add(ip("192.168.1.8"), noOwner)
 	}
-	told := r.take()
-	if len(told) != 2 || told[0] != fault.Error() || !strings.Contains(told[1], "192.168.1.7 is outside the tailnet") {
-		t.Errorf("told: %q", told)
+	got := r.take()
+	if len(got) != 2 || got[0] != noOwner.Error() || !strings.Contains(got[1], "192.168.1.7 is outside the tailnet") {
+		t.Errorf("reported %q", got)
 	}
-	r.note(ip("192.168.1.7"), fault)
-	if told := r.take(); told != nil {
-		t.Errorf("told again: %q", told)
+	r.add(ip("192.168.1.7"), noOwner)
+	if got := r.take(); got != nil {
+		t.Errorf("reported again: %q", got)
 	}
 }

@@ -18,32 +18,32 @@ func TestClientOutsideTheTailnetIsReportedOnce(t *testing.T) {
 	ours, theirs, err := socketpair()
 	must(t, err)
 	t.Cleanup(func() { ours.Close(); unix.Close(theirs) })
-	l := &listener{node: n, handover: ours}
+	l := &listener{node: n, queue: ours}
 	refuse := func(src string) {
 		t.Helper()
 		near, far := net.Pipe()
 		defer near.Close()
 		defer far.Close()
-		if err := l.offer(near, netip.MustParseAddrPort(src), netip.MustParseAddrPort("100.64.0.1:80")); err == nil {
-			t.Fatalf("%s was handed over", src)
+		if err := l.deliver(near, netip.MustParseAddrPort(src), netip.MustParseAddrPort("100.64.0.1:80")); err == nil {
+			t.Fatalf("%s was delivered", src)
 		}
 	}
-	refuse("100.99.99.99:1") // a node that is gone is no client of a subnet
+	refuse("100.99.99.99:1") // an unknown node is no subnet client
 	for _, src := range []string{"10.1.2.3:1", "10.1.2.4:1", "[fd7a:115c:a1e0:b1a::1]:1"} {
 		refuse(src)
 	}
 	if event := e.until("a client outside the tailnet", ofType("refused")); !strings.Contains(event.Error, "10.1.2.3") {
 		t.Errorf("%+v", event)
 	}
-	// A further one is told of no more: what is told next in the same place is the filter.
+	// Another one is not reported: the next event of the same goroutine is the filter.
 	refuse("10.1.2.5:1")
 	closed := []tailcfg.FilterRule{{SrcIPs: []string{"100.64.0.77"}}}
 	if !tn.AddRawMapResponse(tn.AllNodes()[0].Key, &tailcfg.MapResponse{PacketFilter: closed}) {
-		t.Fatal("the node does not listen")
+		t.Fatal("the node has no poll")
 	}
 	e.until("the filter", func(event Event) bool {
 		if event.Type == "refused" {
-			t.Errorf("told twice: %+v", event)
+			t.Errorf("reported twice: %+v", event)
 		}
 		open, err := n.CheckAccess(netip.MustParseAddr("100.64.0.9"), netip.AddrPortFrom(n.Addresses()[0], 80))
 		must(t, err)

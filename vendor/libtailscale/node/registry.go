@@ -1,20 +1,18 @@
 package node
 
 import (
-	"slices"
 	"sync"
 )
 
-// conns holds every connection until it is over, the host program has let go of
-// it, and the peer has everything; see departures. One lock covers all its
-// transitions, so that none of them can race.
+// conns holds every connection until it is finished, released, and its peer has all
+// data; see orphan. One lock covers all of its transitions, so that they can't race.
 var conns struct {
 	mu sync.Mutex
 	m  map[uint64]*Conn
 }
 
-// remember adds a connection; false if its node is closed.
-func remember(c *Conn) bool {
+// addConn adds a connection; false if its node is closed.
+func addConn(c *Conn) bool {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
 	if c.node.ctx.Err() != nil {
@@ -24,35 +22,33 @@ func remember(c *Conn) bool {
 		conns.m = map[uint64]*Conn{}
 	}
 	conns.m[c.ID] = c
-	crowd.grew(len(conns.m))
-	if c.listener != nil {
-		c.listener.waiting++
-	}
+	connCapacity.grow(len(conns.m))
+	c.listener.pending++
 	return true
 }
 
-// forget ends what remember began, once: nothing is copied any more.
-func forget(c *Conn) {
+// removeConn removes a connection. The caller holds conns.mu.
+func removeConn(c *Conn) {
+	delete(conns.m, c.ID)
+	connCapacity.shrink(len(conns.m))
+}
+
+// finish marks a connection on which nothing is copied any more.
+func finish(c *Conn) {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
-	c.over = true
-	if !c.claimed {
-		c.listener.waiting--
-	}
+	c.finished = true
 	switch {
 	case !c.claimed:
-		delete(conns.m, c.ID)
-		crowd.shrank(len(conns.m))
+		c.listener.pending--
+		removeConn(c)
 	case c.released:
-		depart(c)
-	}
-	if c.after != nil {
-		c.after()
+		orphan(c)
 	}
 }
 
-// Claim returns the connection with this id, which the host program has
-// accepted and will release; nil when it was broken while it waited.
+// Claim accepts the connection with this id. The host program must release it. nil: it
+// was reset while it waited.
 func Claim(id uint64) *Conn {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
@@ -61,56 +57,38 @@ func Claim(id uint64) *Conn {
 		return nil
 	}
 	c.claimed = true
-	c.listener.waiting--
+	c.listener.pending--
 	return c
 }
 
-// drop breaks the connections that nobody has accepted, of a listener that is closed.
-func (l *listener) drop() {
-	var all []*Conn
-	conns.mu.Lock()
-	for _, c := range conns.m {
-		if c.listener == l && !c.claimed {
-			all = append(all, c)
-		}
-	}
-	conns.mu.Unlock()
-	for _, c := range all {
-		c.Abort()
-	}
+// resetPending resets the unclaimed connections of a closed listener.
+func (l *listener) resetPending() {
+	abortAll(func(c *Conn) bool { return c.listener == l && !c.claimed })
 }
 
-// full reports whether no more connections may wait.
+// full reports whether the listener must refuse connections.
 func (l *listener) full() bool {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
-	return l.waiting >= backlog || len(departures) >= departuresMost && len(departing()) >= departuresMost
+	return l.pending >= backlog || len(orphans) >= maxOrphans && len(remainingOrphans()) >= maxOrphans
 }
 
-func find(id uint64) *Conn {
+func lookup(id uint64) *Conn {
 	conns.mu.Lock()
 	defer conns.mu.Unlock()
 	return conns.m[id]
 }
 
-// WasReset reports whether the connection with this id was broken rather than
-// ended.
-func WasReset(id uint64) bool {
-	c := find(id)
-	return c != nil && c.reset.Load()
-}
-
-// Abort breaks the connection with this id: both sides see a reset. The host
-// program must still release it.
+// Abort resets the connection with this id. The host program must still release it.
 func Abort(id uint64) {
-	if c := find(id); c != nil {
-		c.abortForHost()
+	if c := lookup(id); c != nil {
+		c.abortNonblocking()
 	}
 }
 
-// abortForHost is Abort for a thread that must not wait.
-func (c *Conn) abortForHost() {
-	if c.mayWait() {
+// abortNonblocking is Conn.Abort for a thread that must not block.
+func (c *Conn) abortNonblocking() {
+	if c.backpressured() {
 		c.reset.Store(true)
 		go c.end()
 		return
@@ -118,14 +96,14 @@ func (c *Conn) abortForHost() {
 	c.Abort()
 }
 
-// Release lets go of a claimed connection, whose descriptor is closed if it had
-// one. With abort, the peer sees a reset even if all bytes had been passed on.
+// Release releases a claimed connection, whose descriptor is closed if it had one. The
+// peer gets the pending data and a FIN; with abort, a reset.
 func Release(id uint64, abort bool) {
 	conns.mu.Lock()
 	c := conns.m[id]
 	if c != nil {
 		c.released = true
-		depart(c)
+		orphan(c)
 	}
 	conns.mu.Unlock()
 	if c == nil {
@@ -134,29 +112,35 @@ func Release(id uint64, abort bool) {
 	c.reader.stop()
 	switch {
 	case abort:
-		c.abortForHost()
+		c.abortNonblocking()
 	case c.descriptor() == nil:
-		go c.end() // netstack may wait for room among its packets, which the caller must not
+		go c.end() // netstack may block until its packet queue has room; the caller must not
 	}
 }
 
-// abortOpen breaks every connection of a node that the host program still has
-// open. What it has closed may go on to deliver its last bytes.
+// abortOpen resets the connections of a node that the host program has not closed.
+// Closed ones may still deliver their data.
 func abortOpen(n *Node) {
+	abortAll(func(c *Conn) bool {
+		if c.node != n || c.finished {
+			return false
+		}
+		if pair := c.descriptor(); pair != nil {
+			return !hungUp(pair)
+		}
+		return !c.released
+	})
+}
+
+// abortAll resets the connections that match. It calls match with conns.mu held.
+func abortAll(match func(*Conn) bool) {
 	var all []*Conn
 	conns.mu.Lock()
 	for _, c := range conns.m {
-		if c.node == n && !c.over {
+		if match(c) {
 			all = append(all, c)
 		}
 	}
-	released := func(c *Conn) bool {
-		if pair := c.descriptor(); pair != nil {
-			return hungUp(pair)
-		}
-		return c.released
-	}
-	all = slices.DeleteFunc(all, released)
 	conns.mu.Unlock()
 	for _, c := range all {
 		c.Abort()

@@ -18,7 +18,7 @@ import (
 	"tailscale.com/types/key"
 )
 
-func toldOf(events []Event) []string {
+func warningsIn(events []Event) []string {
 	for _, e := range events {
 		if e.Type == "health" {
 			return *e.Warnings
@@ -27,51 +27,51 @@ func toldOf(events []Event) []string {
 	return nil
 }
 
-func TestWarningsAreToldOnceTheyHaveSettledAndOnce(t *testing.T) {
+func TestSettledWarningsAreReportedOnce(t *testing.T) {
 	r, now := &report{}, time.Now()
 	at := func(seconds float64) []string {
-		return toldOf(r.due(now.Add(time.Duration(seconds * float64(time.Second)))))
+		return warningsIn(r.takeDue(now.Add(time.Duration(seconds * float64(time.Second)))))
 	}
-	say := func(texts ...string) {
+	set := func(texts ...string) {
 		state := &health.State{Warnings: map[health.WarnableCode]health.UnhealthyState{}}
 		for _, text := range texts {
 			state.Warnings[health.WarnableCode(text)] = health.UnhealthyState{Text: text}
 		}
 		r.setHealth(state)
 	}
-	if told := at(0); told != nil {
-		t.Errorf("told before anything is known: %q", told)
+	if got := at(0); got != nil {
+		t.Errorf("reported before tailscale did: %q", got)
 	}
-	say()
+	set()
 	at(0)
-	if told := at(3); told == nil || len(told) != 0 {
-		t.Errorf("health is not told: %q", told)
+	if got := at(3); got == nil || len(got) != 0 {
+		t.Errorf("the health is not reported: %q", got)
 	}
-	// A network that comes back: five changes, and one word of it.
-	said := 0
+	// The network returns: five changes, and one report.
+	reports := 0
 	for i, texts := range [][]string{{"a"}, {"a", "b"}, {"b"}, {}, {"b"}} {
-		say(texts...)
+		set(texts...)
 		if at(4+float64(i)/2) != nil {
-			said++
+			reports++
 		}
 	}
-	if told := at(9); said != 0 || !slices.Equal(told, []string{"b"}) {
-		t.Errorf("told %d times meanwhile, then %q", said, told)
+	if got := at(9); reports != 0 || !slices.Equal(got, []string{"b"}) {
+		t.Errorf("reported %d times while unsettled, then %q", reports, got)
 	}
-	say("b")
-	if told := at(20); told != nil {
-		t.Errorf("told again: %q", told)
+	set("b")
+	if got := at(20); got != nil {
+		t.Errorf("reported again: %q", got)
 	}
 	r.setControl("away", false)
-	r.setTwin(true)
+	r.setDuplicate(true)
 	at(21)
-	if told := at(24); !slices.Equal(told, []string{twinWarning, "away", "b"}) {
-		t.Errorf("%q", told)
+	if got := at(24); !slices.Equal(got, []string{duplicateWarning, "away", "b"}) {
+		t.Errorf("%q", got)
 	}
 }
 
-// While the control server is down, its client meets another fault of the network at
-// each try, in the login and in the update of the node.
+// While the control server is down, each attempt of its client may fail differently, in
+// the login and in the update of the node.
 func TestOneOutageIsOneWarning(t *testing.T) {
 	const at = `"http://127.0.0.1:41445/key?v=131"`
 	logins := []string{
@@ -86,33 +86,33 @@ func TestOneOutageIsOneWarning(t *testing.T) {
 		&net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
 		&url.Error{Op: "Post", URL: "http://127.0.0.1:41445/machine/map", Err: io.ErrUnexpectedEOF},
 	}
-	outage := func(login, update bool) (told [][]string) {
+	outage := func(login, update bool) (reported [][]string) {
 		r, now := &report{}, time.Now()
 		r.setHealth(&health.State{})
 		for second := range 60 {
-			if try := second / 4; second >= 10 {
+			if attempt := second / 4; second >= 10 {
 				if login {
-					text := "You are logged out. The last login error was: " + logins[try%len(logins)]
+					text := "You are logged out. The last login error was: " + logins[attempt%len(logins)]
 					r.setHealth(&health.State{Warnings: map[health.WarnableCode]health.UnhealthyState{
 						tsconst.HealthWarnableLoginState: {Text: text},
 					}})
 				}
 				if update && second >= 16 { // once the grace is over
-					if err := updates[try%len(updates)]; login || try%len(updates) > 0 {
+					if err := updates[attempt%len(updates)]; login || attempt%len(updates) > 0 {
 						r.setControl(unreachable(causeOf(err)), false)
 					}
 				}
 			}
-			if warnings := toldOf(r.due(now.Add(time.Duration(second) * time.Second))); warnings != nil {
-				told = append(told, warnings)
+			if warnings := warningsIn(r.takeDue(now.Add(time.Duration(second) * time.Second))); warnings != nil {
+				reported = append(reported, warnings)
 			}
 		}
-		return told
+		return reported
 	}
 	want := [][]string{{}, {unreachable("connection refused or reset")}}
 	for _, c := range []struct{ login, update bool }{{true, false}, {false, true}, {true, true}} {
-		if told := outage(c.login, c.update); !reflect.DeepEqual(told, want) {
-			t.Errorf("%+v: %q", c, told)
+		if got := outage(c.login, c.update); !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 	if cause := causeOf(updates[0]); strings.Contains(cause, "too old") {
@@ -120,7 +120,7 @@ func TestOneOutageIsOneWarning(t *testing.T) {
 	}
 }
 
-func TestTransportFaultsAreTold(t *testing.T) {
+func TestNetworkFaultsAreClassified(t *testing.T) {
 	for text, want := range map[string]string{
 		`dial tcp: lookup c.x on 127.0.0.53:53: read udp 127.0.0.1:1->127.0.0.53:53: read: connection refused`: "its name can't be resolved",
 		`resolve "c.x": no DNS fallback candidates remain for "c.x"`:                                           "its name can't be resolved",
@@ -131,80 +131,79 @@ func TestTransportFaultsAreTold(t *testing.T) {
 		"initial fetch failed 502: bad gateway":                                                                "",
 		"register request: http 401: invalid key":                                                              "",
 	} {
-		if got := transportFault(plainly(text)); got != want {
+		if got := networkFault(normalize(text)); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
 }
 
-func TestDeletionIsToldAtOnceAndTakenBack(t *testing.T) {
+func TestDeletionIsReportedAtOnceAndRevoked(t *testing.T) {
 	r, now := &report{}, time.Now()
 	r.setControl("", true)
-	if events := r.due(now); len(events) != 1 || events[0].Type != "membership" || events[0].Error == "" {
+	if events := r.takeDue(now); len(events) != 1 || events[0].Type != "membership" || events[0].Error == "" {
 		t.Errorf("%+v", events)
 	}
-	if events := r.due(now); events != nil {
-		t.Errorf("told again: %+v", events)
+	if events := r.takeDue(now); events != nil {
+		t.Errorf("reported again: %+v", events)
 	}
 	r.setControl("", false)
-	if events := r.due(now); len(events) != 1 || events[0].Error != "" {
+	if events := r.takeDue(now); len(events) != 1 || events[0].Error != "" {
 		t.Errorf("%+v", events)
 	}
 }
 
-func TestOneTroubleHasOneText(t *testing.T) {
+func TestNormalizedFaultHasOneText(t *testing.T) {
 	for text, want := range map[string]string{
 		"read tcp 127.0.0.1:51682->127.0.0.1:41445: reset":               "read tcp 127.0.0.1:41445: reset",
 		`resolve "c.x": no DNS fallback candidates remain for "c.x" now`: `resolve "c.x": the system's DNS has no address for it now`,
 		"two\n lines": "two lines",
 	} {
-		if got := plainly(text); got != want {
+		if got := normalize(text); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
 }
 
-// A node that is up by its cached netmap, without the control server, finds the disco
-// key of the process before it there. That is no twin; one that a poll names is.
-func TestTwinIsToldOnlyByAPoll(t *testing.T) {
+// A cached netmap contains the disco key of the previous process, which is no duplicate.
+func TestDuplicateIsReportedOnlyFromAPolledNetmap(t *testing.T) {
 	r, now := &report{}, time.Now()
 	own, other := key.NewDisco().Public(), key.NewDisco().Public()
 	w := controlWatcher{report: r, own: map[key.DiscoPublic]bool{own: true}}
 	step := func(known key.DiscoPublic, inPoll bool, span time.Duration) bool {
 		for end := now.Add(span); now.Before(end); now = now.Add(controlInterval) {
 			w.compareKeys(known, w.isCurrent(inPoll, now), now)
-			switch { // as look does
+			switch { // as check does
 			case inPoll:
-				w.outOf = time.Time{}
-			case w.outOf.IsZero():
-				w.outOf = now
+				w.pollLost = time.Time{}
+			case w.pollLost.IsZero():
+				w.pollLost = now
 			}
 		}
-		return r.twin
+		return r.duplicate
 	}
 	if step(other, false, time.Minute) {
-		t.Error("told by a cached netmap")
+		t.Error("reported from a cached netmap")
 	}
-	if step(other, true, twinGrace/2) {
-		t.Error("told at once when the poll begins, by the netmap of before")
+	if step(other, true, duplicateGrace/2) {
+		t.Error("reported when the poll begins, from the previous netmap")
 	}
-	if step(other, false, time.Minute) || step(other, true, twinGrace/2) {
-		t.Error("told by the time outside a poll")
+	if step(other, false, time.Minute) || step(other, true, duplicateGrace/2) {
+		t.Error("the time without a poll was counted")
 	}
 	if step(own, true, time.Minute) {
-		t.Error("told of this process's own key")
+		t.Error("reported for the own key")
 	}
 	for range 10 { // the two end each other's polls
 		step(other, true, 2*controlInterval)
 		step(other, false, 2*controlInterval)
 	}
-	if !r.twin {
-		t.Error("a twin is not told")
+	if !r.duplicate {
+		t.Error("a duplicate is not reported")
 	}
 	if !step(other, false, time.Minute) {
-		t.Error("taken back when the control server goes away")
+		t.Error("revoked without a poll")
 	}
 	if step(own, true, controlInterval) {
-		t.Error("not taken back")
+		t.Error("not revoked")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -17,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Connections wait in the poller, not in threads, and cost little memory. The
-// server is a process of its own, so that only its side is measured.
+// Connections wait in the poller, not in threads, and need little memory. The server is
+// another process, so that only its side is measured.
 func TestOpenConnectionsAreCheap(t *testing.T) {
 	const count, limit = 2000, 32 << 10
 	raiseFileLimit(t)
@@ -27,59 +29,58 @@ func TestOpenConnectionsAreCheap(t *testing.T) {
 	server := startServer(t, tn)
 	p := &pair{t: t, client: client, addr: server.hello.Addr}
 
-	var ends []end
+	var nears []*peerEnd
 	open := func(count int) {
 		for range count {
 			near, err := p.dial()
 			must(t, err)
-			ends = append(ends, near)
+			nears = append(nears, near)
 		}
 	}
-	open(100) // what the first ones cost is not theirs
+	open(100) // so that one-time costs are not counted
 	before := server.measure(100)
 	open(count)
 	after := server.measure(100 + count)
 	each := (after.RSS - before.RSS) / count
 	t.Logf("RSS %d KB, then %d KB: %d bytes a connection; threads %d, then %d; goroutines %d, then %d",
 		before.RSS>>10, after.RSS>>10, each, before.Threads, after.Threads, before.Goroutines, after.Goroutines)
-	// The runtime itself may start a few, however many connections there are.
+	// The runtime itself may start a few.
 	if added := after.Threads - before.Threads; added > 8 {
 		t.Errorf("%d connections added %d threads", count, added)
 	}
 	if !raceDetector && each > limit {
 		t.Errorf("a connection costs %d bytes of RSS, at most %d are allowed", each, limit)
 	}
-	for _, e := range ends {
-		e.close()
+	for _, near := range nears {
+		near.close()
 	}
 }
 
-// However much one side writes, only so much is taken from it while the other
-// does not read. On its way are the socketpairs and buffers of both sides.
+// Socketpairs and TCP buffers of both sides hold what one side does not read.
 func TestUnreadBytesAreBounded(t *testing.T) {
 	p := newPair(t)
 	near, far := p.connect()
 	defer near.close()
 	defer far.close()
-	for name, e := range map[string]end{"dialled": near, "accepted": far} {
+	for name, e := range map[string]end{"peer": near, "host": far} {
 		taken, chunk := 0, make([]byte, 16<<10)
 		for {
 			e.SetWriteDeadline(time.Now().Add(time.Second))
 			n, err := e.Write(chunk)
 			taken += n
-			if errors.Is(err, os.ErrDeadlineExceeded) {
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 				break
 			}
 			must(t, err)
 		}
 		t.Logf("%s: %d KiB taken", name, taken>>10)
 		if limit := 1536 << 10; taken > limit {
-			t.Errorf("%d bytes that nobody reads were taken from the %s side, at most %d are meant to be", taken, name, limit)
+			t.Errorf("%s: %d unread bytes were taken, want at most %d", name, taken, limit)
 		}
 	}
 }
 
-// figures is what a server process says of itself.
+// figures are the measurements of a server process.
 type figures struct {
 	Addr                string
 	RSS                 int
@@ -93,7 +94,7 @@ type serverProcess struct {
 	out   *json.Decoder
 }
 
-// startServer runs TestServerProcess below in a process of its own.
+// startServer runs TestServerProcess below in another process.
 func startServer(t *testing.T, tn *tailnet) *serverProcess {
 	t.Helper()
 	exe, err := os.Executable()
@@ -118,7 +119,7 @@ func startServer(t *testing.T, tn *tailnet) *serverProcess {
 	return s
 }
 
-// measure waits until the process has accepted so many connections in all.
+// measure waits until the process has accepted a total number of connections.
 func (s *serverProcess) measure(accepted int) (f figures) {
 	s.t.Helper()
 	_, err := fmt.Fprintln(s.in, accepted)
@@ -127,7 +128,7 @@ func (s *serverProcess) measure(accepted int) (f figures) {
 	return f
 }
 
-// TestServerProcess is no test but the other process of the one above.
+// TestServerProcess is not a test, but the other process of TestOpenConnectionsAreCheap.
 func TestServerProcess(t *testing.T) {
 	url := os.Getenv("NODE_TEST_CONTROL")
 	if url == "" {
@@ -135,12 +136,10 @@ func TestServerProcess(t *testing.T) {
 	}
 	raiseFileLimit(t)
 	n := (&tailnet{url: url}).upNode(t, "server")
-	fd, err := n.Listen("tcp", ":4711")
-	must(t, err)
-	listener := os.NewFile(uintptr(fd), "listener")
+	listener := listen(t, n)
 	out := json.NewEncoder(os.Stdout)
-	must(t, out.Encode(figures{Addr: fmt.Sprintf("%v:4711", n.Addresses()[0])}))
-	accepted := make(chan end, 4096)
+	must(t, out.Encode(figures{Addr: netip.AddrPortFrom(n.Addresses()[0], testPort).String()}))
+	accepted := make(chan hostEnd, 4096)
 	go func() {
 		for {
 			e, err := acceptFrom(listener)
@@ -150,7 +149,7 @@ func TestServerProcess(t *testing.T) {
 			accepted <- e
 		}
 	}()
-	var ends []end
+	var ends []hostEnd
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		wanted, err := strconv.Atoi(lines.Text())
 		must(t, err)
@@ -161,7 +160,7 @@ func TestServerProcess(t *testing.T) {
 			RSS: residentBytes(t), Threads: pprof.Lookup("threadcreate").Count(), Goroutines: runtime.NumGoroutine(),
 		}))
 	}
-	os.Exit(0) // whatever is open goes with the process
+	os.Exit(0) // closes all connections
 }
 
 func residentBytes(t *testing.T) int {
@@ -193,7 +192,7 @@ func TestClosedConnectionsLeaveNothing(t *testing.T) {
 				near.close()
 			}
 		}
-		eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+		eventually(t, "no connection remains", func() bool { return countConns() == 0 })
 	}
 	churn(200)
 	fds, goroutines, heap := openFiles(t), runtime.NumGoroutine(), heapInUse()
@@ -201,7 +200,7 @@ func TestClosedConnectionsLeaveNothing(t *testing.T) {
 	eventually(t, "no more descriptors or goroutines than before", func() bool {
 		return openFiles(t) <= fds && runtime.NumGoroutine() <= goroutines
 	})
-	// What a closed connection holds is kept for as long as the stack remembers it.
+	// The stack keeps the memory of a closed connection for a moment.
 	var grown int64
 	eventually(t, "at most 8 MB more memory than before", func() bool {
 		grown = heapInUse() - heap
@@ -218,7 +217,7 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A server with more connections than its queue of packets holds still stops.
+// There are more connections than netstack's queue of packets holds.
 func TestCloseWithManyConnections(t *testing.T) {
 	p := newPair(t)
 	raiseFileLimit(t)
@@ -227,7 +226,7 @@ func TestCloseWithManyConnections(t *testing.T) {
 		near, far := p.connect()
 		ends = append(ends, near, far)
 	}
-	for _, e := range ends[:1500] { // half of them are in their last handshake
+	for _, e := range ends[:1500] { // half of the connections are closing
 		e.close()
 	}
 	must(t, p.server.Close())
@@ -235,7 +234,7 @@ func TestCloseWithManyConnections(t *testing.T) {
 	for _, e := range ends[1500:] {
 		e.close()
 	}
-	eventually(t, "no connection is remembered", func() bool { return countConns() == 0 })
+	eventually(t, "no connection remains", func() bool { return countConns() == 0 })
 }
 
 func openFiles(t *testing.T) int {

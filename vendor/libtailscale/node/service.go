@@ -9,23 +9,28 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-// A Service of the tailnet has addresses that several nodes share: the control
-// server leads each client to one of those that advertise it.
+// A Tailscale Service has addresses that several nodes share. The control server
+// directs each client to one of the nodes that advertise it.
 //
-// tsnet's ListenService is of no use here: it has the connections dialled again
-// to a listener on localhost, to which every process of the machine could speak.
-// But netstack takes a Service's connection wherever the serve configuration has
-// its port, and hands it on, addresses and all, as it does one to the node itself
-// where that names nothing to do with it. So an empty handler is all there is of a
-// serve configuration, and the connection comes to dispatch like any other.
+// tsnet's ListenService does not fit: it forwards the connections to a listener on
+// localhost, which every process of the machine can connect to. But netstack accepts a
+// Service's connection if the serve configuration has its port, and passes it on with
+// its addresses if that port has no handler. So the serve configuration here is an
+// empty handler, and dispatch gets the connection like any other.
 
-// HostService has connections to a Service's addresses, "svc:name", go to the
-// listener on ":port" of the node, which must be up. Clients are led here once the
-// Service is advertised as well. A node hosts one Service.
+// hostedService is the Service that the node hosts.
+type hostedService struct {
+	name tailcfg.ServiceName
+	port uint16
+}
+
+// HostService delivers connections to port at the addresses of a Service, "svc:name",
+// to the listener on that port. The node must be up. It hosts at most one Service.
+// Clients arrive once the Service is advertised as well.
 func (n *Node) HostService(ctx context.Context, name string, port uint16) error {
 	service := tailcfg.ServiceName(name)
 	if err := service.Validate(); err != nil {
-		return errf(KindOther, "service %q: %v", name, err)
+		return errf(KindOther, "host service %q: %v", name, err)
 	}
 	lc, err := n.client()
 	if err != nil {
@@ -35,38 +40,30 @@ func (n *Node) HostService(ctx context.Context, name string, port uint16) error 
 		service: {TCP: map[uint16]*ipn.TCPPortHandler{port: {}}},
 	}}
 	if err := lc.SetServeConfig(ctx, config); err != nil {
-		return errf(KindOther, "service %q: %v", name, err)
+		return errf(KindOther, "host service %q: %v", name, err)
 	}
-	n.hosted.Store(&hosted{service, port})
+	n.hosted.Store(&hostedService{service, port})
 	return nil
 }
 
-// hostNothing forgets which Service an earlier run hosted, as the state folder
-// keeps it.
-func (n *Node) hostNothing(ctx context.Context) error {
+// clearHosted removes the Service of an earlier run, which the state folder keeps.
+func (n *Node) clearHosted(ctx context.Context) error {
 	lc, err := n.client()
 	if err != nil {
 		return err
 	}
 	if err := lc.SetServeConfig(ctx, new(ipn.ServeConfig)); err != nil {
-		return errf(KindOther, "what the node hosted before can't be forgotten: %v", err)
+		return errf(KindOther, "clear the service of an earlier run: %v", err)
 	}
 	return nil
 }
 
-// hosted is the Service that the node hosts, and the port.
-type hosted struct {
-	name tailcfg.ServiceName
-	port uint16
-}
-
-// Advertise tells the tailnet whether clients of the Service may be led here.
-// Connections that come nevertheless are accepted as before. No node advertises
-// anything when it starts.
-func (n *Node) Advertise(ctx context.Context, on bool) error {
+// AdvertiseService starts or stops advertising the hosted Service. It is off when the
+// node starts. Connections that arrive while it is off are still accepted.
+func (n *Node) AdvertiseService(ctx context.Context, on bool) error {
 	service := n.hosted.Load()
 	if service == nil {
-		return errf(KindOther, "no Service is hosted: there is nothing to advertise")
+		return errf(KindOther, "advertise service: the node hosts none")
 	}
 	lc, err := n.client()
 	if err != nil {
@@ -77,32 +74,32 @@ func (n *Node) Advertise(ctx context.Context, on bool) error {
 		change.AdvertiseServices = []string{service.name.String()}
 	}
 	if _, err := lc.EditPrefs(ctx, change); err != nil {
-		return errf(KindOther, "service %q: %v", service.name, err)
+		return errf(KindOther, "advertise service %q: %v", service.name, err)
 	}
 	return nil
 }
 
-// takes reports whether a connection to an address that is not the node's own is
-// one to the hosted Service. Netstack lets no other through: which addresses are
-// the Service's it has from the control server.
-func (n *Node) takes(dst netip.AddrPort) bool {
+// isHosted reports whether dst, which is not an address of the node, belongs to the
+// hosted Service. Netstack passes on no other: the control server tells it the
+// Service's addresses.
+func (n *Node) isHosted(dst netip.AddrPort) bool {
 	service := n.hosted.Load()
 	return service != nil && service.port == dst.Port()
 }
 
-// addressesOfService returns the addresses of the hosted Service; none before the
-// tailnet has approved the node as a host.
-func (n *Node) addressesOfService(caps tailcfg.NodeCapMap) (out []netip.Addr) {
+// serviceAddresses returns the addresses of the hosted Service; none until an admin or
+// the policy has approved the node as a host.
+func (n *Node) serviceAddresses(caps tailcfg.NodeCapMap) (out []netip.Addr) {
 	service := n.hosted.Load()
 	if service == nil {
 		return nil
 	}
 	mappings, err := tailcfg.UnmarshalNodeCapJSON[tailcfg.ServiceIPMappings](caps, tailcfg.NodeAttrServiceHost)
 	if err != nil {
-		n.logf("the addresses of Services can't be read: %v", err)
+		n.logf("parse the addresses of Services: %v", err)
 	}
 	for _, m := range mappings {
-		if ips, ok := m[service.name]; ok { // a later one replaces an earlier one
+		if ips, ok := m[service.name]; ok { // a later mapping replaces an earlier one
 			out = slices.Clone(ips)
 		}
 	}

@@ -1,10 +1,7 @@
 package node
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 
@@ -27,7 +24,7 @@ func (tn *tailnet) keyOf(t *testing.T, n *Node) key.NodePublic {
 	return key.NodePublic{}
 }
 
-// advertised is what the control server would be told if it asked.
+// advertised returns the advertised Services.
 func advertised(t *testing.T, n *Node) []string {
 	t.Helper()
 	lc, err := n.client()
@@ -37,14 +34,11 @@ func advertised(t *testing.T, n *Node) []string {
 	return prefs.AdvertiseServices
 }
 
-func TestAConnectionToAServiceComesWithItsIdentity(t *testing.T) {
+func TestConnectionToAServiceComesWithItsIdentity(t *testing.T) {
 	tn := newTailnet(t)
 	host, client := tn.upNode(t, "host"), tn.upNode(t, "client")
-	const port = 4711
-	fd, err := host.Listen("tcp", fmt.Sprintf(":%d", port))
-	must(t, err)
-	listener := os.NewFile(uintptr(fd), "listener")
-	t.Cleanup(func() { listener.Close() })
+	const port = testPort
+	listener := listen(t, host)
 	must(t, host.HostService(deadline(t), "svc:ollama", port))
 	e := eventsOf(t, host)
 
@@ -63,12 +57,10 @@ func TestAConnectionToAServiceComesWithItsIdentity(t *testing.T) {
 	if far.conn.Local != netip.AddrPortFrom(at, port) || far.conn.Remote.Addr() != client.Addresses()[0] {
 		t.Errorf("from %v to %v", far.conn.Remote, far.conn.Local)
 	}
-	var id Identity
-	must(t, json.Unmarshal(far.conn.Identity, &id))
-	if id.Node != "client.tailnet.test" {
+	if id := far.conn.peer; id.Node != "client.tailnet.test" {
 		t.Errorf("%+v", id)
 	}
-	_, err = near.Write([]byte("hello"))
+	_, err := near.Write([]byte("hello"))
 	must(t, err)
 	must(t, near.closeWrite())
 	if b, err := far.readAll(); err != nil || string(b) != "hello" {
@@ -77,48 +69,47 @@ func TestAConnectionToAServiceComesWithItsIdentity(t *testing.T) {
 
 	peers, err := host.Peers([]uint16{port, port + 1}, "")
 	must(t, err)
-	var judged []netip.Addr
+	var admittedAt []netip.Addr
 	for _, a := range peers[0].Addresses {
 		if a.IP == client.Addresses()[0] && slices.Equal(a.Admitted, []uint16{port, port + 1}) {
-			judged = append(judged, a.At)
+			admittedAt = append(admittedAt, a.At)
 		}
 	}
-	if !slices.Equal(judged, []netip.Addr{host.Addresses()[0], at}) {
-		t.Errorf("admitted at %v", judged)
+	if !slices.Equal(admittedAt, []netip.Addr{host.Addresses()[0], at}) {
+		t.Errorf("admitted at %v", admittedAt)
 	}
 
-	// What is not on the Service's port, nobody takes.
-	if host.takes(netip.AddrPortFrom(at, port+1)) {
-		t.Error("another port of the Service is taken")
+	if host.isHosted(netip.AddrPortFrom(at, port+1)) {
+		t.Error("another port of the Service is accepted")
 	}
 }
 
-func TestAServiceIsAdvertisedWhenToldAndForgottenAtTheStart(t *testing.T) {
+func TestServiceIsAdvertisedOnRequestAndClearedAtStart(t *testing.T) {
 	tn := newTailnet(t)
 	dir := t.TempDir()
 	start := func() *Node { return tn.upNode(t, "host", func(c *Config) { c.Dir = dir }) }
 	n := start()
-	if err := n.Advertise(deadline(t), true); err == nil {
-		t.Error("nothing is advertised, but without an error")
+	if err := n.AdvertiseService(deadline(t), true); err == nil {
+		t.Error("no Service is advertised without an error")
 	}
 	for _, name := range []string{"ollama", "svc:", "svc:a.b", "svc:Ü"} {
 		if err := n.HostService(deadline(t), name, 1); err == nil {
-			t.Errorf("%q is hosted", name)
+			t.Errorf("the invalid name %q is hosted", name)
 		}
 	}
 	must(t, n.HostService(deadline(t), "svc:ollama", 4711))
 	if got := advertised(t, n); len(got) != 0 {
-		t.Errorf("advertised untold: %v", got)
+		t.Errorf("advertised before the request: %v", got)
 	}
-	must(t, n.Advertise(deadline(t), true))
+	must(t, n.AdvertiseService(deadline(t), true))
 	if got := advertised(t, n); !slices.Equal(got, []string{"svc:ollama"}) {
 		t.Errorf("advertised: %v", got)
 	}
-	must(t, n.Advertise(deadline(t), false))
+	must(t, n.AdvertiseService(deadline(t), false))
 	if got := advertised(t, n); len(got) != 0 {
 		t.Errorf("still advertised: %v", got)
 	}
-	must(t, n.Advertise(deadline(t), true))
+	must(t, n.AdvertiseService(deadline(t), true))
 	must(t, n.Close())
 
 	n = start()

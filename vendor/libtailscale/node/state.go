@@ -12,21 +12,20 @@ import (
 	"tailscale.com/types/logger"
 )
 
-// A stateFolder holds the node's keys. It belongs to one process at a time: two
-// with one node key would cut each other off.
+// A stateFolder holds the node's keys. One process at a time may use it: two processes
+// with one node key would cut off each other.
 type stateFolder struct {
 	path  string
 	lock  *os.File
 	store ipn.StateStore
 }
 
-// openState makes the state folder private and usable and takes its lock.
-func openState(config *Config, logf logger.Logf) (*stateFolder, error) {
-	dir := config.Dir
+// openState makes the state folder private and locks it. An empty dir means defaultDir.
+func openState(dir string, logf logger.Logf) (*stateFolder, error) {
 	if dir == "" {
 		var err error
 		if dir, err = defaultDir(); err != nil {
-			return nil, errf(KindState, "no state folder: %v: set one", err)
+			return nil, errf(KindState, "choose state folder: %v: set one", err)
 		}
 	}
 	if err := makePrivate(dir); err != nil {
@@ -40,34 +39,34 @@ func openState(config *Config, logf logger.Logf) (*stateFolder, error) {
 	stored, err := store.New(logf, file)
 	if err != nil {
 		lock.Close()
-		return nil, errf(KindState, "state file %s can't be used: %v: restore it, or remove it to enrol the node anew", file, err)
+		return nil, errf(KindState, "read state file %s: %v: restore it, or remove it to enrol the node again", file, err)
 	}
 	return &stateFolder{dir, lock, stored}, nil
 }
 
-// makePrivate makes the folder, or makes it private if it is a node's: somebody
-// may have named a folder that others use for other things.
+// makePrivate makes the folder, or sets its mode if it is empty or a node's. It refuses
+// any other folder, whose files may be in use by others.
 func makePrivate(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return errf(KindState, "state folder %s can't be made: %v: choose a folder that this user may write", dir, err)
+		return errf(KindState, "make state folder %s: %v: choose a folder that this user may write", dir, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return errf(KindState, "state folder %s can't be looked at: %v: choose a folder that this user may write", dir, err)
+		return errf(KindState, "stat state folder %s: %v: choose a folder that this user may write", dir, err)
 	}
 	if info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return errf(KindState, "state folder %s can't be read: %v: it must belong to this user", dir, err)
+		return errf(KindState, "read state folder %s: %v: it must belong to this user", dir, err)
 	}
 	_, err = os.Stat(filepath.Join(dir, "tailscaled.state"))
 	if len(entries) > 0 && err != nil {
-		return errf(KindState, "state folder %s has other files in it and mode %04o: choose a folder of its own", dir, info.Mode().Perm())
+		return errf(KindState, "use state folder %s: it contains other files and is not private (mode=%04o): choose a folder of its own", dir, info.Mode().Perm())
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
-		return errf(KindState, "state folder %s can't be made private (mode 0700): %v: it must belong to this user", dir, err)
+		return errf(KindState, "set mode 0700 of state folder %s: %v: it must belong to this user", dir, err)
 	}
 	return nil
 }
@@ -75,19 +74,19 @@ func makePrivate(dir string) error {
 func lockDir(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, errf(KindState, "state folder %s can't be written: %v: it must belong to this user", dir, err)
+		return nil, errf(KindState, "write state folder %s: %v: it must belong to this user", dir, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, errf(KindState, "state folder %s is in use by another node: stop that one, or choose another folder", dir)
 		}
-		return nil, errf(KindState, "state folder %s can't be locked: %v: choose a folder on a local disk", dir, err)
+		return nil, errf(KindState, "lock state folder %s: %v: choose a folder on a local disk", dir, err)
 	}
 	return lock, nil
 }
 
-// release lets another process have the folder.
+// release unlocks the folder.
 func (s *stateFolder) release() { s.lock.Close() }
 
 // enrolled reports whether the folder holds a node that a tailnet has accepted.

@@ -37,7 +37,7 @@ func TestStateFolderWithoutPermission(t *testing.T) {
 	must(t, os.Chmod(parent, 0o500))
 	n := newTailnet(t).node(t, "n", func(c *Config) { c.Dir = filepath.Join(parent, "state") })
 	asOrdinaryUser(t, func() {
-		_, err := openState(&n.config, n.logf)
+		_, err := openState(n.config.Dir, n.logf)
 		if KindOf(err) != KindState || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("kind %d: %v", KindOf(err), err)
 		}
@@ -45,24 +45,8 @@ func TestStateFolderWithoutPermission(t *testing.T) {
 	})
 }
 
-// A node whose folder turned out to be unusable can be given another.
-func TestConfigureAfterAFailedStart(t *testing.T) {
-	n := newTailnet(t).node(t, "n")
-	good := n.config.Dir
-	must(t, n.Configure(func(c *Config) { c.Dir = "/dev/null/state" }))
-	if err := n.Start(); KindOf(err) != KindState {
-		t.Fatalf("%v", err)
-	}
-	must(t, n.Configure(func(c *Config) { c.Dir = good }))
-	must(t, n.Start())
-	if err := n.Configure(func(*Config) {}); err == nil {
-		t.Error("a running node was configured")
-	}
-}
-
-// Nothing uses the state folder of a node that has been closed, even if it was
-// still starting.
-func TestCloseWaitsForAStartUnderWay(t *testing.T) {
+// After Close, nothing uses the state folder.
+func TestCloseWaitsForAConcurrentStart(t *testing.T) {
 	tn := newTailnet(t)
 	starting := make(chan struct{})
 	var once sync.Once
@@ -70,14 +54,14 @@ func TestCloseWaitsForAStartUnderWay(t *testing.T) {
 	n = tn.node(t, "n", func(c *Config) {
 		c.Logf = func(string, ...any) {
 			once.Do(func() { close(starting) })
-			<-n.ctx.Done() // the start can't end before the close has begun
+			<-n.ctx.Done() // blocks the start until Close has begun
 		}
 	})
 	started := make(chan error, 1)
 	go func() { started <- n.Start() }()
 	<-starting
 	must(t, n.Close())
-	tn.upNode(t, "again", func(c *Config) { c.Dir = n.config.Dir })
+	tn.upNode(t, "second", func(c *Config) { c.Dir = n.config.Dir })
 	if err := <-started; KindOf(err) != KindClosed {
 		t.Errorf("start: %v", err)
 	}
@@ -95,12 +79,12 @@ func TestStateFolderIsPrivate(t *testing.T) {
 	}))
 }
 
-func TestFolderThatOthersUseIsLeftAlone(t *testing.T) {
+func TestFolderWithOtherFilesIsRefusedAndUnchanged(t *testing.T) {
 	dir := stateWith(t, "something else", "")
 	must(t, os.Chmod(dir, 0o755))
 	err := newTailnet(t).node(t, "n", func(c *Config) { c.Dir = dir }).Start()
 	if KindOf(err) != KindState {
-		t.Errorf("started in it: %v", err)
+		t.Errorf("the node started: %v", err)
 	}
 	info, err := os.Stat(dir)
 	must(t, err)

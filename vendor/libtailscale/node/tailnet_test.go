@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"tailscale.com/tailcfg"
+	"tailscale.com/tstest"
 	"tailscale.com/tstest/integration"
 	"tailscale.com/tstest/integration/testcontrol"
 	"tailscale.com/types/logger"
 )
 
-// A tailnet on loopback: control server, relay and STUN, real WireGuard.
+// A tailnet on loopback: control server, relay, STUN and real WireGuard.
 type tailnet struct {
 	*testcontrol.Server
 	url string
@@ -42,15 +43,11 @@ func newTailnet(t testing.TB) *tailnet {
 // node makes a node of this tailnet that has not started.
 func (tn *tailnet) node(t testing.TB, hostname string, change ...func(*Config)) *Node {
 	t.Helper()
-	n := New()
-	dir := t.TempDir()
-	must(t, n.Configure(func(c *Config) {
-		c.Dir, c.Hostname, c.ControlURL = dir, hostname, tn.url
-		c.Logf = logger.Discard
-		for _, f := range change {
-			f(c)
-		}
-	}))
+	config := Config{Dir: t.TempDir(), Hostname: hostname, ControlURL: tn.url, Logf: logger.Discard}
+	for _, f := range change {
+		f(&config)
+	}
+	n := New(config)
 	t.Cleanup(func() { n.Close() })
 	return n
 }
@@ -63,7 +60,9 @@ func (tn *tailnet) upNode(t testing.TB, hostname string, change ...func(*Config)
 	return n
 }
 
-// pair returns a listener on one node and the node and address to dial it from.
+const testPort = 4711
+
+// pair is a listener on one node, and another node that dials it.
 type pair struct {
 	t        *testing.T
 	server   *Node
@@ -76,156 +75,53 @@ func newPair(t *testing.T) *pair {
 	t.Helper()
 	tn := newTailnet(t)
 	server, client := tn.upNode(t, "server"), tn.upNode(t, "client")
-	fd, err := server.Listen("tcp", ":4711")
-	must(t, err)
-	p := &pair{t, server, client, os.NewFile(uintptr(fd), "listener"), netip.AddrPortFrom(server.Addresses()[0], 4711).String()}
-	t.Cleanup(func() { p.listener.Close() })
-	// The nodes learn of each other a moment after they are up.
+	p := &pair{t, server, client, listen(t, server), netip.AddrPortFrom(server.Addresses()[0], testPort).String()}
+	// The nodes receive each other's keys shortly after they are up.
 	near, far := p.connect()
 	near.close()
 	far.close()
 	return p
 }
 
-// end is one end of a connection as the host program sees it.
-type end struct {
-	*stream
-	conn *Conn
+// listen returns the descriptor of a listener on testPort.
+func listen(t *testing.T, n *Node) *os.File {
+	t.Helper()
+	fd, err := n.Listen(testPort)
+	must(t, err)
+	listener := os.NewFile(uintptr(fd), "listener")
+	t.Cleanup(func() { listener.Close() })
+	return listener
 }
 
-func (e end) close()            { e.Close(); Release(e.conn.ID, false) }
-func (e end) abort()            { Release(e.conn.ID, true); e.Close() }
-func (e end) closeWrite() error { return e.stream.closeWrite() }
-
-// readAll reads to the end and reports a reset as the error that it is.
-func (e end) readAll() ([]byte, error) {
-	b, err := io.ReadAll(e)
-	if err == nil && WasReset(e.conn.ID) {
-		err = unix.ECONNRESET
-	}
-	return b, err
-}
-
-// stream reads and writes a connection as src/tsnet/conn.rs does.
-type stream struct {
-	id    uint64
-	ready chan struct{} // nil: reads by the descriptor
-	file  *os.File      // nil: there is no descriptor
-	wrote uint64        // to the descriptor
-}
-
-// direct reads in its own thread.
-func direct(conn *Conn) end {
-	s := &stream{id: conn.ID, ready: make(chan struct{}, 1)}
-	Watch(s.id, func() {
-		select {
-		case s.ready <- struct{}{}:
-		default:
-		}
-	})
-	return end{s, conn}
-}
-
-// byDescriptor reads by a descriptor.
-func byDescriptor(conn *Conn) (end, error) {
-	e := end{&stream{id: conn.ID}, conn}
-	return e, e.open()
-}
-
-func (s *stream) open() error {
-	if s.file != nil {
-		return nil
-	}
-	fd, err := Descriptor(s.id)
-	if err == nil {
-		s.file = os.NewFile(uintptr(fd), "connection")
-	}
-	return err
-}
-
-func (s *stream) Read(b []byte) (int, error) {
-	if s.ready == nil {
-		return s.file.Read(b)
-	}
-	for {
-		n, _, none := ReadDirect(s.id, b)
-		switch {
-		case n > 0:
-			return n, nil
-		case none == ReadEnd:
-			return 0, io.EOF
-		case none == ReadReset:
-			return 0, unix.ECONNRESET
-		}
-		<-s.ready
-	}
-}
-
-func (s *stream) Write(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		taken := 0
-		if s.ready != nil {
-			taken = WriteDirect(s.id, [][]byte{b[n:]}, s.wrote)
-		}
-		if taken == 0 {
-			if err = s.open(); err == nil {
-				taken, err = s.file.Write(b[n:])
-				s.wrote += uint64(taken)
-			}
-		}
-		n += taken
-	}
-	return n, err
-}
-
-// SetWriteDeadline holds for what goes through the descriptor; the rest never waits.
-func (s *stream) SetWriteDeadline(at time.Time) error {
-	return errors.Join(s.open(), s.file.SetWriteDeadline(at))
-}
-
-func (s *stream) closeWrite() error {
-	if s.file == nil {
-		Shutdown(s.id)
-		return nil
-	}
-	return closeWrite(s.file)
-}
-
-func (s *stream) Close() error {
-	if s.file == nil {
-		return nil
-	}
-	return s.file.Close()
-}
-
-func (p *pair) dial() (end, error) {
-	conn, err := p.client.Dial("tcp", p.addr)
+func (p *pair) dial() (*peerEnd, error) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	defer cancel()
+	c, err := p.client.server.Dial(ctx, "tcp", p.addr)
 	if err != nil {
-		return end{}, err
+		return nil, err
 	}
-	return byDescriptor(conn)
+	return &peerEnd{c.(*gonet.TCPConn)}, nil
 }
 
-func (p *pair) accept() end {
+func (p *pair) accept() hostEnd {
 	p.t.Helper()
 	e, err := acceptFrom(p.listener)
 	must(p.t, err)
 	return e
 }
 
-func acceptFrom(listener *os.File) (end, error) {
+func acceptFrom(listener *os.File) (hostEnd, error) {
 	var id [8]byte
 	if _, err := io.ReadFull(listener, id[:]); err != nil {
-		return end{}, err
+		return hostEnd{}, err
 	}
-	return direct(Claim(binary.LittleEndian.Uint64(id[:]))), nil
+	return newHostEnd(Claim(binary.LittleEndian.Uint64(id[:]))), nil
 }
 
-// connect dials until it gets through. A dial may fail for reasons of the network
-// in between: the peers do not know each other yet, a port is used again while the
-// other end still remembers it, packets are lost on a machine that has more to do
-// than it can.
-func (p *pair) connect() (near, far end) {
+// connect dials until it succeeds. A dial may fail for a reason of the network: the
+// peers do not have each other's keys yet, a port is reused while the other end still
+// remembers it, or a loaded machine loses packets.
+func (p *pair) connect() (near *peerEnd, far hostEnd) {
 	p.t.Helper()
 	for ctx := deadline(p.t); ; {
 		near, err := p.dial()
@@ -240,18 +136,23 @@ func (p *pair) connect() (near, far end) {
 }
 
 func deadline(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// eventually waits for a condition that another goroutine brings about.
+// eventually waits, with tailscale's backoff, for a condition that another goroutine
+// establishes without an event.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for ctx := deadline(t); !ok(); time.Sleep(5 * time.Millisecond) {
-		if ctx.Err() != nil {
-			t.Fatalf("still not so after a minute: %s", what)
+	err := tstest.WaitFor(time.Minute, func() error {
+		if ok() {
+			return nil
 		}
+		return errors.New("not yet")
+	})
+	if err != nil {
+		t.Fatalf("after a minute: %s: %v", what, err)
 	}
 }
 

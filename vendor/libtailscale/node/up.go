@@ -4,57 +4,32 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
 	"tailscale.com/health"
 	"tailscale.com/ipn"
-	"tailscale.com/tailcfg"
 )
 
-// Status is what a node knows of itself once it is up.
-type Status struct {
-	DNSName   string       `json:"dns_name"` // MagicDNS name, no final dot; "" without MagicDNS
-	Addresses []netip.Addr `json:"addresses"`
-	User      string       `json:"user,omitempty"` // login name of its owner; "" with tags
-	Tags      []string     `json:"tags,omitempty"`
-	Stored    bool         `json:"stored,omitempty"` // it was in the state folder already
-	// Of the Service that the node hosts; empty before an admin or the policy file
-	// has approved it as a host.
-	ServiceAddresses []netip.Addr `json:"service_addresses,omitempty"`
-	CertDomains      []string     `json:"cert_domains,omitempty"` // names for which it can have certificates
-	MagicDNS         bool         `json:"magic_dns,omitempty"`    // names of nodes resolve in the tailnet
-
-	mustLog bool // the tailnet requires log upload
-}
-
-// Up starts the node if need be and waits until it is a working member of the
-// tailnet. It returns early with the reason when waiting can't help: no
-// accepted key, a login or an approval is needed. When ctx ends first, the
-// error says what was being waited for.
-func (n *Node) Up(ctx context.Context) (*Status, error) { return n.up(ctx, false) }
-
-// UpPatiently is Up for somebody who will log in or approve the device
-// meanwhile: it goes on waiting where only a person can help.
-func (n *Node) UpPatiently(ctx context.Context) (*Status, error) { return n.up(ctx, true) }
-
-func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
+// Up starts the node if necessary and waits until it is a working member of the
+// tailnet. It returns early if only a user can help: it needs a valid key, a login or
+// an approval. If ctx ends first, the error names the last obstacle.
+func (n *Node) Up(ctx context.Context) (*Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 
-	if err := n.starting(ctx, n.Start); err != nil {
+	if err := n.startWithin(ctx, n.Start); err != nil {
 		return nil, err
 	}
 
-	w := waiter{node: n, patient: patient}
+	w := upWatcher{node: n}
 	var status *Status
 	var err error
-	// The bus drops a watcher that falls behind: then look again.
-	again(ctx, "up", n.logf, func() bool {
+	// The bus drops a watcher that falls behind; then watch again.
+	retry(ctx, "up", n.logf, func() bool {
 		if status, err = w.watch(ctx); errors.Is(err, errOfferKey) {
-			err = n.starting(ctx, n.offerKey)
+			err = n.startWithin(ctx, n.offerKey)
 		}
 		return status != nil || err != nil
 	})
@@ -62,23 +37,22 @@ func (n *Node) up(ctx context.Context, patient bool) (*Status, error) {
 	case err != nil:
 		return nil, err
 	case status != nil:
-		return status, n.hostNothing(ctx)
+		return status, n.clearHosted(ctx)
 	}
-	return nil, n.interrupted(ctx, w.trouble)
+	return nil, n.upCancelled(ctx, w.lastWarning)
 }
 
-// A waiter waits for the node to come up.
-type waiter struct {
-	node    *Node
-	patient bool
-	trouble string // the last thing that tailscale complained about
+// An upWatcher waits until the node is up.
+type upWatcher struct {
+	node        *Node
+	lastWarning string // of tailscale
 }
 
-var errOfferKey = errors.New("the stored node is not accepted, but there is a key")
+var errOfferKey = errors.New("the tailnet does not accept the stored node, but there is a key")
 
-// watch follows the backend until the node is up or has failed; neither when
-// the backend stops telling.
-func (w *waiter) watch(ctx context.Context) (*Status, error) {
+// watch follows tailscale's notifications until the node is up or has failed. It
+// returns neither if the notifications end.
+func (w *upWatcher) watch(ctx context.Context) (*Status, error) {
 	lc, err := w.node.client()
 	if err != nil {
 		return nil, err
@@ -95,38 +69,36 @@ func (w *waiter) watch(ctx context.Context) (*Status, error) {
 		if err != nil {
 			return nil, nil
 		}
-		if status, err := w.consider(ctx, &notify); status != nil || err != nil {
+		if status, err := w.handle(ctx, &notify); status != nil || err != nil {
 			return status, err
 		}
 	}
 }
 
-func (w *waiter) consider(ctx context.Context, notify *ipn.Notify) (*Status, error) {
+// handle returns a status if the notification means that the node is up, an error if it
+// means that the node needs help, and neither otherwise.
+func (w *upWatcher) handle(ctx context.Context, notify *ipn.Notify) (*Status, error) {
 	if notify.ErrMessage != nil {
 		err := classifyBackend(*notify.ErrMessage)
 		if KindOf(err) != KindControl {
 			return nil, err
 		}
-		w.trouble = err.Error()
+		w.lastWarning = err.Error()
 	}
 	if notify.Health != nil {
-		w.trouble = loginTrouble(notify.Health)
+		w.lastWarning = loginWarning(notify.Health)
 	}
 	if url := notify.BrowseToURL; url != nil && *url != "" {
-		if err := w.node.loginNeeded(*url); !w.patient || errors.Is(err, errOfferKey) {
-			return nil, err
-		}
+		return nil, w.node.loginNeeded(*url)
 	}
 	if notify.State == nil {
 		return nil, nil
 	}
 	switch *notify.State {
 	case ipn.NeedsMachineAuth:
-		if !w.patient {
-			return nil, errf(KindApproval, "this device waits for approval by an admin of the tailnet")
-		}
+		return nil, errf(KindApproval, "this device waits for approval by an admin of the tailnet")
 	case ipn.Running, ipn.Stopped:
-		status, err := w.node.Status(ctx)
+		status, err := w.node.status(ctx)
 		switch {
 		case err != nil:
 			return nil, nil
@@ -139,7 +111,7 @@ func (w *waiter) consider(ctx context.Context, notify *ipn.Notify) (*Status, err
 	return nil, nil
 }
 
-// loginNeeded says what to do when the control server wants somebody to log in.
+// loginNeeded returns the error for a node that the control server asks to log in.
 func (n *Node) loginNeeded(url string) error {
 	n.loginURL.Store(&url)
 	n.mu.Lock()
@@ -155,60 +127,25 @@ func (n *Node) loginNeeded(url string) error {
 	return errf(KindLogin, "login needed: open %s, or start with an auth key", url)
 }
 
-// Status returns the node's name and addresses; both empty before it is up.
-func (n *Node) Status(ctx context.Context) (*Status, error) {
-	lc, err := n.client()
-	if err != nil {
-		return nil, err
-	}
-	st, err := lc.StatusWithoutPeers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	status := &Status{Addresses: st.TailscaleIPs, Stored: n.stored.Load(), CertDomains: st.CertDomains}
-	status.MagicDNS = st.CurrentTailnet != nil && st.CurrentTailnet.MagicDNSEnabled
-	if st.Self != nil {
-		status.DNSName = strings.TrimSuffix(st.Self.DNSName, ".")
-		if st.Self.Tags != nil && st.Self.Tags.Len() > 0 {
-			status.Tags = st.Self.Tags.AsSlice()
-		} else {
-			status.User = st.User[st.Self.UserID].LoginName
-		}
-		status.ServiceAddresses = n.addressesOfService(st.Self.CapMap)
-		status.mustLog = st.Self.HasCap(tailcfg.CapabilityDataPlaneAuditLogs)
-	}
-	return status, nil
-}
-
-// LoginURL returns the address at which somebody can log the node in; "" when
-// none was asked for.
-func (n *Node) LoginURL() string {
-	if url := n.loginURL.Load(); url != nil {
-		return *url
-	}
-	return ""
-}
-
-// interrupted says why Up gave up waiting.
-func (n *Node) interrupted(ctx context.Context, trouble string) error {
+// upCancelled returns why Up gave up.
+func (n *Node) upCancelled(ctx context.Context, lastWarning string) error {
 	switch {
 	case n.ctx.Err() != nil:
-		return errf(KindClosed, "the node was closed while coming up")
+		return errf(KindClosed, "the node was closed while it came up")
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errf(KindCanceled, "coming up was cancelled")
-	case trouble != "":
-		return errf(KindControl, "it did not let the node in before the deadline: %s", trouble)
+	case lastWarning != "":
+		return errf(KindControl, "it did not let the node in before the deadline: %s", lastWarning)
 	}
-	return errf(KindControl, "the control server did not answer before the deadline")
+	return errf(KindControl, "it did not answer before the deadline")
 }
 
-// loginTrouble picks what keeps the node from logging in out of all warnings.
-func loginTrouble(state *health.State) string {
+// loginWarning returns the warning that explains why the node is not logged in.
+func loginWarning(state *health.State) string {
 	for _, code := range []health.WarnableCode{"login-state", "not-in-map-poll", "network-status"} {
 		if warning, ok := state.Warnings[code]; ok {
-			text := plainly(warning.Text)
-			// "You are logged out. The last login error was: " is true and no help.
-			if _, cause, ok := strings.Cut(text, "last login error was: "); ok {
+			text := normalize(warning.Text)
+			if _, cause, ok := strings.Cut(text, lastLoginError); ok {
 				return cause
 			}
 			return text
@@ -217,16 +154,15 @@ func loginTrouble(state *health.State) string {
 	return ""
 }
 
-// An Outcome is how BeginUp ended. Without an error it has a status.
-type Outcome struct {
-	Kind     Kind    `json:"kind"`
-	Error    string  `json:"error,omitempty"`
+// An UpResult is the outcome of BeginUp. It has a status unless it is a failure.
+type UpResult struct {
+	Failure
 	LoginURL string  `json:"login_url,omitempty"`
 	Status   *Status `json:"status,omitempty"`
 }
 
-// BeginUp is Up without waiting: the outcome arrives as one line of JSON on the
-// non-blocking descriptor that it returns. Closing that cancels.
+// BeginUp is Up without waiting. It returns a non-blocking descriptor that will carry
+// an UpResult as one line of JSON. Closing the descriptor cancels.
 func (n *Node) BeginUp(timeout time.Duration) (fd int, err error) {
 	ours, fd, err := socketpair()
 	if err != nil {
@@ -239,15 +175,19 @@ func (n *Node) BeginUp(timeout time.Duration) (fd int, err error) {
 	}()
 	go func() {
 		defer ours.Close()
-		status, err := n.Up(ctx)
-		out := Outcome{Status: status}
-		if err != nil {
-			out = Outcome{Kind: KindOf(err), Error: err.Error()}
-			if out.Kind == KindLogin || out.Kind == KindExpired {
-				out.LoginURL = n.LoginURL()
-			}
-		}
-		json.NewEncoder(ours).Encode(out)
+		json.NewEncoder(ours).Encode(n.upResult(ctx))
 	}()
 	return fd, nil
+}
+
+func (n *Node) upResult(ctx context.Context) UpResult {
+	status, err := n.Up(ctx)
+	if err == nil {
+		return UpResult{Status: status}
+	}
+	result := UpResult{Failure: FailureOf(err)}
+	if url := n.loginURL.Load(); url != nil && (result.Kind == KindLogin || result.Kind == KindExpired) {
+		result.LoginURL = *url
+	}
+	return result
 }

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime/pprof"
 	"slices"
@@ -14,7 +16,7 @@ import (
 	"tailscale.com/tailcfg"
 )
 
-func TestUpSaysWhyNot(t *testing.T) {
+func TestUpFailsWithTheReason(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		want    Kind
@@ -56,15 +58,15 @@ func TestUpSaysWhyNot(t *testing.T) {
 			if c.change != nil && strings.Contains(err.Error(), "wrong") {
 				t.Errorf("the key is in the error: %v", err)
 			}
-			if c.want == KindLogin && !strings.HasPrefix(n.LoginURL(), tn.url) {
-				t.Errorf("login URL %q", n.LoginURL())
+			if c.want == KindLogin && !strings.HasPrefix(*n.loginURL.Load(), tn.url) {
+				t.Errorf("login URL %q", *n.loginURL.Load())
 			}
 			t.Log(err)
 		})
 	}
 }
 
-func TestClassify(t *testing.T) {
+func TestBackendMessagesAreClassified(t *testing.T) {
 	for text, want := range map[string]Kind{
 		"invalid key: API key does not exist":                                         KindKey,
 		"invalid key: unable to validate API key":                                     KindKey,
@@ -89,49 +91,41 @@ func TestUpCanBeCancelled(t *testing.T) {
 	}
 }
 
-// Closing the node ends a wait that nothing else would end.
+// The API of the control server is silent, so nothing else ends the wait.
 func TestCloseEndsUp(t *testing.T) {
-	tn := newTailnet(t)
-	tn.RequireAuth = true
-	n := tn.node(t, "n")
+	asked, hold := make(chan struct{}), make(chan struct{})
+	control := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-hold
+	}))
+	t.Cleanup(control.Close)
+	t.Cleanup(func() { close(hold) })
+	n := (&tailnet{url: control.URL}).node(t, "n")
 	got := make(chan error)
 	go func() {
-		_, err := n.UpPatiently(context.Background())
+		_, err := n.Up(context.Background())
 		got <- err
 	}()
-	eventually(t, "somebody must log in", func() bool { return n.LoginURL() != "" })
+	<-asked
 	must(t, n.Close())
 	if err := <-got; KindOf(err) != KindClosed {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestUpWaitsForTheLoginIfAsked(t *testing.T) {
-	tn := newTailnet(t)
-	tn.RequireAuth = true
-	n := tn.node(t, "n")
-	got := make(chan error)
-	go func() {
-		_, err := n.UpPatiently(deadline(t))
-		got <- err
-	}()
-	eventually(t, "somebody must log in", func() bool { return n.LoginURL() != "" })
-	if !tn.CompleteAuth(n.LoginURL()) {
-		t.Fatalf("no login at %q", n.LoginURL())
-	}
-	must(t, <-got)
-}
-
-func beginUp(t *testing.T, n *Node, timeout time.Duration) (out Outcome) {
+func beginUp(t *testing.T, n *Node, timeout time.Duration) (out UpResult) {
 	fd, err := n.BeginUp(timeout)
 	must(t, err)
-	f := os.NewFile(uintptr(fd), "outcome")
+	f := os.NewFile(uintptr(fd), "result")
 	defer f.Close()
 	must(t, json.NewDecoder(f).Decode(&out))
 	return out
 }
 
-func TestBeginUpTellsTheOutcome(t *testing.T) {
+func TestBeginUpReportsTheResult(t *testing.T) {
 	tn := newTailnet(t)
 	if out := beginUp(t, tn.node(t, "n"), time.Minute); out.Kind != KindNone || out.Status.DNSName != "n.tailnet.test" {
 		t.Errorf("%+v", out)
@@ -157,70 +151,68 @@ func TestClosingTheDescriptorCancelsUp(t *testing.T) {
 	}
 	fd, err := n.BeginUp(time.Hour)
 	must(t, err)
-	eventually(t, "up waits", func() bool { return strings.Contains(goroutines(), "(*waiter).watch") })
+	eventually(t, "up waits", func() bool { return strings.Contains(goroutines(), "(*upWatcher).watch") })
 	must(t, unix.Close(fd))
-	eventually(t, "up has ended", func() bool { return !strings.Contains(goroutines(), "(*waiter).watch") })
+	eventually(t, "up has ended", func() bool { return !strings.Contains(goroutines(), "(*upWatcher).watch") })
 }
 
-// again makes a node from the state folder of one that has been closed.
-func (tn *tailnet) again(t *testing.T, first *Node, change ...func(*Config)) *Node {
+// restart closes a node and makes another one with its state folder.
+func (tn *tailnet) restart(t *testing.T, first *Node, change ...func(*Config)) *Node {
 	t.Helper()
 	must(t, first.Close())
-	return tn.node(t, "again", append(change, func(c *Config) { c.Dir = first.config.Dir })...)
+	return tn.node(t, "second", append(change, func(c *Config) { c.Dir = first.config.Dir })...)
 }
 
-func TestStoredNodeIgnoresASpentKey(t *testing.T) {
+func TestStoredNodeIgnoresAUsedUpKey(t *testing.T) {
 	tn := newTailnet(t)
 	tn.RequireAuthKey = "once"
 	first := tn.upNode(t, "first", func(c *Config) { c.AuthKey = "once" })
 	addrs := first.Addresses()
 	tn.RequireAuthKey = ""
-	second := tn.again(t, first, func(c *Config) { c.AuthKey = "once" })
+	second := tn.restart(t, first, func(c *Config) { c.AuthKey = "once" })
 	_, err := second.Up(deadline(t))
 	must(t, err)
 	if !slices.Equal(second.Addresses(), addrs) {
 		t.Errorf("another node came up: %v, not %v", second.Addresses(), addrs)
 	}
 	if second.server.AuthKey != "" {
-		t.Error("the spent key was offered")
+		t.Error("the used-up key was offered")
 	}
 }
 
-// A stored node that the tailnet no longer accepts is offered the key after all.
-func TestKeyIsOfferedWhenTheStoredNodeIsRefused(t *testing.T) {
+func TestKeyIsOfferedIfTheStoredNodeIsRefused(t *testing.T) {
 	tn := newTailnet(t)
 	first := tn.upNode(t, "first")
 	tn.RequireAuth = true
-	second := tn.again(t, first, func(c *Config) { c.AuthKey = "fresh" })
+	second := tn.restart(t, first, func(c *Config) { c.AuthKey = "fresh" })
 	_, err := second.Up(deadline(t))
 	if second.server.AuthKey != "fresh" {
 		t.Error("the key was not offered")
 	}
-	// This control server wants a login from whoever has a key, too.
-	if KindOf(err) != KindExpired || !strings.Contains(err.Error(), second.LoginURL()) {
+	// This control server requires a login even with a key.
+	if KindOf(err) != KindExpired || !strings.Contains(err.Error(), *second.loginURL.Load()) {
 		t.Errorf("kind %d: %v", KindOf(err), err)
 	}
 }
 
-// A netmap that an earlier run has kept makes no node come up: the control server
-// decides, even in a tailnet whose policy asks for the keeping.
+// The control server decides, even if the policy of the tailnet enables cached netmaps.
 func TestStoredNetmapIsNoAdmission(t *testing.T) {
 	tn := newTailnet(t)
 	tn.DefaultNodeCapabilities = &tailcfg.NodeCapMap{tailcfg.NodeAttrCacheNetworkMaps: nil}
 	first := tn.upNode(t, "first")
 	tn.RequireAuth = true
-	if _, err := tn.again(t, first).Up(deadline(t)); KindOf(err) != KindExpired {
+	if _, err := tn.restart(t, first).Up(deadline(t)); KindOf(err) != KindExpired {
 		t.Errorf("kind %d: %v", KindOf(err), err)
 	}
 }
 
-// Starting with a stored node is what a restart costs.
+// BenchmarkRestart measures a start with a stored node.
 func BenchmarkRestart(b *testing.B) {
 	tn := newTailnet(b)
 	dir := b.TempDir()
 	for b.Loop() {
 		n := tn.upNode(b, "n", func(c *Config) { c.Dir = dir })
-		_, err := n.Listen("tcp", ":4711")
+		_, err := n.Listen(testPort)
 		must(b, err)
 		b.StopTimer()
 		must(b, n.Close())

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asOrdinaryUser runs f without the rights of root, whom no mode keeps out.
+// asOrdinaryUser runs f without the privileges of root, which override file modes.
 func asOrdinaryUser(t *testing.T, f func()) {
 	if os.Geteuid() == 0 {
 		const nobody = 65534
-		// Of this thread alone, which therefore is not used again.
+		// Applies to this thread, which ends with the goroutine because it stays locked.
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// asOrdinaryUser runs f without the rights of root, whom no mode keeps out.
+// asOrdinaryUser runs f without the privileges of root, which override file modes.
 func asOrdinaryUser(t *testing.T, f func()) {
 	if os.Geteuid() == 0 {
 		t.Fatal("run this test as an ordinary user")

@@ -24,7 +24,7 @@ async fn main() -> Result<(), Fault> {
     let mut listener = node.listen(site.port).await?;
     plain::ready();
     loop {
-        let (conn, _peer) = listener.accept().await?;
-        tokio::spawn(plain::serve(conn, site.upstream));
+        let accepted = listener.accept().await?;
+        tokio::spawn(plain::serve(accepted.conn, site.upstream));
     }
 }

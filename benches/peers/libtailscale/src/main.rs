@@ -1,6 +1,6 @@
 //! Upstream's libtailscale under the same hyper code as `bare`, to compare the nodes.
 //!
-//! It can't tell whose a connection is, so nobody is asked.
+//! It can't identify the peer of a connection, so there is no identity check.
 
 use std::ffi::CString;
 use std::os::fd::FromRawFd;
@@ -57,7 +57,7 @@ fn accept(site: &Site, give: &mpsc::Sender<StdStream>) -> Result<(), Fault> {
     plain::ready();
     loop {
         let mut conn = -1;
-        // SAFETY: The listener is open; the descriptor that comes out is nobody else's.
+        // SAFETY: The listener is open; the descriptor that it returns has no other owner.
         let conn = unsafe {
             if ts::tailscale_accept(listener, &mut conn) != 0 {
                 return Err("accept failed".into());

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// What went wrong on a connection, of which nobody is told.
+/// An error of a connection, which is not reported.
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// The environment of a contestant, set by the bench.

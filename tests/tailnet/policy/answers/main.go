@@ -1,13 +1,13 @@
-// Answers says what policies let through, for comparison with other programs
-// that say so: questions on standard input, a line of JSON each, and an answer
-// for each on standard output.
+// Answers evaluates policies, for comparison with other evaluators. It reads a question
+// on each line of standard input, in JSON, and writes an answer on each line of standard
+// output.
 //
 //	{"policy": "...", "admins": ["..."], "capability": "...", "nodes": [{"user": "...", "tags": [], "addresses": []}], "traffic": [{"protos": [6], "port": 443}]}
 //	{"admits": [[[true]]], "values": [[[...]]]}
 //
-// The first index is that of the source, the second that of the destination;
-// in admits the third is that of the traffic. A policy that is refused, as one
-// is whose own tests fail, has {"error": "..."} instead.
+// The first index is the source, the second the destination; in admits the third is the
+// traffic. The answer to an invalid policy, including one whose own tests fail, is
+// {"error": "..."}.
 package main
 
 import (

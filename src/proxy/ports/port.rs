@@ -1,0 +1,113 @@
+//! A port of the node: who may connect, which sessions are open, and the sweeps over them. These are the same on every
+//! port; only the [`Handler`](crate::proxy::ports::handler::Handler) differs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+use crate::audit::Ended;
+use crate::listen::{Accepted, Left};
+use crate::proxy::rules::Rules;
+use crate::proxy::sessions::access::AccessCheck;
+use crate::proxy::sessions::set::{Entered, SessionCount, Sessions};
+use crate::tailnet::{Authorizer, PortMembers};
+
+/// A port of the node in the tailnet, or several that answer the same. Clones are the same port.
+#[derive(Clone)]
+pub struct Port {
+    access: AccessCheck,
+    sessions: Sessions,
+    /// Set once the port stops; further requests are refused.
+    stopping: Arc<AtomicBool>,
+}
+
+/// One check of all sessions of a port, by a list of the netmap or because there is none.
+pub struct Sweep {
+    port: Port,
+    number: u64,
+}
+
+impl Sweep {
+    /// Applies `lists`, requested since the sweep began: sessions that lost their access are cut. Returns how
+    /// many.
+    pub fn judge(&self, lists: &[PortMembers]) -> usize {
+        self.port.sessions.sweep(self.port.access.rules().access, lists, self.number)
+    }
+
+    /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
+    pub fn cut(&self, why: Ended) -> usize {
+        self.port.sessions.cut_older(why, self.number)
+    }
+}
+
+/// An accepted connection whose session has entered the set.
+pub(super) struct Admitted<Io> {
+    pub(super) io: Io,
+    pub(super) left: Left,
+    pub(super) entered: Entered,
+}
+
+impl Port {
+    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self::with(AccessCheck::new(rules, authorizer))
+    }
+
+    /// Another port under the same rules, with sessions of its own.
+    pub fn another(&self) -> Port {
+        Self::with(self.access.clone())
+    }
+
+    fn with(access: AccessCheck) -> Self {
+        Port { access, sessions: Sessions::default(), stopping: Arc::default() }
+    }
+
+    pub(crate) fn access(&self) -> &AccessCheck {
+        &self.access
+    }
+
+    /// The open sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Whether the port stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Set once the port stops.
+    pub(super) fn stopping(&self) -> &Arc<AtomicBool> {
+        &self.stopping
+    }
+
+    /// Begins a sweep. Its lists must be requested after that.
+    pub fn sweep(&self) -> Sweep {
+        Sweep { port: self.clone(), number: self.sessions.begin_sweep() }
+    }
+
+    /// Admits a connection, unless its peer has lost access since it connected, or too many are open.
+    pub(super) fn admit<Io>(&self, accepted: Accepted<Io>) -> Option<Admitted<Io>> {
+        let Accepted { io, peer, local, left, abort } = accepted;
+        let session = self.sessions.connected(peer, local, abort);
+        let peer = &session.peer;
+        loop {
+            let (sweeps, rules) = (self.sessions.sweeps(), self.access.rules());
+            let Some(rights) = self.access.admit(&rules, peer, local) else {
+                tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+                session.reset();
+                return None;
+            };
+            let SessionCount { all, of_peer } = self.sessions.count(peer);
+            if all >= rules.limits.connections || of_peer >= rules.limits.connections_per_peer {
+                tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+                session.reset();
+                return None;
+            }
+            // A sweep may have begun meanwhile; then its list may be newer than the verdict.
+            if let Some(entered) = self.sessions.enter(&session, rights, sweeps) {
+                return Some(Admitted { io, left, entered });
+            }
+        }
+    }
+}

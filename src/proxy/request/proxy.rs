@@ -1,0 +1,108 @@
+//! The Ollama port: its parts, and serving it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::audit::Metrics;
+use crate::listen::Listen;
+use crate::proxy::ports::accept::Drained;
+use crate::proxy::ports::port::Port;
+use crate::proxy::request::cloud::Cloud;
+use crate::proxy::request::origins::Origins;
+use crate::proxy::rules::Rules;
+use crate::proxy::sessions::set::Sessions;
+use crate::proxy::upstream::pool::UpstreamPool;
+use crate::tailnet::{Authorizer, Member};
+
+/// The server at the Ollama port. Clones are the same server.
+#[derive(Clone)]
+pub struct Proxy {
+    port: Port,
+    pub(super) admission: Admission,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) cloud: Arc<Cloud>,
+    pub(super) pool: UpstreamPool,
+    pub(super) origins: Arc<Origins>,
+}
+
+/// How many requests are active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Requests with a running slot.
+    pub running: u32,
+    /// Requests that wait for one.
+    pub waiting: u32,
+}
+
+impl Proxy {
+    /// A server under the latest of `rules`, for the peers that `authorizer` admits.
+    pub fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
+        Proxy {
+            port: Port::new(rules, authorizer),
+            admission: Admission::default(),
+            metrics: Arc::default(),
+            cloud: Arc::default(),
+            pool: UpstreamPool::default(),
+            origins: Arc::default(),
+        }
+    }
+
+    /// The Ollama port.
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// The open sessions.
+    pub fn sessions(&self) -> &Sessions {
+        self.port.sessions()
+    }
+
+    /// Whether the server stops.
+    pub fn is_stopping(&self) -> bool {
+        self.port.is_stopping()
+    }
+
+    /// The counters of ended requests.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether the tailnet policy would admit any device to `local`, even one that is not among the `members` of the
+    /// netmap.
+    pub fn admits_strangers(&self, local: SocketAddr, members: &[Member]) -> bool {
+        self.port.access().admits_strangers(local, members)
+    }
+
+    /// The active requests.
+    pub fn load(&self) -> Load {
+        let (running, waiting) = self.admission.load();
+        Load { running, waiting }
+    }
+
+    /// Serves connections until `shutdown` is ready. Then running requests may end until `deadline` is ready, which is
+    /// polled from then on, and what is left is cut.
+    ///
+    /// # Errors
+    /// The listener has ended by itself.
+    pub async fn serve(
+        &self,
+        listener: impl Listen,
+        shutdown: impl Future<Output = ()>,
+        deadline: impl Future<Output = ()>,
+    ) -> io::Result<Drained> {
+        let mut rules = self.port.access().changes();
+        let mut serving =
+            std::pin::pin!(self.port.serve(listener, Arc::new(self.clone()), shutdown, deadline));
+        loop {
+            tokio::select! {
+                served = &mut serving => return served,
+                // New limits may give waiting requests their running slots.
+                Ok(()) = rules.changed() => self.admission.limit(&rules.borrow_and_update().limits),
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! One request to Ollama and the beginning of its answer.
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::io::AsyncRead;
+
+use crate::ollama::Upstream;
+use crate::proxy::refusal::failure::Failure;
+use crate::proxy::sessions::stream::watch::Watch;
+use crate::proxy::upstream::answer::AnswerBody;
+use crate::proxy::upstream::conn::{SendError, UpstreamConn};
+use crate::proxy::upstream::pool::PoolSlot;
+use crate::proxy::upstream::upload::Upload;
+
+/// An answer that has begun, and the connection on which it arrives.
+pub(crate) struct UpstreamAnswer {
+    pub(crate) response: Response<AnswerBody>,
+    pub(crate) conn: UpstreamConn,
+}
+
+/// Sends `request` to Ollama, once. It is sent again, on a new connection, only if no byte of it had left on a pooled one
+/// that turned out to be closed.
+///
+/// # Errors
+/// Ollama does not answer, or the client does not go on with its request.
+pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
+    upstream: &Arc<Upstream>,
+    slot: &PoolSlot,
+    watch: &Watch<Io>,
+    request: Request<Upload>,
+) -> Result<UpstreamAnswer, Failure> {
+    let mut unsent = request;
+    if let Some(mut conn) = pooled(slot, upstream).await {
+        match conn.send(unsent, watch).await {
+            Ok(response) => return begin(response, conn).await,
+            Err(error) => {
+                let SendError { failure, unsent: back } = *error;
+                unsent = back.ok_or(failure)?;
+            }
+        }
+    }
+    let mut conn = watch.unless_fault(UpstreamConn::connect(upstream)).await??;
+    match conn.send(unsent, watch).await {
+        Ok(response) => begin(response, conn).await,
+        Err(error) => Err(error.failure),
+    }
+}
+
+async fn pooled(slot: &PoolSlot, upstream: &Upstream) -> Option<UpstreamConn> {
+    let mut conn = slot.take()?;
+    conn.is_usable(upstream).await.then_some(conn)
+}
+
+async fn begin(response: Response<Incoming>, mut conn: UpstreamConn) -> Result<UpstreamAnswer, Failure> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::Switching);
+    }
+    let (head, body) = response.into_parts();
+    let body = conn.begin_answer(body).await?;
+    Ok(UpstreamAnswer { response: Response::from_parts(head, body), conn })
+}
