@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Looks for known vulnerabilities in the dependencies. Apart from `make check`, since it asks databases on the
-# internet, and since its answer changes without a change here.
+# Looks up known vulnerabilities of the dependencies. It is not part of `make check`, since it needs databases on the
+# internet and its result changes without a change here.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the proxy and what it is measured beside, and measures them on a tailnet of their own; `make bench` calls it.
-# What it measures and how is in docs/performance.md.
+# Builds the proxy and those that it is compared with, and measures them in a private tailnet; `make bench` calls it.
+# docs/performance.md describes the method.
 #
 #   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth,profile] [what=streams] [against=PROGRAM] [write=1]
 set -euo pipefail
@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source-path=SCRIPTDIR source=tools.sh
 . "$root/scripts/tools.sh"
 cd "$root"
-[ "$(uname -s)" = Linux ] || die "what processes take is read from /proc, which only Linux has: run make bench there"
+[ "$(uname -s)" = Linux ] || die "the figures of processes come from /proc, which only Linux has: run make bench there"
 
 rounds=3 only='' parts='' what='' against='' write=''
 for word in "$@"; do
@@ -32,26 +32,26 @@ fi
 
 bin=$root/target/bench/bin
 target=${CARGO_TARGET_DIR:-$root/target}
-# Another run's: what can't be built now is not to be taken for what is there.
+# Removes the results of another run, so that a failed build is not mistaken for an old one.
 rm -rf "$bin"
 mkdir -p "$bin"
 
 # wanted NAME: whether that contestant is to be measured.
 wanted() { [ -z "$only" ] || [[ ,$only, == *,$1,* ]]; }
 
-# What is built of Go has the same parts of tailscale left out as the proxy.
+# Go programs leave out the same parts of tailscale as the proxy.
 tags=$(paste -s -d , vendor/libtailscale/build-tags.txt)
 go_build() { within "$1" go build -trimpath -ldflags "-s -w" -tags "$tags" -o "$bin/" "${@:2}"; }
 
-# peer NAME COMMAND...: builds what is not of this repository. Without it the others are measured.
+# peer NAME COMMAND...: builds a program of another repository. If that fails, the others are measured.
 peer() {
   wanted "$1" || return 0
-  "${@:2}" || say "$1 can't be built here and is left out"
+  "${@:2}" || say "$1 can't be built here, so it is left out"
 }
 
 rust_peer() {
-  # The crate takes no flags for the Go that it builds, but Go looks here. The target folder is the proxy's: they
-  # have most crates in common.
+  # The crate accepts no flags for its Go code, but Go reads these variables. It shares the proxy's target folder, since
+  # they have most crates in common.
   run env GOFLAGS="${GOFLAGS:-} -tags=$tags" \
     cargo build --manifest-path benches/peers/Cargo.toml --target-dir "$target" --release --package "$1" &&
     cp "$target/release/$1" "$bin/"
@@ -63,13 +63,13 @@ if wanted ours; then
   cp "$target/release/remote-ollama-proxy" "$bin/"
 fi
 if wanted ours && { [ -z "$parts" ] || [[ ,$parts, == *,profile,* ]]; }; then
-  # With names for perf to tell.
+  # With symbol names for perf.
   if command -v perf >/dev/null; then
-    say "for the profile the proxy is compiled once more, in some minutes, if it has changed"
+    say "compiling the proxy again for the profile, in some minutes, if it has changed"
     run cargo build --locked --profile profiling
     cp "$target/profiling/remote-ollama-proxy" "$bin/profiled"
   else
-    say "perf (Debian's linux-perf) is not here, so there is no profile"
+    say "perf is missing (Debian's linux-perf), so there is no profile"
   fi
 fi
 [ -z "$against" ] || cp "$against" "$bin/before"

@@ -1,23 +1,27 @@
 #!/usr/bin/env bash
-# Looks through the tracked files for what has no place in them: hosts of package registries, since everybody's
-# package manager knows its own, and paths that exist on one machine only.
+# Checks the tracked files for text that does not belong in them: hosts of package registries, which package managers know
+# by themselves, paths that exist on one machine only, and tests that wait for a time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Written with [.] and [/] so that this file does not contain what it looks for.
+# Written with [.] and [/] so that this file does not match itself.
 hosts='crates[.]io|pypi[.]org|pythonhosted[.]org|(proxy|sum)[.]golang[.]org|npmjs[.](org|com)|(deb|security)[.]debian[.]org|archive[.]ubuntu[.]com'
 paths='(^|[^A-Za-z0-9_.~-])[/](work|root|home[/][a-z]+|Users[/][A-Za-z]+)[/]'
+clocks='sleep[(]|sleep_until|yield_now|spin_loop'
 
-# Lock files name the registry of each package; no person writes them.
-files=(-- . ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum')
+# Lock files name the registry of each package; people do not edit them.
+everything=(. ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum')
+tests=('tests/*.rs' ':!tests/support/wait.rs')
 
 status=0
+# complain PATTERN WHAT FILE...
 complain() {
-  if git grep --line-number -I --extended-regexp "$1" "${files[@]}"; then
-    printf 'error: the lines above name %s\n' "$2" >&2
+  if git grep --line-number -I --extended-regexp "$1" -- "${@:3}"; then
+    printf 'error: the lines above have %s\n' "$2" >&2
     status=1
   fi
 }
-complain "$hosts" "a package registry's host"
-complain "$paths" "a path of one machine"
+complain "$hosts" "a package registry's host" "${everything[@]}"
+complain "$paths" "a path of one machine" "${everything[@]}"
+complain "$clocks" "a clock; wait for a condition with tests/support/wait.rs instead" "${tests[@]}"
 exit "$status"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a change has to pass beside the tests; `make check` calls it. Fast checks come first.
+# Every check except the tests; `make check` calls it. Fast checks come first.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,7 +27,7 @@ within fuzz cargo fmt --check
 within benches/peers cargo fmt --all --check
 say "+ gofmt -l vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle benches"
 unformatted=$(gofmt -l vendor/libtailscale tests/tailnet tests/toxiproxy fuzz/oracle benches)
-[ -z "$unformatted" ] || die "not in gofmt's form, run make fmt: $unformatted"
+[ -z "$unformatted" ] || die "these Go files are not formatted; run make fmt: $unformatted"
 run "$cargo_deny" check licenses bans sources
 
 within vendor/libtailscale go vet ./...
@@ -36,7 +36,7 @@ within tests/toxiproxy go vet ./...
 within fuzz/oracle go vet ./...
 within benches go vet ./...
 within benches go test ./load ./report
-# The other system's files, as far as they need no C compiler of that system.
+# The files for macOS, as far as they need no C compiler for macOS.
 within vendor/libtailscale env GOOS=darwin CGO_ENABLED=0 go vet ./node/...
 within tests/tailnet env GOOS=darwin CGO_ENABLED=0 go vet ./...
 within tests/toxiproxy env GOOS=darwin CGO_ENABLED=0 go vet ./...
@@ -46,4 +46,4 @@ run cargo clippy --locked --keep-going --all-targets -- --deny warnings
 run cargo clippy --locked --keep-going --all-targets --no-default-features -- --deny warnings
 run env RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 run scripts/fuzz.sh
-say "everything checked"
+say "all checks passed"

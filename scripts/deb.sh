@@ -2,7 +2,7 @@
 # Builds the Debian package, for the architecture and the C library of this machine; `make deb` calls it.
 #
 #   scripts/deb.sh         builds it and prints its path
-#   scripts/deb.sh test    builds it, installs it below a folder of its own, tries it there, and removes it
+#   scripts/deb.sh test    builds it, installs it in a temporary folder, tries it there, and removes it
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,14 +22,14 @@ main() {
   esac
 }
 
-# What the package has beside the binary, the binary writes itself.
+# The binary writes the package's other files.
 build() {
   local proxy=${CARGO_TARGET_DIR:-target}/release/remote-ollama-proxy made=target/package shell
   scripts/setup.sh deb
   run cargo build --locked --release >&2
   rm -rf "$made"
   mkdir -p "$made"
-  # With nobody's config.
+  # Without a user's config.
   env -i HOME="$PWD/$made" "$proxy" service --manager systemd install --print \
     --program /usr/bin/remote-ollama-proxy >"$made/remote-ollama-proxy.service"
   "$proxy" man --to "$made/man"
@@ -40,14 +40,14 @@ build() {
   package=${package##*$'\n'}
 }
 
-# try: in a root folder of the test's own, so that nothing of this machine is changed.
+# try: tests the package in a temporary root folder, so that it changes nothing on this machine.
 try() {
   local as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   dir=$(mktemp -d "${TMPDIR:-/tmp}/remote-ollama-proxy-deb.XXXXXX")
-  # shellcheck disable=SC2064 # as they are now
+  # shellcheck disable=SC2064 # expanded now
   trap "${as_root[*]+"${as_root[*]}"} rm -rf '$dir'" EXIT
-  # The folder has none of the libraries that the package depends on; those of this machine are used.
+  # The folder has no libraries, so the binary uses those of this machine.
   dpkg=("${as_root[@]+"${as_root[@]}"}" dpkg "--root=$dir" --force-depends)
   mkdir -p "$dir/var/lib/dpkg/info" "$dir/var/lib/dpkg/updates"
   : >"$dir/var/lib/dpkg/status"
@@ -72,7 +72,7 @@ is_there() {
   for file; do [ -s "$dir/$file" ] || die "$package: lacks $file"; done
 }
 
-# systemd itself reads the unit. The program is where the package was put.
+# systemd checks the unit, with the program in the package's folder.
 verify() {
   local unit=$dir/remote-ollama-proxy.service said
   sed "s|\"/usr/bin/|\"$dir/usr/bin/|" "$dir/usr/lib/systemd/user/remote-ollama-proxy.service" >"$unit"

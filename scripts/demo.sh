@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows the proxy at work: a whole tailnet on loopback, a real Ollama with a toy model, the proxy's own binary.
-# No account is needed, nothing is installed, and all is gone at the end, on Ctrl-C too. `make demo` calls it.
+# Shows the proxy at work: a tailnet on loopback, a real Ollama with a toy model, and the proxy's binary. It needs no
+# account, installs nothing, and removes everything at the end, also after Ctrl-C. `make demo` calls it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,12 +23,12 @@ main() {
   show_no_listener
 
   end
-  heading "The show took $((SECONDS - began)) s, not counting what was built, and all of it has ended. With your own tailnet:"
+  heading "The demo took $((SECONDS - began)) s without the builds, and everything has been stopped. In your own tailnet:"
   cat <<'TEXT'
-1. target/release/remote-ollama-proxy init, which writes a config and says into which file an auth key goes
-2. make one with tag:ai-server in the admin console (acl/README.md has a policy for it), and put it there
-3. target/release/remote-ollama-proxy run
-4. on a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
+1. Run target/release/remote-ollama-proxy init. It writes a config and names a file for an auth key.
+2. Create an auth key with tag:ai-server in the admin console (acl/README.md has a policy for it), and store it there.
+3. Run target/release/remote-ollama-proxy run.
+4. On a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
 TEXT
 }
 
@@ -40,15 +40,15 @@ testtailnet=target/testtailnet
 build() {
   local minutes='' seconds=''
   if [ ! -x "$proxy" ]; then
-    say "The first time, three parts are built: five to ten minutes in all, on two idle cores."
-    say "If you interrupt it, the next run goes on where it stopped."
+    say "The first run builds three parts, in five to ten minutes on two idle cores."
+    say "If you interrupt it, the next run continues."
     minutes=', two to four minutes' seconds=', about fifteen seconds'
   fi
   step "Part 1: the proxy (Rust, and Go for the tailnet node$minutes)" "$dir/build" cargo build --locked --release
   step "Part 2: the test tailnet (Go$seconds)" "$dir/build" make testtailnet
   say "Part 3: Ollama and a toy model"
   tests/ollama/ollama.sh models >/dev/null
-  end_on_signals # which step has taken back
+  end_on_signals # `step` has reset the traps
 }
 
 start_ollama() {
@@ -61,7 +61,7 @@ start_ollama() {
 }
 
 start_tailnet() {
-  heading "A tailnet of our own, with the sample policy"
+  heading "A private tailnet with the sample policy"
   shown "$testtailnet -policy acl/policy.hujson"
   start tailnet '"api"' "$testtailnet" -policy acl/policy.hujson -dir "$dir" -until-stdin-closes
   control=$(field control)
@@ -88,18 +88,18 @@ TOML
 }
 
 start_devices() {
-  heading "Two devices: a laptop with tag:ai-client, and one of somebody whom the policy does not name"
+  heading "Two devices: a laptop with tag:ai-client, and one of a user whom the policy does not name"
   drive clients '{"hostname": "laptop", "tags": ["tag:ai-client"]}'
   drive clients '{"hostname": "stranger", "user": "mallory@example.com"}'
   said=$(drive clients/laptop/forwards '{"to": "remote-ollama-proxy:11434"}')
   laptop=$(field listen)
-  printf 'On a device of yours Tailscale would carry the requests. Here %s leads into the laptop.\n' "$laptop"
+  printf 'On a real device Tailscale carries the requests. Here %s forwards into the laptop.\n' "$laptop"
 }
 
-# --- what there is to see ---------------------------------------------------------------------------------------------
+# --- the steps of the demo --------------------------------------------------------------------------------------------
 
 show_streamed_answer() {
-  heading "The laptop asks, and the answer comes word by word through the tailnet"
+  heading "The laptop sends a request, and the answer streams through the tailnet word by word"
   try "curl -sN --connect-to ::$laptop http://remote-ollama-proxy:11434/v1/chat/completions \\
   -d '{\"model\": \"slow\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' |
   grep --line-buffered -o '\"content\":\"[^\"]*\"'"
@@ -107,7 +107,7 @@ show_streamed_answer() {
 }
 
 show_refused_path() {
-  heading "It may not have models pulled, nor ask anything else that is not on the allowlist"
+  heading "The laptop may not pull models, or send any other request that is not on the allowlist"
   try "curl -si --connect-to ::$laptop http://remote-ollama-proxy:11434/api/pull -d '{\"model\": \"llama3\"}'"
   printf '\n'
   expect '^HTTP/1.1 403'
@@ -120,13 +120,13 @@ show_refused_peer() {
 }
 
 show_no_listener() {
-  heading "No way leads round the tailnet: Ollama is on loopback, and the proxy listens on no TCP port of this machine"
+  heading "There is no other way in: Ollama is on loopback, and the proxy listens on no TCP port of this machine"
   shown "lsof -nP -a -p $ollama_pid,$tailnet_pid,$proxy_pid -iTCP -sTCP:LISTEN    # Ollama, the tailnet, the proxy ($proxy_pid)"
-  # Its status tells that one of the processes has none, which is the point.
+  # lsof fails if one of the processes has no listener, as is the case here.
   lsof -nP -a -p "$ollama_pid,$tailnet_pid,$proxy_pid" -iTCP -sTCP:LISTEN | tee "$dir/output" || true
   expect " $ollama_pid .*127.0.0.1:"
   ! grep -q " $proxy_pid " "$dir/output" || die "the proxy has a listener"
-  printf 'None is of %s.\n' "$proxy_pid"
+  printf 'None of them belongs to %s.\n' "$proxy_pid"
 }
 
 # --- how it is shown --------------------------------------------------------------------------------------------------
@@ -147,15 +147,15 @@ try() {
   eval "$1" | tee "$dir/output"
 }
 
-# expect PATTERN: the demo shows what is so, or fails.
+# expect PATTERN: ends the demo with an error unless the last output has PATTERN.
 expect() {
-  grep -q -- "$1" "$dir/output" || die "the output above lacks $1; this is a fault of the proxy or of the demo"
+  grep -q -- "$1" "$dir/output" || die "the output above lacks $1; this is a bug of the proxy or of the demo"
 }
 
-# drive ROUTE BODY: has the test tailnet do something.
+# drive ROUTE BODY: calls the test tailnet's API.
 drive() { curl -sS --fail "$api/$1" -d "$2"; }
 
-# field NAME: the text of that name in the JSON that was said last.
+# field NAME: prints the text of that name in the JSON of `said`.
 field() {
   local rest=${said#*"\"$1\":\""}
   printf '%s\n' "${rest%%'"'*}"
@@ -163,33 +163,34 @@ field() {
 
 # --- processes --------------------------------------------------------------------------------------------------------
 
-# Every process that is started here reads from one pipe that only this script holds open for writing. It ends when
-# the pipe does, which is when this script ends, however it does.
+# Every process started here reads from a pipe that only this script holds open for writing. When this script ends, in
+# whatever way, the pipe closes and the processes end.
 dir=$(mktemp -d "${TMPDIR:-/tmp}/remote-ollama-proxy-demo.XXXXXX")
 mkfifo "$dir/pipe"
 exec 7<>"$dir/pipe"
 
-# start NAME PATTERN COMMAND...: starts it and waits until it says PATTERN; sets `started`, its process id, and `said`.
+# start NAME PATTERN COMMAND...: starts it and waits until it prints PATTERN; sets `started`, its process id, and `said`, the
+# line.
 start() {
-  local name=$1 pattern=$2 log=$dir/$1.log tries=0
+  local name=$1 pattern=$2 log=$dir/$1.log
   shift 2
   in_the_background "$@" >"$log" 2>&1
-  until said=$(grep -m 1 -e "$pattern" "$log"); do
-    tries=$((tries + 1))
-    if ! kill -0 "$started" 2>/dev/null || [ "$tries" -gt 1200 ]; then
-      cat "$log" >&2
-      die "$name: does not start; what it said is above"
-    fi
-    sleep 0.05
-  done
+  wait_for 60 said_or_ended || true
+  said=$(grep -m 1 -e "$pattern" "$log") || {
+    cat "$log" >&2
+    die "$name: does not start; its output is above"
+  }
 }
+
+# said_or_ended: whether the process that `start` started has printed its pattern, or has ended.
+said_or_ended() { grep -q -e "$pattern" "$log" || ended "$started"; }
 
 in_the_background() {
   "$@" <"$dir/pipe" 7>&- &
   started=$!
 }
 
-# watch_over PID: ends a process that does not read its standard input when ours ends.
+# watch_over PID: ends a process that does not read its standard input when ours closes.
 watch_over() {
   cat >/dev/null
   kill "$1" 2>/dev/null || true
@@ -208,10 +209,10 @@ end_on_signals() {
 
 trap end EXIT
 end_on_signals
-# The demo's proxy is not to mind what the person has set for another.
+# Variables of another proxy must not affect the demo's.
 for name in $(compgen -e REMOTE_OLLAMA_PROXY_); do unset "$name"; done
-# The demo may run as root, as in a container; a proxy that stays should not.
+# The demo may run as root, as in a container. A permanent proxy should not.
 export REMOTE_OLLAMA_PROXY_AS_ROOT=1
 as_root=
-[ "$(id -u)" != 0 ] || as_root='REMOTE_OLLAMA_PROXY_AS_ROOT=1 ' # so that a copied line works, too
-[ "${BASH_SOURCE[0]}" != "$0" ] || main # pictures.sh takes its parts
+[ "$(id -u)" != 0 ] || as_root='REMOTE_OLLAMA_PROXY_AS_ROOT=1 ' # so that a copied line works
+[ "${BASH_SOURCE[0]}" != "$0" ] || main # pictures.sh sources this file

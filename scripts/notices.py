@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the licences of all that is linked into the binary, Rust's crates and Go's modules: whoever hands the binary on
-has to hand them on too."""
+"""Prints the licences of all Rust crates and Go modules in the binary, which must be distributed with it."""
 
 import json
 import re
@@ -28,7 +27,7 @@ def crates():
 
 
 def modules():
-    """The same for Go's modules, whose files say themselves what they are, and for Go itself."""
+    """The same for Go modules, whose licence files name their licence, and for Go itself."""
     folder = ROOT / "vendor/libtailscale"
     tags = ",".join((folder / "build-tags.txt").read_text().split())
     form = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}"

@@ -1,4 +1,4 @@
-"""Turns what tmux captured of a terminal, on standard input, into an SVG that loads nothing from anywhere.
+"""Turns a terminal captured by tmux, on standard input, into an SVG without external resources.
 
 usage: picture.py COLUMNS TITLE DESCRIPTION >FILE
 """
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-# Background, foreground, the eight colours and the eight bright ones; each against the background has a contrast above 4.5.
+# Background, foreground, eight colours and eight bright ones. Each has a contrast above 4.5 on the background.
 THEME = TerminalTheme(
     (13, 17, 23),
     (230, 237, 243),
@@ -22,7 +22,7 @@ THEME = TerminalTheme(
      (165, 214, 255), (226, 197, 255), (179, 240, 255), (255, 255, 255)],
 )  # fmt: skip
 
-# rich's own names fonts on another host.
+# rich's own format loads fonts from another host.
 FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title desc">
 <title id="title">TITLE</title>
@@ -60,7 +60,7 @@ def main():
     for_people = {"TITLE": escape(title), "DESCRIPTION": escape(description)}
     code = re.sub("TITLE|DESCRIPTION", lambda word: for_people[word[0]].replace("{", "{{").replace("}", "}}"), FORMAT)
     svg = console.export_svg(title=title, theme=THEME, code_format=code, unique_id="t")
-    # A line each, so that a change of a picture can be read.
+    # One line each, so that diffs of a picture are readable.
     svg = re.sub(r"(?<=>)\s*(?=<(text|rect|circle|clipPath|g)\b)", "\n", svg)
     print("\n".join(line.strip() for line in svg.split("\n") if line.strip()))
 

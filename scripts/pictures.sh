@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the pictures of terminals in docs/pictures/ from real runs; `make pictures` calls it, on Linux. The runs are in
-# namespaces of their own, so that no address, account, process id or path of this machine gets into a picture.
-# architecture.svg is drawn by hand.
+# Makes the terminal pictures in docs/pictures/ from real runs; `make pictures` calls it, on Linux. The runs are in their own
+# namespaces, so that no address, account, process id or path of this machine appears in a picture. architecture.svg is
+# drawn by hand.
 #
 #   scripts/pictures.sh                      all
 #   scripts/pictures.sh [demo|doctor|top]... some
@@ -24,7 +24,7 @@ main() {
   [ "$(uname -s)" = Linux ] || die "pictures are made on Linux only"
   need unshare "install util-linux"
   need tmux "apt-get install tmux"
-  # All that needs the network.
+  # Everything that needs the network.
   cargo build --locked --release
   make testtailnet
   tests/ollama/ollama.sh models >/dev/null
@@ -32,7 +32,7 @@ main() {
   PICTURES_PYTHON=$(venv "$pictures/requirements.txt")
   unlock
   export PICTURES_PYTHON XDG_CACHE_HOME="${cache_root%/*}"
-  # Root in there has an address and a disk set up; what is in the pictures runs as an ordinary account.
+  # Root in the namespace sets up an address and a disk. The pictured programs run as an ordinary account.
   # shellcheck disable=SC2016 # $0 and $@ are the inner shell's
   unshare --user --map-root-user --net --mount --pid --fork --kill-child --mount-proc bash -euc '
     ip link set lo up
@@ -59,11 +59,11 @@ inside() {
 
 # --- the pictures -----------------------------------------------------------------------------------------------------
 
-# Without what comes before and after that which it shows.
+# Without the text before and after the pictured part.
 picture_demo() {
   open 400 'make demo' env -u PICTURES_PYTHON scripts/demo.sh
-  until_shown 'and all of it has ended' 600
-  capture | sed -n '/== The laptop asks/,/^None is of/p' | draw demo "make demo" \
+  until_shown 'and everything has been stopped' 600
+  capture | sed -n '/== The laptop sends/,/^None of them/p' | draw demo "make demo" \
     "A laptop's question is answered word by word through the tailnet; its request to pull a model gets 403; a stranger gets no connection; the proxy listens on no TCP port"
   terminal kill-server
 }
@@ -81,7 +81,7 @@ picture_top() {
   everything
   device alices-phone '"user": "alice@example.com"'
   device guest-pc '"user": "guest@example.com"'
-  # Alternately, so that some have their turn and some wait.
+  # Alternately, so that some requests run and some wait.
   ask laptop v1/chat/completions
   sleep 4
   ask build-3 v1/chat/completions
@@ -94,7 +94,7 @@ picture_top() {
   ask guest-pc v1/chat/completions
   open 11 '' "${account[@]}" remote-ollama-proxy top
   until_shown '4 running, 2 waiting' 30
-  sleep 5 # rates are known from the second look on
+  sleep 5 # rates appear at the second refresh
   terminal send-keys Down
   sleep 1
   capture | draw top "remote-ollama-proxy top" \
@@ -106,7 +106,7 @@ picture_top() {
 
 account=(env -u XDG_STATE_HOME -u XDG_CONFIG_HOME -u REMOTE_OLLAMA_PROXY_AS_ROOT HOME=/srv/ai)
 
-# everything: the demo's tailnet and devices around a proxy that is set up as an account would have it.
+# everything: the demo's tailnet and devices, with a proxy that is set up in a user's account.
 everything() {
   local config=/srv/ai/.config/remote-ollama-proxy/config.toml
   [ ! -e "$config" ] || return 0
@@ -127,7 +127,7 @@ device() {
   field listen >"$dir/$1.listen"
 }
 
-# ask DEVICE PATH: has it ask for an answer without an end.
+# ask DEVICE PATH: requests an endless answer.
 ask() {
   local body='"model": "slow", "stream": true, "max_tokens": 100000'
   case $2 in
@@ -141,7 +141,7 @@ ask() {
 
 terminal() { tmux -L "pictures-$$" -f /dev/null "$@"; }
 
-# open LINES PROMPTED COMMAND...: runs it on a terminal of that size, below the line that somebody would have typed.
+# open LINES PROMPTED COMMAND...: runs it on a terminal of that size, below the line that a user would have typed.
 open() {
   local lines=$1 prompted=$2
   shift 2
@@ -152,16 +152,13 @@ open() {
 
 # until_shown TEXT SECONDS
 until_shown() {
-  local tries=0
-  until terminal capture-pane -p | grep -qF -- "$1"; do
-    tries=$((tries + 1))
-    if [ "$tries" -gt $((5 * $2)) ]; then
-      terminal capture-pane -p >&2
-      die "the terminal does not show: $1"
-    fi
-    sleep 0.2
-  done
+  wait_for "$2" shows "$1" || {
+    terminal capture-pane -p >&2
+    die "the terminal does not show: $1"
+  }
 }
+
+shows() { terminal capture-pane -p | grep -qF -- "$1"; }
 
 capture() { terminal capture-pane -e -p -N; }
 

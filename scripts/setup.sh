@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Gets a machine ready to build and test: installs what the system's package manager has, and names each other thing
-# that is missing in one line with the command that installs it. Does nothing, within a second, where all is there.
+# Prepares a machine to build and test: installs missing tools with the system's package manager, and prints one line for
+# each other missing tool, with the command that installs it. If nothing is missing, it takes less than a second.
 #
 #   scripts/setup.sh         for make build and fuzz
 #   scripts/setup.sh demo    for make demo and pictures: Ollama and its toy models are made
-#   scripts/setup.sh test    for make test, torture and soak too
+#   scripts/setup.sh test    for make test, thorough, torture and soak too
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
 #   scripts/setup.sh deb     for make deb
@@ -38,19 +38,19 @@ main() {
   esac
 }
 
-missing=() # what this script can't install: a line each
+missing=() # one line for each tool that this script can't install
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
 refuse() {
-  say "Some things are missing that have to be installed by hand:"
+  say "Install these by hand:"
   printf '  %s\n' "${missing[@]}" >&2
   exit 1
 }
 
-# --- what a package manager has ---------------------------------------------------------------------------------------
+# --- from a package manager -------------------------------------------------------------------------------------------
 
-# Debian's name of each thing that is missing here.
+# Installs missing tools by their Debian package names.
 linux() {
   local packages=()
   has cc || packages+=(gcc libc6-dev)
@@ -73,8 +73,8 @@ linux() {
       has npm || packages+=(npm)
       has strace || packages+=(strace)
       has slowhttptest || packages+=(slowhttptest)
-      has systemd-analyze || packages+=(systemd) # the tests of the units ask it
-      # By the names of Debian.
+      has systemd-analyze || packages+=(systemd) # for the tests of the units
+      # Debian's names.
       has chromedriver || packages+=(chromium chromium-driver)
       ;;
     check)
@@ -82,9 +82,9 @@ linux() {
       has ruby || packages+=(ruby)
       ;;
     bench)
-      # As far as what is to be measured needs it; make hands these words on.
+      # Only what the selected measurements need; make passes these variables on.
       [[ ${only:-haproxy} != *haproxy* ]] || PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
-      # Ubuntu's perf is of the kernel's package; without it there is no profile.
+      # Ubuntu's perf is in the kernel's package. Without it there is no profile.
       [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
       ;;
     deb)
@@ -96,12 +96,12 @@ linux() {
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }
 
-# As clang-sys looks for it, which loads it when the proxy is built.
+# Looks where clang-sys does, which loads libclang during the build.
 libclang() {
   local found
   [ -z "${LIBCLANG_PATH:-}" ] || return 0
   for found in /usr/lib/llvm-*/lib /usr/lib64 /usr/lib /usr/lib/*-linux-gnu /usr/local/lib; do
-    # Not libclang-cpp, which other packages bring and which bindgen can't use.
+    # Not libclang-cpp, which other packages install and bindgen can't use.
     ! compgen -G "$found/libclang.so*" >/dev/null || return 0
     ! compgen -G "$found/libclang-[0-9]*.so*" >/dev/null || return 0
   done
@@ -123,12 +123,12 @@ install() {
   fi
   say "Installing with apt-get: $*"
   as_root+=(env DEBIAN_FRONTEND=noninteractive)
-  # The lists first: without them, or with old ones, a package is not found.
+  # Update the lists first: with missing or old lists, packages are not found.
   if ! "${as_root[@]}" apt-get update -qq >&2 ||
     ! "${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$@" >&2 </dev/null; then
     missing+=("what apt-get says above; it was to install: $*")
   fi
-  # The program is wanted, and not the service that comes with it.
+  # Only the program is needed, not its service.
   case " $* " in
     *" haproxy "*) ! has systemctl || "${as_root[@]}" systemctl disable --quiet --now haproxy >&2 || true ;;
   esac
@@ -143,7 +143,7 @@ macos() {
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
-# --- what none has, or has too old ------------------------------------------------------------------------------------
+# --- installed by hand ------------------------------------------------------------------------------------------------
 
 rust() {
   local wanted found way_out
@@ -167,7 +167,7 @@ rust() {
   fi
 }
 
-# Go since 1.21 fetches by itself the version that a module asks for, so it is asked within the module.
+# Go 1.21 and newer download the version that a module requires, so the check runs within the module.
 go_toolchain() {
   local module=$root/vendor/libtailscale wanted found way_out
   wanted=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$module/go.mod")
@@ -205,7 +205,7 @@ go_way_out() {
   fi
 }
 
-# The clients' tests and the maker of the test models ask for it.
+# For the tests of the clients and for making the test models.
 python() {
   local found
   found=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
@@ -222,7 +222,7 @@ version() { printf '%s\n' "$1" | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9.]*\).*/\1
 # at_least WANTED FOUND
 at_least() {
   local IFS=. i
-  # shellcheck disable=SC2206 # to be split at the dots
+  # shellcheck disable=SC2206 # split at the dots
   local wanted=($1) found=($2)
   for i in 0 1 2; do
     [ "${found[i]:-0}" -le "${wanted[i]:-0}" ] || return 0
@@ -230,17 +230,17 @@ at_least() {
   done
 }
 
-# --- what is compiled, once for all clones ----------------------------------------------------------------------------
+# --- compiled once for all clones -------------------------------------------------------------------------------------
 
-# tool PROGRAM: compiles it unless it is there. Its folder's name says what it is, and the version.
+# tool PROGRAM: compiles it if it is missing. Its folder's name has its name and version.
 tool() {
   [ ! -x "$1" ] || return 0
   lock
-  if [ ! -x "$1" ]; then compile "$1"; fi # while we waited, another process may have
+  if [ ! -x "$1" ]; then compile "$1"; fi # another process may have compiled it during the wait
   unlock
 }
 
-# It runs for a second, so is compiled to compile fast.
+# It runs for a second, so a fast build matters more than a fast program.
 compile() {
   local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
   rm -rf "$work"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ordinary work for a long time: prints what went wrong, and whether memory, descriptors or threads grew. `make soak`
-# calls it. Fails if something did.
+# Runs ordinary work for a long time, and prints errors and the growth of memory, descriptors and threads. `make soak` calls
+# it. Fails after an error or growth.
 #
 #   MINUTES=60 scripts/soak.sh
 set -euo pipefail
@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 minutes=${MINUTES:-60}
 case $minutes in
   '' | *[!0-9]* | 0)
-    echo "MINUTES must be a whole number from 1 on, and is \"$minutes\"" >&2
+    echo "MINUTES=$minutes: want a whole number, 1 or more" >&2
     exit 2
     ;;
 esac

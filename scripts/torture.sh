@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Attacks, overload and failure, measured: runs tests/torture with an optimized proxy and prints its figures in one
-# table. `make torture` calls it. Fails if a test does, or if a figure is not what it is meant to be.
+# Runs tests/torture, which measures attacks, overload and failures, with an optimized proxy, and prints the figures in one
+# table. `make torture` calls it. Fails if a test fails or a figure misses its goal.
 #
 #   scripts/torture.sh [TEST]    all tests, or those whose name contains TEST
 set -euo pipefail

@@ -1,4 +1,4 @@
-//! A request's head as it reaches the policy, and the policies it is tried with.
+//! A request's head as the policy receives it, and the policies for it.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -9,15 +9,15 @@ pub const HOSTS: [&str; 3] = ["remote-ollama-proxy", "remote-ollama-proxy.tailne
 
 /// The head of one request.
 pub struct Head {
-    /// The target's bytes as the client sent them.
+    /// The target, byte for byte.
     pub target: Vec<u8>,
-    /// What the HTTP library makes of the head.
+    /// The head as parsed by the HTTP library.
     pub parts: Parts,
 }
 
 impl Head {
-    /// Reads an input: `METHOD TARGET`, then headers, a line each; without a Host the node's own.
-    /// `None` where framing or the HTTP library, which come first, refuse it.
+    /// Reads an input: `METHOD TARGET`, then one header per line. Without a Host it gets the node's own.
+    /// `None` if the framing or the HTTP library refuses it first.
     pub fn parse(input: &[u8]) -> Option<Head> {
         let mut lines = input.split(|b| *b == b'\n');
         let mut raw = [lines.next()?, b" HTTP/1.1\r\n"].concat();

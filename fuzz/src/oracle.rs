@@ -1,9 +1,9 @@
-//! Go's word on a request or a body: a child process, asked over its standard input and output.
+//! Go's reading of a request or a body, by a child process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// `fuzz/oracle`, which answers what Ollama makes of a request or a body.
+/// `fuzz/oracle`, which says how Ollama reads a request or a body.
 pub struct Oracle {
     _child: Child,
     to: ChildStdin,
@@ -11,8 +11,8 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Builds it, unless Go has it built already, and starts it. It ends with this process. What it is asked about,
-    /// `request` or `body`, is `what`.
+    /// Builds it, unless Go has it in its cache, and starts it for questions about `what`: `request` or `body`. It ends
+    /// with this process.
     pub fn start(what: &str) -> Oracle {
         let mut child = Command::new("go")
             .args(["run", "-tags", "nomsgpack", ".", what]) // a part of gin that takes long to compile
@@ -26,7 +26,7 @@ impl Oracle {
         Oracle { _child: child, to, from }
     }
 
-    /// The line that says what becomes of it.
+    /// Sends a question; returns the answer's line.
     pub fn ask(&mut self, question: &[u8]) -> String {
         let length = u32::try_from(question.len()).expect("a short question").to_be_bytes();
         self.to.write_all(&[&length, question].concat()).expect("the oracle reads");

@@ -1,4 +1,4 @@
-//! Which device reaches which, rule by rule.
+//! Which device reaches which other, rule by rule.
 
 use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, TCP, parse};
 
@@ -39,7 +39,7 @@ fn admits(policy: &Policy, src: &str, dst: &str, protocol: u8, port: u16) -> &'s
 }
 
 #[test]
-fn who_reaches_whom() {
+fn rules_admit_their_sources_to_their_destinations() {
     for (src, dst, cases) in [
         ("*", "*", "anna@example.com>tag:server=yes tag:server>carl@other.test=yes"),
         (
@@ -74,7 +74,7 @@ fn who_reaches_whom() {
             "anna@example.com>anna@example.com=yes anna@example.com>ben@example.com=no tag:ci>tag:ci=no",
         ),
         ("autogroup:danger-all", "tag:server", "anna@example.com>tag:server=yes 192.0.2.1>tag:server=yes"),
-        // What the file does not say is not guessed.
+        // The evaluation does not guess what the file leaves open.
         ("autogroup:admin", "tag:server", "anna@example.com>tag:server=perhaps tag:client>tag:server=no"),
         (
             "group:ops@example.com",
@@ -91,7 +91,7 @@ fn who_reaches_whom() {
         ("tag:client", "ipset:web", "tag:client>192.0.2.1=perhaps tag:client>tag:server=no"),
         ("tag:client", "svc:web", "tag:client>tag:server=no"),
         ("autogroup:shared", "tag:server", "anna@example.com>tag:server=no"),
-        // Addresses: of devices of which nothing else is known, and the other way round.
+        // Addresses of devices that are otherwise unknown, and the reverse.
         (
             "*",
             "printer",
@@ -99,7 +99,7 @@ fn who_reaches_whom() {
         ),
         ("lab", "*", "100.64.7.9>tag:server=yes 100.64.8.1>tag:server=no tag:client>tag:server=perhaps"),
         ("100.64.0.1-100.64.0.3", "*", "100.64.0.2>tag:server=yes 100.64.0.4>tag:server=no"),
-        // `*` as a source is the tailnet and approved subnets; as a destination it is every address.
+        // As a source, `*` is the tailnet and approved subnets; as a destination it is every address.
         ("*", "tag:server", "192.0.2.1>tag:server=no 10.1.2.3>tag:server=perhaps 100.115.92.7>tag:server=no"),
         ("*", "*", "tag:client>192.0.2.1=yes 192.0.2.1>tag:client=no"),
         // Addresses that no node has.
@@ -108,7 +108,7 @@ fn who_reaches_whom() {
         ("tag:client", "fd7a:115c:a1e0:b1a::/64", "tag:client>tag:server=no"),
         ("fd7a:115c:a1e0::53", "tag:server", "tag:client>tag:server=no"),
         ("100.115.91.0/24", "tag:server", "tag:client>tag:server=perhaps"),
-        // Capital letters make no difference in login names.
+        // Login names are compared without case.
         (
             "Anna@Example.com",
             "tag:server",
@@ -123,7 +123,7 @@ fn who_reaches_whom() {
         ("100.64.0.0/10", "tag:server", "tag:client>tag:server=yes 192.0.2.1>tag:server=no"),
         ("fd7a:115c:a1e0::/48", "tag:server", "tag:client>tag:server=yes 100.64.0.1>tag:server=no"),
         ("192.168.0.0/16", "tag:server", "192.168.1.1>tag:server=yes tag:client>tag:server=no"),
-        // An address of the tailnet may be that of a client; one outside is not.
+        // An address inside the tailnet may be a client's; one outside is not.
         ("tag:client", "tag:server", "100.64.0.9>tag:server=perhaps 192.0.2.1>tag:server=no"),
     ] {
         let grant =
@@ -143,7 +143,7 @@ fn who_reaches_whom() {
 }
 
 #[test]
-fn which_traffic_passes() {
+fn rules_admit_their_protocols_and_ports() {
     for (ip, yes, no) in [
         ("*", "6:1 17:65535 1:0", "132:1 47:0"),
         ("*:*", "6:1 17:65535 1:0", "132:1 47:0"),
@@ -192,14 +192,14 @@ fn which_traffic_passes() {
 }
 
 #[test]
-fn conditions_that_are_not_judged_leave_it_open() {
+fn unevaluated_conditions_leave_the_answer_open() {
     let grant = r#""src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:443"]"#;
     for (sections, want) in [
         (format!(r#""grants": [{{{grant}, "srcPosture": ["posture:x"]}}]"#), "perhaps"),
         (format!(r#""grants": [{{{grant}, "via": ["tag:ci"]}}]"#), "perhaps"),
         (format!(r#""grants": [{{{grant}, "via": [], "srcPosture": []}}]"#), "yes"),
         (format!(r#""grants": [{{{grant}}}], "defaultSrcPosture": ["posture:x"]"#), "perhaps"),
-        // One that holds anyway decides.
+        // A rule without such a condition decides.
         (format!(r#""grants": [{{{grant}, "via": ["tag:ci"]}}, {{{grant}}}]"#), "yes"),
     ] {
         let policy = with(&sections);
@@ -209,7 +209,7 @@ fn conditions_that_are_not_judged_leave_it_open() {
 }
 
 #[test]
-fn roles_count_where_they_are_known() {
+fn roles_decide_if_they_are_known() {
     let policy = with(r#""grants": [{"src": ["autogroup:admin"], "dst": ["tag:server"], "ip": ["*"]}]"#);
     let anna = |roles: &[&str]| Device {
         roles: Some(roles.iter().map(ToString::to_string).collect()),

@@ -1,11 +1,11 @@
-//! The subcommand: what it prints, and with which exit code it ends.
+//! The `acl` command: its output and its exit codes.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs `acl` with a config of its own and this on standard input.
+/// Runs `acl` with this config and this standard input.
 fn acl(config: &str, args: &[&str], input: &str) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.toml");
@@ -14,7 +14,7 @@ fn acl(config: &str, args: &[&str], input: &str) -> Output {
     command.env_clear().arg("acl").arg("--config").arg(&file).args(args);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that reads nothing may have ended by now.
+    // A command that reads nothing may have ended by now.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -28,7 +28,7 @@ fn sample() -> String {
 }
 
 #[test]
-fn without_arguments_it_prints_a_policy_for_this_node() {
+fn without_arguments_acl_prints_a_policy_for_this_node() {
     let output = acl("", &[], "");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     for part in ["\"tag:ai-server\": [", "tcp:11434", "remote-ollama-proxy.internal/cap/ollama", "\"tests\""]
@@ -41,7 +41,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
     assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
-    // What it prints it accepts, and lets the clients ask.
+    // `acl --check` accepts the printed policy, and it admits the clients.
     for config in [
         "",
         "access.mode = \"grants\"\n",
@@ -52,14 +52,14 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     ] {
         let checked = acl(config, &["--check", "-"], &text(&acl(config, &[], "")));
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
-        let told = text(&checked);
+        let report = text(&checked);
         assert!(
-            told.contains("may ask whatever the node allows") && !told.contains("to think about"),
-            "{told}"
+            report.contains("may ask whatever the node allows") && !report.contains("to think about"),
+            "{report}"
         );
-        assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
-        assert_eq!(told.contains("tcp:443"), config.contains("https"), "{told}");
-        assert_eq!(told.contains("tcp:11434"), !config.contains("off"), "{told}");
+        assert_eq!(report.contains("may read them"), config.contains("metrics"), "{report}");
+        assert_eq!(report.contains("tcp:443"), config.contains("https"), "{report}");
+        assert_eq!(report.contains("tcp:11434"), !config.contains("off"), "{report}");
     }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();
     assert_eq!(json["grants"][0]["dst"][0], "tag:ai-server");
@@ -67,7 +67,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
 }
 
 #[test]
-fn a_sound_file_is_told_as_a_table() {
+fn valid_policy_is_shown_as_a_table() {
     let output = acl("", &["--check", &sample()], "");
     assert_eq!(output.status.code(), Some(0));
     let text = text(&output);
@@ -85,7 +85,7 @@ fn a_sound_file_is_told_as_a_table() {
 }
 
 #[test]
-fn the_port_for_the_metrics_has_a_table_of_its_own() {
+fn metrics_port_has_its_own_table() {
     let grant = |tag: &str, more: &str| {
         format!("{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:9090\"]{more}}}")
     };
@@ -97,15 +97,15 @@ fn the_port_for_the_metrics_has_a_table_of_its_own() {
         grant("tag:b", "")
     );
     let output = acl("metrics.port = 9090\n", &["--check", "-"], &policy);
-    let told = text(&output);
+    let report = text(&output);
     for part in [
         "who reaches tag:ai-server on tcp:11434\n  nobody\n",
         "who reaches it on tcp:9090, for the metrics\n  tag:a  through grants[0] (line 1)\n         may read them\n",
         "may not read them: no grant has \"metrics\": true",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(report.contains(part), "{part}: {report}");
     }
-    assert!(!told.contains("is enough") && !told.contains("no connection to use it on"), "{told}");
+    assert!(!report.contains("is enough") && !report.contains("no connection to use it on"), "{report}");
     let json: Value =
         serde_json::from_str(&text(&acl("metrics.port = 9090\n", &["--check", "-", "--json"], &policy)))
             .unwrap();
@@ -117,7 +117,7 @@ fn the_port_for_the_metrics_has_a_table_of_its_own() {
 }
 
 #[test]
-fn the_port_for_the_page_has_a_table_of_its_own() {
+fn page_port_has_its_own_table() {
     let grant = |tag: &str, page: &str| {
         format!(
             "{{\"src\": [\"{tag}\"], \"dst\": [\"tag:ai-server\"], \"ip\": [\"tcp:80\"], \"app\": {{\"remote-ollama-proxy.internal/cap/ollama\": [{page}]}}}}"
@@ -129,14 +129,14 @@ fn the_port_for_the_page_has_a_table_of_its_own() {
         grant("tag:b", "{\"page\": \"view\"}"),
         grant("tag:c", "{}"),
     );
-    let told = text(&acl("page.port = 80\n", &["--check", "-"], &policy));
+    let report = text(&acl("page.port = 80\n", &["--check", "-"], &policy));
     for part in [
         "who reaches it on tcp:80, for the page\n",
         "tag:a  through grants[0] (line 1)\n         may see everything, and cancel requests\n",
         "may see what is their own\n",
         "may not see it: no grant has \"page\"",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(report.contains(part), "{part}: {report}");
     }
     let json: Value =
         serde_json::from_str(&text(&acl("page.port = 80\n", &["--check", "-", "--json"], &policy))).unwrap();
@@ -147,7 +147,7 @@ fn the_port_for_the_page_has_a_table_of_its_own() {
 }
 
 #[test]
-fn json_has_the_same() {
+fn json_shows_the_same_as_the_table() {
     let output = acl("", &["--check", &sample(), "--json"], "");
     assert_eq!(output.status.code(), Some(0));
     let json: Value = serde_json::from_str(&text(&output)).unwrap();
@@ -164,7 +164,7 @@ fn json_has_the_same() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_exit_code_1() {
+fn faults_of_a_policy_exit_with_1() {
     for (policy, parts) in [
         (
             "{\n\"grants\": [{\"src\": [\"tag:x\"], \"dst\": [\"tag:y\"], \"ip\": [\"z\"]}]}",
@@ -191,12 +191,12 @@ fn what_is_wrong_is_told_with_exit_code_1() {
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
             &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
         ),
-        // What a new tailnet has. No test of the file fails, and everybody is in.
+        // The policy of a new tailnet. No test of the file fails, and it admits every device.
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
             &["  *  through grants[0]", "* lets in everything in the tailnet"],
         ),
-        // No entry alone lets everybody in.
+        // No single entry admits every device.
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [
                 {"src": ["autogroup:member"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
@@ -221,7 +221,7 @@ const OPEN: &str = r#"{"tagOwners": {"tag:ai-server": [], "tag:gpu": []},
                {"src": ["autogroup:member"], "dst": ["autogroup:self"], "ip": ["tcp:11434"]}]}"#;
 
 #[test]
-fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
+fn node_comes_from_the_command_line_and_an_assumed_one_is_named() {
     let assumed = acl("", &["--check", "-"], OPEN);
     assert!(
         text(&assumed).contains("tag:ai-server is assumed: no node has joined from the state folder /"),
@@ -234,7 +234,7 @@ fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
     let tag = acl("", &["--check", "-", "--tag", "tag:gpu"], OPEN);
     assert_eq!(tag.status.code(), Some(0));
     assert!(text(&tag).contains("who reaches tag:gpu") && !text(&tag).contains("assumed"), "{}", text(&tag));
-    // A user's node is reached by its user, where autogroup:self lets them.
+    // A user reaches their own node if autogroup:self is granted.
     let user = acl("", &["--check", "-", "--user", "Ben@example.com", "--json"], OPEN);
     let json: Value = serde_json::from_str(&text(&user)).unwrap();
     assert_eq!(
@@ -252,7 +252,7 @@ fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
     }
 }
 
-/// As tailscale writes the values in its state file (RFC 4648, section 4).
+/// The encoding of values in tailscale's state file (RFC 4648, section 4).
 fn base64(text: &str) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let quads = text.as_bytes().chunks(3).map(|bytes| {
@@ -265,8 +265,8 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn the_owner_in_the_state_folder_is_the_node() {
-    for (owner, told) in
+fn stored_owner_is_the_node() {
+    for (owner, report) in
         [("anna@example.com", "who reaches anna@example.com"), ("tagged-devices", "does not say which")]
     {
         let state = tempfile::tempdir().unwrap();
@@ -277,12 +277,12 @@ fn the_owner_in_the_state_folder_is_the_node() {
         });
         std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
         let output = acl("", &["--state-dir", state.path().to_str().unwrap(), "--check", "-"], OPEN);
-        assert!(text(&output).contains(told), "{owner}: {}", text(&output));
+        assert!(text(&output).contains(report), "{owner}: {}", text(&output));
     }
 }
 
 #[test]
-fn a_stored_owner_is_assumed_as_of_the_join() {
+fn stored_owner_is_named_as_an_assumption() {
     let login =
         serde_json::json!({"PrivateNodeKey": "privkey:01", "UserProfile": {"LoginName": "anna@example.com"}});
     let file = serde_json::json!({
@@ -302,14 +302,14 @@ fn a_stored_owner_is_assumed_as_of_the_join() {
 }
 
 #[test]
-fn ip_sets_count_as_their_addresses_do() {
+fn ip_sets_count_as_their_addresses() {
     let service = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:ai-server\"]\n";
     let all = r#""ipset:all": ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]"#;
     let every = "ipset:all lets in every device with such an address";
     for (config, dst, sets, code, part) in [
         ("", "tag:ai-server", all.to_owned(), 1, every),
         (service, "svc:ollama", all.to_owned(), 1, every),
-        // Nested ones, a host, and halves.
+        // Nested sets, a host, and halves of the address space.
         (
             "",
             "tag:ai-server",
@@ -343,7 +343,7 @@ fn ip_sets_count_as_their_addresses_do() {
             0,
             "ipset:all  through",
         ),
-        // None at all.
+        // No device.
         (
             "",
             "tag:ai-server",
@@ -377,7 +377,7 @@ fn ip_sets_count_as_their_addresses_do() {
 }
 
 #[test]
-fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
+fn policy_that_admits_no_device_has_its_own_exit_code() {
     let closed = r#"{"tagOwners": {"tag:ai-server": []}, "grants": []}"#;
     let output = acl("", &["--check", "-"], closed);
     assert_eq!(output.status.code(), Some(65));
@@ -387,10 +387,10 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
         "{}",
         text(&output)
     );
-    // One that is faulty besides is faulty.
+    // A policy that is also faulty has the exit code of faults.
     let faulty = r#"{"grants": [], "tests": [{"src": "a@b.c", "accept": ["tag:ai-server:1"]}]}"#;
     assert_eq!(acl("", &["--check", "-"], faulty).status.code(), Some(1));
-    // What the entries of a subnet open, the proxy does not: it can't tell those clients apart.
+    // The proxy does not serve what the entries of a subnet open: it can't tell those clients apart.
     let subnet = r#"{"tagOwners": {"tag:ai-server": []},
         "grants": [{"src": ["10.1.0.0/16"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}]}"#;
     let output = acl("", &["--check", "-"], subnet);
@@ -404,7 +404,7 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
 }
 
 #[test]
-fn a_hosted_service_is_a_way_to_the_node() {
+fn hosted_service_counts_as_access_to_the_node() {
     let config = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:gpu\"]\n";
     let policy = r#"{"tagOwners": {"tag:gpu": [], "tag:a": []}, "autoApprovers": {"services": {"svc:ollama": ["tag:gpu"]}},
         "grants": [{"src": ["tag:a"], "dst": ["svc:ollama"], "ip": ["tcp:11434"]}],
@@ -419,7 +419,7 @@ fn a_hosted_service_is_a_way_to_the_node() {
         Some(1),
         "everybody, by way of the Service"
     );
-    // The lines to paste have it as well.
+    // The printed lines contain it too.
     let lines = acl(config, &[], "");
     assert!(text(&lines).contains("\"autoApprovers\""), "{}", text(&lines));
     let checked = acl(config, &["--check", "-"], &text(&lines));
@@ -429,7 +429,7 @@ fn a_hosted_service_is_a_way_to_the_node() {
 }
 
 #[test]
-fn another_control_server_has_a_dialect_of_its_own() {
+fn headscale_policies_are_read_in_their_own_dialect() {
     let config = "node.control_url = \"https://headscale.example.com\"\n";
     let policy = r##"{"groups": {"group:a": ["anna@"]}, "tagOwners": {"tag:ai-server": ["group:a"]},
         "acls": [{"#why": "for the models", "action": "accept", "src": ["group:a"], "dst": ["tag:ai-server:11434"]}],
@@ -437,15 +437,15 @@ fn another_control_server_has_a_dialect_of_its_own() {
     assert_eq!(acl("", &["--check", "-"], policy).status.code(), Some(1));
     let output = acl(config, &["--check", "-"], policy);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let told = text(&output);
+    let report = text(&output);
     assert!(
-        told.contains(
+        report.contains(
             "if one of these test sources has no device: anna@. Run `headscale policy check` first"
         ),
-        "{told}"
+        "{report}"
     );
     let empty = text(&acl(config, &["--check", "-"], r#"{"acls": []}"#));
-    // What it prints, Headscale takes: no autogroup owns a tag, and no test names a tag without a device.
+    // Headscale accepts the printed policy: no autogroup owns a tag, and no test names a tag without a device.
     let lines = text(&acl(config, &[], ""));
     assert!(lines.contains("\"tag:ai-server\": [\"you@\"]") && !lines.contains("autogroup"), "{lines}");
     assert!(lines.contains("\t\t//{\n\t\t//\t\"src\": \"tag:ai-client\",\n"), "{lines}");
@@ -475,7 +475,7 @@ fn another_control_server_has_a_dialect_of_its_own() {
     let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
     assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
     assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
-    // However its URL is written, Tailscale's own server is no other one.
+    // Tailscale's own server is recognized in every spelling of its URL.
     for own in [
         "https://controlplane.tailscale.com",
         "https://login.tailscale.com/",
@@ -486,7 +486,7 @@ fn another_control_server_has_a_dialect_of_its_own() {
     }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
     assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
-    // `anna@` may be who logs in as anna@example.com.
+    // `anna@` may be the user anna@example.com.
     let user = acl(
         config,
         &["--check", "-", "--user", "anna@example.com"],

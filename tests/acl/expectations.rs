@@ -1,10 +1,10 @@
-//! The file's own tests: what makes them fail, and what leaves them open.
+//! The file's own tests: when they fail, and when they stay undecided.
 
 use remote_ollama_proxy::acl::Verdict;
 
 use crate::admits::with;
 
-/// What becomes of a test, with these grants: `""` passes, `fails` and `can't tell` with the reason.
+/// The result of a test with these grants: `""` for a pass, or `fails` or `can't tell` with the reason.
 fn outcome(grants: &str, test: &str) -> String {
     let policy = with(&format!(r#""grants": [{grants}], "tests": [{{{test}}}]"#));
     let failures = policy.failures();
@@ -16,7 +16,7 @@ fn outcome(grants: &str, test: &str) -> String {
 }
 
 #[test]
-fn each_test_means_what_tailscale_says() {
+fn policy_tests_pass_and_fail_as_tailscale_documents() {
     let tcp = r#"{"src": ["tag:client", "anna@example.com"], "dst": ["tag:server"], "ip": ["tcp:53"]}"#;
     let udp = r#"{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["udp:53"]}"#;
     let lab = r#"{"src": ["lab"], "dst": ["tag:server", "printer"], "ip": ["tcp:53"]}"#;
@@ -60,7 +60,7 @@ fn each_test_means_what_tailscale_says() {
         (lab, r#""src": "192.0.2.1", "deny": ["tag:server:53"]"#, ""),
         (lab, r#""src": "100.64.9.9", "deny": ["tag:server:53"]"#, ""),
         (tcp, r#""src": "100.64.9.9", "deny": ["tag:server:53"]"#, "can't tell"),
-        // What can't be judged does not pass.
+        // An undecided test does not pass.
         (
             posture,
             r#""src": "tag:client", "deny": ["tag:server:1"]"#,
@@ -86,7 +86,7 @@ fn each_test_means_what_tailscale_says() {
 }
 
 #[test]
-fn failures_have_their_place() {
+fn failed_policy_tests_name_their_line() {
     let policy = with(
         r#""grants": [], "tests": [
             {"src": "tag:client", "deny": ["tag:server:1"]},

@@ -1,4 +1,4 @@
-//! What is refused, and that the reason names line, key and value.
+//! Refused files. The reason names line, key and value.
 
 use remote_ollama_proxy::acl::parse;
 
@@ -12,7 +12,7 @@ fn faults(text: &str) -> String {
 }
 
 #[test]
-fn typos_are_told_with_their_place() {
+fn typos_are_reported_with_their_line() {
     for (sections, want) in [
         (r#""grantz": []"#, "line 6: grantz: there is no such section: grants is meant"),
         (r#""tests": []"#, "neither grants nor acls: Tailscale lets everybody reach everything"),
@@ -99,7 +99,7 @@ fn typos_are_told_with_their_place() {
 }
 
 #[test]
-fn faulty_definitions_are_told() {
+fn faulty_definitions_are_reported() {
     for (sections, want) in [
         (r#""groups": {"dev": []}"#, "groups.dev: no name of a group"),
         (r#""groups": {"group:": []}"#, "groups.group:: no name of a group"),
@@ -122,7 +122,7 @@ fn faulty_definitions_are_told() {
 }
 
 #[test]
-fn nothing_looser_than_hujson_is_read() {
+fn syntax_looser_than_hujson_is_refused() {
     for (text, want) in [
         ("", "the file is empty"),
         ("// nothing\n", "the file is empty"),
@@ -161,7 +161,7 @@ fn nothing_looser_than_hujson_is_read() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+fn all_faults_are_reported_at_once_in_file_order() {
     let faults = faults(
         "{\n\"grants\": [\n{\"src\": [\"tag:a\"], \"dst\": [\"tag:b\"],\n\"ip\": [\"x\"]}],\n\"tests\": [{\"srk\": 1}],\n\
          \"groups\": {\"x\": []}}",
@@ -191,7 +191,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (acl(r#""tag:ci""#, r#""autogroup:self:*""#), "acls[0].dst[0]"),
         (acl(r#""autogroup:member", "tag:ci""#, r#""autogroup:self:22""#), "and src has tag:ci"),
         (acl(r#""*", "100.64.0.9""#, r#""autogroup:self:22""#), "and src has 100.64.0.9"),
-        // What is no destination.
+        // Sources that are no destination.
         (grant(r#""*""#, r#""autogroup:danger-all""#, ip), "autogroup:danger-all can't be a destination"),
         (grant(r#""*""#, r#""0.0.0.0/0""#, ip), "write \"*\""),
         (grant(r#""*""#, r#""lab", "::/0""#, ip), "grants[0].dst[1] = \"::/0\""),
@@ -216,7 +216,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (grant(r#""*""#, r#""lab""#, r#""ip": ["256:*"]"#), "\"256\" is no protocol"),
         (grant(r#""*""#, r#""lab""#, r#""ip": ["*:icmp"]"#), "\"icmp\" is no port"),
         (acl(r#""*""#, r#""lab:0""#), "\"0\" is no port"),
-        // Names of what is not defined.
+        // Names without a definition.
         (grant(r#""ipset:home""#, r#""*""#, ip), "there is no such IP set in ipsets"),
         (grant(r#""*""#, r#""*""#, r#""ip": ["*"], "srcPosture": ["posture:y"]"#), "no such posture in postures"),
         (r#""grants": [], "defaultSrcPosture": ["posture:y"]"#.to_owned(), "no such posture in postures"),
@@ -232,7 +232,7 @@ fn rules_that_tailscale_refuses_are_refused() {
         (test("svc:web", "tag:ci:22", "tcp"), "a Service begins no connection"),
         (test("anna@example.com", "autogroup:internet:443", "tcp"), "a test is about a user"),
         (test("anna@example.com", "autogroup:self:443", "tcp"), "a test is about a user"),
-        // Sections that do not say who reaches whom.
+        // Sections that do not affect access.
         (r#""grants": [], "nodeAttrs": [{"target": ["tag:nowhere"], "attr": ["funnel"]}]"#.to_owned(), "nodeAttrs[0].target[0]"),
         (r#""grants": [], "nodeAttrs": [{"target": ["%bogus%"]}]"#.to_owned(), "nodeAttrs[0].target[0] = \"%bogus%\""),
         (
@@ -261,7 +261,7 @@ fn test(src: &str, dst: &str, proto: &str) -> String {
 }
 
 #[test]
-fn definitions_that_refer_to_nothing_are_refused() {
+fn definitions_with_dangling_references_are_refused() {
     for (sections, want) in [
         (
             r#""autoApprovers": {"routes": {"10.0.0.0/8": ["tag:nowhere"]}}"#,
@@ -283,7 +283,7 @@ fn definitions_that_refer_to_nothing_are_refused() {
 }
 
 #[test]
-fn rules_that_tailscale_takes_are_taken() {
+fn rules_that_tailscale_accepts_are_accepted() {
     for sections in [
         r#""grants": [{"src": [], "dst": ["*"], "ip": ["*"]}, {"src": ["*"], "dst": [], "app": {"a.b/c": [{}]}}]"#,
         r#""grants": [{"dst": ["*"], "ip": ["*"]}], "acls": [{"action": "accept", "src": ["*"], "dst": []}]"#,

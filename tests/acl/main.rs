@@ -1,14 +1,16 @@
-//! The evaluation of policy files: by tables, by mutations of the sample, with arbitrary input, and
-//! against a second implementation.
+//! The evaluation of policy files: by tables, mutations of the sample and arbitrary input, and against a second
+//! implementation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod admits;
 mod arbitrary;
 mod command;
-// The second implementation is in Go, as the tailnet is.
+// The second implementation is in Go, like the tailnet.
 #[cfg(feature = "tailnet")]
 mod differential;
 mod expectations;
 mod faults;
+#[cfg(feature = "tailnet")]
+mod generated;
 mod reach;
 mod sample;

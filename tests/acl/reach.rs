@@ -1,4 +1,4 @@
-//! Who is said to reach the node, and what is warned of.
+//! The table of sources that reach the node, and its warnings.
 
 use remote_ollama_proxy::acl::{Addresses, Device, Kind, Report, Target};
 use remote_ollama_proxy::config::CAPABILITY;
@@ -23,7 +23,7 @@ fn server() -> Target {
     target(Device::tagged(["tag:server"]))
 }
 
-/// A line for each source: who, through what, with which values.
+/// One line per source: the source, its entries and its values.
 fn rows(report: &Report) -> Vec<String> {
     let row = |row: &remote_ollama_proxy::acl::Reach| {
         let through: Vec<_> = row.through.iter().map(|o| format!("{}{}", o.section, o.index)).collect();
@@ -40,7 +40,7 @@ fn warnings(report: &Report) -> Vec<Kind> {
 }
 
 #[test]
-fn every_source_has_its_row() {
+fn every_source_has_a_row() {
     let app = |values: &str| format!(r#""app": {{"{CAPABILITY}": [{values}]}}"#);
     let to = |src: &str, more: &str| format!(r#"{{"src": [{src}], "dst": ["tag:server"], {more}}}"#);
     let tcp = r#""ip": ["tcp:11434"]"#;
@@ -60,12 +60,12 @@ fn every_source_has_its_row() {
                 r#"autogroup:tagged grants1 {"a":1}+{"b":2}"#,
             ],
         ),
-        // A capability may come with another entry than the connection, and to a part of a source only.
+        // A capability may be in another entry than the connection, and for a part of a source only.
         (
             vec![to(r#""group:dev""#, tcp), to(r#""anna@example.com""#, &app("{}"))],
             vec!["group:dev grants0", "anna@example.com grants0 {}"],
         ),
-        // A user who is in several groups is told where that gives more than each of them.
+        // A user in several groups has a row of their own if that gives more than each group.
         (
             vec![to(r#""group:dev""#, tcp), to(r#""group:ops""#, &format!("{tcp}, {}", app("{}")))],
             vec!["group:dev grants0", "group:ops grants1 {}", "anna@example.com grants0+grants1 {}"],
@@ -79,7 +79,7 @@ fn every_source_has_its_row() {
             vec!["100.64.0.0/24 grants0", "100.64.0.7 grants0 {}"],
         ),
         (vec![to(r#""*""#, &app("{}")), to(r#""tag:client""#, tcp)], vec!["tag:client grants1 {}"]),
-        // What the file does not decide.
+        // Sources that the file does not decide.
         (vec![format!(r#"{{"src": ["tag:client"], "dst": ["lab"], {tcp}}}"#)], vec!["tag:client? grants0"]),
         (
             vec![format!(r#"{{"src": ["tag:client"], "dst": ["ipset:lab"], {tcp}}}"#)],
@@ -95,7 +95,7 @@ fn every_source_has_its_row() {
             vec!["tag:client? grants0"],
         ),
         (vec![to(r#""ipset:office""#, tcp)], vec!["ipset:office grants0"]),
-        // Nobody is in it.
+        // An empty group.
         (vec![to(r#""group:none""#, tcp)], vec![]),
         (
             vec![format!(r#"{{"src": ["tag:client"], "dst": ["*", "192.0.2.0/24"], {tcp}}}"#)],
@@ -120,7 +120,7 @@ fn every_source_has_its_row() {
 }
 
 #[test]
-fn acls_count_as_grants_do_and_a_known_address_decides() {
+fn acls_count_as_grants_and_a_known_address_decides() {
     let policy =
         with(r#""acls": [{"action": "accept", "src": ["tag:client"], "dst": ["tag:ci:1", "lab:11434,22"]}]"#);
     assert_eq!(rows(&policy.reach(&server())), ["tag:client? acls0"]);
@@ -131,7 +131,7 @@ fn acls_count_as_grants_do_and_a_known_address_decides() {
 }
 
 #[test]
-fn a_users_node_is_reached_as_the_user() {
+fn node_of_a_user_is_reached_as_that_user() {
     let policy = with(
         r#""grants": [{"src": ["anna@example.com", "autogroup:member"], "dst": ["autogroup:self"], "ip": ["*"]},
                       {"src": ["tag:client"], "dst": ["group:dev"], "ip": ["tcp:11434"]}]"#,
@@ -142,7 +142,7 @@ fn a_users_node_is_reached_as_the_user() {
 }
 
 #[test]
-fn what_is_too_wide_is_said() {
+fn too_wide_rules_are_warned_of() {
     use Kind::*;
     let grant =
         |src: &str, ip: &str| format!(r#"{{"src": ["{src}"], "dst": ["tag:server"], "ip": ["{ip}"]}}"#);
@@ -161,14 +161,14 @@ fn what_is_too_wide_is_said() {
         (grant("user:*@example.com", tcp), vec![WideSource]),
         (grant("autogroup:shared", tcp), vec![WideSource]),
         (grant("lab", tcp), vec![WideSource, ReachesOthers]),
-        // The node is in the source as well.
+        // The node is also in the source.
         (grant("*", tcp), vec![Anybody, ReachesOthers]),
         (grant("0.0.0.0/0", tcp), vec![Anybody, ReachesOthers]),
         (grant("100.64.0.0/10", tcp), vec![Anybody, ReachesOthers]),
         (grant("fd7a:115c:a1e0::/48", tcp), vec![Anybody, ReachesOthers]),
         (grant("100.64.0.0/11", tcp), vec![WideSource, ReachesOthers]),
         (grant("autogroup:tagged", tcp), vec![WideSource, ReachesOthers]),
-        // Two halves that are everybody together, in one entry and in two; and nearly so.
+        // Two halves that together are every device, in one entry and in two, and almost so.
         (
             grant("autogroup:member\", \"autogroup:tagged", tcp),
             vec![Anybody, WideSource, WideSource, ReachesOthers],
@@ -200,7 +200,7 @@ fn what_is_too_wide_is_said() {
             format!(r#"{fine}, {{"src": ["tag:server"], "dst": ["autogroup:internet"], "ip": ["*"]}}"#),
             vec![ReachesOthers],
         ),
-        // Values without a connection, of the wrong shape, under the wrong name.
+        // Values without a connection, of the wrong shape, or under the wrong name.
         (format!("{fine}, {}", app("tag:client", CAPABILITY, "{}")), vec![]),
         (format!("{fine}, {}", app("tag:ci", CAPABILITY, "{}")), vec![CapabilityWithoutNetwork]),
         (format!("{fine}, {}", app("tag:client", CAPABILITY, "[]")), vec![InvalidValue]),
@@ -217,7 +217,7 @@ fn what_is_too_wide_is_said() {
         ),
         (format!("{fine}, {}", app("tag:client", "example.com/cap/ollama", "{}")), vec![UnknownCapability]),
         (format!("{fine}, {}", app("tag:client", "example.com/cap/other", "{}")), vec![]),
-        // Not about the node at all.
+        // Rules about other nodes.
         (format!(r#"{fine}, {{"src": ["*"], "dst": ["tag:ci"], "ip": ["*"]}}"#), vec![ReachesOthers]),
         (format!(r#"{fine}, {{"src": ["autogroup:member"], "dst": ["tag:ci"], "ip": ["*"]}}"#), vec![]),
     ] {
@@ -227,7 +227,7 @@ fn what_is_too_wide_is_said() {
 }
 
 #[test]
-fn a_tag_without_owner_and_an_unknown_section_are_said() {
+fn tag_without_owner_and_unknown_section_are_warned_of() {
     let policy = with(r#""grants": [], "newSection": {}"#);
     let report = policy.reach(&target(Device::tagged(["tag:other"])));
     assert_eq!(warnings(&report), [Kind::TagWithoutOwner, Kind::Nobody, Kind::NotJudged]);
@@ -238,7 +238,7 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
 }
 
 #[test]
-fn values_are_merged_as_the_proxy_merges_them() {
+fn grants_are_merged_as_in_the_proxy() {
     let values = r#"{"endpoints": ["api_tags"], "max_concurrent": 1}, {"endpoints": ["v1_models"], "max_concurrent": 3}"#;
     let policy = with(&format!(
         r#""grants": [{{"src": ["tag:client"], "dst": ["tag:server"], "ip": ["tcp:11434"], "app": {{"{CAPABILITY}": [{values}]}}}},

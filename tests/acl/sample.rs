@@ -1,4 +1,4 @@
-//! The sample policy: what it lets through, and that its own tests notice every way to widen it.
+//! The sample policy: whom it admits, and that its own tests detect every way to widen it.
 
 use remote_ollama_proxy::acl::{Control, Device, Kind, Reach, Target, Verdict, lines, parse};
 use remote_ollama_proxy::config::CAPABILITY;
@@ -22,7 +22,7 @@ fn target() -> Target {
     }
 }
 
-/// The sample as plain JSON: no text in it has // or a comma before a closing bracket.
+/// The sample as plain JSON: none of its texts contains // or a comma before a closing bracket.
 fn sample() -> Value {
     let lines: Vec<_> =
         SAMPLE.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
@@ -33,14 +33,14 @@ fn sample() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Whether the file is refused, or one of its own tests certainly fails.
+/// Whether the file is refused, or one of its own tests fails for sure.
 fn noticed(policy: &Value) -> bool {
     parse(&policy.to_string())
         .map_or(true, |policy| policy.failures().iter().any(|failure| failure.verdict == Verdict::Fails))
 }
 
 #[test]
-fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
+fn sample_admits_its_sources_without_warnings() {
     let policy = parse(SAMPLE).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(policy.failures(), []);
     let report = policy.reach(&target());
@@ -60,7 +60,7 @@ fn it_lets_in_whom_it_says_and_nothing_is_to_be_warned_of() {
     }
 }
 
-/// The sample with its examples for the metrics and the page taken in: the lines where a comment has no blank.
+/// The sample with its examples for metrics and page: the comment lines without a blank.
 fn with_examples() -> String {
     let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
     assert!(SAMPLE.lines().filter(commented).count() > 10);
@@ -69,7 +69,7 @@ fn with_examples() -> String {
 }
 
 #[test]
-fn its_examples_let_one_tag_read_the_metrics_and_people_see_the_page() {
+fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
     let policy = parse(&with_examples()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(policy.failures(), []);
     assert!(policy.expectations() > parse(SAMPLE).unwrap().expectations());
@@ -84,21 +84,21 @@ fn its_examples_let_one_tag_read_the_metrics_and_people_see_the_page() {
         report.page.iter().map(sees).collect::<Vec<_>>(),
         [("group:ai-admins".to_owned(), Some(Page::Admin)), ("group:ai-guests".to_owned(), Some(Page::View)),]
     );
-    // What they may ask is what it was.
+    // The sources have the same rights as before.
     let plain = parse(SAMPLE).unwrap().reach(&target());
     let asks = |row: &Reach| row.rights.as_ref().map(|rights| rights.to_string());
     assert_eq!(
         report.reach.iter().map(asks).collect::<Vec<_>>(),
         plain.reach.iter().map(asks).collect::<Vec<_>>()
     );
-    // A node without the ports is told of what the entries open in vain.
+    // For a node without these ports, the report warns of unused entries.
     let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
     assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork, Kind::OtherPorts, Kind::OtherPorts]);
 }
 
-/// Tailscale says "test protocol must be tcp, udp, sctp, or empty" of any other, and refuses port 0.
+/// Tailscale refuses any other protocol with "test protocol must be tcp, udp, sctp, or empty", and port 0.
 #[test]
-fn its_tests_are_about_protocols_and_ports_that_tailscale_tests() {
+fn sample_tests_use_only_protocols_and_ports_that_tailscale_tests() {
     for test in sample()["tests"].as_array().unwrap() {
         let protocol = test.get("proto").and_then(Value::as_str).unwrap_or_default();
         assert!(["", "tcp", "udp", "sctp"].contains(&protocol), "{test}");
@@ -114,7 +114,7 @@ fn its_tests_are_about_protocols_and_ports_that_tailscale_tests() {
 }
 
 #[test]
-fn as_plain_json_it_is_the_same() {
+fn sample_is_the_same_as_plain_json() {
     let plain = sample();
     assert!(!noticed(&plain));
     assert_eq!(plain["grants"].as_array().unwrap().len(), SOURCES.len());
@@ -122,7 +122,7 @@ fn as_plain_json_it_is_the_same() {
 }
 
 #[test]
-fn its_own_tests_notice_every_grant_that_is_widened() {
+fn sample_tests_detect_every_widened_grant() {
     let mut tried = 0;
     for i in 0..SOURCES.len() {
         let mut mutate = |what: &str, change: &dyn Fn(&mut Value)| {
@@ -167,7 +167,7 @@ fn its_own_tests_notice_every_grant_that_is_widened() {
 }
 
 #[test]
-fn its_own_tests_notice_a_grant_too_many_or_too_few() {
+fn sample_tests_detect_an_added_or_missing_grant() {
     for i in 0..SOURCES.len() {
         let mut policy = sample();
         policy["grants"].as_array_mut().unwrap().remove(i);
@@ -187,14 +187,14 @@ fn its_own_tests_notice_a_grant_too_many_or_too_few() {
     }
     let mut policy = sample();
     policy["acls"] = json!([{"action": "accept", "src": ["*"], "dst": ["*:*"]}]);
-    assert!(noticed(&policy), "Tailscale's first policy beside it");
+    assert!(noticed(&policy), "with Tailscale's first policy added");
     policy.as_object_mut().unwrap().remove("acls");
     policy["groups"]["group:ai-admins"] = json!(["bob@example.com"]);
-    assert!(noticed(&policy), "somebody else is an admin");
+    assert!(noticed(&policy), "another user is an admin");
 }
 
 #[test]
-fn without_its_guest_it_is_in_order() {
+fn sample_without_guests_is_valid() {
     let mut policy = sample();
     policy["groups"]["group:ai-guests"] = json!([]);
     let policy = parse(&policy.to_string()).unwrap();
@@ -205,7 +205,7 @@ fn without_its_guest_it_is_in_order() {
 }
 
 #[test]
-fn the_lines_to_paste_are_a_policy_that_closes_too() {
+fn printed_policy_is_valid_and_closed() {
     for (tag, port, https, metrics, page, access) in [
         ("tag:ai-server", 11434, None, None, None, Access::Network),
         ("tag:gpu-1", 22, None, Some(80), Some(443), Access::Grants),
@@ -221,7 +221,7 @@ fn the_lines_to_paste_are_a_policy_that_closes_too() {
         assert_eq!(report.warnings, []);
         let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
         assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
-        // The first one may ask whatever the node allows.
+        // The first source has all that the node allows.
         assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
         let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
         match (metrics, &readers[..]) {

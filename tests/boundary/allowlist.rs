@@ -1,4 +1,4 @@
-//! Exactly what was allowed arrives, and refusals say why in the caller's dialect.
+//! Only allowed requests reach Ollama, and refusals give the reason in the client's dialect.
 
 use remote_ollama_proxy::policy::{Endpoint, EndpointSet, MANAGEMENT};
 
@@ -26,9 +26,9 @@ fn request(method: &str, target: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_eight_endpoints_arrive_as_they_were_asked_for() {
+async fn default_endpoints_reach_ollama_unchanged() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for (method, target) in DEFAULT {
         let mut client = proxy.client().await;
         client.send(request(method, target)).await;
@@ -40,7 +40,7 @@ async fn the_eight_endpoints_arrive_as_they_were_asked_for() {
     }
 }
 
-/// Every route of Ollama's, and a few that it has not.
+/// Every route of Ollama, and some that it does not have.
 fn others() -> Vec<(&'static str, String)> {
     let mut all: Vec<(&str, String)> = Vec::new();
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
@@ -61,9 +61,9 @@ fn others() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn everything_else_is_refused_and_nothing_of_it_arrives() {
+async fn other_endpoints_are_refused_and_never_reach_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let others = others();
     assert!(others.len() > 300, "{}", others.len());
     for (method, path) in others {
@@ -77,9 +77,9 @@ async fn everything_else_is_refused_and_nothing_of_it_arrives() {
 }
 
 #[tokio::test]
-async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
+async fn refusals_use_the_dialect_of_the_api_and_name_the_rule() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
 
     let answer = proxy.ask(&request("POST", "/api/pull")).await;
     assert_eq!(
@@ -108,12 +108,12 @@ async fn refusals_speak_the_dialect_of_the_api_and_name_the_rule() {
 }
 
 #[tokio::test]
-async fn endpoints_are_switched_one_by_one() {
+async fn each_endpoint_has_its_own_switch() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let chat = Endpoint::named("api_chat").unwrap();
     let only_chat =
         remote_ollama_proxy::policy::Policy { endpoints: EndpointSet::EMPTY.with(chat, true), ..policy() };
-    let proxy = Running::new(only_chat, &url);
+    let proxy = Boundary::new(&url).policy(only_chat).start();
     assert_eq!(proxy.ask(&post("/api/chat", "{}")).await.status(), 200);
     soon("the request", seen.recv()).await.unwrap();
     for (method, target) in DEFAULT {
@@ -125,9 +125,9 @@ async fn endpoints_are_switched_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_new_policy_holds_from_the_next_request_on() {
+async fn new_policy_applies_to_the_next_request() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.status(), 200);

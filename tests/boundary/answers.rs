@@ -1,15 +1,15 @@
-//! What Ollama's place answers is passed on only where it can be read in one way, and the rest is 502.
+//! An answer of Ollama is passed on only if it can be read in one way; any other answer is 502.
 
 use crate::support::*;
 
-/// How the ended requests of one proxy are counted.
+/// The outcomes of one proxy's requests, from its metrics.
 fn endings(proxy: &Running) -> String {
     let text = proxy.counted();
     let lines = text.lines().filter(|l| l.starts_with("remote_ollama_proxy_requests_total{"));
     lines.filter(|l| !l.ends_with(" 0")).collect::<Vec<_>>().join("\n")
 }
 
-/// The status of the answer to `request` where Ollama's place sends `answer` and closes.
+/// The status of the answer to `request` when the stand-in sends `answer` and closes.
 async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) -> u16 {
     let mut client = proxy.client().await;
     client.send(request).await;
@@ -23,9 +23,9 @@ async fn status(ollama: &Ollama, proxy: &Running, request: &str, answer: &[u8]) 
 }
 
 #[tokio::test]
-async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
+async fn http_1_0_connection_to_ollama_is_not_reused() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(get("/api/tags")).await;
     let mut old = ollama.accept().await;
@@ -43,9 +43,9 @@ async fn connection_on_which_ollama_spoke_http_1_0_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn answer_to_head_has_one_length_or_is_502() {
+async fn answer_to_head_with_conflicting_lengths_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let request = "HEAD /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
     for (lengths, expected) in [
         (&[][..], 200),
@@ -69,9 +69,9 @@ async fn answer_to_head_has_one_length_or_is_502() {
 }
 
 #[tokio::test]
-async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
+async fn answer_with_another_transfer_encoding_than_chunked_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (codings, expected) in [
         (&["chunked"][..], 200),
         (&["Chunked"], 200),
@@ -91,9 +91,9 @@ async fn transfer_encoding_of_an_answer_is_chunked_once_or_502() {
 }
 
 #[tokio::test]
-async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
+async fn answer_that_breaks_with_its_head_is_502_or_visibly_truncated() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for broken in [
         "Content-Length: 9\r\n\r\nhello",
         "Content-Length: 9\r\n\r\n",
@@ -112,11 +112,11 @@ async fn answer_that_breaks_together_with_its_head_is_502_and_not_complete() {
     assert_eq!(endings(&proxy), all);
 }
 
-/// Ollama's own word on a length that no body can confirm.
+/// No body can confirm this length.
 #[tokio::test]
-async fn answer_without_a_body_has_a_length_only_if_it_may() {
+async fn answer_without_a_body_has_a_length_only_where_allowed() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (answer, length) in [
         ("200 OK\r\nContent-Length: 5", Some("5")),
         ("200 OK\r\nContent-Length: 0000000005", Some("5")),

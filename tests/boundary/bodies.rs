@@ -1,12 +1,12 @@
-//! Where a request's body ends: said plainly it passes, and what follows is the next request; said
-//! otherwise, Ollama never sees the whole of a request.
+//! The end of a request's body. With plain framing the body passes, and the next bytes are the next request. With any
+//! other framing, Ollama never receives a whole request.
 
 use crate::support::*;
 
 const HOST: &str = "Host: remote-ollama-proxy\r\n";
 const SMUGGLED: &str = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
 
-/// What follows a sound first chunk.
+/// Bytes after a valid first chunk.
 const CHUNKS: &[&str] = &[
     "-3\r\nabc\r\n",
     "+3\r\nabc\r\n",
@@ -58,9 +58,9 @@ const CHUNKS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_malformed_chunk_ends_the_request_upstream_too() {
+async fn malformed_chunk_ends_the_request_at_ollama_too() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
         let mut client = proxy.client().await;
         client
@@ -78,11 +78,11 @@ async fn a_malformed_chunk_ends_the_request_upstream_too() {
     assert!(ollama.untouched().await);
 }
 
-/// The same all at once: Ollama may have been asked before the fault was seen, but never wholly.
+/// The same in one piece: Ollama may receive a part of the request before the fault is found, but never all of it.
 #[tokio::test]
-async fn a_malformed_chunk_in_one_piece_with_its_head_completes_nothing() {
+async fn malformed_chunk_sent_with_its_head_completes_no_request() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for bad in CHUNKS {
         let mut client = proxy.client().await;
         client
@@ -100,7 +100,7 @@ async fn a_malformed_chunk_in_one_piece_with_its_head_completes_nothing() {
     }
 }
 
-/// Header lines and a body of five bytes, and what it is upstream.
+/// Header lines and a body of five bytes, and the header that Ollama receives.
 const SOUND: &[(&str, &str)] = &[
     ("Content-Length: 5", "hello"),
     ("content-LENGTH:5", "hello"),
@@ -113,9 +113,9 @@ const SOUND: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn plain_framing_passes_and_the_next_request_is_its_own() {
+async fn plain_framing_passes_and_requests_stay_apart() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (headers, body) in SOUND {
         for end in ["", "\r\n", "\r\n\r\n"] {
             let mut client = proxy.client().await;

@@ -1,7 +1,6 @@
-//! Cancelling a request by its id: it, and no other.
+//! Cancel ends one request by its id, and no other.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::Access;
 
 use crate::support::*;
 
@@ -12,11 +11,11 @@ fn ids(running: &Running, runs: bool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_running_request_is_cut_at_both_ends() {
+async fn cancel_cuts_a_running_request_at_both_ends() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
-    let (mut other, mut beside) = running.stream(&ollama).await;
+    let (mut other, mut second_upstream) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
     assert!(running.proxy.sessions().cancel(&id, "the test"));
     assert!(client.rest().await.is_empty());
@@ -24,15 +23,15 @@ async fn a_running_request_is_cut_at_both_ends() {
     running.has(1).await;
     assert!(!running.proxy.sessions().cancel(&id, "the test"));
 
-    beside.send("3\r\nend\r\n0\r\n\r\n").await;
+    second_upstream.send("3\r\nend\r\n0\r\n\r\n").await;
     assert_eq!(other.chunk().await.unwrap(), b"end");
 }
 
 #[tokio::test]
-async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
+async fn cancelled_waiting_request_never_reaches_ollama() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 8, wait: PATIENCE, ..Limits::NONE };
-    let running = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let running = Boundary::new(&ollama.url).limits(limits).start();
     let (_first, _upstream) = running.stream(&ollama).await;
     let mut waiting = running.client().await;
     waiting.send(post("/v1/chat/completions", "{}")).await;
@@ -44,9 +43,9 @@ async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_cancelled_no_more_and_its_connection_goes_on() {
+async fn cancel_of_an_ended_request_leaves_its_connection_open() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (mut client, mut upstream) = running.stream(&ollama).await;
     let id = ids(&running, true)[0].clone();
     upstream.send("0\r\n\r\n").await;

@@ -1,9 +1,8 @@
-//! How requests end: clients that leave, an Ollama that is down or dies, a proxy told to stop.
+//! The ways a request ends: the client disconnects, Ollama is down or dies, the proxy stops.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use remote_ollama_proxy::policy::Access;
 use remote_ollama_proxy::proxy::Drained;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
@@ -13,9 +12,9 @@ use crate::support::*;
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 #[tokio::test]
-async fn a_client_that_leaves_closes_the_connection_to_ollama() {
+async fn client_disconnect_closes_the_connection_to_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let whole = post("/v1/chat/completions", "{}");
     let part =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9\r\n\r\nabc";
@@ -36,16 +35,16 @@ async fn a_client_that_leaves_closes_the_connection_to_ollama() {
             } else {
                 drop(client);
             }
-            upstream.rest().await; // fails by hanging: {when}
+            upstream.rest().await; // hangs if the proxy does not close it: {when}
             assert!(ollama.untouched().await, "{when}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
+async fn ollama_dying_mid_stream_is_no_clean_end() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for head in [CHUNKED, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"] {
         let mut client = proxy.client().await;
         client.send(post("/v1/chat/completions", "{}")).await;
@@ -60,11 +59,11 @@ async fn an_ollama_that_dies_in_mid_stream_is_no_clean_end() {
 }
 
 #[tokio::test]
-async fn without_ollama_the_answer_is_503_until_it_is_back() {
+async fn unreachable_ollama_is_503_until_it_is_back() {
     let ollama = Ollama::new().await;
     let url = ollama.url.clone();
     drop(ollama);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send(get("/v1/models")).await;
     let answer = client.answer().await;
@@ -81,9 +80,9 @@ async fn without_ollama_the_answer_is_503_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_ollama_closed_is_replaced() {
+async fn idle_connection_closed_by_ollama_is_replaced() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     for _ in 0..3 {
         client.send(post("/v1/chat/completions", "{}")).await;
@@ -92,12 +91,12 @@ async fn a_kept_connection_that_ollama_closed_is_replaced() {
         upstream.body(&head).await.unwrap();
         upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         assert_eq!(client.answer().await.text(), "ok");
-        // Closed here, as by a restart, between two requests.
+        // The stand-in closes between two requests, as in a restart.
         drop(upstream);
     }
 }
 
-/// Answers one request of `client`, whose connection to Ollama is `before` or a new one.
+/// Answers one request of `client` on the connection `before`, or on a new one.
 async fn one_answer(
     ollama: &Ollama,
     client: &mut Client<DuplexStream>,
@@ -115,9 +114,9 @@ async fn one_answer(
 }
 
 #[tokio::test]
-async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
+async fn oldest_idle_connection_to_ollama_is_evicted() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut idle = VecDeque::new();
     for _ in 0..256 {
         let mut client = proxy.client().await;
@@ -135,7 +134,7 @@ async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
     assert!(closed.head().await.is_none());
     let (mut third, kept) = idle.pop_front().unwrap();
     one_answer(&ollama, &mut third, Some(kept)).await;
-    // Its client does not notice; and whoever leaves makes room.
+    // Its client does not notice the eviction, and a disconnect makes room.
     drop((third, idle.pop_front()));
     one_answer(&ollama, &mut second, None).await;
     let (mut last, kept) = idle.pop_back().unwrap();
@@ -143,11 +142,11 @@ async fn of_too_many_idle_connections_to_ollama_the_oldest_is_closed() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_sent_is_never_sent_again() {
+async fn sent_request_is_never_retried() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
-    // The first answer makes the connection a kept one; on the second it dies after the request.
+    // After the first answer the connection becomes idle. It dies after the second request.
     client.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
     let head = upstream.head().await.unwrap();
@@ -164,9 +163,9 @@ async fn a_request_that_was_sent_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_http_is_502() {
+async fn answer_that_is_not_http_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for nonsense in
         ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"]
     {
@@ -180,9 +179,9 @@ async fn an_answer_that_is_no_http_is_502() {
 }
 
 #[tokio::test]
-async fn running_requests_end_before_the_proxy_does() {
+async fn drain_lets_running_requests_finish() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut idle = proxy.client().await;
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let stopping = proxy.stop();
@@ -195,9 +194,9 @@ async fn running_requests_end_before_the_proxy_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn past_the_deadline_they_are_cut_and_counted() {
+async fn requests_past_the_drain_timeout_are_cut_and_counted() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), Access::Network);
+    let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(5)).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let drained = proxy.stop().await.unwrap().unwrap();
     assert_eq!(drained, Drained { cut: 1 });
@@ -206,9 +205,9 @@ async fn past_the_deadline_they_are_cut_and_counted() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
+async fn client_disconnect_behind_unread_bytes_is_noticed() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for request in [pipelined(), stuck_upload()] {
         let mut client = proxy.client().await;
         client.send(&request).await;
@@ -221,9 +220,9 @@ async fn a_client_that_leaves_behind_a_lot_of_bytes_is_noticed_too() {
 }
 
 #[tokio::test]
-async fn an_answer_to_half_a_request_leaves_nothing_behind() {
+async fn answer_to_half_a_request_leaves_nothing_on_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for chunked in [true, false] {
         let mut client = proxy.client().await;
         let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 5000000" };
@@ -233,7 +232,7 @@ async fn an_answer_to_half_a_request_leaves_nothing_behind() {
         client.send(if chunked { "3\r\nabc\r\n" } else { "abc" }).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        // Refused before the end of its body, and the connection stays open, as Go's server does.
+        // The answer arrives before the end of the body and the connection stays open, as with Go's server.
         upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno").await;
         assert_eq!(client.answer().await.status(), 400);
         upstream.rest().await;
@@ -243,9 +242,9 @@ async fn an_answer_to_half_a_request_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
+async fn answer_with_length_and_chunks_is_read_by_chunks() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (framing, status) in [
         ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 200),
         ("Transfer-Encoding: gzip, chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", 502),
@@ -261,24 +260,27 @@ async fn an_answer_of_two_lengths_is_taken_by_its_chunks() {
     }
 }
 
-/// What has asked for nothing yet does not hold up the end, and what asks from then on is refused.
-#[tokio::test]
-async fn who_asks_after_the_stop_is_refused_and_who_does_not_ask_is_let_go() {
+/// A connection without a request does not delay the stop. A request from then on is refused.
+#[tokio::test(start_paused = true)]
+async fn request_during_drain_is_refused_and_idle_connections_close() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut empty = proxy.client().await;
     empty.send("\r\n").await;
     let mut late = proxy.client().await;
     late.send("GET /api").await;
     proxy.has(3).await;
-    tokio::time::sleep(Duration::from_millis(100)).await; // most likely they have been read by then
+    pass(Duration::from_millis(1)).await; // until both are read
     let stopping = proxy.stop();
     assert!(empty.rest().await.is_empty());
     use tokio::io::AsyncWriteExt;
     let _ = late.stream.write_all(b"/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n").await;
-    let told = String::from_utf8(late.rest().await).unwrap();
-    assert!(told.is_empty() || told.starts_with("HTTP/1.1 503") && told.contains("stopping"), "{told}");
+    let answer = String::from_utf8(late.rest().await).unwrap();
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"),
+        "{answer}"
+    );
     assert!(ollama.untouched().await);
     upstream.send("0\r\n\r\n").await;
     assert!(running.chunk().await.unwrap().is_empty());

@@ -1,12 +1,14 @@
-//! Requests whose end two readers could see in different places get 400 and the end of the
-//! connection, and nothing of them arrives.
+//! A request whose end two readers could see in different places gets 400. The connection closes, and Ollama receives
+//! nothing.
+
+use std::time::Duration;
 
 use crate::support::*;
 
 const HOST: &str = "Host: remote-ollama-proxy\r\n";
 const SMUGGLED: &str = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
 
-/// What `POST /api/show` must not have beside its Host; `0\r\n\r\n` follows.
+/// Headers that `POST /api/show` must not have next to its Host; `0\r\n\r\n` follows.
 const HEADERS: &[&str] = &[
     "Content-Length: 5\r\nTransfer-Encoding: chunked",
     "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -100,7 +102,7 @@ const HEADERS: &[&str] = &[
     "\u{e9}: a",
 ];
 
-/// Request lines and line ends; `H` stands for the right Host.
+/// Request lines and line ends. `H` is replaced by the right Host.
 const HEADS: &[&str] = &[
     "GET /api/tags HTTP/1.1\nH\r\n\r\n",
     "GET /api/tags HTTP/1.1\r\nH\n\r\n",
@@ -146,9 +148,9 @@ const HEADS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn ambiguous_heads_are_refused_and_end_the_connection() {
+async fn ambiguous_heads_are_refused_and_close_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let headers = HEADERS
         .iter()
         .map(|headers| format!("POST /api/show HTTP/1.1\r\n{HOST}{headers}\r\n\r\n0\r\n\r\n"))
@@ -170,11 +172,11 @@ async fn ambiguous_heads_are_refused_and_end_the_connection() {
     assert!(ollama.untouched().await);
 }
 
-/// A client that speaks HTTP/2 would not understand an answer.
+/// An HTTP/2 client could not read an answer.
 #[tokio::test]
-async fn an_http2_preface_ends_the_connection_without_a_word() {
+async fn http2_preface_closes_the_connection_without_an_answer() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for more in ["", "\0\0\0\x04\0\0\0\0\0", SMUGGLED] {
         let mut client = proxy.client().await;
         client.send(format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{more}")).await;
@@ -183,11 +185,11 @@ async fn an_http2_preface_ends_the_connection_without_a_word() {
     assert!(ollama.untouched().await);
 }
 
-/// Host is another rule's: whoever asks for somebody else is told so, and may go on.
+/// Another rule checks Host: a request for another host is refused, and the connection stays open.
 #[tokio::test]
-async fn a_host_that_is_not_ours_is_misdirected() {
+async fn foreign_host_is_421() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for host in [
         "evil.example",
         "remote-ollama-proxy,evil.example",
@@ -205,9 +207,9 @@ async fn a_host_that_is_not_ours_is_misdirected() {
 
 /// RFC 9112, 3.2.
 #[tokio::test]
-async fn host_that_is_no_host_is_400() {
+async fn malformed_host_is_400() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for host in [
         "",
         ":11434",
@@ -231,9 +233,9 @@ async fn host_that_is_no_host_is_400() {
 }
 
 #[tokio::test]
-async fn target_that_no_target_can_be_is_400() {
+async fn malformed_target_is_400() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for line in ["GET * HTTP/1.1", "GET /api/tags\u{e9} HTTP/1.1", "GET /api/tags?\u{e9} HTTP/1.1"] {
         let answer = proxy.ask(&format!("{line}\r\n{HOST}\r\n")).await;
         assert_eq!(answer.status(), 400, "{line}: {answer:?}");
@@ -242,9 +244,9 @@ async fn target_that_no_target_can_be_is_400() {
 }
 
 #[tokio::test]
-async fn url_that_is_too_long_is_414() {
+async fn too_long_url_is_414() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for length in [33_000, 50_000, 70_000, 300_000] {
         for earlier in [0, 1] {
             let mut client = proxy.client().await;
@@ -262,10 +264,10 @@ async fn url_that_is_too_long_is_414() {
     assert!(ollama.untouched().await);
 }
 
-#[tokio::test]
-async fn fault_in_a_later_request_is_not_the_earlier_ones() {
+#[tokio::test(start_paused = true)]
+async fn fault_in_a_pipelined_request_leaves_earlier_ones_intact() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(40_000));
     for (later, status) in [
         (format!("POST /api/show HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n"), 400),
@@ -280,9 +282,7 @@ async fn fault_in_a_later_request_is_not_the_earlier_ones() {
         client.send(get("/api/tags") + &later).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        // By then all of the later request that is read ahead has been read.
-        proxy.has(1).await;
-        tokio::task::yield_now().await;
+        pass(Duration::from_millis(1)).await; // until all that is read ahead of the later request has been read
         upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         assert_eq!(client.answer().await.text(), "ok", "{later:.60}");
         assert_eq!(client.answer().await.status(), status, "{later:.60}");
@@ -292,8 +292,8 @@ async fn fault_in_a_later_request_is_not_the_earlier_ones() {
 }
 
 #[tokio::test]
-async fn refusal_repeats_no_more_of_a_request_than_its_reader_needs() {
-    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+async fn refusal_quotes_only_a_short_part_of_the_request() {
+    let proxy = Boundary::new("http://127.0.0.1:1").start();
     for line in [format!("{} /api/tags", "X".repeat(30_000)), format!("GET /{}", "x".repeat(30_000))] {
         let answer = proxy.ask(&format!("{line} HTTP/1.1\r\n{HOST}\r\n")).await;
         assert!(matches!(answer.status(), 403 | 405) && answer.body.len() < 500, "{answer:?}");
@@ -301,9 +301,9 @@ async fn refusal_repeats_no_more_of_a_request_than_its_reader_needs() {
 }
 
 #[tokio::test]
-async fn too_much_head_is_refused() {
+async fn too_large_head_is_refused() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for headers in [format!("X: {}\r\n", "x".repeat(40_000)), "X: x\r\n".repeat(200)] {
         let mut client = proxy.client().await;
         client.send(format!("GET /api/tags HTTP/1.1\r\n{HOST}{headers}\r\n")).await;
@@ -313,11 +313,11 @@ async fn too_much_head_is_refused() {
     assert!(ollama.untouched().await);
 }
 
-/// docs/troubleshooting.md, "No request": what no request can be made of is answered with a status and no words.
+/// docs/troubleshooting.md, "No request": bytes that form no request get a status without a text.
 #[tokio::test]
-async fn what_is_no_request_gets_an_empty_answer() {
+async fn bytes_that_are_no_request_get_an_empty_answer() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (head, status) in [
         (format!("GET /api/tags HTTP/1.1\r\n{HOST}{}\r\n", "X: y\r\n".repeat(100)), 431),
         (format!("GET /api/tags HTTP/1.2\r\n{HOST}\r\n"), 400),
@@ -334,7 +334,7 @@ async fn what_is_no_request_gets_an_empty_answer() {
 #[tokio::test]
 async fn absolute_and_other_forms_of_target_are_refused() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for line in [
         "GET http://remote-ollama-proxy/api/tags HTTP/1.1",
         "CONNECT 127.0.0.1:22 HTTP/1.1",

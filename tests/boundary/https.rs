@@ -1,5 +1,5 @@
-//! The same boundary behind TLS: what a client without it, or without a word, comes to, and that nothing is held back,
-//! cut short unseen, or waited for too long.
+//! The same boundary behind TLS: clients that do not speak TLS, or stop in the middle of it, and that no answer is
+//! delayed, truncated unnoticed, or waited for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use tokio_rustls::client::TlsStream;
 use crate::spellings;
 use crate::support::*;
 
-/// Long enough never to be reached here.
+/// Never reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
 const LENIENT: Timeouts = Timeouts { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 const NAME: &str = "remote-ollama-proxy.tailnet.test";
 
-/// A certificate, as the node hands it over, and what a client trusts to see it.
+/// A certificate in the node's form, and the roots that a client needs to trust it.
 struct Pair {
     chain: String,
     key: String,
@@ -57,12 +57,12 @@ impl Both {
         let (https, incoming) = mpsc::channel(64);
         let ports =
             |http| DualListener::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
-        let running = Running::at(policy(), upstream, limits, timeouts, ports);
+        let running = Boundary::new(upstream).limits(limits).timeouts(timeouts).start_on(ports);
         shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
 
-    /// A connection to the port for HTTPS on which nothing has been said.
+    /// A connection to the HTTPS port on which no byte has been sent.
     async fn raw(&self) -> Client<DuplexStream> {
         connect(&self.https, "100.64.0.1:443".parse().unwrap()).await
     }
@@ -97,7 +97,7 @@ impl Both {
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
-async fn it_is_asked_as_by_http_and_speaks_nothing_else() {
+async fn https_serves_http_1_1_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -114,19 +114,19 @@ async fn it_is_asked_as_by_http_and_speaks_nothing_else() {
     }
     assert!(both.offering(&mut [b"h2"], rustls::DEFAULT_VERSIONS).await.is_err());
     assert_eq!(rustls::version::TLS12.version, ProtocolVersion::TLSv1_2);
-    // Without ALPN it is HTTP/1.1 too.
+    // Without ALPN the protocol is HTTP/1.1 too.
     let mut client = both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.unwrap();
     client.send(get("/api/tags")).await;
     assert_eq!(client.answer().await.text(), "ok");
-    // And the port for HTTP is as it was.
+    // The HTTP port still works.
     assert_eq!(both.running.ask(&get("/api/tags")).await.text(), "ok");
 }
 
 #[tokio::test]
-async fn every_spelling_off_the_allowlist_is_refused() {
+async fn https_refuses_every_spelling_off_the_allowlist() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
-    // A part of what is asked without TLS, since the decision is the same.
+    // A part of the requests that are tried without TLS, since the decision is the same.
     for spelling in spellings::all().iter().filter(|s| !s.allowed(&[])).step_by(97) {
         let mut client = both.client().await;
         let (answer, _) = spelling.ask(&mut client, NAME).await;
@@ -136,7 +136,7 @@ async fn every_spelling_off_the_allowlist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_comes_as_it_is_made() {
+async fn https_streams_without_delay() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     let mut client = both.client().await;
@@ -149,7 +149,7 @@ async fn a_stream_comes_as_it_is_made() {
         upstream.send(format!("{:x}\r\n{piece}\r\n", piece.len())).await;
         assert_eq!(client.chunk().await.unwrap(), piece.as_bytes());
     }
-    // Larger than what TLS takes at once, and than what a client takes unread.
+    // Larger than a TLS record, and larger than a client's receive buffer.
     let large = "x".repeat(1 << 20);
     upstream.send(format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len())).await;
     let mut read = 0;
@@ -160,7 +160,7 @@ async fn a_stream_comes_as_it_is_made() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_large_body_arrives_whole() {
+async fn https_large_request_body_arrives_whole() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
     let both = Both::new(&url);
     let (mut client, body) = (both.client().await, "y".repeat(3 << 20));
@@ -169,9 +169,9 @@ async fn a_request_with_a_large_body_arrives_whole() {
     assert_eq!(seen.recv().await.unwrap().body.len(), body.len());
 }
 
-/// Who is cut, or whose answer Ollama breaks off, sees no end of TLS, which would make a part look like the whole.
+/// A cut session or a truncated answer has no close_notify of TLS, so that a part does not look like the whole.
 #[tokio::test]
-async fn a_part_never_looks_like_the_whole() {
+async fn https_truncated_answer_is_no_clean_end() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     for cut in [true, false] {
@@ -183,16 +183,16 @@ async fn a_part_never_looks_like_the_whole() {
             upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
             client.head().await.unwrap();
             if cut {
-                both.running.word.say(false, Vec::new());
+                both.running.revoke();
                 assert_eq!(
                     both.running
                         .proxy
                         .port()
                         .sweep()
-                        .judge(&[PortMembers { port: 443, members: both.running.word.members().into() }]),
+                        .judge(&[PortMembers { port: 443, members: both.running.members().into() }]),
                     1
                 );
-                both.running.word.say(true, Vec::new());
+                both.running.grant(Vec::new());
             } else {
                 drop(upstream);
             }
@@ -201,7 +201,7 @@ async fn a_part_never_looks_like_the_whole() {
             assert!(ended.is_err(), "HTTP/{version}: a clean end after {rest:?}");
         }
     }
-    // A whole one has such an end.
+    // A whole answer ends with one.
     let mut client = both.client().await;
     client.send(format!("GET /api/tags HTTP/1.0\r\nHost: {NAME}\r\n\r\n")).await;
     let mut upstream = ollama.accept().await;
@@ -213,7 +213,7 @@ async fn a_part_never_looks_like_the_whole() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_gets_no_answer() {
+async fn client_without_tls_gets_no_answer() {
     let ollama = Ollama::new().await;
     let both = Both::new(&ollama.url);
     let mut client = both.raw().await;
@@ -224,23 +224,23 @@ async fn a_client_without_tls_gets_no_answer() {
     assert!(ollama.untouched().await);
 }
 
-#[tokio::test]
-async fn who_says_nothing_or_half_a_word_is_let_go() {
+#[tokio::test(start_paused = true)]
+async fn silent_or_slow_tls_client_times_out() {
     let both = Both::limited("http://127.0.0.1:1", Limits::NONE, Timeouts { idle: SHORT, ..LENIENT });
     let mut silent = both.raw().await;
     assert!(silent.rest().await.is_empty());
-    // The beginning of a ClientHello that is to have 512 bytes.
+    // The beginning of a ClientHello of 512 bytes.
     let mut half = both.raw().await;
     half.send([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
     assert!(half.rest().await.is_empty());
-    // It has no more time for being slow.
+    // A slow client has no more time.
     let (mut from, mut to) = tokio::io::split(both.raw().await.stream);
     let drip = async {
         for byte in [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3].iter().chain([0].iter().cycle()) {
             if to.write_all(&[*byte]).await.is_err() {
                 break;
             }
-            tokio::time::sleep(SHORT / 10).await;
+            pass(SHORT / 10).await;
         }
         std::future::pending().await
     };
@@ -249,7 +249,7 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
         ended = soon("the end", from.read_to_end(&mut said)) => assert_eq!(ended.unwrap(), 0),
         never = drip => never,
     }
-    // One that has shaken hands and then says nothing, or no whole head.
+    // A client that completes the handshake and then sends nothing, or half a head.
     let mut client = both.client().await;
     assert!(client.rest().await.is_empty());
     both.running.has(0).await;
@@ -260,14 +260,14 @@ async fn who_says_nothing_or_half_a_word_is_let_go() {
     both.running.has(0).await;
 }
 
-/// Also where the answer has come to its end, and only its last piece is still with TLS, which the client does not take.
+/// The timeout also holds when the answer is complete and only TLS still holds its last piece.
 #[tokio::test]
-async fn who_does_not_read_is_let_go() {
+async fn https_client_that_does_not_read_times_out() {
     let ollama = Ollama::new().await;
     // Long enough for every handshake.
     let idle = Duration::from_secs(3);
     let both = Both::limited(&ollama.url, Limits::NONE, Timeouts { answer: SHORT, idle, ..LENIENT });
-    // From what fits between the two to what does not by far.
+    // From sizes that fit in the buffers to sizes far above.
     let sizes: Vec<usize> = (12..=28).map(|n| (n * 8) << 10).chain([2 << 20]).collect();
     let (mut clients, mut answering) = (Vec::new(), tokio::task::JoinSet::new());
     for size in sizes {
@@ -286,14 +286,14 @@ async fn who_does_not_read_is_let_go() {
 }
 
 #[tokio::test]
-async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
+async fn http_and_https_connections_share_limits_and_are_cut_by_port() {
     let limits = Limits { connections: 2, ..Limits::NONE };
     let both = Both::limited("http://127.0.0.1:1", limits, LENIENT);
-    // Not a word is needed for that.
+    // A handshake is not needed for this.
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
-    let (lost, kept) = (Vec::new(), both.running.word.members());
+    let (lost, kept) = (Vec::new(), both.running.members());
     assert_eq!(
         both.running.proxy.port().sweep().judge(&[
             PortMembers { port: 443, members: lost.into() },
@@ -309,14 +309,14 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
 }
 
 #[tokio::test]
-async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
+async fn new_certificate_applies_to_new_connections_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let mut both = Both::new(&url);
     let mut before = both.client().await;
     let new = pair();
     assert_eq!([(); 2].map(|()| both.shown.set(&new.chain, &new.key)), [Ok(true), Ok(false)]);
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err(), "the old one is shown");
-    // What is no pair changes nothing.
+    // A certificate that does not match its key changes nothing.
     for (chain, key) in [("", ""), (&*new.chain, ""), (&*new.chain, "x"), (&*new.chain, &*both.pair.key)] {
         assert!(both.shown.set(chain, key).is_err());
     }
@@ -334,7 +334,7 @@ async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
     let (pair, shown) = (pair(), Arc::<CurrentCertificate>::default());
     let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
-    let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
+    let running = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start_on(ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
     both.running.has(0).await;
@@ -343,13 +343,13 @@ async fn without_a_certificate_no_handshake_succeeds() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
+async fn redirect_leads_to_the_certificates_name() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let (connect_to, incoming) = mpsc::channel(1);
-    let (node, told) = watch::channel(NodeStatus::default());
+    let (node, status) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
-    let redirects = RedirectPort::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
+    let redirects = RedirectPort::new(port.clone(), Arc::clone(running.proxy.metrics()), status, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;
@@ -383,7 +383,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
         assert_eq!((answer.status(), answer.header("location")), (status, None), "{request}");
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
-    // Who may not connect may not be redirected either.
+    // A peer that may not connect may not be redirected either.
     assert_eq!(
         port.sweep().judge(&[PortMembers { port: 11434, members: Vec::new().into() }]),
         port.sessions().all().len()

@@ -1,4 +1,4 @@
-//! Judging by lists of the netmap that come late, or not at all, and while the node is out of the tailnet.
+//! Sweeps whose netmap arrives late or not at all, and a node that is out of the tailnet.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +12,11 @@ use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sweeper::{Sweeper, WatchedPorts};
 use remote_ollama_proxy::tailnet::{Member, Netmap, NodeStatus};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::support::*;
 
-/// The netmap has the one peer, and is read as the test has it.
+/// A netmap with one peer, which answers as the test sets it.
 struct Lists {
     roster: Vec<Member>,
     asked: AtomicUsize,
@@ -58,7 +58,7 @@ struct Scene {
 
 async fn scene() -> Scene {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let state = tempfile::tempdir().unwrap();
     let mut config =
         remote_ollama_proxy::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
@@ -66,7 +66,7 @@ async fn scene() -> Scene {
     let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
     let (answers, answered) = watch::channel(Answers::AtOnce);
     let lists = Arc::new(Lists {
-        roster: proxy.word.members(),
+        roster: proxy.members(),
         asked: AtomicUsize::default(),
         answers: answered,
         ports: Mutex::default(),
@@ -108,14 +108,14 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn one_list_serves_all_ports() {
+async fn one_netmap_request_serves_all_ports() {
     let scene = scene().await;
     assert_eq!(scene.lists.asked.load(Ordering::SeqCst), 1);
     assert_eq!(*scene.lists.ports.lock().unwrap(), [443, 11434]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_cut_once_the_netmap_could_not_be_read_for_two_seconds() {
+async fn unreadable_netmap_cuts_sessions_after_two_seconds() {
     for answers in [Answers::Never, Answers::WithAnError] {
         let scene = scene().await;
         let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
@@ -131,55 +131,50 @@ async fn sessions_are_cut_once_the_netmap_could_not_be_read_for_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn netmap_that_is_read_within_two_seconds_cuts_no_session() {
+async fn netmap_read_within_two_seconds_cuts_no_session() {
     let scene = scene().await;
     let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
     for answers in [Answers::Never, Answers::WithAnError] {
         scene.answers.send_replace(answers);
         let asked = scene.lists.asked.load(Ordering::SeqCst);
         scene.judge.changed.notify_one();
-        sleep(Duration::from_millis(1_500)).await;
+        pass(Duration::from_millis(1_500)).await;
         assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
         scene.answers.send_replace(Answers::AtOnce);
-        sleep(Duration::from_secs(3)).await;
+        pass(Duration::from_secs(3)).await;
         upstream.send("2\r\non\r\n").await;
         assert_eq!(client.chunk().await.unwrap(), b"on");
     }
 }
 
-/// Otherwise a peer whose key expires by the clock alone would keep its session for twenty times the outage.
+/// Otherwise a peer whose key expires would keep its session for 20 times the length of the outage.
 #[tokio::test(start_paused = true)]
-async fn next_sweep_after_an_outage_comes_as_soon_as_after_a_quick_list() {
+async fn next_sweep_after_an_outage_is_not_delayed() {
     for answers in [Answers::Never, Answers::WithAnError] {
         let scene = scene().await;
         scene.answers.send_replace(answers);
         scene.judge.changed.notify_one();
-        sleep(Duration::from_secs(60)).await;
+        pass(Duration::from_secs(60)).await;
         scene.answers.send_replace(Answers::AtOnce);
         scene.lists_again(1).await;
-        sleep(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let asked = scene.lists.asked.load(Ordering::SeqCst);
-        // One list that took a minute itself counts as 2 s, after which sessions were cut.
-        sleep(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
+        // A request that took a minute counts as 2 s, the time after which sessions were cut.
+        pass(Duration::from_secs(if answers == Answers::Never { 40 } else { 5 })).await;
         assert!(scene.lists.asked.load(Ordering::SeqCst) > asked);
     }
 }
 
 #[tokio::test]
-async fn node_out_of_the_tailnet_cuts_all_sessions_and_no_peer_is_listed_until_it_is_back() {
+async fn node_out_of_the_tailnet_cuts_all_sessions_and_lists_no_peer() {
     let scene = scene().await;
-    // While a list is waited for, too.
+    // Also while a netmap is pending.
     for answers in [Answers::AtOnce, Answers::Never] {
         let (mut client, mut upstream) = scene.proxy.stream(&scene.ollama).await;
         scene.answers.send_replace(answers);
         let asked = scene.lists.asked.load(Ordering::SeqCst);
         scene.judge.changed.notify_one();
-        soon("another list", async {
-            while scene.lists.asked.load(Ordering::SeqCst) == asked {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("another list", async || scene.lists.asked.load(Ordering::SeqCst) > asked).await;
         scene.situation.send_replace(standing("NeedsLogin"));
         client.rest().await;
         upstream.rest().await;

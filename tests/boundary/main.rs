@@ -1,5 +1,5 @@
-//! The boundary over in-memory streams: what goes through, what does not, and that nothing is
-//! lost, held back or done for nobody.
+//! The boundary over in-memory streams: which requests and answers pass, and that nothing is lost, delayed or done
+//! without a client.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 

@@ -1,5 +1,5 @@
-//! Thousands of spellings of methods and targets: exactly what is on the allowlist arrives, as it was
-//! written; the rest is refused, and nothing of it arrives.
+//! Thousands of spellings of methods and targets: only requests on the allowlist reach Ollama, byte for byte. All
+//! others are refused, and Ollama receives nothing.
 
 use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use tokio::sync::mpsc;
@@ -8,44 +8,44 @@ use crate::routes::ALSO;
 use crate::spellings::{self, BODY};
 use crate::support::*;
 
-/// The statuses a refusal may have: 400 for framing, 403 off the list, 405 for the method, 421 Host.
+/// The statuses of a refusal: 400 for framing, 403 off the allowlist, 405 for the method, 421 for Host.
 const REFUSALS: [u16; 4] = [400, 403, 405, 421];
 
-/// Stands in for Ollama: tells each request's first line and body, and answers `ok`.
+/// Stands in for Ollama: returns each request's first line and body, and answers `ok`.
 fn recording(ollama: Ollama) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (seen, requests) = mpsc::unbounded_channel();
     let url = ollama.url.clone();
     tokio::spawn(async move {
         loop {
             let mut conn = Client::new(ollama.listener.accept().await.unwrap().0);
-            let tell = tell.clone();
+            let seen = seen.clone();
             tokio::spawn(async move {
                 while let Some(head) = conn.head().await {
                     let Some(body) = conn.body(&head).await else { return };
                     let line = head.lines().next().unwrap_or_default().to_owned();
                     let end = if line.starts_with("HEAD ") { "" } else { "ok" };
-                    let _ = tell.send((line, body));
+                    let _ = seen.send((line, body));
                     conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{end}")).await;
                 }
             });
         }
     });
-    (url, told)
+    (url, requests)
 }
 
 #[tokio::test]
-async fn exactly_what_is_allowed_arrives_in_whatever_spelling_it_is_asked_for() {
+async fn only_allowed_requests_reach_ollama_in_any_spelling() {
     ask_for_all(policy(), &[]).await;
 }
 
 #[tokio::test]
-async fn with_everything_on_that_can_be_the_rest_is_still_refused() {
+async fn other_endpoints_are_refused_with_every_switch_on() {
     ask_for_all(Policy { endpoints: EndpointSet::ALL, ..policy() }, &ALSO).await;
 }
 
 async fn ask_for_all(policy: Policy, also: &[(&str, &str)]) {
     let (url, mut arrived) = recording(Ollama::new().await);
-    let proxy = Running::new(policy, &url);
+    let proxy = Boundary::new(&url).policy(policy).start();
     let all = spellings::all();
     let mut client = proxy.client().await;
     let (mut passed, mut wrong) = (0, Vec::new());
@@ -69,7 +69,7 @@ async fn ask_for_all(policy: Policy, also: &[(&str, &str)]) {
         }
     }
     assert!(wrong.is_empty(), "{} went wrong:\n{}", wrong.len(), wrong.join("\n"));
-    // Nothing arrived late.
+    // No request arrived late.
     assert_eq!(proxy.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(arrived.try_recv().unwrap().0, "GET /api/version HTTP/1.1");
     assert_eq!(arrived.try_recv(), Err(mpsc::error::TryRecvError::Empty));

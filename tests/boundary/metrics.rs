@@ -1,4 +1,4 @@
-//! The port for the metrics: who reads them, and that there is nothing else.
+//! The metrics port: who may read it, and that it serves nothing else.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::support::*;
 
 const NO_OLLAMA: &str = "http://127.0.0.1:1";
 
-/// The port for the metrics of a running proxy.
+/// The metrics port of a running proxy.
 struct Metrics {
     connect: mpsc::Sender<remote_ollama_proxy::listen::Accepted<DuplexStream>>,
     port: Port,
@@ -32,14 +32,14 @@ impl Metrics {
         Metrics { connect, port }
     }
 
-    /// Whose text is made once the test lets it be; the first of what is returned tells that somebody
-    /// waits for it, the second lets one go on.
+    /// Its text waits for the test. The first semaphore counts scrapes that wait; each permit of the second lets one
+    /// continue.
     fn held(running: &Running) -> (Metrics, Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let (tell, closed) = (Arc::clone(&begun), Arc::clone(&gate));
+        let (waiting, closed) = (Arc::clone(&begun), Arc::clone(&gate));
         let text = move || {
             let gate = Arc::clone(&closed);
-            tell.add_permits(1);
+            waiting.add_permits(1);
             Box::pin(async move {
                 gate.acquire().await.unwrap().forget();
                 "# EOF\n".to_owned()
@@ -61,19 +61,15 @@ impl Metrics {
 
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.port.sessions().all().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.port.sessions().all().len() == connections;
+        eventually("that many connections", held).await;
     }
 }
 
 #[tokio::test]
-async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
+async fn metrics_require_their_grant() {
     for access in [Access::Network, Access::Grants] {
-        let running = Running::with(policy(), NO_OLLAMA, PATIENCE, access);
+        let running = Boundary::new(NO_OLLAMA).access(access).start();
         let metrics = Metrics::of(&running);
         for grants in [
             vec![],
@@ -82,7 +78,7 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
             vec![json!({"metrics": "true"})],
             vec![json!({"metrics": true, "unheard": 1})],
         ] {
-            running.word.say(true, grants.clone());
+            running.grant(grants.clone());
             for request in [get("/metrics"), get("/"), post("/metrics", "{}"), get("/api/tags")] {
                 let answer = metrics.ask(&request).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {request}");
@@ -91,7 +87,7 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
                 assert!(said.contains("(rule: grant)"), "{said}");
             }
         }
-        running.word.say(true, vec![json!({"endpoints": []}), json!({"endpoints": [], "metrics": true})]);
+        running.grant(vec![json!({"endpoints": []}), json!({"endpoints": [], "metrics": true})]);
         let answer = metrics.ask(&get("/metrics")).await;
         assert_eq!((answer.status(), answer.text()), (200, "# EOF\n"));
         assert_eq!(
@@ -102,12 +98,12 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_but_the_metrics() {
+async fn metrics_port_serves_nothing_else() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
-    // The query is not looked at.
+    running.grant(vec![json!({"metrics": true})]);
+    // The query is ignored.
     assert_eq!(metrics.ask(&get("/metrics?a=b")).await.status(), 200);
     for (request, status, rule) in [
         (get("/"), 404, "metrics-only"),
@@ -128,17 +124,17 @@ async fn there_is_nothing_but_the_metrics() {
         let answer = metrics.ask(&get("/metrics").replace("GET", method)).await;
         assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET")), "{method}");
     }
-    // Nor are they at the proxy's own port.
+    // The Ollama port does not serve metrics.
     let answer = running.ask(&get("/metrics")).await;
     assert!(answer.status() == 403 && answer.text().contains("(rule: allowlist)"), "{}", answer.text());
     assert!(ollama.untouched().await);
 }
 
 #[tokio::test]
-async fn what_is_refused_is_counted_and_a_scrape_is_not() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn metrics_port_counts_refusals_but_no_scrapes() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     for _ in 0..3 {
         client.send(get("/metrics")).await;
@@ -153,40 +149,40 @@ async fn what_is_refused_is_counted_and_a_scrape_is_not() {
 }
 
 #[tokio::test]
-async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn metrics_revoked_peer_is_cut_and_peer_without_grant_is_refused() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, gate) = Metrics::held(&running);
     let grants = || vec![json!({"metrics": true})];
-    running.word.say(true, grants());
+    running.grant(grants());
     let (mut idle, mut reading) = (metrics.client().await, metrics.client().await);
     reading.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     metrics.has(2).await;
 
-    // The grant goes while the text is made.
-    running.word.say(true, vec![json!({})]);
-    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
+    // The grant is revoked while the text is made.
+    running.grant(vec![json!({})]);
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 0);
     gate.add_permits(1);
     assert_eq!(reading.answer().await.status(), 403);
 
-    running.word.say(true, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
+    running.grant(grants());
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 0);
     idle.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
-    running.word.say(false, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 2);
+    running.revoke();
+    assert_eq!(metrics.port.sweep().judge(&running.port_members()), 2);
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 
-    // And nobody gets in who has just lost it.
+    // A peer that has just been revoked gets no connection.
     assert!(metrics.client().await.rest().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_not_waited_for() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn metrics_client_disconnect_ends_its_scrape() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let (metrics, begun, _gate) = Metrics::held(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     client.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
@@ -195,11 +191,11 @@ async fn a_client_that_leaves_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn its_connections_have_limits_and_take_none_of_the_proxys() {
+async fn metrics_connections_have_their_own_limits() {
     let limits = Limits { connections: 2, connections_per_peer: 2, ..Limits::NONE };
-    let running = Running::limited(policy(), NO_OLLAMA, PATIENCE, Access::Network, limits);
+    let running = Boundary::new(NO_OLLAMA).limits(limits).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let _held = (metrics.client().await, metrics.client().await);
     metrics.has(2).await;
     assert!(metrics.client().await.rest().await.is_empty());
@@ -208,11 +204,11 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
 }
 
 #[tokio::test]
-async fn it_reads_requests_as_strictly_and_waits_as_long() {
-    let timeouts = Timeouts { head: std::time::Duration::from_millis(50), ..Timeouts::default() };
-    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, timeouts);
+async fn metrics_port_has_the_same_framing_rules_and_timeouts() {
+    let pace = Timeouts { head: std::time::Duration::from_millis(50), ..Timeouts::default() };
+    let running = Boundary::new(NO_OLLAMA).timeouts(pace).start();
     let metrics = Metrics::of(&running);
-    running.word.say(true, vec![json!({"metrics": true})]);
+    running.grant(vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;
     client.send("GET /metrics HTTP/1.1\r\nHost: remote").await;
     assert_eq!(client.answer().await.status(), 408);

@@ -1,4 +1,4 @@
-//! Rules about models: what passes does so unchanged, and of what does not, Ollama hears nothing.
+//! Rules about models: allowed requests pass unchanged, and Ollama receives nothing of the refused ones.
 
 use remote_ollama_proxy::policy::{Endpoint, EndpointSet, ModelRules, Models, Policy};
 use serde_json::json;
@@ -11,7 +11,7 @@ fn models(patterns: &[&str]) -> Models {
     Models::of(patterns.iter().map(|pattern| Models::pattern(pattern).unwrap()).collect())
 }
 
-/// Everything may be asked, for some models.
+/// All endpoints are on, for these models only.
 fn only(patterns: &[&str]) -> Policy {
     let models = ModelRules { allow: Some(models(patterns)), ..ModelRules::default() };
     Policy { endpoints: EndpointSet::ALL, models, ..policy() }
@@ -30,24 +30,24 @@ fn with_body() -> impl Iterator<Item = Endpoint> {
 }
 
 #[tokio::test]
-async fn without_a_rule_nobody_looks_at_a_body() {
+async fn bodies_are_not_read_without_model_rules() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, ..policy() }, &url);
+    let proxy = Boundary::new(&url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).start();
     for endpoint in with_body() {
         for body in ["no JSON", "{\"model\":\"a\",\"model\":\"b\"}", "\u{feff}", ""] {
             assert_eq!(proxy.ask(&post(endpoint.path(), body)).await.status(), 200, "{endpoint:?} {body}");
             assert_eq!(soon("the request", seen.recv()).await.unwrap().body, body.as_bytes());
         }
     }
-    // A grant without models is no rule about them.
-    proxy.word.say(true, vec![json!({"models": ["a"]}), json!({"endpoints": ["api_show"]})]);
+    // A grant without `models` does not restrict them.
+    proxy.grant(vec![json!({"models": ["a"]}), json!({"endpoints": ["api_show"]})]);
     assert_eq!(proxy.ask(&post("/api/show", "no JSON")).await.status(), 200);
 }
 
 #[tokio::test]
-async fn what_is_allowed_goes_on_byte_for_byte() {
+async fn allowed_model_passes_byte_for_byte() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen*", "someone/b:8b"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen*", "someone/b:8b"])).start();
     let long = format!("{{\"messages\":[\"{}\"], \"model\":\"qwen3\"}}", "x".repeat(500_000));
     for body in [
         "{\"model\":\"qwen3\"}",
@@ -77,9 +77,9 @@ async fn what_is_allowed_goes_on_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn of_what_is_refused_ollama_hears_nothing() {
+async fn refused_model_never_reaches_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["qwen3"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     let mut bodies = vec![
         ("{\"model\":\"gemma3\"}".to_owned(), "\\\"gemma3\\\" is not one that may be used here"),
         ("{\"model\":\"qwen3:8b\"}".to_owned(), "models.allow"),
@@ -116,9 +116,9 @@ async fn of_what_is_refused_ollama_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_refused() {
+async fn compressed_body_is_refused_under_model_rules() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["*"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let request = |coding: &str| {
         post("/v1/responses", "{\"model\":\"a\"}").replacen("\r\n", &format!("\r\n{coding}\r\n"), 1)
     };
@@ -132,14 +132,14 @@ async fn a_compressed_body_is_refused() {
     }
     assert!(ollama.untouched().await);
     let (url, _seen) = ollama.answering(OK);
-    let proxy = Running::new(only(&["*"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["*"])).start();
     assert_eq!(proxy.ask(&request("content-encoding: Identity")).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
+async fn second_model_later_in_the_body_keeps_the_request_incomplete() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["qwen3"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     for second in
         ["\"model\":\"b\"}", "\"Model\":\"b\"}", "\"m\\u006fdel\":\"b\"}", "\"x\":1}{\"model\":\"b\"}"]
     {
@@ -164,9 +164,9 @@ async fn a_second_model_far_behind_keeps_the_request_from_ever_being_whole() {
 }
 
 #[tokio::test]
-async fn the_path_tells_a_model_without_a_look_at_the_body() {
+async fn model_in_the_path_is_checked_without_reading_the_body() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen3", "a:8b"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen3", "a:8b"])).start();
     for (path, status) in [
         ("/v1/models/qwen3", 200),
         ("/v1/models/Qwen3:latest", 200),
@@ -191,30 +191,30 @@ async fn the_path_tells_a_model_without_a_look_at_the_body() {
 }
 
 #[tokio::test]
-async fn a_model_must_be_both_allowed_and_granted() {
+async fn model_must_be_allowed_and_granted() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["qwen*", "a"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["qwen*", "a"])).start();
     let ask = async |model: &str| {
         let answer = proxy.ask(&post("/v1/messages", &format!("{{\"model\":\"{model}\"}}"))).await;
         (answer.status(), answer.text().to_owned())
     };
-    proxy.word.say(true, vec![json!({"models": ["qwen3:*", "b"]})]);
+    proxy.grant(vec![json!({"models": ["qwen3:*", "b"]})]);
     assert_eq!(ask("qwen3:8b").await.0, 200);
     let (status, text) = ask("a").await;
     assert!(status == 404 && text.contains("the tailnet policy does not grant you the model"), "{text}");
     assert!(ask("b").await.1.contains("models.allow"));
-    // Several grants add up.
-    proxy.word.say(true, vec![json!({"models": ["qwen3:*"]}), json!({"models": ["A"]})]);
+    // Grants add up.
+    proxy.grant(vec![json!({"models": ["qwen3:*"]}), json!({"models": ["A"]})]);
     assert_eq!((ask("a").await.0, ask("qwen3:1b").await.0, ask("qwen2").await.0), (200, 200, 404));
     // A faulty grant grants nothing.
-    proxy.word.say(true, vec![json!({"models": []})]);
+    proxy.grant(vec![json!({"models": []})]);
     assert!(ask("a").await.1.contains("(rule: grant)"));
 }
 
 #[tokio::test]
-async fn a_name_stands_for_a_model_at_show_alone() {
+async fn name_field_counts_as_model_at_show_only() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(only(&["a"]), &url);
+    let proxy = Boundary::new(&url).policy(only(&["a"])).start();
     for (target, body, status) in [
         ("/api/show", "{\"name\":\"a\"}", 200),
         ("/api/show", "{\"name\":\"b\"}", 403),
@@ -228,9 +228,9 @@ async fn a_name_stands_for_a_model_at_show_alone() {
 }
 
 #[tokio::test]
-async fn an_answer_streams_without_delay() {
+async fn answer_streams_without_delay_under_model_rules() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["*"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["*"])).start();
     let mut client = proxy.client().await;
     client.send(post("/v1/chat/completions", "{\"model\":\"a\"}")).await;
     let mut upstream = ollama.accept().await;
@@ -243,9 +243,9 @@ async fn an_answer_streams_without_delay() {
 }
 
 #[tokio::test]
-async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever() {
+async fn half_a_body_and_too_large_bodies_end_as_usual_under_model_rules() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(only(&["a"]), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(only(&["a"])).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/chat HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 90\r\n\r\n{\"mod")
@@ -253,7 +253,7 @@ async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever
     proxy.has(1).await;
     drop(client);
     proxy.has(0).await;
-    proxy.word.say(true, vec![json!({"max_body": 20})]);
+    proxy.grant(vec![json!({"max_body": 20})]);
     let long = "{\"x\":\"0123456789\",\"model\":\"a\"}";
     assert_eq!(proxy.ask(&post("/api/chat", long)).await.status(), 413);
     assert_eq!(proxy.ask(&chunked("/api/chat", &[&long[..10], &long[10..]])).await.status(), 413);
@@ -261,7 +261,7 @@ async fn who_sends_half_a_body_and_leaves_or_says_too_much_is_dealt_with_as_ever
     assert!(ollama.untouched().await);
 }
 
-/// What Ollama lists, and the answer to whatever it is asked to show.
+/// Ollama's list of models, and its answer to `show`.
 fn listing(show: &'static str) -> impl Fn(&str) -> String {
     let tags = json!({"models": [
         {"name": "here:latest", "model": "here:latest", "digest": "d1"},
@@ -288,9 +288,9 @@ fn local_only() -> Policy {
 }
 
 #[tokio::test]
-async fn models_that_leave_the_machine_are_refused() {
+async fn cloud_models_are_refused() {
     let (url, mut seen) = Ollama::new().await.answering_with(listing("{\"details\":{}}"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     for (model, words) in [
         ("here", ""),
         ("HERE:latest", ""),
@@ -308,10 +308,10 @@ async fn models_that_leave_the_machine_are_refused() {
         let wanted = if words.is_empty() { 200 } else { 404 };
         assert!(answer.status() == wanted && answer.text().contains(words), "{model} {}", answer.text());
     }
-    // A path's model, too.
+    // The model in a path, too.
     assert_eq!(proxy.ask(&get("/v1/models/here")).await.status(), 200);
     assert_eq!(proxy.ask(&get("/v1/models/alias")).await.status(), 404);
-    // What is shown of a digest is not asked for again.
+    // The details of a digest are requested once.
     let mut shown = 0;
     while let Ok(request) = seen.try_recv() {
         shown += u32::from(request.head.starts_with("POST /api/show"));
@@ -320,26 +320,26 @@ async fn models_that_leave_the_machine_are_refused() {
 }
 
 #[tokio::test]
-async fn an_alias_that_only_its_details_tell_of_is_refused() {
+async fn alias_of_a_cloud_model_is_refused() {
     let (url, _seen) = Ollama::new().await.answering_with(listing("{\"remote_model\":\"x\"}"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     let answer = proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await;
     assert!(answer.status() == 403 && answer.text().contains("runs in the cloud"), "{}", answer.text());
 }
 
 #[tokio::test]
-async fn an_ollama_that_does_not_tell_is_not_asked() {
+async fn unreadable_model_list_is_502() {
     for answer in
         ["HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
     {
         let (url, mut seen) = Ollama::new().await.answering(answer);
-        let proxy = Running::new(local_only(), &url);
+        let proxy = Boundary::new(&url).policy(local_only()).start();
         let refused = proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await;
         assert!(refused.status() == 502 && refused.text().contains("upstream-failed"), "{}", refused.text());
         assert!(soon("the question", seen.recv()).await.unwrap().head.starts_with("GET /api/tags "));
         assert!(seen.try_recv().is_err());
     }
     let (url, _seen) = Ollama::new().await.answering_with(listing("no JSON"));
-    let proxy = Running::new(local_only(), &url);
+    let proxy = Boundary::new(&url).policy(local_only()).start();
     assert_eq!(proxy.ask(&post("/api/chat", "{\"model\":\"here\"}")).await.status(), 502);
 }

@@ -1,34 +1,29 @@
-//! A client may be silent for so long; Ollama for as long as it likes.
+//! Timeouts for silent clients. Ollama has none.
 
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
-use remote_ollama_proxy::policy::Access;
 
 use crate::support::*;
 
-/// Long enough never to be reached here.
+/// Never reached here.
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
-/// Nothing of what must not happen within several of the short limits has happened after this.
+/// Several of the short timeouts. A fault would show by then.
 const A_WHILE: Duration = Duration::from_millis(400);
 
 const LENIENT: Timeouts = Timeouts { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
-fn paced(upstream: &str, timeouts: Timeouts) -> Running {
-    Running::paced(policy(), upstream, PATIENCE, Access::Network, Limits::NONE, timeouts)
-}
-
-#[tokio::test]
-async fn a_head_that_does_not_end_is_408() {
+#[tokio::test(start_paused = true)]
+async fn unfinished_head_is_408() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Timeouts { head: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&url).timeouts(Timeouts { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n").await;
     assert_eq!(client.answer().await.status(), 408);
     assert!(client.rest().await.is_empty());
 
-    // The second request of a connection too, after the first was served.
+    // Also the second request of a connection, after the first one was answered.
     let mut client = proxy.client().await;
     client.send(get("/api/tags") + "GET /api/").await;
     assert_eq!(client.answer().await.text(), "ok");
@@ -38,19 +33,19 @@ async fn a_head_that_does_not_end_is_408() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
-async fn a_head_in_a_broken_spelling_has_no_more_time() {
-    let proxy = paced("http://127.0.0.1:1", Timeouts { head: SHORT, ..LENIENT });
+#[tokio::test(start_paused = true)]
+async fn malformed_unfinished_head_is_408() {
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Timeouts { head: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client.send("POST /api/show HTTP/1.1\nHost: remote-ollama-proxy\n").await;
     assert_eq!(client.answer().await.status(), 408);
     proxy.has(0).await;
 }
 
-#[tokio::test]
-async fn a_connection_without_a_request_is_closed() {
+#[tokio::test(start_paused = true)]
+async fn idle_connection_is_closed() {
     let (url, _seen) = Ollama::new().await.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let proxy = paced(&url, Timeouts { idle: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&url).timeouts(Timeouts { idle: SHORT, ..LENIENT }).start();
     assert!(proxy.client().await.rest().await.is_empty());
 
     let mut client = proxy.client().await;
@@ -59,11 +54,11 @@ async fn a_connection_without_a_request_is_closed() {
     assert!(client.rest().await.is_empty());
     proxy.has(0).await;
 
-    // After an answer that took longer than that, too, and then not at once.
+    // The timeout starts after the answer, even if the answer took longer than the timeout.
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { idle: SHORT * 10, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Timeouts { idle: SHORT * 10, ..LENIENT }).start();
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
-    tokio::time::sleep(SHORT * 12).await;
+    pass(SHORT * 12).await;
     upstream.send("0\r\n\r\n").await;
     assert!(client.chunk().await.unwrap().is_empty());
     client.send(get("/nowhere")).await;
@@ -72,10 +67,10 @@ async fn a_connection_without_a_request_is_closed() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
-async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
+#[tokio::test(start_paused = true)]
+async fn stalled_body_is_408_and_frees_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { body: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Timeouts { body: SHORT, ..LENIENT }).start();
     for begun in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         let mut client = proxy.client().await;
         client.send(format!("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{begun}")).await;
@@ -91,12 +86,12 @@ async fn a_body_that_does_not_go_on_is_408_and_ollama_is_let_go() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
-async fn who_does_not_read_the_answer_is_cut() {
+#[tokio::test(start_paused = true)]
+async fn client_that_does_not_read_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { answer: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Timeouts { answer: SHORT, ..LENIENT }).start();
     let (_client, mut upstream) = proxy.stream(&ollama).await;
-    // More than all buffers on the way hold; the connection to Ollama ends under it.
+    // More than all buffers hold. The connection to Ollama ends while it is sent.
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     soon("the end of Ollama's connection", async {
         use tokio::io::AsyncWriteExt;
@@ -106,29 +101,31 @@ async fn who_does_not_read_the_answer_is_cut() {
     proxy.has(0).await;
 }
 
-#[tokio::test]
-async fn ollama_has_all_the_time_there_is() {
+#[tokio::test(start_paused = true)]
+async fn slow_ollama_does_not_time_out_the_client() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT });
+    let proxy = Boundary::new(&ollama.url)
+        .timeouts(Timeouts { head: SHORT, body: SHORT, answer: SHORT, idle: SHORT })
+        .start();
     let mut client = proxy.client().await;
-    // The beginning of a further request waits for its turn, which is not the client's fault.
+    // The beginning of the next request waits for the first answer, so its timer does not run.
     client.send(post("/v1/chat/completions", "{}") + "GET /api").await;
     let mut upstream = ollama.accept().await;
     upstream.head().await.unwrap();
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(client.chunk().await.unwrap(), b"hello");
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     upstream.send("5\r\nworld\r\n0\r\n\r\n").await;
     assert_eq!(client.chunk().await.unwrap(), b"world");
     assert!(client.chunk().await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
+#[tokio::test(start_paused = true)]
+async fn body_blocked_by_ollama_does_not_time_out() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { body: SHORT, ..LENIENT });
+    let proxy = Boundary::new(&ollama.url).timeouts(Timeouts { body: SHORT, ..LENIENT }).start();
     let (size, mut client) = (16 << 20, proxy.client().await);
     client
         .send(format!(
@@ -144,28 +141,28 @@ async fn a_body_that_ollama_does_not_take_is_not_the_clients_silence() {
         write.write_all(&vec![b'x'; size]).await.unwrap();
         write
     });
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     assert_eq!(upstream.body(&head).await.unwrap().len(), size);
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     let mut client = Client::new(read.unsplit(sending.await.unwrap()));
     assert_eq!(client.answer().await.text(), "ok");
 }
 
-#[tokio::test]
-async fn who_is_refused_in_mid_upload_gets_the_answer() {
-    let proxy = paced("http://127.0.0.1:1", LENIENT);
+#[tokio::test(start_paused = true)]
+async fn client_refused_mid_upload_gets_the_answer() {
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n")
         .await;
     assert_eq!(client.answer().await.status(), 403);
-    // What is still on its way is taken, or its answer would be a reset that overtakes ours.
+    // The proxy reads the rest; otherwise a reset would overtake the answer.
     client.send("x".repeat(100_000)).await;
     client.send(get("/nowhere")).await;
     assert_eq!(client.answer().await.status(), 403);
 }
 
-/// Reads an answer of that size, a little at a time; how much came.
+/// Reads an answer of that size in small pieces; returns how many bytes arrived.
 async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: Duration) -> usize {
     use tokio::io::AsyncReadExt;
     let (mut got, mut buf) = (0, vec![0; 16 << 10]);
@@ -174,23 +171,23 @@ async fn sip(client: &mut Client<tokio::io::DuplexStream>, size: usize, pause: D
             Ok(0) | Err(_) => break,
             Ok(n) => got += n,
         }
-        tokio::time::sleep(pause).await;
+        pass(pause).await;
     }
     got
 }
 
-/// The last of an answer may be read long after Ollama has done its part, and that after a long time.
+/// The end of an answer may be read long after Ollama sent it, even if Ollama took long to start.
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_gets_the_whole_answer() {
+async fn slow_reader_gets_the_whole_answer() {
     const SIZE: usize = 500_000;
     for thinking in [60, 180] {
         let ollama = Ollama::new().await;
-        let proxy = paced(&ollama.url, Timeouts::default());
+        let proxy = Boundary::new(&ollama.url).timeouts(Timeouts::default()).start();
         let mut client = proxy.client().await;
         client.send(post("/v1/chat/completions", "{}")).await;
         let mut upstream = ollama.accept().await;
         upstream.head().await.unwrap();
-        tokio::time::sleep(Duration::from_secs(thinking)).await;
+        pass(Duration::from_secs(thinking)).await;
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE));
         let writing = tokio::spawn(async move {
             upstream.send(answer).await;
@@ -201,13 +198,13 @@ async fn a_slow_reader_gets_the_whole_answer() {
     }
 }
 
-/// The client is silent while its request waits for a turn that is not given.
-#[tokio::test]
-async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
+/// The client is silent while its request waits for a slot.
+#[tokio::test(start_paused = true)]
+async fn stalled_body_is_408_while_waiting() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
-    let timeouts = Timeouts { body: SHORT, ..LENIENT };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, timeouts);
+    let pace = Timeouts { body: SHORT, ..LENIENT };
+    let proxy = Boundary::new(&ollama.url).limits(limits).timeouts(pace).start();
     let _running = proxy.stream(&ollama).await;
     let begin =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";
@@ -218,20 +215,22 @@ async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
         assert_eq!((answer.status(), answer.header("connection")), (408, Some("close")), "{begun:?}");
         assert!(answer.text().contains("body-idle"), "{}", answer.text());
     }
-    // What the proxy does not read is not the client's silence, and what follows a whole request is not its body.
+    // Backpressure of the proxy is not the client's silence, and bytes after a whole request are not its body.
     let mut full = proxy.client().await;
     full.send(format!("{begin}{}", "x".repeat(60_000))).await;
     let mut whole = proxy.client().await;
     whole.send(post("/v1/chat/completions", "{}") + begin + "{").await;
     proxy.waits(2).await;
-    tokio::time::sleep(A_WHILE).await;
+    pass(A_WHILE).await;
     proxy.waits(2).await;
 }
 
-#[tokio::test]
-async fn halves_of_empty_lines_are_no_request() {
-    // The time for a head has not begun, either.
-    let proxy = paced("http://127.0.0.1:1", Timeouts { idle: SHORT * 2, head: SHORT, ..LENIENT });
+#[tokio::test(start_paused = true)]
+async fn halves_of_empty_lines_do_not_reset_the_idle_timeout() {
+    // The head timeout has not started either.
+    let proxy = Boundary::new("http://127.0.0.1:1")
+        .timeouts(Timeouts { idle: SHORT * 2, head: SHORT, ..LENIENT })
+        .start();
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
@@ -239,35 +238,35 @@ async fn halves_of_empty_lines_are_no_request() {
             if client.stream.write_all(half).await.is_err() {
                 break;
             }
-            tokio::time::sleep(SHORT / 5).await;
+            pass(SHORT / 5).await;
         }
     })
     .await;
     proxy.has(0).await;
-    let told = client.rest().await;
-    assert!(told.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&told));
+    let answer = client.rest().await;
+    assert!(answer.is_empty(), "no head has begun: {}", String::from_utf8_lossy(&answer));
 }
 
-#[tokio::test]
-async fn empty_lines_are_no_request() {
-    let proxy = paced("http://127.0.0.1:1", Timeouts { idle: SHORT, ..LENIENT });
+#[tokio::test(start_paused = true)]
+async fn empty_lines_do_not_reset_the_idle_timeout() {
+    let proxy = Boundary::new("http://127.0.0.1:1").timeouts(Timeouts { idle: SHORT, ..LENIENT }).start();
     let mut client = proxy.client().await;
     soon("the connection to be closed", async {
         use tokio::io::AsyncWriteExt;
         while client.stream.write_all(b"\r\n").await.is_ok() {
-            tokio::time::sleep(SHORT / 5).await;
+            pass(SHORT / 5).await;
         }
     })
     .await;
     proxy.has(0).await;
 }
 
-/// Half a body, and an answer that began all the same and is not read: the client's time for the
-/// answer decides.
-#[tokio::test]
-async fn who_neither_sends_nor_reads_is_cut() {
+/// With half a body sent and an answer unread, the answer timeout decides.
+#[tokio::test(start_paused = true)]
+async fn client_that_neither_sends_nor_reads_is_cut() {
     let ollama = Ollama::new().await;
-    let proxy = paced(&ollama.url, Timeouts { body: SHORT, answer: SHORT * 4, ..LENIENT });
+    let proxy =
+        Boundary::new(&ollama.url).timeouts(Timeouts { body: SHORT, answer: SHORT * 4, ..LENIENT }).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 9000\r\n\r\n{")

@@ -1,4 +1,4 @@
-//! The port for the page: who sees how much of it, and that nobody but the page itself asks for anything.
+//! The page port: who sees how much, and that only the page itself can send requests.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ use crate::support::*;
 
 const NO_OLLAMA: &str = "http://127.0.0.1:1";
 
-/// Everything that is there, with its method.
+/// Every path of the page, with its method.
 const ROUTES: [(&str, &str); 6] = [
     ("GET", "/"),
     ("GET", "/page.css"),
@@ -32,10 +32,10 @@ const ROUTES: [(&str, &str); 6] = [
     ("POST", "/requests/1-1/cancel"),
 ];
 
-/// What a browser adds to the page's own request to cancel.
+/// Headers that a browser adds to the page's own request to cancel.
 const OWN: &str = "Origin: http://remote-ollama-proxy:11434\r\nX-Remote-Ollama-Proxy: page\r\n";
 
-/// The port for the page of a running proxy.
+/// The page port of a running proxy.
 struct Site {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     port: Port,
@@ -87,8 +87,8 @@ impl Site {
         let source = Source { load: Box::new(load), log: Box::new(|_| {}) };
         let situation = NodeStatus { state: "Running".to_owned(), ..NodeStatus::default() };
         let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..situation });
-        let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
-        let roster = watch::Sender::new(Arc::new(everybody));
+        let members = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
+        let roster = watch::Sender::new(Arc::new(members));
         let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
@@ -129,16 +129,12 @@ impl Site {
 
     /// Waits until there are so many connections.
     async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.port.sessions().all().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.port.sessions().all().len() == connections;
+        eventually("that many connections", held).await;
     }
 }
 
-/// What the page knows.
+/// The state of the page.
 struct Stream {
     client: Client<DuplexStream>,
     known: Value,
@@ -158,11 +154,11 @@ impl Stream {
     }
 
     async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> String {
-        let mut told = String::new();
-        while told.is_empty() || !wanted(&self.known) {
-            told += &self.next().await.unwrap_or_else(|| panic!("the stream has ended without {what}"));
+        let mut text = String::new();
+        while text.is_empty() || !wanted(&self.known) {
+            text += &self.next().await.unwrap_or_else(|| panic!("the stream has ended without {what}"));
         }
-        told
+        text
     }
 
     fn nodes(&self, section: &str) -> Vec<&str> {
@@ -176,9 +172,9 @@ fn request(method: &str, path: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_is_granted_it_sees_the_page_and_nobody_else() {
+async fn page_requires_its_grant() {
     for access in [Access::Network, Access::Grants] {
-        let running = Running::with(policy(), NO_OLLAMA, PATIENCE, access);
+        let running = Boundary::new(NO_OLLAMA).access(access).start();
         let site = Site::of(&running);
         for grants in [
             vec![],
@@ -187,7 +183,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
             vec![json!({"page": true})],
             vec![json!({"page": "admin", "unheard": 1})],
         ] {
-            running.word.say(true, grants.clone());
+            running.grant(grants.clone());
             for (method, path) in ROUTES.into_iter().chain([("GET", "/nowhere"), ("PUT", "/")]) {
                 let answer = site.ask(&request(method, path, OWN)).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {method} {path}");
@@ -195,7 +191,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
                 let kind = answer.header("content-type").unwrap();
                 assert!(kind.starts_with("application/json"), "{kind}");
             }
-            // Somebody with a browser can read it, and what it says is the same wherever they look.
+            // A person can read it in a browser; the text is the same for each path.
             let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
             for path in ["/", "/page.js", "/&lt;"] {
                 let answer = site.ask(&request("GET", path, browser)).await;
@@ -211,7 +207,7 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
             }
         }
         for page in ["view", "admin"] {
-            running.word.say(true, vec![json!({"endpoints": []}), json!({"endpoints": [], "page": page})]);
+            running.grant(vec![json!({"endpoints": []}), json!({"endpoints": [], "page": page})]);
             let answer = site.ask(&get("/")).await;
             assert_eq!(
                 (answer.status(), answer.header("content-type")),
@@ -226,11 +222,11 @@ async fn who_is_granted_it_sees_the_page_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_with_it() {
+async fn page_port_serves_only_the_page_with_security_headers() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let refused = [
         (get("/index.html"), 404, "page-only"),
         (get("/api/tags"), 404, "page-only"),
@@ -281,31 +277,35 @@ async fn there_is_nothing_but_the_page_and_each_answer_says_what_may_be_done_wit
         assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
     }
     assert!(ollama.untouched().await);
-    // What is refused is counted, and the page is not at the proxy's own port.
+    // Refusals are counted, and the Ollama port does not serve the page.
     assert!(running.counted().contains("refused_total{rule=\"page-only\"} 5\n"), "{}", running.counted());
     assert_eq!(running.ask(&get("/page.js")).await.status(), 403);
 }
 
 #[tokio::test]
-async fn who_sees_their_own_is_told_nothing_of_others() {
+async fn viewer_sees_only_their_own_requests() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let _running = (running.stream(&ollama).await, running.stream_of(bob(), &ollama).await);
     for peer in [peer(), bob()] {
         let mut client = running.client_of(peer.clone()).await;
         client.send(get(&format!("/refused-to-{}", peer.stable_id))).await;
         assert_eq!(client.answer().await.status(), 403);
-        let (grants, faults) = Default::default();
-        let standing = Standing { node: peer.node.clone(), principal: peer.principal(), grants, faults };
+        let standing = Standing {
+            node: peer.node.clone(),
+            principal: peer.principal(),
+            grants: Vec::new(),
+            faults: Vec::new(),
+        };
         site.chronicle.watcher().access(SystemTime::now(), "gained", 80, &standing);
     }
     let mut stream = site.watch().await;
     let both =
         |known: &Value| known["refusals"]["rows"] != json!([]) && known["requests"]["rows"] != json!([]);
-    let told = stream.until("what is theirs", both).await;
-    assert!(!told.contains("bob") && !told.contains("n3"), "{told}");
+    let text = stream.until("what is theirs", both).await;
+    assert!(!text.contains("bob") && !text.contains("n3"), "{text}");
     for section in ["requests", "peers", "refusals", "changes"] {
         assert_eq!(stream.nodes(section), ["laptop.tailnet.test"], "{section}");
         assert_eq!(stream.known[section]["more"], 0);
@@ -314,14 +314,14 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
     let days = stream.known["days"]["identities"].as_array().unwrap();
     assert_eq!((days.len(), &days[0]["identity"]), (1, &json!("anna@example.com")));
     assert_eq!((&days[0]["requests"], &days[0]["refused"]), (&json!(1), &json!(1)));
-    // How busy the node is they may know.
+    // A viewer sees how busy the node is.
     assert_eq!(stream.known["health"]["running"], 2);
     for secret in ["models", "fault"] {
         assert!(stream.known["health"]["ollama"].get(secret).is_none_or(Value::is_null), "{secret}");
     }
 
-    running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
+    running.grant(vec![json!({"page": "admin"})]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.members().into() }]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -341,10 +341,10 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
 }
 
 #[tokio::test]
-async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn lost_lines_are_shown_to_admins_only() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     assert_eq!(stream.known["health"]["logs"], json!([]));
@@ -354,25 +354,25 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
     assert_eq!((&journal["name"], &journal["to"]), (&json!("journal"), &json!("/var/journal")));
     assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
 
-    running.word.say(true, vec![json!({"page": "view"})]);
-    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
+    running.grant(vec![json!({"page": "view"})]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.members().into() }]);
     let mut stream = site.watch().await;
-    let told = stream.next().await.unwrap();
-    assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
+    let text = stream.next().await.unwrap();
+    assert!(stream.known["health"]["logs"].is_null() && !text.contains("/var/"), "{text}");
 }
 
 #[tokio::test]
-async fn what_changes_is_told_and_nothing_else() {
+async fn page_stream_sends_only_changes() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     stream.until("Ollama's state", |known| !known["health"]["ollama"].is_null()).await;
     assert_eq!(stream.known["requests"]["rows"], json!([]));
     let (client, upstream) = running.stream(&ollama).await;
-    let told = stream.until("the request", |known| known["requests"]["rows"] != json!([])).await;
-    assert!(!told.contains("\"peers\"") && !told.contains("\"days\""), "{told}");
+    let text = stream.until("the request", |known| known["requests"]["rows"] != json!([])).await;
+    assert!(!text.contains("\"peers\"") && !text.contains("\"days\""), "{text}");
     let request = &stream.known["requests"]["rows"][0];
     assert_eq!((&request["endpoint"], &request["state"]), (&json!("v1_chat_completions"), &json!("running")));
     assert_eq!(request["bytes_out"], 5);
@@ -381,49 +381,46 @@ async fn what_changes_is_told_and_nothing_else() {
     stream.until("its day", |known| known["days"]["identities"] != json!([])).await;
 
     site.roster.send_replace(Arc::new(vec![member(bob(), vec![])]));
-    let told =
+    let text =
         stream.until("who is left", |known| known["peers"]["rows"].as_array().unwrap().len() == 1).await;
-    assert!(!told.contains("\"days\""), "{told}");
+    assert!(!text.contains("\"days\""), "{text}");
 }
 
 #[tokio::test]
-async fn the_stream_ends_with_what_was_granted() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn page_stream_ends_with_its_grant() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     for (before, after) in
         [("admin", json!({"page": "view"})), ("view", json!({"page": "admin"})), ("view", json!({}))]
     {
-        running.word.say(true, vec![json!({"page": before})]);
+        running.grant(vec![json!({"page": before})]);
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
-        running.word.say(true, vec![after]);
+        running.grant(vec![after]);
         assert_eq!(
-            site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
+            site.port.sweep().judge(&[PortMembers { port: 80, members: running.members().into() }]),
             0
         );
-        while let Some(told) = stream.next().await {
-            // What had been made before.
-            assert_eq!(stream.known["you"]["page"], before, "{told}");
+        while let Some(text) = stream.next().await {
+            // Events that were made before.
+            assert_eq!(stream.known["you"]["page"], before, "{text}");
         }
         drop(stream);
         site.has(0).await;
     }
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
-    running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(
-        site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
-        1
-    );
+    running.revoke();
+    assert_eq!(site.port.sweep().judge(&[PortMembers { port: 80, members: running.members().into() }]), 1);
     while stream.next().await.is_some() {}
     site.has(0).await;
 }
 
 #[tokio::test]
-async fn only_the_page_of_an_admin_cancels() {
+async fn only_an_admin_of_the_page_cancels() {
     let ollama = Ollama::new().await;
-    let running = Running::new(policy(), &ollama.url);
+    let running = Boundary::new(&ollama.url).start();
     let site = Site::of(&running);
     let (mut client, _upstream) = running.stream_of(bob(), &ollama).await;
     let id = running.proxy.sessions().all().iter().find_map(|s| s.request()).unwrap().id;
@@ -431,12 +428,12 @@ async fn only_the_page_of_an_admin_cancels() {
     let header = "X-Remote-Ollama-Proxy: page\r\n";
     let own = "Origin: http://remote-ollama-proxy:11434\r\n";
 
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let answer = site.ask(&request("POST", &path, OWN)).await;
     assert_eq!(answer.status(), 403);
     assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
 
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     for more in [
         String::new(),
         header.to_owned(),
@@ -460,7 +457,7 @@ async fn only_the_page_of_an_admin_cancels() {
         assert!(answer.text().contains("(rule: cross-site)"), "{more}{}", answer.text());
     }
     assert_eq!(running.proxy.sessions().all().iter().filter(|s| s.running().is_some()).count(), 1);
-    // A site that has its name lead here is none of ours.
+    // A site whose name resolves to this address is another site.
     let rebound = request("POST", &path, &OWN.replace("remote-ollama-proxy:", "evil.example:"));
     let answer = site.ask(&rebound.replace("Host: remote-ollama-proxy", "Host: evil.example")).await;
     assert_eq!(answer.status(), 421);
@@ -478,10 +475,10 @@ async fn only_the_page_of_an_admin_cancels() {
 }
 
 #[tokio::test]
-async fn no_other_site_gets_at_what_is_shown() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn other_sites_cannot_read_the_page() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     for site_of in ["cross-site", "same-site", "unheard-of"] {
         let more = format!("Sec-Fetch-Site: {site_of}\r\n");
         for path in ["/events", "/page.js", "/page.css", "/icon.svg"] {
@@ -489,7 +486,7 @@ async fn no_other_site_gets_at_what_is_shown() {
             assert_eq!(answer.status(), 403, "{site_of} {path}");
             assert!(answer.text().contains("(rule: cross-site)"), "{}", answer.text());
         }
-        // A link may lead here.
+        // Links to the page work.
         assert_eq!(site.ask(&request("GET", "/", &more)).await.status(), 200);
     }
     for own in ["same-origin", "none"] {
@@ -499,10 +496,10 @@ async fn no_other_site_gets_at_what_is_shown() {
 }
 
 #[tokio::test]
-async fn one_identity_has_the_page_open_so_often() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn page_streams_are_limited_per_identity() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "view"})]);
+    running.grant(vec![json!({"page": "view"})]);
     let mut open = Vec::new();
     for _ in 0..4 {
         let mut stream = site.watch().await;
@@ -513,11 +510,11 @@ async fn one_identity_has_the_page_open_so_often() {
     assert_eq!(answer.status(), 429);
     assert!(answer.text().contains("(rule: page-open)"), "{}", answer.text());
     open.pop();
-    soon("a place", async { while site.ask_head().await != 200 {} }).await;
+    eventually("a free stream", async || site.ask_head().await == 200).await;
 }
 
 impl Site {
-    /// The status of a stream, which is left at once.
+    /// The status of a stream, which is closed at once.
     async fn ask_head(&self) -> u16 {
         let mut client = self.client().await;
         client.send(get("/events")).await;
@@ -526,8 +523,8 @@ impl Site {
 }
 
 #[tokio::test]
-async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn refusals_of_one_renamed_device_do_not_evict_those_of_others() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
     let refuse = async |peer: Peer| {
         let mut client = running.client_of(peer).await;
@@ -540,7 +537,7 @@ async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
         let node = format!("ci-{}.tailnet.test", n % 12);
         refuse(Peer { node, stable_id: "n9".to_owned(), user: None, tags, ..peer() }).await;
     }
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let mut stream = site.watch().await;
     let bobs = |known: &Value| known["refusals"]["rows"][5]["node"] == bob().node;
     stream.until("all refusals", |known| bobs(known) && known["refusals"]["rows"][4]["more"] == 55).await;
@@ -548,10 +545,10 @@ async fn one_device_by_many_names_pushes_out_no_refusal_of_others() {
 }
 
 #[tokio::test]
-async fn a_hostile_path_stays_text() {
-    let running = Running::new(policy(), NO_OLLAMA);
+async fn hostile_path_stays_text() {
+    let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);
-    running.word.say(true, vec![json!({"page": "admin"})]);
+    running.grant(vec![json!({"page": "admin"})]);
     let path = "/\"}\\n\\ndata:{};alert(1)&amp;'";
     running.ask(&get(path)).await;
     let mut stream = site.watch().await;

@@ -1,31 +1,30 @@
-//! No answer is given to another request than its own, whatever Ollama's place does: the client gets
-//! its own or a failure that looks like one.
+//! Each client gets its own answer or a visible failure, whatever Ollama sends.
 
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 use crate::support::*;
 
-/// An answer to request `@`, and one that nobody asked for.
+/// An answer to request `@`, and an unsolicited one.
 const OWN: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nContent-Length: 3\r\n\r\n<@>";
 const STALE: &str = "HTTP/1.1 200 OK\r\nX-Mark: stale\r\nContent-Length: 7\r\n\r\n<stale>";
 
 const OK: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\n";
 const CHUNKS: &str = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n<@>\r\n";
 
-/// What the client must be told.
+/// What the client must receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// The answer that is its own.
+enum Outcome {
+    /// Its own answer.
     Own,
-    /// 502, or the beginning of its own and then the connection's end.
+    /// 502, or a visibly truncated beginning of its own answer.
     Failed,
 }
-use Told::{Failed, Own};
+use Outcome::{Failed, Own};
 
-/// What Ollama's place answers to a method, whether it closes then, and what becomes of it. `OK` stands
-/// for the first lines of an answer to the request, `CHUNKS` for those of a chunked one.
-const ANSWERS: &[(&str, &str, bool, Told)] = &[
+/// The stand-in's answer to a method, whether it closes afterwards, and the result. `OK` stands for the first lines of
+/// an answer to the request, `CHUNKS` for those of a chunked one.
+const ANSWERS: &[(&str, &str, bool, Outcome)] = &[
     ("GET", "OWN", false, Own),
     ("GET", "OWN", true, Own),
     ("GET", "OWN-----", false, Own),
@@ -67,17 +66,17 @@ const ANSWERS: &[(&str, &str, bool, Told)] = &[
     ("POST", "OKContent-Length: 9\r\n\r\n<@>", true, Failed),
 ];
 
-/// Answers each request with `answer`, marked as its head was, before its body is read; tells the marks.
+/// Answers each request before reading its body, with `answer` and the request's mark; returns the marks.
 fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiver<String> {
-    let (tell, told) = mpsc::unbounded_channel();
+    let (seen, marks) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {
             let mut conn = ollama.accept().await;
-            let (answer, tell) = (answer.clone(), tell.clone());
+            let (answer, seen) = (answer.clone(), seen.clone());
             tokio::spawn(async move {
                 while let Some(head) = conn.head().await {
                     let mark = header(&head, "x-mark").unwrap().to_owned();
-                    let _ = tell.send(mark.clone());
+                    let _ = seen.send(mark.clone());
                     conn.send(answer.replace('@', &mark)).await;
                     if close || conn.body(&head).await.is_none() {
                         return;
@@ -86,10 +85,10 @@ fn marking(ollama: Ollama, answer: String, close: bool) -> mpsc::UnboundedReceiv
             });
         }
     });
-    told
+    marks
 }
 
-/// A request with that mark; a POST is for a model of its own.
+/// A request with that mark. A POST names its own model.
 fn request(method: &str, mark: u8) -> String {
     let (path, body) = match method {
         "POST" => ("/v1/chat/completions", format!(r#"{{"model":"m{mark}"}}"#)),
@@ -101,9 +100,9 @@ fn request(method: &str, mark: u8) -> String {
     )
 }
 
-/// Reads the answer to the request with that mark, which must be its own or fail, and whether the
-/// connection has ended with it.
-async fn told(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Told, bool) {
+/// Reads the answer to the request with that mark, which must be its own or a failure; also whether the connection has
+/// ended.
+async fn outcome(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Outcome, bool) {
     let Some(head) = client.head().await else { return (Failed, true) };
     if head.starts_with("HTTP/1.1 502 ") {
         return (Failed, client.body(&head).await.is_none());
@@ -120,13 +119,13 @@ async fn told(client: &mut Client<DuplexStream>, method: &str, mark: u8) -> (Tol
 }
 
 #[tokio::test]
-async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
+async fn malformed_answers_never_reach_another_request() {
     for (method, answer, close, expected) in ANSWERS {
         let answer = answer.replace("STALE", STALE).replace("OWN", OWN).replace("CHUNKS", CHUNKS);
         let answer = if let Some(rest) = answer.strip_prefix("OK") { format!("{OK}{rest}") } else { answer };
         for pipelined in [false, true] {
             let ollama = Ollama::new().await;
-            let proxy = Running::new(policy(), &ollama.url);
+            let proxy = Boundary::new(&ollama.url).start();
             let _marks = marking(ollama, answer.clone(), *close);
             let mut client = proxy.client().await;
             if pipelined {
@@ -136,8 +135,8 @@ async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
                 if !pipelined {
                     client.send(request(method, mark)).await;
                 }
-                let (told, ended) = told(&mut client, method, mark).await;
-                assert_eq!(told, *expected, "request {mark}, pipelined: {pipelined}, {answer:?}");
+                let (outcome, ended) = outcome(&mut client, method, mark).await;
+                assert_eq!(outcome, *expected, "request {mark}, pipelined: {pipelined}, {answer:?}");
                 if ended && pipelined {
                     break;
                 } else if ended {
@@ -149,11 +148,11 @@ async fn whatever_ollama_adds_or_leaves_out_goes_to_no_other_request() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_asked_for_is_nobodys() {
+async fn unsolicited_answer_reaches_no_client() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let refused = "POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
-    // Between two requests, and in the place of one that Ollama never hears of.
+    // Between two requests, and instead of a request that Ollama never receives.
     for between in ["", refused] {
         for late in [STALE, "HTTP/1.1 100 Continue\r\n\r\n", "\r\n", "0\r\n\r\n"] {
             let mut client = proxy.client().await;
@@ -161,7 +160,7 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
             let mut first = ollama.accept().await;
             first.head().await.unwrap();
             first.send(OWN.replace('@', "1")).await;
-            assert_eq!(told(&mut client, "GET", 1).await, (Own, false));
+            assert_eq!(outcome(&mut client, "GET", 1).await, (Own, false));
             first.send(late).await;
             client.send(format!("{between}{}", request("GET", 2))).await;
             if !between.is_empty() {
@@ -170,16 +169,16 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
             let mut second = ollama.accept().await;
             second.head().await.unwrap();
             second.send(OWN.replace('@', "2")).await;
-            assert_eq!(told(&mut client, "GET", 2).await, (Own, false), "{late:?}");
+            assert_eq!(outcome(&mut client, "GET", 2).await, (Own, false), "{late:?}");
             assert!(first.rest().await.is_empty(), "the second request was sent here too: {late:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn two_clients_get_their_own_in_whatever_order_it_comes() {
+async fn two_clients_get_their_own_answers_in_any_order() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let (mut one, mut two) = (proxy.client().await, proxy.client().await);
     one.send(request("GET", 1)).await;
     let mut for_one = ollama.accept().await;
@@ -187,7 +186,7 @@ async fn two_clients_get_their_own_in_whatever_order_it_comes() {
     let mut for_two = ollama.accept().await;
     let head = "HTTP/1.1 200 OK\r\nX-Mark: @\r\nTransfer-Encoding: chunked\r\n\r\n";
     for turn in 0..20 {
-        // What was sent first is answered last in every other turn.
+        // In every other round, the first request is answered last.
         for (mark, upstream) in [("1", &mut for_one), ("2", &mut for_two)] {
             assert_eq!(header(&upstream.head().await.unwrap(), "x-mark"), Some(mark));
             upstream.send(head.replace('@', mark)).await;
@@ -202,23 +201,23 @@ async fn two_clients_get_their_own_in_whatever_order_it_comes() {
             }
         }
         for (mark, client) in [(1, &mut one), (2, &mut two)] {
-            assert_eq!(told(client, "GET", mark).await, (Own, false));
+            assert_eq!(outcome(client, "GET", mark).await, (Own, false));
             client.send(request("GET", mark)).await;
         }
     }
     assert!(ollama.untouched().await);
 }
 
-/// What is a request to a reader that has lost its place in a body.
+/// Bytes that look like a request to a reader that has lost its position in a body.
 const WITHIN: &str = "GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 7\r\n\r\n";
 
 #[tokio::test]
-async fn a_body_that_is_answered_early_is_not_read_as_requests() {
+async fn body_after_an_early_answer_is_not_read_as_requests() {
     for (repeats, sent_before) in [(1, 0), (1, 9), (1, usize::MAX), (20_000, 0), (20_000, 9), (20_000, 5_000)]
     {
         for chunked in [false, true] {
             let ollama = Ollama::new().await;
-            let proxy = Running::new(policy(), &ollama.url);
+            let proxy = Boundary::new(&ollama.url).start();
             let mut marks = marking(ollama, OWN.to_owned(), false);
             let mut body = WITHIN.repeat(repeats);
             let mut framing = format!("Content-Length: {}", body.len());
@@ -230,17 +229,20 @@ async fn a_body_that_is_answered_early_is_not_read_as_requests() {
             let mut client = proxy.client().await;
             let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nX-Mark: 1\r\n";
             client.send(format!("{head}{framing}\r\n\r\n{before}")).await;
-            assert_eq!(told(&mut client, "POST", 1).await, (Own, false), "{framing}");
-            // The proxy may take the rest of the body, or close because of it.
+            assert_eq!(outcome(&mut client, "POST", 1).await, (Own, false), "{framing}");
+            // The proxy may read the rest of the body, or close because of it.
             let rest = format!("{after}{}", request("GET", 2));
             let went = soon("the rest to go", client.stream.write_all(rest.as_bytes())).await;
-            let (told, ended) = told(&mut client, "GET", 2).await;
-            assert!(if told == Own { went.is_ok() } else { ended }, "{framing}, {sent_before} bytes before");
+            let (outcome, ended) = outcome(&mut client, "GET", 2).await;
+            assert!(
+                if outcome == Own { went.is_ok() } else { ended },
+                "{framing}, {sent_before} bytes before"
+            );
             let mut seen = vec![soon("a request", marks.recv()).await.unwrap()];
             while let Ok(mark) = marks.try_recv() {
                 seen.push(mark);
             }
-            assert_eq!(seen, if told == Own { vec!["1", "2"] } else { vec!["1"] }, "{framing}");
+            assert_eq!(seen, if outcome == Own { vec!["1", "2"] } else { vec!["1"] }, "{framing}");
         }
     }
 }

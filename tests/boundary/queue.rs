@@ -1,25 +1,21 @@
-//! Requests that wait for their turn at Ollama.
+//! Requests that wait for a slot.
 
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::ollama::Upstream;
-use remote_ollama_proxy::policy::{Access, EndpointSet};
+use remote_ollama_proxy::policy::EndpointSet;
 
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
-fn limited(url: &str, limits: Limits) -> Running {
-    Running::limited(policy(), url, PATIENCE, Access::Network, limits)
-}
-
 const ONE: Limits = Limits { running: 1, waiting: 1, wait: PATIENCE, ..Limits::NONE };
 
 #[tokio::test]
-async fn one_runs_one_waits_and_the_next_is_told_to_come_back() {
+async fn full_queue_refuses_with_retry_after() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let (mut first, mut second) = (proxy.client().await, proxy.client().await);
     first.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
@@ -29,7 +25,7 @@ async fn one_runs_one_waits_and_the_next_is_told_to_come_back() {
     let answer = proxy.ask(&post("/v1/responses", "{}")).await;
     assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("1")));
     assert!(answer.text().contains("(rule: queue-full)"), "{}", answer.text());
-    // A list of models makes nothing run, and waits for nothing.
+    // A list of models takes no slot and does not wait.
     let mut lists = proxy.client().await;
     lists.send(get("/v1/models")).await;
     let mut list = ollama.accept().await;
@@ -47,9 +43,9 @@ async fn one_runs_one_waits_and_the_next_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_the_queue_is_never_asked_for() {
+async fn client_that_leaves_the_queue_never_reaches_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let mut first = proxy.client().await;
     first.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
@@ -65,9 +61,9 @@ async fn a_client_that_leaves_the_queue_is_never_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_the_config_says() {
+async fn waiting_requests_time_out() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, Limits { wait: PATIENCE / 2, ..ONE });
+    let proxy = Boundary::new(&ollama.url).limits(Limits { wait: PATIENCE / 2, ..ONE }).start();
     let mut first = proxy.client().await;
     first.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
@@ -78,9 +74,10 @@ async fn nobody_waits_longer_than_the_config_says() {
 }
 
 #[tokio::test]
-async fn there_is_an_end_to_connections_and_bodies() {
+async fn connections_and_bodies_are_limited() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, Limits { connections: 2, max_body: 3, ..Limits::NONE });
+    let proxy =
+        Boundary::new(&ollama.url).limits(Limits { connections: 2, max_body: 3, ..Limits::NONE }).start();
     let mut kept = proxy.client().await;
     kept.send(post("/api/show", "1234")).await;
     assert_eq!(kept.answer().await.status(), 413);
@@ -88,7 +85,7 @@ async fn there_is_an_end_to_connections_and_bodies() {
     let (_one, _two) = (proxy.client().await, proxy.client().await);
     proxy.has(2).await;
     assert!(proxy.client().await.rest().await.is_empty());
-    let proxy = limited(&ollama.url, Limits { connections_per_peer: 1, ..Limits::NONE });
+    let proxy = Boundary::new(&ollama.url).limits(Limits { connections_per_peer: 1, ..Limits::NONE }).start();
     let _one = proxy.client().await;
     proxy.has(1).await;
     assert!(proxy.client().await.rest().await.is_empty());
@@ -96,9 +93,9 @@ async fn there_is_an_end_to_connections_and_bodies() {
 }
 
 #[tokio::test]
-async fn new_limits_hold_for_who_waits_already() {
+async fn new_limits_apply_to_waiting_requests() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let (_running, _its_upstream) = proxy.stream(&ollama).await;
     let mut second = proxy.client().await;
     second.send(post("/v1/messages", "{}")).await;
@@ -108,9 +105,9 @@ async fn new_limits_hold_for_who_waits_already() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
+async fn endpoint_switched_off_refuses_waiting_requests() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let running = proxy.stream(&ollama).await;
     let mut second = proxy.client().await;
     second.send(post("/v1/messages", "{}")).await;
@@ -122,9 +119,9 @@ async fn an_endpoint_that_is_switched_off_is_off_for_who_waits_too() {
 }
 
 #[tokio::test]
-async fn waiting_request_runs_by_the_upstream_and_usage_setting_of_its_turn() {
+async fn waiting_request_uses_the_upstream_and_usage_setting_when_its_slot_runs() {
     let (old, new) = (Ollama::new().await, Ollama::new().await);
-    let proxy = limited(&old.url, ONE);
+    let proxy = Boundary::new(&old.url).limits(ONE).start();
     let running = proxy.stream(&old).await;
     let mut second = proxy.client().await;
     second.send(post("/v1/messages", "{}")).await;
@@ -139,18 +136,14 @@ async fn waiting_request_runs_by_the_upstream_and_usage_setting_of_its_turn() {
     upstream.send(OK).await;
     assert_eq!(second.answer().await.status(), 200);
     assert!(old.untouched().await);
-    soon("an answer without tokens is counted as such", async {
-        while !proxy.counted().contains("tokens_untold_total{route=\"v1_messages\"} 1") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let counted = async || proxy.counted().contains("tokens_untold_total{route=\"v1_messages\"} 1");
+    eventually("an answer without tokens is counted as such", counted).await;
 }
 
 #[tokio::test]
-async fn waiting_request_is_held_to_the_body_limit_of_its_turn() {
+async fn waiting_request_is_checked_against_the_body_limit_when_its_slot_runs() {
     let ollama = Ollama::new().await;
-    let proxy = limited(&ollama.url, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let running = proxy.stream(&ollama).await;
     let mut second = proxy.client().await;
     second.send(post("/v1/messages", "1234")).await;

@@ -1,11 +1,11 @@
-//! What refusals say, so that each client's own library shows its user what to do.
+//! The texts of refusals, which client libraries show to their users.
 
 use remote_ollama_proxy::policy::{EndpointSet, ModelRules, Models, Policy};
 use serde_json::Value;
 
 use crate::support::*;
 
-/// The message of a refusal in the shape of OpenAI's, Anthropic's and Ollama's errors.
+/// The message of a refusal in the dialect of OpenAI, Anthropic and Ollama.
 fn message(answer: &Answer, dialect: &str) -> String {
     let json: Value = serde_json::from_slice(&answer.body).unwrap();
     let message = match dialect {
@@ -18,9 +18,9 @@ fn message(answer: &Answer, dialect: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_ask_for() {
+async fn wrong_base_url_is_answered_in_the_clients_dialect_with_the_right_path() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for (method, path, rule, dialect, hint) in [
         (
             "POST",
@@ -59,17 +59,17 @@ async fn a_wrong_base_url_is_answered_in_the_clients_dialect_with_the_path_to_as
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 2\r\n\r\n{{}}");
         let answer = proxy.ask(&request).await;
-        let told = message(&answer, dialect);
-        assert_eq!(answer.status(), 403, "{path}: {told}");
-        assert!(told.ends_with(&format!("{hint} (rule: {rule})")), "{path}: {told}");
+        let text = message(&answer, dialect);
+        assert_eq!(answer.status(), 403, "{path}: {text}");
+        assert!(text.ends_with(&format!("{hint} (rule: {rule})")), "{path}: {text}");
     }
     assert!(ollama.untouched().await);
 }
 
 #[tokio::test]
-async fn a_websocket_for_responses_is_told_to_stay_with_http() {
+async fn websocket_for_responses_is_referred_to_http() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let ask = |method: &str, path: &str, headers: &str| {
         format!("{method} {path} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{headers}\r\n")
     };
@@ -81,7 +81,7 @@ async fn a_websocket_for_responses_is_told_to_stay_with_http() {
     assert_eq!(answer.status(), 426);
     assert_eq!((answer.header("upgrade"), answer.header("connection")), (Some("HTTP/1.1"), Some("Upgrade")));
     assert!(message(&answer, "openai").ends_with("(rule: websocket)"), "{}", answer.text());
-    // The connection is good for the request that follows.
+    // The connection serves the next request.
     client.send(ask("GET", "/v1/nothing", "")).await;
     assert_eq!(client.answer().await.status(), 403);
 
@@ -97,17 +97,18 @@ async fn a_websocket_for_responses_is_told_to_stay_with_http() {
         assert_eq!(answer.status(), status, "{method} {path} {headers}");
     }
     let off = Policy { endpoints: EndpointSet::EMPTY, ..policy() };
-    let proxy = Running::new(off, &ollama.url);
+    let proxy = Boundary::new(&ollama.url).policy(off).start();
     assert_eq!(proxy.ask(&ask("GET", "/v1/responses", websocket)).await.status(), 403);
     assert!(ollama.untouched().await);
 }
 
 #[tokio::test]
-async fn a_refused_model_is_a_missing_one_to_clients_that_take_403_for_a_login_problem() {
+async fn refused_model_is_404_for_clients_that_read_403_as_a_login_problem() {
     let ollama = Ollama::new().await;
     let allow = Some(Models::of(vec![Models::pattern("qwen3").unwrap()]));
     let models = ModelRules { allow, ..ModelRules::default() };
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, models, ..policy() }, &ollama.url);
+    let proxy =
+        Boundary::new(&ollama.url).policy(Policy { endpoints: EndpointSet::ALL, models, ..policy() }).start();
     let (other, two) = (r#"{"model":"other"}"#, r#"{"model":"qwen3","model":"other"}"#);
     for (path, dialect, body, status, kind, code) in [
         ("/v1/messages", "anthropic", other, 404, "not_found_error", ""),
@@ -121,8 +122,8 @@ async fn a_refused_model_is_a_missing_one_to_clients_that_take_403_for_a_login_p
     ] {
         let answer = proxy.ask(&post(path, body)).await;
         assert_eq!(answer.status(), status, "{path} {body}: {}", answer.text());
-        let told = message(&answer, dialect);
-        assert!(told.ends_with("(rule: model)"), "{path}: {told}");
+        let text = message(&answer, dialect);
+        assert!(text.ends_with("(rule: model)"), "{path}: {text}");
         let json: Value = serde_json::from_slice(&answer.body).unwrap();
         if !kind.is_empty() {
             assert_eq!(json["error"]["type"], kind, "{path}");

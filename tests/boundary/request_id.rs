@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::{Access, EndpointSet};
+use remote_ollama_proxy::policy::EndpointSet;
 use remote_ollama_proxy::proxy::MetricsPort;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ fn active(proxy: &Running, runs: bool) -> String {
 #[tokio::test]
 async fn streamed_answer_has_the_id_of_its_record() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
@@ -49,7 +49,7 @@ async fn streamed_answer_has_the_id_of_its_record() {
 #[tokio::test]
 async fn refusal_has_the_id_of_its_record() {
     let ollama = Ollama::new().await;
-    let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, ONE);
+    let proxy = Boundary::new(&ollama.url).limits(ONE).start();
     let (mut first, mut upstream) = proxy.stream(&ollama).await;
     let mut second = proxy.client().await;
     second.send(post("/v1/chat/completions", "{}")).await;
@@ -65,7 +65,7 @@ async fn refusal_has_the_id_of_its_record() {
 #[tokio::test]
 async fn requests_on_one_connection_have_ids_of_their_own() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     client.send(get("/v1/models") + &get("/nothing") + &get("/v1/models")).await;
     let answers = [client.answer().await, client.answer().await, client.answer().await];
@@ -75,7 +75,7 @@ async fn requests_on_one_connection_have_ids_of_their_own() {
 
 #[tokio::test]
 async fn refusal_has_the_id_in_the_error_format_of_each_api() {
-    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+    let proxy = Boundary::new("http://127.0.0.1:1").start();
     for (path, at) in [
         ("/v1/chat/completions/x", "/error/request_id"),
         ("/v1/messages/x", "/request_id"),
@@ -92,7 +92,7 @@ async fn refusal_has_the_id_in_the_error_format_of_each_api() {
 
 #[tokio::test]
 async fn request_refused_for_its_framing_has_an_id() {
-    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+    let proxy = Boundary::new("http://127.0.0.1:1").start();
     for request in [
         post("/api/show", "{}").replace("Content-Length", "Content-Length: 2\r\nContent-Length"),
         get("/v1/models").replace("Host: ", "Host: a, "),
@@ -108,7 +108,7 @@ async fn request_refused_for_its_framing_has_an_id() {
 #[tokio::test]
 async fn client_id_is_forwarded_and_never_used() {
     let (url, mut seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for path in ["/v1/messages", "/v1/chat/completions", "/nothing"] {
         let own = "\r\nX-Request-Id: mine\r\nRequest-Id: mine\r\nContent-Length";
         let answer = proxy.ask(&post(path, "{}").replace("\r\nContent-Length", own)).await;
@@ -125,7 +125,7 @@ async fn upstream_id_is_replaced() {
     let theirs =
         "HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nRequest-Id: theirs\r\nContent-Length: 2\r\n\r\n{}";
     let (url, _seen) = Ollama::new().await.answering(theirs);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for path in ["/v1/messages", "/v1/chat/completions"] {
         let answer = proxy.ask(&post(path, "{}")).await;
         assert!(!id(&answer).is_empty() && !answer.head.contains("theirs"), "{}", answer.head);
@@ -135,7 +135,7 @@ async fn upstream_id_is_replaced() {
 #[tokio::test]
 async fn anthropic_clients_find_the_id_under_their_own_header() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for (path, status) in [("/v1/messages", 200), ("/v1/messages/x", 403)] {
         let answer = proxy.ask(&post(path, "{}")).await;
         assert_eq!((answer.status(), answer.header("request-id")), (status, Some(id(&answer))));
@@ -147,7 +147,7 @@ async fn anthropic_clients_find_the_id_under_their_own_header() {
 
 #[tokio::test]
 async fn refusal_of_an_auxiliary_port_has_an_id() {
-    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+    let proxy = Boundary::new("http://127.0.0.1:1").start();
     let (connect_to, incoming) = mpsc::channel(1);
     let text = Box::new(|| Box::pin(async { String::new() }) as _);
     let port = MetricsPort::new(proxy.proxy.port().another(), Arc::clone(proxy.proxy.metrics()), text);
@@ -179,7 +179,7 @@ async fn diagnostic_line_about_a_failure_of_ollama_has_peer_id_and_endpoint() {
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _default = tracing::subscriber::set_default(subscriber);
-    let proxy = Running::new(policy(), "http://127.0.0.1:1");
+    let proxy = Boundary::new("http://127.0.0.1:1").start();
     let refusal = proxy.ask(&post("/v1/chat/completions", "{}")).await;
     assert_eq!(refusal.status(), 503);
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();

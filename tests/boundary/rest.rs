@@ -1,9 +1,8 @@
-//! A request that is answered before its body has arrived leaves its connection usable, or is told that it ends.
+//! A request that is answered before its body arrives leaves its connection usable, or the answer announces the close.
 
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
-use remote_ollama_proxy::policy::Access;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use crate::support::*;
@@ -11,7 +10,7 @@ use crate::support::*;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BAD_JSON: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno";
 
-/// The most that is read and dropped.
+/// The most that the proxy reads and discards.
 const REST_MAX: usize = 256 << 10;
 
 fn head(target: &str, framing: &str) -> String {
@@ -26,21 +25,21 @@ fn chunks(length: usize) -> String {
     format!("{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length))
 }
 
-/// Sends what may meet a connection that has ended.
+/// Sends bytes to a connection that may have ended.
 async fn send_anyway(client: &mut Client<DuplexStream>, bytes: String) {
     let _ = client.stream.write_all(bytes.as_bytes()).await;
 }
 
-/// The next request on the connection is answered.
+/// Checks that the next request on the connection is answered.
 async fn goes_on(client: &mut Client<DuplexStream>) {
     client.send(get("/v1/models")).await;
     assert_eq!(client.answer().await.text(), "ok");
 }
 
 #[tokio::test]
-async fn refused_request_whose_body_comes_later_keeps_its_connection() {
+async fn refused_request_with_a_late_body_keeps_its_connection() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     let mut client = proxy.client().await;
     for (target, status) in
         [("/v1/embeddings", 403), ("/api/pull", 403), ("/nowhere", 403), ("/api/tags", 405)]
@@ -61,9 +60,9 @@ async fn refused_request_whose_body_comes_later_keeps_its_connection() {
 }
 
 #[tokio::test]
-async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() {
+async fn refused_request_with_a_large_body_closes_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", REST_MAX + 1)).await;
     let answer = client.answer().await;
@@ -74,9 +73,9 @@ async fn answer_says_that_the_connection_ends_when_a_larger_body_is_announced() 
 }
 
 #[tokio::test]
-async fn chunked_body_beyond_the_bound_ends_the_connection() {
+async fn refused_request_with_a_long_chunked_body_closes_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(head("/v1/embeddings", "Transfer-Encoding: chunked")).await;
     assert_eq!(client.answer().await.status(), 403);
@@ -86,11 +85,11 @@ async fn chunked_body_beyond_the_bound_ends_the_connection() {
     proxy.has(0).await;
 }
 
-/// Whether the client sends such a body after the refusal can't be known (RFC 9110, 10.1.1).
+/// The proxy cannot know whether the client sends such a body after the refusal (RFC 9110, 10.1.1).
 #[tokio::test]
-async fn client_that_waits_to_be_told_to_go_on_is_told_that_the_connection_ends() {
+async fn refused_request_that_expects_100_closes_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(head("/v1/embeddings", "Content-Length: 5\r\nExpect: 100-continue")).await;
     let answer = client.answer().await;
@@ -102,7 +101,7 @@ async fn client_that_waits_to_be_told_to_go_on_is_told_that_the_connection_ends(
 async fn early_answer_of_ollama_keeps_the_connection() {
     const LENGTH: usize = 250_000;
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     for (begin, body) in [
         (sized("/api/show", LENGTH), "x".repeat(LENGTH)),
@@ -126,10 +125,10 @@ async fn early_answer_of_ollama_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn unsent_rest_holds_no_turn() {
+async fn unsent_body_holds_no_slot() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, ..Limits::NONE };
-    let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let proxy = Boundary::new(&ollama.url).limits(limits).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/chat/completions", 9) + "{").await;
     let mut upstream = ollama.accept().await;
@@ -143,10 +142,10 @@ async fn unsent_rest_holds_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rest_that_does_not_come_ends_the_connection() {
+async fn missing_rest_of_a_body_closes_the_connection() {
     let ollama = Ollama::new().await;
-    let timeouts = Timeouts { body: Duration::from_secs(3), ..Timeouts::default() };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, Limits::NONE, timeouts);
+    let pace = Timeouts { body: Duration::from_secs(3), ..Timeouts::default() };
+    let proxy = Boundary::new(&ollama.url).timeouts(pace).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -156,9 +155,9 @@ async fn rest_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rest_that_trickles_ends_the_connection() {
+async fn trickling_rest_of_a_body_closes_the_connection() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 99)).await;
     assert_eq!(client.answer().await.status(), 403);
@@ -166,7 +165,7 @@ async fn rest_that_trickles_ends_the_connection() {
     let (mut read, mut write) = tokio::io::split(client.stream);
     let trickle = async {
         while write.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            pass(Duration::from_secs(1)).await;
         }
     };
     tokio::select! {
@@ -176,11 +175,11 @@ async fn rest_that_trickles_ends_the_connection() {
     assert_eq!(asked.elapsed().as_secs(), 10);
 }
 
-/// The proxy stops without waiting for bodies that it would drop.
+/// The stop does not wait for bodies that the proxy would discard.
 #[tokio::test(start_paused = true)]
-async fn stop_does_not_wait_for_an_unsent_rest() {
+async fn drain_does_not_wait_for_the_rest_of_a_refused_body() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(3600), Access::Network);
+    let proxy = Boundary::new(&ollama.url).drain(Duration::from_secs(3600)).start();
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -189,11 +188,11 @@ async fn stop_does_not_wait_for_an_unsent_rest() {
     assert!(begun.elapsed() <= Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
-/// Its connection goes on for no other request, so no rest has to be read first.
+/// The connection serves no other request, so the proxy need not read the rest.
 #[tokio::test(start_paused = true)]
-async fn connection_that_the_client_wants_closed_is_closed_at_once() {
+async fn connection_close_of_the_client_is_honoured_at_once() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let closing = head("/v1/embeddings", "Connection: x, Close\r\nContent-Length: 9");
     for request in [closing, sized("/v1/embeddings", 9).replace("HTTP/1.1", "HTTP/1.0")] {
         let mut client = proxy.client().await;
@@ -206,9 +205,9 @@ async fn connection_that_the_client_wants_closed_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn malformed_rest_is_not_called_a_malformed_request_line() {
+async fn malformed_rest_of_a_body_is_not_reported_as_a_request_line() {
     let (url, seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::new(policy(), &url);
+    let proxy = Boundary::new(&url).start();
     for body in ["5;a=b\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n"]
     {
         let mut client = proxy.client().await;
@@ -221,17 +220,17 @@ async fn malformed_rest_is_not_called_a_malformed_request_line() {
     assert!(seen.is_empty());
 }
 
-/// Its silence is not its own: it waits to be told to go on.
+/// The client is silent because it waits for 100 Continue.
 #[tokio::test(start_paused = true)]
-async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
+async fn waiting_client_that_expects_100_does_not_time_out() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Timeouts::default());
+    let proxy = Boundary::new(&ollama.url).limits(limits).start();
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut client = proxy.client().await;
     client.send(head("/v1/chat/completions", "Expect: 100-continue\r\nContent-Length: 2")).await;
     proxy.waits(1).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     upstream.send("0\r\n\r\n").await;
     assert_eq!(running.chunk().await.unwrap(), b"");
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 100 "));

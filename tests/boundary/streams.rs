@@ -1,4 +1,4 @@
-//! Bodies pass as they come, byte for byte, in both directions.
+//! Bodies are streamed unchanged in both directions.
 
 use crate::support::*;
 
@@ -6,9 +6,9 @@ const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn each_chunk_reaches_the_client_before_the_next_is_made() {
+async fn each_chunk_reaches_the_client_before_the_next_is_sent() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(post("/v1/chat/completions", "{}")).await;
     let mut upstream = ollama.accept().await;
@@ -25,9 +25,9 @@ async fn each_chunk_reaches_the_client_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn a_request_body_arrives_before_the_client_has_sent_all_of_it() {
+async fn request_body_is_streamed_to_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client
         .send(
@@ -47,7 +47,7 @@ async fn a_request_body_arrives_before_the_client_has_sent_all_of_it() {
 #[tokio::test]
 async fn large_bodies_pass_whole_both_ways() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let content: Vec<u8> = (0..8u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut client = proxy.client().await;
     let head = format!(
@@ -71,9 +71,9 @@ async fn large_bodies_pass_whole_both_ways() {
 }
 
 #[tokio::test]
-async fn expect_continue_is_answered_here_and_not_passed_on() {
+async fn expect_100_is_answered_by_the_proxy() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
@@ -91,7 +91,7 @@ async fn expect_continue_is_answered_here_and_not_passed_on() {
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_on_one_connection_to_ollama() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(format!("{}{}{}", get("/v1/models/a"), get("/api/pull"), get("/v1/models/b"))).await;
     let mut upstream = ollama.accept().await;
@@ -110,9 +110,9 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection_to_ollama() 
 }
 
 #[tokio::test]
-async fn a_head_request_keeps_the_length() {
+async fn head_request_keeps_the_content_length() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send("HEAD /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n").await;
     let mut upstream = ollama.accept().await;
@@ -122,9 +122,9 @@ async fn a_head_request_keeps_the_length() {
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_goes_with_any_method() {
+async fn chunked_body_passes_with_any_method() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client
         .send("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")

@@ -1,5 +1,5 @@
-//! A proxy over in-memory streams, a client that speaks raw bytes to it, and a stand-in for Ollama
-//! that shows what arrives and lets the test write the answer.
+//! A proxy over in-memory streams, a client that sends raw bytes to it, and a stand-in for Ollama whose answers the
+//! test writes.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,30 +54,27 @@ impl Listen for Memory {
     }
 }
 
-/// The tailnet's word, as the test has it.
-#[derive(Default)]
-pub(crate) struct Word(Mutex<Option<Verdict>>);
+/// The verdict about the peer, which the test sets.
+struct PeerAccess(Mutex<Verdict>);
 
-impl Word {
-    pub(crate) fn say(&self, admitted: bool, grants: Vec<Value>) {
-        *self.0.lock().unwrap() = Some(if admitted { Verdict::Admit { grants } } else { Verdict::Refuse });
+impl Default for PeerAccess {
+    fn default() -> Self {
+        PeerAccess(Mutex::new(Verdict::Admit { grants: Vec::new() }))
     }
 }
 
-impl Authorizer for Word {
+impl Authorizer for PeerAccess {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
-        self.0.lock().unwrap().clone().unwrap_or(Verdict::Admit { grants: Vec::new() })
+        self.0.lock().unwrap().clone()
     }
 }
 
-impl Word {
-    /// Of the port for Ollama and of the one for the metrics.
-    pub(crate) fn port_members(&self) -> [PortMembers; 2] {
-        let members = Arc::new(self.members());
-        [local().port(), 9090].map(|port| PortMembers { port, members: Arc::clone(&members) })
+impl PeerAccess {
+    fn set(&self, verdict: Verdict) {
+        *self.0.lock().unwrap() = verdict;
     }
 
-    pub(crate) fn members(&self) -> Vec<Member> {
+    fn members(&self) -> Vec<Member> {
         let (admitted, grants) = match self.verdict(&peer(), local()) {
             Verdict::Admit { grants } => (true, grants),
             Verdict::Refuse => (false, Vec::new()),
@@ -100,88 +97,124 @@ fn local() -> SocketAddr {
     "100.64.0.1:11434".parse().unwrap()
 }
 
-/// Where the log or the journal goes.
+/// A sink for the log or the journal.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
     Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
+}
+
+/// Builds a proxy: with the default policy, access by the network and no limits, unless the test sets something else.
+pub(crate) struct Boundary {
+    rules: Rules,
+    drain: Duration,
+    grants: Vec<Value>,
+}
+
+impl Boundary {
+    pub(crate) fn new(upstream: &str) -> Boundary {
+        let rules = Rules {
+            policy: policy(),
+            access: Access::Network,
+            limits: Limits::NONE,
+            timeouts: Timeouts::default(),
+            usage: false,
+            upstream: Arc::new(Upstream::parse(upstream).unwrap()),
+        };
+        Boundary { rules, drain: PATIENCE, grants: Vec::new() }
+    }
+
+    pub(crate) fn policy(mut self, policy: Policy) -> Boundary {
+        self.rules.policy = policy;
+        self
+    }
+
+    pub(crate) fn access(mut self, access: Access) -> Boundary {
+        self.rules.access = access;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Limits) -> Boundary {
+        self.rules.limits = limits;
+        self
+    }
+
+    pub(crate) fn timeouts(mut self, timeouts: Timeouts) -> Boundary {
+        self.rules.timeouts = timeouts;
+        self
+    }
+
+    pub(crate) fn usage(mut self, usage: bool) -> Boundary {
+        self.rules.usage = usage;
+        self
+    }
+
+    /// How long running requests may finish after `Running::stop`.
+    pub(crate) fn drain(mut self, drain: Duration) -> Boundary {
+        self.drain = drain;
+        self
+    }
+
+    /// The peer's grants from the start.
+    pub(crate) fn grants(mut self, grants: Vec<Value>) -> Boundary {
+        self.grants = grants;
+        self
+    }
+
+    pub(crate) fn start(self) -> Running {
+        self.start_on(|http| http)
+    }
+
+    /// Starts on listeners that `ports` makes from the one for HTTP.
+    pub(crate) fn start_on<L: Listen + 'static>(self, ports: impl FnOnce(Memory) -> L) -> Running {
+        let (rules, current) = watch::channel(Arc::new(self.rules));
+        let access = Arc::new(PeerAccess::default());
+        let tailnet: Arc<dyn Authorizer> = Arc::clone(&access) as _;
+        let proxy = Proxy::new(current, tailnet);
+        let (connect, incoming) = mpsc::channel(64);
+        let (stop, stopped) = oneshot::channel();
+        let (serving, listener, drain) = (proxy.clone(), ports(Memory(incoming)), self.drain);
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            serving.serve(listener, stopped, delay(drain)).await
+        });
+        let running = Running { connect, proxy, access, stop, task, rules };
+        running.grant(self.grants);
+        running
+    }
 }
 
 /// A running proxy.
 pub(crate) struct Running {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     pub(crate) proxy: Proxy,
-    pub(crate) word: Arc<Word>,
+    access: Arc<PeerAccess>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
     pub(crate) rules: watch::Sender<Arc<Rules>>,
 }
 
 impl Running {
-    pub(crate) fn new(policy: Policy, upstream: &str) -> Running {
-        Self::with(policy, upstream, PATIENCE, Access::Network)
+    /// From now on the peer may connect, with these grants.
+    pub(crate) fn grant(&self, grants: Vec<Value>) {
+        self.access.set(Verdict::Admit { grants });
     }
 
-    pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: Access) -> Running {
-        Self::limited(policy, upstream, drain, access, Limits::NONE)
+    /// From now on the peer may not connect.
+    pub(crate) fn revoke(&self) {
+        self.access.set(Verdict::Refuse);
     }
 
-    pub(crate) fn limited(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-    ) -> Running {
-        Self::paced(policy, upstream, drain, access, limits, Timeouts::default())
+    /// The peers of a port, as the netmap lists them.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.access.members()
     }
 
-    pub(crate) fn paced(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-        timeouts: Timeouts,
-    ) -> Running {
-        Self::listening(policy, upstream, drain, access, limits, timeouts, |http| http)
-    }
-
-    /// With listeners that are made from the one for HTTP.
-    pub(crate) fn at<L: Listen + 'static>(
-        policy: Policy,
-        upstream: &str,
-        limits: Limits,
-        timeouts: Timeouts,
-        ports: impl FnOnce(Memory) -> L,
-    ) -> Running {
-        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, timeouts, ports)
-    }
-
-    fn listening<L: Listen + 'static>(
-        policy: Policy,
-        upstream: &str,
-        drain: Duration,
-        access: Access,
-        limits: Limits,
-        timeouts: Timeouts,
-        ports: impl FnOnce(Memory) -> L,
-    ) -> Running {
-        let upstream = Arc::new(Upstream::parse(upstream).unwrap());
-        let (rules, current) =
-            watch::channel(Arc::new(Rules { policy, access, limits, timeouts, usage: false, upstream }));
-        let word = Arc::new(Word::default());
-        let tailnet: Arc<dyn Authorizer> = Arc::clone(&word) as _;
-        let proxy = Proxy::new(current, tailnet);
-        let (connect, incoming) = mpsc::channel(64);
-        let (stop, stopped) = oneshot::channel();
-        let (serving, listener) = (proxy.clone(), ports(Memory(incoming)));
-        let task = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            serving.serve(listener, stopped, tokio::time::sleep(drain)).await
-        });
-        Running { connect, proxy, word, stop, task, rules }
+    /// The peers of the Ollama port and of the metrics port.
+    pub(crate) fn port_members(&self) -> [PortMembers; 2] {
+        let members = Arc::new(self.members());
+        [local().port(), 9090].map(|port| PortMembers { port, members: Arc::clone(&members) })
     }
 
     pub(crate) async fn client(&self) -> Client<DuplexStream> {
@@ -193,12 +226,12 @@ impl Running {
         connect_as(peer, &self.connect, local()).await
     }
 
-    /// A request whose answer has begun, with a chunk `hello`, and goes on as the test has it.
+    /// A request whose answer has begun with a chunk `hello`; the test continues it.
     pub(crate) async fn stream(&self, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
         self.stream_of(peer(), ollama).await
     }
 
-    /// The same of another peer.
+    /// The same for another peer.
     pub(crate) async fn stream_of(
         &self,
         peer: Peer,
@@ -214,7 +247,7 @@ impl Running {
         (client, upstream)
     }
 
-    /// From now on the rules are as `change` makes them.
+    /// Changes the rules for the requests from now on.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Rules)) {
         self.rules.send_modify(|rules| change(Arc::make_mut(rules)));
     }
@@ -226,28 +259,18 @@ impl Running {
         client.answer().await
     }
 
-    /// Waits until there are so many connections.
+    /// Waits until this many connections are open.
     pub(crate) async fn has(&self, connections: usize) {
-        soon("that many connections", async {
-            while self.proxy.sessions().all().len() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let held = async || self.proxy.sessions().all().len() == connections;
+        eventually("that many connections", held).await;
     }
 
-    /// Waits until so many requests wait for their turn.
+    /// Waits until this many requests wait for a slot.
     pub(crate) async fn waits(&self, requests: u32) {
-        soon("that many requests in the queue", async {
-            while self.proxy.load().waiting != requests {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("that many requests in the queue", async || self.proxy.load().waiting == requests).await;
     }
 
-    /// The tailnet's word has changed.
-    /// What has been counted, as the metrics have it.
+    /// The metrics as text.
     pub(crate) fn counted(&self) -> String {
         self.proxy.metrics().text(&Now {
             running: 0,
@@ -260,8 +283,9 @@ impl Running {
         })
     }
 
-    pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().sweep().judge(&self.word.port_members())
+    /// Re-checks all sessions; returns how many were cut.
+    pub(crate) fn sweep(&self) -> usize {
+        self.proxy.port().sweep().judge(&self.port_members())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {
@@ -270,7 +294,7 @@ impl Running {
     }
 }
 
-/// The peer connects to our address `local`, whose listener takes what is sent to `to`.
+/// Connects the peer to our address `local`, whose listener receives from `to`.
 pub(crate) async fn connect(
     to: &mpsc::Sender<Accepted<DuplexStream>>,
     local: SocketAddr,
@@ -288,7 +312,7 @@ pub(crate) async fn connect_as(
     let (far, io) = tokio::io::duplex(64 << 10);
     let abort = Arc::new(Notify::new());
     let aborted = Arc::clone(&abort);
-    // The network: it can be cut by whoever holds `abort`.
+    // The network, which `abort` cuts.
     let gone = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&gone);
     tokio::spawn(async move {
@@ -313,7 +337,7 @@ pub(crate) async fn connect_as(
     Client::new(client)
 }
 
-/// Ollama's place taken by the test.
+/// A stand-in for Ollama.
 pub(crate) struct Ollama {
     pub(crate) url: String,
     pub(crate) listener: TcpListener,
@@ -330,17 +354,17 @@ impl Ollama {
         Client::new(soon("a connection to Ollama", self.listener.accept()).await.unwrap().0)
     }
 
-    /// Whether anything has been connected and not yet accepted.
+    /// Whether no connection waits to be accepted.
     pub(crate) async fn untouched(&self) -> bool {
         std::future::poll_fn(|cx| std::task::Poll::Ready(self.listener.poll_accept(cx).is_pending())).await
     }
 
-    /// Answers every request with `answer`, and returns the heads and bodies as they come.
+    /// Answers every request with `answer`, and returns their heads and bodies.
     pub(crate) fn answering(self, answer: &'static str) -> (String, mpsc::UnboundedReceiver<Answer>) {
         self.answering_with(move |_| answer.to_owned())
     }
 
-    /// The same, with what `answer` makes of the head.
+    /// The same, with the answer computed from the head.
     pub(crate) fn answering_with(
         self,
         answer: impl Fn(&str) -> String + Send + Sync + 'static,
@@ -366,12 +390,12 @@ impl Ollama {
     }
 }
 
-/// More than is read ahead on behalf of a running request.
+/// More than the proxy reads ahead during a running request.
 pub(crate) fn pipelined() -> String {
     post("/v1/chat/completions", "{}") + &get("/v1/models").repeat(800)
 }
 
-/// A part of a body that is larger than anybody reads of it.
+/// A part of a body that is larger than the proxy reads.
 pub(crate) fn stuck_upload() -> String {
     let head = "POST /api/show HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 50000000\r\n\r\n";
     head.to_owned() + &"x".repeat(50_000)

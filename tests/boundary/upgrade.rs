@@ -1,13 +1,13 @@
-//! What would leave HTTP/1.1, or make two parties wait for each other, stays with the proxy.
+//! Upgrades, tunnels and expectations end at the proxy.
 
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A request with these header lines, which must be passed on without them: its head upstream.
+/// Sends a request with these header lines, which must not reach Ollama; returns the head that does.
 async fn passed_on(headers: &str) -> String {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client.send(format!("GET /api/tags HTTP/1.1\r\nHost: remote-ollama-proxy\r\n{headers}\r\n")).await;
     let mut upstream = ollama.accept().await;
@@ -20,7 +20,7 @@ async fn passed_on(headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_an_ordinary_request() {
+async fn upgrade_is_ignored() {
     for headers in [
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
@@ -39,7 +39,7 @@ async fn an_upgrade_is_an_ordinary_request() {
 #[tokio::test]
 async fn connect_opens_no_tunnel() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for target in ["127.0.0.1:22", "remote-ollama-proxy:11434", "/api/tags", "[::1]:80", "*", ":22", "x:y"] {
         let mut client = proxy.client().await;
         client.send(format!("CONNECT {target} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n")).await;
@@ -50,9 +50,9 @@ async fn connect_opens_no_tunnel() {
 }
 
 #[tokio::test]
-async fn an_ollama_that_switches_protocols_has_failed() {
+async fn ollama_switching_protocols_is_502() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     for headers in ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"] {
         for switch in ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"] {
             let mut client = proxy.client().await;
@@ -73,7 +73,7 @@ async fn an_ollama_that_switches_protocols_has_failed() {
 }
 
 #[tokio::test]
-async fn only_100_continue_is_expected_and_the_rest_is_as_if_it_were_not_there() {
+async fn other_expectations_than_100_are_ignored() {
     for expect in ["", "100-continue", "100-Continue", "200-ok", "100-continue, x", "x=y"] {
         let head = passed_on(&format!("Expect: {expect}\r\n")).await;
         assert_eq!(header(&head, "expect"), None, "{expect}");
@@ -81,9 +81,9 @@ async fn only_100_continue_is_expected_and_the_rest_is_as_if_it_were_not_there()
 }
 
 #[tokio::test]
-async fn a_refused_request_is_not_told_to_continue() {
+async fn refused_request_gets_no_100() {
     let ollama = Ollama::new().await;
-    let proxy = Running::new(policy(), &ollama.url);
+    let proxy = Boundary::new(&ollama.url).start();
     let mut client = proxy.client().await;
     client
         .send("POST /api/pull HTTP/1.1\r\nHost: remote-ollama-proxy\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")

@@ -1,7 +1,7 @@
-//! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
+//! Token counting: answers pass unchanged and without delay, and the counts are those that Ollama reports.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Policy};
+use remote_ollama_proxy::policy::{EndpointSet, Policy};
 use serde_json::json;
 
 use crate::support::*;
@@ -9,12 +9,10 @@ use crate::support::*;
 const PREFIX: &str = "remote_ollama_proxy_tokens_";
 
 fn counting(url: &str, usage: bool) -> Running {
-    let proxy = Running::new(Policy { endpoints: EndpointSet::ALL, ..policy() }, url);
-    proxy.change(|rules| rules.usage = usage);
-    proxy
+    Boundary::new(url).policy(Policy { endpoints: EndpointSet::ALL, ..policy() }).usage(usage).start()
 }
 
-/// What is counted of tokens by now, a line for each number, without what all names begin with.
+/// The token counters so far, one per line, without their common prefix.
 fn counted(proxy: &Running) -> Vec<String> {
     let text = proxy.counted();
     let mut lines: Vec<_> = text.lines().filter_map(|l| Some(l.strip_prefix(PREFIX)?.to_owned())).collect();
@@ -22,14 +20,9 @@ fn counted(proxy: &Running) -> Vec<String> {
     lines
 }
 
-/// Waits for it: a request is counted when it has ended here, which may be after the client has seen the end.
+/// Waits for these counts. A request is counted when it ends at the proxy, which may be after the client's end.
 async fn has(proxy: &Running, lines: &[&str]) {
-    soon("what is counted", async {
-        while counted(proxy) != lines {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually("these counts", async || counted(proxy) == lines).await;
 }
 
 fn answer(kind: &str, body: &str) -> String {
@@ -41,18 +34,18 @@ const TOLD: &str =
     r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":11,"completion_tokens":5}}"#;
 
 #[tokio::test]
-async fn an_answer_passes_as_it_is_and_its_tokens_are_counted() {
+async fn answer_passes_unchanged_and_its_tokens_are_counted() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, true);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.text(), TOLD);
-    // A model does not run for this one.
+    // This endpoint runs no model.
     assert_eq!(proxy.ask(&post("/api/show", "{}")).await.text(), TOLD);
     let route = "{route=\"v1_chat_completions\"}";
     has(&proxy, &[&format!("in_total{route} 11"), &format!("out_total{route} 5")]).await;
 }
 
 #[tokio::test]
-async fn without_the_setting_nothing_is_counted() {
+async fn tokens_are_not_counted_by_default() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, false);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.text(), TOLD);
@@ -61,7 +54,7 @@ async fn without_the_setting_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn a_stream_is_not_delayed_and_its_last_word_counts() {
+async fn token_counting_does_not_delay_a_stream() {
     let ollama = Ollama::new().await;
     let proxy = counting(&ollama.url, true);
     let mut client = proxy.client().await;
@@ -86,7 +79,7 @@ async fn a_stream_is_not_delayed_and_its_last_word_counts() {
 }
 
 #[tokio::test]
-async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
+async fn answer_without_token_counts_is_counted_as_unknown() {
     let (url, _seen) = Ollama::new().await.answering_with(|head| match head.split(' ').nth(1).unwrap() {
         "/api/generate" => "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
         "/api/chat" => answer("text/plain", TOLD),
@@ -110,9 +103,9 @@ async fn what_an_answer_does_not_tell_is_counted_as_not_told() {
     .await;
 }
 
-/// A client's Accept-Encoding goes on to whoever answers for a cloud model.
+/// The client's Accept-Encoding also reaches the server behind a cloud model.
 #[tokio::test]
-async fn no_coding_is_asked_for_where_tokens_are_counted() {
+async fn token_counting_requests_uncompressed_answers() {
     let (url, mut seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     for (usage, grants, asked) in [
         (true, vec![], "identity"),
@@ -120,7 +113,7 @@ async fn no_coding_is_asked_for_where_tokens_are_counted() {
         (false, vec![], "gzip, br"),
     ] {
         let proxy = counting(&url, usage);
-        proxy.word.say(true, grants);
+        proxy.grant(grants);
         let body = "{}";
         for (target, asked) in [("/v1/chat/completions", asked), ("/api/show", "gzip, br")] {
             let request = post(target, body).replace("\r\n\r\n", "\r\nAccept-Encoding: gzip, br\r\n\r\n");
@@ -131,14 +124,14 @@ async fn no_coding_is_asked_for_where_tokens_are_counted() {
     }
 }
 
-/// One that is compressed all the same.
+/// An answer that is compressed nevertheless.
 #[tokio::test]
-async fn answer_that_cannot_be_read_is_charged() {
+async fn unreadable_answer_is_charged_an_estimate() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| {
         answer("application/json", &"?".repeat(160)).replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n")
     });
     let proxy = counting(&url, false);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 10})]);
+    proxy.grant(vec![json!({"tokens_per_day": 10})]);
     assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     proxy.has(0).await;
     let refused = proxy.ask(&post("/v1/chat/completions", "{}")).await;
@@ -146,43 +139,37 @@ async fn answer_that_cannot_be_read_is_charged() {
 }
 
 #[tokio::test]
-async fn who_has_spent_a_days_tokens_waits_for_the_next() {
+async fn spent_daily_tokens_refuse_until_the_next_day() {
     let (url, _seen) = Ollama::new().await.answering_with(|_| answer("application/json", TOLD));
     let proxy = counting(&url, false);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 17})]);
+    proxy.grant(vec![json!({"tokens_per_day": 17})]);
     for _ in 0..2 {
         assert_eq!(proxy.ask(&post("/v1/chat/completions", "{}")).await.status(), 200);
     }
-    // What is spent is counted when the answer has ended here.
-    soon("a refusal", async {
-        loop {
-            let refused = proxy.ask(&post("/v1/messages", "{}")).await;
-            if refused.status() == 429 {
-                assert!(refused.text().contains("(rule: tokens)"), "{}", refused.text());
-                let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-                assert!((1..=86_400).contains(&wait));
-                return;
-            }
-        }
+    // Tokens are counted when the answer ends at the proxy.
+    let refused = found("a refusal", async || {
+        Some(proxy.ask(&post("/v1/messages", "{}")).await).filter(|answer| answer.status() == 429)
     })
     .await;
-    // What needs no model goes on, and so does whoever is granted more.
+    assert!(refused.text().contains("(rule: tokens)"), "{}", refused.text());
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=86_400).contains(&wait));
+    // Requests that run no model still pass, and so do those of a larger grant.
     assert_eq!(proxy.ask(&get("/v1/models")).await.status(), 200);
-    proxy.word.say(true, vec![json!({"tokens_per_day": 17}), json!({})]);
+    proxy.grant(vec![json!({"tokens_per_day": 17}), json!({})]);
     assert_eq!(proxy.ask(&post("/v1/messages", "{}")).await.status(), 200);
 }
 
-/// Requests of one identity that all began to wait before a token was spent.
+/// All requests of one identity began to wait before a token was spent.
 #[tokio::test]
-async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
+async fn waiting_request_is_checked_against_tokens_and_grant_when_its_slot_runs() {
     let ollama = Ollama::new().await;
-    let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, ..Limits::NONE };
+    let limits = Limits { running: 2, running_per_identity: 2, waiting: 16, wait: PATIENCE, ..Limits::NONE };
     for (before, meanwhile, rule) in [
         (json!({"tokens_per_day": 1}), json!({"tokens_per_day": 1}), "tokens"),
         (json!({}), json!({"max_concurrent": 1}), "concurrency"),
     ] {
-        let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
-        proxy.word.say(true, vec![before]);
+        let proxy = Boundary::new(&ollama.url).limits(limits).grants(vec![before]).start();
         let mut running = Vec::new();
         for _ in 0..2 {
             let mut client = proxy.client().await;
@@ -194,8 +181,8 @@ async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
         let mut waiting = proxy.client().await;
         waiting.send(post("/v1/chat/completions", "{}")).await;
         proxy.waits(1).await;
-        proxy.word.say(true, vec![meanwhile]);
-        proxy.judge();
+        proxy.grant(vec![meanwhile]);
+        proxy.sweep();
         let (mut client, mut upstream) = running.pop().unwrap();
         upstream.send(answer("application/json", TOLD)).await;
         client.answer().await;

@@ -1,4 +1,4 @@
-"""What the test models say (see ../ollama/README.md), and how to ask for it."""
+"""The answers of the test models (see ../ollama/README.md), and the prompts for them."""
 
 MODEL = "tiny"
 SLOW_MODEL = "slow"

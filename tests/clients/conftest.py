@@ -1,4 +1,4 @@
-"""The official clients, set up as their documentation says, with the proxy's address in place of the provider's."""
+"""The official clients, set up as documented, with the proxy's address instead of the provider's."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import ollama
 import openai
 import pytest
 
-# No real call takes this long; without it a lost answer would stop the tests for the ten minutes that the clients wait.
+# No call takes this long. The clients' own timeout is ten minutes.
 SECONDS = 60
 
 
@@ -19,10 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def magic_dns():
-    """Resolves the proxy's name, as MagicDNS does in a tailnet, to where a client node forwards it: loopback.
-
-    Only a name that nothing else resolves: inside a real tailnet the answer is MagicDNS's own.
-    """
+    """Resolves the proxy's name to loopback, where a client node forwards it, unless MagicDNS already resolves it."""
     real = socket.getaddrinfo
 
     def getaddrinfo(host, *args, **kwargs):
@@ -43,7 +40,7 @@ def proxy_url() -> str:
     return os.environ["PROXY_URL"].rstrip("/")
 
 
-# No retries: a test must see the first answer, not the best of three.
+# No retries: a test checks the first answer, not the best of three.
 
 
 @pytest.fixture

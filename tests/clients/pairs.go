@@ -1,4 +1,4 @@
-// Pairs of requests as pairs.py makes them, with Go's client: go run pairs.go PROXY_URL COUNT
+// The pairs of pairs.py, with Go's client: go run pairs.go PROXY_URL COUNT
 package main
 
 import (
@@ -25,7 +25,7 @@ var cases = []request{
 
 var ordinary = []request{{"/v1/models", 0, 200}, {"/api/show", 2, 400}}
 
-// late is a body that comes a moment after the head.
+// late is a body that is sent a moment after the head.
 type late struct {
 	io.Reader
 	begun bool

@@ -1,5 +1,5 @@
-// Pairs of requests as pairs.py makes them, with Node's own client and with undici: node pairs.mjs PROXY_URL COUNT UNDICI,
-// where UNDICI is the folder that undici is installed in.
+// The pairs of pairs.py, with Node's own client and with undici: node pairs.mjs PROXY_URL COUNT UNDICI, where UNDICI is the
+// folder that has undici installed.
 import http from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as pause } from "node:timers/promises";
@@ -33,7 +33,7 @@ function ask(path, size) {
   return new Promise((resolve, reject) => {
     const [method, headers] = size ? ["POST", { "Content-Length": size }] : ["GET", {}];
     const request = http.request(base + path, { method, agent, headers, timeout: MS });
-    request.on("error", reject); // after the answer it changes nothing
+    request.on("error", reject); // no effect after the answer
     request.on("timeout", () => request.destroy(new Error("timeout")));
     request.on("response", (response) => {
       response.on("error", reject);

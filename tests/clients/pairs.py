@@ -1,6 +1,6 @@
-"""Pairs of requests on kept connections: one that is answered before its body has come, then an ordinary one.
+"""Pairs of requests on reused connections: one that is answered before its body arrives, then an ordinary one.
 
-pairs.py PROXY_URL COUNT: makes COUNT pairs with each HTTP library for Python, prints how many failed, and exits with 1 if
+pairs.py PROXY_URL COUNT: sends COUNT pairs with each HTTP library for Python, prints how many failed, and exits with 1 if
 any did. pairs.mjs and pairs.go do the same for Node and Go.
 """
 
@@ -12,8 +12,8 @@ import aiohttp
 import httpx
 import requests
 
-# What is asked, the size of its body, and the answer's status. The proxy refuses the first three, and Ollama answers the
-# last at its first byte, which is no JSON. The third is larger than what is read and dropped to keep a connection.
+# Path, size of the body, and status of the answer. The proxy refuses the first three. Ollama answers the last at its first
+# byte, which is no JSON. The third body is larger than what the proxy discards to keep a connection.
 CASES = [
     ("/v1/embeddings", 30, 403),
     ("/v1/embeddings", 200_000, 403),
@@ -21,11 +21,11 @@ CASES = [
     ("/v1/chat/completions", 300_000, 400),
 ]
 
-# What is asked then, in turns, and its answer's status. Some clients send a GET again by themselves where a connection turns
-# out to be closed, which hides it; none does so with a POST. Its two bytes are no JSON.
+# The second requests, in turns. Some clients repeat a GET by themselves on a closed connection, which hides the close; none
+# repeats a POST. The two bytes of its body are no JSON.
 ORDINARY = [("/v1/models", 0, 200), ("/api/show", 2, 400)]
 
-# The body comes so long after the head.
+# Seconds between the head and the body. It shapes the requests; nothing waits for it.
 PAUSE = 0.005
 SECONDS = 30
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Whether six HTTP clients can go on with a connection after an early answer: pairs.sh PROXY_URL COUNT
-# Each makes COUNT pairs of a request that is answered before its body has come and an ordinary one, one after the other.
-# What is installed for it goes to the cache, once.
+# Tests whether six HTTP clients can reuse a connection after an early answer: pairs.sh PROXY_URL COUNT
+# Each sends COUNT pairs: a request that is answered before its body arrives, then an ordinary one. Their packages are
+# installed in the shared cache.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

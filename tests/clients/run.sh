@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests of the official Python clients against a proxy: run.sh PROXY_URL [pytest argument]...
-# The proxy's Ollama must offer the models of tests/ollama. The clients are installed in the cache, once.
+# The proxy's Ollama must have the models of tests/ollama. The clients are installed in the shared cache.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

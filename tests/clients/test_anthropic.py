@@ -54,7 +54,7 @@ def test_tool_use_streamed(anthropic_client):
 
 
 def test_stream_cut_by_the_client(anthropic_client):
-    # As in test_openai.py: the second answer comes in time only if the first request was ended.
+    # As in test_openai.py: the second answer is in time only if the first request ended.
     with anthropic_client.messages.stream(
             model=SLOW_MODEL, max_tokens=100_000, messages=user(ENDLESS_PROMPT)) as stream:
         texts = [text for text, _ in zip(stream.text_stream, range(5))]

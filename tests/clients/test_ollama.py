@@ -1,4 +1,4 @@
-"""The ollama package: what it may ask. Most of it is refused; that is in test_refusals.py."""
+"""The ollama package: its allowed calls. test_refusals.py has the refused ones."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_show(ollama_client):
 
 
 def test_version(proxy_url):
-    # The package has no call for it; this is the HTTP client that it uses.
+    # The package has no call for this, so the test uses the package's HTTP client.
     answer = httpx.get(f"{proxy_url}/api/version").raise_for_status()
     assert re.match(r"\d+\.\d+\.\d+", answer.json()["version"])
 

@@ -57,8 +57,8 @@ def test_tool_call_streamed(openai_client):
 
 
 def test_stream_cut_by_the_client(openai_client):
-    # The slow model would go on for minutes and answers one request at a time: the second answer comes within the
-    # client's timeout only if the end of the first client reached Ollama.
+    # The slow model answers one request at a time and would take minutes: the second answer is in time only if the
+    # disconnect reached Ollama.
     with openai_client.chat.completions.create(model=SLOW_MODEL, messages=user(ENDLESS_PROMPT), stream=True) as stream:
         texts = [chunk.choices[0].delta.content for chunk, _ in zip(stream, range(5))]
     assert LOOP.startswith("".join(texts))

@@ -1,5 +1,5 @@
-"""What the proxy refuses by default, as each package's user sees it: its ordinary error, with a message that names the
-rule. The models named here do not exist, so that a proxy that lets a request through harms nothing."""
+"""Requests that the proxy refuses by default, as users of each package see them: the package's ordinary error, with a
+message that names the rule. The models do not exist, so that a request that passes by mistake does no harm."""
 
 import anthropic
 import ollama
@@ -7,7 +7,7 @@ import openai
 import pytest
 from answers import MISSING_MODEL, PROMPT, user
 
-# The rules' names, as they are in the proxy's log.
+# The names of the rules, as in the access log.
 OFF, MANAGEMENT, UNKNOWN = "endpoint-off", "management", "allowlist"
 
 
@@ -26,7 +26,7 @@ def case(name, rule, call):
 def test_openai(openai_client, rule, call):
     with pytest.raises(openai.PermissionDeniedError) as raised:
         call(openai_client)
-    # What the package prints is the status and the whole body; what programs show is the body's message.
+    # The package prints the status and the whole body; programs show the body's message.
     readable(raised.value.body["message"], rule)
     assert raised.value.body["message"] in str(raised.value)
 
@@ -97,7 +97,7 @@ def test_ollama_with_a_wrong_host_shows_the_right_one(proxy_url):
 
 
 def readable(message: object, rule: str) -> None:
-    """Checks a refusal's message: one line of text, not JSON in disguise, that names the rule."""
+    """Checks that a refusal's message is one line of text, not JSON, and names the rule."""
     assert isinstance(message, str), message
     assert rule in message
     assert "\n" not in message and "{" not in message, message

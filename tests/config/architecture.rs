@@ -158,7 +158,7 @@ impl Crate {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-                let here = [at, &[name.clone()]].concat();
+                let here = [at, std::slice::from_ref(&name)].concat();
                 if path.is_dir() {
                     walk(&path, &here, modules);
                 } else if path.extension().is_some_and(|e| e == "rs") && name != "main" && name != "tests" {
@@ -197,7 +197,7 @@ impl Crate {
                 here.pop();
                 continue;
             }
-            let child = [here.as_slice(), &[name.clone()]].concat();
+            let child = [here.as_slice(), std::slice::from_ref(name)].concat();
             if self.modules.contains_key(&child) {
                 here = child;
                 continue;
@@ -248,7 +248,7 @@ fn circles<'a>(graph: &BTreeMap<&'a Names, BTreeSet<&'a Names>>) -> BTreeSet<BTr
             reached[*at].iter().filter(|to| reached[**to].contains(*at)).copied().collect();
         (!ours.is_empty()).then_some(ours)
     };
-    graph.keys().filter_map(|at| group(at)).collect()
+    graph.keys().filter_map(group).collect()
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! The command line: what each subcommand shows, and the exit code it ends with.
+//! The command line: the output and exit code of each command.
 
 use remote_ollama_proxy::cli::exit;
 
 use crate::{Ended, Home};
 
 #[test]
-fn check_needs_no_file() {
+fn check_without_a_file_shows_the_defaults() {
     let home = Home::new();
     let ended = home.run(&["check"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -28,7 +28,7 @@ fn check_needs_no_file() {
 }
 
 #[test]
-fn a_config_that_somebody_names_must_be_there() {
+fn named_config_must_exist() {
     let home = Home::new();
     let missing = home.path().join("missing.toml");
     let folder = home.path().to_str().unwrap();
@@ -54,7 +54,7 @@ fn a_config_that_somebody_names_must_be_there() {
 }
 
 #[test]
-fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
+fn commands_reach_the_running_proxy_despite_a_faulty_config() {
     let home = Home::new();
     let file = home.write("c.toml", "listen.port = 0");
     let state = home.path().join("state");
@@ -63,7 +63,7 @@ fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
         assert_eq!(ended.code, Some(exit::CONFIG.into()), "{ended:?}");
         assert!(ended.err.ends_with("its state folder: --config /dev/null --state-dir DIR\n"), "{ended:?}");
     }
-    // The way out gets as far as the socket; `top` wants a terminal first.
+    // The command reaches the socket; `top` first needs a terminal.
     let around = ["--config", "/dev/null", "--state-dir", state.to_str().unwrap()];
     for command in [&["status"][..], &["who"], &["cancel", "1"]] {
         let ended = home.run(&[command, &around].concat());
@@ -73,7 +73,7 @@ fn a_config_with_a_fault_does_not_hide_the_running_proxy() {
 }
 
 #[test]
-fn run_ends_over_an_invalid_config_before_anything_else() {
+fn run_refuses_an_invalid_config_before_anything_else() {
     let home = Home::new();
     let state = home.path().join("state");
     let file =
@@ -95,7 +95,7 @@ fn run_without_a_node_says_so() {
 }
 
 #[test]
-fn version_says_what_it_is_made_of() {
+fn version_lists_its_parts() {
     let home = Home::new();
     let ended = home.run(&["version"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -111,7 +111,7 @@ fn version_says_what_it_is_made_of() {
 }
 
 #[test]
-fn help_names_the_flags_and_exit_codes_that_a_command_has() {
+fn help_lists_the_flags_and_exit_codes_of_a_command() {
     let home = Home::new();
     let flags = ["config", "hostname", "state-dir", "control-url", "port", "upstream", "log"];
     let (all, node): (Vec<_>, _) =
@@ -146,7 +146,7 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
         let line = format!("  {code:>2} {}\n", meaning.trim_end().trim_end_matches('.'));
         assert!(ended.out.contains(&line), "{line} {}", ended.out);
     }
-    // The meaning is the command's own.
+    // Its meaning is specific to the command.
     for command in ["check", "who", "status", "init", "reload"] {
         let help = home.run(&[command, "--help"]).out;
         assert!(help.ends_with("  78  The config is invalid\n"), "{command} {help}");
@@ -160,9 +160,9 @@ fn help_names_the_flags_and_exit_codes_that_a_command_has() {
     assert_eq!(home.run(&["version", "--help"]).code, Some(0));
 }
 
-/// The order in which somebody needs them.
+/// Ordered by how soon an operator needs them.
 #[test]
-fn help_lists_the_commands_from_the_first_to_the_rare() {
+fn help_lists_the_most_needed_commands_first() {
     let help = Home::new().run(&["--help"]).out;
     let place =
         |command: &str| help.find(&format!("\n  {command} ")).unwrap_or_else(|| panic!("{command} {help}"));
@@ -171,14 +171,14 @@ fn help_lists_the_commands_from_the_first_to_the_rare() {
 }
 
 #[test]
-fn completions_without_a_shell_name_the_shells() {
+fn completions_without_a_shell_list_the_shells() {
     let ended = Home::new().run(&["completions"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
     assert!(ended.err.contains("bash, elvish, fish, powershell, zsh"), "{}", ended.err);
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn wrong_command_line_exits_with_2() {
     let home = Home::new();
     for args in [
         &[][..],
@@ -194,9 +194,9 @@ fn a_wrong_command_line_ends_with_2() {
     }
 }
 
-/// As when `head` has seen enough.
+/// As when `head` closes the pipe.
 #[test]
-fn a_reader_that_leaves_is_no_panic() {
+fn closed_standard_output_is_no_panic() {
     let home = Home::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -209,7 +209,7 @@ fn a_reader_that_leaves_is_no_panic() {
 }
 
 #[test]
-fn run_as_root_has_to_be_meant() {
+fn run_as_root_requires_confirmation() {
     let home = Home::new();
     let invalid = |args: &[&str], variable: Option<&str>| {
         let mut command = home.command(args);
@@ -217,7 +217,7 @@ fn run_as_root_has_to_be_meant() {
         variable.into_iter().for_each(|v| _ = command.env("REMOTE_OLLAMA_PROXY_AS_ROOT", v));
         Ended::of(&mut command)
     };
-    // Nobody but root is asked.
+    // Only root is asked.
     let alone = if rustix::process::geteuid().is_root() { exit::ROOT } else { exit::CONFIG };
     for variable in [None, Some("0"), Some("no")] {
         let ended = invalid(&["run"], variable);

@@ -1,4 +1,4 @@
-//! What the node joins with is checked with the rest of the config.
+//! Credentials are checked with the rest of the config.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::{Ended, Home};
 
 #[test]
-fn the_key_files_faults_come_with_the_others() {
+fn faults_of_the_key_file_are_listed_with_the_others() {
     let home = Home::new();
     let key = home.write("a key", "");
     set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
@@ -23,7 +23,7 @@ fn the_key_files_faults_come_with_the_others() {
 }
 
 #[test]
-fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
+fn key_file_is_checked_even_if_the_environment_overrides_it() {
     let home = Home::new();
     home.write("key", "one\ntwo\n");
     let file = home.write("c.toml", "node.auth_key_file = '~/key'");
@@ -41,7 +41,7 @@ fn a_key_file_must_be_sound_even_if_the_environment_goes_before_it() {
 }
 
 #[test]
-fn a_client_secret_needs_tags() {
+fn client_secret_requires_tags() {
     let home = Home::new();
     home.write("secret", "tskey-client-a\n");
     let tagged = home.write("tagged.toml", "node.client_secret_file = '~/secret'\nnode.tags = ['tag:a']");
@@ -59,7 +59,7 @@ fn a_client_secret_needs_tags() {
 }
 
 #[test]
-fn a_variable_that_holds_no_key_is_named() {
+fn variable_without_a_key_is_named() {
     let home = Home::new();
     for (variable, value) in
         [("TS_AUTHKEY", "a b"), ("TS_AUTH_KEY", "tskey-client-a"), ("TS_CLIENT_SECRET", "tskey-auth-a")]
@@ -77,7 +77,7 @@ const KEYCHAIN: &str =
     "credential                  the keychain (service remote-ollama-proxy, account remote-ollama-proxy)";
 
 #[test]
-fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
+fn faulty_client_secret_is_not_shown() {
     let home = Home::new();
     let key = home.write("secret", "tskey-auth-HIDDEN");
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -96,9 +96,9 @@ fn fault_of_a_client_secret_says_how_one_begins_and_shows_none() {
     }
 }
 
-/// Nothing here asks the keychain, which is the developer's own.
+/// This does not read the developer's keychain.
 #[test]
-fn the_keychain_comes_last_and_only_if_the_config_says_so() {
+fn keychain_is_used_last_and_only_if_configured() {
     let home = Home::new();
     let file = home.write("c.toml", "node.keychain = true\nnode.auth_key_file = '~/key'\n");
     let mut command = home.command(&["check", "-c", file.to_str().unwrap()]);
@@ -114,7 +114,7 @@ fn the_keychain_comes_last_and_only_if_the_config_says_so() {
 }
 
 #[test]
-fn what_is_no_key_is_not_stored() {
+fn key_set_refuses_what_is_no_key() {
     let home = Home::new();
     for (typed, said) in
         [("", "is empty"), ("tskey-auth-HIDDEN b", "one line"), ("tskey-api-HIDDEN", "API access token")]
@@ -128,9 +128,9 @@ fn what_is_no_key_is_not_stored() {
     assert_eq!(home.run(&["key", "set", "tskey-auth-HIDDEN"]).code, Some(2));
 }
 
-/// On a terminal of the test's own.
+/// On the test's own terminal.
 #[test]
-fn who_stops_typing_a_key_sees_again_what_he_types() {
+fn terminal_echo_is_restored_after_an_interrupted_key_prompt() {
     use std::io::Read;
     use std::process::Stdio;
 

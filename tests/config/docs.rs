@@ -1,5 +1,5 @@
-//! docs/operations.md has every message of the log that is worth a person's while, docs/troubleshooting.md every rule
-//! that refuses and every exit code; neither has one that there is not. Of the newer pages, every link leads somewhere.
+//! docs/operations.md lists every log message at warning level or above, docs/troubleshooting.md every rule of a
+//! refusal and every exit code, and nothing else. Every link on these pages resolves.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,8 +33,7 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// The literals of text in what stands between the parenthesis at the beginning and the one that closes it, each with
-/// what comes before it.
+/// The string literals between the first parenthesis and its match, each with the code before it.
 fn literals(code: &str) -> Vec<(&str, String)> {
     let (mut depth, mut literals, mut from) = (0, Vec::new(), 0);
     let mut chars = code.char_indices();
@@ -63,7 +62,7 @@ fn literals(code: &str) -> Vec<(&str, String)> {
     literals
 }
 
-/// A message with `…` for whatever is put into it; nothing if no word of it is constant.
+/// A message with `…` for its arguments; none if nothing in it is constant.
 fn constant(message: &str) -> Option<String> {
     let mut words = String::new();
     let mut inside = false;
@@ -92,7 +91,7 @@ fn logged(code: &str, name: &str) -> BTreeSet<String> {
     calls.filter_map(message).collect()
 }
 
-/// What errors say, of those whose words are a message of their own.
+/// The texts of errors that are messages of their own.
 fn errors(code: &str) -> BTreeSet<String> {
     let texts = code.split("#[error").skip(1).map(literals);
     texts.filter_map(|literals| constant(&literals.first()?.1)).collect()
@@ -106,7 +105,7 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
             messages.extend(logged(&code, &format!("tracing::{level}!")));
         }
         match path.as_str() {
-            // Logged as they are: `run` ends over them, whose last word they are; or Ollama gave no answer.
+            // Logged unchanged: `run` ends with them, or Ollama gave no answer.
             "src/run/error.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
             "src/proxy/refusal/failure.rs" => {
                 levels[0].1.extend(errors(&code).into_iter().filter(|text| text.starts_with("Ollama")));
@@ -118,24 +117,24 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
 }
 
 #[test]
-fn every_message_of_the_log_is_in_the_table() {
+fn every_log_message_is_documented() {
     let table = rows(section(OPERATIONS, "What the log says"));
     for (level, messages) in messages() {
         assert!(messages.len() > 10, "{level}: {messages:?}");
-        let told: BTreeSet<String> = table
+        let documented: BTreeSet<String> = table
             .iter()
             .filter(|row| row[0] == level)
             .map(|row| row[1].replace("`` ", "").replace(" ``", "").replace('`', ""))
             .collect();
-        let missing = messages.difference(&told).cloned().collect();
+        let missing = messages.difference(&documented).cloned().collect();
         none(&format!("of level {level} in src/, not in docs/operations.md"), &missing);
-        let gone = told.difference(&messages).cloned().collect();
+        let gone = documented.difference(&messages).cloned().collect();
         none(&format!("of level {level} in docs/operations.md, not in src/"), &gone);
     }
     assert!(table.iter().all(|row| row.len() == 4 && row.iter().all(|cell| !cell.is_empty())));
 }
 
-/// The names that the functions `rule` give.
+/// The names that the functions `rule` return.
 fn rules() -> BTreeSet<String> {
     let mut rules = BTreeSet::new();
     for (_, code) in sources() {
@@ -150,7 +149,7 @@ fn rules() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_rule_is_among_the_symptoms() {
+fn every_rule_is_documented() {
     let (_, part) = TROUBLESHOOTING.split_once("\n### An answer of the proxy's own\n").unwrap();
     let named: BTreeSet<String> = rows(part.split("\n#").next().unwrap())
         .iter()
@@ -162,17 +161,17 @@ fn every_rule_is_among_the_symptoms() {
 }
 
 #[test]
-fn every_exit_code_is_there_with_its_meaning() {
+fn every_exit_code_is_documented() {
     let codes = rows(section(TROUBLESHOOTING, "It does not start, or ends"));
-    let told: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
+    let documented: Vec<_> = codes.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
     let table = exit::TABLE
         .iter()
         .map(|(code, meaning)| (format!("`{code}`"), meaning.trim().trim_end_matches('.').to_owned()));
-    assert_eq!(told, table.collect::<Vec<_>>());
+    assert_eq!(documented, table.collect::<Vec<_>>());
 }
 
 #[test]
-fn what_clients_need_has_the_names_of_the_config() {
+fn endpoints_that_clients_need_are_named_as_in_the_config() {
     let needed = rows(section(CLIENTS, "What each asks for"));
     assert!(needed.len() > 5);
     for row in needed {
@@ -184,7 +183,7 @@ fn what_clients_need_has_the_names_of_the_config() {
 }
 
 #[test]
-fn every_link_of_the_newer_pages_leads_somewhere() {
+fn every_link_of_the_pages_resolves() {
     let mut wrong = BTreeSet::new();
     for (from, page) in [
         ("docs/operations.md", OPERATIONS),

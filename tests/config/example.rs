@@ -1,4 +1,4 @@
-//! config.example.toml has every key that there is, with its default.
+//! config.example.toml has every key with its default.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::Home;
 
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// Keys whose default is no value, or depends on the account; what the file shows is an example.
+/// Keys without a default, or with one that depends on the account. The file shows an example.
 pub(crate) const EXAMPLES: [&str; 10] = [
     "log.file",
     "limits.requests_per_minute",
@@ -24,7 +24,7 @@ pub(crate) const EXAMPLES: [&str; 10] = [
     "node.service",
 ];
 
-/// The settings that are commented out: the full name of the key, and the line without its `#`.
+/// The commented-out settings: the full name of the key, and the line without its `#`.
 fn settings() -> Vec<(String, &'static str)> {
     let mut section = "";
     let mut settings = Vec::new();
@@ -46,7 +46,7 @@ fn settings() -> Vec<(String, &'static str)> {
     settings
 }
 
-/// The file with `#` taken from the settings that `choose` wants.
+/// The file with the settings that `choose` selects, without their `#`.
 fn with(choose: impl Fn(&str) -> bool) -> String {
     let chosen: BTreeSet<_> = settings().into_iter().filter(|(key, _)| choose(key)).map(|(_, s)| s).collect();
     let line = |line: &'static str| match line.strip_prefix('#') {
@@ -64,7 +64,7 @@ fn load(text: &str) -> Config {
 }
 
 #[test]
-fn every_key_is_in_it_once_and_no_other() {
+fn example_has_every_key_once() {
     let mut shown: Vec<_> = settings().into_iter().map(|(key, _)| key).collect();
     let mut known = config::keys();
     shown.sort();
@@ -73,23 +73,23 @@ fn every_key_is_in_it_once_and_no_other() {
 }
 
 #[test]
-fn as_it_stands_it_says_nothing_new() {
+fn example_changes_no_default() {
     assert_eq!(load(EXAMPLE), load(""));
 }
 
 #[test]
-fn what_it_shows_are_the_defaults() {
+fn example_shows_the_defaults() {
     let all = with(|key| !EXAMPLES.contains(&key));
     assert!(all.contains("\nport = 11434\n"));
     assert_eq!(load(&all), load(""));
 }
 
 #[test]
-fn what_it_shows_for_keys_without_a_default_is_valid() {
+fn example_values_without_a_default_are_valid() {
     let home = Home::new();
     for key in EXAMPLES {
         let tags = if key == "node.client_secret_file" { "node.tags = ['tag:a']\n" } else { "" };
-        // Only the tags are added, and [node] must not be there twice.
+        // Adds only the tags, since [node] must not be there twice.
         let text = with(|k| k == key).replace("[node]\n", &tags.replace("node.tags", "[node]\ntags"));
         let text = if tags.is_empty() { with(|k| k == key) } else { text };
         let file = home.write("config.toml", &text);
@@ -100,7 +100,7 @@ fn what_it_shows_for_keys_without_a_default_is_valid() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_state_folder_it_shows_is_the_default() {
+fn example_shows_the_default_state_folder() {
     let home = Home::new();
     let file = home.write("config.toml", &with(|key| key == "node.state_dir"));
     let shown = home.run(&["check", "--config", file.to_str().unwrap()]).out;
@@ -109,7 +109,7 @@ fn the_state_folder_it_shows_is_the_default() {
 }
 
 #[test]
-fn each_endpoint_is_shown_with_its_path() {
+fn example_shows_the_path_of_each_endpoint() {
     for endpoint in Endpoint::all() {
         let key = format!("endpoints.{}", endpoint.name());
         let (_, setting) = settings().into_iter().find(|(k, _)| *k == key).unwrap();

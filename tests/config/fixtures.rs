@@ -1,5 +1,5 @@
-//! Every file in `valid/` with what `check` shows for it, every file in `invalid/` with all that
-//! is wrong with it. `{home}` and `{state}` stand for the home and the default state folder.
+//! Every file in `valid/` with the output of `check`, and every file in `invalid/` with all of its faults. `{home}`
+//! and `{state}` are the home folder and the default state folder.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ fn check_lists_every_key() {
 
 /// Each text belongs to a config; the other direction fails by itself.
 #[test]
-fn no_text_is_left_over() {
+fn every_expected_text_has_its_fixture() {
     for folder in ["valid", "invalid"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();

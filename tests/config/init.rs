@@ -1,4 +1,4 @@
-//! `init`: what it writes is a config, and it writes over none.
+//! `init` writes a valid config, and overwrites none.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::{Ended, Home};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// The lines of a file that the example does not have.
+/// The lines of a file that are not in the example.
 fn own(text: &str) -> Vec<&str> {
     assert_eq!(text.lines().count(), EXAMPLE.lines().count());
     text.lines()
@@ -19,7 +19,7 @@ fn own(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
+fn init_without_flags_writes_the_defaults() {
     let home = Home::new();
     let ended = home.run(&["init"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -42,10 +42,10 @@ fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
     assert_eq!(checked.code, Some(0), "{}", checked.err);
     assert!(checked.out.contains("remote-ollama-proxy/key does not exist"), "{}", checked.out);
 
-    // Root is told that it may not run what it has just set up.
+    // For root, it says that root may not run the proxy.
     assert_eq!(ended.out.contains("--as-root"), rustix::process::geteuid().is_root(), "{}", ended.out);
 
-    // The command that it shows for the key is one.
+    // The printed command for the key is a real one.
     let command = ended.out.lines().find(|line| line.contains("umask")).unwrap().trim();
     let mut shell = std::process::Command::new("sh");
     let mut shell = shell
@@ -64,7 +64,7 @@ fn without_a_word_it_writes_the_defaults_and_where_the_key_goes() {
 }
 
 #[test]
-fn flags_are_answers_and_faults_are_told_by_their_names() {
+fn init_takes_answers_from_flags_and_names_faulty_ones() {
     let home = Home::new();
     let file = home.path().join("a b/c.toml");
     let flags = [
@@ -104,7 +104,7 @@ fn flags_are_answers_and_faults_are_told_by_their_names() {
 }
 
 #[test]
-fn a_config_that_is_there_stays() {
+fn init_keeps_an_existing_config() {
     let home = Home::new();
     let file = home.write("c.toml", "node.hostname = 'old'");
     let path = file.to_str().unwrap();
@@ -127,7 +127,7 @@ fn a_config_that_is_there_stays() {
 /// On a terminal, which script(1) makes.
 #[test]
 #[cfg(target_os = "linux")]
-fn it_asks_until_the_answer_is_one() {
+fn init_asks_until_the_answer_is_valid() {
     use std::io::Write;
     use std::process::{Command, Stdio};
     let home = Home::new();

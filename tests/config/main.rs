@@ -1,4 +1,4 @@
-//! The config and the command line, through the real binary with a home folder of its own.
+//! The config and the command line, through the real binary with its own home folder.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -19,10 +19,10 @@ mod security;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A home folder that only the test knows.
+/// A temporary home folder.
 struct Home(tempfile::TempDir);
 
-/// What became of a process.
+/// The result of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct Ended {
     code: Option<i32>,
@@ -39,7 +39,7 @@ impl Home {
         self.0.path()
     }
 
-    /// Writes a file that nobody else can read, folders included.
+    /// Writes a private file and its folders.
     fn write(&self, name: &str, text: &str) -> PathBuf {
         use std::os::unix::fs::OpenOptionsExt;
         let path = self.path().join(name);
@@ -50,7 +50,7 @@ impl Home {
         path
     }
 
-    /// The binary with nothing of the user's environment. Who runs the tests may be root.
+    /// The binary with an empty environment. The developer may be root.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         command.args(args).env_clear().env("HOME", self.path()).env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");

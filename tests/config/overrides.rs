@@ -1,8 +1,8 @@
-//! Flags and variables go before the file, and are checked like it.
+//! Flags and variables override the file, and are checked in the same way.
 
 use crate::{Ended, Home};
 
-/// Flag, value, variable, and what `check` shows then.
+/// Flag, value, variable, and the output of `check`.
 const GOOD: [(&str, &str, &str, &str); 6] = [
     ("--hostname", "other", "REMOTE_OLLAMA_PROXY_HOSTNAME", "node.hostname               other"),
     ("--state-dir", "/other", "REMOTE_OLLAMA_PROXY_STATE_DIR", "node.state_dir              /other"),
@@ -25,7 +25,7 @@ const FILE: &str = "
 ";
 
 #[test]
-fn they_go_before_the_file_and_flags_before_variables() {
+fn flags_override_variables_and_variables_override_the_file() {
     let home = Home::new();
     let file = home.write("c.toml", FILE);
     let file = file.to_str().unwrap();
@@ -41,7 +41,7 @@ fn they_go_before_the_file_and_flags_before_variables() {
     assert_eq!(found, home.run(&["check", "--config", file]));
 }
 
-/// Flag, value, key, and how a file would have it.
+/// Flag, value, key, and the value in a file.
 const BAD: [(&str, &str, &str, &str); 13] = [
     ("--hostname", "Not This", "node.hostname", "\"Not This\""),
     ("--hostname", "", "node.hostname", "\"\""),
@@ -59,7 +59,7 @@ const BAD: [(&str, &str, &str, &str); 13] = [
 ];
 
 #[test]
-fn a_fault_names_the_flag_or_the_variable() {
+fn fault_names_the_flag_or_the_variable() {
     let home = Home::new();
     let file = home.write("c.toml", FILE);
     let file = file.to_str().unwrap();
@@ -76,7 +76,7 @@ fn a_fault_names_the_flag_or_the_variable() {
 }
 
 #[test]
-fn their_faults_come_with_those_of_the_file() {
+fn faults_of_flags_and_of_the_file_are_listed_together() {
     let home = Home::new();
     for text in ["log.format = 'x'", "log.format = x"] {
         let file = home.write("c.toml", text);
@@ -88,7 +88,7 @@ fn their_faults_come_with_those_of_the_file() {
 }
 
 #[test]
-fn what_is_wrong_with_a_value_that_is_not_in_force_is_not_said() {
+fn overridden_fault_is_not_reported() {
     let home = Home::new();
     let file = home.write("c.toml", "listen.port = 'x'");
     assert_eq!(home.run(&["check", "-c", file.to_str().unwrap(), "--port", "1"]).code, Some(0));

@@ -1,4 +1,4 @@
-//! What shells and man(1) get.
+//! Completions for shells, and pages for man(1).
 
 use std::process::{Command, Stdio};
 
@@ -30,7 +30,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 #[test]
-fn shells_take_their_completions() {
+fn shells_accept_their_completions() {
     let home = Home::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ended = home.run(&["completions", shell]);
@@ -40,7 +40,7 @@ fn shells_take_their_completions() {
         }
     }
     let file = home.write("completions", &home.run(&["completions", "bash"]).out);
-    // What bash makes of a word that was begun.
+    // Bash's completions of a partial word.
     let tried = Command::new("bash")
         .args([
             "--norc",
@@ -61,7 +61,7 @@ fn shells_take_their_completions() {
 }
 
 #[test]
-fn every_command_has_a_page() {
+fn every_command_has_a_manual_page() {
     let home = Home::new();
     let folder = home.path().join("man");
     let ended = home.run(&["man", "--to", folder.to_str().unwrap()]);
@@ -91,9 +91,9 @@ fn every_command_has_a_page() {
     assert!(ended.err.contains("/dev/null/man: can't be written"), "{}", ended.err);
 }
 
-/// groff's own word, where it is; `every_command_has_a_page` holds everywhere.
+/// Runs groff where it is installed; `every_command_has_a_manual_page` runs everywhere.
 #[test]
-fn groff_warns_of_nothing() {
+fn groff_accepts_the_manual_pages() {
     if Command::new("groff").arg("--version").stdout(Stdio::null()).status().is_err() {
         return;
     }

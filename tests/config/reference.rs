@@ -57,7 +57,7 @@ fn default(key: &str, value: &str) -> String {
     }
 }
 
-/// A line's comment, without the marks.
+/// A line's comment, without its marks.
 fn comment(line: &str) -> Option<&str> {
     if line == "#" { Some("") } else { line.strip_prefix("# ") }
 }
@@ -65,7 +65,7 @@ fn comment(line: &str) -> Option<&str> {
 fn page() -> String {
     let (header, sections) = EXAMPLE.split_once("\n\n\n").unwrap();
     let mut page = INTRO.to_owned();
-    // The file's title is not the page's.
+    // The file's title is not used.
     for line in header.lines().filter_map(comment).skip_while(|line| !line.is_empty()).skip(1) {
         // Writing to a String can't fail.
         let _ = writeln!(page, "{line}");
@@ -113,7 +113,7 @@ fn section(page: &mut String, text: &str) {
 }
 
 #[test]
-fn the_page_is_the_example_as_a_table() {
+fn reference_page_is_generated_from_the_example() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let page = page();
     for key in config::keys() {

@@ -1,4 +1,4 @@
-//! `report`, from files as the proxy leaves them.
+//! `report`, from files that the proxy wrote.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -43,7 +43,7 @@ fn journal(day: u32, access: &str, node: &str, principal: &str) -> String {
     format!("{line}\n")
 }
 
-/// A home whose proxy has been at work: logs in both formats, set aside and not, the last line not whole.
+/// A home with logs in both formats, rotated and not, and an incomplete last line.
 fn home() -> Home {
     let home = Home::new();
     let (log, state) = (home.path().join("proxy.log"), home.path().join("state"));
@@ -68,11 +68,11 @@ fn report(home: &Home, more: &[&str]) -> Ended {
 }
 
 #[test]
-fn it_tells_who_did_what_from_all_files() {
+fn report_shows_what_the_documentation_shows() {
     let home = home();
     let ended = report(&home, &[]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    // What the documentation shows; only the file has another name there.
+    // The report in the documentation. Only its file name differs.
     let shown = section(OPERATIONS, "Reports").split("```\n").nth(1).unwrap();
     let name = |line: &str| {
         line.starts_with("unreadable").then(|| line.split(" line 4 of ").nth(1).unwrap().to_owned())
@@ -82,7 +82,7 @@ fn it_tells_who_did_what_from_all_files() {
 }
 
 #[test]
-fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
+fn report_as_json_has_the_documented_names() {
     let home = home();
     let ended = report(&home, &["--format", "json"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -105,7 +105,7 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
     }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
 
-    // Every key is in the table, and nothing else is.
+    // The table has exactly these keys.
     const TALLY: [&str; 9] = [
         "requests",
         "refused",
@@ -140,7 +140,7 @@ fn as_json_it_has_all_of_it_by_the_names_of_the_documentation() {
 }
 
 #[test]
-fn as_csv_it_is_one_table() {
+fn report_as_csv_is_one_table() {
     let home = home();
     let ended = report(&home, &["--format", "csv"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -170,7 +170,7 @@ fn as_csv_it_is_one_table() {
 }
 
 #[test]
-fn tokens_are_told_where_there_are_any() {
+fn report_shows_tokens_if_there_are_any() {
     let home = home();
     assert!(!report(&home, &[]).out.contains("tokens"));
     let counted = served(21).replace(" queue_ms", " tokens_in=11 tokens_out=5 queue_ms");
@@ -191,9 +191,9 @@ fn tokens_are_told_where_there_are_any() {
     assert_eq!(total["tokens_untold"], 1);
 }
 
-/// Names are the tailnet's words, paths a client's, and a file may have been tampered with.
+/// Names come from the tailnet, paths from clients, and a file may have been changed.
 #[test]
-fn whatever_somebody_is_called_stays_a_text() {
+fn hostile_names_stay_text_in_a_report() {
     let home = home();
     let long = "x".repeat(500);
     let lines: String =
@@ -217,7 +217,7 @@ fn whatever_somebody_is_called_stays_a_text() {
         assert!(!ended.out.contains(is_unseen), "{:?}", ended.out);
         match format {
             "text" => {
-                // Only who it was is not cut.
+                // Only identities are not truncated.
                 let is_wide = |line: &&str| line.chars().count() > 100 && !line.contains(&long[..290]);
                 assert_eq!(ended.out.lines().find(is_wide), None);
             }
@@ -239,7 +239,7 @@ fn whatever_somebody_is_called_stays_a_text() {
 }
 
 #[test]
-fn who_it_was_is_never_cut_in_a_table() {
+fn report_never_truncates_an_identity() {
     let home = home();
     let (node, user) =
         (format!("{}.tailnet.test", "n".repeat(60)), format!("{}@example.com", "u".repeat(60)));
@@ -264,7 +264,7 @@ fn who_it_was_is_never_cut_in_a_table() {
 }
 
 #[test]
-fn it_reads_standard_input_and_needs_no_config_for_files() {
+fn report_reads_standard_input_without_a_config() {
     let home = Home::new();
     let config = home.write("c.toml", "listen.port = 0");
     let mut command =
@@ -288,7 +288,7 @@ fn it_reads_standard_input_and_needs_no_config_for_files() {
 }
 
 #[test]
-fn what_it_can_not_read_it_says() {
+fn report_names_what_it_cannot_read() {
     let home = Home::new();
     let state = home.path().join("state");
     let config = home.write("c.toml", &format!("node.state_dir = {state:?}"));

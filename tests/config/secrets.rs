@@ -1,4 +1,4 @@
-//! Whatever is printed, no secret is in it.
+//! No output contains a secret.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn overrides(value: &str) -> [Override; 2] {
 }
 
 #[test]
-fn a_checked_config_prints_none() {
+fn checked_config_prints_no_secret() {
     let home = Home::new();
     let key = home.write("key", KEY);
     let secret = home.write("secret", SECRET);
@@ -47,7 +47,7 @@ fn a_checked_config_prints_none() {
 }
 
 #[test]
-fn faults_print_none() {
+fn faults_print_no_secret() {
     let home = Home::new();
     let file =
         home.write("c.toml", &format!("node.auth_key_file = '{KEY}'\n'{KEY}' = '{SECRET}'\nlog = '{KEY}'"));
@@ -70,7 +70,7 @@ fn faults_print_none() {
 }
 
 #[test]
-fn the_binary_prints_none() {
+fn binary_prints_no_secret() {
     let home = Home::new();
     let file = home.write("c.toml", &format!("node.auth_key = '{KEY}'\n"));
     for args in [&["check"][..], &["run"], &["check", "--help"], &["run", "--help"]] {

@@ -1,5 +1,6 @@
-//! SECURITY.md, docs/threat-model.md and docs/advisories.md against the tree: the files, tests and constants that they
-//! name exist, the defaults are those of config.example.toml, and the routes are refused or open as they say.
+//! SECURITY.md, docs/threat-model.md and docs/advisories.md against the repository: the files, tests and constants
+//! that they name exist, the defaults are those of config.example.toml, and the routes are refused or open as they
+//! say.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +12,7 @@ const THREATS: &str = include_str!("../../docs/threat-model.md");
 const ADVISORIES: &str = include_str!("../../docs/advisories.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// Folders of this repository; other paths on the pages are Ollama's or the tailnet's.
+/// Folders of this repository. Other paths on the pages belong to Ollama or the tailnet.
 const FOLDERS: [&str; 10] =
     [".github/", "acl/", "docs/", "fuzz/", "launchd/", "scripts/", "src/", "systemd/", "tests/", "vendor/"];
 
@@ -23,19 +24,19 @@ fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(root().join(path)).ok()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 pub(crate) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// What follows a heading, up to the next of the same level or above.
+/// The text after a heading, up to the next of the same level or above.
 pub(crate) fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, rest) =
         page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
     rest.split("\n## ").next().unwrap()
 }
 
-/// The rows of the tables in a text, without heads, as their cells.
+/// The cells of the tables in a text, without the heads.
 pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
     let lines: Vec<_> = text.lines().collect();
     let body = |at: usize| lines[at].starts_with('|') && !lines[at].starts_with("|--");
@@ -54,7 +55,7 @@ pub(crate) fn none(what: &str, wrong: &BTreeSet<String>) {
 }
 
 #[test]
-fn every_file_and_every_test_is_there() {
+fn every_named_file_and_test_exists() {
     let mut wrong = BTreeSet::new();
     let mut tests = 0;
     for name in quoted(SECURITY).chain(quoted(THREATS)).chain(quoted(ADVISORIES)) {
@@ -78,7 +79,7 @@ fn every_file_and_every_test_is_there() {
 }
 
 #[test]
-fn every_fuzz_target_is_there() {
+fn every_named_fuzz_target_exists() {
     let mut targets = BTreeSet::new();
     for after in THREATS.split("fuzz target").skip(1) {
         let names = after.split(['|', ';', '.']).next().unwrap();
@@ -91,7 +92,7 @@ fn every_fuzz_target_is_there() {
 
 /// Written "`NAME` in `path`".
 #[test]
-fn every_constant_is_where_the_page_says() {
+fn every_named_constant_exists() {
     let text = THREATS.split_whitespace().collect::<Vec<_>>().join(" ");
     let words: Vec<_> = text.split('`').collect();
     let mut found = 0;
@@ -105,14 +106,14 @@ fn every_constant_is_where_the_page_says() {
     assert!(found > 2, "{found} constants are named");
 }
 
-/// A heading as GitHub makes an anchor of it.
+/// GitHub's anchor of a heading.
 pub(crate) fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_resolves() {
     let mut wrong = BTreeSet::new();
     for (from, page) in
         [("SECURITY.md", SECURITY), ("docs/threat-model.md", THREATS), ("docs/advisories.md", ADVISORIES)]
@@ -137,7 +138,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn the_limits_have_their_defaults() {
+fn documented_limits_are_the_defaults() {
     let shown: BTreeSet<String> = {
         let mut in_section = "";
         let settings = EXAMPLE.lines().filter_map(|line| {
@@ -161,7 +162,7 @@ fn the_limits_have_their_defaults() {
             }
         }
     }
-    // All of the sections [limits] and [timeouts] are in the table.
+    // The table has all of [limits] and [timeouts].
     let named: BTreeSet<_> = limits.iter().map(|row| row[0].trim_matches('`')).collect();
     for key in shown.iter().filter_map(|s| s.split_once(" = ")).map(|(key, _)| key) {
         assert!(
@@ -172,7 +173,7 @@ fn the_limits_have_their_defaults() {
 }
 
 #[test]
-fn the_routes_of_advisories_are_refused_or_open_as_they_say() {
+fn routes_of_advisories_are_refused_or_open_as_documented() {
     let route = |quoted: &&str| quoted.starts_with("/api") || quoted.starts_with("/v1");
     let never: BTreeSet<_> = MANAGEMENT.iter().map(|m| m.path).collect();
     let refused = rows(section(ADVISORIES, "Ollama: refused routes"));

@@ -1,4 +1,4 @@
-//! One record for each request, whatever becomes of it, and never content, at any level.
+//! One record per request, whatever its end, and never its content, at any level.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,20 +19,14 @@ fn records(world: &World) -> Vec<Value> {
     json.filter(|record| record["target"] == "access").collect()
 }
 
-/// Waits for so many records: a record is written when its request has ended here, which may be after
-/// the client has seen the end.
+/// Waits for this many records. A record is written when its request ends at the proxy, which may be after the
+/// client's end.
 async fn await_records(world: &World, n: usize) -> Vec<Value> {
-    soon("the records", async {
-        while records(world).len() < n {
-            tokio::task::yield_now().await;
-        }
-        records(world)
-    })
-    .await
+    found("the records", async || Some(records(world)).filter(|records| records.len() >= n)).await
 }
 
 #[tokio::test]
-async fn each_request_is_recorded_once_and_nothing_of_its_content() {
+async fn each_request_is_recorded_once_without_its_content() {
     let world = World::new(ollama::url(), "log.level = \"trace\"\n").await;
     let chat =
         json!({"model": "tiny", "messages": [{"role": "user", "content": "prompt-secret"}], "stream": true});
@@ -73,7 +67,7 @@ async fn each_request_is_recorded_once_and_nothing_of_its_content() {
 }
 
 #[tokio::test]
-async fn nobody_can_write_a_line_of_their_own() {
+async fn peers_cannot_forge_a_record() {
     for format in ["json", "text"] {
         let mut world = World::new(ollama::url(), &format!("log.format = \"{format}\"\n")).await;
         let before = world.proxy.process.output().lines().count();
@@ -97,13 +91,13 @@ async fn nobody_can_write_a_line_of_their_own() {
                 "json" => serde_json::from_str::<Value>(line).is_ok_and(|v| v["level"].is_string()),
                 _ => line.starts_with("20") && line.contains("Z  "),
             };
-            assert!(own, "{format}: a line of somebody else's: {line:?}");
+            assert!(own, "{format}: a foreign line: {line:?}");
             assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{format}: {line:?}");
         }
     }
 }
 
-/// A proxy with its log in a file, and where a client with access reaches it.
+/// A proxy with its log in a file, and an address from which a client reaches it.
 async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     let file = tailnet.dir.path().join("proxy.log");
     let config = format!("log.file = {file:?}\n{more}");
@@ -114,38 +108,32 @@ async fn with_file(tailnet: &Tailnet, more: &str) -> (Process, SocketAddr) {
     let has = |words: &str| {
         files(tailnet).iter().any(|path| std::fs::read_to_string(path).unwrap().contains(words))
     };
-    soon("the log", async {
-        while !has("listening in the tailnet") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually("the log", async || has("listening in the tailnet")).await;
     tailnet.client("laptop", &["tag:ai-client"]).await;
     (process, tailnet.forward("laptop", "remote-ollama-proxy:11434").await)
 }
 
-/// The log and what was set aside of it.
+/// The log and its rotated files.
 fn files(tailnet: &Tailnet) -> Vec<PathBuf> {
     let files = std::fs::read_dir(tailnet.dir.path()).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.to_string_lossy().contains("proxy.log")).collect()
 }
 
 #[tokio::test]
-async fn a_log_file_is_set_aside_when_it_has_grown() {
+async fn grown_log_file_is_rotated() {
     let tailnet = Tailnet::new().await;
     let (_process, at) = with_file(&tailnet, "log.max_size = 1500\n").await;
-    soon("a second file", async {
-        while files(&tailnet).len() < 2 {
-            let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
-            client.send(get("/api/version")).await;
-            assert_eq!(client.answer().await.status(), 200);
-        }
+    eventually("a second file", async || {
+        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        client.send(get("/api/version")).await;
+        assert_eq!(client.answer().await.status(), 200);
+        files(&tailnet).len() == 2
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_report_tells_of_every_request() {
+async fn report_counts_every_request() {
     for format in ["json", "text"] {
         let tailnet = Tailnet::new().await;
         let more = format!("log.format = \"{format}\"\nlog.max_size = 1500\n");
@@ -158,15 +146,11 @@ async fn a_report_tells_of_every_request() {
         let config = tailnet.dir.path().join("proxy-state.toml");
         let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         report.args(["report", "--format", "json", "--config"]).arg(config);
-        // What is logged of the last request may come after its answer, and so may the journal's line.
-        let told = soon("the report", async {
-            loop {
-                let output = report.output().await.unwrap();
-                let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-                if told["total"]["requests"] == 4 && told["access"] != json!([]) {
-                    return told;
-                }
-            }
+        // The record of the last request may come after its answer, and so may the journal's line.
+        let told = found("the report", async || {
+            let output = report.output().await.unwrap();
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            Some(told).filter(|told| told["total"]["requests"] == 4 && told["access"] != json!([]))
         })
         .await;
         assert_eq!(told["lines"]["unreadable"], 0, "{told}");

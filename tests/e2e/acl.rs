@@ -1,5 +1,5 @@
-//! The sample policy in a real tailnet: who should get in does, the others get no connection, and
-//! each gets what `acl --check` said.
+//! The sample policy in a real tailnet: it admits the clients that it names, refuses others, and each result is what
+//! `acl --check` reports.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::tailnet::{Proxy, Start, Tailnet};
 
 const SAMPLE: &str = include_str!("../../acl/policy.hujson");
 
-/// Client, and the tag or the user that it is of.
+/// A client, and its tag or user.
 const DEVICES: [(&str, &str); 6] = [
     ("laptop", "tag:ai-client"),
     ("admin", "alice@example.com"),
@@ -32,8 +32,8 @@ struct Scene {
 impl Scene {
     async fn new(recorder: &Recorder) -> Scene {
         let tailnet = Tailnet::new().await;
-        let (status, told) = put(&tailnet, SAMPLE).await;
-        assert_eq!(status, 200, "{told}");
+        let (status, text) = put(&tailnet, SAMPLE).await;
+        assert_eq!(status, 200, "{text}");
         let key = Some(tailnet.key(json!({})).await);
         let proxy = Start { key, ..Start::new(&tailnet, &recorder.url) }.up().await;
         for (hostname, who) in DEVICES {
@@ -44,7 +44,7 @@ impl Scene {
         Scene { proxy, tailnet }
     }
 
-    /// Every device is let in or not, as `policy` says, at the port and beside it.
+    /// Checks that every device is admitted or refused as `policy` says, at this port and at others.
     async fn is_as(&self, policy: &Policy, ports: &[u16]) -> Vec<&'static str> {
         let server = Device::tagged(["tag:ai-server"]).with(Addresses::Unnamed);
         let mut admitted = Vec::new();
@@ -63,13 +63,8 @@ impl Scene {
         admitted
     }
 
-    /// A change of the policy reaches a node some milliseconds after it was sent.
     async fn dials(&self, hostname: &str, port: u16, wanted: bool) {
-        soon(&format!("{hostname} at port {port}: {wanted}"), async {
-            while self.tailnet.dials(hostname, &format!("remote-ollama-proxy:{port}")).await["ok"] != wanted {
-            }
-        })
-        .await;
+        self.tailnet.dials_until(hostname, &format!("remote-ollama-proxy:{port}"), wanted).await;
     }
 
     async fn status(&self, at: SocketAddr, target: &str) -> u16 {
@@ -79,7 +74,7 @@ impl Scene {
     }
 }
 
-/// Puts the file into force as it stands, comments and all. The answer's status and text.
+/// Applies the file unchanged, with its comments. Returns the answer's status and text.
 async fn put(tailnet: &Tailnet, policy: &str) -> (u16, String) {
     let api = tailnet.ports["api"].as_str().unwrap().trim_start_matches("http://");
     let mut client = Client::new(TcpStream::connect(api).await.unwrap());
@@ -90,13 +85,13 @@ async fn put(tailnet: &Tailnet, policy: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn the_sample_lets_in_whom_it_names_for_what_it_grants() {
+async fn sample_policy_admits_exactly_whom_it_names() {
     let recorder = Recorder::new().await;
     let mut scene = Scene::new(&recorder).await;
     let policy = parse(SAMPLE).unwrap();
     let admitted = scene.is_as(&policy, &[11434, 22]).await;
     assert_eq!(admitted, ["laptop", "admin", "ci", "guest"]);
-    // The server's tag opens nothing: a device with it reaches no other, not even a server.
+    // The server's tag grants nothing: a device with it reaches no other device, not even a server.
     scene.tailnet.client("taken-over", &["tag:ai-server"]).await;
     for to in ["remote-ollama-proxy:11434", "laptop:22", "ci:11434", "admin:22"] {
         assert_eq!(scene.tailnet.dials("taken-over", to).await["ok"], false, "{to}");
@@ -106,14 +101,14 @@ async fn the_sample_lets_in_whom_it_names_for_what_it_grants() {
     {
         assert_eq!(scene.tailnet.dials(from, to).await["ok"], false, "{from} to {to}");
     }
-    // The grant of CI arrives as it stands in the file.
+    // The grant of CI arrives as it is in the file.
     let line = scene.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let granted: Value = serde_json::from_str(told["grants"].as_str().unwrap()).unwrap();
+    let text: Value = serde_json::from_str(&line).unwrap();
+    let granted: Value = serde_json::from_str(text["grants"].as_str().unwrap()).unwrap();
     let (ci, server) = (Device::tagged(["tag:ai-ci"]), Device::tagged(["tag:ai-server"]));
     assert_eq!(granted, json!(policy.capabilities(&ci, &server, CAPABILITY)));
-    assert_eq!(granted[0]["max_concurrent"], 2, "{told}");
-    // What "app" narrows is narrowed, and nobody else is.
+    assert_eq!(granted[0]["max_concurrent"], 2, "{text}");
+    // "app" narrows this client, and no other.
     for (hostname, tags) in [("laptop", 200), ("admin", 200), ("ci", 403), ("guest", 403)] {
         let at = scene.tailnet.forward(hostname, "remote-ollama-proxy:11434").await;
         assert_eq!(scene.status(at, "/v1/models").await, 200, "{hostname}");
@@ -123,7 +118,7 @@ async fn the_sample_lets_in_whom_it_names_for_what_it_grants() {
 }
 
 #[tokio::test]
-async fn a_guest_whose_name_goes_is_out_and_nobody_else() {
+async fn removed_guest_loses_access_and_others_keep_it() {
     let recorder = Recorder::new().await;
     let mut scene = Scene::new(&recorder).await;
     let at = scene.tailnet.forward("guest", "remote-ollama-proxy:11434").await;
@@ -134,14 +129,14 @@ async fn a_guest_whose_name_goes_is_out_and_nobody_else() {
     let without = SAMPLE.replace("\"guest@example.com\"", "");
     assert_ne!(without, SAMPLE);
     assert_eq!(put(&scene.tailnet, &without).await.0, 200);
-    // The connection that was open ends too.
+    // The open connection ends too.
     scene.proxy.process.line(&["connection cut", "guest.tailnet.test"]).await;
     let admitted = scene.is_as(&parse(&without).unwrap(), &[11434]).await;
     assert_eq!(admitted, ["laptop", "admin", "ci"]);
 }
 
 #[tokio::test]
-async fn what_this_evaluation_refuses_the_tailnet_refuses() {
+async fn refused_policies_are_refused_by_the_tailnet_too() {
     let tailnet = Tailnet::new().await;
     for (what, to) in
         [("\"tcp:11434\"", "\"*\""), ("[\"tag:ai-ci\"]", "[\"tag:ai-c\"]"), ("\"dst\":", "\"dest\":")]

@@ -1,4 +1,4 @@
-//! The clients that people use: the official Python packages, with the base URL the only change.
+//! Real clients: the official Python packages, with only the base URL changed.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::ollama;
 use crate::process::Process;
 use crate::tailnet::World;
 
-/// So many of what tests/clients/pairs.sh calls pairs, with each client. For measuring: PAIRS=1000.
+/// The number of pairs (see tests/clients/pairs.sh) for each client. PAIRS=1000 measures more.
 fn pairs() -> String {
     std::env::var("PAIRS").unwrap_or_else(|_| "40".to_owned())
 }
 
 #[tokio::test]
-async fn clients_go_on_with_a_connection_after_an_early_answer() {
+async fn clients_reuse_a_connection_after_an_early_answer() {
     let world = World::new(ollama::url(), "http.hosts = [\"127.0.0.1\"]").await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/pairs.sh");
     let url = format!("http://{}", world.at);
@@ -26,10 +26,10 @@ async fn clients_go_on_with_a_connection_after_an_early_answer() {
 }
 
 #[tokio::test]
-async fn the_official_python_packages_work() {
+async fn official_python_packages_work() {
     let world = World::new(ollama::url(), "").await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/run.sh");
-    // As in the tailnet: the name is MagicDNS's to resolve.
+    // As in the tailnet, where MagicDNS resolves the name.
     let url = format!("http://remote-ollama-proxy:{}", world.at.port());
     let mut run = Process::start("tests/clients/run.sh", Command::new(script).arg(url));
     run.ended_with(0).await;

@@ -1,4 +1,4 @@
-//! The security review: before the first run, at work, and with something wrong.
+//! The security review: before the first run, during a run, and with faults.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::http::soon;
+use crate::http::{eventually, found};
 use crate::ollama;
 use crate::tailnet::{Start, Tailnet, World};
 
@@ -30,7 +30,7 @@ fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn at_work_everything_is_good() {
+async fn doctor_finds_no_fault_in_a_running_proxy() {
     let world = World::new(ollama::url(), "").await;
     let (code, findings) = doctor(&world.tailnet).await;
     for check in [
@@ -50,17 +50,17 @@ async fn at_work_everything_is_good() {
     ] {
         assert_eq!(outcome(&findings, check), "good", "{findings:#?}");
     }
-    // These tests may run as root, with an Ollama that is not the newest, beside one that is not theirs.
+    // These tests may run as root, with an Ollama that is not the newest and next to one that is not theirs.
     let root = rustix::process::geteuid().is_root();
     assert_eq!(outcome(&findings, "account"), if root { "warning" } else { "good" });
     assert_eq!(code, i32::from(findings.iter().any(|f| f["outcome"] == "fault")));
 }
 
 #[tokio::test]
-async fn before_the_first_run_it_says_what_can_be_told() {
+async fn doctor_works_before_the_first_run() {
     let tailnet = Tailnet::new().await;
     let start = Start::new(&tailnet, ollama::url());
-    // Leaves the config behind, and no node.
+    // Leaves the config, and no node.
     start.command(&["check"]).ended_with(0).await;
     std::fs::remove_dir_all(&start.state).unwrap();
     let (code, findings) = doctor(&tailnet).await;
@@ -74,8 +74,8 @@ async fn before_the_first_run_it_says_what_can_be_told() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_found() {
-    // On every address of the machine, and without an answer.
+async fn doctor_finds_each_fault() {
+    // On every address of the machine, without an answer.
     let upstream = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let url = format!("http://127.0.0.1:{}", upstream.local_addr().unwrap().port());
     let world = World::new(&url, "").await;
@@ -86,75 +86,63 @@ async fn what_is_wrong_is_found() {
     world.tailnet.api("PUT", "/policy", wide).await;
     let state = world.tailnet.dir.path().join("proxy-state");
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
-    // The node hears of the policy a moment later.
-    let (code, findings) = soon("the wide policy to be found", async {
-        loop {
-            let (code, findings) = doctor(&world.tailnet).await;
-            if outcome(&findings, "reach") == "fault" {
-                return (code, findings);
-            }
-        }
+    // The node receives the policy a moment later.
+    let (code, findings) = found("the wide policy to be found", async || {
+        Some(doctor(&world.tailnet).await).filter(|(_, findings)| outcome(findings, "reach") == "fault")
     })
     .await;
     assert_eq!(code, 1);
     for check in ["state", "ollama", "reach"] {
         assert_eq!(outcome(&findings, check), "fault", "{findings:#?}");
     }
-    // It is none of the tailnet's, and told once.
+    // It is no address of the tailnet, and is reported once.
     assert_ne!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
-    // A machine that has no other address than loopback can't be reached by anybody.
+    // A machine with only loopback addresses can't be reached.
     assert!(["fault", "unknown"].contains(&outcome(&findings, "exposure")), "{findings:#?}");
 }
 
 #[tokio::test]
-async fn an_expired_key_is_told_with_its_way_out_and_the_policy_is_not_blamed() {
+async fn doctor_reports_an_expired_key_and_not_the_policy() {
     let world = World::new(ollama::url(), "").await;
     world.tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
-    let findings = soon("the expired key to be found", async {
-        loop {
-            let (_, findings) = doctor(&world.tailnet).await;
-            let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
-            if tailnet["remedy"].as_str().is_some_and(|remedy| remedy.contains("remote-ollama-proxy login")) {
-                return findings;
-            }
-        }
+    let findings = found("the expired key to be found", async || {
+        let (_, findings) = doctor(&world.tailnet).await;
+        let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
+        let remedy = tailnet["remedy"].as_str().unwrap_or_default();
+        remedy.contains("remote-ollama-proxy login").then_some(findings)
     })
     .await;
     assert_eq!(outcome(&findings, "tailnet"), "fault", "{findings:#?}");
     assert_eq!(outcome(&findings, "reach"), "unknown", "{findings:#?}");
 }
 
-/// Waits until a check comes out so, and has these words in what it says.
-async fn found(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
-    soon(&format!("{check} to be a {wanted}"), async {
-        loop {
-            let (_, findings) = doctor(tailnet).await;
-            let told = findings.iter().find(|f| f["check"] == check).unwrap().to_string();
-            if outcome(&findings, check) == wanted && words.iter().all(|word| told.contains(word)) {
-                return;
-            }
-        }
+/// Waits until a check has this outcome and these words in its reason.
+async fn finds(tailnet: &Tailnet, check: &str, wanted: &str, words: &[&str]) {
+    eventually(&format!("{check} to be a {wanted}"), async || {
+        let (_, findings) = doctor(tailnet).await;
+        let finding = findings.iter().find(|f| f["check"] == check).unwrap().to_string();
+        outcome(&findings, check) == wanted && words.iter().all(|word| finding.contains(word))
     })
     .await;
 }
 
 #[tokio::test]
-async fn wrong_clock_expiring_key_and_missing_names_are_found() {
+async fn doctor_reports_wrong_clock_expiring_key_and_missing_names() {
     let world = World::new(ollama::url(), "").await;
     let tailnet = &world.tailnet;
     tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
-    found(tailnet, "clock", "warning", &["behind the control server's", "NTP"]).await;
+    finds(tailnet, "clock", "warning", &["behind the control server's", "NTP"]).await;
     tailnet.api("PUT", "/settings", json!({"no_magic_dns": true})).await;
-    found(tailnet, "clock", "good", &[]).await;
-    found(tailnet, "name", "warning", &["MagicDNS is off", "http://100.", &tailnet.control]).await;
+    finds(tailnet, "clock", "good", &[]).await;
+    finds(tailnet, "name", "warning", &["MagicDNS is off", "http://100.", &tailnet.control]).await;
     tailnet.api("PUT", "/settings", json!({})).await;
-    found(tailnet, "name", "good", &[]).await;
+    finds(tailnet, "name", "good", &[]).await;
     tailnet.api("POST", "/nodes/remote-ollama-proxy/key-expiry", json!({"in": "71h"})).await;
-    found(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
+    finds(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
 }
 
 #[tokio::test]
-async fn node_without_a_tag_is_told_what_to_write_in_its_place() {
+async fn doctor_suggests_an_identity_for_an_untagged_node() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({"tags": [], "user": "anna@example.com"})).await);
     let config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
@@ -164,6 +152,6 @@ async fn node_without_a_tag_is_told_what_to_write_in_its_place() {
     first.ended_with(0).await;
     start.config = config;
     let _proxy = start.up().await;
-    found(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
-    found(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
+    finds(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
+    finds(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
 }

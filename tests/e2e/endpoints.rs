@@ -1,4 +1,4 @@
-//! All eight endpoints, streamed and not, through the tailnet and from the real Ollama.
+//! All eight default endpoints, streamed and not, through the tailnet to the real Ollama.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ fn messages(content: &str) -> Value {
 const SAYS: &str = " Hello from the tiny test model . Bye";
 
 #[tokio::test]
-async fn all_eight_endpoints_answer() {
+async fn default_endpoints_answer() {
     let world = World::new(ollama::url(), "").await;
     let version = json_of(&world.ask(&get("/api/version")).await);
     assert!(version["version"].is_string());
@@ -88,7 +88,7 @@ async fn streams_arrive_event_by_event() {
 }
 
 #[tokio::test]
-async fn a_long_stream_arrives_whole() {
+async fn long_stream_arrives_whole() {
     let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "tiny", "messages": messages("go!"), "stream": true, "max_tokens": 1500});
     let answer = world.ask(&post("/v1/chat/completions", &body.to_string())).await;
@@ -98,7 +98,7 @@ async fn a_long_stream_arrives_whole() {
 }
 
 #[tokio::test]
-async fn tools_are_called() {
+async fn tool_calls_pass() {
     let world = World::new(ollama::url(), "").await;
     let tool = json!({"type": "function", "function": {"name": "get_weather", "description": "weather",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}});
@@ -109,16 +109,16 @@ async fn tools_are_called() {
     assert_eq!(call["arguments"], r#"{"city":"Paris"}"#);
 }
 
-/// Ollama reads the whole of a body before it answers.
+/// Ollama reads a whole body before it answers.
 #[tokio::test]
-async fn a_body_of_64_mib_goes_through() {
+async fn body_of_64_mib_passes() {
     let world = World::new(ollama::url(), "").await;
     let body = format!(r#"{{"model":"tiny","padding":"{}"}}"#, "x".repeat(64 << 20));
     assert!(json_of(&world.ask(&post("/api/show", &body)).await)["details"].is_object());
 }
 
 #[tokio::test]
-async fn both_address_families_and_the_full_name_work() {
+async fn ipv4_ipv6_and_the_full_name_work() {
     let world = World::new(ollama::url(), "").await;
     let listening = &world.proxy.listening;
     let name = listening["name"].as_str().unwrap().to_owned();
@@ -140,9 +140,9 @@ async fn both_address_families_and_the_full_name_work() {
     }
 }
 
-/// Ollama itself decides about origins, and its answer comes through.
+/// Ollama decides about origins, and its answer passes.
 #[tokio::test]
-async fn browsers_get_ollamas_own_cors_answer() {
+async fn browsers_get_the_cors_answer_of_ollama() {
     let world = World::new(ollama::url(), "").await;
     let ask = |origin: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! How connections end on a real network, where an end and a reset are two things.
+//! The end of connections on a real network, where a close and a reset differ.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::http::*;
 use crate::ollama;
 use crate::tailnet::World;
 
-/// The answer comes before the body has. What the client still sends must not be answered with a
-/// reset, which would take the answer with it; whether it does is a matter of microseconds.
+/// The answer comes before the body. A reset for the rest of the body would discard the answer; microseconds decide
+/// whether it does, so the time between both varies.
 #[tokio::test]
-async fn who_is_refused_in_mid_upload_gets_the_answer() {
+async fn client_refused_mid_upload_gets_the_answer() {
     let world = World::new(ollama::url(), "").await;
     for n in 0..400 {
         let body = "x".repeat(20 + n % 5 * 1000);
@@ -24,16 +24,15 @@ async fn who_is_refused_in_mid_upload_gets_the_answer() {
                 body.len()
             ))
             .await;
-        tokio::time::sleep(Duration::from_micros(n as u64 % 17 * 100)).await;
+        delay(Duration::from_micros(n as u64 % 17 * 100)).await;
         client.send(body).await;
         assert_eq!(client.answer().await.status(), 403, "{n}");
     }
 }
 
-/// In HTTP/1.0 the end of a connection is the end of an answer, so only a reset tells that Ollama
-/// broke off.
+/// In HTTP/1.0 a close is the end of an answer, so only a reset shows that Ollama broke off.
 #[tokio::test]
-async fn a_broken_answer_in_http_1_0_ends_in_a_reset() {
+async fn truncated_http_1_0_answer_ends_in_a_reset() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = World::new(&format!("http://{}", upstream.local_addr().unwrap()), "").await;
     for whole in [true, false] {
@@ -51,9 +50,10 @@ async fn a_broken_answer_in_http_1_0_ends_in_a_reset() {
         }
         at_ollama.stream.shutdown().await.unwrap();
         let end = soon("the end", client.stream.read(&mut part)).await;
-        match whole {
-            true => assert_eq!(end.unwrap(), 0),
-            false => assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset),
+        if whole {
+            assert_eq!(end.unwrap(), 0);
+        } else {
+            assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! HTTPS in a real tailnet: certificates from an ACME server that looks for their names in the DNS, and the same boundary
-//! behind them.
+//! HTTPS in a real tailnet: certificates from an ACME server that checks DNS, and the same boundary behind them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::tailnet::{Start, World};
 
 const NAME: &str = "remote-ollama-proxy.tailnet.test";
 
-/// Clients may connect to these ports, and ping, so that they are seen in any case.
+/// Clients may connect to these ports, and may ping, so that they always see the node.
 fn policy(ports: &[&str]) -> Value {
     let ip = [ports, &["icmp:*"]].concat();
     json!({
@@ -28,7 +27,7 @@ fn policy(ports: &[&str]) -> Value {
     })
 }
 
-/// The proxy with a certificate, and how `laptop` gets to its port for HTTPS.
+/// The proxy with a certificate, and the address from which `laptop` reaches its HTTPS port.
 struct Scene {
     world: World,
     at: SocketAddr,
@@ -38,7 +37,7 @@ struct Scene {
 type Tls = Client<TlsStream<TcpStream>>;
 
 impl Scene {
-    /// In a tailnet without HTTPS, to begin with.
+    /// Starts in a tailnet without HTTPS.
     async fn before(upstream: &str, config: &str) -> Scene {
         let world = World::new(upstream, &format!("https.enabled = true\n{config}")).await;
         world.tailnet.api("PUT", "/policy", policy(&["tcp:11434", "tcp:443"])).await;
@@ -56,12 +55,12 @@ impl Scene {
         scene
     }
 
-    /// Whether the tailnet gives any.
+    /// Switches certificates of the tailnet on or off.
     async fn certificates(&self, on: bool) {
         self.world.tailnet.api("PUT", "/settings", json!({"certificates": on})).await;
     }
 
-    /// A connection whose certificate is good.
+    /// A connection with a valid certificate.
     async fn client(&self) -> Tls {
         self.handshake().await.unwrap()
     }
@@ -81,7 +80,7 @@ impl Scene {
     }
 }
 
-/// The certificate that a client was shown.
+/// The certificate that the client received.
 fn shown(client: &Tls) -> CertificateDer<'static> {
     let (_, session) = client.stream.get_ref();
     session.peer_certificates().unwrap()[0].clone().into_owned()
@@ -92,9 +91,9 @@ fn secure(request: &str) -> String {
 }
 
 #[tokio::test]
-async fn ollama_is_asked_over_https() {
+async fn requests_over_https_reach_ollama() {
     let mut scene = Scene::before(ollama::url(), "").await;
-    // Without certificates nothing is to be had by HTTPS, and HTTP goes on.
+    // Without certificates the HTTPS port serves nothing, and HTTP still works.
     scene.world.proxy.process.line(&["switch MagicDNS and HTTPS certificates on"]).await;
     assert!(scene.handshake().await.is_err());
     assert_eq!(scene.world.ask(&get("/api/tags")).await.status(), 200);
@@ -106,7 +105,7 @@ async fn ollama_is_asked_over_https() {
     client.send(secure(&get("/api/tags"))).await;
     let answer = client.answer().await;
     assert!(answer.status() == 200 && answer.text().contains("tiny"), "{}", answer.text());
-    // A real model's answer, piece by piece.
+    // A real model's streamed answer.
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     client.send(secure(&post("/v1/chat/completions", &body.to_string()))).await;
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
@@ -127,7 +126,7 @@ async fn ollama_is_asked_over_https() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_without_a_restart() {
+async fn certificate_is_renewed_without_a_restart() {
     let mut scene = Scene::new(ollama::url(), "").await;
     let mut before = scene.client().await;
     let folder = scene.world.tailnet.dir.path().join("proxy-state/certs");
@@ -138,26 +137,22 @@ async fn a_certificate_is_renewed_without_a_restart() {
     }
     assert_eq!(mode(&folder), 0o700);
 
-    // The ACME server wants it renewed. Asked for it, the node says so to nobody, and renews it in the background.
+    // The ACME server wants a renewal. On request the node serves the old certificate, and renews it in the
+    // background.
     scene.world.tailnet.api("POST", "/acme/hurry", json!({"certificate": pem})).await;
-    let mut after = soon("another certificate", async {
-        loop {
-            assert!(scene.world.run("reload", &[]).await.status.success());
-            let client = scene.client().await;
-            if shown(&client) != shown(&before) {
-                return client;
-            }
-        }
+    let mut after = found("another certificate", async || {
+        assert!(scene.world.run("reload", &[]).await.status.success());
+        Some(scene.client().await).filter(|client| shown(client) != shown(&before))
     })
     .await;
-    // Who was there before has not noticed.
+    // Earlier connections are not affected.
     for client in [&mut before, &mut after] {
         client.send(secure(&get("/api/tags"))).await;
         assert_eq!(client.answer().await.status(), 200);
     }
     scene.world.proxy.process.line(&["renewed the certificate for HTTPS"]).await;
 
-    // Which is told, and gone with the node.
+    // The certificate is reported, and disappears with the node.
     let status =
         scene.world.until("the certificate", "/status", |s| s["node"]["certificate"].is_object()).await;
     let certificate = &status["node"]["certificate"];
@@ -181,7 +176,7 @@ fn mode(path: &std::path::Path) -> u32 {
 }
 
 #[tokio::test]
-async fn what_keeps_a_certificate_back_is_told() {
+async fn reason_for_a_missing_certificate_is_reported() {
     let mut scene = Scene::before(ollama::url(), "").await;
     scene.world.tailnet.api("POST", "/acme/refuse", json!({"name": NAME})).await;
     scene.certificates(true).await;
@@ -200,7 +195,7 @@ async fn what_keeps_a_certificate_back_is_told() {
 #[tokio::test]
 async fn http_is_redirected_to_https() {
     let mut scene = Scene::before(ollama::url(), "listen.http = \"redirect\"").await;
-    // Before there is where to.
+    // Before HTTPS works, the redirect port refuses.
     let answer = scene.world.ask(&get("/api/tags")).await;
     assert_eq!((answer.status(), answer.header("location")), (503, None));
     let ready = scene.world.admin("GET", "/readyz").await;
@@ -216,7 +211,7 @@ async fn http_is_redirected_to_https() {
         assert_eq!(answer.status(), if sound { 308 } else { 403 }, "{target}: {}", answer.head);
         assert_eq!(answer.header("location"), sound.then_some(&*to));
     }
-    // Nobody else's name, and nobody is sent there.
+    // The redirect uses no foreign name, and refuses without one.
     let foreign = get("/api/tags").replace("remote-ollama-proxy", "evil.example");
     let answer = scene.world.ask(&foreign).await;
     assert_eq!((answer.status(), answer.header("location")), (421, None));
@@ -246,7 +241,7 @@ async fn http_can_be_off() {
 }
 
 #[tokio::test]
-async fn who_loses_the_port_is_cut_there_and_only_there() {
+async fn peer_revoked_on_one_port_is_cut_only_there() {
     let mut scene = Scene::new(ollama::parallel_url(), "").await;
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let request = post("/v1/chat/completions", &body.to_string());
@@ -268,7 +263,7 @@ async fn who_loses_the_port_is_cut_there_and_only_there() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_is_told_nothing() {
+async fn https_port_does_not_answer_plain_http() {
     let mut scene = Scene::new(ollama::url(), "").await;
     let mut client = Client::new(TcpStream::connect(scene.at).await.unwrap());
     client.send(get("/api/tags")).await;

@@ -1,4 +1,4 @@
-//! Starting, not starting and stopping, each with its exit code and a way out.
+//! Start, failed start and stop, each with its exit code and a way out.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::tailnet::{Start, Tailnet, World};
 const UP_TIMEOUT: &str = "node.up_timeout = \"3s\"\n";
 
 #[tokio::test]
-async fn a_node_that_has_joined_starts_without_a_key_and_ignores_a_spent_one() {
+async fn joined_node_starts_without_a_key_and_ignores_a_spent_one() {
     let tailnet = Tailnet::new().await;
     let key = tailnet.key(json!({})).await;
     let mut start = Start { key: Some(key), ..Start::new(&tailnet, ollama::url()) };
@@ -31,7 +31,7 @@ async fn a_node_that_has_joined_starts_without_a_key_and_ignores_a_spent_one() {
 }
 
 #[tokio::test]
-async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
+async fn each_failed_start_has_its_exit_code_and_way_out() {
     let tailnet = Tailnet::new().await;
     let short = |start: Start| Start { config: UP_TIMEOUT.to_owned(), ..start };
     let folder = |name: &str| tailnet.dir.path().join(name);
@@ -56,7 +56,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
     process.line(&["no key and no stored node", "TS_AUTHKEY"]).await;
     assert!(!process.output().contains("joining the tailnet"), "{}", process.output());
 
-    // Nobody is asked, so nothing waits for an answer.
+    // No terminal is attached, so nothing waits for an answer.
     let mut process = Start {
         state: folder("no-key-no-control"),
         control: "http://127.0.0.1:1".to_owned(),
@@ -84,7 +84,7 @@ async fn each_reason_not_to_start_has_its_exit_code_and_way_out() {
 }
 
 #[tokio::test]
-async fn a_state_folder_in_use_or_under_a_file_is_said() {
+async fn unusable_state_folder_is_reported() {
     let world = World::new(ollama::url(), "").await;
     let mut second = Start::new(&world.tailnet, ollama::url()).process();
     second.ended_with(73).await;
@@ -98,7 +98,7 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
     };
     let config = start.config.clone();
     let start = Start { config: String::new(), ..start };
-    // The folder of the config file itself must exist, so only the state folder is bad.
+    // The config file's own folder must exist, so only the state folder is bad.
     let path = world.tailnet.dir.path().join("bad.toml");
     std::fs::write(&path, format!("{config}node.control_url = {:?}\n", start.control)).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
@@ -111,7 +111,7 @@ async fn a_state_folder_in_use_or_under_a_file_is_said() {
 }
 
 #[tokio::test]
-async fn the_key_file_must_be_private() {
+async fn key_file_must_be_private() {
     let tailnet = Tailnet::new().await;
     let file = tailnet.dir.path().join("key");
     std::fs::write(&file, tailnet.key(json!({})).await + "\n").unwrap();
@@ -128,7 +128,7 @@ async fn the_key_file_must_be_private() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_lets_a_stream_end() {
+async fn stop_drains_a_running_stream() {
     let mut world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": true, "max_tokens": 20});
     let mut client = world.connect().await;
@@ -144,7 +144,7 @@ async fn told_to_stop_it_lets_a_stream_end() {
 }
 
 #[tokio::test]
-async fn past_the_deadline_a_stream_is_cut() {
+async fn stream_past_the_drain_timeout_is_cut() {
     let mut world = World::new(ollama::url(), "shutdown.drain_timeout = \"100ms\"\n").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let mut client = world.connect().await;
@@ -157,7 +157,7 @@ async fn past_the_deadline_a_stream_is_cut() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
-/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a server that never answers.
+/// A proxy that waits in the tailnet library, which exchanges an OAuth client secret with a silent server.
 async fn exchanging_while_joining() -> (Process, TcpListener, TempDir) {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = silent.local_addr().unwrap();
@@ -179,7 +179,7 @@ async fn exchanging_while_joining() -> (Process, TcpListener, TempDir) {
 }
 
 #[tokio::test]
-async fn told_to_stop_while_a_secret_is_exchanged_it_cancels_the_exchange_and_ends() {
+async fn stop_cancels_a_running_secret_exchange() {
     let (mut process, _silent, _dir) = exchanging_while_joining().await;
     process.signal(Signal::TERM);
     process.ended_with(0).await;
@@ -187,20 +187,20 @@ async fn told_to_stop_while_a_secret_is_exchanged_it_cancels_the_exchange_and_en
 }
 
 #[tokio::test]
-async fn told_twice_to_stop_while_joining_it_ends_at_once() {
+async fn second_stop_while_joining_ends_at_once() {
     let (mut process, _silent, _dir) = exchanging_while_joining().await;
-    let told = Instant::now();
+    let begun = Instant::now();
     process.signal(Signal::TERM);
     process.line(&["told to stop"]).await;
     process.signal(Signal::INT);
     process.ended_with(0).await;
-    let took = told.elapsed();
+    let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
 }
 
-/// The control server takes connections and never answers.
+/// The control server accepts connections and never answers.
 #[tokio::test]
-async fn told_to_stop_while_the_control_server_is_silent_it_ends() {
+async fn stop_works_while_the_control_server_is_silent() {
     let tailnet = Tailnet::new().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let start = Start {
@@ -216,7 +216,7 @@ async fn told_to_stop_while_the_control_server_is_silent_it_ends() {
 }
 
 #[tokio::test]
-async fn told_twice_to_stop_it_stops_at_once() {
+async fn second_stop_ends_at_once() {
     let mut world = World::new(ollama::url(), "shutdown.drain_timeout = \"24h\"\n").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let mut client = world.connect().await;
@@ -232,9 +232,9 @@ async fn told_twice_to_stop_it_stops_at_once() {
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
-/// Ollama would go on for ever; when the client has gone, it is free for the next one.
+/// Ollama would generate without end. After the disconnect, it serves the next client.
 #[tokio::test]
-async fn a_client_that_leaves_stops_the_generation() {
+async fn client_disconnect_stops_the_generation() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     for stream in [true, false] {
@@ -246,27 +246,17 @@ async fn a_client_that_leaves_stops_the_generation() {
             client.head().await.unwrap();
             client.chunk().await.unwrap();
         } else {
-            soon("the request at Ollama", async {
-                while recorder.open() == 0 {
-                    tokio::task::yield_now().await;
-                }
-            })
-            .await;
+            recorder.has_open(1).await;
         }
         drop(client);
-        soon("the connection to Ollama to be closed", async {
-            while recorder.open() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        recorder.has_open(0).await;
     }
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "hi"}]});
     assert_eq!(world.ask(&post("/v1/chat/completions", &body.to_string())).await.status(), 200);
 }
 
 #[tokio::test]
-async fn while_ollama_is_down_the_answer_is_503() {
+async fn stopped_ollama_is_503() {
     let place = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = place.local_addr().unwrap();
     drop(place);
@@ -278,7 +268,7 @@ async fn while_ollama_is_down_the_answer_is_503() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_said_and_works() {
+async fn taken_hostname_is_reported_and_works() {
     let tailnet = Tailnet::new().await;
     tailnet.client("remote-ollama-proxy", &["tag:ai-client"]).await;
     let key = Some(tailnet.key(json!({})).await);
@@ -294,7 +284,7 @@ async fn a_name_that_is_taken_is_said_and_works() {
 }
 
 #[tokio::test]
-async fn a_tailnet_that_requires_log_upload_is_refused() {
+async fn tailnet_that_requires_log_upload_is_refused() {
     let mut world = World::new(ollama::url(), "").await;
     world.tailnet.api("PUT", "/settings", json!({"require_logging": true})).await;
     world.proxy.process.ended_with(78).await;
@@ -302,7 +292,7 @@ async fn a_tailnet_that_requires_log_upload_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_that_soon_expires_is_said_and_one_that_does_not_is_not() {
+async fn only_a_soon_expiring_key_is_warned_of() {
     let mut world = World::new(ollama::url(), "").await;
     let expires = |within: &str| json!({"in": within});
     let path = "/nodes/remote-ollama-proxy/key-expiry";
@@ -317,7 +307,7 @@ async fn a_key_that_soon_expires_is_said_and_one_that_does_not_is_not() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_said_and_one_that_is_right_again() {
+async fn wrong_clock_is_warned_of_until_it_is_right() {
     let mut world = World::new(ollama::url(), "").await;
     world.tailnet.api("PUT", "/settings", json!({"clock_ahead": "10m"})).await;
     world.proxy.process.line(&["this machine's clock is", "behind the control server's", "NTP"]).await;
@@ -327,7 +317,7 @@ async fn a_wrong_clock_is_said_and_one_that_is_right_again() {
     world.proxy.process.line(&["this machine's clock is", "ahead of the control server's"]).await;
 }
 
-/// The proxy is started while the control server is down, by what the tailnet kept on it.
+/// The proxy starts while the control server is down, with the stored netmap.
 async fn restarted_without_control(config: &str) -> (World, Start) {
     let mut world = World::new(ollama::url(), config).await;
     world.tailnet.api("PUT", "/settings", json!({"cache_netmaps": true})).await;
@@ -340,7 +330,7 @@ async fn restarted_without_control(config: &str) -> (World, Start) {
 }
 
 #[tokio::test]
-async fn without_the_control_server_a_stored_node_waits_and_gives_up() {
+async fn stored_node_waits_for_the_control_server_and_gives_up() {
     let (world, start) = restarted_without_control(UP_TIMEOUT).await;
     let mut process = start.process();
     process.ended_with(69).await;
@@ -353,21 +343,18 @@ async fn without_the_control_server_a_stored_node_waits_and_gives_up() {
 }
 
 #[tokio::test]
-async fn without_the_control_server_a_node_serves_by_the_last_word_if_it_is_told_to() {
+async fn start_offline_serves_by_the_stored_policy() {
     let (world, start) = restarted_without_control("node.start_offline = \"cached\"\n").await;
     let mut proxy = start.up().await;
     proxy.process.line(&["node.start_offline", "peers are admitted by the stored netmap"]).await;
-    // WireGuard sees only after 15 s of silence that the old process is gone.
+    // WireGuard needs 15 s of silence to notice that the old process is gone.
     let served =
         async { while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == false {} };
     tokio::time::timeout(4 * PATIENCE, served).await.expect("the node does not serve");
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
 
-    // What is taken away meanwhile takes effect when the control server is back.
+    // A revocation meanwhile takes effect when the control server returns.
     world.tailnet.api("PUT", "/policy", json!({"grants": []})).await;
     world.tailnet.api("POST", "/control/start", Value::Null).await;
-    soon("the client to be refused", async {
-        while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == true {}
-    })
-    .await;
+    world.tailnet.dials_until("laptop", "remote-ollama-proxy:11434", false).await;
 }

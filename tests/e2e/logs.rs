@@ -1,4 +1,4 @@
-//! A log that can't be written, in the real binary: requests are served, and each lost line is accounted for.
+//! A log that can't be written: the proxy serves requests, and accounts for each lost line.
 
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -13,7 +13,7 @@ use crate::ollama;
 use crate::process::Process;
 use crate::tailnet::{Proxy, Start, Tailnet, World};
 
-/// Asks the world's proxy so often, and is answered.
+/// Sends this many requests, which are all answered.
 async fn ask(world: &World, requests: u32) {
     for _ in 0..requests {
         assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
@@ -26,7 +26,7 @@ fn of<'a>(status: &'a Value, name: &str) -> &'a Value {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_stops_no_request_and_is_told_everywhere() {
+async fn full_disk_stops_no_request_and_is_reported() {
     let tailnet = Tailnet::new().await;
     let (log, state) = (tailnet.dir.path().join("proxy.log"), tailnet.dir.path().join("proxy-state"));
     let journal = state.join("journal.jsonl");
@@ -73,13 +73,17 @@ async fn a_full_disk_stops_no_request_and_is_told_everywhere() {
     world.proxy.process.signal(rustix::process::Signal::TERM);
     world.proxy.process.ended_with(0).await;
 
-    let told = report(world.tailnet.dir.path()).await;
-    assert_eq!((&told["lines"]["unreadable"], &told["total"]["requests"]), (&json!(0), &json!(3)), "{told}");
-    assert_eq!(told["lines"]["lost"], lost(&status, "log") + lost(&status, "journal"), "{told}");
+    let shown = report(world.tailnet.dir.path()).await;
+    assert_eq!(
+        (&shown["lines"]["unreadable"], &shown["total"]["requests"]),
+        (&json!(0), &json!(3)),
+        "{shown}"
+    );
+    assert_eq!(shown["lines"]["lost"], lost(&status, "log") + lost(&status, "journal"), "{shown}");
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.lines().next().unwrap().contains("lines were lost here"), "{lines}");
     assert!(lines.lines().last().unwrap().contains("\"stopped\""), "{lines}");
-    // Reported once each, however many were lost.
+    // Each is reported once, for any number of lost lines.
     let output = world.proxy.process.output();
     assert_eq!(output.matches(full).count(), 2, "{output}");
 }
@@ -91,10 +95,10 @@ async fn report(dir: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn a_standard_error_that_is_closed_or_never_read_stops_no_request() {
+async fn closed_or_unread_standard_error_stops_no_request() {
     for is_read_later in [false, true] {
         let tailnet = Tailnet::new().await;
-        // Enough to fill a pipe before the node has joined.
+        // Enough lines to fill a pipe before the node has joined.
         let config = "log.level = \"trace\"".to_owned();
         let key = Some(tailnet.key(json!({})).await);
         let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
@@ -102,19 +106,14 @@ async fn a_standard_error_that_is_closed_or_never_read_stops_no_request() {
         let mut command = start.prepared(&["run"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).kill_on_drop(true);
         let process = Process::of("remote-ollama-proxy", command.spawn().unwrap());
-        drop(command); // and with it the test's own end of the pipe
+        drop(command); // also closes the test's own end of the pipe
         let reader = Some(reader).filter(|_| is_read_later);
         tailnet.client("laptop", &["tag:ai-client"]).await;
         let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
         let mut world = World { proxy: Proxy { process, listening: Value::Null }, tailnet, at };
-        // The file is there before the process listens on it.
+        // The socket's file exists before the process listens on it.
         let admin = world.tailnet.dir.path().join("proxy-state/admin.sock");
-        soon("the admin socket", async {
-            while tokio::net::UnixStream::connect(&admin).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually("the admin socket", async || tokio::net::UnixStream::connect(&admin).await.is_ok()).await;
         world.until("the node", "/status", |status| status["not_ready"].is_null()).await;
         ask(&world, 20).await;
         let status = world.until("the log", "/status", |status| status["logs"].is_array()).await;

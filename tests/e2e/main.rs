@@ -1,5 +1,5 @@
-//! The real binary in a real tailnet (control server, relay and WireGuard on loopback) in front of
-//! a real Ollama. What is missing is an error, never a reason to pass.
+//! The real binary in a real tailnet (control server, relay and WireGuard on loopback) in front of a real Ollama. A
+//! missing tool fails the tests.
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -13,7 +13,7 @@ mod endpoints;
 mod ends;
 #[path = "../support/http.rs"]
 mod http;
-// Go takes what an ACME server is to be trusted by from a variable on Linux alone.
+// Only on Linux does Go read the roots to trust from a variable.
 #[cfg(target_os = "linux")]
 mod https;
 mod lifecycle;

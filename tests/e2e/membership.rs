@@ -1,5 +1,5 @@
-//! How the node and the control server stand to each other: a node that is deleted while it runs, a control
-//! server that goes away, two processes with one node's keys, and peers as other control servers tell of them.
+//! The node and the control server: a node that is deleted while it runs, a control server that goes away, two
+//! processes with one node's keys, and peers as other control servers describe them.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::ollama;
 use crate::tailnet::{Start, Tailnet, World};
 
 #[tokio::test]
-async fn deleted_node_is_told_and_serves_no_one() {
+async fn deleted_node_is_reported_and_serves_no_peer() {
     let mut world = World::new(ollama::url(), "").await;
     let mut client = world.connect().await;
     client.send(get("/api/version")).await;
@@ -25,8 +25,8 @@ async fn deleted_node_is_told_and_serves_no_one() {
     let reason = status["not_ready"]["reason"].as_str().unwrap();
     assert!(reason.contains("it was deleted there"), "{reason}");
     assert_eq!(world.admin("GET", "/readyz").await.status(), 503);
-    let told = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(told.contains("serves     no: the control server no longer knows this node"), "{told}");
+    let shown = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
+    assert!(shown.contains("serves     no: the control server no longer knows this node"), "{shown}");
     let findings = world.run("doctor", &["--json"]).await.stdout;
     let findings: Vec<Value> = serde_json::from_slice(&findings).unwrap();
     let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
@@ -35,7 +35,7 @@ async fn deleted_node_is_told_and_serves_no_one() {
 }
 
 #[tokio::test]
-async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
+async fn control_server_outage_and_return_are_reported() {
     let mut world = World::new(ollama::url(), "").await;
     world.tailnet.api("POST", "/control/stop", Value::Null).await;
     let begun = Instant::now();
@@ -43,11 +43,11 @@ async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
     let took = begun.elapsed();
     println!("noticed after {took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
-    // Peers are served by what is known.
+    // Peers are served by the last netmap.
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(world.admin("GET", "/readyz").await.status(), 200);
-    let told = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(told.contains("the control server can't be reached"), "{told}");
+    let shown = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
+    assert!(shown.contains("the control server can't be reached"), "{shown}");
     let findings = world.run("doctor", &["--json"]).await.stdout;
     let findings: Vec<Value> = serde_json::from_slice(&findings).unwrap();
     let tailnet = findings.iter().find(|f| f["check"] == "tailnet").unwrap();
@@ -61,7 +61,7 @@ async fn absent_control_server_is_told_within_seconds_and_so_is_its_return() {
 }
 
 #[tokio::test]
-async fn reason_why_a_node_is_not_let_in_is_told_once() {
+async fn reason_for_a_refused_join_is_reported_once() {
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);
     tailnet.api("POST", "/control/stop", Value::Null).await;
@@ -82,7 +82,7 @@ async fn reason_why_a_node_is_not_let_in_is_told_once() {
 }
 
 #[tokio::test]
-async fn second_process_with_the_same_keys_is_told_by_the_first() {
+async fn second_process_with_the_same_keys_is_reported() {
     let mut world = World::new(ollama::url(), "").await;
     let state = world.tailnet.dir.path().join("copied-state");
     std::fs::create_dir(&state).unwrap();
@@ -96,7 +96,7 @@ async fn second_process_with_the_same_keys_is_told_by_the_first() {
     world.proxy.process.line(&["not healthy", "another process uses this node's keys"]).await;
 }
 
-/// headscale tells of no profile for the owner that it names for tagged nodes.
+/// Headscale sends no profile for the owner of tagged nodes.
 #[tokio::test]
 async fn tagged_peer_without_a_profile_is_served_by_its_tags() {
     let tailnet = Tailnet::new().await;
@@ -112,7 +112,7 @@ async fn tagged_peer_without_a_profile_is_served_by_its_tags() {
 }
 
 #[tokio::test]
-async fn wide_policy_is_found_in_a_tailnet_without_ipv4() {
+async fn too_wide_policy_is_found_without_ipv4() {
     let tailnet = Tailnet::new().await;
     tailnet.api("PUT", "/settings", json!({"no_ipv4": true})).await;
     let key = Some(tailnet.key(json!({})).await);
@@ -124,11 +124,11 @@ async fn wide_policy_is_found_in_a_tailnet_without_ipv4() {
     let addresses = world.admin("GET", "/status").await;
     let addresses: Value = serde_json::from_slice(&addresses.body).unwrap();
     assert_eq!(addresses["node"]["addresses"].as_array().unwrap().len(), 1, "{addresses}");
-    world.until("that few may connect", "/who", |who| who["open_to_unknown_devices"] == false).await;
+    world.until("a policy for few peers", "/who", |who| who["open_to_unknown_devices"] == false).await;
     let wide = json!({
         "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
         "grants": [{"src": ["*"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
     });
     world.tailnet.api("PUT", "/policy", wide).await;
-    world.until("that anybody may connect", "/who", |who| who["open_to_unknown_devices"] == true).await;
+    world.until("a policy for every peer", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }

@@ -10,7 +10,7 @@ use crate::http::*;
 use crate::ollama;
 use crate::tailnet::World;
 
-/// What the checker finds in `text`, a metric with its type each line.
+/// The metrics that the checker finds in `text`, one with its type per line.
 fn checked(text: &[u8]) -> String {
     use std::io::Write;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/metrics/check.sh");
@@ -22,7 +22,7 @@ fn checked(text: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
+async fn metrics_are_valid_openmetrics() {
     let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let answer = world.ask(&post("/v1/chat/completions", &body.to_string())).await;
@@ -30,16 +30,13 @@ async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
     assert_eq!(world.ask(&get("/api/pull")).await.status(), 403);
     assert_eq!(world.ask(&get("/unheard/of")).await.status(), 403);
 
-    // A request is counted when it has ended here, which may be after the client has seen the end.
-    let metrics = soon("all three requests", async {
-        loop {
-            let answer = world.admin("GET", "/metrics").await;
-            let counted = |l: &&str| l.starts_with("remote_ollama_proxy_requests_total{");
-            let of = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-            if answer.text().lines().filter(counted).map(of).sum::<u64>() == 3 {
-                return answer;
-            }
-        }
+    // A request is counted when it ends at the proxy, which may be after the client's end.
+    let metrics = found("all three requests", async || {
+        let answer = world.admin("GET", "/metrics").await;
+        let counted = |l: &&str| l.starts_with("remote_ollama_proxy_requests_total{");
+        let of = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let requests: u64 = answer.text().lines().filter(counted).map(of).sum();
+        (requests == 3).then_some(answer)
     })
     .await;
     assert_eq!(
@@ -67,7 +64,7 @@ async fn what_passes_is_counted_in_a_form_that_prometheus_reads() {
     }
 }
 
-/// `tag:ai-metrics` may read the metrics at port 9090 if it is `let_in`; `tag:ai-ci` may connect there.
+/// `tag:ai-metrics` may read the metrics at port 9090 if `let_in` is set; `tag:ai-ci` may connect there.
 fn policy(let_in: bool) -> Value {
     let app = json!({"remote-ollama-proxy.internal/cap/ollama": [{"endpoints": [], "metrics": true}]});
     let ports = |src: &str, ip: Value, app: Value| json!({"src": [src], "dst": ["tag:ai-server"], "ip": ip, "app": app});
@@ -83,7 +80,7 @@ fn policy(let_in: bool) -> Value {
 }
 
 #[tokio::test]
-async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
+async fn metrics_port_follows_the_policy_file() {
     let mut world = World::new(ollama::url(), "metrics.port = 9090").await;
     world.tailnet.api("PUT", "/policy", policy(true)).await;
     world.tailnet.client("reader", &["tag:ai-metrics"]).await;
@@ -95,7 +92,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     }
     let [reader, ci] = &mut clients[..] else { panic!() };
 
-    // The same as over the socket, as nothing else goes on; the states come in any order.
+    // The same as over the socket, since nothing else runs; the states come in any order.
     reader.send(get("/metrics")).await;
     let (answer, own) = (reader.answer().await, world.admin("GET", "/metrics").await);
     let sorted = |answer: &Answer| {
@@ -106,7 +103,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     assert_eq!((answer.status(), sorted(&answer)), (200, sorted(&own)));
     assert_eq!(answer.header("content-type"), own.header("content-type"));
     assert!(checked(&answer.body).contains("remote_ollama_proxy_ollama_up gauge"));
-    // Not without the grant, nor without the port.
+    // Not without the grant, and not without the port.
     ci.send(get("/metrics")).await;
     let answer = ci.answer().await;
     assert_eq!(answer.status(), 403);
@@ -121,7 +118,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
         let dial = world.tailnet.dials(from, &format!("remote-ollama-proxy:{port}")).await;
         assert_eq!(dial["ok"], ok, "{from}: {port}: {dial}");
     }
-    // Who may is told.
+    // `who` lists the readers.
     let who = world
         .until("the reader", "/who", |who| {
             who["peers"].as_array().unwrap().iter().any(|p| p["metrics"] == true)
@@ -138,7 +135,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     let said = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
     assert!(said.contains("for the metrics on port 9090"), "{said}");
 
-    // Access that goes takes the connection with it, and nobody else's.
+    // A revocation cuts this connection, and no other.
     world.tailnet.api("PUT", "/policy", policy(false)).await;
     assert!(reader.rest().await.is_empty());
     assert_eq!(world.tailnet.dials("reader", "remote-ollama-proxy:9090").await["ok"], false);
@@ -146,15 +143,15 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     ci.send(get("/")).await;
     assert_eq!(ci.answer().await.status(), 403);
 
-    // A port for everybody is told of, whichever it is.
+    // A warning names a port that is open to every device.
     let mut open = policy(false);
     open["grants"][1]["src"] = json!(["*"]);
     world.tailnet.api("PUT", "/policy", open).await;
-    world.until("everybody", "/who", |who| who["open_to_unknown_devices"] == true).await;
+    world.until("a policy for every peer", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }
 
 #[test]
-fn the_checker_refuses_what_is_no_openmetrics() {
+fn checker_refuses_invalid_openmetrics() {
     for text in ["# TYPE a counter\na 1\n# EOF\n", "# TYPE a gauge\na 1\n", "a{x=\"\n\"} 1\n# EOF\n"] {
         assert!(std::panic::catch_unwind(|| checked(text.as_bytes())).is_err(), "{text}");
     }

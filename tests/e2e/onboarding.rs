@@ -18,7 +18,7 @@ use crate::tailnet::{Start, Tailnet, World};
 
 const PROXY: &str = "remote-ollama-proxy:11434";
 
-/// A test for each recipe, and the list of them: a recipe without a test can't be in it.
+/// A test for each recipe, and the list of recipes: one without a test can't be listed.
 macro_rules! recipes {
     ($($heading:literal => $test:ident),+ $(,)?) => {
         const TESTED: &[&str] = &[$($heading),+];
@@ -42,23 +42,23 @@ recipes! {
 }
 
 #[test]
-fn every_recipe_has_its_test() {
+fn every_recipe_has_a_test() {
     let page = page();
     let headings: Vec<_> = recipes(&page).map(|(heading, _)| heading).collect();
     assert_eq!(headings, TESTED, "docs/onboarding.md and this file have different recipes");
 }
 
 #[test]
-fn the_sample_policy_has_the_entries_of_the_first_recipes() {
+fn sample_policy_has_the_entries_of_the_first_recipes() {
     let sample = hujson(&read("acl/policy.hujson"));
     for heading in &TESTED[..3] {
         let mut policy = Recipe::named(heading).policy();
-        policy.as_object_mut().unwrap().remove("tests"); // there they name each other's tags
+        policy.as_object_mut().unwrap().remove("tests"); // there, tests name each other's tags
         assert_eq!(with(&sample, &policy), sample, "{heading}");
     }
 }
 
-/// What the page says under one heading.
+/// The text under one heading of the page.
 struct Recipe {
     text: String,
 }
@@ -71,7 +71,7 @@ impl Recipe {
         Recipe { text: text.to_owned() }
     }
 
-    /// The one block of a language.
+    /// The only code block in a language.
     fn block(&self, language: &str) -> &str {
         let begin = format!("```{language}\n");
         let mut blocks = self.text.split(&begin).skip(1);
@@ -84,13 +84,13 @@ impl Recipe {
         hujson(self.block("hujson"))
     }
 
-    /// A policy by which `laptop` gets in, with this recipe's entries.
+    /// A policy that admits `laptop`, with this recipe's entries.
     fn added(&self) -> Value {
         with(&with(&beginning(), &Recipe::named("Add a device").policy()), &self.policy())
     }
 }
 
-/// The policy to begin with.
+/// The first policy.
 fn beginning() -> Value {
     Recipe { text: section(&page(), "To begin with").to_owned() }.policy()
 }
@@ -120,7 +120,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// What is under a heading of the page.
+/// The text under a heading of the page.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let (_, after) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
     after.split_once("\n## ").map_or(after, |(text, _)| text)
@@ -134,7 +134,7 @@ fn sections(policy: &Value) -> &Map<String, Value> {
     policy.as_object().unwrap()
 }
 
-/// JSON with comments to the end of the line and trailing commas, which is all that is used here.
+/// JSON with line comments and trailing commas, which is all that the page uses.
 fn hujson(text: &str) -> Value {
     let (mut json, mut chars, mut quoted) = (String::new(), text.chars().peekable(), false);
     while let Some(c) = chars.next() {
@@ -158,7 +158,7 @@ fn hujson(text: &str) -> Value {
     serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// A tailnet in which `laptop` has been added by the first recipe.
+/// A tailnet to which the first recipe has added `laptop`.
 struct Scene {
     world: World,
     recorder: Recorder,
@@ -177,12 +177,12 @@ impl Scene {
         &self.world.tailnet
     }
 
-    /// Puts a policy in force, after `acl --check` has found it sound.
+    /// Applies a policy that `acl --check` accepts.
     async fn policy(&self, policy: &Value) {
         let file = self.tailnet().dir.path().join("checked.hujson");
         std::fs::write(&file, policy.to_string()).unwrap();
         let out = self.command(&["acl", "--check", file.to_str().unwrap()]).await;
-        // 65: it is sound, and lets no device in.
+        // 65: it is valid, and admits no device.
         let sound = matches!(out.status.code(), Some(0 | 65));
         assert!(sound, "{}", String::from_utf8_lossy(&out.stdout));
         self.tailnet().api("PUT", "/policy", policy.clone()).await;
@@ -199,13 +199,9 @@ impl Scene {
         self.tailnet().api("POST", "/clients", request).await;
     }
 
-    /// Whether a device gets a connection. Asked for until it is so: nodes hear of a change a moment
-    /// after the test.
+    /// Waits until a device gets a connection or none: nodes receive a change a moment later.
     async fn reaches(&self, device: &str, wanted: bool) {
-        soon(if wanted { "access" } else { "no access" }, async {
-            while self.tailnet().dials(device, PROXY).await["ok"] != wanted {}
-        })
-        .await;
+        self.tailnet().dials_until(device, PROXY, wanted).await;
     }
 
     async fn forward(&self, device: &str) -> SocketAddr {
@@ -213,18 +209,13 @@ impl Scene {
         self.tailnet().forward(device, PROXY).await
     }
 
-    /// Ollama has so many connections.
+    /// Waits until Ollama has this many connections.
     async fn open(&self, connections: u64) {
-        soon("so many connections to Ollama", async {
-            while self.recorder.open() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        self.recorder.has_open(connections).await;
     }
 
-    /// The stream of a device is cut and Ollama rid of it, while `laptop` goes on; no new connection of
-    /// the device succeeds. Prints how long the first took.
+    /// Checks that the stream of a device is cut and Ollama freed, that `laptop` goes on, and that new connections of
+    /// the device fail. Prints how long the cut took.
     async fn cuts(&self, device: &str, what: &str, change: impl AsyncFnOnce(&Scene)) {
         let at = self.forward(device).await;
         let mut kept = stream(self.world.at).await;
@@ -238,17 +229,13 @@ impl Scene {
         kept.chunk().await.unwrap();
     }
 
-    /// Asks `who` until the peer is as wanted; null is a peer that the tailnet does not have.
+    /// Runs `who` until the peer is as wanted; null is a peer that the tailnet does not have.
     async fn who(&self, device: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        soon("the answer of who", async {
-            loop {
-                let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
-                let named = |p: &&Value| p["node"] == format!("{device}.tailnet.test");
-                let peer = answer["peers"].as_array().unwrap().iter().find(named).unwrap_or(&Value::Null);
-                if wanted(peer) {
-                    return peer.clone();
-                }
-            }
+        found("the answer of who", async || {
+            let answer: Value = serde_json::from_str(&self.who_says(&["--json"]).await).unwrap();
+            let named = |p: &&Value| p["node"] == format!("{device}.tailnet.test");
+            let peer = answer["peers"].as_array().unwrap().iter().find(named).unwrap_or(&Value::Null);
+            wanted(peer).then(|| peer.clone())
         })
         .await
     }
@@ -259,7 +246,7 @@ impl Scene {
         String::from_utf8(out.stdout).unwrap()
     }
 
-    /// Runs a command of the program, with the config of the proxy that runs.
+    /// Runs a command with the config of the running proxy.
     async fn command(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         let config = self.tailnet().dir.path().join("proxy-state.toml");
@@ -269,16 +256,11 @@ impl Scene {
     /// Waits for a line in the journal.
     async fn journal(&self, device: &str, access: &str) -> Value {
         let path = self.tailnet().dir.path().join("proxy-state/journal.jsonl");
-        soon("the line in the journal", async {
-            loop {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let mut lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-                let node = format!("{device}.tailnet.test");
-                if let Some(line) = lines.find(|l| l["node"] == node && l["access"] == access) {
-                    return line;
-                }
-                tokio::task::yield_now().await;
-            }
+        found("the line in the journal", async || {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            let node = format!("{device}.tailnet.test");
+            lines.find(|l| l["node"] == node && l["access"] == access)
         })
         .await
     }
@@ -301,7 +283,7 @@ fn chat() -> String {
     post("/v1/chat/completions", &body.to_string())
 }
 
-/// A stream without end on a connection of its own.
+/// An endless stream on its own connection.
 async fn stream(at: SocketAddr) -> Client<TcpStream> {
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
     client.send(chat()).await;
@@ -320,7 +302,7 @@ mod proof {
 
     pub(super) async fn a_device_is_added(recipe: &Recipe) {
         let scene = Scene::new("").await;
-        // The recipe is what lets in: without it nobody gets in.
+        // Only the recipe grants access.
         scene.policy(&beginning()).await;
         scene.reaches("laptop", false).await;
         scene.policy(&recipe.added()).await;
@@ -329,7 +311,7 @@ mod proof {
         let at = scene.forward("phone").await;
         assert_eq!(ask(at, &get("/v1/models")).await.status(), 200);
         scene.journal("phone", "gained").await;
-        // A device of somebody without the tag stays out.
+        // The device of a user without the tag gets no access.
         scene.device("visitor", "eve@example.com").await;
         scene.reaches("visitor", false).await;
     }
@@ -350,20 +332,19 @@ mod proof {
         drop(running);
         scene.open(0).await;
 
-        // One connection, so that sixty take much less than the minute in which they are let in.
+        // One connection, so that sixty requests take much less than a minute.
         let mut client = Client::new(TcpStream::connect(at).await.unwrap());
         let mut begun = 3;
-        let last = soon("the end of the rate", async {
-            loop {
-                client.send(get("/v1/models")).await;
-                let answer = client.answer().await;
-                match answer.status() {
-                    200 => begun += 1,
-                    // The places of the two streams become free a moment after Ollama is.
-                    429 if answer.text().contains("(rule: concurrency)") => {}
-                    _ => return answer,
-                }
+        let last = found("the end of the rate", async || {
+            client.send(get("/v1/models")).await;
+            let answer = client.answer().await;
+            match answer.status() {
+                200 => begun += 1,
+                // The slots of the two streams become free a moment after Ollama.
+                429 if answer.text().contains("(rule: concurrency)") => {}
+                _ => return Some(answer),
             }
+            None
         })
         .await;
         refused(&last, 429, "rate");
@@ -372,8 +353,8 @@ mod proof {
         scene.logged(&["runner.tailnet.test", "\"rule\":\"grant\"", "\"status\":403"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"concurrency\"", "\"status\":429"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"rate\"", "\"status\":429"]).await;
-        let told = scene.who_says(&[]).await;
-        assert!(told.contains("rights from  grants, at most 2 at once, at most 60 per minute"), "{told}");
+        let shown = scene.who_says(&[]).await;
+        assert!(shown.contains("rights from  grants, at most 2 at once, at most 60 per minute"), "{shown}");
     }
 
     pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out(recipe: &Recipe) {
@@ -386,7 +367,7 @@ mod proof {
         refused(&ask(at, &get("/api/tags")).await, 403, "grant");
         scene.reaches("visitor", false).await;
 
-        // A week ahead nothing changes; when it has passed, all ends, by the clock alone.
+        // A week before the expiry nothing changes; when it passes, all sessions end.
         let expiry = async |scene: &Scene, after: &str| {
             scene.tailnet().api("POST", "/nodes/tablet/key-expiry", json!({"in": after})).await;
         };
@@ -396,7 +377,7 @@ mod proof {
         scene.logged(&["tablet.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("tablet", "lost").await;
 
-        // The guest is in again, with a key that does not expire: only the name is the end.
+        // The guest is back, with a key that does not expire: only removing the name ends the access.
         expiry(&scene, "never").await;
         scene
             .cuts("tablet", "name taken out", async |scene| {
@@ -419,7 +400,7 @@ mod proof {
         }
         let peer = scene.who("kiosk", |p| p["through"] == "grants").await;
         assert_eq!(peer["endpoints"], json!(["v1_chat_completions"]));
-        // The others have what they had.
+        // The others keep their access.
         assert_eq!(ask(scene.world.at, &get("/api/tags")).await.status(), 200);
     }
 
@@ -435,7 +416,7 @@ mod proof {
 
     pub(super) async fn a_rule_is_removed(recipe: &Recipe) {
         let added = Recipe::named("Add a CI runner");
-        // What is to be taken out is what was added, but for the tag's owners.
+        // The entries to remove are those that were added, except the tag's owners.
         let mut rest = added.policy();
         for (section, entries) in sections(&recipe.policy()) {
             assert_eq!(&rest[section], entries, "section {section}");
@@ -450,7 +431,7 @@ mod proof {
         scene.cuts("runner", "rule removed", async |scene| scene.policy(&without).await).await;
         scene.logged(&["runner.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("runner", "lost").await;
-        // Put back, all is as before.
+        // With the entries restored, all is as before.
         scene.policy(&added.added()).await;
         scene.reaches("runner", true).await;
     }
@@ -478,12 +459,12 @@ mod proof {
             .await;
         scene.logged(&["phone.tailnet.test", "\"ended\":\"revoked\""]).await;
         scene.journal("phone", "lost").await;
-        let told = scene.who_says(&[]).await;
-        assert!(told.contains("phone.tailnet.test (tag:ai-client): its key has expired"), "{told}");
+        let shown = scene.who_says(&[]).await;
+        assert!(shown.contains("phone.tailnet.test (tag:ai-client): its key has expired"), "{shown}");
     }
 }
 
-/// The first column of the table under a heading of the page, without its quotes.
+/// The first column of the table under a heading of the page, without backticks.
 fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
     let rows = section(page, heading).lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
@@ -491,7 +472,7 @@ fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
 
 /// The error for an unknown key lists the known ones.
 #[test]
-fn the_table_of_a_grant_has_its_keys() {
+fn documented_grant_fields_are_those_of_a_grant() {
     let error = Grant::parse(&json!({"?": 0})).unwrap_err();
     let (_, known) = error.split_once("expected one of ").unwrap();
     let known: BTreeSet<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
@@ -499,7 +480,7 @@ fn the_table_of_a_grant_has_its_keys() {
 }
 
 #[tokio::test]
-async fn the_tables_of_the_logs_have_their_fields() {
+async fn documented_record_fields_are_those_of_the_logs() {
     let mut scene = Scene::new("metrics.usage = true\nmodels.allow = [\"tiny\"]\n").await;
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let chat = |model: &str| {
@@ -509,7 +490,7 @@ async fn the_tables_of_the_logs_have_their_fields() {
     assert_eq!(scene.world.ask(&chat("tiny")).await.status(), 200);
     refused(&scene.world.ask(&get("/secret")).await, 403, "allowlist");
     refused(&scene.world.ask(&chat("slow")).await, 404, "model");
-    // An answer that does not tell its tokens.
+    // An answer without token counts.
     let streamed = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "stream": true});
     assert_eq!(scene.world.ask(&post("/v1/chat/completions", &streamed.to_string())).await.status(), 200);
     let mut all = BTreeSet::new();
@@ -522,9 +503,9 @@ async fn the_tables_of_the_logs_have_their_fields() {
     assert_eq!(first_column(&page(), "The journal"), keys(&line));
 }
 
-/// docs/migration.md: clients go on with the name of before.
+/// docs/migration.md: clients still use the former name.
 #[tokio::test]
-async fn the_names_of_before_go_on_working() {
+async fn former_names_still_work() {
     let page = Recipe { text: read("docs/migration.md") };
     let tailnet = Tailnet::new().await;
     let key = Some(tailnet.key(json!({})).await);

@@ -1,5 +1,4 @@
-//! Seen from outside the process: which sockets it has, whom it speaks to, and that it says
-//! nothing to anybody else. The kernel's word (lsof, strace), not its own.
+//! The process from outside: its sockets and its remote addresses, by the kernel's records (lsof, strace).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -35,10 +34,10 @@ fn sockets(pid: u32) -> Vec<(String, String)> {
     found
 }
 
-/// What a node may do beside: it has the metrics on a port of their own, and hosts a Service.
+/// Options that add ports: metrics on their own port, and a Service.
 const CONFIG: &str = "metrics.port = 9090\nnode.service = \"svc:ollama\"\nshutdown.handover = \"0s\"\n";
 
-/// `tag:ai-client` may connect to port 9090 as well, and read the metrics there; and to the Service.
+/// `tag:ai-client` may also connect to port 9090, read the metrics there, and use the Service.
 fn with_all() -> Value {
     json!({
         "tagOwners": {"tag:ai-server": [], "tag:ai-client": []},
@@ -55,10 +54,8 @@ fn with_all() -> Value {
 /// A request of `laptop` through the Service.
 async fn asks_the_service(tailnet: &Tailnet) {
     tailnet.api("PUT", "/services/ollama", Value::Null).await;
-    soon("a host", async {
-        while tailnet.api("GET", "/services/ollama", Value::Null).await["led"]["laptop"].is_null() {}
-    })
-    .await;
+    let led = async || tailnet.api("GET", "/services/ollama", Value::Null).await["led"]["laptop"].is_string();
+    eventually("a host", led).await;
     let service = tailnet.forward("laptop", "ollama:11434").await;
     let mut client = Client::new(TcpStream::connect(service).await.unwrap());
     client.send("GET /api/tags HTTP/1.1\r\nHost: ollama\r\n\r\n").await;
@@ -66,8 +63,8 @@ async fn asks_the_service(tailnet: &Tailnet) {
 }
 
 #[tokio::test]
-async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
-    // With a certificate, where it can have one: see main.rs.
+async fn process_has_no_tcp_listener_and_udp_for_wireguard_only() {
+    // With a certificate where possible; see main.rs.
     let https = cfg!(target_os = "linux");
     let mut world = World::new(ollama::url(), &format!("{CONFIG}https.enabled = {https}\n")).await;
     world.tailnet.api("PUT", "/policy", with_all()).await;
@@ -85,7 +82,7 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     asks_the_service(&world.tailnet).await;
     let sockets = sockets(world.proxy.process.id());
     let (udp, tcp): (Vec<_>, Vec<_>) = sockets.iter().partition(|(protocol, _)| protocol.starts_with("UDP"));
-    // One for each address family: magicsock's, WireGuard's transport.
+    // One for each address family: magicsock, WireGuard's transport.
     assert!((1..=2).contains(&udp.len()), "{sockets:?}");
     let acme = world.tailnet.ports["acme"].as_str().unwrap();
     let known = [
@@ -124,28 +121,28 @@ fn addresses(call: &str) -> Vec<SocketAddr> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn no_byte_goes_anywhere_but_control_relay_peers_and_ollama() {
+async fn traffic_goes_only_to_control_relay_peers_and_ollama() {
     speaks_to_nobody_else(false).await;
 }
 
-/// Which looks for the record of its proof before it has it made.
+/// The ACME server looks for the DNS record of the proof.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn with_https_the_acme_server_and_the_resolver_are_all_that_is_added() {
+async fn https_adds_only_the_acme_server_and_the_resolver() {
     speaks_to_nobody_else(true).await;
 }
 
-/// Where this machine asks for names.
+/// The resolver of this machine.
 #[cfg(target_os = "linux")]
 fn resolvers() -> Vec<SocketAddr> {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let ips = text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
-    // What Go asks where none is named.
+    // Go's default without a configured resolver.
     let local = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
     ips.chain(local).map(|ip| SocketAddr::new(ip, 53)).collect()
 }
 
-/// What has the system calls of the proxy, by which it speaks to others, written to a file.
+/// A tracer that writes the proxy's network system calls to a file.
 #[cfg(target_os = "linux")]
 fn traced(to: &std::path::Path) -> Vec<String> {
     assert!(
@@ -156,7 +153,7 @@ fn traced(to: &std::path::Path) -> Vec<String> {
     strace.into_iter().map(str::to_owned).chain([to.display().to_string()]).collect()
 }
 
-/// Has the process that a tracer runs stop.
+/// Stops the traced process.
 #[cfg(target_os = "linux")]
 async fn stop_traced(process: &mut crate::process::Process) {
     let tracer = process.id();
@@ -166,7 +163,7 @@ async fn stop_traced(process: &mut crate::process::Process) {
     process.ended_with(0).await;
 }
 
-/// Where a traced process connected to by TCP.
+/// The TCP destinations of a traced process.
 #[cfg(target_os = "linux")]
 fn connected(trace: &std::path::Path) -> BTreeSet<SocketAddr> {
     let text = std::fs::read_to_string(trace).unwrap();
@@ -175,15 +172,15 @@ fn connected(trace: &std::path::Path) -> BTreeSet<SocketAddr> {
     connects.flat_map(addresses).collect()
 }
 
-/// Tailscale's library asks Tailscale's relays for the address of a control server that it can't reach.
+/// Tailscale's library asks Tailscale's relays for the address of an unreachable control server.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn absent_control_server_is_looked_for_nowhere_else() {
+async fn absent_control_server_is_not_replaced_by_another() {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let key = Some(tailnet.key(json!({})).await);
     let port = tailnet.control.rsplit_once(':').unwrap().1;
-    // By name: of an address no one is asked.
+    // By name: the library does not look up an address.
     let control = format!("http://localhost:{port}");
     let start = Start { key, control, under: traced(&trace), ..Start::new(&tailnet, ollama::url()) };
     let mut proxy = start.up().await;
@@ -195,10 +192,10 @@ async fn absent_control_server_is_looked_for_nowhere_else() {
     assert!(connected.iter().all(|to| to.ip().is_loopback()), "{connected:?}");
 }
 
-/// The same for a name that has no address. No resolver is asked for one that ends in `.onion` (RFC 7686).
+/// The same for a name without an address. Resolvers are not asked for names in `.onion` (RFC 7686).
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn control_server_without_an_address_is_looked_for_nowhere_else() {
+async fn unresolvable_control_server_is_not_replaced_by_another() {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let start = Start {
@@ -243,7 +240,7 @@ async fn speaks_to_nobody_else(https: bool) {
         client.answer().await;
     }
     asks_the_service(&tailnet).await;
-    // What else belongs to the tailnet: the UDP ports of its STUN server and of its nodes.
+    // Other parts of the tailnet: the UDP ports of its STUN server and of its nodes.
     let peers: BTreeSet<u16> = sockets(tailnet.id())
         .iter()
         .filter(|(protocol, _)| protocol == "UDP")

@@ -1,10 +1,10 @@
-//! What must not get through does not, and Ollama never hears of it.
+//! Refused requests never reach Ollama.
 
 use crate::http::*;
 use crate::recorder::Recorder;
 use crate::tailnet::World;
 
-/// Every route that Ollama serves and this proxy does not, with what would do harm in it.
+/// Every route that Ollama serves and this proxy does not, with a harmful request.
 const ROUTES: [(&str, &str, &str); 30] = [
     ("POST", "/api/pull", r#"{"model":"tiny"}"#),
     ("POST", "/api/push", r#"{"model":"tiny"}"#),
@@ -39,7 +39,7 @@ const ROUTES: [(&str, &str, &str); 30] = [
 ];
 
 #[tokio::test]
-async fn the_rest_of_ollamas_routes_is_refused_and_never_reaches_it() {
+async fn other_routes_of_ollama_are_refused_and_never_reach_it() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     for (method, target, body) in ROUTES {
@@ -54,13 +54,13 @@ async fn the_rest_of_ollamas_routes_is_refused_and_never_reaches_it() {
         assert!(head.starts_with("HTTP/1.1 403"), "{method} {target}: {head}");
     }
     assert_eq!(recorder.connections(), 0);
-    // The recorder is in the way: what is allowed is seen by it.
+    // The recorder sees allowed requests.
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 200);
     assert_eq!(recorder.connections(), 1);
 }
 
 #[tokio::test]
-async fn a_peer_without_access_gets_no_connection() {
+async fn peer_without_access_gets_no_connection() {
     let recorder = Recorder::new().await;
     let world = World::new(&recorder.url, "").await;
     world.tailnet.client("stranger", &[]).await;
@@ -69,7 +69,7 @@ async fn a_peer_without_access_gets_no_connection() {
         let dial = world.tailnet.dials("stranger", to).await;
         assert_eq!(dial["ok"], false, "{to}: {dial} {addresses}");
     }
-    // Nor does one with access to any other port.
+    // A peer with access to any other port gets none either.
     assert_eq!(world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"], true);
     for port in [22, 80, 443, 11435] {
         let dial = world.tailnet.dials("laptop", &format!("remote-ollama-proxy:{port}")).await;
@@ -79,7 +79,7 @@ async fn a_peer_without_access_gets_no_connection() {
 }
 
 #[tokio::test]
-async fn what_the_config_switches_on_and_off_is_so() {
+async fn config_switches_endpoints_on_and_off() {
     let recorder = Recorder::new().await;
     let config = "[endpoints]\napi_chat = true\napi_ps = true\nroot = true\nv1_messages = false\n";
     let world = World::new(&recorder.url, config).await;

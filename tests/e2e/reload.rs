@@ -1,4 +1,4 @@
-//! A new config under a running proxy: whole or not at all, and nobody notices but those it is about.
+//! Reload: a new config applies as a whole or not at all, and affects only the requests that it changes.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -27,7 +27,7 @@ async fn reload(world: &World) -> Output {
 }
 
 #[tokio::test]
-async fn a_new_config_is_taken_while_requests_run() {
+async fn reload_applies_while_requests_run() {
     let world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let mut running = world.connect().await;
@@ -41,17 +41,17 @@ async fn a_new_config_is_taken_while_requests_run() {
     assert!(out.status.success());
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 403);
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
-    // What runs goes on, though its like may no longer begin.
+    // A running request goes on, although a new one like it would be refused.
     while !running.chunk().await.expect("the stream was cut").is_empty() {}
 
     let text = std::fs::read_to_string(config(&world)).unwrap();
     std::fs::write(config(&world), text.replace("api_tags = false", "api_tags = true")).unwrap();
     world.proxy.process.signal(Signal::HUP);
-    soon("the new config", async { while world.ask(&get("/api/tags")).await.status() != 200 {} }).await;
+    eventually("the new config", async || world.ask(&get("/api/tags")).await.status() == 200).await;
 }
 
 #[tokio::test]
-async fn a_faulty_config_is_not_taken_and_all_its_faults_are_said() {
+async fn reload_refuses_a_faulty_config_and_lists_its_faults() {
     let mut world = World::new(ollama::url(), "").await;
     add(&world, "[endpoints]\napi_tags = false\napi_pull = true\n[limits]\nrunning = 0");
     let out = reload(&world).await;
@@ -64,7 +64,7 @@ async fn a_faulty_config_is_not_taken_and_all_its_faults_are_said() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_said() {
+async fn reload_names_what_needs_a_restart() {
     let world = World::new(ollama::url(), "").await;
     add(&world, "[listen]\nport = 8080\n[endpoints]\napi_tags = false");
     let out = reload(&world).await;

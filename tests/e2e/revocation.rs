@@ -1,4 +1,4 @@
-//! Access is taken away in the tailnet, and what is open ends.
+//! Access is revoked in the tailnet, and open sessions end.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ fn policy(sources: &[&str], ci: &Value) -> Value {
         "grants": [
             {"src": sources, "dst": ["tag:ai-server"], "ip": ["tcp:11434"]},
             {"src": ["tag:ai-ci"], "dst": ["tag:ai-server"], "app": {CAPABILITY: ci}},
-            // Seen by each other for another reason, as most nodes of a tailnet are.
+            // Another rule makes them visible to each other, as most nodes of a tailnet are.
             {"src": ["tag:ai-client", "tag:ai-ci"], "dst": ["tag:ai-server"], "ip": ["icmp:*"]},
         ],
     })
@@ -28,7 +28,7 @@ fn policy(sources: &[&str], ci: &Value) -> Value {
 
 const BOTH: &[&str] = &["tag:ai-client", "tag:ai-ci"];
 
-/// A stream without end on a connection of its own.
+/// An endless stream on its own connection.
 async fn streaming(at: std::net::SocketAddr) -> Client<TcpStream> {
     let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "go!"}], "stream": true});
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
@@ -55,17 +55,12 @@ async fn scene() -> Scene {
 
 impl Scene {
     async fn open(&self, connections: u64) {
-        soon("so many connections to Ollama", async {
-            while self.recorder.open() != connections {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        self.recorder.has_open(connections).await;
     }
 
-    /// The stream of `ci` is cut, and only that; Ollama is rid of it. `told`: whether the tailnet still
-    /// carries packets to `ci`, so that it can see the end.
-    async fn cuts(&mut self, what: &str, told: bool, change: impl AsyncFnOnce(&World)) {
+    /// Checks that only the stream of `ci` is cut, and Ollama freed. `sees_end`: whether the tailnet still carries packets
+    /// to `ci`, so that it sees the end.
+    async fn cuts(&mut self, what: &str, sees_end: bool, change: impl AsyncFnOnce(&World)) {
         let mut kept = streaming(self.world.at).await;
         let mut lost = streaming(self.ci).await;
         self.open(2).await;
@@ -73,7 +68,7 @@ impl Scene {
         change(&self.world).await;
         self.open(1).await;
         println!("{what}: Ollama free after {} ms", begun.elapsed().as_millis());
-        if told {
+        if sees_end {
             assert!(!lost.rest().await.ends_with(b"0\r\n\r\n"), "{what}: a clean end");
             println!("{what}: the client knows after {} ms", begun.elapsed().as_millis());
         }
@@ -85,7 +80,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
+async fn peer_removed_from_the_policy_is_cut_mid_stream() {
     let mut scene = scene().await;
     scene
         .cuts("rule removed", true, async |world| {
@@ -94,18 +89,15 @@ async fn a_peer_that_the_policy_no_longer_admits_is_cut_in_mid_stream() {
         .await;
     assert_eq!(scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"], false);
     scene.world.proxy.process.line(&["\"journal\"", "\"lost\"", "ci.tailnet.test"]).await;
-    // And back in: an edit of the policy file is all it takes.
+    // The peer regains access by an edit of the policy file.
     scene.world.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
-    soon("access again", async {
-        while scene.world.tailnet.dials("ci", "remote-ollama-proxy:11434").await["ok"] != true {}
-    })
-    .await;
+    scene.world.tailnet.dials_until("ci", "remote-ollama-proxy:11434", true).await;
     scene.world.proxy.process.line(&["\"journal\"", "\"gained\"", "ci.tailnet.test"]).await;
 }
 
-/// Which may take as long as the config says, a day at most.
+/// The drain lasts as long as the config says, a day at most.
 #[tokio::test]
-async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
+async fn revoked_peer_is_cut_during_drain() {
     let mut scene = scene().await;
     let (mut kept, mut lost) = (streaming(scene.world.at).await, streaming(scene.ci).await);
     scene.open(2).await;
@@ -118,7 +110,7 @@ async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
 }
 
 #[tokio::test]
-async fn a_narrower_grant_cuts_what_it_no_longer_has() {
+async fn narrower_grant_cuts_running_requests() {
     let mut scene = scene().await;
     let narrow = json!([{"endpoints": ["v1_models"]}]);
     scene
@@ -133,9 +125,9 @@ async fn a_narrower_grant_cuts_what_it_no_longer_has() {
     assert!(client.answer().await.text().contains("(rule: grant)"));
 }
 
-/// The proxy's own key expires. The network carries no packet from then on, so no client is told.
+/// The proxy's own key expires. From then on the network carries no packet, so no client sees the end.
 #[tokio::test]
-async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
+async fn expired_own_key_cuts_all_sessions_and_is_reported() {
     let mut scene = scene().await;
     let _streams = (streaming(scene.world.at).await, streaming(scene.ci).await);
     scene.open(2).await;
@@ -151,10 +143,10 @@ async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
     }
     let who = who(&scene.world.tailnet, &[]).await;
     assert_eq!(who.status.code(), Some(69));
-    let told = String::from_utf8(who.stdout).unwrap();
-    assert!(told.contains("no peer can connect: the node is no longer in the tailnet"), "{told}");
+    let shown = String::from_utf8(who.stdout).unwrap();
+    assert!(shown.contains("no peer can connect: the node is no longer in the tailnet"), "{shown}");
 
-    // Its key is extended, and those who have access have it again.
+    // After its key is extended, peers have access again.
     scene.world.tailnet.api("POST", path, json!({"in": "240h"})).await;
     until(&scene.world.tailnet, "a peer that may connect", |answer| {
         answer["peers"].as_array().unwrap().iter().any(|peer| peer["may_connect"] == true)
@@ -164,7 +156,7 @@ async fn node_whose_own_key_expires_cuts_all_sessions_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_removed_is_cut() {
+async fn removed_peer_is_cut() {
     let mut scene = scene().await;
     scene
         .cuts("node removed", false, async |world| {
@@ -174,7 +166,7 @@ async fn a_node_that_is_removed_is_cut() {
 }
 
 #[tokio::test]
-async fn a_node_whose_key_expires_is_cut() {
+async fn peer_with_an_expired_key_is_cut() {
     let mut scene = scene().await;
     scene
         .cuts("key expired", false, async |world| {

@@ -1,4 +1,4 @@
-//! A Tailscale Service on two hosts: clients are led to one that serves, and are there who they are.
+//! A Tailscale Service on two hosts: clients are routed to a serving host, with their identity.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::tailnet::{Proxy, Start, Tailnet};
 
 const CAPABILITY: &str = "remote-ollama-proxy.internal/cap/ollama";
 
-/// `sources` may connect to the Service, `tag:ai-ci` with this grant there, and nobody to a host itself.
+/// `sources` may connect to the Service, `tag:ai-ci` with this grant, and no peer to a host itself.
 fn policy(sources: &[&str], ci: &Value) -> Value {
     json!({
         "tagOwners": {"tag:ai-server": [], "tag:ai-client": [], "tag:ai-ci": []},
         "autoApprovers": {"services": {"svc:ollama": ["tag:ai-server"]}},
         "grants": [
             {"src": sources, "dst": ["svc:ollama"], "ip": ["tcp:11434"]},
-            // At the Service alone: nobody has anything of it at the hosts' own addresses.
+            // At the Service only: the hosts' own addresses are closed.
             {"src": ["tag:ai-client"], "dst": ["svc:ollama"], "app": {CAPABILITY: [{"endpoints": ["api_version", "v1_chat_completions"]}]}},
             {"src": ["tag:ai-ci"], "dst": ["svc:ollama"], "app": {CAPABILITY: ci}},
-            // Seen by each other for another reason.
+            // Another rule makes them visible to each other.
             {"src": ["tag:ai-client", "tag:ai-ci"], "dst": ["tag:ai-server"], "ip": ["icmp:*"]},
         ],
     })
@@ -34,8 +34,8 @@ fn policy(sources: &[&str], ci: &Value) -> Value {
 
 const BOTH: &[&str] = &["tag:ai-client", "tag:ai-ci"];
 
-/// An Ollama that tells its name as its version, and streams until it is told to finish. A dead one ends
-/// each connection: its port is not given up, since another test could get it.
+/// An Ollama whose version is its name, and which streams until it should finish. A dead one closes each connection;
+/// it keeps its port, since another test could get it.
 struct Ollama {
     url: String,
     finish: watch::Sender<bool>,
@@ -119,7 +119,7 @@ struct Scene {
     two: Host,
 }
 
-/// Where a handover has no end but a second signal.
+/// A handover that only a second signal ends.
 const FIRST: &str = "shutdown.handover = \"24h\"\n";
 
 async fn host(tailnet: &Tailnet, name: &'static str, config: &str) -> Host {
@@ -138,7 +138,7 @@ impl Scene {
         Scene::with(FIRST).await
     }
 
-    /// Clients called `laptop` and `phone` are led to `one`, `tablet` to `two`.
+    /// `laptop` and `phone` are routed to `one`, `tablet` to `two`.
     async fn with(config: &str) -> Scene {
         let config = format!("node.service = \"svc:ollama\"\nshutdown.drain_timeout = \"24h\"\n{config}");
         let tailnet = Tailnet::new().await;
@@ -156,24 +156,19 @@ impl Scene {
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        soon(what, async {
-            loop {
-                let service = self.tailnet.api("GET", "/services/ollama", Value::Null).await;
-                if is(&service) {
-                    return service;
-                }
-            }
+        found(what, async || {
+            Some(self.tailnet.api("GET", "/services/ollama", Value::Null).await).filter(|service| is(service))
         })
         .await
     }
 
-    /// Waits until the control server leads these clients to these hosts.
+    /// Waits until the control server routes these clients to these hosts.
     async fn led(&self, pairs: &[(&str, &str)]) {
         self.until(&format!("{pairs:?}"), |service| pairs.iter().all(|(c, h)| service["led"][c] == *h)).await;
     }
 
-    /// What a subcommand says on the machine of a host.
-    async fn tells(&self, host: &str, subcommand: &str) -> String {
+    /// The output of a command on a host's machine.
+    async fn output_of(&self, host: &str, subcommand: &str) -> String {
         let config = self.tailnet.dir.path().join(host).with_extension("toml");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
         command.args([subcommand, "--config"]).arg(config).env("REMOTE_OLLAMA_PROXY_AS_ROOT", "1");
@@ -181,13 +176,13 @@ impl Scene {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A way for a client to the Service by its name.
+    /// An address from which a client reaches the Service by its name.
     async fn way(&self, client: &str) -> SocketAddr {
         self.tailnet.forward(client, "ollama:11434").await
     }
 }
 
-/// Asks on a connection of its own; `None` if it comes to nothing.
+/// Sends a request on a new connection; `None` if it fails.
 async fn asks(at: SocketAddr, host: &str) -> Option<Answer> {
     let mut client = Client::new(TcpStream::connect(at).await.ok()?);
     let request = format!("GET /api/version HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -197,8 +192,8 @@ async fn asks(at: SocketAddr, host: &str) -> Option<Answer> {
     Some(Answer { head, body })
 }
 
-/// The name of the host that answers; `None` if none does. A request on its way while its client is led
-/// elsewhere is answered by nobody, and is given up for another.
+/// The name of the answering host; `None` if none does. A request that is under way while its client is re-routed is
+/// lost, and tried again.
 async fn answering(at: SocketAddr) -> Option<String> {
     let answer = tokio::time::timeout(Duration::from_secs(5), asks(at, "ollama")).await.ok()?;
     let answer = answer.filter(|answer| answer.status() == 200)?;
@@ -206,18 +201,17 @@ async fn answering(at: SocketAddr) -> Option<String> {
     Some(version["version"].as_str().unwrap().to_owned())
 }
 
-/// Waits until requests come to this host: a client hears a moment after the control server has
-/// decided.
+/// Waits until requests reach this host: a client learns of a new route a moment later.
 async fn comes_to(at: SocketAddr, host: &str) {
-    soon(&format!("a request at {host}"), async { while answering(at).await.as_deref() != Some(host) {} })
-        .await;
+    let arrives = async || answering(at).await.as_deref() == Some(host);
+    eventually(&format!("a request at {host}"), arrives).await;
 }
 
 async fn streaming(at: SocketAddr) -> (String, Client<TcpStream>) {
     begun(at).await.expect("a stream")
 }
 
-/// A stream without end on a connection of its own, with the head of the answer; `None`: refused.
+/// An endless stream on its own connection, with the head of the answer; `None` if refused.
 async fn begun(at: SocketAddr) -> Option<(String, Client<TcpStream>)> {
     let body = json!({"model": "m", "messages": [], "stream": true}).to_string();
     let mut client = Client::new(TcpStream::connect(at).await.ok()?);
@@ -236,7 +230,7 @@ async fn record(process: &mut Process, words: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_through_the_service_comes_with_its_identity_and_its_grants() {
+async fn service_request_has_the_peers_identity_and_grants() {
     let mut scene = Scene::new().await;
     let at = scene.way("laptop").await;
     comes_to(at, "one").await;
@@ -254,22 +248,22 @@ async fn a_request_through_the_service_comes_with_its_identity_and_its_grants() 
     }
     let by_v6 = scene.tailnet.forward("laptop", &format!("[{v6}]:11434")).await;
     comes_to(by_v6, "one").await;
-    // The grant is of the Service, and holds there.
+    // The grant belongs to the Service, and applies there.
     let mut client = Client::new(TcpStream::connect(at).await.unwrap());
     client.send("GET /v1/models HTTP/1.1\r\nHost: ollama\r\n\r\n").await;
     assert!(client.answer().await.text().contains("(rule: grant)"));
-    // Told by the host.
-    let told = scene.tells("one", "status").await;
-    assert!(told.contains(&format!("service    svc:ollama, {v4}, {v6}: advertised")), "{told}");
-    let told = scene.tells("one", "doctor").await;
-    assert!(told.contains(&format!("svc:ollama, {v4}, {v6}: advertised")), "{told}");
-    assert!(scene.tells("one", "check").await.contains("one, which hosts svc:ollama"));
-    // The hosts' own addresses are not to be reached, as the policy has it.
+    // The host's refusal.
+    let shown = scene.output_of("one", "status").await;
+    assert!(shown.contains(&format!("service    svc:ollama, {v4}, {v6}: advertised")), "{shown}");
+    let shown = scene.output_of("one", "doctor").await;
+    assert!(shown.contains(&format!("svc:ollama, {v4}, {v6}: advertised")), "{shown}");
+    assert!(scene.output_of("one", "check").await.contains("one, which hosts svc:ollama"));
+    // The policy closes the hosts' own addresses.
     assert_eq!(scene.tailnet.dials("laptop", "one:11434").await["ok"], false);
 }
 
 #[tokio::test]
-async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
+async fn service_host_with_stopped_ollama_withdraws_and_returns() {
     let mut scene = Scene::new().await;
     let (laptop, tablet) = (scene.way("laptop").await, scene.way("tablet").await);
     comes_to(laptop, "one").await;
@@ -280,26 +274,26 @@ async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;
     kept.chunk().await.unwrap();
-    assert!(scene.tells("one", "status").await.contains(": withdrawn, "));
+    assert!(scene.output_of("one", "status").await.contains(": withdrawn, "));
 
     scene.one.ollama.dead.send_replace(false);
     scene.one.proxy.process.lines(&["the Service is advertised"], 2).await;
     scene.until("both again", |service| service["hosts"] == json!(["one", "two"])).await;
-    // Who is well where it is stays there; who comes anew is led to the other.
+    // Clients of a healthy host stay there; new ones go to the other host.
     scene.tailnet.client("desktop", &["tag:ai-client"]).await;
     scene.led(&[("laptop", "two"), ("desktop", "one")]).await;
     comes_to(scene.way("desktop").await, "one").await;
 }
 
 #[tokio::test]
-async fn a_host_that_drains_ends_its_streams_while_others_go_to_another() {
+async fn draining_service_host_finishes_streams_and_gets_no_new_ones() {
     let mut scene = Scene::new().await;
     let (laptop, tablet, phone) =
         (scene.way("laptop").await, scene.way("tablet").await, scene.way("phone").await);
     comes_to(phone, "one").await;
     let (_, mut runs) = streaming(laptop).await;
     let (_, mut elsewhere) = streaming(tablet).await;
-    // As the tailnet promises of connections that there are: see docs/scaling.md.
+    // As the tailnet guarantees for open connections; see docs/scaling.md.
     scene.tailnet.api("POST", "/services/ollama/hold", json!({"client": "laptop", "on": true})).await;
     scene.one.proxy.process.signal(Signal::TERM);
     scene.one.proxy.process.line(&["the Service is withdrawn: the proxy is stopping"]).await;
@@ -321,14 +315,14 @@ async fn a_host_that_drains_ends_its_streams_while_others_go_to_another() {
 }
 
 #[tokio::test]
-async fn a_host_that_withdraws_last_keeps_its_clients_until_their_streams_have_ended() {
+async fn last_service_host_keeps_clients_until_their_streams_end() {
     let mut scene = Scene::with("shutdown.withdraw = \"last\"\n").await;
     let laptop = scene.way("laptop").await;
     comes_to(laptop, "one").await;
     let (_, mut runs) = streaming(laptop).await;
     scene.one.proxy.process.signal(Signal::TERM);
     scene.one.proxy.process.line(&["stopping: draining running requests"]).await;
-    soon("a refusal", async { while answering(laptop).await.is_some() {} }).await;
+    eventually("a refusal", async || answering(laptop).await.is_none()).await;
     scene.led(&[("laptop", "one"), ("phone", "one"), ("tablet", "two")]).await;
     runs.chunk().await.unwrap();
     scene.one.ollama.finish.send_replace(true);
@@ -340,7 +334,7 @@ async fn a_host_that_withdraws_last_keeps_its_clients_until_their_streams_have_e
 }
 
 #[tokio::test]
-async fn a_host_that_dies_is_left() {
+async fn dead_service_host_is_avoided() {
     let scene = Scene::new().await;
     let laptop = scene.way("laptop").await;
     comes_to(laptop, "one").await;
@@ -350,7 +344,7 @@ async fn a_host_that_dies_is_left() {
 }
 
 #[tokio::test]
-async fn a_peer_that_loses_the_service_is_cut() {
+async fn peer_revoked_from_the_service_is_cut() {
     let mut scene = Scene::new().await;
     scene.tailnet.client("ci", &["tag:ai-ci"]).await;
     scene.led(&[("ci", "two")]).await;
@@ -364,15 +358,8 @@ async fn a_peer_that_loses_the_service_is_cut() {
     comes_to(ci, "two").await;
 
     scene.tailnet.api("PUT", "/policy", policy(BOTH, &json!([]))).await;
-    let lost = soon("a stream again", async {
-        loop {
-            if let Some((_, client)) = begun(ci).await {
-                break client;
-            }
-        }
-    })
-    .await;
-    // From now on no packet with the Service's address reaches it, so it can't see the end.
+    let (_, lost) = found("a stream again", async || begun(ci).await).await;
+    // From now on no packet with the Service's address arrives, so it can't see the end.
     scene.tailnet.api("PUT", "/policy", policy(&["tag:ai-client"], &json!([]))).await;
     scene.two.proxy.process.lines(&["\"revoked\"", "ci.tailnet.test"], 2).await;
     drop(lost);
@@ -380,7 +367,7 @@ async fn a_peer_that_loses_the_service_is_cut() {
 }
 
 #[tokio::test]
-async fn a_node_without_tags_hosts_no_service() {
+async fn untagged_node_hosts_no_service() {
     let tailnet = Tailnet::new().await;
     let key = tailnet.api("POST", "/keys", json!({"user": "anna@example.com"})).await;
     let start = Start {

@@ -1,4 +1,4 @@
-//! How the running proxy is, and cancelling what runs on it.
+//! The status of the running proxy, and cancelling its requests.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn state(requests: &Value, state: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_tells_of_the_node_its_peers_ollama_and_what_runs() {
+async fn status_shows_node_peers_ollama_and_running_requests() {
     let world = World::new(ollama::url(), "").await;
     assert_eq!(world.admin("GET", "/healthz").await.status(), 200);
     assert_eq!(world.admin("GET", "/readyz").await.status(), 200);
@@ -89,7 +89,7 @@ async fn running_and_waiting_requests_can_be_cancelled() {
     let rest = String::from_utf8_lossy(&running.rest().await).into_owned();
     assert!(!rest.contains("[DONE]"), "{rest}");
     world.proxy.process.line(&[&run, "\"ended\":\"cancelled\""]).await;
-    // The turn has gone on: somebody else may run.
+    // The slot is free for another request.
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 200);
     world.until("nothing that runs", "/requests", |r| r["requests"] == json!([])).await;
     for unknown in [run.as_str(), "no/such request"] {
@@ -100,9 +100,9 @@ async fn running_and_waiting_requests_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn without_ollama_it_is_not_ready_and_says_why() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut world = World::new(&format!("http://{nobody}"), "").await;
+async fn status_is_not_ready_without_ollama() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world = World::new(&format!("http://{unused}"), "").await;
     assert_eq!(world.admin("GET", "/healthz").await.status(), 200);
     let ready = world.admin("GET", "/readyz").await;
     let why: Value = serde_json::from_slice(&ready.body).unwrap();
@@ -124,9 +124,9 @@ async fn without_ollama_it_is_not_ready_and_says_why() {
     assert!(String::from_utf8_lossy(&out.stderr).contains("no proxy runs"));
 }
 
-/// A control server that takes connections and says nothing.
+/// A control server that accepts connections and never answers.
 #[tokio::test]
-async fn while_it_joins_it_is_alive_and_not_ready() {
+async fn status_is_alive_and_not_ready_while_joining() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let tailnet = Tailnet::new().await;
     let start = Start {
@@ -136,47 +136,35 @@ async fn while_it_joins_it_is_alive_and_not_ready() {
     };
     let mut process = start.process();
     let socket = start.state.join("admin.sock");
-    let mut client = soon("the admin socket", async {
-        loop {
-            match tokio::net::UnixStream::connect(&socket).await {
-                Ok(stream) => return Client::new(stream),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            }
-        }
-    })
-    .await;
+    let connected = async || tokio::net::UnixStream::connect(&socket).await.ok();
+    let mut client = Client::new(found("the admin socket", connected).await);
     for (target, status, said) in [("/healthz", 200, "ok"), ("/readyz", 503, "joining")] {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         let answer = client.answer().await;
         assert_eq!(answer.status(), status, "{target}");
         assert!(answer.text().contains(said), "{target}: {}", answer.text());
     }
-    let mut told = start.command(&["status"]);
-    told.ended_with(69).await;
-    told.line(&["serves     no: joining: the tailnet has not admitted the node yet"]).await;
-    let mut told = start.command(&["who"]);
-    told.ended_with(69).await;
-    told.line(&["the node has not joined the tailnet yet, so no peer is known"]).await;
-    assert!(!told.output().contains("hides all other devices"), "{}", told.output());
-    // tailscale's file is there before there is a node in it.
+    let mut command = start.command(&["status"]);
+    command.ended_with(69).await;
+    command.line(&["serves     no: joining: the tailnet has not admitted the node yet"]).await;
+    let mut command = start.command(&["who"]);
+    command.ended_with(69).await;
+    command.line(&["the node has not joined the tailnet yet, so no peer is known"]).await;
+    assert!(!command.output().contains("hides all other devices"), "{}", command.output());
+    // tailscale's file exists before it contains a node.
     let keys = start.state.join("tailscaled.state");
-    soon("tailscale's file", async {
-        while !keys.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-    let mut told = start.command(&["doctor"]);
-    told.ended().await;
-    told.line(&["key", "the node joins with"]).await;
+    eventually("tailscale's file", async || keys.exists()).await;
+    let mut command = start.command(&["doctor"]);
+    command.ended().await;
+    command.line(&["key", "the node joins with"]).await;
     let mut refused = start.command(&["login"]);
     refused.ended_with(73).await;
     let mut second = start.process();
     second.ended_with(73).await;
-    // Which has left the socket alone.
-    let mut told = start.command(&["status"]);
-    told.ended_with(69).await;
-    told.line(&["joining"]).await;
+    // It did not remove the socket.
+    let mut command = start.command(&["status"]);
+    command.ended_with(69).await;
+    command.line(&["joining"]).await;
 
     process.signal(rustix::process::Signal::TERM);
     process.ended_with(0).await;

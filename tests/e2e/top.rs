@@ -1,4 +1,4 @@
-//! `top` on a terminal of the test's own.
+//! `top` on the test's own terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 /// A terminal with a program on it.
 struct Screen {
     keyboard: File,
-    /// The program's end, held to ask how the terminal is set.
+    /// The program's end, kept to read the terminal's settings.
     terminal: File,
     written: mpsc::UnboundedReceiver<Vec<u8>>,
     screen: vt100::Parser,
@@ -46,11 +46,11 @@ impl Screen {
         let child = command.stdin(end()).stdout(end()).stderr(end()).kill_on_drop(true).spawn().unwrap();
         let keyboard = File::from(master);
         let mut screen = keyboard.try_clone().unwrap();
-        let (tell, written) = mpsc::unbounded_channel();
+        let (send, written) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             let mut buf = [0; 4096];
             while let Ok(n @ 1..) = screen.read(&mut buf) {
-                let _ = tell.send(buf[..n].to_vec());
+                let _ = send.send(buf[..n].to_vec());
             }
         });
         Screen { keyboard, terminal, written, screen: vt100::Parser::new(ROWS, COLUMNS, 0), child }
@@ -71,7 +71,7 @@ impl Screen {
         self.until(text, |screen| screen.contents().contains(text)).await;
     }
 
-    /// Waits for the end of the program, which gives the terminal back.
+    /// Waits until the program ends and restores the terminal.
     async fn is_given_back(&mut self) {
         self.until("the screen of before", |screen| !screen.alternate_screen() && !screen.hide_cursor())
             .await;
@@ -83,7 +83,7 @@ impl Screen {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Whether keys are echoed and lines are gathered, as a shell wants it.
+    /// Whether the terminal echoes keys and gathers lines, as a shell needs it.
     fn is_as_before(&self) -> bool {
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
@@ -91,7 +91,7 @@ impl Screen {
 }
 
 #[tokio::test]
-async fn a_request_is_watched_and_cancelled_and_the_terminal_given_back() {
+async fn top_cancels_a_request_and_restores_the_terminal() {
     let mut world = World::new(ollama::url(), "").await;
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
     let mut client = world.connect().await;
@@ -113,7 +113,7 @@ async fn a_request_is_watched_and_cancelled_and_the_terminal_given_back() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_and_the_terminal_is_given_back() {
+async fn top_restores_the_terminal_after_a_signal() {
     let world = World::new(ollama::url(), "").await;
     let mut screen = Screen::top(&world);
     screen.shows("0 running").await;

@@ -1,4 +1,4 @@
-//! Tokens as the real Ollama tells them, in the access log.
+//! Token counts of the real Ollama, in the access log.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const CONFIG: &str = "metrics.usage = true\nendpoints.api_chat = true\nendpoints
     endpoints.api_embed = true\nendpoints.v1_completions = true\n";
 
 #[tokio::test]
-async fn every_api_tells_how_many_tokens_it_took() {
+async fn tokens_of_every_api_are_recorded() {
     let world = World::new(ollama::url(), CONFIG).await;
     let messages = json!([{"role": "user", "content": "hi"}]);
     let asked = json!({"include_usage": true});
@@ -36,28 +36,23 @@ async fn every_api_tells_how_many_tokens_it_took() {
             sent += 1;
         }
     }
-    // A stream of OpenAI's that was not asked to tell.
+    // A stream of OpenAI's API that was not asked for its usage.
     let silent = json!({"model": "tiny", "messages": messages, "stream": true});
     assert_eq!(world.ask(&post("/v1/chat/completions", &silent.to_string())).await.status(), 200);
     sent += 1;
 
-    let records = soon("the records", async {
-        loop {
-            let output = world.proxy.process.output();
-            let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let records: Vec<Value> = lines.filter(|record| record["target"] == "access").collect();
-            if records.len() == sent {
-                return records;
-            }
-            tokio::task::yield_now().await;
-        }
+    let records = found("the records", async || {
+        let output = world.proxy.process.output();
+        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let records: Vec<Value> = lines.filter(|record| record["target"] == "access").collect();
+        Some(records).filter(|records| records.len() == sent)
     })
     .await;
-    let (silent, told) = records.split_last().unwrap();
+    let (silent, counted) = records.split_last().unwrap();
     assert!(silent["tokens_in"].is_null() && silent["tokens_out"].is_null(), "{silent}");
-    // The same words in, the same out, by whatever API; `generate` has no conversation around the prompt.
-    for record in told {
-        let (first, route) = (&told[0], &record["route"]);
+    // The same prompt and answer by every API; `generate` has no conversation around the prompt.
+    for record in counted {
+        let (first, route) = (&counted[0], &record["route"]);
         let plain = route == "v1_completions" || route == "api_generate";
         assert!(
             record["tokens_in"].as_u64() > Some(0) && record["tokens_out"].as_u64() > Some(0),

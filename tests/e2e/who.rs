@@ -18,17 +18,13 @@ pub(crate) async fn who(tailnet: &Tailnet, arguments: &[&str]) -> Output {
     command.output().await.unwrap()
 }
 
-/// Asks until the answer is as wanted: the node hears of a change a moment after the test.
+/// Repeats until the answer is as wanted: the node receives a change a moment later.
 pub(crate) async fn until(tailnet: &Tailnet, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    soon(what, async {
-        loop {
-            let out = who(tailnet, &["--json"]).await;
-            assert!(matches!(out.status.code(), Some(0 | 69)), "{}", String::from_utf8_lossy(&out.stderr));
-            let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
-            if wanted(&answer) {
-                return answer;
-            }
-        }
+    found(what, async || {
+        let out = who(tailnet, &["--json"]).await;
+        assert!(matches!(out.status.code(), Some(0 | 69)), "{}", String::from_utf8_lossy(&out.stderr));
+        let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+        wanted(&answer).then_some(answer)
     })
     .await
 }
@@ -39,7 +35,7 @@ fn peer<'a>(answer: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn it_tells_who_may_what_through_what_and_what_runs() {
+async fn who_shows_peers_rights_and_running_requests() {
     let world = World::new(ollama::parallel_url(), "").await;
     let tailnet = &world.tailnet;
     let capability = "remote-ollama-proxy.internal/cap/ollama";
@@ -61,7 +57,7 @@ async fn it_tells_who_may_what_through_what_and_what_runs() {
     client.head().await.unwrap();
     client.chunk().await.unwrap();
 
-    // The owner of a peer may reach the node a moment after the peer.
+    // The node may learn of a peer's owner a moment after the peer.
     let answer = until(tailnet, "all three peers", |a| {
         ["laptop", "ci"].iter().all(|name| !peer(a, name).is_null()) && !peer(a, "eve")["user"].is_null()
     })
@@ -92,7 +88,7 @@ async fn it_tells_who_may_what_through_what_and_what_runs() {
 }
 
 #[tokio::test]
-async fn only_this_account_can_ask_and_only_while_it_runs() {
+async fn who_works_for_this_account_only_while_it_runs() {
     let mut world = World::new(ollama::url(), "").await;
     let socket = world.tailnet.dir.path().join("proxy-state/admin.sock");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -103,6 +99,6 @@ async fn only_this_account_can_ask_and_only_while_it_runs() {
     world.proxy.process.ended_with(0).await;
     let out = who(&world.tailnet, &[]).await;
     assert_eq!(out.status.code(), Some(69));
-    let told = String::from_utf8(out.stderr).unwrap();
-    assert!(told.contains("no proxy runs") && told.contains("remote-ollama-proxy run"), "{told}");
+    let error = String::from_utf8(out.stderr).unwrap();
+    assert!(error.contains("no proxy runs") && error.contains("remote-ollama-proxy run"), "{error}");
 }

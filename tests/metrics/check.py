@@ -1,5 +1,5 @@
-"""Reads metrics as OpenMetrics text, whose parser refuses what the standard forbids, and as the older Prometheus text,
-which node_exporter's textfile collector takes. Prints the name and type of each metric."""
+"""Parses metrics as OpenMetrics text, strictly, and as the older Prometheus text, which node_exporter's textfile
+collector reads. Prints the name and type of each metric."""
 
 import sys
 

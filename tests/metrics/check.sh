@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks metrics on standard input with the parsers of Prometheus' own client. It is installed in the cache, once.
+# Checks metrics on standard input with the parsers of Prometheus' own client, which is installed in the shared cache.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts under tests/ share: messages, the cache's lock, progress, Python environments.
-# To be sourced. Messages go to standard error; standard output belongs to the scripts' answers.
+# Functions that the scripts under tests/ share: messages, the cache's lock, progress, Python environments.
+# Source this file. Messages go to standard error; standard output is for the scripts' results.
 
 cache_root=${XDG_CACHE_HOME:-$HOME/.cache}/remote-ollama-proxy
 
@@ -11,13 +11,13 @@ die() {
   exit 1
 }
 
-# need COMMAND WAY_OUT: ends the script if COMMAND is missing.
+# need COMMAND WAY_OUT: ends the script with WAY_OUT as advice if COMMAND is missing.
 need() {
   command -v "$1" >/dev/null || die "$1: not found in PATH; $2"
 }
 
-# lock: waits until no other process prepares anything in the cache. The lock is on file descriptor 9 and ends with
-# this process, however it ends; what runs longer must be started with 9>&-. (Python, since macOS has no flock(1).)
+# lock: waits until no other process changes the cache. The lock belongs to file descriptor 9 and ends with this process.
+# Start longer-lived processes with 9>&-. It uses Python, since macOS has no flock(1).
 lock() {
   need python3 "install Python 3"
   mkdir -p "$cache_root"
@@ -28,18 +28,32 @@ try:
 except BlockingIOError:
     sys.exit(75)'
   if ! python3 -c "$take" now; then
-    say "another process is preparing things in $cache_root; waiting for it"
+    say "waiting for another process that changes $cache_root"
     python3 -c "$take" wait || die "$cache_root/lock: cannot be locked"
   fi
 }
 
 unlock() { exec 9>&-; }
 
-# step TITLE LOG COMMAND...: runs COMMAND with its output in LOG, tells every now and then that it still runs, and on
+# wait_for SECONDS COMMAND...: runs COMMAND until it succeeds; fails after SECONDS. It polls, because what another process
+# does is no event for a shell.
+wait_for() {
+  local tries=$(($1 * 20))
+  shift
+  until "$@"; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || return 1
+    sleep 0.05
+  done
+}
+
+ended() { ! kill -0 "$1" 2>/dev/null; }
+
+# step TITLE LOG COMMAND...: runs COMMAND with its output in LOG, reports every minute that it still runs, and on
 # failure shows the end of LOG and ends the script.
 step() {
-  local title=$1 log=$2 began=$SECONDS child status=0 tick=0 every=300 # ticks: a minute
-  [ ! -t 2 ] || every=75 # a person watches
+  local title=$1 log=$2 began=$SECONDS child status=0 every=60
+  [ ! -t 2 ] || every=15 # a person watches
   shift 2
   say "$title"
   set -m # a process group of its own, to end a compiler's many processes at once
@@ -47,11 +61,7 @@ step() {
   child=$!
   set +m
   trap 'kill -TERM -- "-$child" 2>/dev/null; wait "$child" || true; exit 130' INT TERM HUP
-  while kill -0 "$child" 2>/dev/null; do
-    sleep 0.2
-    tick=$((tick + 1))
-    [ $((tick % every)) -ne 0 ] || say "  still at it, $((SECONDS - began)) s"
-  done
+  until wait_for "$every" ended "$child"; do say "  still running after $((SECONDS - began)) s"; done
   wait "$child" || status=$?
   trap - INT TERM HUP
   if [ "$status" -ne 0 ]; then
@@ -62,7 +72,7 @@ step() {
 }
 
 # venv REQUIREMENTS: prints the Python of a virtual environment in the cache that has REQUIREMENTS installed.
-# The folder's name says Python's version and what is in it, and `complete` is written last. Call it under the lock.
+# The folder's name contains Python's version and a checksum of REQUIREMENTS; `complete` is written last. Hold the lock.
 venv() {
   local requirements=$1 version sum folder
   need python3 "install Python 3.11 or newer"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A real Ollama on loopback, for tests and the demo. See usage() below and README.md beside this file.
+# A real Ollama on loopback, for tests and the demo. See usage() below and README.md in this folder.
 #
-# Everything is kept in one folder per Ollama version below ${XDG_CACHE_HOME:-$HOME/.cache}/remote-ollama-proxy, shared
-# by all clones. Each thing is made in a side folder, under a lock, and then renamed into place: what is there is whole.
+# Everything is in one folder per Ollama version below ${XDG_CACHE_HOME:-$HOME/.cache}/remote-ollama-proxy, shared by all
+# clones. Each part is made in a temporary folder, under a lock, and then renamed, so that existing parts are complete.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,7 +19,7 @@ usage: ollama.sh COMMAND
   build                    get an Ollama ready and print the path of its program
   models                   also make the test models and print the folder that holds them
   start [OPTION]... DIR    start a server (after what `models` does) and print {"url":"http://127.0.0.1:PORT","pid":N}
-                           once it answers; DIR is its own folder (log, home, process id), made if missing
+                           once it answers; DIR is its own folder (log, home, process id), created if missing
   run [OPTION]... DIR      the same, but stay until standard input ends or a signal comes, then stop the server
   stop DIR                 stop the server that was started with DIR, and wait until it is gone
 
@@ -32,7 +32,7 @@ usage: ollama.sh COMMAND
 environment
   OLLAMA_BIN               the Ollama program to use. Without it: on macOS the one in PATH; on Debian and Ubuntu v0.17.4
                            is built from its Go module, once (two to five minutes)
-  OLLAMA_DEBUG             passed on to the server; every other OLLAMA_* variable of the caller is not
+  OLLAMA_DEBUG             passed on to the server, unlike every other OLLAMA_* variable of the caller
 TEXT
 }
 
@@ -85,10 +85,10 @@ find_ollama() {
   [ -n "$ollama" ] || [ "$(uname -s)" != Darwin ] || ollama=$(command -v ollama) ||
     die "ollama: not found in PATH; install Ollama, or set OLLAMA_BIN to its program"
   if [ -n "$ollama" ]; then
-    # Asked for its version, it also asks a server for its own; nothing listens on port 1, so it tells the program's.
+    # --version also asks a server for its version. Nothing listens on port 1, so it prints the program's.
     version=$(OLLAMA_HOST=127.0.0.1:1 HOME=/nonexistent "$ollama" --version 2>&1 |
       sed -n 's/.*version is \([0-9][0-9A-Za-z.+-]*\).*/v\1/p' | tail -n 1) || true
-    [ -n "$version" ] || die "$ollama: does not tell a version, so is not an Ollama; set OLLAMA_BIN to one"
+    [ -n "$version" ] || die "$ollama: prints no version, so it is no Ollama; set OLLAMA_BIN to one"
     cache=$cache_root/ollama-$version
   else
     cache=$cache_root/ollama-$built_version
@@ -101,8 +101,8 @@ find_ollama() {
   fi
 }
 
-# Builds Ollama from its Go module. A module never contains folders named vendor, which is where the C++ code keeps its
-# headers: nlohmann-json and stb come from Debian's packages, and miniaudio is replaced by a stub.
+# Builds Ollama from its Go module. Go modules omit folders named vendor, which contain headers of the C++ code here:
+# nlohmann-json and stb come from Debian's packages, and a stub replaces miniaudio.
 build() {
   local module=github.com/ollama/ollama@$built_version work=$cache/build
   need apt-get "Ollama is built on Debian and Ubuntu only; elsewhere install it and set OLLAMA_BIN to its program"
@@ -123,7 +123,7 @@ build() {
   rm -rf "$work"
 }
 
-# add_headers FOLDER PACKAGE: puts FOLDER of /usr/include where the build looks, from PACKAGE if it is not installed.
+# add_headers FOLDER PACKAGE: links FOLDER of /usr/include into the build, from PACKAGE if it is not installed.
 add_headers() {
   if [ ! -d "/usr/include/$1" ]; then
     step "Fetching the headers of $2 (a few seconds)" "$work/packages/$2.log" fetch_package "$2" "$work/packages"
@@ -133,8 +133,8 @@ add_headers() {
   fi
 }
 
-# fetch_package PACKAGE FOLDER: unpacks a Debian package below FOLDER; only a machine that has never read its package
-# lists needs root, for `apt-get update`.
+# fetch_package PACKAGE FOLDER: unpacks a Debian package below FOLDER. It needs root only if the machine has no package
+# lists yet, for `apt-get update`.
 fetch_package() {
   local as_root=()
   cd "$2"
@@ -149,7 +149,7 @@ fetch_package() {
 
 # --- the models -------------------------------------------------------------------------------------------------------
 
-# Sets `store`, the folder with the test models in Ollama's own layout. Its name changes with what the models are made of.
+# Sets `store`, the folder with the test models in Ollama's layout. Its name contains a checksum of the models' sources.
 find_models() {
   local sum
   sum=$(cat "$here/make_model.py" "$here/Modelfile" "$here/requirements.txt" | cksum)
@@ -182,8 +182,8 @@ make_models() {
 
 # --- the server -------------------------------------------------------------------------------------------------------
 
-url='' # of the server that this process has started and answers for
-pid='' # its process id; empty: there is none
+url='' # of the server that this process has started and has to stop
+pid='' # its process id, empty without a server
 trap end_server EXIT
 
 start() {
@@ -224,7 +224,7 @@ start() {
   serve "$run" "$run/models" "$port" OLLAMA_NUM_PARALLEL="$parallel" OLLAMA_MAX_QUEUE="$queue" OLLAMA_ORIGINS="$origins"
   for model in ${preload[@]+"${preload[@]}"}; do
     curl --silent --show-error --fail --output /dev/null --data "{\"model\":\"$model\"}" "$url/api/generate" ||
-      die "--preload $model: cannot be loaded; $run/server.log tells why"
+      die "--preload $model: cannot be loaded; see $run/server.log"
   done
 }
 
@@ -236,7 +236,7 @@ number() {
   if [ "$2" -lt "$3" ] || [ "$2" -gt 65535 ]; then misused "$1 $2: not within $3 and 65535"; fi
 }
 
-# A server gets its own copy of the manifests and links to the weights: what it deletes or adds, no other server notices.
+# Gives a server its own copy of the manifests and links to the weights, so that its changes do not affect other servers.
 link_store() {
   rm -rf "$2"
   mkdir -p "$2/blobs"
@@ -246,10 +246,10 @@ link_store() {
 
 # serve RUN STORE PORT [NAME=VALUE]...: starts a server and returns when it answers; sets `url` and `pid`.
 serve() {
-  local run=$1 store=$2 port=$3 name log=$1/server.log bound='' tries=0
+  local run=$1 store=$2 port=$3 name log=$1/server.log bound=''
   shift 3
   mkdir -p "$run/home"
-  set -m # a process group of its own: Ctrl-C on a terminal is for this script, which stops the server in good order
+  set -m # its own process group: Ctrl-C on a terminal reaches only this script, which then stops the server
   (
     set +m
     exec 9>&-
@@ -260,27 +260,29 @@ serve() {
       [ -z "${name#*=}" ] || export "${name?}"
     done
     export HOME="$run/home" OLLAMA_MODELS="$store" OLLAMA_HOST="127.0.0.1:$port"
-    # Models stay loaded; none is taken from, or sent to, anywhere else; none is cleaned up.
+    # Keep models loaded, use no cloud, and delete no models.
     export OLLAMA_KEEP_ALIVE=-1 OLLAMA_NO_CLOUD=1 OLLAMA_NOPRUNE=1
     exec "$ollama" serve
   ) >"$log" 2>&1 </dev/null &
   pid=$!
   set +m
   printf '%s\n' "$pid" >"$run/pid"
-  until [ -n "$bound" ] && curl --silent --fail --output /dev/null "http://127.0.0.1:$bound/api/version"; do
-    if ! alive "$pid"; then
-      tail -n 5 "$log" >&2
-      die "ollama on port $port: ended before it answered; the end of $log is above"
-    fi
-    tries=$((tries + 1))
-    [ "$tries" -lt 1200 ] || die "ollama on port $port: does not answer after a minute; see $log"
-    sleep 0.05
-    bound=$(sed -n 's/.*Listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
-  done
+  wait_for 60 answers_or_ended || die "ollama on port $port: does not answer after a minute; see $log"
+  if ! alive "$pid"; then
+    tail -n 5 "$log" >&2
+    die "ollama on port $port: ended before it answered; the end of $log is above"
+  fi
   url=http://127.0.0.1:$bound
 }
 
-# The server's line, after which it is the caller's.
+# answers_or_ended: whether the server that `serve` starts answers or has ended; sets `bound`, its port.
+answers_or_ended() {
+  alive "$pid" || return 0
+  bound=$(sed -n 's/.*Listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
+  [ -n "$bound" ] && curl --silent --fail --output /dev/null "http://127.0.0.1:$bound/api/version"
+}
+
+# Prints the server's line. From then on the caller has to stop it.
 hand_over() {
   print_server
   pid=''
@@ -305,24 +307,23 @@ stop() {
   if is_server "$pid"; then
     end_server
   else
-    pid='' # it has ended before, and the number may be another process's by now
+    pid='' # it has already ended, and another process may have its number
   fi
   rm -f "$1/pid"
 }
 
-# Ends the server `pid` and waits for it. Never with KILL: that would leave its model runners behind.
+# Ends the server `pid` and waits for it. KILL would leave its model runners behind.
 end_server() {
-  local ending=$pid tries=0
+  local ending=$pid
   pid=''
   if [ -z "$ending" ] || ! kill -TERM "$ending" 2>/dev/null; then return; fi
-  while alive "$ending"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || die "ollama, process $ending: does not end within 30 seconds after TERM; end it by hand"
-    sleep 0.05
-  done
+  wait_for 30 dead "$ending" ||
+    die "ollama, process $ending: does not end within 30 seconds after TERM; end it by hand"
 }
 
-# alive PID: whether the process runs; one that ended but whose parent has not asked for its status counts as ended.
+dead() { ! alive "$1"; }
+
+# alive PID: whether the process runs. A zombie does not count.
 alive() {
   local state
   if [ -r /proc/self/stat ]; then

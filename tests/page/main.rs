@@ -1,5 +1,4 @@
-//! The page in a real browser, a headless Chromium, over a real tailnet. What is missing is an error, never a
-//! reason to pass.
+//! The page in a headless Chromium, over a real tailnet. A missing tool fails the tests.
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 

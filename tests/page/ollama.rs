@@ -1,5 +1,4 @@
-//! Ollama's place taken by the test: it says how it is, and answers every chat with words until the client
-//! leaves.
+//! A stand-in for Ollama: it reports its state, and answers every chat with words until the client disconnects.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pages of other sites that ask the proxy for what Ollama does: what the browser lets them read.
+//! Pages of other sites that send requests to the proxy: what the browser lets them read.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::browser::Browser;
 use crate::real;
 use crate::tailnet::World;
 
-/// Asks from the page that is open, and returns the status and the body of the answer, or that there is none.
+/// Sends a request from the open page; returns the status and body of the answer, or that there is none.
 async fn ask(browser: &Browser, url: &str, body: &str) -> Value {
     let script = format!(
         r#"
@@ -22,9 +22,9 @@ async fn ask(browser: &Browser, url: &str, body: &str) -> Value {
     browser.script(&script).await
 }
 
-/// The real Ollama says which, by its own list: a page of this machine by default, and none without an address.
+/// The real Ollama decides by its own list: by default a page of this machine, and none by name.
 #[tokio::test]
-async fn a_page_that_ollama_allows_reads_why_it_was_refused_and_others_do_not() {
+async fn only_an_allowed_origin_reads_a_refusal() {
     let world = World::new(real::url(), "limits.max_body = 500\nlimits.requests_per_minute = 4\n").await;
     let at = |path: &str| format!("http://remote-ollama-proxy:{}{path}", world.at.port());
     let url = at("/v1/chat/completions");
@@ -37,17 +37,17 @@ async fn a_page_that_ollama_allows_reads_why_it_was_refused_and_others_do_not() 
     assert_eq!(ask(&browser, &url, &small).await[0], 0);
 
     browser.go(&browser.foreign()).await;
-    // The preflight that comes first is what tells.
-    let told = ask(&browser, &url, &large).await;
-    assert_eq!(told[0], 413, "{told}");
-    assert!(told[1].as_str().unwrap().contains("(rule: body-size)"), "{told}");
-    let mut told = ask(&browser, &url, &small).await;
-    assert_eq!(told[0], 200, "{told}");
-    while told[0] == 200 {
-        told = ask(&browser, &url, &small).await;
+    // The preflight decides.
+    let answer = ask(&browser, &url, &large).await;
+    assert_eq!(answer[0], 413, "{answer}");
+    assert!(answer[1].as_str().unwrap().contains("(rule: body-size)"), "{answer}");
+    let mut answer = ask(&browser, &url, &small).await;
+    assert_eq!(answer[0], 200, "{answer}");
+    while answer[0] == 200 {
+        answer = ask(&browser, &url, &small).await;
     }
-    assert_eq!(told[0], 429, "{told}");
-    assert!(told[1].as_str().unwrap().contains("(rule: rate)"), "{told}");
+    assert_eq!(answer[0], 429, "{answer}");
+    assert!(answer[1].as_str().unwrap().contains("(rule: rate)"), "{answer}");
 
     browser.go("about:blank").await;
     assert_eq!(ask(&browser, &url, &large).await[0], 0);

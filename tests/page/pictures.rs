@@ -1,4 +1,4 @@
-//! The pictures of the page in docs/pictures/, made anew where `PICTURES` names a folder for them.
+//! The screenshots of the page in docs/pictures/, written if `PICTURES` names a folder.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ async fn look(browser: &Browser, scheme: &str, width: u32, height: u32) -> Vec<u
 }
 
 #[tokio::test]
-async fn it_is_dark_or_light_and_fits_a_phone() {
+async fn page_is_dark_or_light_and_fits_a_phone() {
     let scene = Scene::new().await;
     let mut running = Vec::new();
     for client in ["studio", "bobs-laptop", "build-7"] {

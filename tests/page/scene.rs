@@ -1,4 +1,4 @@
-//! What the tests look at: a proxy with a page, a past, and people.
+//! The scene of the tests: a proxy with a page, past records, and users.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::history::Recent;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::browser::Browser;
 use crate::http::*;
 use crate::ollama;
 use crate::tailnet::{Proxy, Start, Tailnet, World};
 
-/// A path that would be markup if it were read as such.
+/// A path that a browser could read as markup.
 const HOSTILE: &str = "/<img src=x onerror=alert(1)>";
 
-/// What the proxy is called in the tailnet.
+/// The proxy's name in the tailnet.
 pub(crate) const NAME: &str = "remote-ollama-proxy";
 
-/// Alice sees everything, Bob what is his, the build machine nothing.
+/// Alice sees everything, Bob his own requests, the build machine nothing.
 pub(crate) fn policy(alice: &str) -> Value {
     let grant = |src: &str, ports: &[&str], value: Value| {
         let app = json!({"remote-ollama-proxy.internal/cap/ollama": [value]});
@@ -66,17 +66,11 @@ impl Scene {
             tailnet.api("POST", "/clients", client).await;
         }
         let socket = start.state.join("admin.sock");
-        let closed = async || tokio::net::UnixStream::connect(&socket).await.is_err();
-        soon("the admin socket", async {
-            while closed().await {
-                tokio::task::yield_now().await
-            }
-        })
-        .await;
+        eventually("the admin socket", async || UnixStream::connect(&socket).await.is_ok()).await;
         let proxy = Proxy { process, listening: Value::Null };
         let world = World { proxy, tailnet, at: ([127, 0, 0, 1], 1).into() };
         world
-            .until("everybody", "/who", |who| {
+            .until("all four peers", "/who", |who| {
                 who["peers"]
                     .as_array()
                     .is_some_and(|peers| peers.iter().filter(|p| p["may_connect"] == true).count() == 4)
@@ -98,7 +92,7 @@ impl Scene {
         Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap())
     }
 
-    /// A chat that goes on until it is cut or let go.
+    /// A chat that runs until it is cut or its client disconnects.
     pub(crate) async fn chat(&self, client: &str) -> Client<TcpStream> {
         let mut connection = self.connect(client).await;
         connection
@@ -109,7 +103,7 @@ impl Scene {
         connection
     }
 
-    /// A browser on a client, at the page; and the address of the page there.
+    /// A browser on a client with the page open, and the address of the page there.
     pub(crate) async fn open(&self, client: &str) -> (Browser, String) {
         let at = self.forward(client, 80).await;
         let url = format!("http://{NAME}:{}/", at.port());
@@ -120,7 +114,7 @@ impl Scene {
     }
 }
 
-/// An access log of two weeks. What it says depends on the day alone.
+/// An access log of two weeks, which depends on the date only.
 fn past() -> String {
     let (mut log, now) = (String::new(), SystemTime::now());
     let people = [
@@ -131,13 +125,13 @@ fn past() -> String {
     ];
     for day in (1..Recent::DAYS).rev() {
         for (at, (node, principal, most, ms, kb)) in people.into_iter().enumerate() {
-            // Up and down, less at weekends, and nothing here and there.
+            // Changing numbers, fewer at weekends, with some gaps.
             let wave = (day * 7 + at as u64 * 5) % 11;
             let requests = if wave == 0 { 0 } else { most * (2 + wave) / 12 };
             for n in 0..requests {
                 let ago = Duration::from_secs(day * 86_400 - n * 60 - at as u64);
                 let time = humantime::format_rfc3339_micros(now - ago);
-                // The kiosk asks for streams that do not tell.
+                // The kiosk requests streams without token counts.
                 let tokens = match node {
                     "kiosk" => r#""tokens":"untold""#.to_owned(),
                     _ => format!(r#""tokens_in":{},"tokens_out":{}"#, 180 + 13 * n, 90 * kb + 17 * n),

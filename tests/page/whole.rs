@@ -1,4 +1,4 @@
-//! The page as a whole: what it shows, that it lives, and that nothing else does.
+//! The page as a whole: what it shows, that it updates, and that it sends nothing elsewhere.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -11,15 +11,15 @@ const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
 
-/// That the page has a stream.
+/// Checks that the page has a stream.
 const LIVE: &str = "document.getElementById('stream').textContent === 'Live'";
 
-/// How many rows a table has.
+/// The number of rows of a table.
 fn rows(table: &str) -> String {
     format!("document.querySelectorAll('#{table} tbody tr').length")
 }
 
-/// Nothing on the console, and nothing asked of anybody else than the page at `url`.
+/// Checks that the console is empty and that all requests went to the page at `url`.
 async fn clean(browser: &Browser, url: &str) {
     let said = browser.log("browser").await;
     assert!(said.is_empty(), "the console: {said:#?}");
@@ -30,14 +30,14 @@ async fn clean(browser: &Browser, url: &str) {
         .map(|entry| serde_json::from_str(entry["message"].as_str().unwrap()).unwrap())
         .collect();
     let sent = events.iter().filter(|e| e["message"]["method"] == "Network.requestWillBeSent");
-    // The browser's own first page asks for things of its own.
+    // The browser's start page sends its own requests.
     let ours = sent.map(|e| &e["message"]["params"]).filter(|sent| sent["documentURL"] == url);
     let asked: Vec<_> = ours.map(|sent| sent["request"]["url"].as_str().unwrap()).collect();
     assert!(asked.iter().any(|asked| asked.ends_with("/events")), "{asked:?}");
     assert!(asked.iter().all(|asked| asked.starts_with(url)), "{asked:?}");
 }
 
-/// Presses Tab until what has the focus fits; fails if nothing does.
+/// Presses Tab until the focused element fits; fails if none does.
 async fn tab_to(browser: &Browser, what: &str) {
     for _ in 0..60 {
         browser.press(TAB).await;
@@ -50,7 +50,7 @@ async fn tab_to(browser: &Browser, what: &str) {
 }
 
 #[tokio::test]
-async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
+async fn admin_sees_everything_and_cancels_by_keyboard() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
     assert!(browser.text("#you").await.contains("alice@example.com, on studio: you see everything"));
@@ -59,7 +59,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     browser.until("the past", &format!("{} >= 4", rows("days"))).await;
     assert!(browser.text("#requests-empty").await.contains("No request runs"));
 
-    // What a request is called was made up by whoever sent it.
+    // The sender of a request chose its path.
     browser
         .until("the hostile one", "document.getElementById('refusals').innerText.includes('<img src=x')")
         .await;
@@ -68,7 +68,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     assert!(days.contains("answers without a count") && days.contains('–'), "{days}");
     assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
 
-    // It comes and goes by itself.
+    // The request appears and disappears without a reload.
     let bob = scene.chat("bobs-laptop").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     let row = browser.text("#requests tbody tr").await;
@@ -81,21 +81,21 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     tab_to(&browser, ".skip").await;
     browser.press(ENTER).await;
     tab_to(&browser, "#requests button").await;
-    // By mistake: nothing is cancelled, and the focus is where it was.
+    // A mistake: nothing is cancelled, and the focus returns.
     browser.press(ENTER).await;
     browser.until("the question", "document.getElementById('cancel-dialog').open").await;
     assert!(browser.text("#cancel-what").await.contains("build-7"));
     assert_eq!(browser.script("return document.activeElement.id;").await, json!("cancel-no"));
     browser.press(ESCAPE).await;
     browser.until("the page", "!document.getElementById('cancel-dialog').open").await;
-    // Where it stays when the next events come.
+    // The focus stays there when the next events arrive.
     let shown = "document.querySelector('#requests tbody').innerText";
     let before = browser.script(&format!("return {shown};")).await;
     browser.until("the next event", &format!("{shown} !== {before}")).await;
     let held = "return document.activeElement.matches('#requests button');";
     assert_eq!(browser.script(held).await, json!(true));
 
-    // The question goes with its request.
+    // The question disappears with its request.
     browser.press(ENTER).await;
     browser.until("the question", "document.getElementById('cancel-dialog').open").await;
     drop(build);
@@ -119,7 +119,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
-async fn lost_lines_of_the_log_are_shown_until_the_proxy_starts_again() {
+async fn lost_log_lines_are_shown_until_a_restart() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
     let card = "document.querySelector('#health > [data-key=\"Log\"]')";
@@ -139,7 +139,7 @@ async fn lost_lines_of_the_log_are_shown_until_the_proxy_starts_again() {
 }
 
 #[tokio::test]
-async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant() {
+async fn viewer_sees_only_their_own_until_the_grant_is_revoked() {
     let scene = Scene::new().await;
     let _others = (scene.chat("studio").await, scene.chat("build-7").await);
     let _own = scene.chat("bobs-laptop").await;
@@ -157,7 +157,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     assert_eq!(browser.script(seen).await, json!(0), "something to cancel with");
     clean(&browser, &url).await;
 
-    // Alice is to see no more than her own: her page says so by itself.
+    // Alice's grant is narrowed to her own requests; the page updates by itself.
     let (alice, alices) = scene.open("studio").await;
     alice.until("all requests", &format!("{} === 3", rows("requests"))).await;
     scene.world.tailnet.api("PUT", "/policy", policy("view")).await;
@@ -167,12 +167,12 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     alice.until("her request", &format!("{} === 1", rows("requests"))).await;
     alice.until("no other in the past", &format!("{} === 1", rows("days"))).await;
 
-    // The command on the machine tells the same of who sees how much.
+    // The `who` command shows the same rights.
     let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
     assert!(who.contains("page on port 80"), "{who}");
     assert!(who.contains("    page         shows what belongs to its identity\n"), "{who}");
 
-    // Nor is there anything once the grant is gone, not even a question.
+    // After the grant is revoked the page shows nothing, and no question.
     alice.script("document.querySelector('#requests button').click();").await;
     let mut none = policy("view");
     none["grants"][1]["app"] = json!({});
@@ -185,7 +185,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     let left = "return [document.getElementById('cancel-dialog').open, document.activeElement.id];";
     assert_eq!(alice.script(left).await, json!([false, "title"]));
 
-    // Whoever comes later is told in words, with nothing on the console but the status.
+    // A later visitor gets a text, and only the status on the console.
     alice.log("browser").await;
     alice.go(&alices).await;
     assert!(alice.text("body").await.contains("(rule: grant)"));
@@ -195,13 +195,13 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
 }
 
 #[tokio::test]
-async fn a_page_that_is_cut_off_says_so() {
+async fn disconnected_page_says_so() {
     let scene = Scene::new().await;
     let _running = scene.chat("build-7").await;
     let (browser, _) = scene.open("studio").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     scene.world.proxy.process.signal(rustix::process::Signal::STOP);
-    // Nor is there a word of what is cancelled, in its time, which is short here.
+    // The message about a cancelled request disappears after its time, which is short here.
     browser.script("const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);").await;
     browser
         .script(
@@ -209,8 +209,8 @@ async fn a_page_that_is_cut_off_says_so() {
         )
         .await;
     let unknown = "document.getElementById('notice').textContent.endsWith('whether the request is cancelled is not known.')";
-    browser.until("that nobody knows", unknown).await;
-    // Nothing comes, neither an event nor an end; and a minute goes by, as the page has it.
+    browser.until("an unknown state", unknown).await;
+    // No event and no end arrives, and a minute of the page's clock passes.
     browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
     let silent = "document.getElementById('stream').textContent.startsWith('No event from the node')";
     browser.until("a word", silent).await;
@@ -222,10 +222,10 @@ async fn a_page_that_is_cut_off_says_so() {
 }
 
 #[tokio::test]
-async fn a_tab_that_is_not_shown_does_not_listen_and_a_refused_one_asks_ever_less_often() {
+async fn hidden_tab_disconnects_and_refused_tab_backs_off() {
     let scene = Scene::new().await;
     let (browser, url) = scene.open("studio").await;
-    // Each wait is told, and over at once.
+    // Each back-off is shown, and ends at once here.
     let source = "window.waits = []; const later = setTimeout; \
                   window.setTimeout = (then, ms) => { waits.push(ms); return later(then, 0); };";
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await;
@@ -240,7 +240,7 @@ async fn a_tab_that_is_not_shown_does_not_listen_and_a_refused_one_asks_ever_les
     shown(false).await;
     browser.until("a pause", &says("Paused while it is not shown.")).await;
 
-    // All places are free, once it has gone.
+    // All streams are free after it has disconnected.
     let at = scene.forward("studio", 80).await;
     let mut open = Vec::new();
     while open.len() < 4 {
@@ -261,7 +261,7 @@ async fn a_tab_that_is_not_shown_does_not_listen_and_a_refused_one_asks_ever_les
     browser.until("the stream", LIVE).await;
 }
 
-/// What a program that reads a page aloud needs, and who sees little.
+/// What a screen reader and a person with low vision need.
 const NAMES: &str = r#"
     const wrong = [];
     const all = (selector) => [...document.querySelectorAll(selector)];
@@ -310,7 +310,7 @@ const NAMES: &str = r#"
 "#;
 
 #[tokio::test]
-async fn everything_has_a_name_and_can_be_read() {
+async fn page_is_accessible() {
     let scene = Scene::new().await;
     let _running = scene.chat("build-7").await;
     let (browser, url) = scene.open("studio").await;
@@ -324,9 +324,9 @@ async fn everything_has_a_name_and_can_be_read() {
     clean(&browser, &url).await;
 }
 
-/// A page of another site, in the same browser, reads nothing and does nothing.
+/// A page of another site in the same browser can neither read nor change anything.
 #[tokio::test]
-async fn another_site_neither_reads_nor_cancels() {
+async fn other_site_cannot_read_or_cancel() {
     let scene = Scene::new().await;
     let mut running = scene.chat("build-7").await;
     let (browser, url) = scene.open("studio").await;
@@ -350,9 +350,9 @@ async fn another_site_neither_reads_nor_cancels() {
         ]);
         "#
     );
-    let told = browser.script(&script).await;
-    assert_eq!(told, json!(["no", "no", "no", "no", "no"]));
-    // And it goes on.
+    let results = browser.script(&script).await;
+    assert_eq!(results, json!(["no", "no", "no", "no", "no"]));
+    // The request still runs.
     assert!(running.chunk().await.is_some_and(|chunk| !chunk.is_empty()));
     let requests = scene.world.admin("GET", "/requests").await;
     assert!(requests.text().contains("build-7"), "{}", requests.text());

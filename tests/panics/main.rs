@@ -1,4 +1,4 @@
-//! What becomes of a panic. In a binary of its own, as the program takes the reporting of panics over.
+//! A panic ends one connection. It has its own test binary, since the program replaces the panic hook.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "what the tests of the boundary share has more than is needed here")]
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use support::*;
 use tokio::sync::mpsc;
 
-/// The log.
+/// The diagnostics.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -41,9 +41,8 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let writer = log.clone();
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
     let reports = panics::install_hook().unwrap();
-    // A port whose answers take a planted fault.
-    let running = Running::new(policy(), "http://127.0.0.1:1");
-    running.word.say(true, vec![json!({"metrics": true})]);
+    // A port whose answers panic.
+    let running = Boundary::new("http://127.0.0.1:1").grants(vec![json!({"metrics": true})]).start();
     let (connections, incoming) = mpsc::channel(64);
     let port = running.proxy.port().another();
     let planted = |text: Option<String>| text.expect("planted");
@@ -59,18 +58,18 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
         assert!(client.rest().await.is_empty(), "an answer came");
         assert_eq!(panics::count(), panicked);
     }
-    // The other connection goes on.
+    // The other connection still works.
     kept.send(get("/")).await;
     assert_eq!(kept.answer().await.status(), 404);
 
     reports.flush(Duration::from_secs(60));
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let told: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<_> = told.iter().filter(|line| line["level"] == "ERROR").collect();
-    assert_eq!(told.len(), 2, "{log}");
-    assert_eq!((&told[0]["task"], &told[0]["text"]), (&json!("a connection"), &json!("planted")));
-    assert!(told[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
-    assert!(told[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
+    let records: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<_> = records.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(records.len(), 2, "{log}");
+    assert_eq!((&records[0]["task"], &records[0]["text"]), (&json!("a connection"), &json!("planted")));
+    assert!(records[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
+    assert!(records[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
     let node = NodeStatus::default();
     let metrics = running.proxy.metrics().text(&now(&node));
     assert!(metrics.contains("remote_ollama_proxy_panics_total 2\n"), "{metrics}");

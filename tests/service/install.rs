@@ -1,4 +1,4 @@
-//! What `service install` looks at before it writes anything.
+//! What `service install` checks before it writes anything.
 
 use std::net::TcpListener;
 
@@ -6,16 +6,16 @@ use remote_ollama_proxy::cli::exit;
 
 use crate::person::{Person, executable};
 
-/// Nothing was written, nobody asked for anything.
+/// Checks that no file was written and no manager was called.
 fn untouched(person: &Person) {
     assert_eq!(person.calls(), [""; 0]);
     assert!(!person.home().join(".config/systemd").exists());
 }
 
 #[test]
-fn root_has_no_service() {
+fn service_refuses_root() {
     if !rustix::process::geteuid().is_root() {
-        return; // nobody else can see it
+        return; // only root can see it
     }
     let person = Person::new();
     for action in ["install", "uninstall", "start", "stop", "status"] {
@@ -28,22 +28,24 @@ fn root_has_no_service() {
 }
 
 #[test]
-fn a_faulty_config_is_not_installed() {
+fn service_with_a_faulty_config_is_not_installed() {
     let person = Person::new();
     let config = person.write("c.toml", "listen.port = 0");
-    let told = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
+    let result = person.service("systemd", &["install", "--config", config.to_str().unwrap()]);
     assert!(
-        told.complained(exit::CONFIG).contains("c.toml:1: listen.port = 0: expected a port from 1 to 65535")
+        result
+            .complained(exit::CONFIG)
+            .contains("c.toml:1: listen.port = 0: expected a port from 1 to 65535")
     );
     let missing = person.home().join("missing.toml");
-    let told = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
-    assert!(told.complained(exit::CONFIG).contains("does not exist"));
+    let result = person.service("systemd", &["install", "--config", missing.to_str().unwrap()]);
+    assert!(result.complained(exit::CONFIG).contains("does not exist"));
     untouched(&person);
 }
 
-/// The service does not see this session's variables; a config that only they lead to has to be named to it.
+/// The service does not see this session's variables, so a config that is found by them must be named to it.
 #[test]
-fn a_config_in_a_folder_of_this_session_is_named() {
+fn config_found_by_a_session_variable_is_named_to_the_service() {
     let person = Person::new();
     person.write("xdg/remote-ollama-proxy/config.toml", "");
     let print = |xdg: bool| {
@@ -65,9 +67,9 @@ fn a_config_in_a_folder_of_this_session_is_named() {
     assert!(!print(false).contains("REMOTE_OLLAMA_PROXY_CONFIG"));
 }
 
-/// Homebrew's link stays where it is when the version in the path behind it changes.
+/// Homebrew's link stays in place when the version behind it changes.
 #[test]
-fn the_program_is_named_as_path_has_it() {
+fn service_runs_the_program_by_its_name_in_path() {
     let person = Person::new();
     let link = person.home().join("stand-ins/remote-ollama-proxy");
     std::os::unix::fs::symlink(person.program(), &link).unwrap();
@@ -76,32 +78,36 @@ fn the_program_is_named_as_path_has_it() {
 }
 
 #[test]
-fn ollama_is_found_and_its_address_is_the_configs() {
+fn ollama_is_found_and_gets_the_configured_address() {
     let person = Person::new();
     // So that one that is really installed is not found.
-    let told = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
-    assert!(told.complained(exit::FAILURE).contains("/nowhere/ollama does not exist"));
+    let result = person.service("systemd", &["install", "--with-ollama=/nowhere/ollama"]);
+    assert!(result.complained(exit::FAILURE).contains("/nowhere/ollama does not exist"));
     executable(&person.home().join("stand-ins/ollama"), "");
 
     let config = person.write("c.toml", "upstream.url = 'unix:/tmp/ollama.sock'");
-    let told = person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
+    let result =
+        person.service("systemd", &["install", "--with-ollama", "--config", config.to_str().unwrap()]);
     assert!(
-        told.complained(exit::FAILURE).contains("\"unix:/tmp/ollama.sock\", but Ollama listens on TCP only")
+        result
+            .complained(exit::FAILURE)
+            .contains("\"unix:/tmp/ollama.sock\", but Ollama listens on TCP only")
     );
 
-    // Something else has the port.
+    // Another program has the port.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = person.write("c.toml", &format!("upstream.url = 'http://127.0.0.1:{port}'"));
     let args = ["install", "--with-ollama", "--config", config.to_str().unwrap()];
-    let told = person.service("systemd", &args).complained(exit::FAILURE);
-    assert!(told.contains(&format!("127.0.0.1:{port} is taken")), "{told}");
+    let result = person.service("systemd", &args).complained(exit::FAILURE);
+    assert!(result.contains(&format!("127.0.0.1:{port} is taken")), "{result}");
     untouched(&person);
 
-    // Or it is the one that was installed before.
+    // Or it is the Ollama that was installed before.
     let file = person.home().join("unit");
-    let told = format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
-    person.tell("told-remote-ollama-proxy-ollama.service", &told);
+    let result =
+        format!("LoadState=loaded\nFragmentPath={}\nActiveState=active\nMainPID=1\n", file.display());
+    person.set("shown-remote-ollama-proxy-ollama.service", &result);
     person.service("systemd", &args).said(exit::OK);
     drop(listener);
     let text = person.service("launchd", &["install", "--with-ollama", "--print", "--config", args[3]]);
@@ -111,13 +117,13 @@ fn ollama_is_found_and_its_address_is_the_configs() {
 }
 
 #[test]
-fn paths_that_no_file_can_hold_are_refused() {
+fn paths_that_cannot_be_quoted_are_refused() {
     let person = Person::new();
     for (manager, path) in
         [("systemd", "/a\"b"), ("systemd", "/a\\b"), ("systemd", "/a\nb"), ("launchd", "/a\nb")]
     {
-        let told = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
-        assert!(told.contains("choose a path in UTF-8"), "{told}");
+        let result = person.service(manager, &["install", "--program", path]).complained(exit::FAILURE);
+        assert!(result.contains("choose a path in UTF-8"), "{result}");
     }
     person.service("launchd", &["install", "--print", "--program", "/it's \"this\""]).said(exit::OK);
     untouched(&person);

@@ -1,4 +1,4 @@
-//! The LaunchAgents' life, as launchctl's stand-in is told it.
+//! The life of the LaunchAgents, as a stand-in for launchctl records it.
 
 use remote_ollama_proxy::cli::exit;
 
@@ -20,7 +20,7 @@ fn loads(person: &Person, name: &str) -> [String; 2] {
 }
 
 #[test]
-fn installing_again_replaces_what_is_loaded() {
+fn launchd_reinstall_replaces_the_loaded_agent() {
     let person = Person::new();
     let said = person.service("launchd", &["install"]).said(exit::OK);
     assert!(
@@ -40,12 +40,12 @@ fn installing_again_replaces_what_is_loaded() {
     assert!(text.contains(&format!("<string>--config={}</string>", config.display())), "{text}");
 }
 
-/// launchd refuses to load an agent that is still letting answers end.
+/// launchd refuses to load an agent that is still draining.
 #[test]
-fn one_that_takes_its_time_is_waited_for() {
+fn launchd_reinstall_waits_for_a_draining_agent() {
     let person = Person::new();
     person.service("launchd", &["install"]).said(exit::OK);
-    person.tell("looks", "3");
+    person.set("looks", "3");
     person.calls();
     person.service("launchd", &["install"]).said(exit::OK);
     assert!(!person.home().join("stand-ins/ending").exists());
@@ -53,7 +53,7 @@ fn one_that_takes_its_time_is_waited_for() {
 }
 
 #[test]
-fn stopped_started_and_gone() {
+fn launchd_agent_stops_starts_and_uninstalls() {
     let person = Person::new();
     for action in ["start", "stop"] {
         assert!(
@@ -67,7 +67,7 @@ fn stopped_started_and_gone() {
     person.service("launchd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), [ollama, PROXY].map(|name| format!("launchctl kickstart {}", target(name))));
     for name in [ollama, PROXY] {
-        person.tell(&format!("told-{name}"), "\tstate = running\n\tpid = 1\n");
+        person.set(&format!("shown-{name}"), "\tstate = running\n\tpid = 1\n");
     }
     person.service("launchd", &["start"]).said(exit::OK);
     assert_eq!(person.calls(), [""; 0]);
@@ -90,16 +90,16 @@ fn stopped_started_and_gone() {
     );
 }
 
-/// In the shapes that launchctl(1)'s `print` is known for, cut down; written without a Mac at hand.
+/// In the format of launchctl(1)'s `print`, shortened. It was written without a Mac.
 #[test]
-fn status_says_what_launchd_knows() {
+fn status_shows_what_launchd_reports() {
     let person = Person::new();
     let status = |code| person.service("launchd", &["status"]).said(code);
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
     person.service("launchd", &["install"]).said(exit::OK);
 
-    let tell = |text: &str| person.tell(&format!("told-{PROXY}"), text);
-    tell(&format!(
+    let set = |text: &str| person.set(&format!("shown-{PROXY}"), text);
+    set(&format!(
         "{} = {{\n\tactive count = 1\n\tstate = running\n\n\tpid = 4711\n\tlast exit code = (never exited)\n}}\n",
         target(PROXY)
     ));
@@ -107,12 +107,12 @@ fn status_says_what_launchd_knows() {
     assert!(said.contains("running    yes, process 4711\n") && !said.contains("last exit"), "{said}");
     assert!(said.ends_with("Library/Logs/remote-ollama-proxy.log\n"), "{said}");
 
-    tell("\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n\tspawn type = daemon (3)\n");
+    set("\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n\tspawn type = daemon (3)\n");
     let said = status(exit::NOT_RUNNING);
     assert!(said.contains("running    no: not running\n"), "{said}");
     assert!(said.contains("last exit  code 78 The config is invalid"), "{said}");
 
-    tell("\tstate = spawn scheduled\n\tlast terminating signal = Killed: 9\n");
+    set("\tstate = spawn scheduled\n\tlast terminating signal = Killed: 9\n");
     assert!(status(exit::NOT_RUNNING).contains("last exit  by signal Killed: 9\n"));
 
     person.service("launchd", &["stop"]).said(exit::OK);
@@ -120,13 +120,13 @@ fn status_says_what_launchd_knows() {
 }
 
 #[test]
-fn what_launchd_refuses_is_told_with_its_words() {
+fn refusal_of_launchd_is_quoted() {
     let person = Person::new();
-    person.tell("refused", "launchctl bootstrap");
-    let told = person.service("launchd", &["install"]).complained(exit::MANAGER);
+    person.set("refused", "launchctl bootstrap");
+    let result = person.service("launchd", &["install"]).complained(exit::MANAGER);
     assert!(
-        told.contains("manager refused: said no (`") && told.contains("(`launchctl bootstrap gui/"),
-        "{told}"
+        result.contains("manager refused: said no (`") && result.contains("(`launchctl bootstrap gui/"),
+        "{result}"
     );
-    assert!(told.contains("log in as this account"), "{told}");
+    assert!(result.contains("log in as this account"), "{result}");
 }

@@ -1,5 +1,5 @@
-//! `service`, through the real binary: the files that it writes, read by the managers' own readers, and what it asks of
-//! the managers, which stand-ins write down. Nobody's services are touched.
+//! `service`, through the real binary: the written files, read by the managers' own parsers, and the calls to the
+//! managers, which stand-ins record. The user's services are not touched.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 

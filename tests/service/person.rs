@@ -1,4 +1,4 @@
-//! Somebody with a home folder, and stand-ins for the managers' commands.
+//! A user with a home folder, and stand-ins for the managers' commands.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -6,12 +6,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An ordinary account's number, for tests that root runs: services are refused to root.
+/// The id of an ordinary account, for tests that root runs: root may not install services.
 const NOBODY: u32 = 65_534;
 
-/// Each writes its arguments down, one call a line, and does as much as the command that it stands for: launchctl knows
-/// which agents are loaded, each of them takes as many looks to end as `looks` says; what `launchctl print` and
-/// `systemctl show` tell is in a file; a call that begins like a line of `refused` fails.
+/// Each stand-in records its arguments, one call a line, and does a part of its command's work: launchctl knows which
+/// agents are loaded, and each of them needs as many checks to end as `looks` says. A file has the output of
+/// `launchctl print` and `systemctl show`. A call that begins like a line of `refused` fails.
 const LAUNCHCTL: &str = r#"
 case $1 in
   bootstrap) : >"$here/loaded/$(basename "$3" .plist)" ;;
@@ -24,11 +24,11 @@ case $1 in
       if [ "$left" -eq 0 ]; then rm "$here/ending" "$here/loaded/${2##*/}"; else echo $((left - 1)) >"$here/ending"; fi
     fi
     [ -e "$here/loaded/${2##*/}" ] || { echo "Could not find service" >&2; exit 113; }
-    cat "$here/told-${2##*/}" 2>/dev/null || true ;;
+    cat "$here/shown-${2##*/}" 2>/dev/null || true ;;
 esac
 "#;
 const SYSTEMCTL: &str = r#"
-[ "$2" != show ] || cat "$here/told-$4" 2>/dev/null || printf 'LoadState=not-found\n'
+[ "$2" != show ] || cat "$here/shown-$4" 2>/dev/null || printf 'LoadState=not-found\n'
 "#;
 const LOGINCTL: &str = r#"cat "$here/linger" 2>/dev/null || true"#;
 
@@ -37,7 +37,7 @@ pub(crate) struct Person {
     program: PathBuf,
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -53,7 +53,7 @@ impl Person {
         for folder in ["programs", "stand-ins", "stand-ins/loaded"] {
             fs::create_dir(at.join(folder)).unwrap();
         }
-        // Where the build put it, another account may not look.
+        // Another account may not read the build's folder.
         let built = env!("CARGO_BIN_EXE_remote-ollama-proxy");
         fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(|_| ())).unwrap();
         for (name, does) in [("launchctl", LAUNCHCTL), ("systemctl", SYSTEMCTL), ("loginctl", LOGINCTL)] {
@@ -93,8 +93,8 @@ impl Person {
         path
     }
 
-    /// Writes a file that the stand-ins go by.
-    pub(crate) fn tell(&self, name: &str, text: &str) {
+    /// Writes a file that controls the stand-ins.
+    pub(crate) fn set(&self, name: &str, text: &str) {
         self.write(&format!("stand-ins/{name}"), text);
     }
 
@@ -106,14 +106,14 @@ impl Person {
         Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// With an Ollama where nobody's is: on the usual port there may be one.
+    /// With an Ollama on an unused port: the usual port may have a real one.
     pub(crate) fn install_with_ollama(&self, manager: &str) {
         let config = self.write("ollama.toml", "upstream.url = 'http://127.0.0.1:1'");
         let args = ["install", "--with-ollama=/bin/ls", "--config", config.to_str().unwrap()];
         self.service(manager, &args).said(0);
     }
 
-    /// The binary, in this account and with nothing else of the environment.
+    /// The binary, in this account and with an empty environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         let path = format!("{}:/usr/bin:/bin", self.home().join("stand-ins").display());
@@ -124,7 +124,7 @@ impl Person {
         command
     }
 
-    /// What the managers were asked since the last time, without questions.
+    /// The new calls to the managers, without queries.
     pub(crate) fn calls(&self) -> Vec<String> {
         let file = self.home().join("stand-ins/calls");
         let text = fs::read_to_string(&file).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Person {
         text.lines().filter(asks).map(str::to_owned).collect()
     }
 
-    /// Gives everything to the account, where it is another.
+    /// Gives everything to the account, if it is another one.
     fn own(&self) {
         if !rustix::process::geteuid().is_root() {
             return;
@@ -144,11 +144,11 @@ impl Person {
             chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    // A link to the file that was built.
-                    false if path == self.program => {}
-                    false => chown(path, Some(NOBODY), Some(NOBODY)).unwrap(),
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path != self.program {
+                    // The program is a link to the built file.
+                    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
                 }
             }
         }
@@ -156,13 +156,13 @@ impl Person {
 }
 
 impl Ended {
-    /// What it printed; it must have done so with this exit code, and complained of nothing.
+    /// Its output. It must have exited with this code and an empty standard error.
     pub(crate) fn said(self, code: u8) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(code.into()), ""), "{}", self.out);
         self.out
     }
 
-    /// What it complained of; it must have done so with this exit code.
+    /// Its standard error. It must have exited with this code.
     pub(crate) fn complained(self, code: u8) -> String {
         assert_eq!(self.code, Some(code.into()), "{} {}", self.out, self.err);
         self.err

@@ -1,4 +1,4 @@
-//! The LaunchAgents, read by a reader of property lists.
+//! The LaunchAgents, read by a parser of property lists.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_proxys_has_every_path_as_it_is() {
+fn proxy_plist_keeps_every_path() {
     let person = Person::new();
     let text = person.service("launchd", &["install", "--print", "--program", ODD]).said(exit::OK);
     let agent = read(&text);
@@ -26,7 +26,7 @@ fn the_proxys_has_every_path_as_it_is() {
     assert_eq!(strings(&agent["ProgramArguments"]), [ODD, "run"]);
     let log = person.home().join("Library/Logs/remote-ollama-proxy.log");
     assert_eq!(agent["StandardErrorPath"].as_string(), log.to_str());
-    // Again when it fails, within bounds; as an agent, never as a daemon.
+    // Restarted after a failure, within bounds; an agent, never a daemon.
     assert_eq!(agent["KeepAlive"].as_dictionary().unwrap()["SuccessfulExit"].as_boolean(), Some(false));
     assert_eq!(agent["ThrottleInterval"].as_unsigned_integer(), Some(30));
     assert_eq!(agent["Umask"].as_unsigned_integer(), Some(0o77));
@@ -44,7 +44,7 @@ fn the_proxys_has_every_path_as_it_is() {
 }
 
 #[test]
-fn ollamas_is_bound_to_loopback_and_without_cloud() {
+fn ollama_plist_binds_to_loopback_without_cloud() {
     let person = Person::new();
     let text = person.service("launchd", &["install", "--print", "--with-ollama=/bin/ls"]).said(exit::OK);
     let agent = read(text.split_inclusive("</plist>\n").next().unwrap());
@@ -54,9 +54,9 @@ fn ollamas_is_bound_to_loopback_and_without_cloud() {
     assert_eq!(variables["OLLAMA_NO_CLOUD"].as_string(), Some("1"));
 }
 
-/// The files of the repository are what is installed: with their own names for values, they come out as they are.
+/// The installed files are those of the repository: with their placeholders as values, they come out unchanged.
 #[test]
-fn what_is_printed_is_what_the_repository_has() {
+fn printed_services_are_the_files_of_the_repository() {
     let person = Person::new();
     for (manager, folder, names) in [
         ("launchd", "launchd", ["com.remote-ollama-proxy.ollama.plist", "com.remote-ollama-proxy.plist"]),

@@ -1,4 +1,4 @@
-//! The units' life, as systemctl's stand-in is told it.
+//! The life of the units, as a stand-in for systemctl records it.
 
 use std::fs;
 
@@ -9,11 +9,11 @@ use crate::person::Person;
 const PROXY: &str = "remote-ollama-proxy.service";
 const OLLAMA: &str = "remote-ollama-proxy-ollama.service";
 
-/// Has `systemctl show` tell this of a unit whose file is there.
-fn tell(person: &Person, unit: &str, more: &str) {
+/// Sets the output of `systemctl show` for a unit whose file exists.
+fn set(person: &Person, unit: &str, more: &str) {
     let file = person.home().join(".config/systemd/user").join(unit);
     person
-        .tell(&format!("told-{unit}"), &format!("LoadState=loaded\nFragmentPath={}\n{more}", file.display()));
+        .set(&format!("shown-{unit}"), &format!("LoadState=loaded\nFragmentPath={}\n{more}", file.display()));
 }
 
 fn calls(words: &[&str]) -> Vec<String> {
@@ -21,7 +21,7 @@ fn calls(words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn installed_again_and_gone() {
+fn systemd_unit_reinstalls_and_uninstalls() {
     let person = Person::new();
     let file = person.home().join(".config/systemd/user").join(PROXY);
     let brings = calls(&[
@@ -35,17 +35,18 @@ fn installed_again_and_gone() {
         assert!(said.contains("journalctl --user --unit remote-ollama-proxy\n"), "{said}");
         assert!(said.contains("loginctl enable-linger"), "{said}");
         assert_eq!(person.calls(), brings);
-        tell(&person, PROXY, "");
+        set(&person, PROXY, "");
     }
-    person.tell("linger", "Linger=yes");
+    person.set("linger", "Linger=yes");
     let said = person.service("systemd", &["install"]).said(exit::OK);
     assert!(!said.contains("linger"), "{said}");
     person.calls();
 
-    // The proxy's own folders are the system's, whichever manager is asked.
-    let folders = match cfg!(target_os = "macos") {
-        true => ["Library/Application Support"; 2],
-        false => [".config", ".local/state"],
+    // The proxy's own folders are those of the system, for either manager.
+    let folders = if cfg!(target_os = "macos") {
+        ["Library/Application Support"; 2]
+    } else {
+        [".config", ".local/state"]
     };
     let [config, state] = folders.map(|folder| format!("{folder}/remote-ollama-proxy"));
     let config = person.write(&format!("{config}/config.toml"), "");
@@ -59,7 +60,7 @@ fn installed_again_and_gone() {
 }
 
 #[test]
-fn ollama_comes_first_and_goes_last() {
+fn systemd_starts_ollama_first_and_stops_it_last() {
     let person = Person::new();
     person.install_with_ollama("systemd");
     let text = fs::read_to_string(person.home().join(".config/systemd/user").join(OLLAMA)).unwrap();
@@ -69,8 +70,8 @@ fn ollama_comes_first_and_goes_last() {
     let asked = person.calls();
     assert!(asked.iter().position(|c| c.contains(OLLAMA)) < asked.iter().position(|c| c.contains(PROXY)));
 
-    tell(&person, PROXY, "ActiveState=active\nMainPID=1\n");
-    tell(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
+    set(&person, PROXY, "ActiveState=active\nMainPID=1\n");
+    set(&person, OLLAMA, "ActiveState=failed\nSubState=failed\nExecMainCode=1\nExecMainStatus=78\n");
     let said = person.service("systemd", &["status"]).said(exit::OK);
     // 78 means nothing for Ollama.
     assert!(said.contains("ollama     installed") && said.contains("last exit  code 78\n"), "{said}");
@@ -80,16 +81,16 @@ fn ollama_comes_first_and_goes_last() {
     assert_eq!(person.calls(), calls(&[&format!("stop {PROXY}"), &format!("stop {OLLAMA}")]));
 }
 
-/// A package's update reaches its own unit, and no copy.
+/// A package's update changes its own unit, not a copy.
 #[test]
-fn a_packages_unit_that_says_the_same_is_used() {
+fn equal_unit_of_a_package_is_used() {
     let person = Person::new();
     let own = person.home().join(".config/systemd/user").join(PROXY);
     let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
     assert_eq!(person.calls(), [""; 0]);
     let packaged = person.write("package/remote-ollama-proxy.service", &text);
     person
-        .tell(&format!("told-{PROXY}"), &format!("LoadState=loaded\nFragmentPath={}\n", packaged.display()));
+        .set(&format!("shown-{PROXY}"), &format!("LoadState=loaded\nFragmentPath={}\n", packaged.display()));
     let said = person.service("systemd", &["install"]).said(exit::OK);
     assert!(said.contains(&format!("installed and started: {}\n", packaged.display())), "{said}");
     assert!(!own.exists());
@@ -102,13 +103,13 @@ fn a_packages_unit_that_says_the_same_is_used() {
     assert!(own.exists());
 }
 
-/// The properties are those that systemctl(1) and org.freedesktop.systemd1(5) name; written without a systemd that runs.
+/// The properties are those of systemctl(1) and org.freedesktop.systemd1(5). It was written without a running systemd.
 #[test]
-fn status_says_what_systemd_knows() {
+fn status_shows_what_systemd_reports() {
     let person = Person::new();
     let status = |code| person.service("systemd", &["status"]).said(code);
     assert_eq!(status(exit::NOT_INSTALLED), "proxy      not installed\n");
-    for (told, code, lines) in [
+    for (result, code, lines) in [
         (
             "ActiveState=active\nSubState=running\nMainPID=4711\nExecMainCode=0\nExecMainStatus=0\n",
             exit::OK,
@@ -130,19 +131,22 @@ fn status_says_what_systemd_knows() {
             "running    no: inactive (dead)\nlog        journalctl --user --unit remote-ollama-proxy\n",
         ),
     ] {
-        tell(&person, PROXY, told);
+        set(&person, PROXY, result);
         let said = status(code);
         assert!(said.starts_with("proxy      installed: ") && said.contains(lines), "{said}");
     }
 }
 
 #[test]
-fn what_systemd_refuses_is_told_with_its_words() {
+fn refusal_of_systemd_is_quoted() {
     let person = Person::new();
-    person.tell("refused", "systemctl --user");
+    person.set("refused", "systemctl --user");
     for action in ["install", "uninstall", "start", "stop", "status"] {
-        let told = person.service("systemd", &[action]).complained(exit::MANAGER);
-        assert!(told.contains("manager refused: said no (`") && told.contains("not through su"), "{told}");
+        let result = person.service("systemd", &[action]).complained(exit::MANAGER);
+        assert!(
+            result.contains("manager refused: said no (`") && result.contains("not through su"),
+            "{result}"
+        );
     }
     let mut command = person.command();
     let ended =

@@ -6,7 +6,7 @@ use remote_ollama_proxy::cli::exit;
 
 use crate::person::{Person, executable};
 
-/// What systemd says against a unit; nothing, if it takes every line of it.
+/// The complaints of systemd about a unit; empty if it accepts every line.
 fn verify(person: &Person, name: &str, text: &str) -> String {
     let file = person.write(&format!("units/{name}"), text);
     let output = Command::new("systemd-analyze")
@@ -21,9 +21,9 @@ fn verify(person: &Person, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn systemd_takes_every_line() {
+fn systemd_accepts_every_line() {
     let person = Person::new();
-    // systemd looks whether the program is there.
+    // systemd checks that the program exists.
     let odd = person.home().join("a b/$c %d & <@HOME@>");
     std::fs::create_dir_all(&odd).unwrap();
     let program = odd.join("remote-ollama-proxy");
@@ -39,14 +39,14 @@ fn systemd_takes_every_line() {
     assert_eq!(verify(&person, "remote-ollama-proxy-ollama.service", ollama), "");
     assert_eq!(verify(&person, "remote-ollama-proxy.service", &format!("# The proxy{proxy}")), "");
 
-    // That it would say so.
+    // Checks that it would complain.
     let said = verify(&person, "remote-ollama-proxy.service", &text.replace("RestartSec", "RestartSek"));
     assert!(said.contains("Unknown key 'RestartSek'"), "{said}");
 }
 
-/// The exit codes for which systemd does not try again are those where trying again can't help.
+/// systemd does not restart after exit codes that a restart can't fix.
 #[test]
-fn codes_that_last_end_it() {
+fn lasting_exit_codes_prevent_a_restart() {
     let person = Person::new();
     let text = person.service("systemd", &["install", "--print"]).said(exit::OK);
     let last =

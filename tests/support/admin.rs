@@ -1,4 +1,4 @@
-//! What the running proxy is asked on its machine: commands, and HTTP over its socket.
+//! Commands, and HTTP over the admin socket of the running proxy.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
-use crate::http::{Answer, Client, soon};
+use crate::http::{Answer, Client, found, soon};
 use crate::tailnet::World;
 
 impl World {
@@ -21,7 +21,7 @@ impl World {
         command
     }
 
-    /// Its output, when it has ended.
+    /// Its output, after it has ended.
     pub(crate) async fn run(&self, name: &str, arguments: &[&str]) -> Output {
         soon(name, self.command(name, arguments).output()).await.unwrap()
     }
@@ -34,15 +34,11 @@ impl World {
         client.answer().await
     }
 
-    /// Asks over the admin socket until the answer is as wanted.
+    /// Repeats a request over the admin socket until the answer is as wanted.
     pub(crate) async fn until(&self, what: &str, target: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        soon(what, async {
-            loop {
-                let answer: Value = serde_json::from_slice(&self.admin("GET", target).await.body).unwrap();
-                if wanted(&answer) {
-                    return answer;
-                }
-            }
+        found(what, async || {
+            let answer: Value = serde_json::from_slice(&self.admin("GET", target).await.body).unwrap();
+            wanted(&answer).then_some(answer)
         })
         .await
     }

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver (W3C) by its own chromedriver.
+//! A headless Chromium, controlled through WebDriver (W3C) by chromedriver.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::http::{Client, PATIENCE, soon};
 use crate::process::Process;
 
-/// A browser with one window and a profile of its own.
+/// A browser with one window and its own profile.
 pub(crate) struct Browser {
     at: SocketAddr,
     session: String,
@@ -19,7 +19,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// For which `name`, whatever the port, is this machine.
+    /// A browser that resolves `name` to this machine, for every port.
     pub(crate) async fn new(name: &str) -> Browser {
         let mut command = Command::new("chromedriver");
         let found = std::process::Command::new("chromedriver").arg("--version").output();
@@ -40,7 +40,7 @@ impl Browser {
             format!("--host-resolver-rules=MAP {name} 127.0.0.1"),
         ];
         if rustix::process::geteuid().is_root() {
-            arguments.push("--no-sandbox".to_owned()); // which root has none of
+            arguments.push("--no-sandbox".to_owned()); // root has no sandbox
         }
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
@@ -52,7 +52,7 @@ impl Browser {
         Browser { at, session, _driver: driver, _profile: profile }
     }
 
-    /// The address of a page of another site: the driver's own.
+    /// The address of a page of another site, which the driver serves.
     pub(crate) fn foreign(&self) -> String {
         format!("http://{}/status", self.at)
     }
@@ -65,7 +65,7 @@ impl Browser {
         self.ask("POST", "url", json!({ "url": url })).await;
     }
 
-    /// What a script in the page returns; a promise is waited for.
+    /// The result of a script in the page. A promise is awaited.
     pub(crate) async fn script(&self, script: &str) -> Value {
         self.ask("POST", "execute/sync", json!({ "script": script, "args": [] })).await
     }
@@ -79,13 +79,13 @@ impl Browser {
         }
     }
 
-    /// The text that a person sees of the first element for a selector.
+    /// The visible text of the first element for a selector.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({}).innerText;", json!(selector));
         self.script(&script).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Presses and lets go of each key in turn, by WebDriver's names: \u{e004} is Tab, \u{e007} Enter.
+    /// Presses and releases each key in turn, by WebDriver's names: \u{e004} is Tab, \u{e007} is Enter.
     pub(crate) async fn press(&self, keys: &str) {
         let strokes: Vec<_> = keys
             .chars()
@@ -96,12 +96,12 @@ impl Browser {
         self.ask("POST", "actions", actions).await;
     }
 
-    /// A command of Chromium's own (Chrome DevTools Protocol).
+    /// A command of the Chrome DevTools Protocol.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.ask("POST", "goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// What has been said since the last time: `browser` is the console, `performance` the network.
+    /// New log entries: `browser` is the console, `performance` is the network.
     pub(crate) async fn log(&self, kind: &str) -> Vec<Value> {
         self.ask("POST", "se/log", json!({ "type": kind })).await.as_array().unwrap().clone()
     }
@@ -114,7 +114,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Or Chromium outlives its driver. What fails here shows elsewhere.
+        // Otherwise Chromium outlives its driver. A failure here shows elsewhere.
         if let Ok(mut stream) = TcpStream::connect(self.at) {
             let _ = write!(
                 stream,
@@ -122,7 +122,7 @@ impl Drop for Browser {
                 self.session
             );
             let _ = stream.set_read_timeout(Some(PATIENCE));
-            let _ = stream.read(&mut [0; 1]); // it keeps the connection open
+            let _ = stream.read(&mut [0; 1]); // the driver keeps the connection open
         }
     }
 }
@@ -137,9 +137,9 @@ async fn ask(at: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
         ))
         .await;
     let answer = client.answer().await;
-    let told: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(answer.status(), 200, "{path}: {}", told["value"]["message"]);
-    told["value"].clone()
+    let reply: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.status(), 200, "{path}: {}", reply["value"]["message"]);
+    reply["value"].clone()
 }
 
 /// RFC 4648, section 4.

@@ -1,11 +1,10 @@
-//! What a process holds, by the tools that Linux and macOS share.
+//! Descriptors, threads and memory of a process, by tools that Linux and macOS share.
 
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::http::soon;
+use crate::http::found;
 use crate::process::Process;
 
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,7 @@ pub(crate) fn held(process: &Process) -> Held {
         String::from_utf8(out.stdout).unwrap()
     };
     let open = run("lsof", &["-nP", "-a", "-p", &pid, "-d", "0-999999", "-F", "f"]);
-    // A line for each thread, below a heading.
+    // One line per thread, below a heading.
     let threads = run("ps", &[if cfg!(target_os = "macos") { "-M" } else { "-L" }, "-p", &pid]);
     Held {
         descriptors: open.lines().filter(|l| l.starts_with('f')).count(),
@@ -39,21 +38,15 @@ pub(crate) fn rss(process: &Process) -> f64 {
     kilobytes / 1024.0
 }
 
-/// Waits until a process has no more descriptors than before, and returns what it holds then.
+/// Waits until a process has at most this many descriptors; returns what it holds then.
 pub(crate) async fn settled(process: &Process, descriptors: usize) -> Held {
-    soon("the descriptors of all connections to be closed", async {
-        loop {
-            let held = held(process);
-            if held.descriptors <= descriptors {
-                return held;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    found("the descriptors of all connections to be closed", async || {
+        Some(held(process)).filter(|held| held.descriptors <= descriptors)
     })
     .await
 }
 
-/// Lets this process, and those that it starts from now on, have thousands of descriptors.
+/// Raises the limit of descriptors for this process and its later children.
 pub(crate) fn allow_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX).min(10_240); // macOS refuses more than OPEN_MAX

@@ -1,20 +1,12 @@
-//! HTTP as bytes, for tests that must see each of them.
-
-use std::time::Duration;
+//! HTTP as bytes, for tests that check each of them.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Nothing in these tests waits for a clock; this only turns a hang into a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+#[path = "wait.rs"]
+mod wait;
+pub(crate) use wait::*;
 
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("still waiting for this after {PATIENCE:?}: {what}"),
-    }
-}
-
-/// A request with the right Host and the given further lines, each with its line end.
+/// A GET with the right Host.
 pub(crate) fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: remote-ollama-proxy:11434\r\n\r\n")
 }
@@ -69,8 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         soon("sending", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
-    /// Reads until `done` finds what it wants in the unread bytes and says how many to take;
-    /// `None` if the stream ends first.
+    /// Reads until `done` returns how many of the unread bytes to take; `None` if the stream ends first.
     async fn until(&mut self, what: &str, done: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
         loop {
             if let Some(n) = done(&self.unread) {
@@ -121,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Answer { head, body }
     }
 
-    /// Waits for the end of the stream; what came before it.
+    /// Waits for the end of the stream; returns the bytes before it.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while soon("the end", self.stream.read_buf(&mut self.unread)).await.unwrap_or(0) > 0 {}
         std::mem::take(&mut self.unread)

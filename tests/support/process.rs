@@ -1,4 +1,4 @@
-//! Child processes whose output can be waited for and is shown when a test fails.
+//! Child processes. Tests wait for lines of their output; a failed test prints it.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// Long enough for the slowest machine; nothing waits for it to pass.
+/// Long enough for the slowest machine. No test waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A process that ends with this value.
+/// A process that ends when this value is dropped.
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
@@ -26,7 +26,7 @@ impl Process {
         Self::of(name, child)
     }
 
-    /// Collects what `child` says where it is given a pipe.
+    /// Collects the output of `child` where it has a pipe.
     pub(crate) fn of(name: &'static str, mut child: Child) -> Process {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (change, changed) = watch::channel(());
@@ -52,7 +52,7 @@ impl Process {
         self.next_line(&mut 0, words).await
     }
 
-    /// Waits for as many lines that have all of `words`.
+    /// Waits for this many lines that have all of `words`.
     #[allow(dead_code, reason = "not every test binary waits for more than one")]
     pub(crate) async fn lines(&mut self, words: &[&str], count: usize) {
         let mut from = 0;
@@ -61,7 +61,7 @@ impl Process {
         }
     }
 
-    /// Waits for the first line from number `from` on that has all of `words`, and moves `from` behind it.
+    /// Waits for the first line from number `from` on that has all of `words`, and moves `from` past it.
     pub(crate) async fn next_line(&mut self, from: &mut usize, words: &[&str]) -> String {
         let waiting = async {
             loop {

@@ -1,7 +1,7 @@
-//! What is asked of the proxy in every spelling: Ollama's routes, methods, and headers that ask for
-//! another method than the request line's. And what of it may pass, said without the proxy's words.
+//! Requests to try in every spelling: Ollama's routes, methods, and headers that name another method. Also which of
+//! them may pass, written independently of the proxy's code.
 
-/// Every route of Ollama's, with the method it takes, and a few that it has not.
+/// Every route of Ollama with its method, and some that it does not have.
 pub(crate) const ROUTES: [(&str, &str); 41] = [
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
@@ -49,7 +49,7 @@ pub(crate) const ROUTES: [(&str, &str); 41] = [
     ("GET", "/%"),
 ];
 
-/// The registered methods (IANA, "HTTP Method Registry"), spellings of theirs, and what is none.
+/// The registered methods (IANA, "HTTP Method Registry"), spellings of them, and words that are no method.
 pub(crate) const METHODS: &str = "\
     GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY \
     LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PRI PROPFIND \
@@ -57,8 +57,8 @@ pub(crate) const METHODS: &str = "\
     get head post delete options Get Post gET POSt GeT hEAD BREW PULL DEBUG TRACK PURGE INVOKE GETPOST GETT GE \
     POST,GET GET; GET: GET/ GET? (GET) \"GET\" G\0ET GET\x7f \u{ff27}ET GE\u{422} %47ET GET%20 POST\u{ad}";
 
-/// Headers, each with its line end, in which frameworks look for another method or path, and those
-/// of a browser's preflight.
+/// Headers with their line ends in which frameworks look for another method or path, and those of a browser's
+/// preflight.
 pub(crate) const HEADERS: [&str; 14] = [
     "X-HTTP-Method-Override: DELETE\r\n",
     "X-HTTP-Method-Override: POST\r\n",
@@ -76,8 +76,8 @@ pub(crate) const HEADERS: [&str; 14] = [
     "Origin: http://localhost\r\nAccess-Control-Request-Method: post\r\n",
 ];
 
-/// What passes unless the config says otherwise. This is the promise of README.md in plain words; it
-/// shares nothing with the proxy's own table and parser.
+/// Requests that pass by default. This restates the promise of README.md; it shares nothing with the proxy's own table
+/// and parser.
 const ALLOWED: [(&str, &str); 9] = [
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
@@ -90,7 +90,7 @@ const ALLOWED: [(&str, &str); 9] = [
     ("POST", "/api/show"),
 ];
 
-/// What passes once everything is on that can be.
+/// Requests that pass with every switch on.
 pub(crate) const ALSO: [(&str, &str); 9] = [
     ("POST", "/api/chat"),
     ("POST", "/api/generate"),
@@ -103,9 +103,9 @@ pub(crate) const ALSO: [(&str, &str); 9] = [
     ("HEAD", "/"),
 ];
 
-/// Whether a request may pass: one of the pairs in `ALLOWED` or `also` to the byte, or `GET /v1/models/` and a name
-/// of `[A-Za-z0-9._:-]` or `%3A`; after a `?` anything that can be seen but for `" # < > \`. A preflight
-/// passes where the request would that it asks for.
+/// Whether a request may pass: a pair in `ALLOWED` or `also`, byte for byte, or `GET /v1/models/` and a name of
+/// `[A-Za-z0-9._:-]` or `%3A`; after a `?` any visible character except `" # < > \`. A preflight passes if its request
+/// would.
 pub(crate) fn allowed(method: &[u8], target: &[u8], headers: &str, also: &[(&str, &str)]) -> bool {
     let wanted = headers.split("Access-Control-Request-Method: ").nth(1).map(str::trim_end);
     let method = match (method, wanted) {

@@ -1,5 +1,5 @@
-//! Thousands of ways to write a request, the same ones each time: what could be taken for another
-//! path by a reader that decodes, cleans, folds case or splits elsewhere.
+//! Thousands of spellings of requests, the same in every run: those that a reader could take for another path if it
+//! decodes, cleans, folds case or splits at other places.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::http::{Answer, Client, header};
 use crate::routes::{HEADERS, METHODS, ROUTES, allowed};
 
-/// A request that a model's name in its body keeps from making Ollama compute.
+/// A body whose model keeps Ollama from computing.
 pub(crate) const BODY: &str = r#"{"model":"no-such"}"#;
 
-/// One way to ask.
+/// One spelling.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Spelling {
     pub(crate) method: Vec<u8>,
@@ -22,7 +22,7 @@ pub(crate) struct Spelling {
 }
 
 impl Spelling {
-    /// Asks `host` at the other end of a connection; also whether the connection ends with the answer.
+    /// Sends it to `host` over a connection; also returns whether the connection ends with the answer.
     pub(crate) async fn ask<S>(&self, client: &mut Client<S>, host: &str) -> (Answer, bool)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -42,7 +42,7 @@ impl Spelling {
         (Answer { head, body }, ends)
     }
 
-    /// Whether it may pass where `also` is on beside what is on by default.
+    /// Whether it may pass with `also` on in addition to the defaults.
     pub(crate) fn allowed(&self, also: &[(&str, &str)]) -> bool {
         allowed(&self.method, &self.target, self.headers, also)
     }
@@ -55,15 +55,15 @@ impl fmt::Debug for Spelling {
     }
 }
 
-/// All of them, each once.
+/// All spellings, each once.
 pub(crate) fn all() -> Vec<Spelling> {
     let mut all = Vec::new();
     for (method, path) in ROUTES {
         for target in targets(path) {
             all.push(Spelling { method: method.into(), target, headers: "" });
         }
-        let beside = BARE.map(|bare| [b"GET", bare].concat());
-        for method in words(METHODS).map(Vec::from).chain(beside) {
+        let bare_methods = BARE.map(|bare| [b"GET", bare].concat());
+        for method in words(METHODS).map(Vec::from).chain(bare_methods) {
             all.push(Spelling { method, target: path.into(), headers: "" });
         }
         for headers in HEADERS {
@@ -82,33 +82,33 @@ pub(crate) fn all() -> Vec<Spelling> {
     all
 }
 
-// The tables are read word by word.
+// The tables are split at white space.
 
 /// Targets that are no path.
 const ELSEWHERE: &str = "* ? # . .. api remote-ollama-proxy:11434 127.0.0.1:11434 [::1]:11434 :11434 http:// \
     http://remote-ollama-proxy:11434 //remote-ollama-proxy:11434";
 
-/// What stands in place of a slash.
+/// Replacements for a slash.
 const SLASHES: &str = "// /// /./ /../ /x/../ /%2e/ /%2E/ /%2e%2e/ /.%2e/ /%2e./ /../../ \\ /\\ \\/ %5c %2f %2F %252f \
     /;/ /;x=y/ /..;/ \u{2215} \u{ff0f}";
 
-/// What stands behind a path.
+/// Suffixes of a path.
 const ENDINGS: &str = "/ // /. /.. /./ /../ /../pull /x/.. \\ /\\.. %20 %00 %09 %0a %0d%0a %2e %2f %2f.. %3f %3fx %23 \
     %23x %3b %3A %3a %40 %5c %7f %80 %c0%af %c3%a9 %ef%bc%8f %e2%80%ae % %z %zz %2 %u0061 %%20 %00.json ; ;x ;x=y \
     ;/.. .json . .. ~ @ @x :80 : , = & &x=y ! $ ' ( * + - _ \u{e9} \u{ff0f} \u{200b} \u{202e} \u{301} \u{1f999}";
 
-/// What stands before one.
+/// Prefixes of a path.
 const STARTS: &str = "/ // /. /.. /./ /../.. /%2e /%2e%2e /%2f \\ /\\ . .. ~ @ ; /; ? # * x /x/.. /api/tags/.. \
     /v1/models/.. /v1/models/tiny/../.. /v1/models/tiny%2f..%2f.. http: http://remote-ollama-proxy \
     http://remote-ollama-proxy:11434 https://remote-ollama-proxy HTTP://127.0.0.1:11434 http://evil.example \
     http://x@remote-ollama-proxy remote-ollama-proxy:11434";
 
-/// What stands behind a path without being a part of it.
+/// Suffixes that are no part of the path.
 const QUERIES: &str = "? ?? ?x ?beta=true ?x=%20 ?x=/../ ?/../../api/pull ?a=b&c=d ?;x=y ?%zz ?%00 ?%0d%0a \
     ?_method=DELETE ?model=tiny ?x=http://evil.example/ ?x={\"a\":[1]} ?x={a:[1]} ?x=\\ ?x=<y> ?\0 ?\u{e9} ?x#y # #x \
     #?x #/../pull";
 
-/// What no word can be: white space, and bytes that are no UTF-8.
+/// Parts that a table can't have: white space, and bytes that are no UTF-8.
 const BARE: [&[u8]; 9] = [b"", b" ", b"  ", b" x", b"\t", b"\t/", b"/ /", b"\xff", b"\xc0\xaf"];
 
 /// Spellings of one path.
@@ -123,7 +123,7 @@ fn targets(path: &str) -> Vec<Vec<u8>> {
         all.extend(codes.iter().map(|code| put(at..at + 1, code.as_bytes())));
         if b.is_ascii_lowercase() {
             all.push(put(at..at + 1, &[b.to_ascii_uppercase()]));
-            // The same letter in full width, encoded in too many bytes, and with its highest bit set.
+            // The same letter in full width, in an overlong encoding, and with its highest bit set.
             let wide = char::from_u32(u32::from(b) + 0xfee0).unwrap_or_default().to_string();
             all.push(put(at..at + 1, wide.as_bytes()));
             all.push(put(at..at + 1, &[0xc0 | b >> 6, 0x80 | b & 0x3f]));
@@ -146,7 +146,7 @@ fn targets(path: &str) -> Vec<Vec<u8>> {
         all.push([path.as_bytes(), &[b]].concat());
         all.push(put(1..1, &[b]));
     }
-    // Every byte where a model's name stands, and in a query.
+    // Every byte in a model's name and in a query.
     let (sweep, query) = (path == "/v1/models/tiny", matches!(path, "/api/show" | "/api/tags" | "/api/pull"));
     for b in (0..=255u8).filter(|_| sweep) {
         let codes = [vec![b], format!("%{b:02X}").into_bytes(), format!("%{b:02x}").into_bytes()];

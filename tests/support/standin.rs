@@ -1,9 +1,9 @@
-//! Ollama's place taken by the test. Each request says in its query what is to become of it, and when
-//! it came and when it went is noted.
+//! A stand-in for Ollama. The query of each request says how to answer it; the stand-in notes when it arrived and when
+//! it ended.
 //!
-//! `?n=7&do=silent`: request number 7, to which nothing is ever answered. Others than `silent`:
-//! `stuck` (nor is anything read), `stream` (a chunk every `ms`, `count` of them), `flood` (as much as
-//! goes through, `bytes` of it), and none: an answer at once. A number must not be used twice.
+//! `?n=7&do=silent`: request number 7, which is never answered. Instead of `silent`: `stuck` (also reads nothing),
+//! `stream` (`count` chunks, one every `ms`), `flood` (`bytes` as fast as they are read), or nothing: an answer at
+//! once. Each number is used once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ struct Shared {
     written: AtomicU64,
 }
 
-/// What is known of a request.
+/// The state of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// When the last of it happened.
+    /// When it reached this state.
     at: Instant,
     state: State,
 }
@@ -44,7 +44,7 @@ enum State {
     Gone,
 }
 
-/// Small, so that not much disappears in the kernel before somebody has to wait.
+/// Small, so that backpressure shows early.
 const BUFFER: u32 = 32 << 10;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -69,12 +69,12 @@ impl Standin {
         standin
     }
 
-    /// Waits until request `n` is here.
+    /// Waits until request `n` has arrived.
     pub(crate) async fn has(&self, n: u64) {
         self.until(&format!("request {n} at Ollama"), |seen| seen.get(&n).copied()).await;
     }
 
-    /// Waits until the connection of request `n` has ended before an answer; when that was.
+    /// Waits until the connection of request `n` ends before its answer; returns when.
     pub(crate) async fn lost(&self, n: u64) -> Instant {
         let gone = |seen: &HashMap<u64, Seen>| seen.get(&n).filter(|s| s.state != State::Here).copied();
         let seen = self.until(&format!("the end of request {n} at Ollama"), gone).await;
@@ -82,13 +82,13 @@ impl Standin {
         seen.at
     }
 
-    /// Requests that have come, and those of them whose connection has not ended.
+    /// The number of requests so far, and of those still running.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let seen = self.shared.seen.borrow();
         (seen.len(), seen.values().filter(|s| s.state == State::Here).count())
     }
 
-    /// Waits until so many requests are here that have neither been answered nor gone.
+    /// Waits until this many requests are running.
     pub(crate) async fn runs(&self, requests: usize) {
         let here = |seen: &HashMap<u64, Seen>| {
             (seen.values().filter(|s| s.state == State::Here).count() == requests).then_some(())
@@ -169,7 +169,7 @@ impl Shared {
                 to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.ok()
             }
         };
-        // The proxy sends nothing before it has the answer, so all that can be read is the end.
+        // The proxy sends nothing before it has the answer, so a read sees only the end.
         tokio::select! {
             done = work => done,
             ended = end(&mut from) => ended,
@@ -199,7 +199,7 @@ async fn end(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<()> {
     None
 }
 
-/// Waits for a reset without reading. No event tells of it while bytes wait to be read.
+/// Waits for a reset without reading. The kernel reports no event while unread bytes wait.
 async fn broken(stream: &TcpStream) -> Option<()> {
     let mut looks = tokio::time::interval(Duration::from_millis(1));
     while matches!(stream.take_error(), Ok(None)) {

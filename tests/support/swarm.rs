@@ -1,4 +1,4 @@
-//! Many clients, spread over several peers, and a good one among bad ones.
+//! Many clients on several peers, and a well-behaved one among them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::http::{Client, get, soon};
 use crate::tailnet::World;
 
-/// Peers of a world, each with an address that leads to the proxy.
+/// Peers, each with an address that leads to the proxy.
 pub(crate) struct Swarm(pub(crate) Vec<(String, SocketAddr)>);
 
 impl Swarm {
@@ -26,8 +26,8 @@ impl Swarm {
         Swarm(all)
     }
 
-    /// Has their own nodes take in little that nobody has read: what a thousand of them take in else is
-    /// more than a machine for tests has.
+    /// Shrinks the receive buffers of the peers' nodes: with the usual size, a thousand clients need more memory than
+    /// a test machine has.
     pub(crate) async fn take_little(&self, world: &World) {
         for (name, _) in &self.0 {
             let path = format!("/clients/{name}/receive-buffer");
@@ -35,7 +35,7 @@ impl Swarm {
         }
     }
 
-    /// The address of the peer whose turn it is.
+    /// The address of the next peer in turn.
     pub(crate) fn at(&self, n: u64) -> SocketAddr {
         self.0[n as usize % self.0.len()].1
     }
@@ -45,19 +45,19 @@ pub(crate) async fn connect(at: SocketAddr) -> Client<TcpStream> {
     Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap())
 }
 
-/// A connection that takes in little before its reader reads.
+/// A connection with a small receive buffer.
 pub(crate) async fn connect_small(at: SocketAddr) -> Client<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     Client::new(soon("a connection", socket.connect(at)).await.unwrap())
 }
 
-/// A request for a chat that tells a stand-in what to do.
+/// A chat request that tells the stand-in what to do.
 pub(crate) fn chat(n: u64, what: &str) -> String {
     crate::http::post(&format!("/v1/chat/completions?n={n}&{what}"), "{}")
 }
 
-/// What became of a good client's requests.
+/// The outcomes of a well-behaved client's requests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Good {
     pub(crate) served: usize,
@@ -65,14 +65,13 @@ pub(crate) struct Good {
 }
 
 impl Good {
-    /// The part that was served, in percent.
+    /// The share of served requests, in percent.
     pub(crate) fn part(self) -> f64 {
         100.0 * self.served as f64 / (self.served + self.lost) as f64
     }
 }
 
-/// A good client, which asks for the version again and again at a steady pace, each time on a
-/// connection of its own.
+/// A well-behaved client that requests the version at a steady pace, each time on a new connection.
 pub(crate) struct Steady {
     stop: oneshot::Sender<()>,
     task: JoinHandle<(Good, Vec<Duration>)>,
@@ -106,11 +105,11 @@ impl Steady {
     }
 }
 
-/// Whether a request is answered as it should be.
+/// Whether a request gets a whole answer.
 async fn ask(at: SocketAddr) -> bool {
     let Ok(stream) = TcpStream::connect(at).await else { return false };
     let mut client = Client::new(stream);
-    // Its number is never asked for.
+    // No test asks for this number.
     let request = get("/api/version?n=999999999");
     if tokio::io::AsyncWriteExt::write_all(&mut client.stream, request.as_bytes()).await.is_err() {
         return false;

@@ -1,4 +1,4 @@
-//! A tailnet of the test's own, with clients and the proxy as nodes.
+//! A private tailnet, with clients and the proxy as nodes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::http::{Answer, Client, soon};
+use crate::http::{Answer, Client, eventually, soon};
 use crate::process::Process;
 
-/// Clients with tag:ai-client reach the proxy with tag:ai-server; nobody else does.
+/// Only clients with tag:ai-client reach the proxy with tag:ai-server.
 pub(crate) const POLICY: &str = r#"{
     "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
     "grants": [{"src": ["tag:ai-client"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
@@ -22,7 +22,7 @@ pub(crate) struct Tailnet {
     pub(crate) process: Process,
     pub(crate) dir: TempDir,
     pub(crate) control: String,
-    /// Every address of the control server, the relay and STUN, as they were told.
+    /// Every address of the control server, the relay and STUN, as the program printed them.
     pub(crate) ports: Value,
     api: SocketAddr,
 }
@@ -46,7 +46,7 @@ impl Tailnet {
         self.process.id()
     }
 
-    /// Drives the tailnet; fails if it refuses.
+    /// Calls the tailnet's API; fails if it refuses.
     pub(crate) async fn api(&self, method: &str, path: &str, body: Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let stream = TcpStream::connect(self.api).await.unwrap();
@@ -87,6 +87,13 @@ impl Tailnet {
     pub(crate) async fn dials(&self, client: &str, to: &str) -> Value {
         self.api("POST", &format!("/clients/{client}/dial"), json!({"to": to, "timeout": "3s"})).await
     }
+
+    /// Waits until a client's connections to `to` succeed, or fail: nodes receive a change a moment later.
+    #[allow(dead_code, reason = "not every test binary changes access")]
+    pub(crate) async fn dials_until(&self, client: &str, to: &str, succeed: bool) {
+        let what = format!("{client} to {to}: {succeed}");
+        eventually(&what, async || self.dials(client, to).await["ok"] == succeed).await;
+    }
 }
 
 /// The test tailnet's program, built once.
@@ -107,24 +114,24 @@ fn program() -> &'static Path {
     })
 }
 
-/// The proxy as a process of its own.
+/// The proxy as a process.
 pub(crate) struct Proxy {
     pub(crate) process: Process,
-    /// What it said when it began to listen.
+    /// The record that it logged when it began to listen.
     pub(crate) listening: Value,
 }
 
-/// How the proxy is to be started.
+/// How to start the proxy.
 pub(crate) struct Start {
     pub(crate) state: PathBuf,
     pub(crate) control: String,
-    /// Where certificates are from, and a file with what that is trusted by.
+    /// The ACME server, and a file with the root that it is trusted by.
     pub(crate) acme: [String; 2],
     pub(crate) upstream: String,
     pub(crate) key: Option<String>,
     /// More lines of config.
     pub(crate) config: String,
-    /// What runs the binary, such as a tracer with its arguments.
+    /// A program that runs the binary, such as a tracer, with its arguments.
     pub(crate) under: Vec<String>,
 }
 
@@ -141,7 +148,7 @@ impl Start {
         }
     }
 
-    /// Starts the binary, whatever becomes of it.
+    /// Starts the binary without waiting for it.
     pub(crate) fn process(&self) -> Process {
         self.command(&["run"])
     }
@@ -165,7 +172,7 @@ impl Start {
         words.push(env!("CARGO_BIN_EXE_remote-ollama-proxy").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(arguments).arg("--config").arg(&config).env_remove("TS_AUTHKEY");
-        // A variable of tailscale's, without which the real one is asked, and one of Go's.
+        // One of tailscale's variables, without which it uses the public ACME server, and one of Go's.
         let [directory, trust] = &self.acme;
         command.env("TS_DEBUG_ACME_DIRECTORY_URL", directory).env("SSL_CERT_FILE", trust);
         // These tests may run as root.
@@ -180,12 +187,12 @@ impl Start {
     pub(crate) async fn up(&self) -> Proxy {
         let mut process = self.process();
         let line = process.line(&["listening in the tailnet"]).await;
-        // No JSON where a test wants the log as text.
+        // No JSON if a test sets the log's format to text.
         Proxy { process, listening: serde_json::from_str(&line).unwrap_or_default() }
     }
 }
 
-/// What most tests need: a proxy with a key, and a client of it called `laptop`.
+/// A proxy with a key and a client called `laptop`, as most tests need.
 pub(crate) struct World {
     pub(crate) proxy: Proxy,
     pub(crate) tailnet: Tailnet,
@@ -216,7 +223,7 @@ impl World {
     }
 }
 
-/// A client of the proxy whose node runs in a process of its own.
+/// A client whose node runs in its own process.
 #[allow(dead_code, reason = "not every test binary has one")]
 pub(crate) struct Elsewhere {
     _process: Process,
@@ -226,10 +233,10 @@ pub(crate) struct Elsewhere {
 
 #[allow(dead_code, reason = "not every test binary has one")]
 impl Elsewhere {
-    /// Runs it `under` another program. Its node takes in little that nobody has read.
+    /// Runs it `under` another program, with a small receive buffer.
     pub(crate) async fn new(world: &World, under: &[&str]) -> Elsewhere {
         let key = world.tailnet.key(json!({"tags": ["tag:ai-client"], "preapproved": true})).await;
-        // Written as a list, IPv4 first.
+        // The log has a list of addresses, IPv4 first.
         let addresses = world.proxy.listening["addresses"].as_str().unwrap();
         let to = format!("{}:11434", addresses[1..].split([',', ']']).next().unwrap());
         let mut command = Command::new(under[0]);

@@ -1,4 +1,4 @@
-//! Toxiproxy: TCP connections made slow, sliced, cut short or reset at a test's word.
+//! Toxiproxy: makes TCP connections slow, sliced, truncated or reset when a test says so.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::http::{Client, soon};
 use crate::process::Process;
 
 pub(crate) struct Toxiproxy {
-    /// Ends with this value.
+    /// Ends when this value is dropped.
     _process: Process,
     api: SocketAddr,
 }
 
-/// What Toxiproxy calls the two directions of a connection.
+/// Toxiproxy's names for the two directions of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From whoever connects.
+    /// From the client.
     Upstream,
-    /// To whoever connects.
+    /// To the client.
     Downstream,
 }
 
@@ -41,7 +41,7 @@ impl Toxiproxy {
         Toxiproxy { _process: process, api }
     }
 
-    /// A new way to `to`. Each has another name.
+    /// A new address that forwards to `to`. Each has its own name.
     pub(crate) async fn way(&self, name: &'static str, to: SocketAddr) -> Way {
         let wanted = json!({"name": name, "listen": "127.0.0.1:0", "upstream": to.to_string()});
         let made = call(self.api, "POST", "/proxies", &wanted).await;
@@ -50,7 +50,7 @@ impl Toxiproxy {
 }
 
 impl Way {
-    /// From now on connections suffer from a toxic of this kind, those that there are too.
+    /// Applies a toxic of this kind to all connections, open ones included.
     pub(crate) async fn poison(&self, kind: &str, direction: Direction, attributes: &Value) {
         let stream = match direction {
             Direction::Upstream => "upstream",
@@ -60,7 +60,7 @@ impl Way {
         call(self.api, "POST", &format!("/proxies/{}/toxics", self.name), &toxic).await;
     }
 
-    /// They no longer do. One that had to be closed is closed by now.
+    /// Removes the toxic. A connection that the toxic ends is closed by now.
     pub(crate) async fn heal(&self, kind: &str) {
         call(self.api, "DELETE", &format!("/proxies/{}/toxics/{kind}", self.name), &Value::Null).await;
     }

@@ -1,5 +1,5 @@
-//! A client that goes away takes its request with it, wherever that is and however the client goes: its
-//! connection to Ollama is closed, or its place in the queue given up.
+//! A client's disconnect ends its request, wherever the request is and however the client disconnects: the connection
+//! to Ollama closes, or the waiting slot becomes free.
 
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -16,23 +16,23 @@ use crate::swarm::{chat, connect};
 use crate::tailnet::World;
 
 const PART: &str = "Clients that go away";
-/// Of each kind, at once. With all kinds, a thousand in all.
+/// Clients of each kind at the same time; a thousand in all.
 const AT_ONCE: u64 = 25;
-/// So many may run, and so many wait: a quarter of the places is one identity's.
+/// The number of running and of waiting slots. One identity has a quarter of the waiting slots.
 const CONFIG: &str = "limits.running = 25\nlimits.running_per_identity = 25\nlimits.waiting = 100\n";
 
-/// Where its request is when the client goes.
+/// The state of the request when the client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Queue,
     Upload,
-    /// Ollama does not read the body, so the client's bytes wait all the way.
+    /// Ollama does not read the body, so the client's bytes wait in every buffer.
     StuckUpload,
     BeforeTheHead,
     Stream,
 }
 
-/// How much of other requests waits behind it, in bytes. More than 16 KiB of it nobody reads.
+/// How many bytes of further requests wait behind it. The proxy reads at most 16 KiB of them.
 const BEHIND: [usize; 2] = [400, 60_000];
 
 const BEHIND_EACH: &str = "GET /v1/models?n=0 HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n";
@@ -42,13 +42,13 @@ enum Way {
     Fin,
     Reset,
     HalfClose,
-    /// The client's device loses the connection: the reset comes from the tailnet.
+    /// The client's device loses the connection, so the tailnet sends the reset.
     Tailnet,
 }
 
 const WAYS: [Way; 4] = [Way::Fin, Way::Reset, Way::HalfClose, Way::Tailnet];
 
-/// Every place with what may be behind it.
+/// Every state, with the bytes that may wait behind it.
 fn places() -> Vec<(At, usize)> {
     let mut all = vec![(At::Upload, 0), (At::StuckUpload, 0), (At::Queue, 0), (At::Queue, BEHIND[1])];
     for at in [At::BeforeTheHead, At::Stream] {
@@ -75,20 +75,19 @@ fn request(n: u64, at: At, behind: usize) -> String {
     first + &BEHIND_EACH.repeat(behind.div_ceil(BEHIND_EACH.len()))
 }
 
-/// In the record of each request whose client left.
+/// In the record of each request whose client disconnected.
 const LEFT: &str = "\"ended\":\"client-left\"";
 
 struct Scene {
     world: World,
     ollama: Standin,
-    /// How much of the log has been read.
+    /// How many lines of the log have been read.
     read: usize,
     next: u64,
 }
 
 impl Scene {
-    /// Connections over a forward of their own, each with its request's number, that have come as far
-    /// as they should.
+    /// Connections over their own forward, each with its request's number, that have reached their state.
     async fn clients(&mut self, at: At, behind: usize) -> (SocketAddr, Vec<(u64, Client<TcpStream>)>) {
         let forward = self.world.tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
         let mut clients = Vec::new();
@@ -109,8 +108,8 @@ impl Scene {
         (forward, clients)
     }
 
-    /// Lets what was sent over a forward arrive, so that nothing but the end is on its way when it is
-    /// measured how long that takes: requests that come after it are answered.
+    /// Waits until everything sent over a forward has arrived, so that only the disconnect is measured: later requests
+    /// are answered.
     async fn arrived(&self, forward: SocketAddr) {
         for _ in 0..3 {
             let mut client = connect(forward).await;
@@ -119,7 +118,7 @@ impl Scene {
         }
     }
 
-    /// Has the clients go; for each, when it went. Those that closed only half are returned.
+    /// Disconnects the clients; returns when, for each, and the half-closed connections.
     async fn go(
         &self,
         way: Way,
@@ -150,7 +149,7 @@ impl Scene {
         (went, stay)
     }
 
-    /// Waits until the log has `more` further records of clients that have left, running or not.
+    /// Waits for `more` further records of disconnected clients, running or waiting.
     async fn recorded(&mut self, more: usize) {
         for _ in 0..more {
             self.world.proxy.process.next_line(&mut self.read, &[LEFT]).await;
@@ -159,7 +158,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_clients_that_go_away_are_all_noticed() {
+async fn thousand_disconnects_are_all_noticed() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let world = World::new(&ollama.url, CONFIG).await;
@@ -186,7 +185,7 @@ async fn a_thousand_clients_that_go_away_are_all_noticed() {
         }
     }
     assert_eq!(scene.ollama.counts().1, 0, "something still runs");
-    // One for each client and no more, whatever waited behind its request.
+    // One record per client, whatever waited behind its request.
     let log = scene.world.proxy.process.output();
     let records = log.lines().filter(|line| line.contains(LEFT)).count();
     let expected = times.len() + 2 * queued.len(); // as many ran as waited
@@ -201,14 +200,14 @@ async fn a_thousand_clients_that_go_away_are_all_noticed() {
     }
 }
 
-/// The same for clients whose requests wait: others run, and nothing of theirs ever reaches Ollama.
+/// The same for clients whose requests wait: others run, and Ollama never receives the waiting ones.
 async fn leave_the_queue(scene: &mut Scene, way: Way, behind: usize) -> Vec<Duration> {
     let version = get("/api/version?n=0");
     assert_eq!(scene.world.ask(&version).await.status(), 200);
     let (first, running) = scene.clients(At::BeforeTheHead, 0).await;
     let begun = scene.ollama.counts().0;
     let (forward, mut waiting) = scene.clients(At::Queue, behind).await;
-    // With one more than may wait, whichever is refused says that the others do wait.
+    // With one client too many, its refusal shows that the others wait.
     scene.next += 1;
     let mut one_more = connect(forward).await;
     one_more.send(request(scene.next, At::Queue, behind)).await;
@@ -219,7 +218,7 @@ async fn leave_the_queue(scene: &mut Scene, way: Way, behind: usize) -> Vec<Dura
     });
     let (_, mut refused) = waiting.remove(soon("a refusal", refused).await);
     assert_eq!(refused.answer().await.status(), 503);
-    // What stands behind it in the same connection has its turn, and is not to be mistaken for one that left.
+    // The next request on the same connection takes a slot, and is not mistaken for one that disconnected.
     for _ in 0..behind.div_ceil(BEHIND_EACH.len()) {
         assert_eq!(refused.answer().await.status(), 200);
     }
@@ -242,7 +241,7 @@ async fn leave_the_queue(scene: &mut Scene, way: Way, behind: usize) -> Vec<Dura
             stays.extend(stay);
         }
     }
-    // Now that turns come, nobody is left to take them.
+    // Slots become free now, and no client is left to take them.
     let (went, stay) = scene.go(Way::Reset, first, running).await;
     for (n, _) in went {
         scene.ollama.lost(n).await;

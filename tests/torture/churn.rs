@@ -1,5 +1,4 @@
-//! Who is speaking is never mistaken, however fast connections come, go and break; and nothing of
-//! them stays behind.
+//! Connections are attributed to the right peer, however fast they open, close and break, and nothing of them remains.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,10 +22,10 @@ use crate::tailnet::World;
 const PART: &str = "Connections that come and go";
 const PEERS: usize = 20;
 const CONNECTIONS: u64 = 100_000;
-/// At once; each peer has two or three of them.
+/// Connections at a time, two or three per peer.
 const AT_ONCE: u64 = 48;
 
-/// Who breaks a connection does not wait until the proxy has noticed, which may take it a while.
+/// A client that breaks a connection does not wait until the proxy notices.
 const CONFIG: &str = "limits.connections = 10000\nlimits.connections_per_peer = 10000\n";
 
 /// What a connection does, by its number.
@@ -49,8 +48,8 @@ fn way(n: u64) -> Way {
     }
 }
 
-/// One connection of the peer called `name`; how many answers it got. One that is refused is tried again: of so many
-/// some get a port by chance of which the last connection is not forgotten.
+/// One connection of the peer called `name`; returns the number of its answers. A refused one is retried: by chance,
+/// some connections get a port whose last connection is not yet forgotten.
 async fn connect(at: SocketAddr, name: &str, n: u64) -> u64 {
     for _ in 0..3 {
         if let Some(answers) = attempt(at, name, n).await {
@@ -64,7 +63,7 @@ async fn connect(at: SocketAddr, name: &str, n: u64) -> u64 {
 async fn attempt(at: SocketAddr, name: &str, n: u64) -> Option<u64> {
     let stream = soon("a connection", TcpStream::connect(at)).await.unwrap();
     let mut client = Client::new(stream);
-    // A path that no allowlist has, so that the record tells what was asked and who is said to ask.
+    // A path that is on no allowlist, so that the record has the path and the peer.
     let ask = format!("GET /{name}/{n} HTTP/1.1\r\nHost: remote-ollama-proxy\r\n\r\n");
     let answers = match way(n) {
         Way::Asks => 1,
@@ -95,7 +94,7 @@ async fn attempt(at: SocketAddr, name: &str, n: u64) -> Option<u64> {
     Some(answers)
 }
 
-/// Runs the connections `numbers`, and returns the number of answers.
+/// Runs the connections `numbers`; returns the number of answers.
 async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: Range<u64>) -> Result<u64, JoinError> {
     let (next, end) = (Arc::new(AtomicU64::new(numbers.start)), numbers.end);
     let workers = (0..AT_ONCE).map(|_| {
@@ -119,17 +118,17 @@ async fn churn(peers: &Arc<Vec<(String, SocketAddr)>>, numbers: Range<u64>) -> R
     Ok(answers)
 }
 
-/// Fails with what both sides have said beyond the requests.
+/// Fails with the other log lines of both sides.
 fn fail(world: &World, why: JoinError) -> u64 {
     let (proxy, tailnet) = (world.proxy.process.output(), world.tailnet.process.output());
-    let told = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
-    panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", told.collect::<Vec<_>>());
+    let others = proxy.lines().filter(|line| !line.contains("\"path\"") && !line.contains("malformed"));
+    panic!("{why}; the proxy said {:#?}, the tailnet {tailnet}", others.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
+async fn hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
     let _alone = figures::alone().await;
-    let ollama = Standin::new().await; // which nothing here reaches
+    let ollama = Standin::new().await; // no request reaches it
     let mut world = World::new(&ollama.url, CONFIG).await;
     let peers = Arc::new(Swarm::new(&world, PEERS).await.0);
     let process = &world.proxy.process;

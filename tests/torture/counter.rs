@@ -1,21 +1,20 @@
-//! A hop right before Ollama that counts what arrives there.
+//! A hop in front of Ollama that counts requests and connections.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::http::soon;
 
-/// How each request that counts begins. Tests take care that no body has it.
+/// The beginning of a counted request. No body of a test contains it.
 const BEGINNING: &[u8] = b"POST /";
 
 #[derive(Clone, Default)]
 struct Counts {
-    requests: Arc<AtomicU64>,
-    open: Arc<AtomicU64>,
+    requests: watch::Sender<u64>,
+    open: watch::Sender<u64>,
 }
 
 pub(crate) struct Counter {
@@ -33,50 +32,42 @@ impl Counter {
         tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
-                shared.open.fetch_add(1, Ordering::SeqCst);
+                shared.open.send_modify(|open| *open += 1);
                 let counts = shared.clone();
                 tokio::spawn(async move {
                     carry(near, to, &counts.requests).await;
-                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                    counts.open.send_modify(|open| *open -= 1);
                 });
             }
         });
         Counter { at, counts }
     }
 
-    /// POST requests of which Ollama has got at least the beginning.
+    /// POST requests of which Ollama has at least the beginning.
     pub(crate) fn requests(&self) -> u64 {
-        self.counts.requests.load(Ordering::SeqCst)
+        *self.counts.requests.borrow()
     }
 
-    /// Waits until Ollama has got one more than `before`.
+    /// Waits for one request more than `before`.
     pub(crate) async fn one_more_than(&self, before: u64) {
-        soon("the request at Ollama", async {
-            while self.requests() == before {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let mut requests = self.counts.requests.subscribe();
+        soon("the request at Ollama", requests.wait_for(|requests| *requests > before)).await.unwrap();
     }
 
     /// Connections to Ollama now.
     pub(crate) fn open(&self) -> u64 {
-        self.counts.open.load(Ordering::SeqCst)
+        *self.counts.open.borrow()
     }
 
-    /// Waits until none is left.
+    /// Waits until no connection is open.
     pub(crate) async fn none_open(&self) {
-        soon("the connections to Ollama to be closed", async {
-            while self.open() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let mut open = self.counts.open.subscribe();
+        soon("the connections to Ollama to be closed", open.wait_for(|open| *open == 0)).await.unwrap();
     }
 }
 
-/// Joins two connections; whichever ends, both are closed, since the proxy never half-closes.
-async fn carry(mut near: TcpStream, to: SocketAddr, requests: &AtomicU64) {
+/// Joins two connections. When one ends, both are closed, since the proxy never half-closes.
+async fn carry(mut near: TcpStream, to: SocketAddr, requests: &watch::Sender<u64>) {
     let Ok(mut far) = TcpStream::connect(to).await else { return };
     let (mut near_out, mut near_in) = near.split();
     let (mut far_out, mut far_in) = far.split();
@@ -90,7 +81,7 @@ async fn carry(mut near: TcpStream, to: SocketAddr, requests: &AtomicU64) {
                     usize::from(*byte == BEGINNING[0])
                 };
                 if matched == BEGINNING.len() {
-                    requests.fetch_add(1, Ordering::SeqCst);
+                    requests.send_modify(|requests| *requests += 1);
                     matched = 0;
                 }
             }

@@ -1,5 +1,4 @@
-//! Told to stop under load, the proxy lets what runs end and takes nothing new; past the deadline it
-//! cuts.
+//! A stop under load: running requests finish, new ones are refused, and those past the drain timeout are cut.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ async fn begin(swarm: &Swarm, what: &str) -> Vec<(String, Client<TcpStream>)> {
     begun
 }
 
-/// What a new connection comes to.
+/// The outcome of a new connection.
 async fn answer_to_another(world: &World) -> Option<String> {
     let mut client = Client::new(TcpStream::connect(world.at).await.ok()?);
     client.stream.write_all(get("/api/version?n=1000").as_bytes()).await.ok()?;
@@ -43,35 +42,34 @@ async fn answer_to_another(world: &World) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn running_streams_end_and_nothing_new_begins() {
+async fn drain_finishes_running_streams_and_starts_none() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, CONFIG).await;
     let swarm = Swarm::new(&world, 4).await;
-    // A connection kept open between two requests, which is to end at once.
+    // An idle connection, which should close at once.
     let mut kept = world.connect().await;
     kept.send(get("/api/version?n=1000")).await;
     assert_eq!(kept.answer().await.status(), 200);
     let streams = begin(&swarm, "do=stream&ms=20&count=150").await;
 
-    let told = Instant::now();
+    let begun = Instant::now();
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.line(&["stopping: draining running requests"]).await;
     assert!(kept.rest().await.is_empty());
-    // The listener goes a moment after the word of it.
-    let refused = soon("a refusal", async {
-        let mut asked = 0;
-        while answer_to_another(&world).await.is_some() {
-            asked += 1;
-        }
-        asked
+    // The listener closes a moment after the log says so.
+    let mut refused = 0;
+    eventually("a refusal", async || {
+        let answered = answer_to_another(&world).await.is_some();
+        refused += usize::from(answered);
+        !answered
     })
     .await;
     println!("{refused} requests were answered before the listener was closed");
     for _ in 0..20 {
         assert_eq!(answer_to_another(&world).await, None, "a new connection was served while stopping");
     }
-    assert_eq!(ollama.counts().1, STREAMS as usize, "the streams ended too early to tell anything");
+    assert_eq!(ollama.counts().1, STREAMS as usize, "the streams ended too early for this test");
     let mut whole = 0;
     for (head, mut client) in streams {
         let body = client.body(&head).await.expect("a stream was cut");
@@ -82,17 +80,17 @@ async fn running_streams_end_and_nothing_new_begins() {
     world.proxy.process.ended_with(0).await;
     world.proxy.process.line(&["\"message\":\"stopped\"", "\"cut\":0"]).await;
     figure(PART, "ended whole", f64::from(whole), "", Meant::AtLeast(STREAMS as f64));
-    figure(PART, "the process had ended after", told.elapsed().as_secs_f64(), "s", Meant::AtMost(30.0));
+    figure(PART, "the process had ended after", begun.elapsed().as_secs_f64(), "s", Meant::AtMost(30.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn past_the_deadline_all_are_cut_and_counted() {
+async fn streams_past_the_drain_timeout_are_cut_and_counted() {
     let _alone = figures::alone().await;
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, &format!("{CONFIG}shutdown.drain_timeout = \"500ms\"\n")).await;
     let swarm = Swarm::new(&world, 4).await;
     let streams = begin(&swarm, "do=stream&ms=20").await;
-    let told = Instant::now();
+    let begun = Instant::now();
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.lines(&["\"ended\":\"stopped\""], STREAMS as usize).await;
     for (_, mut client) in streams {
@@ -100,7 +98,7 @@ async fn past_the_deadline_all_are_cut_and_counted() {
     }
     ollama.runs(0).await;
     world.proxy.process.ended_with(0).await;
-    let late = told.elapsed().saturating_sub(Duration::from_millis(500));
+    let late = begun.elapsed().saturating_sub(Duration::from_millis(500));
     let line = world.proxy.process.line(&["\"message\":\"stopped\""]).await;
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["cut"], STREAMS, "{line}");

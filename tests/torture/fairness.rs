@@ -1,5 +1,5 @@
-//! More is asked than Ollama can do: who asks little does not wait for who asks much, and who has to
-//! be refused is refused at once.
+//! More requests than Ollama can serve: a modest client does not wait for a greedy one, and excess requests are
+//! refused at once.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,26 +12,26 @@ use crate::ollama;
 use crate::swarm::{Swarm, connect};
 use crate::tailnet::World;
 
-/// A chat that goes on until so many tokens have come; `slow` makes some 25 a second.
+/// A chat of this many tokens; `slow` makes about 25 a second.
 fn chat(tokens: u32, stream: bool) -> String {
     let body = json!({"model": "slow", "messages": [{"role": "user", "content": "go!"}], "stream": stream,
         "max_tokens": tokens});
     post("/v1/chat/completions", &body.to_string())
 }
 
-/// Asks, and says how long it took.
+/// Sends a request; returns the time that it took.
 async fn timed(at: SocketAddr, request: String) -> (Duration, Answer) {
     let mut client = connect(at).await;
     let begun = Instant::now();
     client.send(request).await;
-    // Longer than the patience of others: a hundred requests wait here one for the other.
+    // Longer than elsewhere: a hundred requests run one after the other.
     let readable = tokio::time::timeout(Duration::from_secs(240), client.stream.readable()).await;
     readable.expect("an answer within four minutes").unwrap();
     let answer = client.answer().await;
     (begun.elapsed(), answer)
 }
 
-/// The queueing times of a peer's requests, as the log has them.
+/// The queueing times of a peer's requests, from the log.
 fn queued(log: &str, peer: &str) -> Vec<Duration> {
     let node = format!("{peer}.tailnet.test");
     let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -40,7 +40,7 @@ fn queued(log: &str, peer: &str) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_modest_client_does_not_wait_for_a_greedy_one() {
+async fn modest_client_does_not_wait_for_a_greedy_one() {
     const PART: &str = "One client with 100 requests, one with one now and then";
     const GREEDY: usize = 100;
     const TOKENS: u32 = 2;
@@ -48,7 +48,7 @@ async fn a_modest_client_does_not_wait_for_a_greedy_one() {
     let _alone = figures::alone().await;
     let mut world = World::new(ollama::url(), CONFIG).await;
     let swarm = Swarm::new(&world, 2).await;
-    // How long one takes that need not wait.
+    // The time of a request that does not wait.
     let (alone, answer) = timed(swarm.at(1), chat(TOKENS, false)).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
 
@@ -57,12 +57,12 @@ async fn a_modest_client_does_not_wait_for_a_greedy_one() {
         greedy.spawn(timed(swarm.at(0), chat(TOKENS, false)));
     }
     let (mut asked, mut greedy_times) = (0, Vec::new());
-    // As long as half of them wait, the modest one asks, rests as long as a request takes, and asks again.
+    // While half of them wait, the modest client sends a request, rests as long as one takes, and repeats.
     while greedy_times.len() < GREEDY / 2 {
         let (_, answer) = timed(swarm.at(1), chat(TOKENS, false)).await;
         assert_eq!(answer.status(), 200, "{}", answer.text());
         asked += 1;
-        tokio::time::sleep(alone).await;
+        delay(alone).await;
         while let Some(done) = greedy.try_join_next() {
             greedy_times.push(done.unwrap());
         }
@@ -79,14 +79,14 @@ async fn a_modest_client_does_not_wait_for_a_greedy_one() {
     figure(PART, "the modest one's requests", asked as f64, "", Meant::Told);
     figure(PART, "the modest one waits, p50", percentile(&mut modest, 0.5), "ms", Meant::Told);
     figure(PART, "the modest one waits, max", percentile(&mut modest, 1.0), "ms", Meant::Told);
-    // One that runs already, and what starting and ending it takes.
+    // The request that runs already, and the time to start and end it.
     figure(PART, "which is this many times one request", of_one, "", Meant::AtMost(1.5));
     figure(PART, "the greedy one waits, p50", percentile(&mut greedy, 0.5), "ms", Meant::Told);
     figure(PART, "the greedy one waits, max", percentile(&mut greedy, 1.0), "ms", Meant::Told);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
+async fn excess_clients_are_refused_at_once_without_harm() {
     const PART: &str = "Ten times as many requests as there are places";
     const TOKENS: u32 = 8;
     const RUNNING: usize = 4;
@@ -95,14 +95,14 @@ async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
     const CONFIG: &str = "limits.running = 4\nlimits.running_per_identity = 4\nlimits.waiting = 16\n";
     let _alone = figures::alone().await;
     let world = World::new(ollama::url(), CONFIG).await;
-    // Each may have a quarter of the places to wait in.
+    // Each may use a quarter of the waiting slots.
     let swarm = Swarm::new(&world, 8).await;
     let mut all = tokio::task::JoinSet::new();
     let mut clients = Vec::new();
     for n in 0..ASKED {
         clients.push(connect(swarm.at(n as u64)).await);
     }
-    // Nobody's time is to be that of two hundred clients on two cores.
+    // No figure should be the time of two hundred clients on two cores.
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     for mut client in clients {
         ticks.tick().await;
@@ -127,7 +127,7 @@ async fn who_is_too_many_is_refused_at_once_and_harms_nobody() {
             other => panic!("{other}: {}", answer.text()),
         }
     }
-    // A place that becomes free while they come is taken at once.
+    // A slot that becomes free meanwhile is taken at once.
     assert!((RUNNING + WAITING..ASKED / 2).contains(&whole), "{whole} of {ASKED} were served");
     figure(PART, "asked within a second", ASKED as f64, "", Meant::Told);
     figure(PART, "served whole", whole as f64, "", Meant::AtLeast((RUNNING + WAITING) as f64));

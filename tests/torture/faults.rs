@@ -1,5 +1,5 @@
-//! Connections that are slow, sliced, cut short or reset, on either leg and in either direction: a
-//! client gets the whole answer or one that can't be taken for it, and the next one gets it whole.
+//! Slow, sliced, truncated and reset connections, on either side and in either direction: a client gets the whole
+//! answer or a visibly broken one, and the next request gets a whole one.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,16 +18,15 @@ use crate::toxiproxy::{Toxiproxy, Way};
 
 const PART: &str = "Toxiproxy";
 
-/// What a toxic may do to an answer.
+/// The effect of a toxic on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum May {
     Delay,
-    /// None of the answers here comes through whole.
+    /// No answer arrives whole.
     Break,
 }
 
-/// Each toxic with what it does here. Requests have 20 KB, answers at least 400 bytes, so that
-/// both have a middle to be cut in.
+/// Each toxic with its effect. Requests have 20 KB and answers at least 400 bytes, so that both have a middle.
 fn toxics() -> [(&'static str, Value, May); 7] {
     [
         ("latency", json!({"latency": 150, "jitter": 50}), May::Delay),
@@ -40,16 +39,16 @@ fn toxics() -> [(&'static str, Value, May); 7] {
     ]
 }
 
-/// What a client is left with.
+/// What a client receives.
 enum Got {
     Whole(Answer),
     /// The connection ended before the answer did.
     Broken,
 }
 
-/// A request with a body of 20 KB: Ollama minds no blanks.
+/// A request with a body of 20 KB. Ollama ignores the blanks.
 fn request(stream: bool) -> String {
-    // The one stops by itself, the other takes some hundred milliseconds.
+    // One stops by itself, the other takes some hundred milliseconds.
     let (model, says) = if stream { ("slow", "go!") } else { ("tiny", "hi") };
     let ask = json!({"model": model, "messages": [{"role": "user", "content": says}], "stream": stream, "max_tokens": 10});
     post("/v1/chat/completions", &format!("{ask}{:20000}", ""))
@@ -60,10 +59,10 @@ async fn connect(at: SocketAddr) -> Client<TcpStream> {
 }
 
 async fn ask(client: &mut Client<TcpStream>, request: &str) -> Got {
-    // Where the connection breaks meanwhile, the answer tells.
+    // If the connection breaks meanwhile, the answer shows it.
     let _ = soon("sending", client.stream.write_all(request.as_bytes())).await;
     let Some(head) = client.head().await else { return Got::Broken };
-    // Without either a cut could not be told from the end.
+    // Without either, a truncated answer would look whole.
     assert!(
         header(&head, "content-length").is_some() || header(&head, "transfer-encoding").is_some(),
         "{head}"
@@ -71,7 +70,7 @@ async fn ask(client: &mut Client<TcpStream>, request: &str) -> Got {
     client.body(&head).await.map_or(Got::Broken, |body| Got::Whole(Answer { head, body }))
 }
 
-/// What the model says in an answer, if that is as it has to be.
+/// The model's text in an answer, if the answer is valid.
 fn said(answer: &Answer) -> Option<String> {
     if answer.status() != 200 {
         return None;
@@ -90,9 +89,9 @@ struct Scene {
     _world: World,
     legs: [(&'static str, Way); 2],
     _toxiproxy: Toxiproxy,
-    /// Where clients connect.
+    /// The address for clients.
     at: SocketAddr,
-    /// What is right, for both forms of the request.
+    /// The right text, for both forms of the request.
     right: [String; 2],
 }
 
@@ -120,7 +119,7 @@ impl Scene {
         said(answer).as_ref() == Some(&self.right[usize::from(stream)])
     }
 
-    /// One request under a toxic, the last of `client`, with which its connection to Ollama ends.
+    /// One request under a toxic, the last of `client`. Its connection to Ollama ends with it.
     async fn suffer(&self, what: &str, may: May, stream: bool, mut client: Client<TcpStream>) {
         let before = self.counter.requests();
         match ask(&mut client, &request(stream)).await {
@@ -128,7 +127,7 @@ impl Scene {
                 assert!(self.is_right(stream, &answer), "{what}: wrong but whole: {answer:?}");
                 assert_eq!(may, May::Delay, "{what}: the toxic did nothing");
             }
-            // An answer of the proxy's own, which says that it is none.
+            // An answer of the proxy that reports the failure.
             Got::Whole(answer) => assert!(
                 may == May::Break
                     && matches!(answer.status(), 400 | 502 | 503)
@@ -143,8 +142,8 @@ impl Scene {
         assert!(sent <= 1 && (may == May::Break || sent == 1), "{what}: {sent} requests at Ollama");
     }
 
-    /// Both forms of the request under a toxic, on fresh connections and on such as have served one.
-    /// Returns how long the first good answer took once the toxic was gone, in milliseconds.
+    /// Both forms of the request under a toxic, on new and on used connections. Returns how long the first good answer
+    /// took after the toxic was removed, in milliseconds.
     async fn endure(&self, leg: &(&str, Way), toxic: &(&str, Value, May), direction: Direction) -> f64 {
         let ((place, way), (kind, attributes, may)) = (leg, toxic);
         for stream in [false, true] {
@@ -169,7 +168,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn whatever_befalls_connections_no_answer_is_cut_unnoticed() {
+async fn no_answer_is_truncated_unnoticed_by_network_faults() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     for leg in &scene.legs {

@@ -7,23 +7,23 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Held by each test here: two at once would measure each other.
+/// Held by each test: two at once would measure each other.
 pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
     ALONE.lock().await
 }
 
-/// What a figure is meant to be.
+/// The goal of a figure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Meant {
     AtMost(f64),
     AtLeast(f64),
-    /// Nothing is promised; it is told.
+    /// No goal.
     Told,
 }
 
-/// Adds a line to the table: `part` is the heading it stands under, `what` says what was measured.
-/// Without `make torture` around the test it is printed only.
+/// Adds a line to the table: `part` is its heading, `what` says what was measured. Without `make torture` the line is
+/// only printed.
 pub(crate) fn figure(part: &str, what: &str, value: f64, unit: &str, meant: Meant) {
     let (meant, holds) = match meant {
         Meant::AtMost(most) => (format!("at most {most}"), value <= most),
@@ -38,7 +38,7 @@ pub(crate) fn figure(part: &str, what: &str, value: f64, unit: &str, meant: Mean
     writeln!(file, "{line}").unwrap();
 }
 
-/// The value below which the part `q` (0 to 1) of `times` lies, in milliseconds.
+/// The value below which the share `q` (0 to 1) of `times` lies, in milliseconds.
 pub(crate) fn percentile(times: &mut [Duration], q: f64) -> f64 {
     assert!(!times.is_empty());
     times.sort_unstable();

@@ -1,9 +1,8 @@
-//! What the proxy holds out against, measured: the real binary in a real tailnet in front of a real
-//! Ollama, under attack, overload and failure.
+//! The proxy under attack, overload and failure, measured: the real binary in a real tailnet in front of a real
+//! Ollama.
 //!
-//! A test here fails where something is lost, mixed up, leaked or left hanging. How long things take
-//! depends on the machine, so times fail nothing here: they are figures, which `make torture` prints
-//! in one table beside what they are meant to be.
+//! A test fails if something is lost, mixed up, leaked or left hanging. Times depend on the machine, so no time fails
+//! a test: times are figures, which `make torture` prints in one table with their goals.
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "tests/support is shared with tests/e2e")]

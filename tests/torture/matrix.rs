@@ -1,5 +1,5 @@
-//! Every spelling of methods and targets, through the tailnet, at the real Ollama: what is forwarded is
-//! routed there to the endpoint that it names, and nothing else is heard of there.
+//! Every spelling of methods and targets, through the tailnet, to the real Ollama: forwarded requests are routed to
+//! the endpoint that they name, and Ollama receives no others.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,11 +13,11 @@ use crate::ollama;
 use crate::spellings::{self, Spelling};
 use crate::tailnet::World;
 
-/// How many connections ask at once.
+/// Connections at a time.
 const LANES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_spelling_goes_where_it_says_or_nowhere() {
+async fn each_spelling_reaches_its_endpoint_or_nothing() {
     let _alone = figures::alone().await;
     let world = World::new(ollama::url(), "").await;
     let (allowed, others): (Vec<_>, Vec<_>) =
@@ -66,15 +66,15 @@ async fn each_spelling_goes_where_it_says_or_nowhere() {
     assert!(wrong.is_empty(), "{} went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Status and body, without the number that Ollama gives some answers.
-type Told = (u16, String);
+/// Status and body, without the request's number in some answers of Ollama.
+type Outcome = (u16, String);
 
-/// Ollama's ways to say that it has no such endpoint.
-fn is_none((status, body): &Told) -> bool {
+/// Ollama's answers for a missing endpoint.
+fn is_none((status, body): &Outcome) -> bool {
     (300..400).contains(status) || ["404 page not found", "405 method not allowed"].contains(&body.trim())
 }
 
-/// A spelling as its endpoint is plainly asked for, and as Ollama's router logs it.
+/// The plain request for the endpoint of a spelling, as Ollama's router logs it.
 fn lines(spelling: &Spelling) -> [String; 2] {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (method, target) = (text(&spelling.method), text(&spelling.target));
@@ -84,8 +84,8 @@ fn lines(spelling: &Spelling) -> [String; 2] {
     [format!("{method} {path} {}", spelling.headers), format!("{method} {shown:?}")]
 }
 
-/// What Ollama itself answers to each endpoint and model that is asked for, written plainly.
-async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
+/// Ollama's own answers for each endpoint and model, requested plainly.
+async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Outcome> {
     let at = ollama::url().trim_start_matches("http://");
     let mut direct = Client::new(TcpStream::connect(at).await.unwrap());
     let mut plain = BTreeMap::new();
@@ -94,14 +94,14 @@ async fn plain_answers(allowed: &[Spelling]) -> BTreeMap<String, Told> {
         let target = line.split(' ').nth(1).unwrap().into();
         if let Entry::Vacant(slot) = plain.entry(line) {
             let plainly = Spelling { target, ..spelling.clone() };
-            slot.insert(told(plainly.ask(&mut direct, at).await.0));
+            slot.insert(outcome(plainly.ask(&mut direct, at).await.0));
         }
     }
     plain
 }
 
-/// Asks for each through the tailnet, over connections that are kept.
-async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
+/// Sends each through the tailnet, over connections that stay open.
+async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Outcome> {
     let at = world.at;
     let connect = async move || Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
     let lanes = spellings.chunks(spellings.len().div_ceil(LANES)).map(|lane| {
@@ -110,7 +110,7 @@ async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
             let (mut client, mut answers) = (connect().await, Vec::new());
             for spelling in lane {
                 let (answer, ends) = spelling.ask(&mut client, "remote-ollama-proxy").await;
-                answers.push(told(answer));
+                answers.push(outcome(answer));
                 if ends {
                     assert!(client.rest().await.is_empty(), "more than one answer to {spelling:?}");
                     client = connect().await;
@@ -126,7 +126,7 @@ async fn ask_all(world: &World, spellings: &[Spelling]) -> Vec<Told> {
     answers
 }
 
-fn told(answer: Answer) -> Told {
+fn outcome(answer: Answer) -> Outcome {
     let body = answer.text().split(r#","request_id":"#).next().unwrap_or_default().to_owned();
     (answer.status(), body)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::figures::{self, Meant, figure};
-use crate::http::{Client, get, post, soon};
+use crate::http::{Client, eventually, found, get, post, soon};
 use crate::tailnet::World;
 
-/// A real Ollama that dies with this value.
+/// A real Ollama that is killed when this value is dropped.
 struct Ollama {
     url: String,
     group: Pid,
@@ -25,18 +25,18 @@ impl Ollama {
         command.args(["start", "--port", port, "--preload", "tiny"]).arg(dir.path().join("ollama"));
         let started = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output().unwrap());
         let out = started.await.unwrap();
-        let told: Value = serde_json::from_slice(&out.stdout).expect("tests/ollama/ollama.sh start");
-        let pid = told["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().unwrap())).unwrap();
-        Ollama { url: told["url"].as_str().unwrap().to_owned(), group: pid }
+        let server: Value = serde_json::from_slice(&out.stdout).expect("tests/ollama/ollama.sh start");
+        let pid = server["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().unwrap())).unwrap();
+        Ollama { url: server["url"].as_str().unwrap().to_owned(), group: pid }
     }
 
     fn port(&self) -> &str {
         self.url.rsplit(':').next().unwrap()
     }
 
-    /// As a crash does: at once, and with the processes that run its models.
+    /// Kills it as a crash does: at once, with the processes that run its models.
     fn kill(&self) {
-        let _ = kill_process_group(self.group, Signal::KILL); // twice does no harm
+        let _ = kill_process_group(self.group, Signal::KILL); // a second time does no harm
     }
 }
 
@@ -46,7 +46,7 @@ impl Drop for Ollama {
     }
 }
 
-/// The status of an answer, which tells when to come back if Ollama is away.
+/// The status of an answer. If Ollama is away, the answer has a Retry-After.
 async fn status(client: &mut Client<TcpStream>, request: &str) -> u16 {
     client.send(request).await;
     let answer = client.answer().await;
@@ -55,7 +55,7 @@ async fn status(client: &mut Client<TcpStream>, request: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ollama_dies_and_comes_back_under_the_same_proxy() {
+async fn proxy_survives_a_restart_of_ollama() {
     let _alone = figures::alone().await;
     let dir = TempDir::new().unwrap();
     let ollama = Ollama::start(&dir, "0").await;
@@ -73,17 +73,13 @@ async fn ollama_dies_and_comes_back_under_the_same_proxy() {
 
     ollama.kill();
     assert!(!stream.rest().await.ends_with(b"0\r\n\r\n"), "the stream's end looks like one");
-    // The kernel closes what a dead process had open one after the other: what reaches the remains is
+    // The kernel closes the descriptors of a dead process one after the other: a request that still reaches it is
     // broken off, and not sent again.
-    soon("nothing to be left of Ollama", async {
-        loop {
-            match status(&mut kept, &get("/v1/models")).await {
-                502 => {}
-                status => return assert_eq!(status, 503),
-            }
-        }
+    let gone = found("nothing to be left of Ollama", async || {
+        Some(status(&mut kept, &get("/v1/models")).await).filter(|status| *status != 502)
     })
     .await;
+    assert_eq!(gone, 503);
     for request in [get("/v1/models"), chat("hi")] {
         assert_eq!(status(&mut kept, &request).await, 503);
         assert_eq!(status(&mut world.connect().await, &request).await, 503);
@@ -91,13 +87,8 @@ async fn ollama_dies_and_comes_back_under_the_same_proxy() {
 
     let (address, port) = (ollama.url.trim_start_matches("http://"), ollama.port());
     let back = async {
-        // Asked from beside the proxy, when there is something to be reached again.
-        soon("Ollama", async {
-            while TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        // Checked without the proxy: when Ollama listens again.
+        eventually("Ollama", async || TcpStream::connect(address).await.is_ok()).await;
         let begun = Instant::now();
         soon("an answer from Ollama", async { while status(&mut kept, &get("/v1/models")).await != 200 {} })
             .await;

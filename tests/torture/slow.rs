@@ -1,5 +1,5 @@
-//! Slow clients of the kind that a known tool makes, slowhttptest: five hundred connections that send a
-//! head, or a body, bit by bit, or read an answer so. A good client must not notice.
+//! Slow clients, made by slowhttptest: five hundred connections that send a head or a body, or read an answer, in
+//! small pieces. A well-behaved client must not notice.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::figures::{self, Meant, figure, percentile};
 use crate::held::{allow_descriptors, held, settled};
+use crate::http::delay;
 use crate::process::Process;
 use crate::standin::Standin;
 use crate::swarm::{Good, Steady};
@@ -17,17 +18,17 @@ const CONNECTIONS: &str = "500";
 const SECONDS: u64 = 12;
 const PACE: Duration = Duration::from_millis(20);
 
-/// Attackers have computers of their own; here they take the processor time that the others leave.
+/// Attackers have their own computers. Here they get the processor time that the others leave.
 const LAST: [&str; 3] = ["nice", "-n", "19"];
 
-/// The tool takes the host of its requests from the address at which it connects.
+/// slowhttptest uses the address that it connects to as the Host.
 const CONFIG: &str = "http.hosts = [\"127.0.0.1\"]\n";
 
-/// Attacks until the time is over.
+/// Attacks for `SECONDS`.
 async fn attack(at: SocketAddr, path: &str, mode: &[&str]) -> Process {
     let mut command = Command::new(LAST[0]);
     command.args(&LAST[1..]).arg("slowhttptest");
-    // -i: a bit every second; -r: all within five seconds; -p: how long its own probe waits.
+    // -i: a piece every second; -r: all within five seconds; -p: the timeout of the tool's own probe.
     let common = ["-c", CONNECTIONS, "-l", &SECONDS.to_string(), "-i", "1", "-r", "100", "-p", "3"];
     command.args(mode).args(common).args(["-u", &format!("http://{at}{path}")]);
     let mut attack = Process::start("slowhttptest", &mut command);
@@ -45,7 +46,7 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
     let quiet = held(process);
 
     let steady = Steady::start(world.at, PACE);
-    tokio::time::sleep(Duration::from_secs(SECONDS)).await; // how it is without the attack
+    delay(Duration::from_secs(SECONDS)).await; // measures without the attack
     let (before, mut calm) = steady.stop().await;
     let steady = Steady::start(world.at, PACE);
     let attack = attack(attacker.at, path, mode).await;
@@ -69,18 +70,18 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_come_slowly() {
+async fn slow_heads_do_not_affect_other_clients() {
     withstand("Slow heads (slowhttptest -H)", "/api/version?n=1", &["-H"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_come_slowly() {
+async fn slow_bodies_do_not_affect_other_clients() {
     withstand("Slow bodies (slowhttptest -B)", "/api/show?n=1&do=silent", &["-B", "-s", "65536"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_read_slowly() {
-    // Five bytes a second of an answer without end; a list of models, so that none has to wait.
+async fn slow_readers_do_not_affect_other_clients() {
+    // Five bytes a second of an endless answer. A list of models needs no slot.
     let path = "/v1/models?n=1&do=flood";
     let mode = ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "5"];
     withstand("Slow reading (slowhttptest -X)", path, &mode).await;

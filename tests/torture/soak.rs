@@ -1,5 +1,4 @@
-//! Ordinary work for a long time: nothing goes wrong, and nothing grows. `make soak` has it last an
-//! hour; else it lasts two minutes.
+//! Ordinary work for a long time: no errors and no growth. It lasts two minutes, and an hour with `make soak`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::tailnet::World;
 
 const PEERS: usize = 4;
 const WORKERS: u64 = 8;
-/// Between the end of one thing and the beginning of the worker's next.
+/// The pause of a worker between two actions.
 const PAUSE: Duration = Duration::from_millis(50);
 const CONFIG: &str = "limits.running = 16\nlimits.running_per_identity = 16\n";
 
@@ -26,7 +25,7 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// One of the things that clients do, each on a connection of its own.
+/// One action of a client, on its own connection.
 async fn work(at: SocketAddr, kind: u64) {
     let mut client = connect(at).await;
     match kind % 8 {
@@ -38,7 +37,7 @@ async fn work(at: SocketAddr, kind: u64) {
         3 => {
             client.send(chat(next(), "do=stream&ms=10")).await;
             client.head().await.unwrap();
-            client.chunk().await.unwrap(); // and leaves
+            client.chunk().await.unwrap(); // and disconnects
         }
         4 => {
             client.send(post("/api/pull", "{}")).await;
@@ -59,7 +58,7 @@ async fn work(at: SocketAddr, kind: u64) {
     }
 }
 
-/// The slope of the line that fits the points best, by least squares.
+/// The slope of the line of best fit, by least squares.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let n = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
@@ -69,7 +68,7 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn soak() {
+async fn soak_leaves_no_growth_and_no_errors() {
     let _alone = figures::alone().await;
     let minutes: f64 = std::env::var("SOAK_MINUTES").map_or(2.0, |m| m.parse().expect("a number of minutes"));
     let part = format!("Ordinary work for {minutes} min");
@@ -87,20 +86,20 @@ async fn soak() {
         workers.spawn(async move {
             let mut kind = worker;
             while begun.elapsed() < end {
-                // A task of its own, so that what goes wrong is counted.
+                // In its own task, so that a panic is counted.
                 if tokio::spawn(work(swarm.at(worker), kind)).await.is_err() {
                     errors.fetch_add(1, Ordering::Relaxed);
                 }
                 done.fetch_add(1, Ordering::Relaxed);
                 kind += 1;
-                tokio::time::sleep(PAUSE).await;
+                delay(PAUSE).await;
             }
         });
     }
-    // Megabytes, by the hour.
+    // Megabytes, and hours since the start.
     let (mut points, warm) = (Vec::new(), end / 4);
     while begun.elapsed() < end {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        delay(Duration::from_secs(1)).await;
         if begun.elapsed() > warm {
             points.push((begun.elapsed().as_secs_f64() / 3600.0, rss(process)));
         }
@@ -111,7 +110,7 @@ async fn soak() {
 
     let (done, errors) = (done.load(Ordering::Relaxed), errors.load(Ordering::Relaxed));
     let growth = slope(&points);
-    // What a short run shows is how Go's heap comes and goes.
+    // A short run shows the cycles of Go's heap.
     let meant = if minutes < 30.0 { Meant::Told } else { Meant::AtMost(8.0) };
     figure(&part, "connections, each with one to five requests", done as f64, "", Meant::Told);
     figure(&part, "errors", errors as f64, "", Meant::AtMost(0.0));

@@ -1,5 +1,5 @@
-//! What happens to a tailnet happens to the proxy too: its relay, its control server and its peers'
-//! networks come and go, while the same proxy serves on and streams lose nothing.
+//! Faults of the tailnet: its relay, its control server and the peers' networks go down and return, while the proxy
+//! serves and streams lose nothing.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ async fn stream(at: SocketAddr) -> Flow {
     Flow::of(ask(at, Ask::Lines).await).await
 }
 
-/// A request on a connection of its own is answered.
+/// Checks that a request on a new connection is answered.
 async fn is_served(at: SocketAddr) {
     let mut client = Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
     client.send(get("/api/version")).await;
@@ -53,7 +53,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 #[tokio::test]
-async fn streams_outlive_the_relay() {
+async fn streams_survive_a_relay_outage() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut direct = stream(scene.world.at).await;
@@ -74,7 +74,7 @@ async fn streams_outlive_the_relay() {
     figure(PART, "relay down and up: longest gap of a direct stream", gap, "ms", Meant::AtMost(1000.0));
 }
 
-/// How long the control server is down; minutes, if the environment says so.
+/// How long the control server is down. An environment variable makes it minutes.
 fn control_down() -> Duration {
     let seconds =
         std::env::var("CONTROL_DOWN_SECONDS").map_or(60, |s| s.parse().expect("a number of seconds"));
@@ -82,7 +82,7 @@ fn control_down() -> Duration {
 }
 
 #[tokio::test]
-async fn without_the_control_server_all_goes_on_and_what_it_says_then_holds() {
+async fn streams_survive_a_control_outage_and_later_changes_apply() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut kept = stream(scene.world.at).await;
@@ -99,7 +99,7 @@ async fn without_the_control_server_all_goes_on_and_what_it_says_then_holds() {
     let gap = ms(kept.read().gap);
     figure(PART, "control down: longest gap of a stream", gap, "ms", Meant::AtMost(1000.0));
 
-    // Nobody but `laptop` may connect any more.
+    // Only `laptop` may connect now.
     let nodes = scene.world.tailnet.api("GET", "/nodes", Value::Null).await;
     let laptop = nodes.as_array().unwrap().iter().find(|n| n["name"] == "laptop").unwrap();
     let policy = json!({
@@ -121,7 +121,7 @@ async fn without_the_control_server_all_goes_on_and_what_it_says_then_holds() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_along_when_its_client_roams() {
+async fn stream_survives_a_roaming_client() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut stays = stream(scene.world.at).await;
@@ -142,14 +142,14 @@ async fn a_stream_goes_along_when_its_client_roams() {
     );
 }
 
-/// Nodes join and leave, and the policy changes: whom that does not concern notices nothing.
+/// Nodes join and leave, and the policy changes. Peers that are not affected notice nothing.
 #[tokio::test]
-async fn a_stream_outlives_the_changes_of_the_tailnet() {
+async fn stream_survives_netmap_changes() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let mut streams = [stream(scene.world.at).await, stream(scene.other).await];
     let tailnet = &scene.world.tailnet;
-    // Clients keep their rights, now by this rule and now by that.
+    // Clients keep their rights, by alternating rules.
     let policy = |ip: &str| {
         json!({
             "tagOwners": {"tag:ai-server": [], "tag:ai-client": []},
@@ -178,10 +178,10 @@ async fn a_stream_outlives_the_changes_of_the_tailnet() {
     );
 }
 
-/// What runs at Ollama for a client that has vanished ends, streamed or not; a client that is there
-/// and does not read for as long loses nothing.
+/// A running request of a vanished client ends, streamed or not. A connected client that does not read for as long
+/// loses nothing.
 #[tokio::test]
-async fn what_runs_for_a_client_that_has_vanished_ends() {
+async fn request_of_a_vanished_client_ends() {
     let _alone = figures::alone().await;
     let scene = scene().await;
     let third = client(&scene.world, "third").await;

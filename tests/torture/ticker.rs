@@ -1,9 +1,7 @@
-//! A stand-in for Ollama whose streams are numbered lines, so that a reader sees what is missing. It
-//! takes no processor time, which a minute of a real model would.
+//! A stand-in for Ollama whose streams are numbered lines, so that a reader sees gaps. Unlike a real model, it takes
+//! no processor time.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,26 +9,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::http::{Client, PATIENCE, header, post, soon};
+use crate::http::{Client, PATIENCE, delay, header, post, soon, within};
 
-/// Time between two lines: a fast model's.
+/// The time between two lines, as of a fast model.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What is asked for, as a request's body.
+/// The requested answer, as the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// A line every 20 ms.
     Lines,
-    /// Lines of 16 KB, as fast as they are taken.
+    /// Lines of 16 KB, as fast as they are read.
     Flood,
-    /// Nothing ever, as of a model that thinks.
+    /// No answer, as from a model that thinks.
     Silence,
 }
 
 const ASKS: [Ask; 3] = [Ask::Lines, Ask::Flood, Ask::Silence];
 
-/// How many requests of each kind run now.
-type Running = Arc<[AtomicU64; ASKS.len()]>;
+/// The number of running requests of each kind.
+type Running = watch::Sender<[u64; ASKS.len()]>;
 
 pub(crate) struct Ticker {
     pub(crate) url: String,
@@ -42,33 +40,28 @@ impl Ticker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let running = Running::default();
-        let shared = Arc::clone(&running);
+        let shared = running.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(Client::new(stream), Arc::clone(&shared)));
+                tokio::spawn(serve(Client::new(stream), shared.clone()));
             }
         });
         Ticker { url, running }
     }
 
-    /// Waits until so many requests of this kind run.
+    /// Waits until this many requests of this kind run.
     pub(crate) async fn runs(&self, ask: Ask, wanted: u64, patience: Duration) {
-        let running = || self.running[ask as usize].load(Ordering::SeqCst);
-        let waiting = async {
-            while running() != wanted {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let came = tokio::time::timeout(patience, waiting).await;
-        assert!(came.is_ok(), "{ask:?}: {} run instead of {wanted} after {patience:?}", running());
+        let mut running = self.running.subscribe();
+        let reached = running.wait_for(|running| running[ask as usize] == wanted);
+        within(patience, &format!("{wanted} requests for {ask:?}"), reached).await.unwrap();
     }
 }
 
 /// Answers the requests of a connection until it ends.
 async fn serve(mut client: Client<TcpStream>, running: Running) {
     loop {
-        // Between two requests there is no hurry.
+        // Idle time between two requests is not bounded.
         if client.stream.readable().await.is_err() {
             return;
         }
@@ -78,14 +71,14 @@ async fn serve(mut client: Client<TcpStream>, running: Running) {
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
             continue;
         };
-        running[ask as usize].fetch_add(1, Ordering::SeqCst);
-        // They end with the connection only.
+        running.send_modify(|running| running[ask as usize] += 1);
+        // These end with the connection only.
         let _ = match ask {
             Ask::Lines => lines(&mut client.stream, 0, Some(PACE)).await,
             Ask::Flood => lines(&mut client.stream, 16 << 10, None).await,
             Ask::Silence => client.stream.read(&mut [0]).await.map(|_| ()),
         };
-        running[ask as usize].fetch_sub(1, Ordering::SeqCst);
+        running.send_modify(|running| running[ask as usize] -= 1);
         return;
     }
 }
@@ -99,7 +92,7 @@ async fn lines(stream: &mut TcpStream, filler: usize, pace: Option<Duration>) ->
             let line = format!("{n} {:.<filler$}\n", "");
             to.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
             if let Some(pace) = pace {
-                tokio::time::sleep(pace).await;
+                delay(pace).await;
             }
         }
         Ok(())
@@ -111,33 +104,33 @@ async fn lines(stream: &mut TcpStream, filler: usize, pace: Option<Duration>) ->
     }
 }
 
-/// A client's connection with the request on it, of which nothing has been read.
+/// A connection on which the request was sent and nothing was read.
 pub(crate) async fn ask(at: SocketAddr, ask: Ask) -> Client<TcpStream> {
     let mut client = Client::new(soon("a connection", TcpStream::connect(at)).await.unwrap());
     client.send(post("/v1/chat/completions", &format!("{ask:?}"))).await;
     client
 }
 
-/// A stream that is being read. Nothing may be missing from it.
+/// A stream that is being read. It must not have gaps.
 pub(crate) struct Flow {
     read: watch::Receiver<Read>,
     reader: JoinHandle<()>,
 }
 
-/// What has been read of a stream.
+/// The progress of a stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Read {
     pub(crate) lines: u64,
-    /// The longest time without any.
+    /// The longest time without a line.
     pub(crate) gap: Duration,
 }
 
 impl Flow {
-    /// Reads the answer to a request for lines, until it ends or this value does.
+    /// Reads the answer to a request for lines, until the answer ends or this value is dropped.
     pub(crate) async fn of(mut client: Client<TcpStream>) -> Flow {
         let head = client.head().await.expect("no answer");
         assert!(head.starts_with("HTTP/1.1 200") && header(&head, "transfer-encoding").is_some(), "{head}");
-        let (tell, read) = watch::channel(Read::default());
+        let (progress, read) = watch::channel(Read::default());
         let reader = tokio::spawn(async move {
             let (mut before, mut rest) = (tokio::time::Instant::now(), Vec::new());
             while let Some(chunk) = client.chunk().await {
@@ -146,7 +139,7 @@ impl Flow {
                 while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     let now = tokio::time::Instant::now();
-                    tell.send_modify(|read| {
+                    progress.send_modify(|read| {
                         let number = String::from_utf8_lossy(&line);
                         assert_eq!(
                             number.split(' ').next(),
@@ -168,7 +161,7 @@ impl Flow {
         *self.read.borrow()
     }
 
-    /// Waits for so many lines more.
+    /// Waits for this many more lines.
     pub(crate) async fn goes_on(&mut self, when: &str, lines: u64) {
         let end = self.read().lines + lines;
         let waiting = self.read.wait_for(|read| read.lines >= end);
@@ -176,7 +169,7 @@ impl Flow {
         assert!(arrived, "the stream does not go on {when}: {:?}", self.read());
     }
 
-    /// Waits for the stream to break, which it has to do visibly.
+    /// Waits until the stream breaks visibly.
     pub(crate) async fn breaks(self, patience: Duration) {
         tokio::time::timeout(patience, self.reader).await.expect("the stream goes on").expect("reading");
     }

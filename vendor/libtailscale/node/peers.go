@@ -61,7 +61,7 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	now := backend.ControlNow(time.Now())
 	peers := []Peer{} // JSON [], never null
 	for _, st := range status.Peer {
-		p := peerOf(st, status, now)
+		p := peerOf(st, backend.UserProfile, now)
 		for _, ip := range st.TailscaleIPs {
 			p.Addresses = append(p.Addresses, query.evaluate(ip, ours, p.Expired)...)
 		}
@@ -71,8 +71,10 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	return peers, nil
 }
 
-// peerOf returns the peer without its rights.
-func peerOf(st *ipnstate.PeerStatus, status *ipnstate.Status, now time.Time) Peer {
+// peerOf returns the peer without its rights. The owner comes from profileOf: the
+// backend's status has the profiles of the last full netmap only, and lacks the owner
+// of a peer that joined since.
+func peerOf(st *ipnstate.PeerStatus, profileOf func(tailcfg.UserID) (tailcfg.UserProfileView, bool), now time.Time) Peer {
 	p := Peer{
 		Identity: Identity{
 			Node:     strings.TrimSuffix(st.DNSName, "."),
@@ -87,8 +89,8 @@ func peerOf(st *ipnstate.PeerStatus, status *ipnstate.Status, now time.Time) Pee
 	}
 	if st.Tags != nil && st.Tags.Len() > 0 {
 		p.Tags = st.Tags.AsSlice()
-	} else if owner, ok := status.User[st.UserID]; ok {
-		p.User = owner.LoginName
+	} else if owner, ok := profileOf(st.UserID); ok {
+		p.User = owner.LoginName()
 	}
 	p.Direct, p.Relay = pathOf(st)
 	return p

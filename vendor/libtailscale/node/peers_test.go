@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"tailscale.com/ipn/ipnstate"
+	"tailscale.com/tailcfg"
+	"tailscale.com/types/key"
+	"tailscale.com/types/netmap"
 )
 
 func TestPathIsDirectOrRelayedOrNone(t *testing.T) {
@@ -35,6 +38,30 @@ func TestConnectedPeerHasAPath(t *testing.T) {
 		addr, err := netip.ParseAddrPort(peers[0].Direct)
 		return err == nil && addr.IsValid() || peers[0].Relay != ""
 	})
+}
+
+// A peer and its owner that arrive after the last full netmap, as Tailscale's control
+// server sends them. Without its owner the peer would count as another principal, and
+// the next sweep would cut its sessions.
+func TestPeerThatJoinsLaterHasItsOwner(t *testing.T) {
+	tn := newTailnet(t)
+	server := tn.upNode(t, "server")
+	backend, err := server.backend()
+	must(t, err)
+	owner := &tailcfg.UserProfile{ID: 4242, LoginName: "eve@example.com"}
+	peer := &tailcfg.Node{
+		ID: 4242, StableID: "nEVE", Name: "eve.tailnet.test.", User: owner.ID, Key: key.NewNode().Public(),
+		Addresses: []netip.Prefix{netip.MustParsePrefix("100.64.42.42/32")},
+	}
+	if !backend.UpdateUserProfiles(map[tailcfg.UserID]tailcfg.UserProfileView{owner.ID: owner.View()}) ||
+		!backend.UpdateNetmapDelta([]netmap.NodeMutation{netmap.NodeMutationUpsert{Node: peer.View()}}) {
+		t.Fatal("the backend did not accept the change")
+	}
+	peers, err := server.Peers([]uint16{testPort}, "")
+	must(t, err)
+	if len(peers) != 1 || peers[0].User != owner.LoginName {
+		t.Errorf("%+v", peers)
+	}
 }
 
 // Tailscale marks the peer ten seconds later. The control server's clock decides; this
