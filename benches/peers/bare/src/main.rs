@@ -1,4 +1,4 @@
-//! The proxy's node and hyper, without policy, grants and audit: their cost is the proxy's difference to
+//! The proxy's node and hyper, without policy, grants and audit: their cost is the proxy's difference from
 //! this program.
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Forwards HTTP with hyper as the proxy does: HTTP/1.1 on both sides, and one upstream connection for
 //! each client connection, reused for its next request and driven by the same task. There is no
 //! policy, no grants, no admission, no audit, no timers and no disconnect detection: their cost is the
-//! proxy's difference to this crate.
+//! proxy's difference from this crate.
 
 use std::env;
 use std::io::Read;
