@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::audit::{Ended, Journal, Watcher};
 use crate::config::Config;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 use crate::proxy::{Port, Roster, Sweep};
 use crate::settings::Settings;
 use crate::sink::Sink;
@@ -180,7 +180,7 @@ impl<N: Netmap> Judge<N> {
     }
 
     /// Has the journal compare `rosters` with what it saw last, on another thread as with judging.
-    async fn note(&self, mut journal: Journal, access: Access, rosters: Vec<Roster>) -> Journal {
+    async fn note(&self, mut journal: Journal, access: AccessMode, rosters: Vec<Roster>) -> Journal {
         let noted = tokio::task::spawn_blocking(move || {
             for (port, members) in rosters {
                 journal.observe(port, access, &members);

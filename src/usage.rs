@@ -22,7 +22,7 @@ impl Tokens {
 
 /// Follows an answer of any length in a few bytes of memory.
 #[derive(Debug)]
-pub struct Scanner {
+pub struct TokenCounter {
     framing: Framing,
     json: Json,
     /// Bytes of an answer that can't be read.
@@ -47,10 +47,10 @@ enum Framing {
 
 const DATA: &[u8] = b"data:";
 
-impl Scanner {
+impl TokenCounter {
     /// One for an answer with these headers. What is neither JSON nor events of it, or compressed, tells nothing, and is
     /// charged by its size.
-    pub fn of(headers: &HeaderMap) -> Scanner {
+    pub fn of(headers: &HeaderMap) -> TokenCounter {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let framing = match kind.split(';').next().unwrap_or_default().trim() {
             _ if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") => {
@@ -60,7 +60,7 @@ impl Scanner {
             "text/event-stream" => Framing::Events(Some(0)),
             _ => Framing::Other,
         };
-        Scanner { framing, json: Json::default(), unread: 0 }
+        TokenCounter { framing, json: Json::default(), unread: 0 }
     }
 
     /// Takes the next bytes.
@@ -252,7 +252,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
         let feed = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-            let mut scanner = Scanner::of(&headers);
+            let mut scanner = TokenCounter::of(&headers);
             pieces.for_each(|piece| scanner.feed(piece));
             scanner.tokens()
         };
@@ -349,7 +349,8 @@ mod tests {
     #[test]
     fn who_does_not_let_it_be_told_is_charged_all_the_same() {
         let charged = |answer: &str, whole| {
-            let mut scanner = Scanner { framing: Framing::Events(Some(0)), json: Json::default(), unread: 0 };
+            let mut scanner =
+                TokenCounter { framing: Framing::Events(Some(0)), json: Json::default(), unread: 0 };
             scanner.feed(answer.as_bytes());
             scanner.spent(whole)
         };
@@ -368,7 +369,7 @@ mod tests {
     fn answers_that_cannot_be_read_are_charged_by_their_size() {
         let scan = |pairs: &[(http::HeaderName, &str)]| {
             let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-            let mut scanner = Scanner::of(&headers.collect());
+            let mut scanner = TokenCounter::of(&headers.collect());
             scanner.feed(br#"{"eval_count":7, "a":1}"#);
             (scanner.tokens().output, scanner.spent(true))
         };

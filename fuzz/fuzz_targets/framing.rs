@@ -5,7 +5,7 @@
 
 use httparse::Status::{Complete, Partial};
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Fault, Framing};
+use remote_ollama_proxy::policy::{Framing, FramingFault};
 
 fuzz_target!(|input: &[u8]| {
     let Some((seed, bytes)) = input.split_first() else { return };
@@ -26,13 +26,13 @@ fuzz_target!(|input: &[u8]| {
 #[derive(Default)]
 struct Told {
     /// Each head, and after how many bytes it was told.
-    heads: Vec<(Result<(), Fault>, usize)>,
+    heads: Vec<(Result<(), FramingFault>, usize)>,
     /// A fault in the last head's body.
-    body: Option<Fault>,
+    body: Option<FramingFault>,
 }
 
 impl Told {
-    fn verdict(&self) -> (Vec<Result<(), Fault>>, Option<Fault>) {
+    fn verdict(&self) -> (Vec<Result<(), FramingFault>>, Option<FramingFault>) {
         (self.heads.iter().map(|(head, _)| *head).collect(), self.body)
     }
 }

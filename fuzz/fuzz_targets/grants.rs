@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Models, Page, Priority, Rights};
+use remote_ollama_proxy::policy::{
+    AccessMode, Endpoint, EndpointSet, Grant, Models, PageRight, Priority, Rights,
+};
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
@@ -17,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let parsed: Vec<_> = values.iter().map(Grant::parse).collect();
     for (value, parsed) in values.iter().zip(&parsed) {
         assert_eq!(parsed.as_ref().ok(), sound(value).as_ref(), "{value}: {parsed:?}");
-        let alone = Rights::merge(Access::Network, std::slice::from_ref(value));
+        let alone = Rights::merge(AccessMode::Network, std::slice::from_ref(value));
         let faulty = beside(value).then_some(Grant::EVERYTHING);
         assert_eq!(alone.grant, parsed.as_ref().ok().cloned().or(faulty));
     }
@@ -26,10 +28,11 @@ fuzz_target!(|input: &[u8]| {
         values.iter().zip(&parsed).filter(|(value, _)| !beside(value)).flat_map(|(_, p)| p.clone()).collect();
     let grants: Vec<Grant> = parsed.iter().flatten().cloned().collect();
     let faults: Vec<&String> = parsed.iter().filter_map(|p| p.as_ref().err()).collect();
-    for access in [Access::Network, Access::Grants] {
+    for access in [AccessMode::Network, AccessMode::Grants] {
         let rights = Rights::merge(access, &values);
         assert_eq!(rights.faults.iter().collect::<Vec<_>>(), faults);
-        let default = (access == Access::Network && values.iter().all(beside)).then_some(Grant::EVERYTHING);
+        let default =
+            (access == AccessMode::Network && values.iter().all(beside)).then_some(Grant::EVERYTHING);
         let merged = rights.grant.clone();
         assert_eq!(merged.is_none(), grants.is_empty() && default.is_none());
         let asked: Vec<_> = asked.iter().cloned().chain(default).collect();
@@ -91,10 +94,10 @@ fn short(pattern: &str) -> Option<String> {
     sound.then(|| shortest.to_owned())
 }
 
-fn page(value: &Value) -> Option<Page> {
+fn page(value: &Value) -> Option<PageRight> {
     match value.as_str()? {
-        "view" => Some(Page::View),
-        "admin" => Some(Page::Admin),
+        "view" => Some(PageRight::View),
+        "admin" => Some(PageRight::Admin),
         _ => None,
     }
 }

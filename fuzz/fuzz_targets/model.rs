@@ -8,7 +8,7 @@
 use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Doubt, Model, Reader};
+use remote_ollama_proxy::policy::{BodyFault, Model, ModelReader};
 use remote_ollama_proxy_fuzz::Oracle;
 
 static ORACLE: LazyLock<Mutex<Oracle>> = LazyLock::new(|| Mutex::new(Oracle::start("body")));
@@ -16,7 +16,7 @@ static ORACLE: LazyLock<Mutex<Oracle>> = LazyLock::new(|| Mutex::new(Oracle::sta
 fuzz_target!(|input: &[u8]| {
     let Some((first, body)) = input.split_first() else { return };
     let show = first % 2 == 1;
-    let whole = Reader::new(show).feed(body);
+    let whole = ModelReader::new(show).feed(body);
     let (passed, known) = follow(show, body, whole);
     let question = [&[u8::from(show)], passed].concat();
     let told = ORACLE.lock().expect("one thread").ask(&question);
@@ -37,8 +37,8 @@ fuzz_target!(|input: &[u8]| {
 
 /// The longest part of a body that can go on, and the model that is known by then. It makes no difference in which
 /// pieces it comes, and what is known does not change.
-fn follow(show: bool, body: &[u8], whole: Result<(), Doubt>) -> (&[u8], Option<String>) {
-    let mut reader = Reader::new(show);
+fn follow(show: bool, body: &[u8], whole: Result<(), BodyFault>) -> (&[u8], Option<String>) {
+    let mut reader = ModelReader::new(show);
     let mut known: Option<String> = None;
     for (at, byte) in body.iter().enumerate() {
         if let Err(doubt) = reader.feed(&[*byte]) {

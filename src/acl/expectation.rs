@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::device::{Addresses, Device};
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::names::Names;
-use super::policy::Policy;
+use super::policy::PolicyFile;
 use super::read::At;
 use super::rule::split_target;
 use super::selector::Selector;
@@ -47,7 +47,7 @@ pub struct Failure {
     /// Such as `tests[0].deny[1]`.
     pub key: String,
     /// Whether that is certain.
-    pub verdict: Verdict,
+    pub verdict: TestVerdict,
     /// What is the case, and why.
     pub reason: String,
 }
@@ -55,7 +55,7 @@ pub struct Failure {
 /// How sure a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum TestVerdict {
     /// The test fails.
     Fails,
     /// The file alone does not decide it.
@@ -66,15 +66,15 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { line, key, verdict, reason } = self;
         let verdict = match verdict {
-            Verdict::Fails => "fails",
-            Verdict::CantTell => "can't tell",
+            TestVerdict::Fails => "fails",
+            TestVerdict::CantTell => "can't tell",
         };
         write!(f, "line {line}: {key}: {verdict}: {reason}")
     }
 }
 
 impl Expectation {
-    pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<Fault>) -> Vec<Expectation> {
+    pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<FileFault>) -> Vec<Expectation> {
         let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
         let [src, accept, deny, proto, _] = at.fields(fields, faults);
         let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
@@ -134,7 +134,7 @@ impl Expectation {
         expectations
     }
 
-    fn failure(&self, policy: &Policy) -> Option<Failure> {
+    fn failure(&self, policy: &PolicyFile) -> Option<Failure> {
         let mut unsure = Vec::new();
         let mut failed = None;
         for src in &self.sources {
@@ -152,9 +152,9 @@ impl Expectation {
             unsure.push("the file does not say who that is".to_owned());
         }
         let (verdict, reason) = match failed {
-            Some(reason) => (Verdict::Fails, reason),
+            Some(reason) => (TestVerdict::Fails, reason),
             None if unsure.is_empty() => return None,
-            None => (Verdict::CantTell, unsure.join("; ")),
+            None => (TestVerdict::CantTell, unsure.join("; ")),
         };
         let reason = format!("{}: {reason}", self.text);
         Some(Failure { line: self.line, key: self.key.clone(), verdict, reason })
@@ -190,7 +190,7 @@ fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
     }))
 }
 
-impl Policy {
+impl PolicyFile {
     /// Runs the file's own tests.
     pub fn failures(&self) -> Vec<Failure> {
         self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()

@@ -10,7 +10,7 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
 
-use super::fault::Fault;
+use super::fault::FileFault;
 
 /// A value and the line where it begins, from 1.
 #[derive(Debug, Clone)]
@@ -69,18 +69,18 @@ impl Json {
 ///
 /// # Errors
 /// Where the text is no HuJSON, or every key that an object has twice.
-pub(super) fn parse(text: &str) -> Result<Json, Vec<Fault>> {
+pub(super) fn parse(text: &str) -> Result<Json, Vec<FileFault>> {
     let lines = Lines::of(text);
     let collect = CollectOptions { comments: CommentCollectionStrategy::AsTokens, tokens: true };
     let tree = parse_to_ast(text, &collect, &OPTIONS).map_err(|e| {
         let reason = format!("no HuJSON: {}", e.kind().to_string().to_lowercase());
-        vec![Fault::new(e.line_display(), "", "", reason)]
+        vec![FileFault::new(e.line_display(), "", "", reason)]
     })?;
     if let Some((at, reason)) = loose(text, &tree.tokens.unwrap_or_default()) {
-        return Err(vec![Fault::new(lines.at(at), "", "", format!("no HuJSON: {reason}"))]);
+        return Err(vec![FileFault::new(lines.at(at), "", "", format!("no HuJSON: {reason}"))]);
     }
     let Some(root) = tree.value else {
-        return Err(vec![Fault::new(1, "", "", "the file is empty: it must hold one JSON object")]);
+        return Err(vec![FileFault::new(1, "", "", "the file is empty: it must hold one JSON object")]);
     };
     let mut reader = Reader { text, lines, faults: Vec::new() };
     let json = reader.json("", &root);
@@ -125,7 +125,7 @@ fn loose(text: &str, tokens: &[TokenAndRange<'_>]) -> Option<(usize, &'static st
 struct Reader<'a> {
     text: &'a str,
     lines: Lines,
-    faults: Vec<Fault>,
+    faults: Vec<FileFault>,
 }
 
 impl Reader<'_> {
@@ -161,7 +161,7 @@ impl Reader<'_> {
             let way = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
             if !seen.insert(name.clone()) {
                 let line = self.lines.at(property.range.start);
-                self.faults.push(Fault::new(line, &way, "", "is there twice: write it once"));
+                self.faults.push(FileFault::new(line, &way, "", "is there twice: write it once"));
             }
             let value = self.json(&way, &property.value);
             fields.push((name, value));
@@ -175,7 +175,7 @@ impl Reader<'_> {
         let literal = self.text.get(range.start..range.end).unwrap_or_default();
         if serde_json::from_str::<serde_json::Value>(literal).is_err() {
             let line = self.lines.at(range.start);
-            self.faults.push(Fault::new(line, key, literal, "no HuJSON: JSON does not write values so"));
+            self.faults.push(FileFault::new(line, key, literal, "no HuJSON: JSON does not write values so"));
         }
     }
 }

@@ -5,9 +5,9 @@ use std::iter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::policy::Control;
+use super::policy::ControlServer;
 use super::reach::Target;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 
 /// The entries, section by section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,10 +29,10 @@ pub struct Lines {
 }
 
 /// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
-pub fn lines(tag: &str, target: &Target, control: Control) -> Lines {
+pub fn lines(tag: &str, target: &Target, control: ControlServer) -> Lines {
     let owner = match control {
-        Control::Tailscale => ADMIN,
-        Control::Other => YOU,
+        ControlServer::Tailscale => ADMIN,
+        ControlServer::Other => YOU,
     };
     let Target { service, port, https, capability, access, metrics, page, .. } = target;
     let port = *port;
@@ -49,9 +49,9 @@ pub fn lines(tag: &str, target: &Target, control: Control) -> Lines {
     };
     let narrow = json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60});
     let client = match access {
-        Access::Network => grant(CLIENT, port),
+        AccessMode::Network => grant(CLIENT, port),
         // By the network rule alone they could ask nothing.
-        Access::Grants => with(grant(CLIENT, port), json!({"endpoints": ["*"]})),
+        AccessMode::Grants => with(grant(CLIENT, port), json!({"endpoints": ["*"]})),
     };
     let mut grants = vec![client, with(grant(CI, port), narrow)];
     let at = |host: &str, port: u16| format!("{host}:{port}");
@@ -81,8 +81,8 @@ pub fn lines(tag: &str, target: &Target, control: Control) -> Lines {
     tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
     let auto_approvers = service.as_ref().map(|service| json!({"services": {service: [tag]}}));
     let (tests, tests_once_joined) = match control {
-        Control::Tailscale => (tests, Vec::new()),
-        Control::Other => (Vec::new(), tests),
+        ControlServer::Tailscale => (tests, Vec::new()),
+        ControlServer::Other => (Vec::new(), tests),
     };
     Lines { tag_owners, auto_approvers, grants, tests, tests_once_joined }
 }

@@ -1,7 +1,7 @@
 //! What a tailnet policy file lets through to this node, worked out from the file alone.
 //!
-//! Pure: text in, answers out. [`parse`] reads the file, [`Policy::failures`] runs the tests that
-//! stand in it, [`Policy::reach`] says who gets in. Where the file alone does not decide (device
+//! Pure: text in, answers out. [`parse`] reads the file, [`PolicyFile::failures`] runs the tests that
+//! stand in it, [`PolicyFile::reach`] says who gets in. Where the file alone does not decide (device
 //! postures, roles, addresses), the answer is [`Answer::Perhaps`] with the reason, never a guess.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file" and "Grants
@@ -28,12 +28,12 @@ mod warning;
 
 pub use answer::Answer;
 pub use device::{Addresses, Device};
-pub use expectation::{Failure, Verdict};
-pub use fault::{Fault, Faults};
+pub use expectation::{Failure, TestVerdict};
+pub use fault::{FileFault, FileFaults};
 pub use lines::{Lines, lines};
-pub use policy::{Control, Policy, parse, parse_for};
+pub use policy::{ControlServer, PolicyFile, parse, parse_for};
 pub use reach::{Capability, Reach, Report, Target};
-pub use rights::Merged;
+pub use rights::MergedRights;
 pub use rule::Origin;
 pub use traffic::TCP;
-pub use warning::{Kind, Warning};
+pub use warning::{Warning, WarningKind};

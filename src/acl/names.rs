@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::block::Block;
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::ipset::IpSet;
-use super::policy::Control;
+use super::policy::ControlServer;
 use super::read::At;
 use super::selector::Selector;
 
@@ -25,7 +25,7 @@ pub(super) struct Names {
     /// Subnets that are approved by themselves once a router offers them.
     pub(super) routes: Vec<Block>,
     /// Whose dialect the file is in.
-    control: Control,
+    control: ControlServer,
 }
 
 impl Names {
@@ -33,8 +33,8 @@ impl Names {
         groups: Option<At<'_>>,
         hosts: Option<At<'_>>,
         tag_owners: Option<At<'_>>,
-        control: Control,
-        faults: &mut Vec<Fault>,
+        control: ControlServer,
+        faults: &mut Vec<FileFault>,
     ) -> Names {
         let mut names = Names { control, ..Names::default() };
         for (name, at) in groups.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
@@ -48,7 +48,7 @@ impl Names {
         for (tag, at) in &owners {
             match is_tag(tag) {
                 true => names.tags.push((*tag).to_owned()),
-                false => faults.push(Fault::new(
+                false => faults.push(FileFault::new(
                     at.line(),
                     &at.key,
                     "",
@@ -62,9 +62,14 @@ impl Names {
         names
     }
 
-    fn read_group(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn read_group(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<FileFault>) {
         if name.strip_prefix("group:").is_none_or(str::is_empty) {
-            faults.push(Fault::new(at.line(), &at.key, "", "no name of a group: it must begin with group:"));
+            faults.push(FileFault::new(
+                at.line(),
+                &at.key,
+                "",
+                "no name of a group: it must begin with group:",
+            ));
         }
         let mut members = Vec::new();
         for (at, member) in at.texts(faults) {
@@ -79,9 +84,9 @@ impl Names {
         self.groups.insert(name.to_owned(), members);
     }
 
-    fn read_host(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn read_host(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<FileFault>) {
         if name.is_empty() || name.contains([':', '@', '*', '/']) {
-            faults.push(Fault::new(at.line(), &at.key, "", "no name for a host: it has one of : @ * /"));
+            faults.push(FileFault::new(at.line(), &at.key, "", "no name for a host: it has one of : @ * /"));
         }
         match at.text(faults).map(|text| Block::parse(text, false)) {
             Some(Some(block)) => {
@@ -92,10 +97,10 @@ impl Names {
         }
     }
 
-    fn read_owners(&self, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn read_owners(&self, at: &At<'_>, faults: &mut Vec<FileFault>) {
         for (at, text) in at.texts(faults) {
             match self.selector(text) {
-                Ok(_) if self.control == Control::Other && text.starts_with("autogroup:") => {
+                Ok(_) if self.control == ControlServer::Other && text.starts_with("autogroup:") => {
                     faults.push(
                         at.fault("can't own a tag at Headscale: want a user such as anna@, a group or a tag"),
                     );
@@ -118,7 +123,7 @@ impl Names {
             // Source: "Synced groups": those of an identity provider have its domain in their name.
             "group" if self.is_user(name) => Selector::Synced(text.to_owned()),
             "group" => return Err("there is no such group in groups".to_owned()),
-            "autogroup" if self.control == Control::Other && !HEADSCALE.contains(&name) => {
+            "autogroup" if self.control == ControlServer::Other && !HEADSCALE.contains(&name) => {
                 return Err(format!("Headscale has no such autogroup: want one of {}", HEADSCALE.join(", ")));
             }
             "autogroup" => return Selector::autogroup(name),
@@ -173,7 +178,7 @@ impl Names {
     /// `anna@`.
     fn is_user(&self, text: &str) -> bool {
         let Some((name, domain)) = text.split_once('@') else { return false };
-        let whole = !domain.is_empty() || self.control == Control::Other;
+        let whole = !domain.is_empty() || self.control == ControlServer::Other;
         whole && !name.is_empty() && !domain.contains('@') && !text.contains([':', '*', ' ', '/'])
     }
 

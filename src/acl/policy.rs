@@ -3,28 +3,28 @@
 use super::answer::Answer;
 use super::device::Device;
 use super::expectation::Expectation;
-use super::fault::{Fault, Faults};
+use super::fault::{FileFault, FileFaults};
 use super::hujson;
 use super::names::Names;
 use super::read::At;
 use super::rule::{Reader, Rule};
 use super::selector::Selector;
-use super::warning::{Kind, Warning};
+use super::warning::{Warning, WarningKind};
 
 /// A policy file that was understood; its own tests have not run yet.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct PolicyFile {
     pub(super) names: Names,
     pub(super) rules: Vec<Rule>,
     pub(super) expectations: Vec<Expectation>,
     /// What was passed over.
     pub(super) notes: Vec<Warning>,
-    pub(super) control: Control,
+    pub(super) control: ControlServer,
 }
 
 /// Whose control server reads the file. Others understand more, and some things otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Control {
+pub enum ControlServer {
     /// Tailscale's.
     #[default]
     Tailscale,
@@ -56,45 +56,45 @@ const PASSED_OVER: [&str; 4] = ["derpMap", "disableIPv4", "randomizeClientPort",
 ///
 /// # Errors
 /// All faults at once, in the order of the file.
-pub fn parse(text: &str) -> Result<Policy, Faults> {
-    parse_for(text, Control::Tailscale)
+pub fn parse(text: &str) -> Result<PolicyFile, FileFaults> {
+    parse_for(text, ControlServer::Tailscale)
 }
 
 /// Reads a policy file for this control server.
 ///
 /// # Errors
 /// All faults at once, in the order of the file.
-pub fn parse_for(text: &str, control: Control) -> Result<Policy, Faults> {
-    let mut json = hujson::parse(text).map_err(Faults)?;
-    if control == Control::Other {
+pub fn parse_for(text: &str, control: ControlServer) -> Result<PolicyFile, FileFaults> {
+    let mut json = hujson::parse(text).map_err(FileFaults)?;
+    if control == ControlServer::Other {
         json.drop_comments();
     }
     let mut faults = Vec::new();
-    let policy = Policy::read(&At::root(&json), control, &mut faults);
+    let policy = PolicyFile::read(&At::root(&json), control, &mut faults);
     faults.sort_by_key(|fault| fault.line);
-    if faults.is_empty() { Ok(policy) } else { Err(Faults(faults)) }
+    if faults.is_empty() { Ok(policy) } else { Err(FileFaults(faults)) }
 }
 
-impl Policy {
-    fn read(root: &At<'_>, control: Control, faults: &mut Vec<Fault>) -> Policy {
+impl PolicyFile {
+    fn read(root: &At<'_>, control: ControlServer, faults: &mut Vec<FileFault>) -> PolicyFile {
         let mut sections = [const { None }; READ.len()];
         let mut notes = Vec::new();
         for (name, at) in root.entries(faults) {
             let is = |known: &&str| known.eq_ignore_ascii_case(name);
             match READ.iter().position(|known| known.eq_ignore_ascii_case(name)) {
                 Some(i) if sections[i].is_some() => {
-                    faults.push(Fault::new(at.line(), name, "", "is there twice: write it once"));
+                    faults.push(FileFault::new(at.line(), name, "", "is there twice: write it once"));
                 }
                 Some(i) => sections[i] = Some(at),
                 None if PASSED_OVER.iter().any(is) => {}
                 None => match READ.iter().find(|known| near(known, name)) {
                     Some(known) => {
                         let reason = format!("there is no such section: {known} is meant, it seems");
-                        faults.push(Fault::new(at.line(), name, "", reason));
+                        faults.push(FileFault::new(at.line(), name, "", reason));
                     }
                     None => {
                         let text = format!("the section {name} is not known here, and was passed over");
-                        notes.push(Warning::new(Kind::NotJudged, at.line(), text));
+                        notes.push(Warning::new(WarningKind::NotJudged, at.line(), text));
                     }
                 },
             }
@@ -103,11 +103,11 @@ impl Policy {
         let [approvers, attributes, ssh, ssh_tests] = rest;
         if faults.is_empty() && grants.is_none() && acls.is_none() {
             faults.push(root.fault(match control {
-                Control::Tailscale => {
+                ControlServer::Tailscale => {
                     "neither grants nor acls: Tailscale lets everybody reach everything then; \
                      write \"grants\": [] to let nobody"
                 }
-                Control::Other => "neither grants nor acls: then every device may reach everything",
+                ControlServer::Other => "neither grants nor acls: then every device may reach everything",
             }));
         }
         let mut names = Names::read(groups, hosts, tag_owners, control, faults);
@@ -131,7 +131,7 @@ impl Policy {
         for at in tests.iter().flat_map(|at| at.list(faults)).collect::<Vec<_>>() {
             expectations.extend(Expectation::read(&at, &names, faults));
         }
-        Policy { names, rules, expectations, notes, control }
+        PolicyFile { names, rules, expectations, notes, control }
     }
 
     /// Whether one device may send packets of a protocol (by its IANA number) to a port of another.

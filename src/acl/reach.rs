@@ -6,13 +6,13 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::block::Family;
 use super::device::{Addresses, Device};
-use super::policy::Policy;
-use super::rights::{self, Merged};
+use super::policy::PolicyFile;
+use super::rights::{self, MergedRights};
 use super::rule::{Origin, Rule};
 use super::selector::Selector;
 use super::traffic::TCP;
 use super::warning::{self, Warning};
-use crate::policy::Access;
+use crate::policy::AccessMode;
 
 /// The node that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Target {
     /// The name of the capability that it reads.
     pub capability: String,
     /// What it lets those ask who have no value of the capability.
-    pub access: Access,
+    pub access: AccessMode,
 }
 
 /// One source, as the policy file names it, that gets in. A device that several sources mean has
@@ -56,7 +56,7 @@ pub struct Reach {
     /// The values that it has under the target's capability.
     pub capabilities: Vec<Capability>,
     /// What those values come to; `None`: it may ask nothing.
-    pub rights: Option<Merged>,
+    pub rights: Option<MergedRights>,
 }
 
 /// A value of a capability, and the entry that grants it.
@@ -85,7 +85,7 @@ pub struct Report {
     pub warnings: Vec<Warning>,
 }
 
-impl Policy {
+impl PolicyFile {
     /// Which sources can connect to `target`, through which entries of the file, with which
     /// capability values.
     pub fn reach(&self, target: &Target) -> Report {
@@ -232,14 +232,14 @@ impl Target {
     }
 
     /// Whether the rule is about connections to it, at its own addresses or those of its Service.
-    pub(super) fn is_meant_by(&self, policy: &Policy, rule: &Rule) -> bool {
+    pub(super) fn is_meant_by(&self, policy: &PolicyFile, rule: &Rule) -> bool {
         let is_meant =
             |target: &Target| rule.src.iter().any(|source| target.answer(policy, rule, source) != Answer::No);
         is_meant(self) || self.as_service().is_some_and(|service| is_meant(&service))
     }
 
     /// Whether the rule's destinations mean it, when `source` asks.
-    fn answer(&self, policy: &Policy, rule: &Rule, source: &Selector) -> Answer {
+    fn answer(&self, policy: &PolicyFile, rule: &Rule, source: &Selector) -> Answer {
         let other = match source {
             Selector::User(user) => Device::of_user(user),
             _ => Device::tagged([""; 0]),
@@ -252,7 +252,7 @@ impl Target {
 
     /// Whether the rule lets it begin connections of its own. A single address, which is seldom
     /// that of the very node, counts only if the node's are known.
-    pub(super) fn may_begin(&self, policy: &Policy, rule: &Rule) -> Answer {
+    pub(super) fn may_begin(&self, policy: &PolicyFile, rule: &Rule) -> Answer {
         let other = Device::tagged([""; 0]);
         let known = matches!(self.device.addresses, Addresses::Known(_));
         let sources = || rule.src.iter().filter(|src| known || !src.is_single());

@@ -1,6 +1,6 @@
 //! Taking a value apart, and keeping account of all that is wrong with it.
 
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::hujson::{Json, Value};
 
 /// A value together with the way to it, such as `grants[2].src`.
@@ -24,19 +24,19 @@ impl<'a> At<'a> {
     }
 
     /// A fault of this value.
-    pub(super) fn fault(&self, reason: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, reason: impl Into<String>) -> FileFault {
         let value = match &self.json.value {
             Value::Object(_) => String::new(),
             _ => self.json.to_json().to_string(),
         };
-        Fault::new(self.json.line, &self.key, &value, reason)
+        FileFault::new(self.json.line, &self.key, &value, reason)
     }
 
-    fn is_no(&self, what: &str, faults: &mut Vec<Fault>) {
+    fn is_no(&self, what: &str, faults: &mut Vec<FileFault>) {
         faults.push(self.fault(format!("is {}, and must be {what}", self.json.kind())));
     }
 
-    pub(super) fn text(&self, faults: &mut Vec<Fault>) -> Option<&'a str> {
+    pub(super) fn text(&self, faults: &mut Vec<FileFault>) -> Option<&'a str> {
         match &self.json.value {
             Value::Text(text) => Some(text),
             _ => {
@@ -46,7 +46,7 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn list(&self, faults: &mut Vec<Fault>) -> Vec<At<'a>> {
+    pub(super) fn list(&self, faults: &mut Vec<FileFault>) -> Vec<At<'a>> {
         match &self.json.value {
             Value::List(items) => {
                 let at = |(i, json)| At { key: format!("{}[{i}]", self.key), json };
@@ -60,13 +60,13 @@ impl<'a> At<'a> {
     }
 
     /// The texts of a list, each with its place.
-    pub(super) fn texts(&self, faults: &mut Vec<Fault>) -> Vec<(At<'a>, &'a str)> {
+    pub(super) fn texts(&self, faults: &mut Vec<FileFault>) -> Vec<(At<'a>, &'a str)> {
         let items = self.list(faults);
         items.into_iter().filter_map(|at| at.text(faults).map(|text| (at, text))).collect()
     }
 
     /// Every field of an object, under whatever name.
-    pub(super) fn entries(&self, faults: &mut Vec<Fault>) -> Vec<(&'a str, At<'a>)> {
+    pub(super) fn entries(&self, faults: &mut Vec<FileFault>) -> Vec<(&'a str, At<'a>)> {
         match &self.json.value {
             Value::Object(fields) => {
                 let way = |name: &str| match self.key.as_str() {
@@ -87,7 +87,7 @@ impl<'a> At<'a> {
     pub(super) fn fields<const N: usize>(
         &self,
         names: [&str; N],
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<FileFault>,
     ) -> [Option<At<'a>>; N] {
         let mut found = [const { None }; N];
         for (name, at) in self.entries(faults) {
@@ -96,10 +96,10 @@ impl<'a> At<'a> {
                 None => {
                     let known: Vec<_> = names.iter().filter_map(|n| n.split('|').next()).collect();
                     let reason = format!("there is no such key: want one of {}", known.join(", "));
-                    faults.push(Fault::new(at.line(), &at.key, "", reason));
+                    faults.push(FileFault::new(at.line(), &at.key, "", reason));
                 }
                 Some(i) if found[i].is_some() => {
-                    faults.push(Fault::new(at.line(), &at.key, "", "is there twice: write it once"));
+                    faults.push(FileFault::new(at.line(), &at.key, "", "is there twice: write it once"));
                 }
                 Some(i) => found[i] = Some(at),
             }

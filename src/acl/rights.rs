@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{Access, EndpointSet, Grant, Page, Priority, Rights};
+use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Rights};
 
 /// What a source may ask, as the proxy will see it. The node's own allowlist is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Merged {
+pub struct MergedRights {
     /// The endpoints by name; `None`: all that the node allows.
     pub endpoints: Option<Vec<&'static str>>,
     /// The patterns of models; `None`: all that the node allows.
@@ -28,13 +28,13 @@ pub struct Merged {
     /// Whether the metrics may be read, at the port for them.
     pub metrics: bool,
     /// How much of the page may be seen, at the port for it; `None`: nothing.
-    pub page: Option<Page>,
+    pub page: Option<PageRight>,
 }
 
 /// Merges the values that somebody has; `None`: they may ask nothing.
-pub(super) fn merge<'a>(access: Access, values: impl Iterator<Item = &'a Value>) -> Option<Merged> {
+pub(super) fn merge<'a>(access: AccessMode, values: impl Iterator<Item = &'a Value>) -> Option<MergedRights> {
     let values: Vec<_> = values.cloned().collect();
-    Rights::merge(access, &values).grant.map(Merged::from)
+    Rights::merge(access, &values).grant.map(MergedRights::from)
 }
 
 /// Why each of the values that can't be read is none, in their order.
@@ -42,10 +42,10 @@ pub(super) fn faults(values: &[Value]) -> Vec<String> {
     values.iter().filter_map(|value| Grant::parse(value).err()).collect()
 }
 
-impl From<Grant> for Merged {
-    fn from(grant: Grant) -> Merged {
+impl From<Grant> for MergedRights {
+    fn from(grant: Grant) -> MergedRights {
         let some = grant.endpoints != EndpointSet::ALL;
-        Merged {
+        MergedRights {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
             models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
@@ -63,7 +63,7 @@ impl From<Grant> for Merged {
     }
 }
 
-impl fmt::Display for Merged {
+impl fmt::Display for MergedRights {
     /// What may be asked at the proxy's port: `v1_models, api_tags; at most 2 at once; at most 60 a minute; priority low`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.endpoints {

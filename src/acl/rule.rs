@@ -10,12 +10,12 @@ use serde::{Serialize, Serializer};
 use super::answer::Answer;
 use super::block::Family;
 use super::device::Device;
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::names::Names;
 use super::read::At;
 use super::selector::Selector;
 use super::traffic::{Ports, Traffic, parse_protocol};
-use super::warning::{Kind, Warning};
+use super::warning::{Warning, WarningKind};
 
 /// One grant, or one destination of an acl: they mean the same.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl Serialize for Origin {
 /// What reading rules needs, and what it finds.
 pub(super) struct Reader<'a> {
     pub(super) names: &'a Names,
-    pub(super) faults: &'a mut Vec<Fault>,
+    pub(super) faults: &'a mut Vec<FileFault>,
     /// What is sound and of no effect.
     pub(super) notes: &'a mut Vec<Warning>,
 }
@@ -85,7 +85,7 @@ impl Reader<'_> {
         }
         for (name, at) in app.iter().flat_map(|at| at.entries(self.faults)).collect::<Vec<_>>() {
             if let Err(reason) = capability(name) {
-                self.faults.push(Fault::new(at.line(), &at.key, "", reason));
+                self.faults.push(FileFault::new(at.line(), &at.key, "", reason));
             }
             rule.app.push((name.to_owned(), at.list(self.faults).iter().map(At::json).collect()));
         }
@@ -141,7 +141,7 @@ impl Reader<'_> {
         let texts: Vec<_> = field.iter().flat_map(|field| field.texts(self.faults)).collect();
         if texts.is_empty() && self.faults.len() == before {
             let text = format!("{}: {name} names no device, so the entry grants nothing", at.key);
-            self.notes.push(Warning::new(Kind::GrantsNothing, at.line(), text));
+            self.notes.push(Warning::new(WarningKind::GrantsNothing, at.line(), text));
         }
         texts
     }

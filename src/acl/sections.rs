@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::block::Block;
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::ipset::IpSet;
 use super::names::Names;
 use super::read::At;
@@ -19,7 +19,7 @@ impl Names {
         &mut self,
         ipsets: Option<At<'_>>,
         postures: Option<At<'_>>,
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<FileFault>,
     ) {
         let sets = entries(&ipsets, faults);
         let named = |name: &str| IpSet { name: name.to_owned(), ..IpSet::default() };
@@ -28,7 +28,7 @@ impl Names {
         let mut parts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, at) in &sets {
             if name.strip_prefix("ipset:").is_none_or(str::is_empty) {
-                faults.push(Fault::new(
+                faults.push(FileFault::new(
                     at.line(),
                     &at.key,
                     "",
@@ -51,12 +51,12 @@ impl Names {
             }
         }
         for (name, at) in sets.iter().filter(|(name, _)| leads_to(&parts, name, name)) {
-            faults.push(Fault::new(at.line(), &at.key, "", format!("{name} includes itself")));
+            faults.push(FileFault::new(at.line(), &at.key, "", format!("{name} includes itself")));
         }
         self.work_out(operations);
         for (name, at) in entries(&postures, faults) {
             if name.strip_prefix("posture:").is_none_or(str::is_empty) {
-                faults.push(Fault::new(
+                faults.push(FileFault::new(
                     at.line(),
                     &at.key,
                     "",
@@ -107,13 +107,13 @@ impl Names {
     }
 
     /// Reads which routes, exit nodes and Services are approved by themselves.
-    pub(super) fn approve(&mut self, approvers: Option<At<'_>>, faults: &mut Vec<Fault>) {
+    pub(super) fn approve(&mut self, approvers: Option<At<'_>>, faults: &mut Vec<FileFault>) {
         let Some(at) = approvers else { return };
         let [routes, exit_node, services] = at.fields(["routes", "exitNode", "services"], faults);
         for (route, at) in entries(&routes, faults) {
             match Block::parse(route, false) {
                 Some(block) => self.routes.push(block),
-                None => faults.push(Fault::new(at.line(), &at.key, "", "no CIDR such as 10.0.0.0/24")),
+                None => faults.push(FileFault::new(at.line(), &at.key, "", "no CIDR such as 10.0.0.0/24")),
             }
             self.approvers(&at, faults);
         }
@@ -123,7 +123,7 @@ impl Names {
         exit_node.iter().for_each(|at| self.approvers(at, faults));
     }
 
-    fn approvers(&self, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn approvers(&self, at: &At<'_>, faults: &mut Vec<FileFault>) {
         for (at, text) in at.texts(faults) {
             match self.selector(text) {
                 Ok(approver) if approver.may_own() => {}
@@ -134,7 +134,7 @@ impl Names {
     }
 
     /// Checks whom `nodeAttrs` are for.
-    pub(super) fn check_attributes(&self, attributes: Option<At<'_>>, faults: &mut Vec<Fault>) {
+    pub(super) fn check_attributes(&self, attributes: Option<At<'_>>, faults: &mut Vec<FileFault>) {
         for entry in list(&attributes, faults) {
             for (at, text) in texts(&entry, "target", faults) {
                 self.check(&at, text, faults, |target| match target {
@@ -148,7 +148,7 @@ impl Names {
     }
 
     /// Checks `ssh`, and `sshTests` as far as they name devices.
-    pub(super) fn check_ssh(&self, ssh: Option<At<'_>>, tests: Option<At<'_>>, faults: &mut Vec<Fault>) {
+    pub(super) fn check_ssh(&self, ssh: Option<At<'_>>, tests: Option<At<'_>>, faults: &mut Vec<FileFault>) {
         let source = |source: &Selector| match source {
             Selector::Any | Selector::Own | Selector::Internet => Err("can't be a source of SSH"),
             _ => Ok(()),
@@ -176,7 +176,7 @@ impl Names {
         }
     }
 
-    fn check_ssh_targets(&self, entry: &At<'_>, faults: &mut Vec<Fault>) {
+    fn check_ssh_targets(&self, entry: &At<'_>, faults: &mut Vec<FileFault>) {
         for (at, text) in texts(entry, "dst", faults) {
             self.check(&at, text, faults, |target| match target {
                 Selector::Any | Selector::Danger | Selector::Internet => Err("can't be a destination of SSH"),
@@ -190,7 +190,7 @@ impl Names {
         &self,
         at: &At<'_>,
         text: &str,
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<FileFault>,
         fits: impl Fn(&Selector) -> Result<(), &'static str>,
     ) {
         let fault = self.selector(text).and_then(|selector| fits(&selector).map_err(str::to_owned));
@@ -215,21 +215,21 @@ fn leads_to(parts: &BTreeMap<&str, Vec<&str>>, from: &str, to: &str) -> bool {
     false
 }
 
-fn entries<'a>(at: &Option<At<'a>>, faults: &mut Vec<Fault>) -> Vec<(&'a str, At<'a>)> {
+fn entries<'a>(at: &Option<At<'a>>, faults: &mut Vec<FileFault>) -> Vec<(&'a str, At<'a>)> {
     at.iter().flat_map(|at| at.entries(faults)).collect()
 }
 
-fn list<'a>(at: &Option<At<'a>>, faults: &mut Vec<Fault>) -> Vec<At<'a>> {
+fn list<'a>(at: &Option<At<'a>>, faults: &mut Vec<FileFault>) -> Vec<At<'a>> {
     at.iter().flat_map(|at| at.list(faults)).collect()
 }
 
 /// The texts of the field of that name.
-fn texts<'a>(entry: &At<'a>, name: &str, faults: &mut Vec<Fault>) -> Vec<(At<'a>, &'a str)> {
+fn texts<'a>(entry: &At<'a>, name: &str, faults: &mut Vec<FileFault>) -> Vec<(At<'a>, &'a str)> {
     named(entry, name, faults).iter().flat_map(|at| at.texts(faults)).collect()
 }
 
 /// The field of that name, if the object has one.
-fn named<'a>(entry: &At<'a>, name: &str, faults: &mut Vec<Fault>) -> Option<At<'a>> {
+fn named<'a>(entry: &At<'a>, name: &str, faults: &mut Vec<FileFault>) -> Option<At<'a>> {
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
     entry.entries(faults).into_iter().find(|(known, _)| is(known)).map(|(_, at)| at)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::policy::{Control, Policy};
+use super::policy::{ControlServer, PolicyFile};
 use super::reach::{Reach, Target};
 use super::rights;
 use super::rule::{Origin, Rule};
@@ -16,7 +16,7 @@ use super::traffic::Traffic;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
     /// What sort it is.
-    pub kind: Kind,
+    pub kind: WarningKind,
     /// The line of the file that it is about, from 1; `None` if about none in particular.
     pub line: Option<usize>,
     /// What is the case, and what to do.
@@ -26,7 +26,7 @@ pub struct Warning {
 /// The sorts of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum WarningKind {
     /// A source, or several together, are every device of the tailnet.
     Anybody,
     /// A source is wider than a tag, a group or somebody named.
@@ -60,11 +60,11 @@ pub enum Kind {
 }
 
 impl Warning {
-    pub(super) fn new(kind: Kind, line: usize, text: String) -> Warning {
+    pub(super) fn new(kind: WarningKind, line: usize, text: String) -> Warning {
         Warning { kind, line: Some(line), text }
     }
 
-    fn at(kind: Kind, origin: Origin, text: &str) -> Warning {
+    fn at(kind: WarningKind, origin: Origin, text: &str) -> Warning {
         Warning::new(kind, origin.line, format!("{}[{}]: {text}", origin.section, origin.index))
     }
 }
@@ -79,40 +79,45 @@ impl fmt::Display for Warning {
 }
 
 /// Everything to be said about a policy for this target.
-pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle: &[Reach]) -> Vec<Warning> {
+pub(super) fn warnings(
+    policy: &PolicyFile,
+    target: &Target,
+    reach: &[&Reach],
+    idle: &[Reach],
+) -> Vec<Warning> {
     let mut all = policy.notes.clone();
     for tag in target.device.tags.iter().filter(|tag| !policy.has_tag(tag)) {
         let text = format!("{tag} is not in tagOwners, so no device can have it: put it there");
-        all.push(Warning { kind: Kind::TagWithoutOwner, line: None, text });
+        all.push(Warning { kind: WarningKind::TagWithoutOwner, line: None, text });
     }
     if reach.iter().all(|row| row.subnet) {
         let text = match policy.control {
-            Control::Tailscale => {
+            ControlServer::Tailscale => {
                 let (device, port) = (&target.device, target.port);
                 format!(
                     "no device gets in on port {port}: add a grant with \"dst\": [\"{device}\"] and \"ip\": [\"tcp:{port}\"]"
                 )
             }
             // What a list without entries means there, is for that server to say.
-            Control::Other => format!(
+            ControlServer::Other => format!(
                 "no entry lets a device reach {} on port {}: whether that closes it, the control server says",
                 target.device, target.port
             ),
         };
-        all.push(Warning { kind: Kind::Nobody, line: None, text });
+        all.push(Warning { kind: WarningKind::Nobody, line: None, text });
     }
     let tested = policy.tested();
-    if policy.control == Control::Other && !tested.is_empty() {
+    if policy.control == ControlServer::Other && !tested.is_empty() {
         let text = format!(
             "Headscale refuses the file if one of these test sources has no device: {}. Run `headscale policy \
              check` first. To remove a name, take it out of groups and tests in the same edit",
             tested.join(", ")
         );
-        all.push(Warning { kind: Kind::TestNeedsDevice, line: None, text });
+        all.push(Warning { kind: WarningKind::TestNeedsDevice, line: None, text });
     }
     if policy.expectations() == 0 {
         let text = "the file has no tests, so nothing refuses an edit that opens too much".to_owned();
-        all.push(Warning { kind: Kind::NoTests, line: None, text });
+        all.push(Warning { kind: WarningKind::NoTests, line: None, text });
     }
     for rule in &policy.rules {
         all.extend(about_rule(policy, target, rule));
@@ -122,7 +127,7 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle:
         let Some(first) = capabilities.first() else { continue };
         let text =
             format!("{source} has the capability and no connection to use it on: grant \"ip\" as well");
-        all.push(Warning::at(Kind::CapabilityWithoutNetwork, first.origin, &text));
+        all.push(Warning::at(WarningKind::CapabilityWithoutNetwork, first.origin, &text));
     }
     all.sort_by_key(|warning| (warning.line, warning.kind));
     all.dedup();
@@ -130,7 +135,7 @@ pub(super) fn warnings(policy: &Policy, target: &Target, reach: &[&Reach], idle:
 }
 
 /// That the sources of all entries that open a port come to everybody, though none does alone.
-fn together(policy: &Policy, target: &Target, port: u16) -> Option<Warning> {
+fn together(policy: &PolicyFile, target: &Target, port: u16) -> Option<Warning> {
     let rules = policy.rules.iter().filter(|rule| rule.passes(super::TCP, port));
     let sources: Vec<_> =
         rules.filter(|rule| target.is_meant_by(policy, rule)).flat_map(|rule| &rule.src).collect();
@@ -138,10 +143,10 @@ fn together(policy: &Policy, target: &Target, port: u16) -> Option<Warning> {
     let text = format!(
         "port {port}: every device of the tailnet is let in, by {all} together: name a tag or a group instead"
     );
-    Selector::are_everything(&sources).then_some(Warning { kind: Kind::Anybody, line: None, text })
+    Selector::are_everything(&sources).then_some(Warning { kind: WarningKind::Anybody, line: None, text })
 }
 
-fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
+fn about_rule(policy: &PolicyFile, target: &Target, rule: &Rule) -> Vec<Warning> {
     let mut all = Vec::new();
     let mut warn = |kind, text: String| all.push(Warning::at(kind, rule.origin, &text));
     if target.is_meant_by(policy, rule) {
@@ -149,10 +154,13 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
         let opens = target.ports().any(opens);
         for src in rule.src.iter().filter(|_| opens) {
             if src.is_subnet() {
-                warn(Kind::SubnetSource, format!("{src} {SUBNET}: run Tailscale on the clients themselves"));
+                warn(
+                    WarningKind::SubnetSource,
+                    format!("{src} {SUBNET}: run Tailscale on the clients themselves"),
+                );
             }
             if let Some(whom) = src.wide() {
-                let kind = if src.is_everything() { Kind::Anybody } else { Kind::WideSource };
+                let kind = if src.is_everything() { WarningKind::Anybody } else { WarningKind::WideSource };
                 warn(kind, format!("{src} lets in {whom}: name a tag or a group instead"));
             }
         }
@@ -162,11 +170,11 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
             let (src, more) = (list(&rule.src), list(&more));
             let want: Vec<_> = target.ports().map(|port| format!("\"tcp:{port}\"")).collect();
             let (want, is) = (want.join(", "), if want.len() == 1 { "is" } else { "are" });
-            warn(Kind::OtherPorts, format!("{src} may reach {more} of the node: {want} {is} enough"));
+            warn(WarningKind::OtherPorts, format!("{src} may reach {more} of the node: {want} {is} enough"));
         }
         for src in &rule.src {
             if src.is_nobody(&policy.names) {
-                warn(Kind::EmptyGroup, format!("nobody is in {src}"));
+                warn(WarningKind::EmptyGroup, format!("nobody is in {src}"));
             }
         }
     }
@@ -174,11 +182,11 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
         for (name, values) in &rule.app {
             if *name == target.capability {
                 for fault in rights::faults(values) {
-                    warn(Kind::InvalidValue, format!("a value that grants nothing: {fault}"));
+                    warn(WarningKind::InvalidValue, format!("a value that grants nothing: {fault}"));
                 }
             } else if is_like(name, &target.capability) {
                 let text = format!("{name} means nothing to the node, which reads {}", target.capability);
-                warn(Kind::UnknownCapability, text);
+                warn(WarningKind::UnknownCapability, text);
             }
         }
     }
@@ -197,7 +205,7 @@ fn about_rule(policy: &Policy, target: &Target, rule: &Rule) -> Vec<Warning> {
             None => format!("take {} out of \"src\"", target.device),
         }
     );
-    all.push(Warning::at(Kind::ReachesOthers, rule.origin, &text));
+    all.push(Warning::at(WarningKind::ReachesOthers, rule.origin, &text));
     all
 }
 

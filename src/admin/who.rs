@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::policy::{Access, Endpoint, Grant, Page, Priority, Rights};
+use crate::policy::{AccessMode, Endpoint, Grant, PageRight, Priority, Rights};
 use crate::proxy::Session;
 use crate::tailnet::{Address, Member};
 
@@ -76,7 +76,7 @@ pub struct WhoPeer {
     pub metrics: bool,
     /// How much it sees of the page, at the port for it; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<Page>,
+    pub page: Option<PageRight>,
     /// Why some of its grants grant nothing.
     pub faults: Vec<String>,
     /// Its open connections.
@@ -115,8 +115,8 @@ impl Who {
             joined,
             out_of_tailnet: None,
             access: match config.access.mode {
-                Access::Network => "network".to_owned(),
-                Access::Grants => "grants".to_owned(),
+                AccessMode::Network => "network".to_owned(),
+                AccessMode::Grants => "grants".to_owned(),
             },
             capability: config.access.capability.clone(),
             port: config.ports().next().unwrap_or(config.port),

@@ -121,7 +121,7 @@ pub enum Busy {
 }
 
 /// Leave to run one request; it counts as running until this is dropped.
-pub struct Slot {
+pub struct RunningSlot {
     state: Arc<Mutex<State>>,
     identity: String,
     computes: bool,
@@ -144,9 +144,12 @@ impl Admission {
         identity: &str,
         grant: &Grant,
         computes: bool,
-    ) -> Result<Slot, Busy> {
-        let slot =
-            |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
+    ) -> Result<RunningSlot, Busy> {
+        let slot = |computes| RunningSlot {
+            state: Arc::clone(&self.state),
+            identity: identity.to_owned(),
+            computes,
+        };
         let waiting = {
             let mut state = lock(&self.state);
             state.queue.limit(limits.running, limits.running_per_identity);
@@ -214,7 +217,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Slot {
+impl RunningSlot {
     /// Whether the request may run under `grant`, after it has waited: more may have been spent meanwhile, and the grant may have
     /// been narrowed. Its own place counts.
     ///
@@ -238,7 +241,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for RunningSlot {
     fn drop(&mut self) {
         lock(&self.state).queue.leave(&self.identity, self.computes);
     }

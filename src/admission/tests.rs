@@ -12,7 +12,7 @@ impl Fixed {
         Fixed(Admission::default(), limits)
     }
 
-    async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
+    async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<RunningSlot, Busy> {
         self.0.admit(&self.1, identity, grant, computes).await
     }
 }
@@ -99,7 +99,7 @@ async fn join(admission: &Fixed, identity: &'static str, priority: Priority, ser
     }
 }
 
-type Served = Arc<Mutex<Vec<(&'static str, Slot)>>>;
+type Served = Arc<Mutex<Vec<(&'static str, RunningSlot)>>>;
 
 async fn order(served: &Served, n: usize) -> Vec<&'static str> {
     let mut order = Vec::new();

@@ -12,10 +12,13 @@ use serde_json::json;
 
 use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::acl::{Control, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse_for};
+use crate::acl::{
+    ControlServer, Device, Failure, FileFaults, PolicyFile, Reach, Report, Target, WarningKind, lines,
+    parse_for,
+};
 use crate::config::{Config, PlainHttp};
 use crate::control::foreign;
-use crate::policy::Page;
+use crate::policy::PageRight;
 use identity::{Identity, TAG};
 
 pub(super) const HELP: &str = "\
@@ -64,11 +67,11 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Err(faults) => return refuse(&faults),
     };
     let control = match foreign(config.node.control_url.as_deref()) {
-        None => Control::Tailscale,
-        Some(_) => Control::Other,
+        None => ControlServer::Tailscale,
+        Some(_) => ControlServer::Other,
     };
     if let Some(user) = args.user.as_deref().filter(|user| user.ends_with('@'))
-        && control == Control::Tailscale
+        && control == ControlServer::Tailscale
     {
         complain(&format!(
             "remote-ollama-proxy: --user {user}: Tailscale has no such login name: write it whole, such as \
@@ -94,7 +97,7 @@ struct Question {
     target: Target,
     /// Why the node may be another one in the tailnet.
     assumed: Option<String>,
-    control: Control,
+    control: ControlServer,
 }
 
 fn target(config: &Config, device: Device) -> Target {
@@ -153,21 +156,22 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(policy: &Policy, target: &Target) -> Checked {
+    fn new(policy: &PolicyFile, target: &Target) -> Checked {
         let (expectations, failures) = (policy.expectations(), policy.failures());
         Checked { expectations, failures, report: policy.reach(target) }
     }
 
     fn is_sound(&self) -> bool {
         // A limit was meant and does not hold, or not as it was meant; or nobody has drawn one.
-        let meant_otherwise =
-            |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability | Kind::Anybody);
+        let meant_otherwise = |kind| {
+            matches!(kind, WarningKind::InvalidValue | WarningKind::UnknownCapability | WarningKind::Anybody)
+        };
         self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
     }
 
     /// Whether no device reaches the node.
     fn is_closed(&self) -> bool {
-        self.report.warnings.iter().any(|warning| warning.kind == Kind::Nobody)
+        self.report.warnings.iter().any(|warning| warning.kind == WarningKind::Nobody)
     }
 
     fn table(&self, file: &Path, question: &Question) -> String {
@@ -272,13 +276,13 @@ fn reads(row: &Reach) -> String {
 
 fn sees(row: &Reach) -> String {
     match row.rights.as_ref().and_then(|rights| rights.page) {
-        Some(Page::View) => "see what is their own".to_owned(),
-        Some(Page::Admin) => "see everything, and cancel requests".to_owned(),
+        Some(PageRight::View) => "see what is their own".to_owned(),
+        Some(PageRight::Admin) => "see everything, and cancel requests".to_owned(),
         None => "not see it: no grant has \"page\": \"view\" or \"admin\"".to_owned(),
     }
 }
 
-fn listed(file: &Path, faults: &Faults) -> String {
+fn listed(file: &Path, faults: &FileFaults) -> String {
     let mut text = String::new();
     for fault in &faults.0 {
         let _ = writeln!(text, "{}: {fault}", file.display());
@@ -286,7 +290,7 @@ fn listed(file: &Path, faults: &Faults) -> String {
     text + &format!("{}: what the file lets through was not worked out\n", count(faults.0.len(), "fault"))
 }
 
-fn as_value(file: &Path, question: &Question, checked: &Result<Checked, Faults>) -> serde_json::Value {
+fn as_value(file: &Path, question: &Question, checked: &Result<Checked, FileFaults>) -> serde_json::Value {
     let Question { target, assumed, .. } = question;
     let mut value = json!({
         "file": file,

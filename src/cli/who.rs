@@ -10,7 +10,7 @@ use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count};
 use super::{exit, show};
 use crate::admin::{Who, WhoPeer};
-use crate::policy::{Page, Priority};
+use crate::policy::{PageRight, Priority};
 
 /// What `who` takes.
 #[derive(Debug, Args)]
@@ -119,10 +119,10 @@ fn listing(who: &Who) -> String {
     text
 }
 
-fn sees(page: Page) -> &'static str {
+fn sees(page: PageRight) -> &'static str {
     match page {
-        Page::View => "may be seen, as far as it is their own",
-        Page::Admin => "may be seen whole, and requests cancelled there",
+        PageRight::View => "may be seen, as far as it is their own",
+        PageRight::Admin => "may be seen whole, and requests cancelled there",
     }
 }
 

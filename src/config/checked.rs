@@ -8,7 +8,7 @@ use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
-use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
 use crate::upstream::Upstream;
 
@@ -123,7 +123,7 @@ pub enum StartOffline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessConfig {
     /// Whether a peer without a grant may use the whole allowlist or nothing.
-    pub mode: Access,
+    pub mode: AccessMode,
     /// The name of the app capability that grants stand under.
     pub capability: String,
 }
@@ -199,7 +199,7 @@ impl Config {
             usage,
             upstream: raw.section("upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
             access: raw.section("access", |s| AccessConfig {
-                mode: s.text("mode", Access::Network, parse::access),
+                mode: s.text("mode", AccessMode::Network, parse::access),
                 capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
             }),
             limits: raw.section("limits", limits),

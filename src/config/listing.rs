@@ -2,7 +2,7 @@
 
 use super::{AccessConfig, Config, Log, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
 use crate::admission::{Limits, Pace};
-use crate::policy::{Access, ModelRules};
+use crate::policy::{AccessMode, ModelRules};
 
 impl Config {
     /// Each setting by a short name, but for the endpoints. No secret is among them.
@@ -90,8 +90,10 @@ fn log_place(log: &Log) -> String {
 fn access(access: &AccessConfig) -> String {
     let AccessConfig { mode, capability } = access;
     match mode {
-        Access::Network => format!("for whom the network rule lets in, narrowed by grants of {capability}"),
-        Access::Grants => format!("by grants of {capability} alone"),
+        AccessMode::Network => {
+            format!("for whom the network rule lets in, narrowed by grants of {capability}")
+        }
+        AccessMode::Grants => format!("by grants of {capability} alone"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
-use crate::policy::Access;
+use crate::policy::AccessMode;
 use crate::upstream::Upstream;
 
 /// 1 to 65535.
@@ -201,10 +201,10 @@ pub(super) fn start_offline(what: &str) -> Result<StartOffline, String> {
     }
 }
 
-pub(super) fn access(mode: &str) -> Result<Access, String> {
+pub(super) fn access(mode: &str) -> Result<AccessMode, String> {
     match mode {
-        "network" => Ok(Access::Network),
-        "grants" => Ok(Access::Grants),
+        "network" => Ok(AccessMode::Network),
+        "grants" => Ok(AccessMode::Grants),
         _ => Err("say \"network\" or \"grants\"".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::admin::{Who, WhoPeer};
 use crate::config::Config;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 use crate::tailnet::Situation;
 
 /// The tag in the lines that `remote-ollama-proxy acl` prints where the config has none.
@@ -41,8 +41,8 @@ pub(super) fn reach(config: &Config, node: &Situation, who: &Who) -> Finding {
         );
     }
     let narrowed = match config.access.mode {
-        Access::Grants => "each by a grant",
-        Access::Network => "narrowed by grants where there are any",
+        AccessMode::Grants => "each by a grant",
+        AccessMode::Network => "narrowed by grants where there are any",
     };
     Finding::good("reach", format!("{} of {shown} may connect, {narrowed}", devices(admitted.len())))
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::sections::{Known, Sections};
 use super::watching::Seat;
-use crate::policy::Page;
+use crate::policy::PageRight;
 use crate::proxy::Visitor;
 
 /// How often it is looked whether anything has changed.
@@ -23,7 +23,7 @@ const BEAT: Duration = Duration::from_secs(10);
 pub(super) async fn events(
     sections: Arc<Sections>,
     visitor: Visitor,
-    page: Page,
+    page: PageRight,
     _seat: Seat,
     place: mpsc::Sender<Bytes>,
 ) {

@@ -91,6 +91,6 @@ fn answer(kind: &'static str, content: Content) -> Response<Content> {
 }
 
 /// Whether somebody with that much of the page sees what is others'.
-fn sees_all(page: policy::Page) -> bool {
-    page == policy::Page::Admin
+fn sees_all(page: policy::PageRight) -> bool {
+    page == policy::PageRight::Admin
 }

@@ -13,7 +13,7 @@ use crate::admin::{Admin, Ollama, Requests, Rosters, Who, WhoPeer};
 use crate::config::{Config, PlainHttp};
 use crate::panics;
 use crate::peer::Peer;
-use crate::policy::Page;
+use crate::policy::PageRight;
 
 /// So many rows a section has; it says how many more there are.
 const REQUESTS: usize = 100;
@@ -81,7 +81,7 @@ impl Sections {
     }
 
     /// What is no longer as `known` has it, each section with a comma before it; `None`: everything is.
-    pub(super) fn changed(&self, peer: &Peer, page: Page, known: &mut Known) -> Option<String> {
+    pub(super) fn changed(&self, peer: &Peer, page: PageRight, known: &mut Known) -> Option<String> {
         let mut event = String::new();
         let all = sees_all(page);
         known.note(&mut event, "you", self.you(peer, page));
@@ -96,7 +96,7 @@ impl Sections {
         (!event.is_empty()).then_some(event)
     }
 
-    fn you(&self, peer: &Peer, page: Page) -> impl Serialize + use<> {
+    fn you(&self, peer: &Peer, page: PageRight) -> impl Serialize + use<> {
         json!({ "node": peer.node, "principal": peer.principal(), "page": page })
     }
 
@@ -220,7 +220,7 @@ struct Row<'a> {
     endpoints: &'a [String],
     limits: Vec<String>,
     metrics: bool,
-    page: Option<Page>,
+    page: Option<PageRight>,
     /// As the policy file has them.
     grants: Vec<String>,
     faults: Vec<String>,

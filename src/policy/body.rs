@@ -4,13 +4,13 @@
 //! without regard to case and of several the last, and stops after the first value; and into a map, which takes the exact
 //! key only and the whole body. So a body passes only as long as both must come to the same: it is one object, and a key
 //! that either could take for the model is there once. That holds for the body's whole length, since a second key may
-//! be its last; whoever follows a body must hand on no part of it that [`feed`](Reader::feed) has not taken.
+//! be its last; whoever follows a body must hand on no part of it that [`feed`](ModelReader::feed) has not taken.
 //!
 //! Where this reader is easier to please than Go's, as with what is nested, Go refuses the body as a whole.
 
 /// Follows a body of any length in a few bytes of memory.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ModelReader {
     state: State,
     /// How many arrays and objects are open inside of the outer object.
     depth: u32,
@@ -57,7 +57,7 @@ enum Key {
 
 /// Why it can't be told which model a body asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum BodyFault {
     /// It is compressed.
     #[error("the body is compressed; send it plain")]
     Coded,
@@ -86,11 +86,11 @@ const KEY_MAX: usize = 30;
 /// A name has at most 600 characters, each of which may be an escape.
 const TEXT_MAX: usize = 3600;
 
-impl Reader {
+impl ModelReader {
     /// A reader at the beginning of a body. With `name` the key of this name stands for the model where that is absent or
     /// empty, as it does for `/api/show`.
-    pub fn new(name: bool) -> Reader {
-        Reader {
+    pub fn new(name: bool) -> ModelReader {
+        ModelReader {
             state: State::Start,
             depth: 0,
             escaped: false,
@@ -104,7 +104,7 @@ impl Reader {
     ///
     /// # Errors
     /// They must not go on, nor any later ones.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Doubt> {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), BodyFault> {
         while let Some((&byte, rest)) = bytes.split_first() {
             // What is in strings is most of a body.
             if matches!(self.state, State::Nested { string: true }) && !self.escaped {
@@ -131,7 +131,7 @@ impl Reader {
         }
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), Doubt> {
+    fn step(&mut self, byte: u8) -> Result<(), BodyFault> {
         let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match self.state {
             State::InKey | State::InText(_) | State::Nested { string: true } => return self.in_string(byte),
@@ -145,24 +145,26 @@ impl Reader {
             State::Rest => match byte {
                 b',' => self.state = State::Key { first: false },
                 b'}' => self.state = State::Done,
-                b'"' | b'{' | b'[' | b']' | b':' => return Err(Doubt::NotObject),
+                b'"' | b'{' | b'[' | b']' | b':' => return Err(BodyFault::NotObject),
                 _ => {}
             },
-            State::Start | State::Key { .. } | State::Colon(_) | State::Done => return Err(Doubt::NotObject),
+            State::Start | State::Key { .. } | State::Colon(_) | State::Done => {
+                return Err(BodyFault::NotObject);
+            }
         }
         Ok(())
     }
 
-    fn value(&mut self, key: Key, byte: u8) -> Result<(), Doubt> {
+    fn value(&mut self, key: Key, byte: u8) -> Result<(), BodyFault> {
         self.state = match (byte, key) {
             (b'"', Key::Other) => State::Nested { string: true },
             (b'"', key) => State::InText(key),
-            (_, Key::Model | Key::Name) => return Err(Doubt::NotName),
+            (_, Key::Model | Key::Name) => return Err(BodyFault::NotName),
             (b'{' | b'[', _) => {
                 self.depth = 1;
                 State::Nested { string: false }
             }
-            (b',' | b'}' | b']' | b':', _) => return Err(Doubt::NotObject),
+            (b',' | b'}' | b']' | b':', _) => return Err(BodyFault::NotObject),
             _ => State::Rest,
         };
         Ok(())
@@ -181,7 +183,7 @@ impl Reader {
         }
     }
 
-    fn in_string(&mut self, byte: u8) -> Result<(), Doubt> {
+    fn in_string(&mut self, byte: u8) -> Result<(), BodyFault> {
         let ends = byte == b'"' && !self.escaped;
         self.escaped = byte == b'\\' && !self.escaped;
         match self.state {
@@ -193,20 +195,20 @@ impl Reader {
                 self.state = State::Colon(key);
             }
             State::InText(key) if ends => {
-                let text = text(&self.text).ok_or(Doubt::NotName)?;
+                let text = text(&self.text).ok_or(BodyFault::NotName)?;
                 self.text.clear();
                 let at = match key {
                     Key::Name => self.name.get_or_insert_default(),
                     _ => &mut self.model,
                 };
                 if at.replace(text).is_some() {
-                    return Err(Doubt::Twice);
+                    return Err(BodyFault::Twice);
                 }
                 self.state = State::Rest;
             }
             // One byte beyond what counts tells that it is longer.
             State::InKey if self.text.len() <= KEY_MAX => self.text.push(byte),
-            State::InText(_) if self.text.len() >= TEXT_MAX => return Err(Doubt::NotName),
+            State::InText(_) if self.text.len() >= TEXT_MAX => return Err(BodyFault::NotName),
             State::InText(_) => self.text.push(byte),
             _ => {}
         }
@@ -240,16 +242,16 @@ mod tests {
     use super::*;
 
     /// What is known of a body once all of it is there, however it comes.
-    fn read(name: bool, body: &[u8]) -> Result<Option<String>, Doubt> {
-        let mut whole = Reader::new(name);
+    fn read(name: bool, body: &[u8]) -> Result<Option<String>, BodyFault> {
+        let mut whole = ModelReader::new(name);
         let fed = whole.feed(body).map(|()| whole.model().map(str::to_owned));
-        let mut slow = Reader::new(name);
+        let mut slow = ModelReader::new(name);
         let slowly = body.iter().try_for_each(|b| slow.feed(&[*b])).map(|()| slow.model().map(str::to_owned));
         assert_eq!(fed, slowly);
         fed
     }
 
-    fn model(body: &str) -> Result<Option<String>, Doubt> {
+    fn model(body: &str) -> Result<Option<String>, BodyFault> {
         read(false, body.as_bytes())
     }
 
@@ -273,12 +275,12 @@ mod tests {
 
     #[test]
     fn it_is_known_before_the_body_has_ended() {
-        let mut reader = Reader::new(false);
+        let mut reader = ModelReader::new(false);
         reader.feed(br#"{"model":"a"#).unwrap();
         assert_eq!(reader.model(), None);
         reader.feed(br#"","messages":["#).unwrap();
         assert_eq!(reader.model(), Some("a"));
-        assert_eq!(reader.feed(br#"],"mOdel":"b"}"#), Err(Doubt::Twice));
+        assert_eq!(reader.feed(br#"],"mOdel":"b"}"#), Err(BodyFault::Twice));
     }
 
     #[test]
@@ -289,12 +291,12 @@ mod tests {
             r#"{"model":"a","mod\u0065l":"b"}"#,
             r#"{"model":"","model":"b"}"#,
         ] {
-            assert_eq!(model(body), Err(Doubt::Twice), "{body}");
+            assert_eq!(model(body), Err(BodyFault::Twice), "{body}");
         }
         for body in
             [r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":["a"]}"#, r#"{"model":"a","MODEL":null}"#]
         {
-            assert_eq!(model(body), Err(Doubt::NotName), "{body}");
+            assert_eq!(model(body), Err(BodyFault::NotName), "{body}");
         }
         for body in [
             "\u{feff}{}",
@@ -312,11 +314,11 @@ mod tests {
             r#"{"a":1:2}"#,
             r#"{'a':1}"#,
         ] {
-            assert_eq!(model(body), Err(Doubt::NotObject), "{body:?}");
+            assert_eq!(model(body), Err(BodyFault::NotObject), "{body:?}");
         }
-        assert_eq!(model(r#"{"model":"\ud800"}"#), Err(Doubt::NotName));
-        assert_eq!(read(false, b"{\"model\":\"\xff\"}"), Err(Doubt::NotName));
-        assert_eq!(model(&format!(r#"{{"model":"{}"}}"#, "a".repeat(5000))), Err(Doubt::NotName));
+        assert_eq!(model(r#"{"model":"\ud800"}"#), Err(BodyFault::NotName));
+        assert_eq!(read(false, b"{\"model\":\"\xff\"}"), Err(BodyFault::NotName));
+        assert_eq!(model(&format!(r#"{{"model":"{}"}}"#, "a".repeat(5000))), Err(BodyFault::NotName));
         for none in ["", " ", "{}", "{", r#"{"model":""}"#, r#"{"model":"a"#, r#"{"name":"a"}"#] {
             assert_eq!(model(none), Ok(None), "{none}");
         }
@@ -335,15 +337,15 @@ mod tests {
             assert_eq!(show(body), Ok(Some("a".to_owned())), "{body}");
         }
         assert_eq!(show(r#"{"name":"a""#), Ok(None), "a model could follow");
-        assert_eq!(show(r#"{"name":"a","NAME":"a"}"#), Err(Doubt::Twice));
-        assert_eq!(show(r#"{"model":"a","name":1}"#), Err(Doubt::NotName));
+        assert_eq!(show(r#"{"name":"a","NAME":"a"}"#), Err(BodyFault::Twice));
+        assert_eq!(show(r#"{"model":"a","name":1}"#), Err(BodyFault::NotName));
     }
 
     #[test]
     fn depth_and_length_cost_nothing() {
         let deep = format!(r#"{{"x":{}{},"model":"a"}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(model(&deep), Ok(Some("a".to_owned())));
-        let mut reader = Reader::new(false);
+        let mut reader = ModelReader::new(false);
         reader.feed(br#"{""#).unwrap();
         reader.feed(&vec![b'a'; 1 << 20]).unwrap();
         assert!(reader.text.capacity() <= 64);
@@ -360,7 +362,7 @@ mod tests {
             match want {
                 0 => prop_assert_eq!(model(&body), Ok(None)),
                 1 => prop_assert_eq!(model(&body), Ok(Some(value).filter(|v| !v.is_empty()))),
-                _ => prop_assert_eq!(model(&body), Err(Doubt::Twice)),
+                _ => prop_assert_eq!(model(&body), Err(BodyFault::Twice)),
             }
         }
     }

@@ -14,7 +14,7 @@ const CHUNK_LINE_MAX: usize = 16;
 
 /// What is wrong with a request's framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum FramingFault {
     /// Line feed without carriage return, or the reverse.
     #[error("a line does not end in CR LF")]
     LineEnd,
@@ -56,7 +56,7 @@ pub enum Fault {
 
 /// Where in a request the bytes so far have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FramingPosition {
     /// Between two requests, or within an empty line there.
     Between,
     /// Within a head, or after something that can't be told apart.
@@ -94,8 +94,8 @@ impl Framing {
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
-        heads: &mut impl Extend<Result<(), Fault>>,
-    ) -> Result<(), Fault> {
+        heads: &mut impl Extend<Result<(), FramingFault>>,
+    ) -> Result<(), FramingFault> {
         while !bytes.is_empty() {
             let step = match self.state {
                 State::Broken => return Ok(()),
@@ -126,20 +126,20 @@ impl Framing {
     }
 
     /// Where the bytes so far have ended.
-    pub fn place(&self) -> Place {
+    pub fn position(&self) -> FramingPosition {
         match self.state {
-            State::Head if matches!(*self.held, [] | [b'\r']) => Place::Between,
-            State::Head | State::Broken => Place::Head,
-            _ => Place::Body,
+            State::Head if matches!(*self.held, [] | [b'\r']) => FramingPosition::Between,
+            State::Head | State::Broken => FramingPosition::Head,
+            _ => FramingPosition::Body,
         }
     }
 
     /// Collects a head; returns what follows it once it is whole.
-    fn head(&mut self, bytes: &mut &[u8]) -> Result<Option<State>, Fault> {
+    fn head(&mut self, bytes: &mut &[u8]) -> Result<Option<State>, FramingFault> {
         for (at, b) in bytes.iter().enumerate() {
             let line_end = self.held.last() == Some(&b'\r');
             if line_end != (*b == b'\n') {
-                return Err(Fault::LineEnd);
+                return Err(FramingFault::LineEnd);
             }
             self.held.push(*b);
             // Empty lines before a request are to be ignored (RFC 9112, 2.2).
@@ -148,7 +148,7 @@ impl Framing {
             }
             if self.held.len() > HEAD_MAX {
                 let lines = self.held.contains(&b'\n');
-                return Err(if lines { Fault::TooLong } else { Fault::TargetTooLong });
+                return Err(if lines { FramingFault::TooLong } else { FramingFault::TargetTooLong });
             }
             if self.held.ends_with(b"\r\n\r\n") {
                 *bytes = &bytes[at + 1..];
@@ -163,23 +163,23 @@ impl Framing {
     }
 
     /// Collects one line of chunked framing and says what follows it.
-    fn line(&mut self, bytes: &mut &[u8]) -> Result<State, Fault> {
+    fn line(&mut self, bytes: &mut &[u8]) -> Result<State, FramingFault> {
         while let [b, rest @ ..] = *bytes {
             *bytes = rest;
             if *b != b'\n' {
                 self.held.push(*b);
                 if self.held.len() > CHUNK_LINE_MAX + 1 {
-                    return Err(Fault::Chunk);
+                    return Err(FramingFault::Chunk);
                 }
                 continue;
             }
             let held = std::mem::take(&mut self.held);
-            let line = held.strip_suffix(b"\r").ok_or(Fault::LineEnd)?;
+            let line = held.strip_suffix(b"\r").ok_or(FramingFault::LineEnd)?;
             return match self.state {
                 State::ChunkEnd if line.is_empty() => Ok(State::ChunkSize),
-                State::ChunkEnd => Err(Fault::Chunk),
+                State::ChunkEnd => Err(FramingFault::Chunk),
                 State::LastLine if line.is_empty() => Ok(State::Head),
-                State::LastLine => Err(Fault::Trailer),
+                State::LastLine => Err(FramingFault::Trailer),
                 _ => match number(line, 16)? {
                     0 => Ok(State::LastLine),
                     size => Ok(State::ChunkData(size)),
@@ -197,8 +197,8 @@ fn skip(bytes: &mut &[u8], left: u64) -> u64 {
 }
 
 /// Digits only: no sign, space or prefix; and no more than a reader with signed numbers can hold.
-fn number(digits: &[u8], radix: u32) -> Result<u64, Fault> {
-    let fault = if radix == 16 { Fault::Chunk } else { Fault::Length };
+fn number(digits: &[u8], radix: u32) -> Result<u64, FramingFault> {
+    let fault = if radix == 16 { FramingFault::Chunk } else { FramingFault::Length };
     let sound = !digits.is_empty() && digits.iter().all(|d| char::from(*d).is_digit(radix));
     let text = std::str::from_utf8(digits).map_err(|_| fault)?;
     let n = i64::from_str_radix(text, radix).ok().filter(|_| sound);
@@ -206,54 +206,54 @@ fn number(digits: &[u8], radix: u32) -> Result<u64, Fault> {
 }
 
 /// Reads what decides about framing from a head without its last two line ends.
-fn parse_head(head: &[u8]) -> Result<State, Fault> {
+fn parse_head(head: &[u8]) -> Result<State, FramingFault> {
     let mut lines = head.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));
     let mut words = lines.next().unwrap_or_default().split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(Fault::RequestLine);
+        return Err(FramingFault::RequestLine);
     };
     let old = version == b"HTTP/1.0";
     let odd = |b: &u8| *b == b'#' || b.is_ascii_control() || !b.is_ascii();
     let target_sound =
         !target.is_empty() && !target.iter().any(odd) && (target != b"*" || method == b"OPTIONS");
     if !is_token(method) || !target_sound || !(old || version == b"HTTP/1.1") {
-        return Err(Fault::RequestLine);
+        return Err(FramingFault::RequestLine);
     }
     let (mut hosts, mut length, mut chunked) = (0, None, false);
     for line in lines {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
-            return Err(Fault::Fold);
+            return Err(FramingFault::Fold);
         }
-        let colon = line.iter().position(|b| *b == b':').ok_or(Fault::Header)?;
+        let colon = line.iter().position(|b| *b == b':').ok_or(FramingFault::Header)?;
         let (name, value) = (&line[..colon], without_spaces(&line[colon + 1..]));
         if !is_token(name) || value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-            return Err(Fault::Header);
+            return Err(FramingFault::Header);
         }
         if name.eq_ignore_ascii_case(b"host") {
             if !is_host(value) {
-                return Err(Fault::Host);
+                return Err(FramingFault::Host);
             }
             hosts += 1;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let n = number(value, 10)?;
             if length.replace(n).is_some() {
-                return Err(Fault::Length);
+                return Err(FramingFault::Length);
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             if old || chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Fault::Encoding);
+                return Err(FramingFault::Encoding);
             }
             chunked = true;
         }
     }
     match (hosts, length, chunked) {
-        (1, Some(_), true) => Err(Fault::Both),
+        (1, Some(_), true) => Err(FramingFault::Both),
         (1, None, true) => Ok(State::ChunkSize),
         (1, None | Some(0), false) => Ok(State::Head),
         (1, Some(n), false) => Ok(State::Body(n)),
-        _ => Err(Fault::Host),
+        _ => Err(FramingFault::Host),
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
 
-    fn heads(bytes: &[u8]) -> (Vec<Result<(), Fault>>, Result<(), Fault>) {
+    fn heads(bytes: &[u8]) -> (Vec<Result<(), FramingFault>>, Result<(), FramingFault>) {
         let (mut framing, mut heads) = (Framing::default(), Vec::new());
         let body = framing.feed(bytes, &mut heads);
         (heads, body)
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn each_ambiguity_has_its_fault() {
-        use Fault::*;
+        use FramingFault::*;
         for (head, fault) in [
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", LineEnd),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", LineEnd),
@@ -350,17 +350,20 @@ mod tests {
     #[test]
     fn half_an_empty_line_begins_no_head() {
         let mut framing = Framing::default();
-        for (byte, place) in
-            [(b"\r", Place::Between), (b"\n", Place::Between), (b"G", Place::Head), (b"\r", Place::Head)]
-        {
+        for (byte, position) in [
+            (b"\r", FramingPosition::Between),
+            (b"\n", FramingPosition::Between),
+            (b"G", FramingPosition::Head),
+            (b"\r", FramingPosition::Head),
+        ] {
             framing.feed(byte, &mut Vec::new()).unwrap();
-            assert_eq!(framing.place(), place);
+            assert_eq!(framing.position(), position);
         }
     }
 
     #[test]
     fn chunks_must_be_plain() {
-        use Fault::*;
+        use FramingFault::*;
         for (body, fault) in [
             ("5;a=b\r\nhello\r\n", Chunk),
             ("0x5\r\nhello\r\n", Chunk),
@@ -393,7 +396,7 @@ mod tests {
                 rest = later;
             }
             framing.feed(rest, &mut heads).unwrap();
-            prop_assert_eq!(heads, vec![Ok(()), Err(Fault::RequestLine)]);
+            prop_assert_eq!(heads, vec![Ok(()), Err(FramingFault::RequestLine)]);
         }
 
         #[test]

@@ -29,13 +29,13 @@ pub struct Grant {
     /// Whether the metrics may be read, where the node has a port for them.
     pub metrics: bool,
     /// How much of the page may be seen, where the node has a port for it; `None`: nothing.
-    pub page: Option<Page>,
+    pub page: Option<PageRight>,
 }
 
 /// How much somebody sees of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Page {
+pub enum PageRight {
     /// What is their own.
     View,
     /// Everything; and running requests may be cancelled there.
@@ -69,7 +69,7 @@ struct Wire {
     priority: Priority,
     #[serde(default)]
     metrics: bool,
-    page: Option<Page>,
+    page: Option<PageRight>,
 }
 
 impl Grant {
@@ -190,7 +190,7 @@ fn larger<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 
 /// What a peer may do that the tailnet lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Access {
+pub enum AccessMode {
     /// Everything on the allowlist; a grant, where one exists, narrows.
     #[default]
     Network,
@@ -214,7 +214,7 @@ impl Rights {
     /// Merges the values that the policy file has for a peer. A faulty value grants nothing, and
     /// where it is the only one the peer may do nothing: somebody meant to narrow. A value that is only
     /// about the ports beside the proxy's own gives and takes nothing of what may be asked there.
-    pub fn merge(access: Access, values: &[Value]) -> Rights {
+    pub fn merge(access: AccessMode, values: &[Value]) -> Rights {
         let (mut asked, mut beside, mut faults) = (None::<Grant>, None::<Grant>, Vec::new());
         for value in values {
             let sum = if Grant::is_beside(value) { &mut beside } else { &mut asked };
@@ -228,7 +228,7 @@ impl Rights {
                 Err(fault) => faults.push(fault),
             }
         }
-        if access == Access::Network && values.iter().all(Grant::is_beside) {
+        if access == AccessMode::Network && values.iter().all(Grant::is_beside) {
             asked = Some(Grant::EVERYTHING);
         }
         let beside = beside.map(|grant| Grant { endpoints: EndpointSet::EMPTY, ..grant });
@@ -250,7 +250,7 @@ impl Rights {
     }
 
     /// How much of the page may be seen.
-    pub fn page(&self) -> Option<Page> {
+    pub fn page(&self) -> Option<PageRight> {
         self.grant.as_ref()?.page
     }
 }
@@ -272,8 +272,8 @@ mod tests {
         assert_eq!(grant.endpoints.iter().map(Endpoint::name).collect::<Vec<_>>(), ["v1_models", "api_tags"]);
         assert_eq!((grant.max_concurrent, grant.priority), (Some(2), Priority::High));
         assert!(grant.metrics);
-        assert_eq!(grant.page, Some(Page::View));
-        assert_eq!(Grant::parse(&json!({"page": "admin"})).unwrap().page, Some(Page::Admin));
+        assert_eq!(grant.page, Some(PageRight::View));
+        assert_eq!(Grant::parse(&json!({"page": "admin"})).unwrap().page, Some(PageRight::Admin));
         assert_eq!(grant.models.unwrap().patterns(), ["a", "qwen*"]);
         assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
@@ -316,14 +316,14 @@ mod tests {
 
     #[test]
     fn who_has_no_grant_has_everything_or_nothing() {
-        assert_eq!(Rights::merge(Access::Network, &[]).grant, Some(Grant::EVERYTHING));
-        assert_eq!(Rights::merge(Access::Grants, &[]).grant, None);
+        assert_eq!(Rights::merge(AccessMode::Network, &[]).grant, Some(Grant::EVERYTHING));
+        assert_eq!(Rights::merge(AccessMode::Grants, &[]).grant, None);
     }
 
     #[test]
     fn who_has_no_grant_of_the_metrics_may_not_read_them() {
         let may = |access, values: &[Value]| Rights::merge(access, values).metrics();
-        for access in [Access::Network, Access::Grants] {
+        for access in [AccessMode::Network, AccessMode::Grants] {
             assert!(!may(access, &[]) && !may(access, &[json!({})]));
             assert!(!may(access, &[json!({"metrics": true, "unheard": 1})]), "a faulty grant");
             assert!(may(access, &[json!({}), json!({"endpoints": [], "metrics": true})]));
@@ -333,13 +333,16 @@ mod tests {
     #[test]
     fn who_has_no_grant_of_the_page_does_not_see_it() {
         let sees = |access, values: &[Value]| Rights::merge(access, values).page();
-        for access in [Access::Network, Access::Grants] {
+        for access in [AccessMode::Network, AccessMode::Grants] {
             assert_eq!(sees(access, &[]), None);
             assert_eq!(sees(access, &[json!({}), json!({"metrics": true})]), None);
             assert_eq!(sees(access, &[json!({"page": "admin", "unheard": 1})]), None, "a faulty grant");
             let faulty_beside = [json!({"page": "view"}), json!({"page": "root"}), json!({"page": 1})];
-            assert_eq!(sees(access, &faulty_beside), Some(Page::View));
-            assert_eq!(sees(access, &[json!({"page": "admin"}), json!({"page": "view"})]), Some(Page::Admin));
+            assert_eq!(sees(access, &faulty_beside), Some(PageRight::View));
+            assert_eq!(
+                sees(access, &[json!({"page": "admin"}), json!({"page": "view"})]),
+                Some(PageRight::Admin)
+            );
         }
     }
 
@@ -347,17 +350,17 @@ mod tests {
     fn what_is_about_other_ports_gives_and_takes_nothing_at_ollama() {
         let merge = |access, values: &[Value]| Rights::merge(access, values).grant.unwrap();
         let beside = json!({"page": "view", "metrics": true});
-        let alone = merge(Access::Network, std::slice::from_ref(&beside));
-        assert_eq!(alone, Grant { metrics: true, page: Some(Page::View), ..Grant::EVERYTHING });
-        let strict = merge(Access::Grants, std::slice::from_ref(&beside));
+        let alone = merge(AccessMode::Network, std::slice::from_ref(&beside));
+        assert_eq!(alone, Grant { metrics: true, page: Some(PageRight::View), ..Grant::EVERYTHING });
+        let strict = merge(AccessMode::Grants, std::slice::from_ref(&beside));
         assert_eq!(strict, Grant { endpoints: EndpointSet::EMPTY, ..alone });
         let narrow = json!({"endpoints": ["api_tags"], "max_concurrent": 1, "priority": "low"});
-        for access in [Access::Network, Access::Grants] {
+        for access in [AccessMode::Network, AccessMode::Grants] {
             // Nor does one that gives no endpoint lift a limit.
             for beside in [beside.clone(), json!({"endpoints": [], "page": "view", "metrics": true})] {
                 let both = merge(access, &[narrow.clone(), beside]);
                 let alone = Grant::parse(&narrow).unwrap();
-                assert_eq!(both, Grant { metrics: true, page: Some(Page::View), ..alone });
+                assert_eq!(both, Grant { metrics: true, page: Some(PageRight::View), ..alone });
             }
             // A faulty one narrows, unless it is about other ports alone.
             assert!(
@@ -365,12 +368,12 @@ mod tests {
                     .allows(Endpoint::all().next().unwrap())
             );
         }
-        assert_eq!(merge(Access::Network, &[json!({"page": "root"})]), Grant::EVERYTHING);
+        assert_eq!(merge(AccessMode::Network, &[json!({"page": "root"})]), Grant::EVERYTHING);
     }
 
     #[test]
     fn a_faulty_grant_grants_nothing() {
-        for access in [Access::Network, Access::Grants] {
+        for access in [AccessMode::Network, AccessMode::Grants] {
             let alone = Rights::merge(access, &[json!({"endpoint": []})]);
             assert_eq!((alone.grant, alone.faults.len()), (None, 1));
             let beside =
@@ -391,7 +394,7 @@ mod tests {
             limit(),
             proptest::option::of(0u64..100),
             priority,
-            (any::<bool>(), proptest::option::of(prop_oneof![Just(Page::View), Just(Page::Admin)])),
+            (any::<bool>(), proptest::option::of(prop_oneof![Just(PageRight::View), Just(PageRight::Admin)])),
             proptest::option::of(proptest::collection::vec("[ab*]", 1..3).prop_map(Models::of)),
         )
             .prop_map(

@@ -16,7 +16,7 @@ pub struct Model {
 
 /// Why a text can't be told to be the name of one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameFault {
+pub enum ModelNameFault {
     /// Ollama would not take it, or only after mending it.
     #[error("it is no model's name")]
     Form,
@@ -33,7 +33,7 @@ impl Model {
     ///
     /// # Errors
     /// It could not be a name, or could mean two.
-    pub fn parse(text: &str) -> Result<Model, NameFault> {
+    pub fn parse(text: &str) -> Result<Model, ModelNameFault> {
         let text = text.to_ascii_lowercase();
         let (has_scheme, text) = match text.strip_prefix("https://").or(text.strip_prefix("http://")) {
             Some(rest) => (true, rest),
@@ -46,14 +46,14 @@ impl Model {
             [model] if !has_scheme => (HOST, NAMESPACE, model),
             [namespace, model] if !has_scheme => (HOST, namespace, model),
             [host, namespace, model] => (host, namespace, model),
-            _ => return Err(NameFault::Form),
+            _ => return Err(ModelNameFault::Form),
         };
         let sound = is_part(host, 350, b"-_.:")
             && is_part(namespace, 80, b"-_")
             && is_part(model, 80, b"-_.")
             && is_part(&tag, 80, b"-_.");
         if !sound {
-            return Err(NameFault::Form);
+            return Err(ModelNameFault::Form);
         }
         Ok(Model { name: format!("{}:{tag}", shortest(host, namespace, model)), cloud })
     }
@@ -80,18 +80,18 @@ fn cut_tag(text: &str) -> (&str, Option<&str>) {
 
 /// The tag, and whether it says that the model is in the cloud: `:cloud`, `:8b:cloud` or `:8b-cloud`, of which the last
 /// two mean the same.
-fn source<'a>(path: &'a str, tag: Option<&str>) -> Result<(&'a str, String, bool), NameFault> {
+fn source<'a>(path: &'a str, tag: Option<&str>) -> Result<(&'a str, String, bool), ModelNameFault> {
     let plain = |tag: &str| tag != "cloud" && tag != "local" && !tag.ends_with("-cloud");
     match tag {
         None => Ok((path, "latest".to_owned(), false)),
-        Some("local") => Err(NameFault::Local),
+        Some("local") => Err(ModelNameFault::Local),
         Some("cloud") => match cut_tag(path) {
             (path, None) => Ok((path, "cloud".to_owned(), true)),
             (path, Some(tag)) if plain(tag) && !tag.is_empty() => Ok((path, format!("{tag}-cloud"), true)),
-            _ => Err(NameFault::Form),
+            _ => Err(ModelNameFault::Form),
         },
         Some(tag) => match tag.strip_suffix("-cloud") {
-            Some(rest) if rest.is_empty() || !plain(rest) => Err(NameFault::Form),
+            Some(rest) if rest.is_empty() || !plain(rest) => Err(ModelNameFault::Form),
             cloud => Ok((path, tag.to_owned(), cloud.is_some())),
         },
     }
@@ -283,10 +283,10 @@ mod tests {
             "a\0",
             "a%3ab",
         ] {
-            assert_eq!(Model::parse(bad), Err(NameFault::Form), "{bad:?}");
+            assert_eq!(Model::parse(bad), Err(ModelNameFault::Form), "{bad:?}");
         }
         for local in ["a:local", "a:b:local", "a:LOCAL", "a:cloud:local"] {
-            assert_eq!(Model::parse(local), Err(NameFault::Local), "{local}");
+            assert_eq!(Model::parse(local), Err(ModelNameFault::Local), "{local}");
         }
         let long = "a".repeat(81);
         assert!(Model::parse(&long[1..]).is_ok() && Model::parse(&long).is_err());

@@ -3,10 +3,10 @@
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
-use super::body::{Doubt, Reader};
+use super::body::{BodyFault, ModelReader};
 use super::endpoint::{Endpoint, Named};
 use super::grants::Grant;
-use super::model::{Model, Models, NameFault};
+use super::model::{Model, ModelNameFault, Models};
 
 /// Which models may be asked for, whoever asks. By default every one, without a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl ModelRules {
             }
             // Ollama unpacks some bodies.
             Named::Body { .. } if headers.get_all(CONTENT_ENCODING).iter().any(is_coding) => {
-                return Err(ModelRefusal::Untold(Doubt::Coded));
+                return Err(ModelRefusal::Body(BodyFault::Coded));
             }
             Named::Body { name } => check.place = Place::Body(name),
         }
@@ -87,8 +87,8 @@ impl ModelCheck {
     }
 
     /// What reads the model out of the body.
-    pub fn reader(&self) -> Reader {
-        Reader::new(matches!(self.place, Place::Body(true)))
+    pub fn reader(&self) -> ModelReader {
+        ModelReader::new(matches!(self.place, Place::Body(true)))
     }
 
     /// Within how many bytes from the beginning of the body the model has to stand.
@@ -130,10 +130,10 @@ impl ModelCheck {
 pub enum ModelRefusal {
     /// The body does not say which model it asks for, so that nobody could read it otherwise.
     #[error("models are restricted here, and {0}")]
-    Untold(Doubt),
+    Body(BodyFault),
     /// It says something that is no name.
     #[error("models are restricted here, and of \"{0}\" it can't be told which one it is: {1}")]
-    Name(String, NameFault),
+    Name(String, ModelNameFault),
     /// The config does not have the model.
     #[error(
         "the model \"{0}\" is not one that may be used here; the node's owner can add it to models.allow"
@@ -168,7 +168,7 @@ impl ModelRefusal {
     /// The model's name, as far as it was told.
     pub fn name(&self) -> Option<&str> {
         match self {
-            ModelRefusal::Untold(_) => None,
+            ModelRefusal::Body(_) => None,
             ModelRefusal::Name(name, _)
             | ModelRefusal::NotAllowed(name)
             | ModelRefusal::NotGranted(name)

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::decide::{Policy, Refusal};
-use super::grants::{Page, Rights};
+use super::grants::{PageRight, Rights};
 
 /// What is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +56,15 @@ impl Policy {
         &self,
         rights: &Rights,
         head: &'a Parts,
-    ) -> Result<(Page, PageRoute<'a>), Refusal> {
+    ) -> Result<(PageRight, PageRoute<'a>), Refusal> {
         let granted = rights.page().ok_or(Refusal::PageNotGranted);
         let (page, route) = self.beside(head, granted, Refusal::NotPage, PageRoute::at)?;
         let headers = &head.headers;
         match (route, page) {
             // A link on some other page may lead here.
             (PageRoute::Index, _) => {}
-            (PageRoute::Cancel(_), Page::View) => return Err(Refusal::PageViewOnly),
-            (PageRoute::Cancel(_), Page::Admin) if !is_of_the_page(headers) => {
+            (PageRoute::Cancel(_), PageRight::View) => return Err(Refusal::PageViewOnly),
+            (PageRoute::Cancel(_), PageRight::Admin) if !is_of_the_page(headers) => {
                 return Err(Refusal::CrossSite);
             }
             _ if !is_not_of_another_site(headers) => return Err(Refusal::CrossSite),

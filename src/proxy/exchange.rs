@@ -28,7 +28,7 @@ use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
 use crate::policy::{Endpoint, Grant};
 use crate::upstream::{Stream, Upstream};
-use crate::usage::Scanner;
+use crate::usage::TokenCounter;
 
 /// How long a connection on the same machine may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -245,7 +245,7 @@ pub(super) struct Reply<Io> {
     watch: Watch<Io>,
     ended: Option<Ended>,
     /// Looks for tokens, where they are counted.
-    scanner: Option<Scanner>,
+    scanner: Option<TokenCounter>,
     job: Job,
 }
 
@@ -253,7 +253,7 @@ pub(super) struct Reply<Io> {
 pub(super) struct Job {
     pub(super) record: Record,
     session: Arc<Session>,
-    slot: Option<admission::Slot>,
+    slot: Option<admission::RunningSlot>,
     listed: bool,
     /// Whether the tokens of its answer are counted.
     pub(super) counted: bool,
@@ -280,7 +280,7 @@ impl Job {
     }
 
     /// The request may run.
-    pub(super) fn begin(&mut self, slot: admission::Slot, queued: Duration) {
+    pub(super) fn begin(&mut self, slot: admission::RunningSlot, queued: Duration) {
         self.record.begins(queued);
         self.session.begin();
         self.slot = Some(slot);
@@ -306,7 +306,7 @@ impl<Io> Reply<Io> {
         link: Link,
         slot: Arc<Slot>,
         watch: Watch<Io>,
-        scanner: Option<Scanner>,
+        scanner: Option<TokenCounter>,
         job: Job,
     ) -> Self {
         Reply { body, link: Some(link), slot, watch, ended: None, scanner, job }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::audit::{Ended, Metrics, Record, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
-use crate::policy::{Access, Endpoint, Rights};
+use crate::policy::{AccessMode, Endpoint, Rights};
 use crate::tailnet::{Member, Verdict};
 
 /// Everybody in the netmap, with access to this port of the node.
@@ -129,7 +129,7 @@ impl Live {
     /// whose peer has lost access, or the endpoint of its running request, is cut; the others have
     /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
     /// unchanged. Returns how many were cut.
-    pub(super) fn judge(&self, access: Access, rosters: &[Roster], number: u64) -> usize {
+    pub(super) fn judge(&self, access: AccessMode, rosters: &[Roster], number: u64) -> usize {
         let sessions = self.sessions();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
             .iter()
@@ -158,7 +158,7 @@ impl Live {
     /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
     pub(super) fn cut_older(&self, why: Ended, number: u64) -> usize {
         let mut sessions = self.sessions();
-        sessions.retain(|s| !s.is_cut() && !s.settle(Access::Grants, &Verdict::default(), number));
+        sessions.retain(|s| !s.is_cut() && !s.settle(AccessMode::Grants, &Verdict::default(), number));
         for session in &sessions {
             tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
             session.cut(why);
@@ -240,7 +240,7 @@ impl Session {
 
     /// Takes over the verdict of sweep `number`, unless the rights are newer; false if the connection has
     /// to be cut. From now on no request begins that the verdict does not allow.
-    fn settle(&self, access: Access, verdict: &Verdict, number: u64) -> bool {
+    fn settle(&self, access: AccessMode, verdict: &Verdict, number: u64) -> bool {
         let rights = if verdict.admitted { Rights::merge(access, &verdict.grants) } else { Rights::NONE };
         let rights = Arc::new(rights);
         {

@@ -9,13 +9,13 @@ use tokio::io::AsyncRead;
 use super::refuse::Failure;
 use super::rest::RequestBody;
 use super::wire::{Trouble, Watch};
-use crate::policy::{Doubt, ModelCheck, ModelRefusal, Reader, Refusal};
+use crate::policy::{BodyFault, ModelCheck, ModelReader, ModelRefusal, Refusal};
 
 /// What has been taken of a body until its model was known.
 pub(super) struct Peeked {
     pub(super) frames: Vec<Frame<Bytes>>,
     /// Has taken the frames.
-    pub(super) reader: Reader,
+    pub(super) reader: ModelReader,
 }
 
 /// Takes as much of a body as it needs to know the model, at most what the rules say and `max` bytes.
@@ -28,13 +28,13 @@ pub(super) async fn peek<Io: AsyncRead + Unpin>(
     let mut reader = check.reader();
     let (mut frames, mut taken) = (Vec::new(), 0);
     while reader.model().is_none() {
-        let untold = |doubt| Failure::Refused(Refusal::Model(ModelRefusal::Untold(doubt)));
+        let untold = |doubt| Failure::Refused(Refusal::Model(ModelRefusal::Body(doubt)));
         if taken >= check.within() {
-            return Err(untold(Doubt::TooFar(check.within())));
+            return Err(untold(BodyFault::TooFar(check.within())));
         }
         let frame = match watch.unless_trouble(body.frame()).await? {
             Some(frame) => frame.map_err(|_| Failure::from(watch.trouble().unwrap_or(Trouble::Left)))?,
-            None => return Err(untold(Doubt::Missing)),
+            None => return Err(untold(BodyFault::Missing)),
         };
         if let Some(data) = frame.data_ref() {
             taken += data.len() as u64;
@@ -45,7 +45,7 @@ pub(super) async fn peek<Io: AsyncRead + Unpin>(
         }
         frames.push(frame);
         if reader.model().is_none() && body.is_end_stream() {
-            return Err(untold(Doubt::Missing));
+            return Err(untold(BodyFault::Missing));
         }
     }
     Ok(Peeked { frames, reader })

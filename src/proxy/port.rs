@@ -30,7 +30,7 @@ use crate::audit::Ended;
 use crate::listen::{Accepted, Left, Listen};
 use crate::panics;
 use crate::peer::Peer;
-use crate::policy::{Fault, HEAD_MAX, Rights};
+use crate::policy::{FramingFault, HEAD_MAX, Rights};
 use crate::tailnet::{Tailnet, Verdict};
 
 /// The most headers that a request may have.
@@ -282,7 +282,7 @@ impl Port {
             if watch.trouble() == Some(Trouble::Slow(Awaited::Head)) {
                 tracing::info!(target: "access", %peer, rule = Awaited::Head.rule(), "slow request refused");
                 watch.say(TOO_LATE).await;
-            } else if let Some(Trouble::Framing(fault @ Fault::TargetTooLong)) = watch.trouble() {
+            } else if let Some(Trouble::Framing(fault @ FramingFault::TargetTooLong)) = watch.trouble() {
                 tracing::info!(target: "access", %peer, error = %fault, "malformed request refused");
                 watch.clone().say(TARGET_TOO_LONG).await;
                 watch.linger().await;

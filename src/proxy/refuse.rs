@@ -11,7 +11,7 @@ use serde_json::json;
 use super::pace::Awaited;
 use crate::admission::Busy;
 use crate::audit::Ended;
-use crate::policy::{Dialect, Fault, ModelRefusal, Refusal};
+use crate::policy::{Dialect, FramingFault, ModelRefusal, Refusal};
 
 /// Why a request got no answer from Ollama.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Refused(Refusal),
     #[error("{0}")]
-    Framing(Fault),
+    Framing(FramingFault),
     /// The identity has as many requests as it may.
     #[error("{0}")]
     Busy(Busy),
@@ -78,8 +78,8 @@ impl Failure {
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
-            Failure::Framing(Fault::TargetTooLong) => StatusCode::URI_TOO_LONG,
-            Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Failure::Framing(FramingFault::TargetTooLong) => StatusCode::URI_TOO_LONG,
+            Failure::Framing(FramingFault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Https(_) => StatusCode::PERMANENT_REDIRECT,
             Failure::Down { .. } | Failure::Stopping | Failure::NoCertificate => {
@@ -231,7 +231,7 @@ impl Failure {
 fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
     match (dialect, refusal) {
         (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
-        (_, ModelRefusal::Untold(_)) => StatusCode::BAD_REQUEST,
+        (_, ModelRefusal::Body(_)) => StatusCode::BAD_REQUEST,
         _ => StatusCode::NOT_FOUND,
     }
 }

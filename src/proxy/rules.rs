@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::admission::{Limits, Pace};
-use crate::policy::{Access, Policy};
+use crate::policy::{AccessMode, Policy};
 use crate::upstream::Upstream;
 
 /// The rules in force.
@@ -13,7 +13,7 @@ pub struct Rules {
     /// What may be asked.
     pub policy: Policy,
     /// What a peer without a grant may do.
-    pub access: Access,
+    pub access: AccessMode,
     /// How much is let in.
     pub limits: Limits,
     /// How long clients may be silent.

@@ -33,7 +33,7 @@ use crate::peer::Peer;
 use crate::policy::{ModelCheck, ModelRefusal, Refusal};
 use crate::tailnet::{Member, Tailnet};
 use crate::upstream::Upstream;
-use crate::usage::Scanner;
+use crate::usage::TokenCounter;
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
 /// Ollama.
@@ -172,7 +172,7 @@ impl Proxy {
         match end.why() {
             None => answered,
             Some(Why::TooLarge) => Err(Failure::TooLarge(max_body)),
-            Some(Why::Doubt(doubt)) => Err(Failure::Refused(Refusal::Model(ModelRefusal::Untold(doubt)))),
+            Some(Why::Doubt(doubt)) => Err(Failure::Refused(Refusal::Model(ModelRefusal::Body(doubt)))),
         }
     }
 
@@ -247,7 +247,7 @@ impl Handler for Proxy {
 }
 
 /// What counts the tokens of an answer, if they are counted. One that does not tell of any counts as such.
-fn scanner(job: &Job, response: &Response<Begun>) -> Option<Scanner> {
+fn scanner(job: &Job, response: &Response<Begun>) -> Option<TokenCounter> {
     let counts = job.counted && response.status() == StatusCode::OK;
-    counts.then(|| Scanner::of(response.headers()))
+    counts.then(|| TokenCounter::of(response.headers()))
 }

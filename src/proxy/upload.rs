@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::peek::Peeked;
 use super::rest::RequestBody;
 use crate::audit::Traffic;
-use crate::policy::{Doubt, Reader};
+use crate::policy::{BodyFault, ModelReader};
 
 /// A request's body. It passes on what comes, chunk by chunk.
 pub(super) struct Upload {
@@ -20,7 +20,7 @@ pub(super) struct Upload {
     /// What goes before it: what has been taken of it to learn the model.
     first: VecDeque<Frame<Bytes>>,
     /// Has taken those and goes on, where the model counts.
-    reader: Option<Reader>,
+    reader: Option<ModelReader>,
     left: u64,
     traffic: Arc<Traffic>,
     end: End,
@@ -47,7 +47,7 @@ pub(super) struct End(Arc<OnceLock<Why>>);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Why {
     TooLarge,
-    Doubt(Doubt),
+    Doubt(BodyFault),
 }
 
 impl End {
@@ -79,7 +79,7 @@ pub(super) enum Cut {
     #[error("the body is too large")]
     TooLarge,
     #[error("{0}")]
-    Doubt(Doubt),
+    Doubt(BodyFault),
 }
 
 impl Upload {

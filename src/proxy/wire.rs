@@ -21,7 +21,7 @@ use super::pace::{Awaited, Timer};
 use crate::admission::Pace;
 use crate::audit::Ended;
 use crate::listen::Left;
-use crate::policy::{Fault, Framing, Place};
+use crate::policy::{Framing, FramingFault, FramingPosition};
 
 /// How far a watch reads ahead, in bytes. Past it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
@@ -43,7 +43,7 @@ pub(super) enum Trouble {
     Left,
     /// The request's body is malformed.
     #[error("{0}")]
-    Framing(Fault),
+    Framing(FramingFault),
     /// The client was silent for too long.
     #[error("{0}")]
     Slow(Awaited),
@@ -63,11 +63,11 @@ struct Shared<Io> {
     io: Io,
     framing: Framing,
     /// One entry for each request whose head has been read and whose handler has not been called.
-    heads: VecDeque<Result<(), Fault>>,
+    heads: VecDeque<Result<(), FramingFault>>,
     /// What a watch has read and the library has not.
     ahead: Vec<u8>,
     /// What is wrong with the body of the last request that has been read.
-    fault: Option<Fault>,
+    fault: Option<FramingFault>,
     trouble: Option<Trouble>,
     /// Tells of a client that has left behind bytes that nobody reads.
     left: Left,
@@ -195,11 +195,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
 
 impl<Io: AsyncRead + Unpin> Watch<Io> {
     /// What the bytes of the next request's head said. To be called once for each request.
-    pub(super) fn next_head(&self) -> Result<(), Fault> {
+    pub(super) fn next_head(&self) -> Result<(), FramingFault> {
         let mut shared = lock(&self.shared);
         // Where the library sees a head that we do not, it is the library's word that is odd.
         // Or the bytes before it, of a body that is read and dropped, were malformed.
-        let fault = shared.fault.unwrap_or(Fault::RequestLine);
+        let fault = shared.fault.unwrap_or(FramingFault::RequestLine);
         let head = shared.heads.pop_front().unwrap_or(Err(fault));
         shared.blame();
         head
@@ -251,7 +251,7 @@ impl<Io> Shared<Io> {
 
     /// Whether the running request's body has to go on. Its bytes have all been read, so the client is silent.
     fn awaits_body(&self) -> bool {
-        self.framing.place() == Place::Body
+        self.framing.position() == FramingPosition::Body
             && self.heads.is_empty()
             && !self.held_back.load(Ordering::Relaxed)
     }
@@ -288,7 +288,7 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let new = &buf.filled()[before..];
         let heads = self.heads.len();
-        if self.framing.place() == Place::Body && !new.is_empty() {
+        if self.framing.position() == FramingPosition::Body && !new.is_empty() {
             self.held_back.store(false, Ordering::Relaxed);
         }
         if result.is_err() || new.is_empty() {
@@ -298,7 +298,7 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
             self.blame();
         }
         // Bytes of a body start its time anew; those of a head do not, nor do empty lines before one.
-        if self.framing.place() == Place::Body || self.heads.len() != heads {
+        if self.framing.position() == FramingPosition::Body || self.heads.len() != heads {
             self.reads.stop();
         }
         Poll::Ready(result)
@@ -306,10 +306,11 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
 
     /// The library waits for the client's next byte: whether it may go on waiting.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let place = self.framing.place();
+        let place = self.framing.position();
         // It only wants to know of the client's end, or of more of a body, which the watch waits for; or the client still has
         // to take the last answer, for which it has a time of its own.
-        if self.busy.now.load(Ordering::Relaxed) || self.writes.is_running() && place != Place::Body {
+        if self.busy.now.load(Ordering::Relaxed) || self.writes.is_running() && place != FramingPosition::Body
+        {
             if !self.awaits_body() {
                 self.reads.stop();
             }
@@ -318,11 +319,11 @@ impl<Io: AsyncRead + Unpin> Shared<Io> {
         }
         let awaited = match place {
             // Of a request that has been answered: the rest of its body.
-            Place::Body if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
-            Place::Body => Awaited::Body,
-            Place::Head => Awaited::Head,
-            Place::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
-            Place::Between => Awaited::Request,
+            FramingPosition::Body if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
+            FramingPosition::Body => Awaited::Body,
+            FramingPosition::Head => Awaited::Head,
+            FramingPosition::Between if self.stopping.load(Ordering::Relaxed) => return Poll::Ready(Ok(())),
+            FramingPosition::Between => Awaited::Request,
         };
         ready!(self.reads.poll(awaited, &self.pace, cx));
         self.trouble.get_or_insert(Trouble::Slow(awaited));
@@ -365,9 +366,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Wire<Io> {
         // The library would go on until its own bound, and answer as if the headers were too long.
         if shared.trouble.is_none()
             && !shared.answers()
-            && shared.heads.front() == Some(&Err(Fault::TargetTooLong))
+            && shared.heads.front() == Some(&Err(FramingFault::TargetTooLong))
         {
-            shared.trouble = Some(Trouble::Framing(Fault::TargetTooLong));
+            shared.trouble = Some(Trouble::Framing(FramingFault::TargetTooLong));
             return Poll::Ready(Ok(())); // an end
         }
         match shared.poll_fill(cx, buf) {

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, Verdict, parse};
+use remote_ollama_proxy::acl::{Addresses, Answer, Device, PolicyFile, TestVerdict, parse};
 use remote_ollama_proxy::config::CAPABILITY;
 use serde_json::{Value, json};
 
@@ -354,11 +354,11 @@ fn both_say_the_same_of_a_files_own_tests() {
     let answers = ask(&texts.iter().map(|text| question(text)).collect::<Vec<_>>());
     let (mut pass, mut fail, mut open) = (0, 0, 0);
     for (text, answer) in texts.iter().zip(&answers) {
-        let policy: Policy = parse(text).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+        let policy: PolicyFile = parse(text).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
         let failures = policy.failures();
         let error = answer.get("error").and_then(Value::as_str).unwrap_or_default();
         assert!(error.is_empty() || error.contains("tests[0]: "), "{error}\n{text}");
-        if failures.iter().any(|failure| failure.verdict == Verdict::Fails) {
+        if failures.iter().any(|failure| failure.verdict == TestVerdict::Fails) {
             assert!(!error.is_empty(), "{failures:?}\n{text}");
             fail += 1;
         } else if failures.is_empty() {

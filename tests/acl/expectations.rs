@@ -1,6 +1,6 @@
 //! The file's own tests: what makes them fail, and what leaves them open.
 
-use remote_ollama_proxy::acl::Verdict;
+use remote_ollama_proxy::acl::TestVerdict;
 
 use crate::admits::with;
 
@@ -9,8 +9,8 @@ fn outcome(grants: &str, test: &str) -> String {
     let policy = with(&format!(r#""grants": [{grants}], "tests": [{{{test}}}]"#));
     let failures = policy.failures();
     let verdict = |f: &remote_ollama_proxy::acl::Failure| match f.verdict {
-        Verdict::Fails => format!("fails: {}", f.reason),
-        Verdict::CantTell => format!("can't tell: {}", f.reason),
+        TestVerdict::Fails => format!("fails: {}", f.reason),
+        TestVerdict::CantTell => format!("can't tell: {}", f.reason),
     };
     failures.iter().map(verdict).collect::<Vec<_>>().join("\n")
 }

@@ -1,8 +1,8 @@
 //! Who is said to reach the node, and what is warned of.
 
-use remote_ollama_proxy::acl::{Addresses, Device, Kind, Report, Target};
+use remote_ollama_proxy::acl::{Addresses, Device, Report, Target, WarningKind};
 use remote_ollama_proxy::config::CAPABILITY;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 
 use crate::admits::with;
 
@@ -15,7 +15,7 @@ fn target(device: Device) -> Target {
         metrics: None,
         page: None,
         capability: CAPABILITY.to_owned(),
-        access: Access::Network,
+        access: AccessMode::Network,
     }
 }
 
@@ -34,9 +34,9 @@ fn rows(report: &Report) -> Vec<String> {
     report.reach.iter().map(row).collect()
 }
 
-fn warnings(report: &Report) -> Vec<Kind> {
+fn warnings(report: &Report) -> Vec<WarningKind> {
     // The files here are too short to have tests.
-    report.warnings.iter().map(|w| w.kind).filter(|kind| *kind != Kind::NoTests).collect()
+    report.warnings.iter().map(|w| w.kind).filter(|kind| *kind != WarningKind::NoTests).collect()
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_users_node_is_reached_as_the_user() {
 
 #[test]
 fn what_is_too_wide_is_said() {
-    use Kind::*;
+    use WarningKind::*;
     let grant =
         |src: &str, ip: &str| format!(r#"{{"src": ["{src}"], "dst": ["tag:server"], "ip": ["{ip}"]}}"#);
     let tcp = "tcp:11434";
@@ -230,8 +230,11 @@ fn what_is_too_wide_is_said() {
 fn a_tag_without_owner_and_an_unknown_section_are_said() {
     let policy = with(r#""grants": [], "newSection": {}"#);
     let report = policy.reach(&target(Device::tagged(["tag:other"])));
-    assert_eq!(warnings(&report), [Kind::TagWithoutOwner, Kind::Nobody, Kind::NotJudged]);
-    assert!(report.warnings.iter().any(|w| w.kind == Kind::NoTests));
+    assert_eq!(
+        warnings(&report),
+        [WarningKind::TagWithoutOwner, WarningKind::Nobody, WarningKind::NotJudged]
+    );
+    assert!(report.warnings.iter().any(|w| w.kind == WarningKind::NoTests));
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|t| t.contains("tag:other is not in tagOwners")), "{text:?}");
     assert!(text.iter().any(|t| t.contains("line 6: the section newSection")), "{text:?}");
@@ -249,6 +252,6 @@ fn values_are_merged_as_the_proxy_merges_them() {
         rows.iter().map(|row| row.rights.as_ref().map(ToString::to_string)).collect::<Vec<_>>()
     };
     let narrowed = Some("v1_models, api_tags; at most 3 at once".to_owned());
-    assert_eq!(rights(Access::Network), [narrowed.clone(), Some("whatever the node allows".to_owned())]);
-    assert_eq!(rights(Access::Grants), [narrowed, None]);
+    assert_eq!(rights(AccessMode::Network), [narrowed.clone(), Some("whatever the node allows".to_owned())]);
+    assert_eq!(rights(AccessMode::Grants), [narrowed, None]);
 }

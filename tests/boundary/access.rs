@@ -1,7 +1,7 @@
 //! What the tailnet grants and takes away, while connections are open.
 
 use remote_ollama_proxy::audit::Ended;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use serde_json::json;
 
 use crate::support::*;
@@ -33,7 +33,7 @@ async fn a_grant_narrows_and_its_absence_does_not() {
 #[tokio::test]
 async fn with_access_by_grants_nothing_goes_without_one() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Running::with(policy(), &url, PATIENCE, Access::Grants);
+    let proxy = Running::with(policy(), &url, PATIENCE, AccessMode::Grants);
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 403);
     proxy.word.say(true, vec![json!({})]);
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 200);

@@ -1,7 +1,7 @@
 //! Cancelling a request by its id: it, and no other.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 
 use crate::support::*;
 
@@ -32,7 +32,7 @@ async fn a_running_request_is_cut_at_both_ends() {
 async fn a_request_that_waits_is_cut_and_reaches_ollama_never() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 8, wait: PATIENCE, ..Limits::NONE };
-    let running = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let running = Running::limited(policy(), &ollama.url, PATIENCE, AccessMode::Network, limits);
     let (_first, _upstream) = running.stream(&ollama).await;
     let mut waiting = running.client().await;
     waiting.send(post("/v1/chat/completions", "{}")).await;

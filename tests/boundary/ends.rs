@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::Drained;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
@@ -197,7 +197,7 @@ async fn running_requests_end_before_the_proxy_does() {
 #[tokio::test(start_paused = true)]
 async fn past_the_deadline_they_are_cut_and_counted() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), Access::Network);
+    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(5), AccessMode::Network);
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     let drained = proxy.stop().await.unwrap().unwrap();
     assert_eq!(drained, Drained { cut: 1 });

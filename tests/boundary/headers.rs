@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{Access, Policy};
+use remote_ollama_proxy::policy::{AccessMode, Policy};
 
 use serde_json::json;
 
@@ -332,7 +332,7 @@ async fn preflights_do_not_count_as_requests_of_a_minute() {
     let (url, _seen) = Ollama::new().await.answering_with(strict);
     let page = "http://localhost:1";
     let limits = Limits { requests_per_minute: Some(3), ..Limits::NONE };
-    let by_config = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let by_config = Running::limited(policy(), &url, PATIENCE, AccessMode::Network, limits);
     let by_grant = Running::new(policy(), &url);
     by_grant.word.say(true, vec![json!({"requests_per_minute": 3})]);
     for proxy in [by_config, by_grant] {
@@ -354,7 +354,7 @@ async fn preflights_do_not_count_as_requests_of_a_minute() {
 async fn a_page_reads_why_its_request_was_too_large_or_came_too_often() {
     let (url, _seen) = Ollama::new().await.answering_with(by_list(Arc::new(AtomicBool::new(false))));
     let limits = Limits { max_body: 10, requests_per_minute: Some(3), ..Limits::NONE };
-    let proxy = Running::limited(policy(), &url, PATIENCE, Access::Network, limits);
+    let proxy = Running::limited(policy(), &url, PATIENCE, AccessMode::Network, limits);
     let ask = async |body: &str| {
         let origin = "\r\nOrigin: http://localhost:1\r\n";
         let answer = proxy.ask(&post("/v1/chat/completions", body).replacen("\r\n", origin, 1)).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::{Port, Scrapes, Text};
 use serde_json::json;
 use tokio::io::DuplexStream;
@@ -72,7 +72,7 @@ impl Metrics {
 
 #[tokio::test]
 async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
-    for access in [Access::Network, Access::Grants] {
+    for access in [AccessMode::Network, AccessMode::Grants] {
         let running = Running::with(policy(), NO_OLLAMA, PATIENCE, access);
         let metrics = Metrics::of(&running);
         for grants in [
@@ -197,7 +197,7 @@ async fn a_client_that_leaves_is_not_waited_for() {
 #[tokio::test]
 async fn its_connections_have_limits_and_take_none_of_the_proxys() {
     let limits = Limits { connections: 2, connections_per_peer: 2, ..Limits::NONE };
-    let running = Running::limited(policy(), NO_OLLAMA, PATIENCE, Access::Network, limits);
+    let running = Running::limited(policy(), NO_OLLAMA, PATIENCE, AccessMode::Network, limits);
     let metrics = Metrics::of(&running);
     running.word.say(true, vec![json!({"metrics": true})]);
     let _held = (metrics.client().await, metrics.client().await);
@@ -210,7 +210,7 @@ async fn its_connections_have_limits_and_take_none_of_the_proxys() {
 #[tokio::test]
 async fn it_reads_requests_as_strictly_and_waits_as_long() {
     let pace = Pace { head: std::time::Duration::from_millis(50), ..Pace::default() };
-    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, Access::Network, Limits::NONE, pace);
+    let running = Running::paced(policy(), NO_OLLAMA, PATIENCE, AccessMode::Network, Limits::NONE, pace);
     let metrics = Metrics::of(&running);
     running.word.say(true, vec![json!({"metrics": true})]);
     let mut client = metrics.client().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 
 use crate::support::*;
 
@@ -16,7 +16,7 @@ const A_WHILE: Duration = Duration::from_millis(400);
 const LENIENT: Pace = Pace { head: LONG, body: LONG, answer: LONG, idle: LONG };
 
 fn paced(upstream: &str, pace: Pace) -> Running {
-    Running::paced(policy(), upstream, PATIENCE, Access::Network, Limits::NONE, pace)
+    Running::paced(policy(), upstream, PATIENCE, AccessMode::Network, Limits::NONE, pace)
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn body_that_does_not_go_on_is_408_in_the_queue_too() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: LONG, ..Limits::NONE };
     let pace = Pace { body: SHORT, ..LENIENT };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, pace);
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, AccessMode::Network, limits, pace);
     let _running = proxy.stream(&ollama).await;
     let begin =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: remote-ollama-proxy\r\nContent-Length: 100000\r\n\r\n";

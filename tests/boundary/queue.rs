@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::{Access, EndpointSet};
+use remote_ollama_proxy::policy::{AccessMode, EndpointSet};
 use remote_ollama_proxy::upstream::Upstream;
 
 use crate::support::*;
@@ -11,7 +11,7 @@ use crate::support::*;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
 fn limited(url: &str, limits: Limits) -> Running {
-    Running::limited(policy(), url, PATIENCE, Access::Network, limits)
+    Running::limited(policy(), url, PATIENCE, AccessMode::Network, limits)
 }
 
 const ONE: Limits = Limits { running: 1, waiting: 1, wait: PATIENCE, ..Limits::NONE };

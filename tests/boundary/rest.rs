@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remote_ollama_proxy::admission::{Limits, Pace};
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use crate::support::*;
@@ -129,7 +129,7 @@ async fn early_answer_of_ollama_keeps_the_connection() {
 async fn unsent_rest_holds_no_turn() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, ..Limits::NONE };
-    let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+    let proxy = Running::limited(policy(), &ollama.url, PATIENCE, AccessMode::Network, limits);
     let mut client = proxy.client().await;
     client.send(sized("/v1/chat/completions", 9) + "{").await;
     let mut upstream = ollama.accept().await;
@@ -146,7 +146,7 @@ async fn unsent_rest_holds_no_turn() {
 async fn rest_that_does_not_come_ends_the_connection() {
     let ollama = Ollama::new().await;
     let pace = Pace { body: Duration::from_secs(3), ..Pace::default() };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, Limits::NONE, pace);
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, AccessMode::Network, Limits::NONE, pace);
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -180,7 +180,7 @@ async fn rest_that_trickles_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn stop_does_not_wait_for_an_unsent_rest() {
     let ollama = Ollama::new().await;
-    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(3600), Access::Network);
+    let proxy = Running::with(policy(), &ollama.url, Duration::from_secs(3600), AccessMode::Network);
     let mut client = proxy.client().await;
     client.send(sized("/v1/embeddings", 9) + "x").await;
     assert_eq!(client.answer().await.status(), 403);
@@ -226,7 +226,7 @@ async fn malformed_rest_is_not_called_a_malformed_request_line() {
 async fn client_that_waits_for_100_in_the_queue_is_not_timed_out() {
     let ollama = Ollama::new().await;
     let limits = Limits { running: 1, waiting: 9, wait: Duration::from_secs(300), ..Limits::NONE };
-    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, Access::Network, limits, Pace::default());
+    let proxy = Running::paced(policy(), &ollama.url, PATIENCE, AccessMode::Network, limits, Pace::default());
     let (mut running, mut upstream) = proxy.stream(&ollama).await;
     let mut client = proxy.client().await;
     client.send(head("/v1/chat/completions", "Expect: 100-continue\r\nContent-Length: 2")).await;

@@ -10,7 +10,7 @@ use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
+use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
 use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
@@ -115,10 +115,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(policy: Policy, upstream: &str) -> Running {
-        Self::with(policy, upstream, PATIENCE, Access::Network)
+        Self::with(policy, upstream, PATIENCE, AccessMode::Network)
     }
 
-    pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: Access) -> Running {
+    pub(crate) fn with(policy: Policy, upstream: &str, drain: Duration, access: AccessMode) -> Running {
         Self::limited(policy, upstream, drain, access, Limits::NONE)
     }
 
@@ -126,7 +126,7 @@ impl Running {
         policy: Policy,
         upstream: &str,
         drain: Duration,
-        access: Access,
+        access: AccessMode,
         limits: Limits,
     ) -> Running {
         Self::paced(policy, upstream, drain, access, limits, Pace::default())
@@ -136,7 +136,7 @@ impl Running {
         policy: Policy,
         upstream: &str,
         drain: Duration,
-        access: Access,
+        access: AccessMode,
         limits: Limits,
         pace: Pace,
     ) -> Running {
@@ -151,14 +151,14 @@ impl Running {
         pace: Pace,
         ports: impl FnOnce(Memory) -> L,
     ) -> Running {
-        Self::listening(policy, upstream, PATIENCE, Access::Network, limits, pace, ports)
+        Self::listening(policy, upstream, PATIENCE, AccessMode::Network, limits, pace, ports)
     }
 
     fn listening<L: Listen + 'static>(
         policy: Policy,
         upstream: &str,
         drain: Duration,
-        access: Access,
+        access: AccessMode,
         limits: Limits,
         pace: Pace,
         ports: impl FnOnce(Memory) -> L,

@@ -1,7 +1,7 @@
 //! Counting tokens: answers pass unchanged and at once, and what is counted is what Ollama tells.
 
 use remote_ollama_proxy::admission::Limits;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Policy};
+use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Policy};
 use serde_json::json;
 
 use crate::support::*;
@@ -181,7 +181,7 @@ async fn waiting_request_is_held_to_the_tokens_and_the_grant_of_its_turn() {
         (json!({"tokens_per_day": 1}), json!({"tokens_per_day": 1}), "tokens"),
         (json!({}), json!({"max_concurrent": 1}), "concurrency"),
     ] {
-        let proxy = Running::limited(policy(), &ollama.url, PATIENCE, Access::Network, limits);
+        let proxy = Running::limited(policy(), &ollama.url, PATIENCE, AccessMode::Network, limits);
         proxy.word.say(true, vec![before]);
         let mut running = Vec::new();
         for _ in 0..2 {
