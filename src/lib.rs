@@ -12,6 +12,7 @@ mod control;
 pub mod doctor;
 mod fetch;
 pub mod history;
+mod json;
 pub mod judge;
 pub mod listen;
 pub mod page;

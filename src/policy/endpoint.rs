@@ -8,6 +8,8 @@ use std::fmt;
 
 use http::Method;
 
+use super::body::ModelKeys;
+
 /// An endpoint that can be switched on, by index into the table below.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint(u8);
@@ -103,12 +105,12 @@ impl Endpoint {
         self.name() == "v1_responses"
     }
 
-    /// Where a request names the model that it is about; `None`: it is about none, or about all.
-    pub(super) fn names_model(self) -> Option<Named> {
+    /// Where a request names its model; `None` if it is about no single model.
+    pub(super) fn model_source(self) -> Option<ModelSource> {
         match self.name() {
-            "api_show" => Some(Named::Body { name: true }),
-            "v1_model" => Some(Named::Path),
-            _ if self.computes() => Some(Named::Body { name: false }),
+            "api_show" => Some(ModelSource::Body(ModelKeys::ModelOrName)),
+            "v1_model" => Some(ModelSource::Path),
+            _ if self.computes() => Some(ModelSource::Body(ModelKeys::Model)),
             _ => None,
         }
     }
@@ -125,14 +127,11 @@ impl Endpoint {
 
 /// Where a request names its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum ModelSource {
     /// In the last segment of the path.
     Path,
-    /// In the body, as "model" or, with `name`, as "name" where that is missing.
-    Body {
-        /// See above.
-        name: bool,
-    },
+    /// In the body, under one of these keys.
+    Body(ModelKeys),
 }
 
 /// Methods as an Allow header lists them.

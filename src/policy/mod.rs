@@ -16,7 +16,7 @@ mod models;
 mod page;
 mod target;
 
-pub use body::{BodyFault, ModelReader};
+pub use body::{BodyFault, ModelKeys, ModelReader};
 pub use decide::{Permit, Policy, Refusal};
 pub use dialect::Dialect;
 pub use endpoint::{Endpoint, EndpointSet, MANAGEMENT, Management};
