@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::endpoint::{Endpoint, EndpointSet, Management, allow};
-use super::grants::{Grant, Rights};
+use super::grant::{Grant, Rights};
 use super::hint::Hint;
 use super::host::Hosts;
 use super::models::{ModelCheck, ModelRefusal, ModelRules};

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::body::{BodyFault, ModelKeys, ModelReader};
 use super::endpoint::{Endpoint, ModelSource};
-use super::grants::Grant;
+use super::grant::Grant;
 use super::model::{Model, ModelNameFault, Models};
 
 /// Which models every peer may use. By default all, and the proxy does not inspect bodies.

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::decide::{Policy, Refusal};
-use super::grants::{PageRight, Rights};
+use super::grant::{PageRight, Rights};
 
 /// What is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
