@@ -173,7 +173,7 @@ fn peer(
     // The most that any of its addresses may do; a policy that tells them apart is rare.
     let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
     let grants = member.grants();
-    let through = match (&grant, grants.iter().all(Grant::is_beside)) {
+    let through = match (&grant, grants.iter().all(Grant::is_auxiliary_only)) {
         (None, _) => "nothing",
         (Some(_), true) => "network rule",
         (Some(_), false) => "grants",

@@ -6,10 +6,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::endpoint::{Endpoint, EndpointSet, Management, allow};
-use super::grant::{Grant, Rights};
+use super::grant::Grant;
 use super::hint::Hint;
 use super::host::Hosts;
 use super::models::{ModelCheck, ModelRefusal, ModelRules};
+use super::rights::Rights;
 use super::target::{Target, TargetFault};
 
 /// What may be asked of this node.

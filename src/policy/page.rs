@@ -5,7 +5,8 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::decide::{Policy, Refusal};
-use super::grant::{PageRight, Rights};
+use super::grant::PageRight;
+use super::rights::Rights;
 
 /// What is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,12 @@
-//! How a client's bytes fall into requests, checked on the bytes themselves.
+//! Where each request of a connection begins and ends, checked on the client's bytes.
 //!
-//! The HTTP library is lenient where two readers could disagree about where a request ends
-//! (request smuggling, RFC 9112, 11.2), and no longer shows what it has forgiven. This reader
-//! follows the same bytes and faults whatever is ambiguous; it never changes one.
+//! The HTTP library accepts some bytes in which two readers could find different requests (request smuggling, RFC 9112,
+//! 11.2), and no longer shows them afterwards. This reader follows the same bytes and reports every ambiguity. It changes
+//! no byte.
 
-use super::host::is_host;
+mod head;
+
+use head::{BodyLength, parse_head};
 
 /// The largest request head (request line and headers) in bytes.
 pub const HEAD_MAX: usize = 32 << 10;
@@ -12,262 +14,212 @@ pub const HEAD_MAX: usize = 32 << 10;
 /// The largest chunk-size line in bytes: 16 digits.
 const CHUNK_LINE_MAX: usize = 16;
 
-/// What is wrong with a request's framing.
+/// An ambiguity or an error in a request's framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramingFault {
     /// Line feed without carriage return, or the reverse.
     #[error("a line does not end in CR LF")]
     LineEnd,
-    /// A header continued on the next line (obs-fold).
-    #[error("a header is folded over two lines")]
+    /// A header continues on the next line (obs-fold).
+    #[error("a header is folded over two lines; send it on one line")]
     Fold,
-    /// Not `METHOD SP target SP HTTP/1.x`, a target that is `*` for another method than OPTIONS, or in the target a `#`, a
-    /// control byte or one beyond ASCII.
+    /// Not `METHOD SP target SP HTTP/1.x`, `*` as the target of another method than OPTIONS, or a target with a `#`, a
+    /// control byte or a byte beyond ASCII.
     #[error("the request line is malformed")]
     RequestLine,
     /// A line without a name and a colon, or with a control byte.
     #[error("a header line is malformed")]
     Header,
-    /// Host is missing, repeated, or no host with or without a port (RFC 9112, 3.2).
-    #[error("there must be exactly one Host header, with a host and perhaps a port")]
+    /// Host is missing, repeated, or not a host with an optional port (RFC 9112, 3.2).
+    #[error("the Host header is missing, repeated or malformed; send one, with a host and an optional port")]
     Host,
     /// Content-Length is repeated or not a number.
-    #[error("Content-Length must be one number")]
+    #[error("Content-Length is repeated or not a number; send one number")]
     Length,
-    /// Transfer-Encoding is anything but one `chunked`, or comes in HTTP/1.0.
-    #[error("Transfer-Encoding must be chunked and nothing else")]
+    /// Transfer-Encoding is anything but one `chunked`, or is in an HTTP/1.0 request.
+    #[error("Transfer-Encoding is not \"chunked\"; send that and nothing else")]
     Encoding,
-    /// Both Content-Length and Transfer-Encoding.
-    #[error("Content-Length and Transfer-Encoding exclude each other")]
+    /// Content-Length and Transfer-Encoding.
+    #[error("the request has both Content-Length and Transfer-Encoding; send one of them")]
     Both,
     /// A chunk's size is no hexadecimal number, or has an extension.
     #[error("a chunk of the body is malformed")]
     Chunk,
     /// Fields after the last chunk.
-    #[error("trailers are not accepted")]
+    #[error("the body has trailers; send none")]
     Trailer,
     /// More than [`HEAD_MAX`] bytes of request line.
-    #[error("the request's URL takes more than 32 KiB")]
+    #[error("the request's URL is longer than 32 KiB; shorten it")]
     TargetTooLong,
     /// More than [`HEAD_MAX`] bytes of head.
-    #[error("the request's headers take more than 32 KiB")]
+    #[error("the request's headers are longer than 32 KiB; shorten them")]
     TooLong,
 }
 
-/// Where in a request the bytes so far have ended.
+/// The part of a request that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FramingPosition {
-    /// Between two requests, or within an empty line there.
+    /// None yet: the last request has ended, or an empty line after it has begun.
     Between,
-    /// Within a head, or after something that can't be told apart.
+    /// A head, or anything after a fault.
     Head,
-    /// Within a body.
+    /// A body.
     Body,
 }
 
-/// Follows one connection's bytes from the client.
+/// Follows the bytes that the client sends on one connection.
 #[derive(Debug, Default)]
 pub struct Framing {
-    state: State,
-    /// The unfinished head or line.
+    state: FramingState,
+    /// The head or line that has not ended yet.
     held: Vec<u8>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FramingState {
     #[default]
     Head,
+    /// In a body, with this many bytes left.
     Body(u64),
     ChunkSize,
+    /// In a chunk, with this many bytes left.
     ChunkData(u64),
+    /// In the line end after a chunk.
     ChunkEnd,
+    /// In the empty line after the last chunk.
     LastLine,
-    /// Faulted: nothing after it can be told apart.
-    Broken,
+    /// After a fault. No later byte can be attributed to a request.
+    Faulted,
 }
 
 impl Framing {
-    /// Follows further bytes. `heads` gets one entry for each head that ends (or faults) in them.
+    /// Follows more bytes. `heads` gets one entry for each head that ends, or has a fault, in these bytes.
     ///
     /// # Errors
-    /// A fault in a body; its head has been reported as sound before.
+    /// A fault in a body, whose head was reported as valid before.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
         heads: &mut impl Extend<Result<(), FramingFault>>,
     ) -> Result<(), FramingFault> {
         while !bytes.is_empty() {
-            let step = match self.state {
-                State::Broken => return Ok(()),
-                State::Head => match self.head(&mut bytes) {
-                    Ok(None) => Ok(State::Head),
-                    Ok(Some(next)) => {
-                        heads.extend([Ok(())]);
-                        Ok(next)
-                    }
-                    Err(fault) => {
-                        heads.extend([Err(fault)]);
-                        Ok(State::Broken)
+            let next = match self.state {
+                FramingState::Faulted => return Ok(()),
+                FramingState::Head => match self.read_head(&mut bytes) {
+                    None => Ok(FramingState::Head),
+                    Some(head) => {
+                        heads.extend([head.map(|_| ())]);
+                        Ok(head.map_or(FramingState::Faulted, after_head))
                     }
                 },
-                State::Body(left) => Ok(match skip(&mut bytes, left) {
-                    0 => State::Head,
-                    left => State::Body(left),
+                FramingState::Body(left) => Ok(match skip(&mut bytes, left) {
+                    0 => FramingState::Head,
+                    left => FramingState::Body(left),
                 }),
-                State::ChunkData(left) => Ok(match skip(&mut bytes, left) {
-                    0 => State::ChunkEnd,
-                    left => State::ChunkData(left),
+                FramingState::ChunkData(left) => Ok(match skip(&mut bytes, left) {
+                    0 => FramingState::ChunkEnd,
+                    left => FramingState::ChunkData(left),
                 }),
-                State::ChunkSize | State::ChunkEnd | State::LastLine => self.line(&mut bytes),
+                FramingState::ChunkSize | FramingState::ChunkEnd | FramingState::LastLine => {
+                    self.read_chunk_line(&mut bytes)
+                }
             };
-            self.state = step.inspect_err(|_| self.state = State::Broken)?;
+            self.state = next.inspect_err(|_| self.state = FramingState::Faulted)?;
         }
         Ok(())
     }
 
-    /// Where the bytes so far have ended.
+    /// The part of a request that the next byte belongs to.
     pub fn position(&self) -> FramingPosition {
         match self.state {
-            State::Head if matches!(*self.held, [] | [b'\r']) => FramingPosition::Between,
-            State::Head | State::Broken => FramingPosition::Head,
+            FramingState::Head if matches!(*self.held, [] | [b'\r']) => FramingPosition::Between,
+            FramingState::Head | FramingState::Faulted => FramingPosition::Head,
             _ => FramingPosition::Body,
         }
     }
 
-    /// Collects a head; returns what follows it once it is whole.
-    fn head(&mut self, bytes: &mut &[u8]) -> Result<Option<State>, FramingFault> {
-        for (at, b) in bytes.iter().enumerate() {
-            let line_end = self.held.last() == Some(&b'\r');
-            if line_end != (*b == b'\n') {
-                return Err(FramingFault::LineEnd);
+    /// Collects a head; `None` while it has not ended.
+    fn read_head(&mut self, bytes: &mut &[u8]) -> Option<Result<BodyLength, FramingFault>> {
+        while let Some((byte, rest)) = bytes.split_first() {
+            *bytes = rest;
+            let follows_cr = self.held.last() == Some(&b'\r');
+            if follows_cr != (*byte == b'\n') {
+                return Some(Err(FramingFault::LineEnd));
             }
-            self.held.push(*b);
-            // Empty lines before a request are to be ignored (RFC 9112, 2.2).
+            self.held.push(*byte);
+            // A server ignores empty lines before a request (RFC 9112, 2.2).
             if self.held == b"\r\n" {
                 self.held.clear();
             }
             if self.held.len() > HEAD_MAX {
-                let lines = self.held.contains(&b'\n');
-                return Err(if lines { FramingFault::TooLong } else { FramingFault::TargetTooLong });
+                let is_past_request_line = self.held.contains(&b'\n');
+                return Some(Err(match is_past_request_line {
+                    true => FramingFault::TooLong,
+                    false => FramingFault::TargetTooLong,
+                }));
             }
             if self.held.ends_with(b"\r\n\r\n") {
-                *bytes = &bytes[at + 1..];
-                let next = parse_head(&self.held[..self.held.len() - 4]);
-                // Kept small between requests: most connections are idle.
-                self.held = Vec::new();
-                return next.map(Some);
+                // Frees the memory too, as most connections are idle.
+                let held = std::mem::take(&mut self.held);
+                return Some(parse_head(held.strip_suffix(b"\r\n\r\n").unwrap_or_default()));
             }
         }
-        *bytes = &[];
-        Ok(None)
+        None
     }
 
-    /// Collects one line of chunked framing and says what follows it.
-    fn line(&mut self, bytes: &mut &[u8]) -> Result<State, FramingFault> {
-        while let [b, rest @ ..] = *bytes {
+    /// Collects a line of chunked framing and says what follows it.
+    fn read_chunk_line(&mut self, bytes: &mut &[u8]) -> Result<FramingState, FramingFault> {
+        while let Some((byte, rest)) = bytes.split_first() {
             *bytes = rest;
-            if *b != b'\n' {
-                self.held.push(*b);
-                if self.held.len() > CHUNK_LINE_MAX + 1 {
-                    return Err(FramingFault::Chunk);
-                }
-                continue;
+            if *byte == b'\n' {
+                let held = std::mem::take(&mut self.held);
+                let line = held.strip_suffix(b"\r").ok_or(FramingFault::LineEnd)?;
+                return self.after_chunk_line(line);
             }
-            let held = std::mem::take(&mut self.held);
-            let line = held.strip_suffix(b"\r").ok_or(FramingFault::LineEnd)?;
-            return match self.state {
-                State::ChunkEnd if line.is_empty() => Ok(State::ChunkSize),
-                State::ChunkEnd => Err(FramingFault::Chunk),
-                State::LastLine if line.is_empty() => Ok(State::Head),
-                State::LastLine => Err(FramingFault::Trailer),
-                _ => match number(line, 16)? {
-                    0 => Ok(State::LastLine),
-                    size => Ok(State::ChunkData(size)),
-                },
-            };
+            self.held.push(*byte);
+            if self.held.len() > CHUNK_LINE_MAX + 1 {
+                return Err(FramingFault::Chunk);
+            }
         }
         Ok(self.state)
     }
+
+    fn after_chunk_line(&self, line: &[u8]) -> Result<FramingState, FramingFault> {
+        match self.state {
+            FramingState::ChunkEnd if line.is_empty() => Ok(FramingState::ChunkSize),
+            FramingState::ChunkEnd => Err(FramingFault::Chunk),
+            FramingState::LastLine if line.is_empty() => Ok(FramingState::Head),
+            FramingState::LastLine => Err(FramingFault::Trailer),
+            _ => match digits(line, 16).ok_or(FramingFault::Chunk)? {
+                0 => Ok(FramingState::LastLine),
+                size => Ok(FramingState::ChunkData(size)),
+            },
+        }
+    }
 }
 
+fn after_head(body: BodyLength) -> FramingState {
+    match body {
+        BodyLength::Known(0) => FramingState::Head,
+        BodyLength::Known(length) => FramingState::Body(length),
+        BodyLength::Chunked => FramingState::ChunkSize,
+    }
+}
+
+/// Skips up to `left` bytes and returns how many of those are still to come.
 fn skip(bytes: &mut &[u8], left: u64) -> u64 {
     let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     *bytes = &bytes[n..];
     left - n as u64
 }
 
-/// Digits only: no sign, space or prefix; and no more than a reader with signed numbers can hold.
-fn number(digits: &[u8], radix: u32) -> Result<u64, FramingFault> {
-    let fault = if radix == 16 { FramingFault::Chunk } else { FramingFault::Length };
-    let sound = !digits.is_empty() && digits.iter().all(|d| char::from(*d).is_digit(radix));
-    let text = std::str::from_utf8(digits).map_err(|_| fault)?;
-    let n = i64::from_str_radix(text, radix).ok().filter(|_| sound);
-    n.and_then(|n| u64::try_from(n).ok()).ok_or(fault)
-}
-
-/// Reads what decides about framing from a head without its last two line ends.
-fn parse_head(head: &[u8]) -> Result<State, FramingFault> {
-    let mut lines = head.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));
-    let mut words = lines.next().unwrap_or_default().split(|b| *b == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(FramingFault::RequestLine);
-    };
-    let old = version == b"HTTP/1.0";
-    let odd = |b: &u8| *b == b'#' || b.is_ascii_control() || !b.is_ascii();
-    let target_sound =
-        !target.is_empty() && !target.iter().any(odd) && (target != b"*" || method == b"OPTIONS");
-    if !is_token(method) || !target_sound || !(old || version == b"HTTP/1.1") {
-        return Err(FramingFault::RequestLine);
+/// Parses a number of digits only: no sign, blank or prefix. It must fit into 63 bits, as other readers use signed numbers.
+fn digits(text: &[u8], radix: u32) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(|b| char::from(*b).is_digit(radix)) {
+        return None;
     }
-    let (mut hosts, mut length, mut chunked) = (0, None, false);
-    for line in lines {
-        if line.starts_with(b" ") || line.starts_with(b"\t") {
-            return Err(FramingFault::Fold);
-        }
-        let colon = line.iter().position(|b| *b == b':').ok_or(FramingFault::Header)?;
-        let (name, value) = (&line[..colon], without_spaces(&line[colon + 1..]));
-        if !is_token(name) || value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
-            return Err(FramingFault::Header);
-        }
-        if name.eq_ignore_ascii_case(b"host") {
-            if !is_host(value) {
-                return Err(FramingFault::Host);
-            }
-            hosts += 1;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            let n = number(value, 10)?;
-            if length.replace(n).is_some() {
-                return Err(FramingFault::Length);
-            }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if old || chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(FramingFault::Encoding);
-            }
-            chunked = true;
-        }
-    }
-    match (hosts, length, chunked) {
-        (1, Some(_), true) => Err(FramingFault::Both),
-        (1, None, true) => Ok(State::ChunkSize),
-        (1, None | Some(0), false) => Ok(State::Head),
-        (1, Some(n), false) => Ok(State::Body(n)),
-        _ => Err(FramingFault::Host),
-    }
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(word: &[u8]) -> bool {
-    !word.is_empty() && word.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
-}
-
-/// A value without the spaces around it. Tabs might stand there too (RFC 9110, 5.6.3), but nobody writes
-/// them and some readers take them for a part of the value: they stay, and are no number and no coding.
-fn without_spaces(value: &[u8]) -> &[u8] {
-    let from = value.iter().position(|b| *b != b' ').unwrap_or(value.len());
-    let to = value.iter().rposition(|b| *b != b' ').map_or(from, |last| last + 1);
-    &value[from..to]
+    let number = i64::from_str_radix(std::str::from_utf8(text).ok()?, radix).ok()?;
+    u64::try_from(number).ok()
 }
 
 #[cfg(test)]
@@ -285,7 +237,7 @@ mod tests {
     const HOST: &str = "Host: a\r\n";
 
     #[test]
-    fn sound_requests_follow_each_other() {
+    fn pipelined_requests_are_told_apart() {
         let bytes = format!(
             "\r\nGET / HTTP/1.1\r\n{HOST}\r\nPOST /a HTTP/1.1\r\n{HOST}Content-Length: 5\r\n\r\nGET /\
              POST /b HTTP/1.1\r\n{HOST}Transfer-Encoding:  Chunked \r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n\
@@ -295,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn each_ambiguity_has_its_fault() {
+    fn each_ambiguity_is_refused() {
         use FramingFault::*;
         for (head, fault) in [
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", LineEnd),
@@ -362,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_must_be_plain() {
+    fn ambiguous_chunks_are_refused() {
         use FramingFault::*;
         for (body, fault) in [
             ("5;a=b\r\nhello\r\n", Chunk),
@@ -384,7 +336,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_size_of_reads_makes_no_difference(cuts in proptest::collection::vec(1usize..9, 0..80)) {
+        fn chunk_borders_make_no_difference(cuts in proptest::collection::vec(1usize..9, 0..80)) {
             let bytes = format!(
                 "POST /b HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /#x HTTP/1.1\r\n{HOST}\r\n"
             );
@@ -400,7 +352,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = heads(&bytes);
         }
     }
