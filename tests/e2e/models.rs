@@ -30,7 +30,7 @@ async fn one_model_is_let_through_and_another_is_not() {
         ("slow", "models.allow"),
         ("tiny:cloud", "runs in the cloud"),
         ("tiny:1b-cloud", "runs in the cloud"),
-        ("tinier", "is not on the machine"),
+        ("tinier", "is not on this machine"),
     ] {
         for request in requests(model) {
             let answer = world.ask(&request).await;
