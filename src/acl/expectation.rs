@@ -1,4 +1,4 @@
-//! The file's own `tests`: reading and running them.
+//! Running the file's own `tests`.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
 
@@ -17,8 +17,8 @@ use super::rule::split_target;
 use super::selector::Selector;
 use super::traffic::{Ports, TCP, WITH_PORTS, parse_protocol};
 
-/// What is tested where a test names no protocol.
-const UNNAMED: [u8; 2] = [TCP, 17];
+/// The protocols that a test is about if it names none.
+const DEFAULT_PROTOCOLS: [u8; 2] = [TCP, 17];
 
 /// One destination that a test names.
 #[derive(Debug, Clone)]
@@ -27,12 +27,12 @@ pub(super) struct Expectation {
     line: usize,
     /// The source, as written.
     source: String,
-    /// As written, for showing.
+    /// Source and destination, as written.
     text: String,
-    /// The devices that must, or must not, reach all, or any, of the targets.
+    /// With `accept`, each of these must reach each target; else none may reach any.
     sources: Vec<Device>,
     targets: Vec<Device>,
-    /// Whether one of the names is not explained by the file.
+    /// Whether the file does not say what one of the names means.
     unknown: bool,
     protocols: Vec<u8>,
     port: u16,
@@ -46,13 +46,13 @@ pub struct Failure {
     pub line: usize,
     /// Such as `tests[0].deny[1]`.
     pub key: String,
-    /// Whether that is certain.
+    /// Whether the failure is certain.
     pub verdict: TestVerdict,
-    /// What is the case, and why.
+    /// What fails, and why.
     pub reason: String,
 }
 
-/// How sure a failure is.
+/// How certain a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestVerdict {
@@ -78,9 +78,9 @@ impl Expectation {
         let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
         let [src, accept, deny, proto, _] = at.fields(fields, faults);
         let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
-            None => UNNAMED.to_vec(),
+            None => DEFAULT_PROTOCOLS.to_vec(),
             Some((at, text)) => match parse_protocol(text) {
-                Ok(None) => UNNAMED.to_vec(),
+                Ok(None) => DEFAULT_PROTOCOLS.to_vec(),
                 Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => vec![protocol],
                 Ok(Some(_)) => {
                     faults.push(at.fault("a test is about tcp, udp or sctp: other protocols have no ports"));
@@ -96,11 +96,11 @@ impl Expectation {
             faults.push(at.fault("neither accept nor deny: the test tests nothing"));
         }
         let Some(src) = src else {
-            faults.push(at.fault("src is missing: want a user, group, tag, host or address"));
+            faults.push(at.fault("src is missing; want a user, group, tag, host or address"));
             return Vec::new();
         };
         let Some(name) = src.text(faults) else { return Vec::new() };
-        let (sources, unknown) = match devices(name, names).and_then(starts) {
+        let (sources, unknown) = match devices(name, names).and_then(check_sources) {
             Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
             Err(reason) => {
                 faults.push(src.fault(reason));
@@ -149,7 +149,7 @@ impl Expectation {
             }
         }
         if self.unknown {
-            unsure.push("the file does not say who that is".to_owned());
+            unsure.push("the file does not say which devices that is".to_owned());
         }
         let (verdict, reason) = match failed {
             Some(reason) => (TestVerdict::Fails, reason),
@@ -161,16 +161,16 @@ impl Expectation {
     }
 }
 
-/// Whether they may be sources: a Service begins no connection.
-fn starts(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
+/// Refuses Services as sources.
+fn check_sources(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
     match devices.iter().flatten().any(|device| device.service.is_some()) {
-        true => Err("a Service begins no connection: name it as a destination".to_owned()),
+        true => Err("a Service opens no connections; use it as a destination".to_owned()),
         false => Ok(devices),
     }
 }
 
-/// The devices that a test's name stands for: a typical one, or one of each member of a group, so
-/// that a group which is empty fails no test. `None`: the file does not say who it is.
+/// The devices that a name in a test stands for: a typical one, or one for each member of a group, so an empty group fails
+/// no test. `None`: the file does not say.
 fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
     let typical = |device: Device| device.with(Addresses::Unnamed);
     Ok(Some(match names.selector(name)? {
@@ -196,8 +196,8 @@ impl PolicyFile {
         self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()
     }
 
-    /// The sources that the file's own tests name, each once.
-    pub(super) fn tested(&self) -> Vec<&str> {
+    /// The sources that the file's own tests name, without repetition.
+    pub(super) fn tested_sources(&self) -> Vec<&str> {
         let sources: BTreeSet<_> = self.expectations.iter().map(|expectation| &*expectation.source).collect();
         sources.into_iter().collect()
     }

@@ -1,28 +1,28 @@
-//! What is wrong with a policy file.
+//! Faults of a policy file.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One fault: where, which key, what it was set to, and why that won't do.
+/// One fault: where, which key, its value, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileFault {
     /// The line of the file, from 1.
     pub line: usize,
-    /// The way to the value, such as `grants[2].src[0]`; empty for the file as a whole.
+    /// The path of the value, such as `grants[2].src[0]`; empty for the file as a whole.
     pub key: String,
-    /// The value as JSON, shortened; empty where the key itself is the fault.
+    /// The value as JSON, shortened; empty if the key is the fault.
     pub value: String,
     /// The reason and the way out.
     pub reason: String,
 }
 
-/// The longest value that is shown whole, in characters.
-const SHOWN: usize = 60;
+/// The longest value that is shown in full, in characters.
+const VALUE_MAX: usize = 60;
 
 impl FileFault {
     pub(super) fn new(line: usize, key: &str, value: &str, reason: impl Into<String>) -> FileFault {
-        let mut shown: String = value.chars().take(SHOWN).collect();
+        let mut shown: String = value.chars().take(VALUE_MAX).collect();
         if shown.len() < value.len() {
             shown.push('…');
         }

@@ -1,4 +1,4 @@
-//! The lines that a tailnet's policy file needs for one node, to be pasted.
+//! The entries that a tailnet policy file needs for one node, ready to be pasted.
 
 use std::iter;
 
@@ -9,26 +9,27 @@ use super::policy::ControlServer;
 use super::reach::Target;
 use crate::policy::AccessMode;
 
-/// The entries, section by section.
+/// The entries of each section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lines {
-    /// Who may put the tags on devices.
+    /// Which users may put the tags on devices.
     pub tag_owners: Value,
     /// Which devices may host the Service, if the node has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_approvers: Option<Value>,
-    /// Who gets in: the second one narrowed by a capability, those that follow to the metrics and to the page.
+    /// Which devices may connect. The second grant is narrowed by a capability; those after it are for the metrics and the
+    /// page.
     pub grants: Vec<Value>,
-    /// What no later edit may change.
+    /// Tests that keep later edits from changing that.
     pub tests: Vec<Value>,
-    /// The same, to be added once the devices that they name have joined. Headscale refuses a file with a test whose
-    /// source or destination has no device (`runPolicyTest` in hscontrol/policy/v2/test.go).
+    /// The same for Headscale, to be added once the devices have joined. Headscale refuses a file with a test whose source
+    /// or destination has no device (`runPolicyTest` in hscontrol/policy/v2/test.go).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tests_once_joined: Vec<Value>,
 }
 
-/// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
+/// The entries for a node with `tag`. Of `target`, the ports, the capability and the access mode count.
 pub fn lines(tag: &str, target: &Target, control: ControlServer) -> Lines {
     let owner = match control {
         ControlServer::Tailscale => ADMIN,
@@ -39,7 +40,7 @@ pub fn lines(tag: &str, target: &Target, control: ControlServer) -> Lines {
     let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
     let grant = |src: &str, open: u16| {
         let ip: Vec<_> = asked(open).map(|port| format!("tcp:{port}")).collect();
-        // A Service leads to the port that is asked for models, not to those beside it.
+        // A Service leads to the Ollama port, not to the auxiliary ports.
         let dst: Vec<_> = iter::once(tag).chain(service.as_deref().filter(|_| open == port)).collect();
         json!({"src": [src], "dst": dst, "ip": ip})
     };
@@ -50,7 +51,7 @@ pub fn lines(tag: &str, target: &Target, control: ControlServer) -> Lines {
     let narrow = json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60});
     let client = match access {
         AccessMode::Network => grant(CLIENT, port),
-        // By the network rule alone they could ask nothing.
+        // Without a capability, clients could request nothing.
         AccessMode::Grants => with(grant(CLIENT, port), json!({"endpoints": ["*"]})),
     };
     let mut grants = vec![client, with(grant(CI, port), narrow)];
@@ -93,17 +94,16 @@ const METRICS: &str = "tag:ai-metrics";
 const PAGE: &str = "tag:ai-page";
 const ADMIN: &str = "autogroup:admin";
 
-/// Stands for the user's own name, since Headscale has no group of admins.
+/// A placeholder for the user's own name, as Headscale has no group of admins.
 const YOU: &str = "you@";
 
 impl Lines {
-    /// As HuJSON, with comments that say what each entry is for. It is a policy file of its own.
+    /// A complete policy file in HuJSON, with a comment for each entry.
     pub fn hujson(&self) -> String {
-        let mut text = String::from(
-            "// For the tailnet policy file: copy the entries of each section beside your own.\n{\n",
-        );
-        text += "\t// Who may put these tags on devices.\n";
-        if self.names_you() {
+        let mut text =
+            String::from("// For the tailnet policy file: add these entries to each of its sections.\n{\n");
+        text += "\t// Users who may put these tags on devices.\n";
+        if self.has_placeholder() {
             text += "\t// Write your Headscale user in place of you@, with the @ (`headscale users list`).\n";
         }
         text += "\t\"tagOwners\": {\n";
@@ -112,18 +112,18 @@ impl Lines {
         }
         text += "\t},\n\n";
         if let Some(approvers) = &self.auto_approvers {
-            text += "\t// Which devices become hosts of the Service by themselves.\n";
+            text += "\t// Devices that may host the Service without approval.\n";
             text += &format!("\t\"autoApprovers\": {},\n\n", spaced(approvers));
         }
         text += "\t\"grants\": [\n";
         for grant in &self.grants {
             let comment = match grant["src"][0].as_str() {
-                Some(CLIENT) => "Devices that may ask whatever the node's config allows.",
-                Some(METRICS) => "Who collects the metrics, and may do nothing else.",
+                Some(CLIENT) => "Devices that may request whatever the node's config allows.",
+                Some(METRICS) => "Devices that may read the metrics, and nothing else.",
                 Some(PAGE) => {
-                    "Who sees the whole page and may cancel requests there; \"view\" shows each only their own."
+                    "Devices that may see the whole page and cancel requests; \"view\" shows each user only their own."
                 }
-                _ => "A narrowed grant: \"app\" lists what may be asked, and how often.",
+                _ => "A narrowed grant: \"app\" lists what these devices may request, and how often.",
             };
             text += &format!("\t\t// {comment}\n{},\n", entry(grant));
         }
@@ -131,8 +131,8 @@ impl Lines {
         text += match self.tests_once_joined.is_empty() {
             true => "\t// Tailscale refuses an edit after which these fail.\n",
             false => {
-                "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. So take the\n\
-                 \t// // off a test once devices with its tags have joined. `headscale policy check` tells first.\n"
+                "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. Uncomment a\n\
+                 \t// test once devices with its tags have joined. Run `headscale policy check` first.\n"
             }
         };
         text += "\t\"tests\": [\n";
@@ -149,7 +149,7 @@ impl Lines {
         text + "\t],\n}\n"
     }
 
-    fn names_you(&self) -> bool {
+    fn has_placeholder(&self) -> bool {
         self.tag_owners.as_object().into_iter().flatten().any(|(_, owners)| owners[0] == YOU)
     }
 }

@@ -1,8 +1,8 @@
-//! What a tailnet policy file lets through to this node, worked out from the file alone.
+//! Which devices a tailnet policy file lets connect to this node, evaluated from the file alone.
 //!
-//! Pure: text in, answers out. [`parse`] reads the file, [`PolicyFile::failures`] runs the tests that
-//! stand in it, [`PolicyFile::reach`] says who gets in. Where the file alone does not decide (device
-//! postures, roles, addresses), the answer is [`Answer::Perhaps`] with the reason, never a guess.
+//! Pure: text in, answers out. [`parse`] reads the file, [`PolicyFile::failures`] runs the file's own tests, and
+//! [`PolicyFile::reach`] lists the sources that can connect. If the file alone does not decide (device postures, roles,
+//! addresses), the answer is [`Answer::Perhaps`] with the reason, never a guess.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file" and "Grants
 //! syntax".

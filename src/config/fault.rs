@@ -24,14 +24,14 @@ impl Fault {
         Fault {
             source: secret::scrub(source),
             key: secret::scrub(key),
-            value: secret::shown(key, value),
-            reason: secret::belongs(value).map_or_else(|| secret::scrub(reason), str::to_owned),
+            value: secret::printable(key, value),
+            reason: secret::proper_place(value).map_or_else(|| secret::scrub(reason), str::to_owned),
         }
     }
 
     /// A key that nobody knows. Its value is not shown: nothing says that it is no secret.
     pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> Fault {
-        let place = secret::belongs(value).map(|place| format!("; {place}")).unwrap_or_default();
+        let place = secret::proper_place(value).map(|place| format!("; {place}")).unwrap_or_default();
         Fault::new(source, key, "", &format!("{reason}{place}"))
     }
 }

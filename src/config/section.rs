@@ -71,7 +71,7 @@ impl<'r, 'a> Section<'r, 'a> {
         };
         let mut parsed = Vec::new();
         for item in items {
-            let (reason, text) = match (secret::belongs(item.get_ref()), parse(item.get_ref())) {
+            let (reason, text) = match (secret::proper_place(item.get_ref()), parse(item.get_ref())) {
                 (Some(place), _) => (place.to_owned(), REDACTED.to_owned()),
                 (None, Err(reason)) => (reason, self.raw.slice(item.span())),
                 (None, Ok(value)) => {
@@ -144,7 +144,7 @@ impl<'r, 'a> Section<'r, 'a> {
             }
         };
         // Even where such a value would do, as a name for example, it was not meant.
-        if let Some(belongs) = value.text().and_then(secret::belongs) {
+        if let Some(belongs) = value.text().and_then(secret::proper_place) {
             self.raw.fault(place, &full, REDACTED, belongs);
             return None;
         }

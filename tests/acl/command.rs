@@ -40,7 +40,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
     let other = acl("access.capability = \"example.com/cap/x\"\naccess.mode = \"grants\"\n", &[], "");
     assert!(text(&other).contains("\"example.com/cap/x\""), "{other:?}");
     let strict = acl("access.mode = \"grants\"\n", &["--check", &sample()], "");
-    assert!(text(&strict).contains("may ask nothing: the node goes by grants"), "{}", text(&strict));
+    assert!(text(&strict).contains("may request nothing: access.mode"), "{}", text(&strict));
     // What it prints it accepts, and lets the clients ask.
     for config in [
         "",
@@ -54,7 +54,7 @@ fn without_arguments_it_prints_a_policy_for_this_node() {
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
         let told = text(&checked);
         assert!(
-            told.contains("may ask whatever the node allows") && !told.contains("to think about"),
+            told.contains("may request whatever the node allows") && !told.contains("warnings\n"),
             "{told}"
         );
         assert_eq!(told.contains("may read them"), config.contains("metrics"), "{told}");
@@ -75,13 +75,13 @@ fn a_sound_file_is_told_as_a_table() {
         "who reaches tag:ai-server on tcp:11434",
         "  tag:ai-client    through grants[0] (line ",
         "members: alice@example.com",
-        "may ask v1_chat_completions, v1_models; at most 2 at once; at most 60 a minute",
-        "may ask whatever the node allows",
+        "may request v1_chat_completions, v1_models; at most 2 at once; at most 60 a minute",
+        "may request whatever the node allows",
         "the file's own tests pass",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(!text.contains("to think about"), "{text}");
+    assert!(!text.contains("warnings\n"), "{text}");
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn the_port_for_the_metrics_has_a_table_of_its_own() {
     let output = acl("metrics.port = 9090\n", &["--check", "-"], &policy);
     let told = text(&output);
     for part in [
-        "who reaches tag:ai-server on tcp:11434\n  nobody\n",
+        "who reaches tag:ai-server on tcp:11434\n  no device\n",
         "who reaches it on tcp:9090, for the metrics\n  tag:a  through grants[0] (line 1)\n         may read them\n",
         "may not read them: no grant has \"metrics\": true",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(!told.contains("is enough") && !told.contains("no connection to use it on"), "{told}");
+    assert!(!told.contains("is enough") && !told.contains("but can't connect"), "{told}");
     let json: Value =
         serde_json::from_str(&text(&acl("metrics.port = 9090\n", &["--check", "-", "--json"], &policy)))
             .unwrap();
@@ -133,7 +133,7 @@ fn the_port_for_the_page_has_a_table_of_its_own() {
     for part in [
         "who reaches it on tcp:80, for the page\n",
         "tag:a  through grants[0] (line 1)\n         may see everything, and cancel requests\n",
-        "may see what is their own\n",
+        "may see what is about its own identity\n",
         "may not see it: no grant has \"page\"",
     ] {
         assert!(told.contains(part), "{part}: {told}");
@@ -177,24 +177,28 @@ fn what_is_wrong_is_told_with_exit_code_1() {
                 "own tests do not pass: 1 of 1",
                 "tests[0].deny[0]: fails",
                 "everything in the tailnet",
-                "to think about",
+                "warnings",
             ],
         ),
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "postures": {"posture:x": []},
                 "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "srcPosture": ["posture:x"]}],
                 "tests": [{"src": "anna@example.com", "deny": ["tag:ai-server:11434"]}]}"#,
-            &["can't tell", "perhaps: srcPosture posture:x is not judged here"],
+            &["can't tell", "perhaps: srcPosture posture:x is not evaluated here"],
         ),
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["a@b.c"], "dst": ["tag:ai-server"],
                 "ip": ["tcp:11434"], "app": {"remote-ollama-proxy.internal/cap/ollama": ["all"]}}]}"#,
-            &["a value that grants nothing: \"all\"", "may ask nothing: no grant can be read"],
+            &[
+                "invalid value, which grants nothing: want an object",
+                "(grant=\"all\")",
+                "may request nothing: every grant is invalid",
+            ],
         ),
         // What a new tailnet has. No test of the file fails, and everybody is in.
         (
             r#"{"tagOwners": {"tag:ai-server": []}, "grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]}"#,
-            &["  *  through grants[0]", "* lets in everything in the tailnet"],
+            &["  *  through grants[0]", "* admits every device of the tailnet"],
         ),
         // No entry alone lets everybody in.
         (
@@ -224,13 +228,18 @@ const OPEN: &str = r#"{"tagOwners": {"tag:ai-server": [], "tag:gpu": []},
 fn the_node_is_the_one_of_the_command_line_and_an_assumed_one_is_said() {
     let assumed = acl("", &["--check", "-"], OPEN);
     assert!(
-        text(&assumed).contains("tag:ai-server is assumed: no node has joined from the state folder /"),
+        text(&assumed)
+            .contains("the node is assumed to be tag:ai-server: no node has joined from the state folder /"),
         "{}",
         text(&assumed)
     );
     let asked_for = acl("node.tags = [\"tag:gpu\"]\n", &["--check", "-"], OPEN);
     assert_eq!(asked_for.status.code(), Some(0));
-    assert!(text(&asked_for).contains("tag:gpu is assumed: node.tags says so"), "{}", text(&asked_for));
+    assert!(
+        text(&asked_for).contains("the node is assumed to be tag:gpu: node.tags says so"),
+        "{}",
+        text(&asked_for)
+    );
     let tag = acl("", &["--check", "-", "--tag", "tag:gpu"], OPEN);
     assert_eq!(tag.status.code(), Some(0));
     assert!(text(&tag).contains("who reaches tag:gpu") && !text(&tag).contains("assumed"), "{}", text(&tag));
@@ -293,7 +302,7 @@ fn a_stored_owner_is_assumed_as_of_the_join() {
     std::fs::write(state.path().join("tailscaled.state"), file.to_string()).unwrap();
     let args = ["--state-dir", state.path().to_str().unwrap(), "--check", "-"];
     for (config, part) in [
-        ("", "anna@example.com is assumed: the node belonged to that user when it joined"),
+        ("", "the node is assumed to be anna@example.com: the node belonged to that user when it joined"),
         ("node.tags = [\"tag:gpu\"]\n", "when it joined, though node.tags asks for tag:gpu"),
     ] {
         let output = acl(config, &args, OPEN);
@@ -305,7 +314,7 @@ fn a_stored_owner_is_assumed_as_of_the_join() {
 fn ip_sets_count_as_their_addresses_do() {
     let service = "node.service = \"svc:ollama\"\nnode.tags = [\"tag:ai-server\"]\n";
     let all = r#""ipset:all": ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]"#;
-    let every = "ipset:all lets in every device with such an address";
+    let every = "ipset:all admits every device with such an address";
     for (config, dst, sets, code, part) in [
         ("", "tag:ai-server", all.to_owned(), 1, every),
         (service, "svc:ollama", all.to_owned(), 1, every),
@@ -349,7 +358,7 @@ fn ip_sets_count_as_their_addresses_do() {
             "tag:ai-server",
             r#""ipset:all": ["add 100.64.0.7", "remove host:everything"]"#.to_owned(),
             65,
-            "nobody is in ipset:all",
+            "ipset:all is empty",
         ),
         (
             "",
@@ -363,7 +372,7 @@ fn ip_sets_count_as_their_addresses_do() {
             "tag:ai-server",
             r#""ipset:all": ["host:nothing"]"#.to_owned(),
             1,
-            "there is no such host in hosts",
+            "unknown host; add it to hosts",
         ),
     ] {
         let policy = format!(
@@ -396,7 +405,7 @@ fn a_file_that_lets_no_device_in_has_an_exit_code_of_its_own() {
     let output = acl("", &["--check", "-"], subnet);
     assert_eq!(output.status.code(), Some(65));
     for part in [
-        "  nobody\n  refused: 10.1.0.0/16, through grants[0] (line 2): the proxy refuses clients of a subnet",
+        "  no device\n  refused: 10.1.0.0/16, through grants[0] (line 2): the proxy refuses clients of a subnet",
         "10.1.0.0/16 is outside the tailnet",
     ] {
         assert!(text(&output).contains(part), "{part}: {}", text(&output));
@@ -425,7 +434,7 @@ fn a_hosted_service_is_a_way_to_the_node() {
     let checked = acl(config, &["--check", "-"], &text(&lines));
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
     assert!(text(&checked).contains("which it hosts, on tcp:11434\n  tag:ai-client"), "{}", text(&checked));
-    assert!(!text(&checked).contains("to think about"), "{}", text(&checked));
+    assert!(!text(&checked).contains("warnings\n"), "{}", text(&checked));
 }
 
 #[test]
@@ -474,7 +483,7 @@ fn another_control_server_has_a_dialect_of_its_own() {
     }
     let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
     assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
-    assert!(empty.contains("the control server says") && !empty.contains("nobody reaches"), "{empty}");
+    assert!(empty.contains("the control server decides") && !empty.contains("nobody reaches"), "{empty}");
     // However its URL is written, Tailscale's own server is no other one.
     for own in [
         "https://controlplane.tailscale.com",
@@ -485,7 +494,10 @@ fn another_control_server_has_a_dialect_of_its_own() {
         assert_eq!(acl(&config, &["--check", "-"], policy).status.code(), Some(1), "{own}");
     }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
-    assert!(neither.contains("neither grants nor acls") && !neither.contains("to let nobody"), "{neither}");
+    assert!(
+        neither.contains("neither grants nor acls") && !neither.contains("to let no device connect"),
+        "{neither}"
+    );
     // `anna@` may be who logs in as anna@example.com.
     let user = acl(
         config,

@@ -64,7 +64,7 @@ fn each_test_means_what_tailscale_says() {
         (
             posture,
             r#""src": "tag:client", "deny": ["tag:server:1"]"#,
-            "can't tell: tag:client → tag:server:1: srcPosture posture:x is not judged here",
+            "can't tell: tag:client → tag:server:1: srcPosture posture:x is not evaluated here",
         ),
         (posture, r#""src": "tag:ci", "deny": ["tag:server:1"]"#, ""),
         (tcp, r#""src": "group:none", "accept": ["tag:server:1"], "deny": ["tag:server:53"]"#, ""),

@@ -162,24 +162,24 @@ fn what_is_too_wide_is_said() {
         (grant("autogroup:shared", tcp), vec![WideSource]),
         (grant("lab", tcp), vec![WideSource, ReachesOthers]),
         // The node is in the source as well.
-        (grant("*", tcp), vec![Anybody, ReachesOthers]),
-        (grant("0.0.0.0/0", tcp), vec![Anybody, ReachesOthers]),
-        (grant("100.64.0.0/10", tcp), vec![Anybody, ReachesOthers]),
-        (grant("fd7a:115c:a1e0::/48", tcp), vec![Anybody, ReachesOthers]),
+        (grant("*", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("0.0.0.0/0", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("100.64.0.0/10", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("fd7a:115c:a1e0::/48", tcp), vec![WholeTailnet, ReachesOthers]),
         (grant("100.64.0.0/11", tcp), vec![WideSource, ReachesOthers]),
         (grant("autogroup:tagged", tcp), vec![WideSource, ReachesOthers]),
         // Two halves that are everybody together, in one entry and in two; and nearly so.
         (
             grant("autogroup:member\", \"autogroup:tagged", tcp),
-            vec![Anybody, WideSource, WideSource, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers],
         ),
         (
             grant("100.64.0.0/11\", \"100.96.0.0/11", tcp),
-            vec![Anybody, WideSource, WideSource, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers],
         ),
         (
             format!("{}, {}", grant("fd7a:115c:a1e0:8000::/49", tcp), grant("fd7a:115c:a1e0::/49", tcp)),
-            vec![Anybody, WideSource, WideSource, ReachesOthers, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers, ReachesOthers],
         ),
         (
             format!("{}, {}", grant("autogroup:tagged", tcp), grant("autogroup:member", "tcp:22")),
@@ -194,8 +194,8 @@ fn what_is_too_wide_is_said() {
         (grant("tag:client", "*"), vec![OtherPorts]),
         (format!("{fine}, {}", grant("tag:ci", "tcp:22")), vec![OtherPorts]),
         (format!("{fine}, {}", grant("tag:ci", "icmp:*")), vec![OtherPorts]),
-        (grant("group:none", tcp), vec![Nobody, EmptyGroup]),
-        ("".to_owned(), vec![Nobody]),
+        (grant("group:none", tcp), vec![Unreachable, EmptyGroup]),
+        ("".to_owned(), vec![Unreachable]),
         (
             format!(r#"{fine}, {{"src": ["tag:server"], "dst": ["autogroup:internet"], "ip": ["*"]}}"#),
             vec![ReachesOthers],
@@ -232,7 +232,7 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
     let report = policy.reach(&target(Device::tagged(["tag:other"])));
     assert_eq!(
         warnings(&report),
-        [WarningKind::TagWithoutOwner, WarningKind::Nobody, WarningKind::NotJudged]
+        [WarningKind::TagWithoutOwner, WarningKind::Unreachable, WarningKind::NotJudged]
     );
     assert!(report.warnings.iter().any(|w| w.kind == WarningKind::NoTests));
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();

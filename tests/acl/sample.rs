@@ -234,7 +234,7 @@ fn the_lines_to_paste_are_a_policy_that_closes_too() {
         assert_eq!(report.warnings, []);
         let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
         assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
-        // The first one may ask whatever the node allows.
+        // The first one may request whatever the node allows.
         assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
         let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
         match (metrics, &readers[..]) {

@@ -87,7 +87,10 @@ async fn who_is_granted_them_reads_the_metrics_and_nobody_else() {
                 let answer = metrics.ask(&request).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {request}");
                 let said = answer.text();
-                assert!(said.contains(r#"\"metrics\": true"#) && said.contains("admin of the tailnet"), "{said}");
+                assert!(
+                    said.contains(r#"\"metrics\": true"#) && said.contains("admin of the tailnet"),
+                    "{said}"
+                );
                 assert!(said.contains("(rule: grant)"), "{said}");
             }
         }
