@@ -74,24 +74,11 @@ impl fmt::Display for Failure {
 }
 
 impl Expectation {
+    /// Reads one test.
     pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<FileFault>) -> Vec<Expectation> {
         let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
         let [src, accept, deny, proto, _] = at.fields(fields, faults);
-        let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
-            None => DEFAULT_PROTOCOLS.to_vec(),
-            Some((at, text)) => match parse_protocol(text) {
-                Ok(None) => DEFAULT_PROTOCOLS.to_vec(),
-                Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => vec![protocol],
-                Ok(Some(_)) => {
-                    faults.push(at.fault("a test is about tcp, udp or sctp: other protocols have no ports"));
-                    return Vec::new();
-                }
-                Err(reason) => {
-                    faults.push(at.fault(reason));
-                    return Vec::new();
-                }
-            },
-        };
+        let Some(protocols) = protocols(proto.as_ref(), faults) else { return Vec::new() };
         if accept.is_none() && deny.is_none() {
             faults.push(at.fault("neither accept nor deny: the test tests nothing"));
         }
@@ -100,8 +87,8 @@ impl Expectation {
             return Vec::new();
         };
         let Some(name) = src.text(faults) else { return Vec::new() };
-        let (sources, unknown) = match devices(name, names).and_then(check_sources) {
-            Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
+        let sources = match devices(name, names).and_then(check_sources) {
+            Ok(sources) => sources,
             Err(reason) => {
                 faults.push(src.fault(reason));
                 return Vec::new();
@@ -110,18 +97,14 @@ impl Expectation {
         let mut expectations = Vec::new();
         for (field, accept) in [(accept, true), (deny, false)] {
             for (at, text) in field.iter().flat_map(|at| at.texts(faults)).collect::<Vec<_>>() {
-                let read = split_target(text).and_then(|(host, port)| {
-                    let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
-                    Ok((devices(host, names)?, port))
-                });
-                match read {
+                match read_target(text, names) {
                     Ok((targets, port)) => expectations.push(Expectation {
                         key: at.key.clone(),
                         line: at.line(),
                         source: name.to_owned(),
                         text: format!("{name} → {text}"),
-                        sources: sources.clone(),
-                        unknown: unknown || targets.is_none(),
+                        unknown: sources.is_none() || targets.is_none(),
+                        sources: sources.clone().unwrap_or_default(),
                         targets: targets.unwrap_or_default(),
                         protocols: protocols.clone(),
                         port,
@@ -159,6 +142,28 @@ impl Expectation {
         let reason = format!("{}: {reason}", self.text);
         Some(Failure { line: self.line, key: self.key.clone(), verdict, reason })
     }
+}
+
+/// The protocols that a test is about; `None` after a fault.
+fn protocols(field: Option<&At<'_>>, faults: &mut Vec<FileFault>) -> Option<Vec<u8>> {
+    let Some((at, text)) = field.and_then(|at| Some((at, at.text(faults)?))) else {
+        return Some(DEFAULT_PROTOCOLS.to_vec());
+    };
+    let reason = match parse_protocol(text) {
+        Ok(None) => return Some(DEFAULT_PROTOCOLS.to_vec()),
+        Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => return Some(vec![protocol]),
+        Ok(Some(_)) => "a test is about tcp, udp or sctp: other protocols have no ports".to_owned(),
+        Err(reason) => reason,
+    };
+    faults.push(at.fault(reason));
+    None
+}
+
+/// Reads `host:port`; the devices are `None` if the file does not say which they are.
+fn read_target(text: &str, names: &Names) -> Result<(Option<Vec<Device>>, u16), String> {
+    let (host, port) = split_target(text)?;
+    let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
+    Ok((devices(host, names)?, port))
 }
 
 /// Refuses Services as sources.

@@ -285,9 +285,9 @@ fn definitions_that_refer_to_nothing_are_refused() {
         (r#""autoApprovers": {"exitNodes": []}"#, "unknown key"),
         (r#""ipsets": {"home": []}"#, "not an IP set's name"),
         (r#""ipsets": {"ipset:a": ["add autogroup:member"]}"#, "not an address"),
-        (r#""ipsets": {"ipset:a": ["add ipset:b"]}"#, "there is no such IP set"),
+        (r#""ipsets": {"ipset:a": ["add ipset:b"]}"#, "unknown IP set"),
         (r#""ipsets": {"ipset:a": ["ipset:b"], "ipset:b": ["remove ipset:a"]}"#, "ipset:a includes itself"),
-        (r#""postures": {"mac": []}"#, "no name of a posture"),
+        (r#""postures": {"mac": []}"#, "not a posture's name"),
     ] {
         let faults = faults(&format!("{{{sections}, \"grants\": []}}"));
         assert!(faults.contains(want), "{sections}:\n  got  {faults}\n  want {want}");

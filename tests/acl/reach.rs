@@ -237,7 +237,7 @@ fn a_tag_without_owner_and_an_unknown_section_are_said() {
     assert!(report.warnings.iter().any(|w| w.kind == WarningKind::NoTests));
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|t| t.contains("tag:other is not in tagOwners")), "{text:?}");
-    assert!(text.iter().any(|t| t.contains("line 6: the section newSection")), "{text:?}");
+    assert!(text.iter().any(|t| t.contains("line 6: unknown section newSection")), "{text:?}");
 }
 
 #[test]
