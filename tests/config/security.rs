@@ -1,5 +1,5 @@
-//! SECURITY.md and docs/advisories.md against the tree: the files, tests and constants that they name are there,
-//! the defaults are those of config.example.toml, and the routes are refused or open as they say.
+//! SECURITY.md, docs/threat-model.md and docs/advisories.md against the tree: the files, tests and constants that they
+//! name exist, the defaults are those of config.example.toml, and the routes are refused or open as they say.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::path::Path;
 use remote_ollama_proxy::policy::{Endpoint, MANAGEMENT};
 
 const SECURITY: &str = include_str!("../../SECURITY.md");
+const THREATS: &str = include_str!("../../docs/threat-model.md");
 const ADVISORIES: &str = include_str!("../../docs/advisories.md");
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -56,7 +57,7 @@ pub(crate) fn none(what: &str, wrong: &BTreeSet<String>) {
 fn every_file_and_every_test_is_there() {
     let mut wrong = BTreeSet::new();
     let mut tests = 0;
-    for name in quoted(SECURITY).chain(quoted(ADVISORIES)) {
+    for name in quoted(SECURITY).chain(quoted(THREATS)).chain(quoted(ADVISORIES)) {
         let (path, test) = name.split_once("::").map_or((name, None), |(path, test)| (path, Some(test)));
         if !FOLDERS.iter().any(|folder| path.starts_with(folder)) {
             continue;
@@ -79,7 +80,7 @@ fn every_file_and_every_test_is_there() {
 #[test]
 fn every_fuzz_target_is_there() {
     let mut targets = BTreeSet::new();
-    for after in SECURITY.split("fuzz target").skip(1) {
+    for after in THREATS.split("fuzz target").skip(1) {
         let names = after.split(['|', ';', '.']).next().unwrap();
         targets.extend(quoted(names).filter(|name| !name.contains('/')));
     }
@@ -91,7 +92,7 @@ fn every_fuzz_target_is_there() {
 /// Written "`NAME` in `path`".
 #[test]
 fn every_constant_is_where_the_page_says() {
-    let text = SECURITY.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = THREATS.split_whitespace().collect::<Vec<_>>().join(" ");
     let words: Vec<_> = text.split('`').collect();
     let mut found = 0;
     for three in words.windows(3).filter(|w| w[1] == " in ") {
@@ -113,7 +114,9 @@ pub(crate) fn anchor(heading: &str) -> String {
 #[test]
 fn every_link_leads_somewhere() {
     let mut wrong = BTreeSet::new();
-    for (from, page) in [("SECURITY.md", SECURITY), ("docs/advisories.md", ADVISORIES)] {
+    for (from, page) in
+        [("SECURITY.md", SECURITY), ("docs/threat-model.md", THREATS), ("docs/advisories.md", ADVISORIES)]
+    {
         for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
             let file = if path.is_empty() {
@@ -147,7 +150,7 @@ fn the_limits_have_their_defaults() {
         });
         settings.collect()
     };
-    let limits: Vec<_> = rows(section(SECURITY, "Limits"));
+    let limits: Vec<_> = rows(section(THREATS, "Limits"));
     for row in &limits {
         let key = row[0].trim_matches('`');
         match row[1] {
