@@ -1,17 +1,10 @@
-//! Running the file's own `tests`.
+//! Reading the file's own `tests`.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
 
-use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::Serialize;
-
-use super::answer::Answer;
 use super::device::{Addresses, Device};
 use super::fault::FileFault;
 use super::names::Names;
-use super::policy::PolicyFile;
 use super::read::At;
 use super::rule::split_target;
 use super::selector::Selector;
@@ -23,54 +16,20 @@ const DEFAULT_PROTOCOLS: [u8; 2] = [TCP, 17];
 /// One destination that a test names.
 #[derive(Debug, Clone)]
 pub(super) struct Expectation {
-    key: String,
-    line: usize,
+    pub(super) key: String,
+    pub(super) line: usize,
     /// The source, as written.
-    source: String,
+    pub(super) source: String,
     /// Source and destination, as written.
-    text: String,
+    pub(super) text: String,
     /// With `accept`, each of these must reach each target; else none may reach any.
-    sources: Vec<Device>,
-    targets: Vec<Device>,
+    pub(super) sources: Vec<Device>,
+    pub(super) targets: Vec<Device>,
     /// Whether the file does not say what one of the names means.
-    unknown: bool,
-    protocols: Vec<u8>,
-    port: u16,
-    accept: bool,
-}
-
-/// An expectation of the file's own tests that is not met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// The line of the destination, from 1.
-    pub line: usize,
-    /// Such as `tests[0].deny[1]`.
-    pub key: String,
-    /// Whether the failure is certain.
-    pub verdict: TestVerdict,
-    /// What fails, and why.
-    pub reason: String,
-}
-
-/// How certain a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TestVerdict {
-    /// The test fails.
-    Fails,
-    /// The file alone does not decide it.
-    CantTell,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { line, key, verdict, reason } = self;
-        let verdict = match verdict {
-            TestVerdict::Fails => "fails",
-            TestVerdict::CantTell => "can't tell",
-        };
-        write!(f, "line {line}: {key}: {verdict}: {reason}")
-    }
+    pub(super) unknown: bool,
+    pub(super) protocols: Vec<u8>,
+    pub(super) port: u16,
+    pub(super) accept: bool,
 }
 
 impl Expectation {
@@ -115,32 +74,6 @@ impl Expectation {
             }
         }
         expectations
-    }
-
-    fn failure(&self, policy: &PolicyFile) -> Option<Failure> {
-        let mut unsure = Vec::new();
-        let mut failed = None;
-        for src in &self.sources {
-            for dst in &self.targets {
-                let over = |protocol: &u8| policy.admits(src, dst, *protocol, self.port);
-                match (Answer::any(self.protocols.iter().map(over)), self.accept) {
-                    (Answer::Yes, true) | (Answer::No, false) => {}
-                    (Answer::Yes, false) => failed = Some(format!("{src} reaches {dst}, and must not")),
-                    (Answer::No, true) => failed = Some(format!("{src} does not reach {dst}, and must")),
-                    (Answer::Perhaps(reasons), _) => unsure.extend(reasons),
-                }
-            }
-        }
-        if self.unknown {
-            unsure.push("the file does not say which devices that is".to_owned());
-        }
-        let (verdict, reason) = match failed {
-            Some(reason) => (TestVerdict::Fails, reason),
-            None if unsure.is_empty() => return None,
-            None => (TestVerdict::CantTell, unsure.join("; ")),
-        };
-        let reason = format!("{}: {reason}", self.text);
-        Some(Failure { line: self.line, key: self.key.clone(), verdict, reason })
     }
 }
 
@@ -193,22 +126,4 @@ fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
                 .to_owned());
         }
     }))
-}
-
-impl PolicyFile {
-    /// Runs the file's own tests.
-    pub fn failures(&self) -> Vec<Failure> {
-        self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()
-    }
-
-    /// The sources that the file's own tests name, without repetition.
-    pub(super) fn tested_sources(&self) -> Vec<&str> {
-        let sources: BTreeSet<_> = self.expectations.iter().map(|expectation| &*expectation.source).collect();
-        sources.into_iter().collect()
-    }
-
-    /// How many destinations the file's own tests name.
-    pub fn expectations(&self) -> usize {
-        self.expectations.len()
-    }
 }

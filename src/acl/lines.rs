@@ -5,8 +5,8 @@ use std::iter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::policy::ControlServer;
-use super::reach::Target;
+use super::control_server::ControlServer;
+use super::report::Target;
 use crate::policy::AccessMode;
 
 /// The entries of each section.

@@ -1,6 +1,7 @@
 //! A policy file, parsed.
 
 use super::answer::Answer;
+use super::control_server::ControlServer;
 use super::device::Device;
 use super::expectation::Expectation;
 use super::fault::{FileFault, FileFaults};
@@ -20,16 +21,6 @@ pub struct PolicyFile {
     /// Warnings of the parser.
     pub(super) notes: Vec<Warning>,
     pub(super) control: ControlServer,
-}
-
-/// The control server that reads the file. Others accept more than Tailscale's, and read some parts differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ControlServer {
-    /// Tailscale's.
-    #[default]
-    Tailscale,
-    /// Another one, such as Headscale.
-    Other,
 }
 
 /// The sections that are evaluated.

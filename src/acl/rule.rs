@@ -3,15 +3,12 @@
 //! Source: Tailscale documentation, "Grants syntax" and "ACLs". Rules only add
 //! to each other.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
-
 use super::answer::Answer;
 use super::block::Family;
 use super::device::Device;
 use super::fault::FileFault;
 use super::names::Names;
+use super::origin::Origin;
 use super::read::At;
 use super::selector::Selector;
 use super::traffic::{Ports, Traffic, parse_protocol};
@@ -28,31 +25,6 @@ pub(super) struct Rule {
     pub(super) app: Vec<(String, Vec<serde_json::Value>)>,
     /// Conditions of the rule that are not evaluated here.
     pub(super) conditions: Vec<String>,
-}
-
-/// The entry of the file that a rule comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
-    /// `grants` or `acls`.
-    pub section: &'static str,
-    /// Which entry of the section, from 0.
-    pub index: usize,
-    /// The line where the entry begins, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Origin {
-    /// `grants[2] (line 41)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}] (line {})", self.section, self.index, self.line)
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entry = format!("{}[{}]", self.section, self.index);
-        serde_json::json!({"entry": entry, "line": self.line}).serialize(serializer)
-    }
 }
 
 /// Reads rules, and collects faults and warnings.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Busy;
+use super::busy::Busy;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

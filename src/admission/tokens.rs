@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Busy;
+use super::busy::Busy;
 
 const DAY: u64 = 24 * 60 * 60;
 

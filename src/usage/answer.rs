@@ -2,7 +2,7 @@
 //!
 //! Source: Ollama's docs/api.md, `openai/openai.go`, `openai/responses.go` and `anthropic/anthropic.go`.
 
-use super::Tokens;
+use super::tokens::Tokens;
 use crate::json::{Bracket, ShortText, Token, Tokenizer};
 
 /// Reads JSON values, one after another. It looks for counts in the three outermost levels of objects, and skips the rest.

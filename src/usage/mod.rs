@@ -5,25 +5,13 @@
 //! only the lines of data.
 
 mod answer;
+mod tokens;
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use answer::AnswerReader;
-
-/// The token counts that an answer reports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// Tokens of the prompt; of an embedding, all.
-    pub input: Option<u64>,
-    /// Tokens that the model has written.
-    pub output: Option<u64>,
-}
-
-impl Tokens {
-    /// What the access log has if an answer reports neither.
-    pub const UNTOLD: &str = "untold";
-}
+pub use tokens::Tokens;
 
 /// Follows an answer of any length in a few bytes of memory.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What decides about framing in one request head.
 
-use super::{FramingFault, digits};
+use super::fault::FramingFault;
 use crate::policy::host::is_host;
 
 /// How long the body after a head is.
@@ -108,4 +108,13 @@ fn trim_spaces(value: &[u8]) -> &[u8] {
     let from = value.iter().position(|b| *b != b' ').unwrap_or(value.len());
     let to = value.iter().rposition(|b| *b != b' ').map_or(from, |last| last + 1);
     &value[from..to]
+}
+
+/// Parses a number of digits only: no sign, blank or prefix. It must fit into 63 bits, as other readers use signed numbers.
+pub(super) fn digits(text: &[u8], radix: u32) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(|b| char::from(*b).is_digit(radix)) {
+        return None;
+    }
+    let number = i64::from_str_radix(std::str::from_utf8(text).ok()?, radix).ok()?;
+    u64::try_from(number).ok()
 }
