@@ -88,7 +88,7 @@ impl Names {
                 "not a host's name; it must not be empty or contain : @ * or /",
             ));
         }
-        match at.text(faults).map(|text| Block::parse_cidr(text)) {
+        match at.text(faults).map(Block::parse_cidr) {
             Some(Some(block)) => {
                 self.hosts.insert(name.to_owned(), block);
             }

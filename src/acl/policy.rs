@@ -128,13 +128,14 @@ fn read_sections<'a>(
     let mut sections = [const { None }; SECTIONS.len()];
     for (name, at) in root.entries(faults) {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        if let Some(i) = SECTIONS.iter().position(|known| is(known)) {
+        if let Some(i) = SECTIONS.iter().position(is) {
             if sections[i].is_some() {
                 faults.push(FileFault::new(at.line(), name, "", "appears twice; write it once"));
             } else {
                 sections[i] = Some(at);
             }
         } else if IGNORED_SECTIONS.iter().any(is) {
+            continue;
         } else if let Some(known) = SECTIONS.iter().find(|known| is_typo_of(known, name)) {
             let reason = format!("unknown section; did you mean {known}?");
             faults.push(FileFault::new(at.line(), name, "", reason));
