@@ -71,7 +71,7 @@ picture_demo() {
 picture_doctor() {
   everything
   open 45 'remote-ollama-proxy doctor' "${account[@]}" remote-ollama-proxy doctor
-  until_shown "can't be told now" 30
+  until_shown " good, " 30
   capture | draw doctor "remote-ollama-proxy doctor" \
     "One line for each check: most are good; an old Ollama is a warning, with what to do about it"
   terminal kill-server

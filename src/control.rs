@@ -1,5 +1,5 @@
-//! What a person does at the control server, in words. Tailscale's own has an admin console. Another one has none, so
-//! its URL is named, with Headscale's command where there is one.
+//! Describes what a person has to do at the control server. Tailscale's own has an admin console; for another one the text
+//! names its URL, and Headscale's command if there is one.
 //!
 //! Source for the commands: Headscale 0.29, `headscale nodes --help` and `headscale preauthkeys --help`.
 
@@ -8,8 +8,8 @@ use http::Uri;
 /// The hosts of Tailscale's own control servers. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
 const TAILSCALE: [&str; 2] = ["controlplane.tailscale.com", "login.tailscale.com"];
 
-/// The control server that `control_url` names, unless it is Tailscale's own.
-pub(crate) fn foreign(control_url: Option<&str>) -> Option<&str> {
+/// `control_url`, unless it is Tailscale's own control server.
+pub(crate) fn custom_url(control_url: Option<&str>) -> Option<&str> {
     control_url.filter(|url| !url.parse().is_ok_and(|url| is_tailscales(&url)))
 }
 
@@ -21,9 +21,9 @@ fn is_tailscales(url: &Uri) -> bool {
         && url.host().is_some_and(is_host)
 }
 
-/// Something that can only be done at the control server.
+/// A task that only a person at the control server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum ControlTask {
     MakeKey,
     ExtendKey,
     DisableExpiry,
@@ -37,42 +37,44 @@ pub(crate) enum Task {
     Certificates,
 }
 
-impl Task {
-    /// What to do, and where: at the control server that `control_url` names.
+impl ControlTask {
+    /// The task and the place, which is the control server at `control_url`.
     pub(crate) fn at(self, control_url: Option<&str>) -> String {
-        let (what, command) = self.words();
-        match foreign(control_url) {
-            None => format!("{what} in the tailnet's admin console"),
-            Some(url) if command.is_empty() => format!("{what} at the control server {url}"),
-            Some(url) => format!("{what} at the control server {url} (Headscale: {command})"),
+        let (task, command) = self.text();
+        match custom_url(control_url) {
+            None => format!("{task} in the tailnet's admin console"),
+            Some(url) if command.is_empty() => format!("{task} at the control server {url}"),
+            Some(url) => format!("{task} at the control server {url} (Headscale: {command})"),
         }
     }
 
-    /// What to do, and what does it with Headscale; empty: nothing does.
-    fn words(self) -> (&'static str, &'static str) {
+    /// The task, and Headscale's command for it, which is empty if there is none.
+    fn text(self) -> (&'static str, &'static str) {
         match self {
-            Task::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
-            Task::ExtendKey => ("extend its key", "`headscale nodes expire --identifier ID --disable`"),
-            Task::DisableExpiry => {
+            ControlTask::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
+            ControlTask::ExtendKey => {
+                ("extend its key", "`headscale nodes expire --identifier ID --disable`")
+            }
+            ControlTask::DisableExpiry => {
                 ("disable its key expiry", "`headscale nodes expire --identifier ID --disable`")
             }
-            Task::Approve => ("approve the device", ""),
-            Task::Rename => (
+            ControlTask::Approve => ("approve the device", ""),
+            ControlTask::Rename => (
                 "remove the other node and rename this one",
                 "`headscale nodes delete` and `headscale nodes rename`",
             ),
-            Task::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
-            Task::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
-            Task::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
-            Task::ApproveService => ("approve it", ""),
-            Task::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
+            ControlTask::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
+            ControlTask::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
+            ControlTask::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
+            ControlTask::ApproveService => ("approve it", ""),
+            ControlTask::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
         }
     }
 }
 
-/// How the tags of a node, or its `user` where it has none, differ from those that `wanted` (node.tags) asks for. No tags
-/// asked for: any will do.
-pub(crate) fn other_tags(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
+/// How a node's tags, or its `user` if it has none, differ from `wanted` (node.tags). `None` if they agree, or if no tags
+/// are wanted.
+pub(crate) fn tag_mismatch(wanted: &[String], user: Option<&str>, tags: &[String]) -> Option<String> {
     let has_all = |all: &[String], of: &[String]| of.iter().all(|tag| all.contains(tag));
     if wanted.is_empty() || has_all(wanted, tags) && has_all(tags, wanted) {
         return None;
@@ -85,11 +87,11 @@ pub(crate) fn other_tags(wanted: &[String], user: Option<&str>, tags: &[String])
     Some(format!("node.tags asks for {}, but the node {has}", wanted.join(", ")))
 }
 
-/// How a node that has joined gets other tags.
-pub(crate) fn retag(control_url: Option<&str>) -> String {
+/// How to change the tags of a node that has joined.
+pub(crate) fn how_to_retag(control_url: Option<&str>) -> String {
     format!(
         "node.tags takes effect when the node joins: {}, or run `remote-ollama-proxy logout` and join again",
-        Task::Tag.at(control_url)
+        ControlTask::Tag.at(control_url)
     )
 }
 
@@ -106,23 +108,27 @@ mod tests {
             Some("https://controlplane.tailscale.com:443"),
             Some("HTTPS://ControlPlane.Tailscale.com/"),
         ] {
-            assert_eq!(Task::Approve.at(own), "approve the device in the tailnet's admin console");
+            assert_eq!(ControlTask::Approve.at(own), "approve the device in the tailnet's admin console");
         }
         for other in [
             "https://controlplane.tailscale.com:8443",
             "http://login.tailscale.com",
             "https://login.tailscale.com.example.com",
         ] {
-            assert_eq!(foreign(Some(other)), Some(other));
+            assert_eq!(custom_url(Some(other)), Some(other));
         }
         let other = Some("https://headscale.example.com");
         assert_eq!(
-            Task::ExtendKey.at(other),
+            ControlTask::ExtendKey.at(other),
             "extend its key at the control server https://headscale.example.com (Headscale: `headscale nodes expire --identifier ID --disable`)"
         );
-        assert!(Task::MakeKey.at(other).ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)"));
+        assert!(
+            ControlTask::MakeKey
+                .at(other)
+                .ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)")
+        );
         assert_eq!(
-            Task::Approve.at(other),
+            ControlTask::Approve.at(other),
             "approve the device at the control server https://headscale.example.com"
         );
     }

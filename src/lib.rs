@@ -1,5 +1,5 @@
-//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the
-//! requests you allowed, and by nobody else. ARCHITECTURE.md has the whole picture.
+//! Your own Ollama, reachable inside your tailnet by exactly the peers you chose, for exactly the requests you allowed.
+//! ARCHITECTURE.md describes the modules.
 
 pub mod acl;
 pub mod admin;
@@ -10,11 +10,10 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod doctor;
-mod fetch;
 pub mod history;
 mod json;
-pub mod judge;
 pub mod listen;
+pub mod ollama;
 pub mod page;
 pub mod panics;
 pub mod peer;
@@ -28,9 +27,9 @@ pub mod service;
 pub mod settings;
 pub mod sink;
 mod stored;
+pub mod sweeper;
 pub mod tailnet;
 pub mod tls;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;
-pub mod upstream;
 pub mod usage;

@@ -1,10 +1,10 @@
-//! The program; ARCHITECTURE.md says where everything is.
+//! The binary. ARCHITECTURE.md describes its modules.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Gives the memory of a burst back to the system, which glibc's does not.
+/// Returns memory to the system after a burst, which glibc's allocator does not.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,6 +1,5 @@
-//! What becomes of a panic: it is logged with the task that it ended, and counted. Only a fault in this
-//! program causes one. It ends the task: for a connection the connection, for a part that the proxy
-//! can't do without the process (`run::tasks`).
+//! Logs and counts panics, each with the task that it ended. Only a fault in this program causes one. It ends a connection,
+//! or, in a part that the proxy can't work without, the process (`run::tasks`).
 
 use std::any::Any;
 use std::io::Write;
@@ -17,22 +16,22 @@ tokio::task_local! {
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The longest text of a panic that is logged, in characters.
+/// How much of a panic's text is logged, in characters.
 const TEXT_MAX: usize = 200;
 
-/// What a task does, for the log.
+/// The task of a panic, for the log.
 #[derive(Debug, Clone)]
 struct Task {
     name: &'static str,
     peer: Option<Arc<Peer>>,
 }
 
-/// `future`, whose panic is logged under this name.
+/// `future`, with its panic logged under this name.
 pub(crate) fn named<F: Future>(name: &'static str, future: F) -> impl Future<Output = F::Output> {
     TASK.scope(Task { name, peer: None }, future)
 }
 
-/// The same for one that serves `peer`.
+/// The same for a future that serves `peer`.
 pub(crate) fn serving<F: Future>(
     name: &'static str,
     peer: Arc<Peer>,
@@ -41,12 +40,12 @@ pub(crate) fn serving<F: Future>(
     TASK.scope(Task { name, peer: Some(peer) }, future)
 }
 
-/// How many panics there were since the process started.
+/// The panics since the process started.
 pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// A panic, on its way to the log.
+/// One panic.
 struct Report {
     task: String,
     peer: Option<Arc<Peer>>,
@@ -54,20 +53,20 @@ struct Report {
     text: String,
 }
 
-/// Where panics are reported.
-pub struct Reports(mpsc::Sender<Message>);
+/// The thread that logs panics.
+pub struct PanicLog(mpsc::Sender<Message>);
 
 enum Message {
     Report(Report),
     Flush(mpsc::Sender<()>),
 }
 
-/// From now on each panic is logged and counted. A thread of its own writes to the log, as the one that
-/// panics may hold a lock of the log's.
+/// Logs and counts each panic from now on. A thread of its own writes to the log, since the thread that panics may hold a
+/// lock of the log.
 ///
 /// # Errors
-/// There is no such thread.
-pub fn report() -> std::io::Result<Reports> {
+/// The thread can't be started.
+pub fn install_hook() -> std::io::Result<PanicLog> {
     let (sender, messages) = mpsc::channel();
     std::thread::Builder::new().name("panics".to_owned()).spawn(move || {
         for message in messages {
@@ -91,15 +90,15 @@ pub fn report() -> std::io::Result<Reports> {
             );
         }
     }));
-    Ok(Reports(sender))
+    Ok(PanicLog(sender))
 }
 
-impl Reports {
+impl PanicLog {
     /// Waits until every panic so far is in the log, for at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, written) = mpsc::channel();
         if self.0.send(Message::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(limit); // which fails once it is dropped, that is, reached
+            let _ = written.recv_timeout(limit); // an error: the thread has reached and dropped `done`
         }
     }
 }
@@ -129,17 +128,17 @@ impl Report {
     }
 }
 
-/// What was said of a panic. The standard library quotes the text that it could not cut, which may be of a
-/// body: not that.
+/// The text of a panic, without quotes of content: the standard library quotes a text that it could not slice, which may
+/// come from a body.
 fn text(payload: &(dyn Any + Send)) -> String {
-    let said = match payload.downcast_ref::<String>() {
+    let text = match payload.downcast_ref::<String>() {
         Some(text) => text,
         None => payload.downcast_ref::<&str>().copied().unwrap_or("(no text)"),
     };
-    let quoted = [" of `", " when slicing `"].iter().filter_map(|before| said.find(before)).min();
+    let quoted = [" of `", " when slicing `"].iter().filter_map(|before| text.find(before)).min();
     match quoted {
-        Some(at) => said.chars().take(at.min(TEXT_MAX)).chain(" [redacted]".chars()).collect(),
-        None => said.chars().take(TEXT_MAX).collect(),
+        Some(at) => text.chars().take(at.min(TEXT_MAX)).chain(" [redacted]".chars()).collect(),
+        None => text.chars().take(TEXT_MAX).collect(),
     }
 }
 
@@ -147,23 +146,25 @@ fn text(payload: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn of(text_of: impl FnOnce() + std::panic::UnwindSafe) -> String {
-        text(&*std::panic::catch_unwind(text_of).unwrap_err())
+    fn text_of(panics: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        text(&*std::panic::catch_unwind(panics).unwrap_err())
     }
 
     #[test]
-    #[allow(clippy::string_slice, reason = "to see what the standard library says")]
+    #[allow(clippy::string_slice, reason = "the test is about the text of such a panic")]
     fn panic_text_quotes_no_content() {
         let body = std::hint::black_box("a sécret body".to_owned());
-        let (cut, far) = (body.clone(), body.clone());
-        for said in [of(move || drop(cut[..4].to_owned())), of(move || drop(far[99..].to_owned())), {
-            let (from, to) = std::hint::black_box((5, 2));
-            of(move || drop(body[from..to].to_owned()))
-        }] {
-            assert!(said.ends_with(" [redacted]") && !said.contains("cret"), "{said}");
+        let (inside, beyond) = (body.clone(), body.clone());
+        for text in
+            [text_of(move || drop(inside[..4].to_owned())), text_of(move || drop(beyond[99..].to_owned())), {
+                let (from, to) = std::hint::black_box((5, 2));
+                text_of(move || drop(body[from..to].to_owned()))
+            }]
+        {
+            assert!(text.ends_with(" [redacted]") && !text.contains("cret"), "{text}");
         }
-        assert_eq!(of(|| panic!("plain")), "plain");
-        assert_eq!(of(|| panic!("with {}", 1)), "with 1");
-        assert_eq!(of(|| panic!("{}", "x".repeat(1000))).len(), TEXT_MAX);
+        assert_eq!(text_of(|| panic!("plain")), "plain");
+        assert_eq!(text_of(|| panic!("with {}", 1)), "with 1");
+        assert_eq!(text_of(|| panic!("{}", "x".repeat(1000))).len(), TEXT_MAX);
     }
 }

@@ -1,13 +1,12 @@
-//! Who is at the other end of a connection, as the tailnet says.
+//! The peer of a connection, as the tailnet identifies it.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The tailnet's answer to "who is speaking", fixed for the life of one connection.
+/// A peer's identity, fixed for the life of one connection.
 ///
-/// A peer is either a user's device (`user` is set, `tags` is empty) or a tagged device, which
-/// acts as its tags and has no user.
+/// A peer is either a user's device (`user` is set, `tags` is empty) or a tagged device, which has no user.
 /// Source: Tailscale documentation, "Tags": a tagged device loses its user identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -15,7 +14,7 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// The node's MagicDNS name without the final dot, for example `laptop.example.ts.net`.
     pub node: String,
-    /// The node's stable id: the same for the life of the node, whatever it is renamed to.
+    /// The node's stable id, which does not change when the node is renamed.
     pub stable_id: String,
     /// Login name of the owner, for example `anna@example.com`; `None` for a tagged device.
     pub user: Option<String>,
@@ -26,12 +25,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Who acts: the user's login name, or the tags of a tagged device.
+    /// The user's login name, or the tags of a tagged device.
     pub fn principal(&self) -> String {
         self.user.clone().unwrap_or_else(|| self.tags.join(","))
     }
 
-    /// Whose requests are counted together: all devices of a user, but each tagged device by itself.
+    /// What limits and records count by: a user with all devices, or one tagged device.
     pub fn identity(&self) -> &str {
         self.user.as_deref().unwrap_or(&self.stable_id)
     }
@@ -40,31 +39,31 @@ impl Peer {
 impl fmt::Display for Peer {
     /// `laptop.example.ts.net (anna@example.com, 100.64.0.2:51234)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", shown(&self.node), shown(&self.principal()), self.addr)
+        write!(f, "{} ({}, {})", printable(&self.node), printable(&self.principal()), self.addr)
     }
 }
 
-/// A text as a log shows it: control characters, which could begin a line or move a terminal's
-/// cursor, are escaped as in JSON, and so are characters that nobody sees and those that turn the
-/// direction of what follows. Those from U+007F on JSON itself lets be.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unseen) {
+/// `text` with unprintable characters escaped as in JSON: control characters, which could start a line or move a terminal's
+/// cursor, invisible characters, and those that reverse the direction of text. JSON itself does not escape those from
+/// U+007F on.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 8);
+    let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if is_unseen(c) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if is_unprintable(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
-            shown.push(c);
+            escaped.push(c);
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
-/// Control characters; marks, embeddings, overrides and isolates of direction (Unicode Standard Annex #9);
-/// and what has no width.
-fn is_unseen(c: char) -> bool {
+/// Control characters; marks, embeddings, overrides and isolates of direction (Unicode Standard Annex #9); and characters
+/// without width.
+fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_can_neither_begin_a_line_nor_move_a_cursor() {
+    fn control_characters_of_a_name_are_escaped() {
         let peer = Peer {
             addr: ([100, 64, 0, 2], 1).into(),
             node: "a\n\u{7f}".to_owned(),
@@ -88,12 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_can_neither_hide_nor_turn_what_is_shown() {
+    fn invisible_and_direction_characters_are_escaped() {
         for c in "\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}".chars() {
-            assert_eq!(shown(&format!("a{c}b")), format!("a\\u{:04x}b", u32::from(c)));
+            assert_eq!(printable(&format!("a{c}b")), format!("a\\u{:04x}b", u32::from(c)));
         }
-        // What stands next to them is seen.
-        let seen = "\u{61b}\u{200a}\u{2010}\u{2029}\u{202f}\u{205f}\u{206f}é😀";
-        assert_eq!(shown(seen), seen);
+        // Their neighbours are printable.
+        let visible = "\u{61b}\u{200a}\u{2010}\u{2029}\u{202f}\u{205f}\u{206f}é😀";
+        assert_eq!(printable(visible), visible);
     }
 }

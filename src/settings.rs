@@ -1,53 +1,49 @@
-//! The config in force, what follows from it for the boundary, and taking another one in its place.
+//! The config in force, the rules that follow from it, and reloading both.
+
+mod names;
+mod restart;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::{Config, Fault, Faults, Log};
-use crate::policy::{Hosts, Policy};
 use crate::proxy::Rules;
+use names::Names;
 
-/// The config in force. What is derived from it changes with it.
+/// The config in force, and what follows from it.
 pub struct Settings {
     config: watch::Sender<Arc<Config>>,
     rules: watch::Sender<Arc<Rules>>,
-    /// Held from reading the config and the names until what follows from them is published.
+    /// Locked from reading the config and the names until the rules that follow from them are published.
     names: Mutex<Names>,
-    /// Held from reading the config's file until it is in force, so that the file read last wins.
+    /// Locked from reading the config's file until it is in force, so that the file read last wins.
     reloading: Mutex<()>,
     source: Source,
 }
 
-/// Where a config comes from and what takes effect outside of the boundary.
+/// Where a config comes from, and what it changes outside of the proxy.
 pub struct Source {
-    /// Reads the config anew, from wherever it was read first.
+    /// Reads the config again, from where it was read first.
     pub load: Box<dyn Fn() -> Result<Config, Faults> + Send + Sync>,
-    /// Makes the log as the config says.
+    /// Applies the level of the log.
     pub log: Box<dyn Fn(&Log) + Send + Sync>,
 }
 
-/// What the tailnet calls this node.
-#[derive(Debug, Default)]
-struct Names {
-    dns_name: String,
-    addresses: Vec<IpAddr>,
-    service_addresses: Vec<IpAddr>,
-}
-
-/// A new config is in force.
+/// The outcome of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The keys that have changed and take effect at the next start only.
+    /// The keys that have changed and take effect at the next start.
     pub restart: Vec<&'static str>,
 }
 
 impl Settings {
-    /// `config` is in force.
+    /// Puts `config` in force.
     pub fn new(config: Config, source: Source) -> Self {
         let names = Names::default();
-        let rules = watch::Sender::new(Arc::new(rules(&config, &names)));
+        let rules = watch::Sender::new(Arc::new(names.rules(&config)));
         let config = watch::Sender::new(Arc::new(config));
         Settings { config, rules, names: Mutex::new(names), reloading: Mutex::new(()), source }
     }
@@ -57,138 +53,66 @@ impl Settings {
         Arc::clone(&self.config.borrow())
     }
 
-    /// The config and each one that takes its place.
+    /// The config, and each later one.
     pub fn configs(&self) -> watch::Receiver<Arc<Config>> {
         self.config.subscribe()
     }
 
-    /// The rules for the boundary, as they come to be.
+    /// The rules of the proxy, and each later version.
     pub fn rules(&self) -> watch::Receiver<Arc<Rules>> {
         self.rules.subscribe()
     }
 
-    /// The tailnet calls this node, and the Service that it hosts, so: requests for these hosts are for
-    /// it.
-    pub fn named(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
-        let mut names = lock(&self.names);
+    /// Sets the names and addresses of the node, and the addresses of its Service. Requests for these hosts are accepted.
+    pub fn set_names(&self, dns_name: String, addresses: Vec<IpAddr>, service_addresses: Vec<IpAddr>) {
+        let mut names = self.names.lock();
         *names = Names { dns_name, addresses, service_addresses };
-        self.publish(rules(&self.config(), &names));
+        self.publish(names.rules(&self.config()));
     }
 
-    /// Reloads the config. It is taken whole or, with a fault in it, not at all; running requests go
-    /// on. Files are read and names looked up on a thread that may block.
+    /// Reloads the config, as a whole or not at all. Running requests go on. Files and names are read on a thread that may
+    /// block.
     ///
     /// # Errors
-    /// All its faults; the old one stays in force.
+    /// All faults of the new config. The old one stays in force.
     pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Faults> {
         let settings = Arc::clone(self);
         tokio::task::spawn_blocking(move || settings.reload_now()).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "reload broke off: the old config stays in force");
-            let reason = "the reload broke off; the log says why".to_owned();
+            tracing::error!(%error, "the reload panicked: the old config stays in force");
+            let reason = "the reload panicked; the log says where".to_owned();
             let (source, key, value) = ("reload".to_owned(), String::new(), String::new());
             Err(Faults { faults: vec![Fault { source, key, value, reason }] })
         })
     }
 
     fn reload_now(&self) -> Result<Reloaded, Faults> {
-        let _reloading = lock(&self.reloading);
+        let _reloading = self.reloading.lock();
         let mut new = (self.source.load)().inspect_err(|faults| {
-            tracing::error!("the new config is not taken, the old one stays in force: {faults}");
+            tracing::error!("the new config is rejected, the old one stays in force: {faults}");
         })?;
-        let restart = keep_what_needs_a_restart(&self.config(), &mut new);
+        let restart = restart::keep(&self.config(), &mut new);
         (self.source.log)(&new.log);
         {
-            let names = lock(&self.names);
-            // The rules first: the follower wakes when the config changes, and judges by the rules.
-            self.publish(rules(&new, &names));
+            let names = self.names.lock();
+            // The rules first: a new config starts a sweep, which uses the rules.
+            self.publish(names.rules(&new));
             self.config.send_replace(Arc::new(new));
         }
-        match restart.is_empty() {
-            true => tracing::info!("the new config is in force"),
-            false => tracing::warn!(
-                ?restart,
-                "the new config is in force, but for what takes effect at the next start only"
-            ),
+        if restart.is_empty() {
+            tracing::info!("the new config is in force");
+        } else {
+            tracing::warn!(?restart, "the new config is in force, except for keys that need a restart");
         }
         Ok(Reloaded { restart })
     }
 
-    /// With `names` locked, as what is published must follow from the latest config and names.
+    /// To be called with `names` locked: the rules must follow from the latest config and names.
     fn publish(&self, new: Rules) {
         self.rules.send_if_modified(|rules| {
             let changed = **rules != new;
             *rules = Arc::new(new);
             changed
         });
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes over from `old` what can't change under a running node; the keys where `new` has something else.
-fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<&'static str> {
-    let mut restart = Vec::new();
-    macro_rules! keep {
-        ($($key:literal: $($field:ident).+;)*) => {
-            $(if new.$($field).+ != old.$($field).+ {
-                restart.push($key);
-                new.$($field).+.clone_from(&old.$($field).+);
-            })*
-        };
-    }
-    keep! {
-        "node.hostname": node.hostname;
-        "node.state_dir": node.state_dir;
-        "node.auth_key_file": node.auth_key_file;
-        "node.client_secret_file": node.client_secret_file;
-        "node.keychain": node.keychain;
-        "node.control_url": node.control_url;
-        "node.tags": node.tags;
-        "node.service": node.service;
-        "node.ephemeral": node.ephemeral;
-        "node.port_mapping": node.port_mapping;
-        "node.start_offline": node.start_offline;
-        "node.up_timeout": node.up_timeout;
-        "https": https_port;
-        "listen.port": port;
-        "listen.http": plain_http;
-        "metrics.port": metrics_port;
-        "page.port": page_port;
-        "log.format": log.format;
-        "log.file": log.file;
-        "log.max_size": log.rotation.max_size;
-        "log.max_age": log.rotation.max_age;
-    }
-    // It was used, or will not be; that what a file holds is another key by now, or none, is no change of a setting.
-    new.node.credential.clone_from(&old.node.credential);
-    restart
-}
-
-fn rules(config: &Config, names: &Names) -> Rules {
-    let mut hosts = Hosts::default();
-    hosts.add_dns_name(&names.dns_name);
-    hosts.add(&config.node.hostname);
-    if let Some(name) = config.node.service.as_ref().and_then(|service| service.strip_prefix("svc:")) {
-        // In the same domain as the node, where that has a name.
-        let domain = names.dns_name.split_once('.').map(|(_, domain)| format!(".{domain}"));
-        hosts.add_dns_name(&format!("{name}{}", domain.unwrap_or_default()));
-    }
-    names.addresses.iter().chain(&names.service_addresses).for_each(|ip| hosts.add_ip(*ip));
-    config.http.hosts.iter().for_each(|name| hosts.add(name));
-    Rules {
-        policy: Policy {
-            endpoints: config.endpoints,
-            preflight: config.http.preflight,
-            hosts,
-            models: config.models.clone(),
-        },
-        access: config.access.mode,
-        limits: config.limits,
-        pace: config.pace,
-        usage: config.usage,
-        upstream: Arc::new(config.upstream.clone()),
     }
 }
 
@@ -200,7 +124,7 @@ mod tests {
     use super::*;
     use crate::auth::Environment;
     use crate::config::Override;
-    use crate::upstream::Upstream;
+    use crate::ollama::Upstream;
 
     fn config(pairs: &[(&'static str, &str)]) -> Result<Config, Faults> {
         let overrides: Vec<_> = pairs
@@ -216,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_config_changes_nothing() {
+    fn faulty_config_changes_nothing() {
         let settings = settings(|| config(&[("listen.port", "0"), ("upstream.url", "http://127.0.0.1:1")]));
         let before = settings.config();
         assert_eq!(settings.reload_now().unwrap_err().faults.len(), 1);
@@ -224,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_one_takes_effect_but_for_what_needs_a_restart() {
+    fn valid_config_takes_effect_except_for_keys_that_need_a_restart() {
         let settings = settings(|| {
             config(&[
                 ("listen.port", "80"),
@@ -239,9 +163,8 @@ mod tests {
         assert_eq!(rules.borrow().upstream.to_string(), "http://127.0.0.1:1");
     }
 
-    /// Runs `other` while the config is reloaded, many times. Each config has an upstream port of its own;
-    /// every second one takes long to read and to derive rules from. Once both have ended, the rules must
-    /// follow from the config that was read last.
+    /// Runs `other` while the config is reloaded, many times. Each config has another upstream port, and every second one
+    /// is slow to read and to derive rules from. After both, the rules must follow from the config that was read last.
     fn race_with_reload(other: impl Fn(&Settings) + Sync) {
         let (last, plain) = (Arc::new(AtomicU16::new(0)), config(&[]).unwrap());
         let counter = Arc::clone(&last);
@@ -277,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn rules_follow_from_the_last_config_when_the_node_is_named_meanwhile() {
-        race_with_reload(|settings| settings.named("node.example.ts.net".to_owned(), vec![], vec![]));
+    fn rules_follow_from_the_last_config_when_the_names_change_meanwhile() {
+        race_with_reload(|settings| settings.set_names("node.example.ts.net".to_owned(), vec![], vec![]));
     }
 
     #[test]
-    fn whatever_a_node_comes_up_by_needs_a_restart() {
+    fn keys_that_the_node_joins_with_need_a_restart() {
         let pairs =
             [("node.auth_key_file", "/nowhere/key"), ("node.keychain", "true"), ("node.up_timeout", "2s")];
         let settings = settings(move || config(&pairs));

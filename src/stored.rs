@@ -1,34 +1,36 @@
-//! The node in the state folder that a tailnet has accepted, read as the node itself reads it (`enrolled` in
-//! vendor/libtailscale/node/state.go). tailscale makes the file before it joins.
+//! Reads the node stored in the state folder, as the node itself does (`enrolled` in vendor/libtailscale/node/state.go).
+//! tailscale creates the file before it joins, so the file alone does not mean that a node has joined.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64; // as Go encodes bytes in JSON
 use serde::Deserialize;
 
-/// Where tailscale's library keeps the node's keys, in the state folder.
-pub(crate) const KEYS: &str = "tailscaled.state";
+/// The file in the state folder in which tailscale's library keeps the node's keys.
+pub(crate) const STATE_FILE: &str = "tailscaled.state";
 
 /// The login name that control servers give for tagged nodes.
 const TAGGED: &str = "tagged-devices";
 
-/// What is stored of a node that has joined.
+/// A stored node that has joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    /// Its owner when it joined; `None`: the file does not say.
+pub(crate) struct StoredNode {
+    /// The owner when the node joined; `None`: not in the file.
     pub(crate) owner: Option<Owner>,
 }
 
 /// The owner of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// A user, by login name.
+    /// A user, with the login name.
     User(String),
-    /// Its tags, which the file does not have.
+    /// Tags, which are not in the file.
     Tags,
 }
 
-/// A profile, as far as it matters here.
+/// A profile, without the fields that are not needed here.
 #[derive(Deserialize)]
 struct Profile {
     #[serde(rename = "Config")]
@@ -49,18 +51,18 @@ struct User {
     login_name: String,
 }
 
-/// The node that `state_dir` holds; `None` where there is none that has joined.
+/// The node in `state_dir`; `None` if no node has joined.
 ///
 /// # Errors
-/// The file with its keys can't be read, or is no such file.
-pub(crate) fn read(state_dir: &Path) -> std::io::Result<Option<Stored>> {
-    let file = state_dir.join(KEYS);
+/// The file with the keys can't be read, or has another format.
+pub(crate) fn read(state_dir: &Path) -> std::io::Result<Option<StoredNode>> {
+    let file = state_dir.join(STATE_FILE);
     if !file.try_exists()? {
         return Ok(None);
     }
     let values: BTreeMap<String, String> = serde_json::from_slice(&std::fs::read(file)?)?;
     let login = profile(&values).and_then(|profile| profile.login).filter(|login| is_key(&login.key));
-    Ok(login.map(|login| Stored { owner: owner(login.user.login_name) }))
+    Ok(login.map(|login| StoredNode { owner: owner(login.user.login_name) }))
 }
 
 fn owner(login_name: String) -> Option<Owner> {
@@ -71,31 +73,15 @@ fn owner(login_name: String) -> Option<Owner> {
     }
 }
 
-/// The profile in use.
+/// The current profile.
 fn profile(values: &BTreeMap<String, String>) -> Option<Profile> {
-    let name = String::from_utf8(decode(values.get("_current-profile")?)?).ok()?;
-    serde_json::from_slice(&decode(values.get(&name)?)?).ok()
+    let name = String::from_utf8(BASE64.decode(values.get("_current-profile")?).ok()?).ok()?;
+    serde_json::from_slice(&BASE64.decode(values.get(&name)?).ok()?).ok()
 }
 
-/// A key that is not set is written as zeros.
+/// An unset key is written as zeros.
 fn is_key(text: &str) -> bool {
     text.strip_prefix("privkey:").is_some_and(|digits| digits.bytes().any(|digit| digit != b'0'))
-}
-
-/// Base64 (RFC 4648, section 4), as Go writes bytes in JSON.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut rest, mut length) = (Vec::new(), 0_u32, 0);
-    for digit in text.trim_end_matches('=').bytes() {
-        rest = rest << 6 | DIGITS.iter().position(|known| *known == digit)? as u32;
-        length += 6;
-        if length >= 8 {
-            length -= 8;
-            bytes.push((rest >> length) as u8);
-            rest &= (1 << length) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -103,35 +89,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_read() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE=", "fooba")]
-        {
-            assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()), "{text}");
-        }
-        assert_eq!(decode("Zm 9v"), None);
-    }
-
-    #[test]
-    fn only_a_node_key_of_the_profile_in_use_counts() {
+    fn only_a_node_key_in_the_current_profile_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let told = |text: &str| {
-            std::fs::write(dir.path().join(KEYS), text).unwrap();
+        let stored = |text: &str| {
+            std::fs::write(dir.path().join(STATE_FILE), text).unwrap();
             read(dir.path())
         };
         assert_eq!(read(dir.path()).unwrap(), None);
-        assert_eq!(told(r#"{"_machinekey": "cHJpdmtleTow"}"#).unwrap(), None);
+        assert_eq!(stored(r#"{"_machinekey": "cHJpdmtleTow"}"#).unwrap(), None);
         // The name is "p"; the profiles are {"Config":null}, with the key privkey:0, with privkey:01, and with that and
         // the owner tagged-devices.
         let tagged = "eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIiwiVXNlclByb2ZpbGUiOnsiTG9naW5OYW1lIjoidGFnZ2VkLWRldmljZXMifX19";
-        for (profile, stored) in [
+        for (profile, expected) in [
             ("eyJDb25maWciOm51bGx9", None),
             ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAifX0=", None),
-            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(Stored { owner: None })),
-            (tagged, Some(Stored { owner: Some(Owner::Tags) })),
+            ("eyJDb25maWciOnsiUHJpdmF0ZU5vZGVLZXkiOiJwcml2a2V5OjAxIn19", Some(StoredNode { owner: None })),
+            (tagged, Some(StoredNode { owner: Some(Owner::Tags) })),
         ] {
             let text = format!(r#"{{"_current-profile": "cA==", "p": "{profile}"}}"#);
-            assert_eq!(told(&text).unwrap(), stored, "{profile}");
+            assert_eq!(stored(&text).unwrap(), expected, "{profile}");
         }
-        assert!(told("").is_err());
+        assert!(stored("").is_err());
     }
 }

@@ -1,20 +1,21 @@
-//! The running proxy's own interface: HTTP over a Unix socket that only this account can open.
+//! The admin socket: the running proxy's own HTTP interface, over a Unix socket that only this account can open.
 
-mod answer;
-mod ollama;
+mod api;
+mod client;
+mod members;
+mod ready;
 mod reload;
 mod requests;
-mod serve;
-mod socket;
+mod server;
 mod status;
 mod who;
 
-pub use answer::Admin;
-pub use ollama::{Model, Ollama, cloud_is_off, version};
+pub use api::Admin;
+pub use client::{AdminError, ask, path};
+pub(crate) use members::MembersByPort;
+pub use ready::{NotReady, NotReadyCause};
 pub use reload::Reload;
-pub use requests::{Cancelled, Request, Requests, State};
-pub use serve::AdminSocket;
-pub use socket::{AskFault, ask, path};
-pub use status::{Most, NotReady, Status, StatusPeer, What};
-pub(crate) use who::Rosters;
+pub use requests::{CancelAnswer, ListedRequest, RequestState, Requests};
+pub use server::AdminSocket;
+pub use status::{Status, StatusLimits, StatusPeer};
 pub use who::{Who, WhoPeer};

@@ -1,16 +1,16 @@
-//! What has become of a new config.
+//! The answer to a reload of the config.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Faults;
 use crate::settings::Reloaded;
 
-/// The answer to `reload`.
+/// The answer to `POST /reload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reload {
-    /// All that is wrong with the new config, a line each; with one fault the old one stays in force.
+    /// The faults of the new config, a line each. With any, the old config stays in force.
     pub faults: Vec<String>,
-    /// The keys that have changed and take effect at the next start only.
+    /// The changed keys that take effect only at the next start.
     pub restart: Vec<String>,
 }
 

@@ -1,116 +1,110 @@
-//! Who may do what here, and who does.
+//! The rights of each peer, where they come from, and what the peer does now.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::members::{MemberAccess, MembersByPort, by_id};
 use crate::config::Config;
-use crate::policy::{AccessMode, Endpoint, Grant, PageRight, Priority, Rights};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, Grant, PageRight, Priority, Rights};
 use crate::proxy::Session;
-use crate::tailnet::{Address, Member};
+use crate::tailnet::Member;
 
-/// The answer to `who`.
+/// The answer to `GET /who`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Who {
-    /// Whether the node has joined; until then the tailnet has said nothing, and `peers` is empty.
+    /// Whether the node has joined the tailnet; until then `peers` is empty.
     pub joined: bool,
-    /// Why the node is no longer in the tailnet, so that no peer can connect; absent: it is.
+    /// Why the node is no longer in the tailnet, so that no peer can connect; absent: it is in the tailnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_tailnet: Option<String>,
-    /// `network` or `grants`: what a peer without a grant may do.
+    /// `network` or `grants`, as `access.mode` in the config.
     pub access: String,
-    /// The app capability that grants stand under.
+    /// The app capability whose grants count.
     pub capability: String,
-    /// The port in the tailnet at which Ollama is asked: that for HTTP, or where that is not served, that for HTTPS.
+    /// The Ollama port: the one for plain HTTP, or, if that is not served, the one for HTTPS.
     pub port: u16,
-    /// The port for HTTPS there; absent: none.
+    /// The Ollama port for HTTPS; absent: HTTPS is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https_port: Option<u16>,
-    /// The port for the metrics there; absent: none.
+    /// The metrics port; absent: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_port: Option<u16>,
-    /// The port for the page there; absent: none.
+    /// The page port; absent: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_port: Option<u16>,
-    /// Whether the tailnet policy lets in devices that it does not know yet, at any of these ports.
-    pub anybody: bool,
-    /// Everybody in the netmap, by name.
+    /// Whether the policy file also admits devices that are not in the tailnet yet, at any of these ports.
+    pub open_to_unknown_devices: bool,
+    /// The peers in the netmap, by name.
     pub peers: Vec<WhoPeer>,
 }
 
-/// One peer.
+/// One peer of the netmap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WhoPeer {
-    /// The peer as the tailnet has it: name, owner or tags, addresses with the grants as written.
+    /// Its name, owner or tags, and its addresses with the grants as the policy file has them.
     #[serde(flatten)]
     pub member: Member,
-    /// Whether it may connect, by the network rule.
+    /// Whether the tailnet policy lets it connect to an Ollama port.
     pub may_connect: bool,
-    /// At which ports it may ask Ollama.
+    /// The Ollama ports at which it may connect.
     #[serde(default)]
     pub ports: Vec<u16>,
-    /// Where its rights come from: `nothing`, `network rule`, or `grants`.
+    /// Where its rights come from: `nothing`, `network rule` or `grants`.
     pub through: String,
-    /// The endpoints that it may use, by name.
+    /// The endpoints that it may use, by their names in the config.
     pub endpoints: Vec<String>,
-    /// The patterns of models that its merged grants have; absent: every one that the config lets through.
+    /// The model patterns of its merged grants; absent: every model that the config allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// The limits of its merged grants; absent: none of its own.
+    /// Running slots at once, by its merged grants; absent: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
-    /// See above.
+    /// Requests per minute, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// See above.
+    /// Tokens per day, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_day: Option<u64>,
-    /// In bytes; see above.
+    /// Bytes of a request body, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
-    /// Who goes first when requests have to wait.
+    /// Its place in the queue, by its merged grants.
     pub priority: Priority,
-    /// Whether it may read the metrics, at the port for them.
+    /// Whether it may read the metrics.
     #[serde(default)]
     pub metrics: bool,
-    /// How much it sees of the page, at the port for it; absent: nothing.
+    /// How much of the page it sees; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<PageRight>,
-    /// Why some of its grants grant nothing.
+    /// The faults of its grants. A faulty grant grants nothing.
     pub faults: Vec<String>,
-    /// Its open connections.
+    /// Its sessions.
     pub connections: usize,
-    /// The endpoints of its running requests.
+    /// The endpoints of its requests with a running slot.
     pub running: Vec<String>,
 }
 
-/// What the tailnet says of everybody, as seen by each port of the node.
-pub(crate) struct Rosters(pub(super) BTreeMap<u16, Arc<Vec<Member>>>);
-
-impl Rosters {
-    /// By one of the ports; empty where there is none.
-    pub(super) fn at(&self, port: Option<u16>) -> &[Member] {
-        port.and_then(|port| self.0.get(&port)).map_or(&[], |roster| roster)
-    }
-
-    /// Whether these are the same, with nothing new said since.
-    pub(crate) fn are(&self, other: &Rosters) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
-    }
-}
-
 impl Who {
-    /// Puts together what the tailnet says, what the config allows and what is going on.
+    /// The answer for a node in the tailnet. [`Who::out_of_tailnet`] and [`Who::open_to_unknown_devices`] are left
+    /// empty.
     pub(crate) fn new(
         config: &Config,
-        rosters: &Rosters,
+        members: &MembersByPort,
         sessions: &[Arc<Session>],
         joined: bool,
-        anybody: bool,
     ) -> Who {
-        let (metrics, page) = (by_id(rosters.at(config.metrics_port)), by_id(rosters.at(config.page_port)));
+        let access = members.at_ollama_ports(config);
+        let metrics = by_id(members.at(config.metrics_port));
+        let page = by_id(members.at(config.page_port));
+        let peer = |access: &MemberAccess| {
+            let id = access.member.stable_id.as_str();
+            WhoPeer {
+                metrics: metrics.get(id).is_some_and(|member| reads_metrics(config, member)),
+                page: page.get(id).and_then(|member| sees_page(config, member)),
+                ..WhoPeer::at_ollama(config, access, sessions)
+            }
+        };
         Who {
             joined,
             out_of_tailnet: None,
@@ -123,92 +117,53 @@ impl Who {
             https_port: config.https_port,
             metrics_port: config.metrics_port,
             page_port: config.page_port,
-            anybody,
-            peers: everybody(config, rosters)
-                .iter()
-                .map(|(member, ports)| {
-                    let id = member.stable_id.as_str();
-                    peer(config, member, ports, metrics.get(id).copied(), page.get(id).copied(), sessions)
-                })
-                .collect(),
+            open_to_unknown_devices: false,
+            peers: access.iter().map(peer).collect(),
         }
     }
 }
 
-/// Each peer once, with the ports at which it may ask Ollama; its addresses are admitted that are so at any of them.
-fn everybody(config: &Config, rosters: &Rosters) -> Vec<(Member, Vec<u16>)> {
-    let mut ports = config.ports().map(|port| (port, rosters.at(Some(port))));
-    let Some((port, first)) = ports.next() else { return Vec::new() };
-    let ports_of = |member: &Member| member.admitted().next().map(|_| port).into_iter().collect();
-    let mut all: Vec<(Member, Vec<u16>)> = first.iter().map(|m| (m.clone(), ports_of(m))).collect();
-    for (port, roster) in ports {
-        let there = by_id(roster);
-        for (member, ports) in &mut all {
-            let Some(there) = there.get(member.stable_id.as_str()) else { continue };
-            ports.extend(there.admitted().next().map(|_| port));
-            for address in &mut member.addresses {
-                let same = |a: &&Address| (a.ip, a.at) == (address.ip, address.at);
-                address.admitted |= there.addresses.iter().find(same).is_some_and(|a| a.admitted);
-            }
+fn reads_metrics(config: &Config, member: &Member) -> bool {
+    member.admitted().any(|a| Rights::merge(config.access.mode, &a.grants).metrics())
+}
+
+fn sees_page(config: &Config, member: &Member) -> Option<PageRight> {
+    member.admitted().filter_map(|a| Rights::merge(config.access.mode, &a.grants).page()).max()
+}
+
+impl WhoPeer {
+    /// The peer's rights at the Ollama ports; those at auxiliary ports are left empty.
+    fn at_ollama(config: &Config, access: &MemberAccess, sessions: &[Arc<Session>]) -> WhoPeer {
+        let MemberAccess { member, ports } = access;
+        let mode = config.access.mode;
+        // The union over its addresses. A policy that treats them differently is rare.
+        let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
+        let grants = member.grants();
+        let through = match &grant {
+            None => "nothing",
+            Some(_) if grants.iter().all(Grant::is_auxiliary_only) => "network rule",
+            Some(_) => "grants",
+        };
+        let grant = grant.unwrap_or(Grant { endpoints: EndpointSet::EMPTY, ..Grant::EVERYTHING });
+        let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
+        let named = |endpoint: Endpoint| endpoint.name().to_owned();
+        WhoPeer {
+            member: member.clone(),
+            may_connect: !ports.is_empty(),
+            ports: ports.clone(),
+            through: through.to_owned(),
+            endpoints: config.endpoints.iter().filter(|e| grant.endpoints.contains(*e)).map(named).collect(),
+            models: grant.models.map(|models| models.patterns().to_vec()),
+            max_concurrent: grant.max_concurrent,
+            requests_per_minute: grant.requests_per_minute,
+            tokens_per_day: grant.tokens_per_day,
+            max_body: grant.max_body,
+            priority: grant.priority,
+            metrics: false,
+            page: None,
+            faults: Rights::merge(mode, &grants).faults,
+            connections: own().count(),
+            running: own().filter_map(|s| s.running()).map(named).collect(),
         }
-    }
-    all
-}
-
-fn by_id(roster: &[Member]) -> HashMap<&str, &Member> {
-    roster.iter().map(|m| (m.stable_id.as_str(), m)).collect()
-}
-
-/// `metrics` and `page` are the same peer as the ports for them see it.
-fn peer(
-    config: &Config,
-    member: &Member,
-    ports: &[u16],
-    metrics: Option<&Member>,
-    page: Option<&Member>,
-    sessions: &[Arc<Session>],
-) -> WhoPeer {
-    let may_connect = !ports.is_empty();
-    let mode = config.access.mode;
-    // The most that any of its addresses may do; a policy that tells them apart is rare.
-    let grant = member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).grant).reduce(Grant::or);
-    let grants = member.grants();
-    let through = match (&grant, grants.iter().all(Grant::is_auxiliary_only)) {
-        (None, _) => "nothing",
-        (Some(_), true) => "network rule",
-        (Some(_), false) => "grants",
-    };
-    let reads = |member: &Member| member.admitted().any(|a| Rights::merge(mode, &a.grants).metrics());
-    let sees =
-        |member: &Member| member.admitted().filter_map(|a| Rights::merge(mode, &a.grants).page()).max();
-    let Grant {
-        endpoints,
-        models,
-        max_concurrent,
-        requests_per_minute,
-        tokens_per_day,
-        max_body,
-        priority,
-        ..
-    } = grant.unwrap_or(Grant { endpoints: crate::policy::EndpointSet::EMPTY, ..Grant::EVERYTHING });
-    let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
-    let named = |endpoint: Endpoint| endpoint.name().to_owned();
-    WhoPeer {
-        member: member.clone(),
-        may_connect,
-        ports: ports.to_vec(),
-        through: through.to_owned(),
-        endpoints: config.endpoints.iter().filter(|e| endpoints.contains(*e)).map(named).collect(),
-        models: models.map(|models| models.patterns().to_vec()),
-        max_concurrent,
-        requests_per_minute,
-        tokens_per_day,
-        max_body,
-        priority,
-        metrics: metrics.is_some_and(reads),
-        page: page.and_then(sees),
-        faults: Rights::merge(mode, &grants).faults,
-        connections: own().count(),
-        running: own().filter_map(|s| s.running()).map(named).collect(),
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use super::metrics::PREFIX;
 use crate::panics;
 use crate::sink::SinkState;
-use crate::tailnet::{STATES, Situation};
+use crate::tailnet::{NodeStatus, STATES};
 
 /// What is not counted, but looked up.
 pub struct Now<'a> {
@@ -22,7 +22,7 @@ pub struct Now<'a> {
     /// Open connections.
     pub connections: usize,
     /// The node.
-    pub node: &'a Situation,
+    pub node: &'a NodeStatus,
     /// Whether Ollama answers.
     pub ollama_up: bool,
     /// When the proxy started.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Watcher;
-use crate::peer::shown;
+use crate::peer::printable;
 use crate::policy::{AccessMode, Rights};
 use crate::rotated::Rotation;
 use crate::sink::Sink;
@@ -88,13 +88,13 @@ impl Journal {
         let Standing { node, principal, grants, faults } = standing;
         let values = Value::from(grants.clone()).to_string();
         tracing::info!(
-            target: "journal", access, port, node = &*shown(node), principal = &*shown(principal),
-            stable_id = &*shown(stable_id), grants = %shown(&values),
+            target: "journal", access, port, node = &*printable(node), principal = &*printable(principal),
+            stable_id = &*printable(stable_id), grants = %printable(&values),
         );
         for fault in faults {
             tracing::warn!(
-                target: "journal", node = &*shown(node), principal = &*shown(principal),
-                "a grant of the tailnet policy grants nothing: {}", shown(fault),
+                target: "journal", node = &*printable(node), principal = &*printable(principal),
+                "a grant of the tailnet policy grants nothing: {}", printable(fault),
             );
         }
         let now = SystemTime::now();
@@ -106,7 +106,7 @@ impl Journal {
             "access": access, "port": port, "stable_id": stable_id,
             "node": node, "principal": principal, "grants": grants, "faults": faults,
         });
-        self.file.push(format!("{}\n", shown(&line.to_string())).as_bytes());
+        self.file.push(format!("{}\n", printable(&line.to_string())).as_bytes());
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode};
 
-use crate::peer::{Peer, shown};
+use crate::peer::{Peer, printable};
 use crate::policy::Endpoint;
 use crate::usage::Tokens;
 
@@ -226,8 +226,8 @@ impl Drop for Record {
         tracing::info!(
             target: "access",
             id = self.id(),
-            node = &*shown(&self.peer.node),
-            principal = &*shown(&self.peer.principal()),
+            node = &*printable(&self.peer.node),
+            principal = &*printable(&self.peer.principal()),
             addr = %self.peer.addr,
             port = self.port,
             method = self.shown_method(),

@@ -16,7 +16,7 @@ use crate::acl::{
     parse_for,
 };
 use crate::config::{Config, PlainHttp};
-use crate::control::foreign;
+use crate::control::custom_url;
 use crate::policy::PageRight;
 use identity::{Identity, TAG};
 
@@ -65,7 +65,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse(&faults),
     };
-    let control = match foreign(config.node.control_url.as_deref()) {
+    let control = match custom_url(config.node.control_url.as_deref()) {
         None => ControlServer::Tailscale,
         Some(_) => ControlServer::Other,
     };

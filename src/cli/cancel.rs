@@ -1,4 +1,4 @@
-//! `cancel`: ends a request that runs or waits, and the connection that it came on.
+//! `cancel`: ends a running or waiting request, and its connection.
 
 use clap::Args;
 use http::Method;
@@ -6,12 +6,12 @@ use http::Method;
 use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask};
 use super::{complain, exit, show};
-use crate::admin::Cancelled;
+use crate::admin::CancelAnswer;
 
 pub(super) const HELP: &str = "\
 Exit codes:
    0  The request is cancelled
-   1  There is no such request, or no longer
+   1  No such request runs or waits
    2  The command line is wrong
   69  The running proxy can't be reached
   78  The config is invalid";
@@ -19,7 +19,7 @@ Exit codes:
 /// What `cancel` takes.
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
-    /// The request, as `top` and `status` name it
+    /// The request's ID, as `top` and `status` show it
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
@@ -31,21 +31,20 @@ pub(super) fn cancel(args: &CancelArgs) -> u8 {
         Ok(config) => config,
         Err(faults) => return refuse_to_ask(&faults),
     };
-    // What can't be an id may not be a part of a path either.
-    let sound = args.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let asked = match sound {
-        true => ask::<Cancelled>(&config, Method::POST, &format!("/requests/{}/cancel", args.id)),
-        false => Ok((String::new(), Cancelled { cancelled: false })),
-    };
-    match asked {
-        Ok((_, Cancelled { cancelled: true })) => show(&format!("request {} is cancelled\n", args.id)),
-        Ok(_) => {
-            complain(&format!(
-                "remote-ollama-proxy: no request {:?} runs or waits, or no longer: `remote-ollama-proxy status` lists them",
-                args.id
-            ));
-            exit::FAILURE
-        }
+    // The ID becomes part of a path, so other characters are not sent.
+    if !args.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return no_such_request(&args.id);
+    }
+    match ask::<CancelAnswer>(&config, Method::POST, &format!("/requests/{}/cancel", args.id)) {
+        Ok(answer) if answer.value.cancelled => show(&format!("request {} is cancelled\n", args.id)),
+        Ok(_) => no_such_request(&args.id),
         Err(code) => code,
     }
+}
+
+fn no_such_request(id: &str) -> u8 {
+    complain(&format!(
+        "remote-ollama-proxy: no request {id:?} runs or waits: `remote-ollama-proxy status` lists the requests"
+    ));
+    exit::FAILURE
 }

@@ -6,14 +6,15 @@ use std::io::IsTerminal;
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::ask::runtime;
 use super::units::count;
 use super::{ConfigArgs, complain, exit, show};
 use crate::doctor::{Finding, Outcome, examine};
 
 pub(super) const HELP: &str = "\
 Exit codes:
-   0  Nothing is wrong; there may be warnings
-   1  Something is
+   0  No fault; there may be warnings
+   1  At least one fault
    2  The command line is wrong";
 
 /// What `doctor` takes.
@@ -28,33 +29,40 @@ pub(super) struct DoctorArgs {
 
 pub(super) fn doctor(args: &DoctorArgs) -> u8 {
     let config = args.config.load();
-    let findings = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let findings = match runtime() {
         Ok(runtime) => runtime.block_on(examine(config.as_ref())),
         Err(error) => {
-            complain(&format!("remote-ollama-proxy: the async runtime does not start: {error}"));
+            complain(&format!("remote-ollama-proxy: {error:#}"));
             return exit::FAILURE;
         }
     };
-    let text = match args.json {
-        true => format!("{:#}\n", serde_json::json!(findings)),
-        false => listing(&findings, wants_colour()),
+    let text = if args.json {
+        format!("{:#}\n", serde_json::json!(findings))
+    } else {
+        let skipped = if config.is_err() { "All checks that need the config were skipped.\n" } else { "" };
+        listing(&findings, Colour::of_stdout()) + skipped
     };
-    let text = match config {
-        Err(_) if !args.json => text + "All checks that depend on the config were left out.\n",
-        _ => text,
-    };
-    let wrong = findings.iter().any(|finding| finding.outcome == Outcome::Fault);
-    show(&text).max(if wrong { exit::FAILURE } else { exit::OK })
+    let is_faulty = findings.iter().any(|finding| finding.outcome == Outcome::Fault);
+    show(&text).max(if is_faulty { exit::FAILURE } else { exit::OK })
 }
 
-/// Whether a person looks, and has not asked for no colour (no-color.org).
-fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Colour {
+    Yes,
+    No,
 }
 
-fn listing(findings: &[Finding], coloured: bool) -> String {
+impl Colour {
+    /// Colour for a terminal, unless `NO_COLOR` is set (no-color.org).
+    fn of_stdout() -> Colour {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+        if std::io::stdout().is_terminal() && !no_color { Colour::Yes } else { Colour::No }
+    }
+}
+
+fn listing(findings: &[Finding], colour: Colour) -> String {
     let mut text = String::new();
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     for Finding { check, outcome, reason, remedy } in findings {
         let (word, style) = match outcome {
             Outcome::Good => ("good", AnsiColor::Green.on_default()),
@@ -62,7 +70,7 @@ fn listing(findings: &[Finding], coloured: bool) -> String {
             Outcome::Warning => ("WARNING", AnsiColor::Yellow.on_default().bold()),
             Outcome::Fault => ("FAULT", AnsiColor::Red.on_default().bold()),
         };
-        let style = if coloured { style } else { Style::new() };
+        let style = if colour == Colour::Yes { style } else { Style::new() };
         let _ = writeln!(text, "{style}{word:<8}{style:#} {check:<15} {reason}");
         if let Some(remedy) = remedy {
             let _ = writeln!(text, "{:<24} -> {remedy}", "");
@@ -71,7 +79,7 @@ fn listing(findings: &[Finding], coloured: bool) -> String {
     let of = |wanted| findings.iter().filter(|finding| finding.outcome == wanted).count();
     let _ = writeln!(
         text,
-        "\n{}, {}, {} good, {} that can't be told now",
+        "\n{}, {}, {} good, {} unknown",
         count(of(Outcome::Fault), "fault"),
         count(of(Outcome::Warning), "warning"),
         of(Outcome::Good),
@@ -85,16 +93,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_word_is_coloured_and_only_where_that_is_wanted() {
+    fn only_the_outcome_is_coloured_and_only_on_request() {
         let finding = |outcome| Finding { check: "state", outcome, reason: "seen".to_owned(), remedy: None };
         let findings = [Outcome::Good, Outcome::Warning, Outcome::Fault].map(finding);
-        let plain = listing(&findings, false);
+        let plain = listing(&findings, Colour::No);
         assert!(
             plain.starts_with("good     state           seen\nWARNING  state           seen\n"),
             "{plain}"
         );
         assert!(!plain.contains('\x1b'), "{plain}");
-        let coloured = listing(&findings, true);
+        let coloured = listing(&findings, Colour::Yes);
         let first = "\x1b[32mgood    \x1b[0m state           seen\n";
         assert!(coloured.starts_with(first), "{coloured:?}");
         assert!(coloured.contains("\x1b[1m\x1b[31mFAULT   \x1b[0m state"), "{coloured:?}");

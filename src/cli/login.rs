@@ -6,11 +6,12 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::ask::refuse_running;
-use super::run::{LAST_WORDS, code, start_log};
+use super::diagnostics::{FLUSH, start_log};
+use super::run::exit_code;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::config::{Config, Log};
-use crate::control::Task;
-use crate::run::{self, Wait};
+use crate::control::ControlTask;
+use crate::run::{self, LoginStep};
 use crate::stored::{self, Owner};
 use crate::tsnet::Status;
 
@@ -44,7 +45,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     complain(&format!("Asking the control server, for at most {patience}…"));
     let joined = runtime.block_on(run::login(&config, |wait| tell(wait, &config, was_tagged)));
     if let Ok((log, _)) = log {
-        log.flush(LAST_WORDS);
+        log.flush(FLUSH);
     }
     match joined {
         Ok(status) => {
@@ -56,14 +57,14 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
                 complain(&format!(
                     "the name {} was taken in the tailnet, clients must use {given}: {}",
                     config.node.hostname,
-                    at_control(&config, Task::Rename)
+                    at_control(&config, ControlTask::Rename)
                 ));
             }
             show(&outcome(&status))
         }
         Err(failure) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
-            code(&failure)
+            exit_code(&failure)
         }
     }
 }
@@ -79,7 +80,7 @@ fn outcome(status: &Status) -> String {
     format!("{already}logged in: {name} ({at}), as {whom}\n`remote-ollama-proxy run` starts without a key\n")
 }
 
-fn at_control(config: &Config, task: Task) -> String {
+fn at_control(config: &Config, task: ControlTask) -> String {
     task.at(config.node.control_url.as_deref())
 }
 
@@ -89,19 +90,19 @@ fn untagged(config: &Config, status: &Status) -> String {
         "the node had tags and now belongs to {}: rules of the tailnet policy for its tags no longer apply to it: {}, \
          or run `remote-ollama-proxy logout`, set node.tags and log it in again",
         status.user.as_deref().unwrap_or("a person"),
-        at_control(config, Task::Tag)
+        at_control(config, ControlTask::Tag)
     )
 }
 
 /// Says what somebody has to do. Nothing can be done about a standard output that is closed.
-fn tell(wait: Wait<'_>, config: &Config, was_tagged: bool) {
+fn tell(wait: LoginStep<'_>, config: &Config, was_tagged: bool) {
     let _ = match wait {
-        Wait::Login(url) => {
+        LoginStep::Login(url) => {
             if was_tagged && config.node.tags.is_empty() {
                 complain(&format!(
                     "this node has tags, and node.tags is not set: the login makes it the device of the person who logs \
                      it in. To keep its tags, stop this and set node.tags, or {}",
-                    at_control(config, Task::ExtendKey)
+                    at_control(config, ControlTask::ExtendKey)
                 ));
             }
             let code = if std::io::stdout().is_terminal() { qr(url) } else { String::new() };
@@ -109,7 +110,9 @@ fn tell(wait: Wait<'_>, config: &Config, was_tagged: bool) {
                 "Log the node in, in any browser, at\n\n    {url}\n\n{code}Waiting until that is done.\n"
             ))
         }
-        Wait::Approval => show(&format!("Waiting for an admin to {}.\n", at_control(config, Task::Approve))),
+        LoginStep::Approval => {
+            show(&format!("Waiting for an admin to {}.\n", at_control(config, ControlTask::Approve)))
+        }
     };
 }
 

@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::ask::refuse_running;
 use super::root::NodeArgs;
-use super::run::code;
+use super::run::exit_code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
 use crate::config::Config;
-use crate::control::Task;
+use crate::control::ControlTask;
 use crate::run;
 
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         Ok(Ok(farewell)) => farewell,
         Ok(Err(failure)) => {
             complain(&format!("remote-ollama-proxy: {failure}"));
-            return code(&failure);
+            return exit_code(&failure);
         }
         Err(error) => {
             complain(&format!("remote-ollama-proxy: the async runtime does not start: {error}"));
@@ -68,7 +68,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
             "logged out here: {dir} has no keys any more\n\
              The tailnet could not be told: {reason}\nTo end {} there, too, {}.\n",
             config.node.hostname,
-            Task::Remove.at(config.node.control_url.as_deref())
+            ControlTask::Remove.at(config.node.control_url.as_deref())
         ),
     };
     if args.all

@@ -6,6 +6,8 @@ mod ask;
 mod cancel;
 mod check;
 mod completions;
+#[cfg(feature = "tailnet")]
+mod diagnostics;
 mod doctor;
 mod found;
 mod init;

@@ -1,4 +1,4 @@
-//! `reload`: has the running proxy take its config anew.
+//! `reload`: makes the running proxy read its config again.
 
 use http::Method;
 
@@ -6,23 +6,26 @@ use super::ask::ask;
 use super::{ConfigArgs, refuse_over, show};
 use crate::admin::Reload;
 
-const KEPT: &str = "the old one stays in force";
+const KEPT: &str = "the old config stays in force";
 
 pub(super) fn reload(args: &ConfigArgs) -> u8 {
-    // Where its socket is stands in the config, too.
+    // The config says where the admin socket is.
     let config = match args.load() {
         Ok(config) => config,
         Err(faults) => return refuse_over(&faults.faults, KEPT),
     };
-    match ask::<Reload>(&config, Method::POST, "/reload") {
-        Ok((_, Reload { faults, .. })) if !faults.is_empty() => refuse_over(&faults, KEPT),
-        Ok((_, Reload { restart, .. })) if restart.is_empty() => show("the new config is in force\n"),
-        Ok((_, Reload { restart, .. })) => {
-            let keys = restart.join(", ");
-            show(&format!(
-                "the new config is in force, but for what takes effect at the next start only: {keys}\n"
-            ))
-        }
-        Err(code) => code,
+    let Reload { faults, restart } = match ask(&config, Method::POST, "/reload") {
+        Ok(answer) => answer.value,
+        Err(code) => return code,
+    };
+    if !faults.is_empty() {
+        return refuse_over(&faults, KEPT);
     }
+    if restart.is_empty() {
+        return show("the new config is in force\n");
+    }
+    let keys = restart.join(", ");
+    show(&format!(
+        "the new config is in force, except these keys, which take effect at the next start: {keys}\n"
+    ))
 }

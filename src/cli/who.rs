@@ -1,4 +1,4 @@
-//! `who`: every peer that this node sees, what it may do here, and what it does now.
+//! `who`: the peers that this node sees, their rights, and what they do now.
 
 use std::fmt::Write;
 
@@ -28,129 +28,142 @@ pub(super) fn who(args: &WhoArgs) -> u8 {
         Err(faults) => return refuse_to_ask(&faults),
     };
     match ask::<Who>(&config, Method::GET, "/who") {
-        Ok((answer, who)) => {
-            let text = if args.json { format!("{answer}\n") } else { listing(&who) };
-            // What `status` ends with while nobody is served.
-            let serves = who.joined && who.out_of_tailnet.is_none();
-            show(&text).max(if serves { exit::OK } else { exit::UNAVAILABLE })
+        Ok(answer) => {
+            let who = answer.value;
+            let text = if args.json { format!("{}\n", answer.text) } else { listing(&who) };
+            // As `status` does while no peer can be served.
+            let in_tailnet = who.joined && who.out_of_tailnet.is_none();
+            show(&text).max(if in_tailnet { exit::OK } else { exit::UNAVAILABLE })
         }
         Err(code) => code,
     }
 }
 
+// Writing to a String cannot fail, so the results of `writeln!` are dropped.
 fn listing(who: &Who) -> String {
     let mut text = String::new();
-    // Writing to a String can't fail.
-    let ports = match who.https_port {
+    let _ = writeln!(text, "{}, access by {}, capability {}", ports(who), who.access, who.capability);
+    if !who.joined {
+        return text + "\nthe node has not joined the tailnet yet, so no peer is known\n";
+    }
+    if let Some(reason) = &who.out_of_tailnet {
+        let _ = writeln!(text, "\nno peer can connect: the node is no longer in the tailnet ({reason})");
+        return text;
+    }
+    let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
+    let (auxiliary, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|p| p.metrics || p.page.is_some());
+    let _ = writeln!(text, "\n{} may connect", count(admitted.len(), "peer"));
+    admitted.iter().for_each(|peer| add_admitted(&mut text, who, peer));
+    add_auxiliary_only(&mut text, &auxiliary);
+    add_others(&mut text, &others);
+    text + "\nthe tailnet policy hides all other devices from this node; they cannot connect\n"
+}
+
+fn ports(who: &Who) -> String {
+    let ollama = match who.https_port {
         None => format!("port {}", who.port),
         Some(https) if https == who.port => format!("HTTPS on port {https}"),
         Some(https) => format!("port {}, HTTPS on port {https}", who.port),
     };
-    let beside = |what, port: Option<u16>| port.map(|port| format!(", {what} on port {port}"));
-    let metrics = beside("metrics", who.metrics_port).unwrap_or_default();
-    let page = beside("page", who.page_port).unwrap_or_default();
-    let _ = writeln!(text, "{ports}{metrics}{page}, access by {}, capability {}", who.access, who.capability);
-    if !who.joined {
-        text += "\nthe node has not joined yet: the tailnet has not said who may connect\n";
-        return text;
+    let metrics = who.metrics_port.map(|port| format!(", metrics on port {port}"));
+    let page = who.page_port.map(|port| format!(", page on port {port}"));
+    ollama + &metrics.unwrap_or_default() + &page.unwrap_or_default()
+}
+
+/// A peer that may connect to an Ollama port, with its rights.
+fn add_admitted(text: &mut String, who: &Who, peer: &WhoPeer) {
+    let _ = writeln!(text, "  {}", name(peer));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "    {name:<12} {value}");
+    };
+    line("may use", &endpoints(peer));
+    line("rights from", &format!("{}{}", peer.through, limits(peer)));
+    line("sessions", &sessions(peer));
+    if who.https_port.is_some() {
+        let ports: Vec<_> = peer.ports.iter().map(u16::to_string).collect();
+        line("at ports", &ports.join(", "));
     }
-    if let Some(why) = &who.out_of_tailnet {
-        let _ = writeln!(text, "\nno peer can connect: the node is no longer in the tailnet ({why})");
-        return text;
+    if peer.metrics {
+        line("metrics", "may be read");
     }
-    let (admitted, others): (Vec<_>, Vec<_>) = who.peers.iter().partition(|p| p.may_connect);
-    let _ = writeln!(text, "\n{} may connect", count(admitted.len(), "peer"));
-    for peer in &admitted {
-        let _ = writeln!(text, "  {} ({})", peer.member.node, principal(peer));
-        let _ = writeln!(text, "    may use      {}", rights(peer));
-        let priority = match peer.priority {
-            Priority::Normal => "",
-            Priority::Low => ", priority low",
-            Priority::High => ", priority high",
-        };
-        let _ = writeln!(text, "    through      {}{}{priority}", peer.through, limits(peer));
-        let _ = writeln!(text, "    connections  {}{}", peer.connections, running(peer));
-        if who.https_port.is_some() {
-            let ports: Vec<_> = peer.ports.iter().map(u16::to_string).collect();
-            let _ = writeln!(text, "    at ports     {}", ports.join(", "));
-        }
-        if peer.metrics {
-            let _ = writeln!(text, "    metrics      may be read");
-        }
-        if let Some(page) = peer.page {
-            let _ = writeln!(text, "    page         {}", sees(page));
-        }
-        for fault in &peer.faults {
-            let _ = writeln!(text, "    faulty grant {fault}");
-        }
+    if let Some(page) = peer.page {
+        line("page", page_right(page));
     }
-    let (beside, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|p| p.metrics || p.page.is_some());
-    for (may, metrics, page) in [
+    peer.faults.iter().for_each(|fault| line("faulty grant", fault));
+}
+
+/// The peers without rights at an Ollama port, by what they may do at the auxiliary ports.
+fn add_auxiliary_only(text: &mut String, peers: &[&WhoPeer]) {
+    for (rights, metrics, page) in [
         ("may read the metrics only", true, false),
         ("may see the page only", false, true),
         ("may read the metrics and see the page only", true, true),
     ] {
-        let own: Vec<_> =
-            beside.iter().filter(|p| (p.metrics, p.page.is_some()) == (metrics, page)).collect();
+        let own: Vec<_> = peers.iter().filter(|p| (p.metrics, p.page.is_some()) == (metrics, page)).collect();
         if !own.is_empty() {
-            let _ = writeln!(text, "\n{} {may}", count(own.len(), "peer"));
+            let _ = writeln!(text, "\n{} {rights}", count(own.len(), "peer"));
         }
         for peer in own {
-            let how = peer.page.map(|page| format!(": {}", sees(page))).unwrap_or_default();
-            let _ = writeln!(text, "  {} ({}){how}", peer.member.node, principal(peer));
+            let page = peer.page.map(|page| format!(": {}", page_right(page))).unwrap_or_default();
+            let _ = writeln!(text, "  {}{page}", name(peer));
         }
     }
-    if !others.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n{} may not, though this node sees {}",
-            count(others.len(), "peer"),
-            if others.len() == 1 { "it" } else { "them" }
-        );
-        for peer in &others {
-            let why = if peer.member.expired { ": its key has expired" } else { "" };
-            let _ = writeln!(text, "  {} ({}){why}", peer.member.node, principal(peer));
-        }
-    }
-    let _ = writeln!(
-        text,
-        "\nwhoever is not listed is not even shown to this node by the tailnet policy, and can't connect"
-    );
-    text
 }
 
-fn sees(page: PageRight) -> &'static str {
+/// The peers without any right.
+fn add_others(text: &mut String, peers: &[&WhoPeer]) {
+    if peers.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{} may not connect", count(peers.len(), "peer"));
+    for peer in peers {
+        let reason = if peer.member.expired { ": its key has expired" } else { "" };
+        let _ = writeln!(text, "  {}{reason}", name(peer));
+    }
+}
+
+fn name(peer: &WhoPeer) -> String {
+    let owner = peer.member.user.clone().unwrap_or_else(|| peer.member.tags.join(", "));
+    format!("{} ({owner})", peer.member.node)
+}
+
+fn page_right(page: PageRight) -> &'static str {
     match page {
-        PageRight::View => "may be seen, as far as it is their own",
-        PageRight::Admin => "may be seen whole, and requests cancelled there",
+        PageRight::View => "shows what belongs to its identity",
+        PageRight::Admin => "shows everything, and can cancel requests",
     }
 }
 
-fn principal(peer: &WhoPeer) -> String {
-    peer.member.user.clone().unwrap_or_else(|| peer.member.tags.join(", "))
-}
-
-fn rights(peer: &WhoPeer) -> String {
+fn endpoints(peer: &WhoPeer) -> String {
+    if peer.endpoints.is_empty() {
+        return "nothing".to_owned();
+    }
     let models = peer.models.as_ref().map(|models| format!(", models {}", models.join(", ")));
-    match peer.endpoints.is_empty() {
-        true => "nothing".to_owned(),
-        false => peer.endpoints.join(", ") + &models.unwrap_or_default(),
-    }
+    peer.endpoints.join(", ") + &models.unwrap_or_default()
 }
 
 fn limits(peer: &WhoPeer) -> String {
     let limit = |value: Option<u64>, unit: &str| value.map(|n| format!(", at most {n} {unit}"));
-    [
+    let priority = match peer.priority {
+        Priority::Normal => None,
+        Priority::Low => Some(", priority low".to_owned()),
+        Priority::High => Some(", priority high".to_owned()),
+    };
+    let all = [
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
         limit(peer.tokens_per_day, "tokens a day"),
         peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        priority,
+    ];
+    all.into_iter().flatten().collect()
 }
 
-fn running(peer: &WhoPeer) -> String {
-    if peer.running.is_empty() { String::new() } else { format!(", running {}", peer.running.join(", ")) }
+fn sessions(peer: &WhoPeer) -> String {
+    let WhoPeer { connections, running, .. } = peer;
+    if running.is_empty() {
+        return connections.to_string();
+    }
+    format!("{connections}, running {}", running.join(", "))
 }

@@ -8,9 +8,9 @@ use super::raw::Raw;
 use super::section::Section;
 use crate::admission::{Limits, Pace};
 use crate::auth::{self, Environment, Found, Keychain, Kind};
+use crate::ollama::Upstream;
 use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
-use crate::upstream::Upstream;
 
 /// A valid config.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
+use crate::ollama::Upstream;
 use crate::policy::AccessMode;
-use crate::upstream::Upstream;
 
 /// 1 to 65535.
 pub(super) fn port(number: &i64) -> Result<u16, String> {

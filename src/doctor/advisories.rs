@@ -1,36 +1,54 @@
-//! Ollama's version against what is known of it. docs/advisories.md has the sources and the rest.
+//! Ollama's version, compared with known vulnerabilities. docs/advisories.md has the sources and the other advisories.
 
-use super::Finding;
+use semver::Version;
 
-/// What is worth an update, and the version that mends it.
-const ADVISORIES: [(&str, [u32; 3], &str); 3] = [
-    (
-        "CVE-2025-51471",
-        [0, 14, 3],
-        "pulling a model can hand the owner's token to a stranger; the proxy refuses it to peers",
-    ),
-    (
-        "CVE-2026-7482",
-        [0, 17, 1],
-        "memory with other people's prompts can be read through a model file; the proxy refuses it to peers",
-    ),
-    ("no id", [0, 18, 0], "a compressed body to POST /v1/responses unpacks without end"),
+use super::finding::Finding;
+
+/// A vulnerability of Ollama that an update removes.
+struct Advisory {
+    id: &'static str,
+    /// The first version without it.
+    fixed: Version,
+    what: &'static str,
+}
+
+static ADVISORIES: [Advisory; 3] = [
+    Advisory {
+        id: "CVE-2025-51471",
+        fixed: Version::new(0, 14, 3),
+        what: "pulling a model can send the operator's token to another server; the proxy refuses pulls by peers",
+    },
+    Advisory {
+        id: "CVE-2026-7482",
+        fixed: Version::new(0, 17, 1),
+        what: "a crafted model file can read memory with other clients' prompts; the proxy refuses such requests by peers",
+    },
+    Advisory {
+        id: "no id",
+        fixed: Version::new(0, 18, 0),
+        what: "a compressed body to POST /v1/responses decompresses without a limit",
+    },
 ];
 
 pub(super) fn of(version: &str) -> Finding {
-    let Some(number) = parse(version) else {
-        return Finding::unknown("ollama-version", format!("{version:?} is no version that can be compared"));
+    let Ok(parsed) = Version::parse(version.trim_start_matches('v')) else {
+        return Finding::unknown(
+            "ollama-version",
+            format!("cannot compare {version:?}: it is not a version"),
+        );
     };
-    let known: Vec<_> = ADVISORIES.iter().filter(|(_, fixed, _)| number < *fixed).collect();
-    if known.is_empty() {
+    // A release candidate counts as its release.
+    let number = Version::new(parsed.major, parsed.minor, parsed.patch);
+    let known: Vec<_> = ADVISORIES.iter().filter(|advisory| number < advisory.fixed).collect();
+    let Some(newest) = known.iter().map(|advisory| &advisory.fixed).max() else {
         return Finding::good(
             "ollama-version",
-            format!("{version}; nothing known that a newer one mends (docs/advisories.md has the rest)"),
+            format!(
+                "{version}: no known vulnerability that an update fixes (docs/advisories.md has the others)"
+            ),
         );
-    }
-    let list: Vec<_> = known.iter().map(|(id, _, what)| format!("{what} ({id})")).collect();
-    let newest =
-        known.iter().map(|(_, fixed, _)| *fixed).max().unwrap_or(number).map(|n| n.to_string()).join(".");
+    };
+    let list: Vec<_> = known.iter().map(|Advisory { id, what, .. }| format!("{what} ({id})")).collect();
     Finding::warning(
         "ollama-version",
         format!("{version}: {}", list.join("; ")),
@@ -38,24 +56,16 @@ pub(super) fn of(version: &str) -> Finding {
     )
 }
 
-/// The three numbers of a version; what comes before a release counts as the release.
-fn parse(version: &str) -> Option<[u32; 3]> {
-    let numbers = version.trim_start_matches('v').split(['-', '+']).next()?;
-    let mut parts = numbers.split('.').map(|part| part.parse().ok());
-    let parsed = [parts.next()??, parts.next()??, parts.next()??];
-    parts.next().is_none().then_some(parsed)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
+    use super::super::finding::Outcome;
     use super::*;
 
     #[test]
-    fn an_old_version_is_told_what_a_newer_one_mends() {
+    fn old_version_is_a_warning_that_names_what_an_update_fixes() {
         let old = of("0.17.4");
         assert_eq!(old.outcome, Outcome::Warning);
-        assert!(old.reason.contains("unpacks without end") && !old.reason.contains("51471"), "{old:?}");
+        assert!(old.reason.contains("without a limit") && !old.reason.contains("51471"), "{old:?}");
         assert_eq!(old.remedy.as_deref(), Some("update Ollama to 0.18.0 or newer"));
         assert_eq!(of("0.32.15").outcome, Outcome::Good);
         assert_eq!(of("0.18.0-rc1").outcome, Outcome::Good);

@@ -1,88 +1,104 @@
-//! The account and the machine.
+//! The account, its file descriptors, and the disk.
 
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::{Config, PlainHttp};
 
-/// Less than this is not enough for the logs of some days, in bytes.
-const DISK_LEAST: u64 = 200_000_000;
+/// Bytes of disk that the logs of some days can take.
+const DISK_NEEDED: u64 = 200_000_000;
 
-/// What the process needs beside its connections: the log, the runtime, the tailnet node.
-const FILES_BESIDE: u64 = 100;
+/// Descriptors of the process apart from connections: the logs, the async runtime, the tailnet node.
+const OTHER_FILES: u64 = 100;
 
 pub(super) fn account() -> Finding {
-    match rustix::process::geteuid().is_root() {
-        true => Finding::warning(
-            "account",
-            "this is root: a fault in the proxy would be a fault with every right there is",
-            "run it, and this command, as an ordinary account; it needs no right of root's",
-        ),
-        false => Finding::good("account", "an ordinary account, not root"),
+    if !rustix::process::geteuid().is_root() {
+        return Finding::good("account", "an ordinary account, not root");
     }
+    Finding::warning(
+        "account",
+        "this is root: an attacker who exploits a fault in the proxy would control the machine",
+        "run the proxy and this command as an ordinary account; neither needs root's rights",
+    )
 }
 
 pub(super) fn files(config: Option<&Config>) -> Finding {
     enough_files(getrlimit(Resource::Nofile).maximum, config)
 }
 
-/// A connection takes one descriptor to Ollama, and two here if its answers are large; one at a port beside has no
-/// Ollama behind it. As many of each may be open again. `hard` is the limit; `None`: there is none.
+/// A session at an Ollama port takes up to three descriptors: one to Ollama, and two to the node if its answers are
+/// large. At an auxiliary port it takes up to two, and each of these ports admits as many sessions again. `hard` is the
+/// hard limit; `None`: unlimited.
 fn enough_files(hard: Option<u64>, config: Option<&Config>) -> Finding {
     let connections = config.map_or(1024, |c| c.limits.connections) as u64;
-    let beside = [
-        ("the metrics", config.is_some_and(|c| c.metrics_port.is_some())),
-        ("the page", config.is_some_and(|c| c.page_port.is_some())),
-        ("who is sent to HTTPS", config.is_some_and(|c| c.plain_http == PlainHttp::Redirect)),
-    ];
-    let beside: Vec<_> = beside.into_iter().filter_map(|(what, is_there)| is_there.then_some(what)).collect();
-    let needed = (3 + 2 * beside.len() as u64) * connections + FILES_BESIDE;
+    let auxiliary = config.map(auxiliary_ports).unwrap_or_default();
+    let needed = (3 + 2 * auxiliary.len() as u64) * connections + OTHER_FILES;
+    let more = if auxiliary.is_empty() {
+        String::new()
+    } else {
+        format!(", and as many at the {},", auxiliary.join(" and the "))
+    };
     match hard {
-        Some(hard) if hard < needed => Finding::warning(
+        None => Finding::good("files", "this account may open any number of files"),
+        Some(hard) if hard >= needed => Finding::good(
+            "files",
+            format!("this account may open {hard} files; the proxy needs at most {needed}"),
+        ),
+        Some(hard) => Finding::warning(
             "files",
             format!(
-                "this account may open {hard} files, and {connections} connections{} can take {needed}",
-                if beside.is_empty() {
-                    String::new()
-                } else {
-                    format!(", and as many for {},", beside.join(" and "))
-                }
+                "this account may open {hard} files, and {connections} connections{more} can take {needed}"
             ),
             "raise the limit (ulimit -H -n, or LimitNOFILE= in the unit), or lower limits.connections",
         ),
-        Some(hard) => Finding::good("files", format!("{hard} may be open, {needed} are needed at most")),
-        None => Finding::good("files", "any number may be open"),
     }
 }
 
-/// Room for logs and the journal.
+fn auxiliary_ports(config: &Config) -> Vec<&'static str> {
+    let ports = [
+        ("metrics port", config.metrics_port.is_some()),
+        ("page port", config.page_port.is_some()),
+        ("redirect port", config.plain_http == PlainHttp::Redirect),
+    ];
+    ports.into_iter().filter_map(|(name, is_open)| is_open.then_some(name)).collect()
+}
+
+/// Space for the logs and the journal.
 pub(super) fn disk(config: &Config) -> Finding {
     let log = config.log.file.as_deref().and_then(Path::parent);
     let folder = log.unwrap_or(&config.node.state_dir);
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    match rustix::fs::statvfs(existing) {
-        Ok(disk) => {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let shown = format!("{} MB are free in {}", free / 1_000_000, existing.display());
-            match free < DISK_LEAST {
-                true => Finding::warning("disk", shown, "make room: without it the log and the journal end"),
-                false => Finding::good("disk", shown),
-            }
+    let disk = match rustix::fs::statvfs(existing) {
+        Ok(disk) => disk,
+        Err(error) => {
+            return Finding::unknown(
+                "disk",
+                format!("cannot ask {} for its free space: {error}", existing.display()),
+            );
         }
-        Err(error) => Finding::unknown("disk", format!("{}: {error}", existing.display())),
+    };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let shown = format!("{} MB are free in {}", free / 1_000_000, existing.display());
+    if free >= DISK_NEEDED {
+        return Finding::good("disk", shown);
     }
+    Finding::warning(
+        "disk",
+        shown,
+        "free some space: on a full disk, lines of the log and the journal are lost",
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
+    use super::super::finding::Outcome;
     use super::*;
     use crate::config::Override;
 
     #[test]
-    fn the_connections_at_the_ports_beside_are_counted() {
+    fn connections_at_auxiliary_ports_need_descriptors() {
         let config = |pairs: &[(&'static str, &str)]| {
             let source = || "test".to_owned();
             let overrides: Vec<_> = pairs

@@ -1,89 +1,45 @@
-//! The security review as a command: what holds, what does not, why, and what to do. Reads and asks,
-//! changes nothing, and says the same whether the proxy runs or has never run, as far as it can be
-//! told.
+//! The security review behind the command `doctor`: a finding for each check, with the reason and what to do. The checks
+//! read and ask; they change nothing. They run whether or not the proxy runs or has ever run.
 
 mod advisories;
+mod control_server;
+mod finding;
 mod host;
 mod node;
 mod ollama;
 mod reach;
-mod standing;
-mod state;
+mod running;
+mod state_folder;
 
-use serde::Serialize;
+pub use finding::{Finding, Outcome};
 
 use crate::config::{Config, Faults};
 
-/// What one check has come to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's name, the same in every run.
-    pub check: &'static str,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// What was seen.
-    pub reason: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
-}
-
-/// How a check came out, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// As it should be.
-    Good,
-    /// It can't be told now.
-    Unknown,
-    /// Something that may be meant and should be known.
-    Warning,
-    /// Something that breaks a promise or keeps the proxy from working.
-    Fault,
-}
-
-impl Finding {
-    fn new(check: &'static str, outcome: Outcome, reason: impl Into<String>) -> Finding {
-        Finding { check, outcome, reason: reason.into(), remedy: None }
-    }
-
-    fn good(check: &'static str, reason: impl Into<String>) -> Finding {
-        Finding::new(check, Outcome::Good, reason)
-    }
-
-    fn unknown(check: &'static str, reason: impl Into<String>) -> Finding {
-        Finding::new(check, Outcome::Unknown, reason)
-    }
-
-    fn warning(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { remedy: Some(remedy.into()), ..Finding::new(check, Outcome::Warning, reason) }
-    }
-
-    fn fault(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { remedy: Some(remedy.into()), ..Finding::new(check, Outcome::Fault, reason) }
-    }
-}
-
-/// All checks, in the order in which somebody would mend what they find.
+/// Runs all checks. The findings are in the order in which an operator would fix them.
 pub async fn examine(config: Result<&Config, &Faults>) -> Vec<Finding> {
     let config = match config {
         Ok(config) => config,
-        Err(faults) => {
-            let fault = |fault: &_| Finding::new("config", Outcome::Fault, ToString::to_string(fault));
-            let mut findings: Vec<_> = faults.faults.iter().map(fault).collect();
-            findings.extend([host::account(), host::files(None)]);
-            findings.push(Finding {
-                remedy: Some("correct the config, then run doctor again".to_owned()),
-                ..Finding::unknown("config", "every other check was left out, since it depends on the config")
-            });
-            return findings;
-        }
+        Err(faults) => return without_config(faults),
     };
-    let mut findings =
-        vec![Finding::good("config", "it is valid"), host::account(), host::files(Some(config))];
-    findings.push(host::disk(config));
-    findings.extend(state::examine(config));
+    let mut findings = vec![
+        Finding::good("config", "it is valid"),
+        host::account(),
+        host::files(Some(config)),
+        host::disk(config),
+        state_folder::folder(config),
+        state_folder::key(config),
+    ];
     findings.extend(ollama::examine(config).await);
-    findings.extend(node::examine(config).await);
+    findings.extend(running::examine(config).await);
+    findings
+}
+
+/// The faults of the config, and the checks that need no config.
+fn without_config(faults: &Faults) -> Vec<Finding> {
+    let remedy = "correct the config, then run doctor again";
+    let mut findings: Vec<_> =
+        faults.faults.iter().map(|f| Finding::fault("config", f.to_string(), remedy)).collect();
+    findings.extend([host::account(), host::files(None)]);
+    findings.push(Finding::unknown("config", "all other checks were skipped, since they need the config"));
     findings
 }

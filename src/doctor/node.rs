@@ -1,190 +1,113 @@
-//! The running proxy: asked itself, and looked at from outside.
+//! The node in the tailnet: whether it runs, its name, its Service and its certificate.
 
-use std::process::Command;
-use std::time::SystemTime;
-
-use http::Method;
-use serde::de::DeserializeOwned;
-
-use super::reach::reach;
-use super::{Finding, standing};
-use crate::admin::{self, AskFault, NotReady, Status, What, Who};
+use super::finding::Finding;
+use crate::admin::{NotReady, NotReadyCause, Status};
 use crate::config::{Config, PlainHttp};
-use crate::control::Task;
-use crate::tailnet::{Certificate, Service, Situation};
+use crate::control::ControlTask;
+use crate::tailnet::{CertificateStatus, NodeStatus, ServiceStatus};
 
-pub(super) async fn examine(config: &Config) -> Vec<Finding> {
-    let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
-        (Ok(status), Ok(who)) => (status, who),
-        (Err(reason), _) | (_, Err(reason)) => {
-            let names = ["listeners", "clock", "name", "tags", "tailnet", "node-key", "reach"].into_iter();
-            let service = config.node.service.as_ref().map(|_| "service");
-            let unknown = |check| Finding::unknown(check, reason.clone());
-            return names.chain(service).map(unknown).collect();
-        }
-    };
-    if !status.node.has_joined() {
-        let unknown = |check| Finding::unknown(check, "not checked, since the node has not joined yet");
-        return vec![
-            listeners(status.pid),
-            unknown("clock"),
-            unknown("name"),
-            unknown("tags"),
-            tailnet(config, &status),
-            unknown("node-key"),
-            unknown("reach"),
-        ];
+/// What the node says of itself. Ollama's state is a finding of its own.
+pub(super) fn tailnet(config: &Config, status: &Status) -> Finding {
+    let node = &status.node;
+    let of_node = |n: &&NotReady| matches!(n.what, NotReadyCause::Stopping | NotReadyCause::Node);
+    if let Some(not_ready) = status.not_ready.as_ref().filter(of_node) {
+        return Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(config, node));
     }
-    let reach = match status.node.is_running() {
-        true => reach(config, &status.node, &who),
-        false => Finding::unknown("reach", "not checked, since nobody can reach the node now"),
-    };
-    let mut findings = vec![
-        listeners(status.pid),
-        standing::clock(&status.node),
-        name(config, &status.node),
-        standing::tags(config, &status.node),
-        tailnet(config, &status),
-        standing::node_key(config, &status.node, SystemTime::now()),
-        reach,
-    ];
-    findings.extend(status.node.service.as_ref().map(|found| service(config, found)));
-    findings.extend(status.node.certificate.as_ref().map(|found| certificate(config, found)));
-    findings
-}
-
-async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {
-    let path = admin::path(&config.node.state_dir);
-    match admin::ask(&path, Method::GET, target).await {
-        Ok(answer) => serde_json::from_slice(&answer)
-            .map_err(|e| format!("the running proxy is of another version: {e}")),
-        Err(AskFault::NotRunning { .. }) => {
-            Err("not checked, since the proxy does not run: start it, then this again".to_owned())
-        }
-        Err(fault) => Err(fault.to_string()),
+    if !node.warnings.is_empty() {
+        return Finding::warning(
+            "tailnet",
+            node.warnings.join("; "),
+            "see Tailscale's documentation of the warning; peers may reach the node nevertheless",
+        );
     }
-}
-
-/// The system's word, not the proxy's.
-fn listeners(pid: u32) -> Finding {
-    let arguments = ["-nP", "-a", "-iTCP", "-sTCP:LISTEN", "-Fn", "-p"];
-    let told = match Command::new("lsof").args(arguments).arg(pid.to_string()).output() {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => {
-            return Finding::unknown(
-                "listeners",
-                format!("lsof, which tells the sockets of a process, does not run: {error}"),
-            );
-        }
-    };
-    let open: Vec<_> = told.lines().filter_map(|line| line.strip_prefix('n')).collect();
-    match open.is_empty() {
-        true => Finding::good("listeners", format!("process {pid} listens on no TCP port of this machine")),
-        false => Finding::fault(
-            "listeners",
-            format!("process {pid} listens on {}", open.join(", ")),
-            "stop it: a proxy that was built from this source opens none",
+    let address = node.addresses.first().map(ToString::to_string);
+    let name = if node.dns_name.is_empty() { address.unwrap_or_default() } else { node.dns_name.clone() };
+    Finding::good(
+        "tailnet",
+        format!(
+            "the node runs, as {name}; this check cannot tell whether a client reaches it: \
+             run curl {}/v1/models on a client",
+            config.url(&name)
         ),
+    )
+}
+
+fn tailnet_remedy(config: &Config, node: &NodeStatus) -> String {
+    if node.deleted.is_some() {
+        return "stop the proxy, delete the stored node with `remote-ollama-proxy logout`, and start the proxy with a new key"
+            .to_owned();
+    }
+    match &*node.state {
+        "NeedsLogin" => format!(
+            "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
+            at_control_server(config, ControlTask::ExtendKey)
+        ),
+        "NeedsMachineAuth" => at_control_server(config, ControlTask::Approve),
+        _ => {
+            "see the log for details; `remote-ollama-proxy status` shows when the node runs again".to_owned()
+        }
     }
 }
 
-fn name(config: &Config, node: &Situation) -> Finding {
+pub(super) fn name(config: &Config, node: &NodeStatus) -> Finding {
     let (wanted, full) = (&config.node.hostname, &node.dns_name);
     if !node.magic_dns || full.is_empty() {
         let address = node.addresses.first().map(ToString::to_string).unwrap_or_default();
         return Finding::warning(
             "name",
-            "MagicDNS is off in the tailnet, so no client can use the node's name",
-            format!("{}, or have clients use {}", at_control(config, Task::MagicDns), config.url(&address)),
+            "MagicDNS is off in the tailnet, so clients cannot use the node's name",
+            format!(
+                "{}, or have clients use {}",
+                at_control_server(config, ControlTask::MagicDns),
+                config.url(&address)
+            ),
         );
     }
     match full.split('.').next() {
         Some(given) if given == wanted => {
-            // A certificate is for the whole name.
+            // A certificate is for the full name.
             let name = if config.plain_http == PlainHttp::Serve { given } else { full };
             Finding::good("name", format!("clients use {}", config.url(name)))
         }
         _ => Finding::warning(
             "name",
             format!("the tailnet calls this node {full}, not {wanted}"),
-            format!("{}, or tell clients the other name", at_control(config, Task::Rename)),
+            format!("{}, or have clients use the other name", at_control_server(config, ControlTask::Rename)),
         ),
     }
 }
 
-fn at_control(config: &Config, task: Task) -> String {
-    task.at(config.node.control_url.as_deref())
-}
-
-fn service(config: &Config, service: &Service) -> Finding {
-    let told = service.to_string();
-    match &service.withdrawn {
-        None if service.addresses.is_empty() => Finding::warning(
-            "service",
-            told,
-            format!(
-                "{}, or for good by autoApprovers.services in the tailnet policy file",
-                at_control(config, Task::ApproveService)
-            ),
-        ),
-        None => Finding::good("service", told),
-        Some(_) => Finding::warning(
-            "service",
-            told,
-            "clients are led to other hosts, if there are any, until this has passed",
-        ),
+pub(super) fn service(config: &Config, service: &ServiceStatus) -> Finding {
+    let state = service.to_string();
+    if service.withdrawn.is_some() {
+        let remedy =
+            "none: clients use other hosts of the Service, if there are any, until the reason is gone";
+        return Finding::warning("service", state, remedy);
     }
+    if service.addresses.is_empty() {
+        let approve = at_control_server(config, ControlTask::ApproveService);
+        let remedy = format!("{approve}, or for good by autoApprovers.services in the tailnet policy file");
+        return Finding::warning("service", state, remedy);
+    }
+    Finding::good("service", state)
 }
 
-fn certificate(config: &Config, certificate: &Certificate) -> Finding {
-    let told = certificate.to_string();
+pub(super) fn certificate(config: &Config, certificate: &CertificateStatus) -> Finding {
+    let state = certificate.to_string();
     match (&certificate.expiry, &certificate.fault) {
+        (Some(_), None) => Finding::good("https", state),
+        (None, None) => {
+            Finding::warning("https", "the node waits for its certificate", "run doctor again in a minute")
+        }
         (None, Some(_)) if config.plain_http != PlainHttp::Serve => Finding::fault(
             "https",
-            format!("nobody may ask but by HTTPS, and there is no certificate: {told}"),
-            "docs/https.md says what HTTPS takes; until then set listen.http = \"serve\"",
+            format!("only HTTPS is served, and there is no certificate: {state}"),
+            "docs/https.md says what HTTPS needs; until then set listen.http = \"serve\"",
         ),
-        (Some(_), None) => Finding::good("https", told),
-        (None, None) => Finding::warning("https", "the certificate has yet to come", "ask again in a minute"),
-        (_, Some(_)) => Finding::warning("https", told, "docs/https.md says what HTTPS takes"),
+        (_, Some(_)) => Finding::warning("https", state, "docs/https.md says what HTTPS needs"),
     }
 }
 
-/// As far as can be told from this side. That Ollama does not answer is a finding of its own.
-fn tailnet(config: &Config, status: &Status) -> Finding {
-    let of_the_node = |not_ready: &&NotReady| matches!(not_ready.what, What::Stopping | What::Node);
-    match status.not_ready.as_ref().filter(of_the_node) {
-        Some(not_ready) => {
-            Finding::fault("tailnet", not_ready.reason.clone(), tailnet_remedy(config, &status.node))
-        }
-        None if !status.node.warnings.is_empty() => Finding::warning(
-            "tailnet",
-            status.node.warnings.join("; "),
-            "see what tailscale says of it; peers may reach the node all the same",
-        ),
-        None => Finding::good("tailnet", {
-            let Situation { dns_name, addresses, .. } = &status.node;
-            let address = addresses.first().map(ToString::to_string);
-            let at = if dns_name.is_empty() { address.unwrap_or_default() } else { dns_name.clone() };
-            format!(
-                "the node says that it runs, as {at}; whether a client gets through is not checked from here: \
-                 on one, curl {}/v1/models",
-                config.url(&at)
-            )
-        }),
-    }
-}
-
-fn tailnet_remedy(config: &Config, node: &Situation) -> String {
-    if node.deleted.is_some() {
-        return "stop the proxy, take what is stored of the node away with `remote-ollama-proxy logout`, and start it with a new key".to_owned();
-    }
-    match &*node.state {
-        "NeedsLogin" => format!(
-            "{}, or stop the proxy and log the node in with `remote-ollama-proxy login`",
-            at_control(config, Task::ExtendKey)
-        ),
-        "NeedsMachineAuth" => at_control(config, Task::Approve),
-        _ => "the log says more; `status` shows when it has passed".to_owned(),
-    }
+fn at_control_server(config: &Config, task: ControlTask) -> String {
+    task.at(config.node.control_url.as_deref())
 }

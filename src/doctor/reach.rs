@@ -1,55 +1,64 @@
-//! Who can reach the node, and whether that is wider than the policy file meant.
+//! Which peers can reach the node, and whether the policy file admits more than was meant.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::admin::{Who, WhoPeer};
 use crate::config::Config;
 use crate::policy::AccessMode;
-use crate::tailnet::Situation;
+use crate::tailnet::NodeStatus;
 
-/// The tag in the lines that `remote-ollama-proxy acl` prints where the config has none.
-const TAG: &str = "tag:ai-server";
+/// The tag in the lines that `remote-ollama-proxy acl` prints if the config has none.
+const DEFAULT_TAG: &str = "tag:ai-server";
 
-pub(super) fn reach(config: &Config, node: &Situation, who: &Who) -> Finding {
-    let admitted: Vec<&WhoPeer> = who.peers.iter().filter(|peer| peer.may_connect).collect();
-    let mut principals: Vec<_> = admitted.iter().map(|peer| peer.member.principal()).collect();
-    principals.sort();
-    principals.dedup();
-    let shown = match principals.len() {
-        0..=5 => principals.join(", "),
-        n => format!("{} and {} more", principals[..5].join(", "), n - 5),
-    };
-    if who.anybody {
+/// How many identities are named.
+const NAMED: usize = 5;
+
+pub(super) fn reach(config: &Config, node: &NodeStatus, who: &Who) -> Finding {
+    if who.open_to_unknown_devices {
         return Finding::fault(
             "reach",
-            "the tailnet policy lets every device of the tailnet connect, also those that come to be",
-            format!("name a tag, a group or people as the source: {}", lines(config, node)),
+            "the tailnet policy file lets every device of the tailnet connect, including devices that join later",
+            format!("name a tag, a group or people as the source: {}", policy_lines(config, node)),
         );
     }
+    let admitted: Vec<&WhoPeer> = who.peers.iter().filter(|peer| peer.may_connect).collect();
     if admitted.is_empty() {
         return Finding::warning(
             "reach",
-            "nobody may connect now",
-            format!("add them to the tailnet policy file: {}", lines(config, node)),
+            "no peer may connect now",
+            format!("add the peers to the tailnet policy file: {}", policy_lines(config, node)),
         );
     }
     let faulty = admitted.iter().filter(|peer| !peer.faults.is_empty()).count();
     if faulty > 0 {
         return Finding::warning(
             "reach",
-            format!("of {} a grant grants nothing, since it has a fault", devices(faulty)),
-            "`remote-ollama-proxy who` says which; mend it in the tailnet policy file",
+            format!("{} may connect with a faulty grant, which grants nothing", devices(faulty)),
+            "correct the grant in the tailnet policy file; `remote-ollama-proxy who` shows the fault",
         );
     }
     let narrowed = match config.access.mode {
         AccessMode::Grants => "each by a grant",
         AccessMode::Network => "narrowed by grants where there are any",
     };
-    Finding::good("reach", format!("{} of {shown} may connect, {narrowed}", devices(admitted.len())))
+    let owners = owners(&admitted);
+    Finding::good("reach", format!("{} of {owners} may connect, {narrowed}", devices(admitted.len())))
 }
 
-/// Where the lines for the policy file come from, and what to change in them for this node: they are for a tag.
-fn lines(config: &Config, node: &Situation) -> String {
-    let tag = config.node.tags.first().map_or(TAG, String::as_str);
+/// The users and tags of the peers, the first few by name.
+fn owners(peers: &[&WhoPeer]) -> String {
+    let mut owners: Vec<_> = peers.iter().map(|peer| peer.member.principal()).collect();
+    owners.sort();
+    owners.dedup();
+    match owners.len() {
+        0..=NAMED => owners.join(", "),
+        n => format!("{} and {} more", owners[..NAMED].join(", "), n - NAMED),
+    }
+}
+
+/// Where the lines for the policy file come from. The printed lines are for a tag, so the text says what to write instead
+/// if the node does not have it.
+fn policy_lines(config: &Config, node: &NodeStatus) -> String {
+    let tag = config.node.tags.first().map_or(DEFAULT_TAG, String::as_str);
     let printed = "`remote-ollama-proxy acl` prints the lines";
     let instead = match (node.tags.first(), node.addresses.first()) {
         _ if node.tags.iter().any(|has| has == tag) => return printed.to_owned(),

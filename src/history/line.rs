@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Tally, text};
 use crate::audit::{Done, Ended};
-use crate::peer::{self, shown};
+use crate::peer::{self, printable};
 use crate::policy::Endpoint;
 use crate::sink;
 use crate::usage::Tokens;
@@ -293,7 +293,7 @@ const TEXT_MAX: usize = 300;
 
 /// A text that can be shown anywhere, and does not fill the memory, whatever a file has.
 pub(super) fn plain(text: &str) -> String {
-    let text = shown(text);
+    let text = printable(text);
     match text.char_indices().nth(TEXT_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.into_owned(),

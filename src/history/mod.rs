@@ -18,7 +18,7 @@ use line::{Line, Peer, Request};
 use rows::Rows;
 use summary::{day_name, day_of};
 
-use crate::peer::shown;
+use crate::peer::printable;
 
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
@@ -148,7 +148,7 @@ impl History {
                 self.note(line);
             } else {
                 self.lines.unreadable += 1;
-                let place = || Place { file: shown(name).into_owned(), line: number };
+                let place = || Place { file: printable(name).into_owned(), line: number };
                 self.lines.first_unreadable.get_or_insert_with(place);
             }
         })?;

@@ -1,49 +1,48 @@
-//! What the page shows, as it changes, as server-sent events (HTML standard, "Server-sent events"): each is
-//! an object with the sections that have changed, the first one has all.
+//! The page's stream of server-sent events (HTML standard, "Server-sent events"). Each event is a JSON object with the
+//! sections that have changed; the first event has all sections.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::sections::{Known, Sections};
-use super::watching::Seat;
+use super::sections::{Sections, Sent};
+use super::viewers::{OpenStream, Viewer};
 use crate::policy::PageRight;
 use crate::proxy::Visitor;
 
-/// How often it is looked whether anything has changed.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the sections are compared with those sent.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// After how long without a change it is said that there is none. The page takes it for lost a while later.
-const BEAT: Duration = Duration::from_secs(10);
+/// After this time without a change an event without sections is sent. The page reports a lost connection some time later.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Makes events for `visitor`, who sees as much as `page` says, until that is no longer so. What is granted
-/// is looked up for each.
+/// Sends events until the right of `visitor` to the page is no longer `page`. The browser then asks again. An event is
+/// made only when the previous one has been taken.
 pub(super) async fn events(
     sections: Arc<Sections>,
     visitor: Visitor,
     page: PageRight,
-    _seat: Seat,
-    place: mpsc::Sender<Bytes>,
+    _open: OpenStream,
+    sender: mpsc::Sender<Bytes>,
 ) {
-    let mut known = Known::default();
+    let mut sent = Sent::default();
     let mut last = None::<Instant>;
-    // Nothing is made while the one before has not been taken.
-    while let Ok(place) = place.reserve().await {
-        let event = loop {
+    while let Ok(permit) = sender.reserve().await {
+        let changed = loop {
             if visitor.decide(|_, rights| rights.page()) != Some(page) {
-                return; // the page asks again, and is told
+                return;
             }
-            let changed = sections.changed(visitor.peer(), page, &mut known);
-            if changed.is_some() || last.is_none_or(|last| last.elapsed() >= BEAT) {
+            let changed = sections.changed(Viewer { peer: visitor.peer(), page }, &mut sent);
+            if changed.is_some() || last.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
                 break changed.unwrap_or_default();
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(INTERVAL).await;
         };
-        let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-        place.send(Bytes::from(format!("data: {{\"now\":\"{now}\"{event}}}\n\n")));
+        let now = humantime::format_rfc3339_millis(SystemTime::now());
+        permit.send(Bytes::from(format!("data: {{\"now\":\"{now}\"{changed}}}\n\n")));
         last = Some(Instant::now());
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -1,46 +1,44 @@
-//! What the page is made of, as it stands in `static/`, and what each answer says of itself.
+//! The files of the page, as they are in `static/`, and the headers of every answer.
 
 use bytes::Bytes;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 
-use super::answer;
 use crate::proxy::Content;
-
-/// A file and its type.
-pub(super) struct File(&'static str, &'static str);
-
-pub(super) const INDEX: File = File(HTML, include_str!("static/index.html"));
-pub(super) const STYLE: File = File("text/css; charset=utf-8", include_str!("static/page.css"));
-pub(super) const SCRIPT: File = File("text/javascript; charset=utf-8", include_str!("static/page.js"));
-pub(super) const ICON: File = File("image/svg+xml", include_str!("static/icon.svg"));
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Whether a browser is to show the answer to somebody, whatever is asked for: only that it is no script's.
-pub(super) fn is_for_people(head: &Parts) -> bool {
-    let accepted = head.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+/// The files of `static/script/` as one script in one scope, so that the page has one file to load.
+const PAGE_JS: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("static/script/state.js"),
+    include_str!("static/script/text.js"),
+    include_str!("static/script/elements.js"),
+    include_str!("static/script/health.js"),
+    include_str!("static/script/requests.js"),
+    include_str!("static/script/peers.js"),
+    include_str!("static/script/activity.js"),
+    include_str!("static/script/cancel.js"),
+    include_str!("static/script/stream.js"),
+    "})();\n",
+);
+
+/// A file that is compiled in.
+pub(super) struct File {
+    content_type: &'static str,
+    text: &'static str,
 }
 
-/// A refusal for people: its words, and nothing of what is there.
-pub(super) fn refusal(message: &str) -> (&'static str, Bytes) {
-    let mut words = String::new();
-    for c in message.chars() {
-        match c {
-            '<' => words.push_str("&lt;"),
-            '>' => words.push_str("&gt;"),
-            '&' => words.push_str("&amp;"),
-            c => words.push(c),
-        }
-    }
-    (HTML, Bytes::from(include_str!("static/refusal.html").replace("WORDS", &words)))
-}
+pub(super) const INDEX: File = File { content_type: HTML, text: include_str!("static/index.html") };
+pub(super) const STYLE: File =
+    File { content_type: "text/css; charset=utf-8", text: include_str!("static/page.css") };
+pub(super) const SCRIPT: File = File { content_type: "text/javascript; charset=utf-8", text: PAGE_JS };
+pub(super) const ICON: File = File { content_type: "image/svg+xml", text: include_str!("static/icon.svg") };
 
-/// Nothing but its own files, no frame around it, nothing kept, nothing told to others. No header lets
-/// another site read anything: there is no `Access-Control-…`. Nor is there a Cross-Origin-Opener-Policy: over
-/// plain HTTP browsers complain of it and heed it not.
+/// A page loads its own files only, cannot be framed or cached, and sends no referrer. No other site can read an answer,
+/// since there is no `Access-Control-…` header. A Cross-Origin-Opener-Policy is left out: browsers ignore it over plain
+/// HTTP, with a warning on the console.
 pub(super) const HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",
@@ -55,6 +53,25 @@ pub(super) const HEADERS: [(&str, &str); 5] = [
 
 impl File {
     pub(super) fn answer(&self) -> Response<Content> {
-        answer(self.0, Content::Whole(Bytes::from_static(self.1.as_bytes())))
+        answer(self.content_type, Content::Whole(Bytes::from_static(self.text.as_bytes())))
     }
+}
+
+pub(super) fn answer(content_type: &'static str, content: Content) -> Response<Content> {
+    let mut response = Response::new(content);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Whether a browser shows the answer as a page, so that a refusal has to be HTML.
+pub(super) fn wants_html(head: &Parts) -> bool {
+    let accepted = head.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// A refusal as HTML: its content type and body. It holds nothing of the page.
+pub(super) fn refusal(message: &str) -> (&'static str, Bytes) {
+    // Text between tags needs these three escapes only; a library would be more code than the line.
+    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    (HTML, Bytes::from(include_str!("static/refusal.html").replace("MESSAGE", &message)))
 }

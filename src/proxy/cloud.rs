@@ -5,14 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Method;
-use serde::Deserialize;
-use serde_json::json;
-
-use crate::fetch::{Fault, ask, in_time};
+use crate::ollama::{InstalledModel, OllamaClient, OllamaError, Upstream};
 use crate::policy::Model;
-use crate::upstream::Upstream;
 
 /// How long Ollama may take, all in all. It is on this machine, and makes no model run for this.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,61 +30,33 @@ pub(super) enum Runs {
     Unlisted,
 }
 
-#[derive(Deserialize)]
-struct Tags {
-    models: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    model: String,
-    digest: String,
-    #[serde(flatten)]
-    remote: Remote,
-}
-
-#[derive(Deserialize)]
-struct Remote {
-    #[serde(default)]
-    remote_host: String,
-    #[serde(default)]
-    remote_model: String,
-}
-
-impl Remote {
-    fn is_remote(&self) -> bool {
-        !self.remote_host.is_empty() || !self.remote_model.is_empty()
-    }
-}
-
 impl Cloud {
     /// Where `model` runs, as Ollama has it at this moment.
     ///
     /// # Errors
     /// Why Ollama does not tell.
     pub(super) async fn look_up(&self, upstream: &Upstream, model: &Model) -> Result<Runs, String> {
-        in_time(PATIENCE, self.told(upstream, model)).await
+        let client = OllamaClient::with_time_limit(upstream, PATIENCE);
+        self.told(&client, model).await.map_err(|error| error.to_string())
     }
 
-    async fn told(&self, upstream: &Upstream, model: &Model) -> Result<Runs, Fault> {
-        let Tags { models } = ask(upstream, Method::GET, "/api/tags", Bytes::new()).await?;
+    async fn told(&self, client: &OllamaClient<'_>, model: &Model) -> Result<Runs, OllamaError> {
+        let models = client.installed_models().await?;
         self.here().retain(|digest| models.iter().any(|entry| entry.digest == *digest));
         // One name could be there twice, in two spellings, of which Ollama picks one.
-        let same = |entry: &&Entry| Model::parse(&entry.model).as_ref() == Ok(model);
-        let found: Vec<&Entry> = models.iter().filter(same).collect();
+        let same = |entry: &&InstalledModel| Model::parse(&entry.model).as_ref() == Ok(model);
+        let found: Vec<&InstalledModel> = models.iter().filter(same).collect();
         if found.is_empty() {
             return Ok(Runs::Unlisted);
         }
         for entry in found {
-            if entry.remote.is_remote() {
+            if entry.origin.is_remote() {
                 return Ok(Runs::Elsewhere);
             }
             if self.here().contains(&entry.digest) {
                 continue;
             }
-            let body = json!({ "model": entry.model }).to_string().into();
-            let shown: Remote = ask(upstream, Method::POST, "/api/show", body).await?;
-            if shown.is_remote() {
+            if client.show(&entry.model).await?.is_remote() {
                 return Ok(Runs::Elsewhere);
             }
             self.here().insert(entry.digest.clone());

@@ -26,8 +26,8 @@ use super::upload::{Alive, Upload};
 use super::wire::{Busy, Trouble, Watch};
 use crate::admission;
 use crate::audit::{Ended, Metrics, Record};
+use crate::ollama::{OllamaStream, Upstream};
 use crate::policy::{Endpoint, Grant};
-use crate::upstream::{Stream, Upstream};
 use crate::usage::TokenCounter;
 
 /// How long a connection on the same machine may take.
@@ -36,12 +36,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far Ollama is read ahead of a client that does not read, in bytes. A head of an answer has to fit.
 const AHEAD_MAX: usize = 64 << 10;
 
-type Driver = Pin<Box<Connection<TokioIo<Stream>, Upload>>>;
+type Driver = Pin<Box<Connection<TokioIo<OllamaStream>, Upload>>>;
 
 /// A connection to Ollama.
 pub(super) struct Link {
     to: Arc<Upstream>,
-    stream: Stream,
+    stream: OllamaStream,
     /// The request's body on its way; the connection is no good for another request before its end.
     upload: Alive,
     /// Ollama speaks HTTP/1.1. One that speaks HTTP/1.0, whatever it says of keep-alive, can't read a chunked body.

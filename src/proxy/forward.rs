@@ -14,8 +14,8 @@ use super::kept::Slot;
 use super::refuse::Failure;
 use super::upload::Upload;
 use super::wire::Watch;
+use crate::ollama::Upstream;
 use crate::policy::Permit;
-use crate::upstream::Upstream;
 
 /// Forwards a permitted request. What goes upstream is built anew: the permit's method and target,
 /// the headers that may pass, and the body as it comes. The same holds for what comes back. Where the tokens of the answer

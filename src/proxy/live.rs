@@ -13,10 +13,7 @@ use crate::audit::{Ended, Metrics, Record, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{AccessMode, Endpoint, Rights};
-use crate::tailnet::{Member, Verdict};
-
-/// Everybody in the netmap, with access to this port of the node.
-pub type Roster = (u16, Arc<Vec<Member>>);
+use crate::tailnet::{Member, PortMembers, Verdict};
 
 /// Every connection of a proxy. Clones are the same set.
 #[derive(Clone, Default)]
@@ -127,14 +124,14 @@ impl Live {
 
     /// Judges every connection by the list of sweep `number`, unless its rights are newer. A session
     /// whose peer has lost access, or the endpoint of its running request, is cut; the others have
-    /// their new rights from the next request on. Sessions at a port that is not in `rosters` are left
+    /// their new rights from the next request on. Sessions at a port that is not in `lists` are left
     /// unchanged. Returns how many were cut.
-    pub(super) fn judge(&self, access: AccessMode, rosters: &[Roster], number: u64) -> usize {
+    pub(super) fn judge(&self, access: AccessMode, lists: &[PortMembers], number: u64) -> usize {
         let sessions = self.sessions();
-        let by_port: HashMap<u16, HashMap<&str, &Member>> = rosters
+        let by_port: HashMap<u16, HashMap<&str, &Member>> = lists
             .iter()
-            .filter(|(port, _)| sessions.iter().any(|session| session.local.port() == *port))
-            .map(|(port, members)| (*port, members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
+            .filter(|list| sessions.iter().any(|session| session.local.port() == list.port))
+            .map(|list| (list.port, list.members.iter().map(|m| (m.stable_id.as_str(), m)).collect()))
             .collect();
         // All rights are settled before any session is cut: a cut frees a turn at Ollama, which must not
         // go to another request of the same peer.
@@ -143,8 +140,8 @@ impl Live {
             .filter(|session| {
                 let Some(by_id) = by_port.get(&session.local.port()) else { return false };
                 let member = by_id.get(session.peer.stable_id.as_str()).filter(|m| m.is(&session.peer));
-                let verdict = member
-                    .map_or_else(Verdict::default, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));
+                let verdict =
+                    member.map_or(Verdict::Refuse, |m| m.verdict(session.peer.addr.ip(), session.local.ip()));
                 !session.is_cut() && !session.settle(access, &verdict, number)
             })
             .collect();
@@ -158,7 +155,7 @@ impl Live {
     /// Cuts every connection whose rights are older than sweep `number`. Returns how many there were.
     pub(super) fn cut_older(&self, why: Ended, number: u64) -> usize {
         let mut sessions = self.sessions();
-        sessions.retain(|s| !s.is_cut() && !s.settle(AccessMode::Grants, &Verdict::default(), number));
+        sessions.retain(|s| !s.is_cut() && !s.settle(AccessMode::Grants, &Verdict::Refuse, number));
         for session in &sessions {
             tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
             session.cut(why);
@@ -241,8 +238,10 @@ impl Session {
     /// Takes over the verdict of sweep `number`, unless the rights are newer; false if the connection has
     /// to be cut. From now on no request begins that the verdict does not allow.
     fn settle(&self, access: AccessMode, verdict: &Verdict, number: u64) -> bool {
-        let rights = if verdict.admitted { Rights::merge(access, &verdict.grants) } else { Rights::NONE };
-        let rights = Arc::new(rights);
+        let rights = Arc::new(match verdict {
+            Verdict::Admit { grants } => Rights::merge(access, grants),
+            Verdict::Refuse => Rights::NONE,
+        });
         {
             let mut standing = lock(&self.standing);
             if standing.asked >= number {
@@ -251,7 +250,7 @@ impl Session {
             *standing = Standing { rights: Arc::clone(&rights), asked: number };
         }
         // Read after that: a request that begins meanwhile sees the new rights.
-        verdict.admitted && self.running().is_none_or(|endpoint| rights.allows(endpoint))
+        verdict.admits() && self.running().is_none_or(|endpoint| rights.allows(endpoint))
     }
 }
 

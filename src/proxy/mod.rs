@@ -22,7 +22,7 @@ mod upload;
 mod wire;
 
 pub(crate) use beside::{Beside, Content, Feed, Site, Visitor};
-pub use live::{Live, Request, Roster, Session};
+pub use live::{Live, Request, Session};
 pub use port::{Drained, Port, Sweep};
 pub use redirect::Redirects;
 pub use rules::Rules;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::body::Body;
 use super::kept::Slot;
-use super::live::{Entered, Live, Roster, Session};
+use super::live::{Entered, Live, Session};
 use super::pace::Awaited;
 use super::rest::{RequestBody, Rest};
 use super::rules::Rules;
@@ -31,7 +31,7 @@ use crate::listen::{Accepted, Left, Listen};
 use crate::panics;
 use crate::peer::Peer;
 use crate::policy::{FramingFault, HEAD_MAX, Rights};
-use crate::tailnet::{Tailnet, Verdict};
+use crate::tailnet::{Authorizer, PortMembers, Verdict};
 
 /// The most headers that a request may have.
 const HEADERS_MAX: usize = 100;
@@ -80,7 +80,7 @@ pub struct Drained {
 #[derive(Clone)]
 pub struct Port {
     rules: watch::Receiver<Arc<Rules>>,
-    tailnet: Arc<dyn Tailnet>,
+    authorizer: Arc<dyn Authorizer>,
     live: Live,
     /// Told to stop: what comes from now on is refused.
     stopping: Arc<AtomicBool>,
@@ -93,10 +93,10 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Judges the sessions by `rosters`, the list requested since; see `Live::judge`. Returns how many
+    /// Judges the sessions by `lists`, the list requested since; see `Live::judge`. Returns how many
     /// were cut.
-    pub fn judge(&self, rosters: &[Roster]) -> usize {
-        self.port.live.judge(self.port.rules().access, rosters, self.number)
+    pub fn judge(&self, lists: &[PortMembers]) -> usize {
+        self.port.live.judge(self.port.rules().access, lists, self.number)
     }
 
     /// Cuts the sessions whose rights are older than this sweep. Returns how many there were.
@@ -106,13 +106,13 @@ impl Sweep {
 }
 
 impl Port {
-    pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
-        Port { rules, tailnet, live: Live::default(), stopping: Arc::default() }
+    pub(super) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
+        Port { rules, authorizer, live: Live::default(), stopping: Arc::default() }
     }
 
     /// Another port under the same rules, with connections of its own.
     pub fn another(&self) -> Port {
-        Port::new(self.rules.clone(), Arc::clone(&self.tailnet))
+        Port::new(self.rules.clone(), Arc::clone(&self.authorizer))
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -136,7 +136,7 @@ impl Port {
 
     /// What the tailnet says of a peer that connects to our address `local`.
     pub(super) fn verdict(&self, peer: &Peer, local: SocketAddr) -> Verdict {
-        self.tailnet.verdict(peer, local)
+        self.authorizer.verdict(peer, local)
     }
 
     /// Begins to judge all sessions again. The list to judge by must be requested after that.
@@ -214,19 +214,18 @@ impl Port {
         loop {
             let asked = self.live.sweeps();
             let Rules { access, limits, .. } = &*self.rules();
-            let verdict = self.tailnet.verdict(peer, local);
-            if !verdict.admitted {
+            let Verdict::Admit { grants } = self.authorizer.verdict(peer, local) else {
                 tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
                 session.reset();
                 return None;
-            }
+            };
             let (all, of_peer) = self.live.count(peer);
             if all >= limits.connections || of_peer >= limits.connections_per_peer {
                 tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
                 session.reset();
                 return None;
             }
-            let rights = Rights::merge(*access, &verdict.grants);
+            let rights = Rights::merge(*access, &grants);
             if let Some(entered) = self.live.enter(&session, rights, asked) {
                 return Some((io, left, entered));
             }

@@ -14,20 +14,25 @@ use super::refuse::Failure;
 use super::rest::RequestBody;
 use crate::audit::Metrics;
 use crate::listen::Listen;
-use crate::tailnet::Situation;
+use crate::tailnet::NodeStatus;
 
 /// What answers at the port for HTTP and forwards nothing.
 pub struct Redirects {
     port: Port,
     metrics: Arc<Metrics>,
-    node: watch::Receiver<Situation>,
+    node: watch::Receiver<NodeStatus>,
     https_port: u16,
 }
 
 impl Redirects {
     /// At `port`, to `https_port` under the name in the certificate that `node` tells of. `metrics` counts what
     /// is redirected.
-    pub fn new(port: Port, metrics: Arc<Metrics>, node: watch::Receiver<Situation>, https_port: u16) -> Self {
+    pub fn new(
+        port: Port,
+        metrics: Arc<Metrics>,
+        node: watch::Receiver<NodeStatus>,
+        https_port: u16,
+    ) -> Self {
         Redirects { port, metrics, node, https_port }
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::admission::{Limits, Pace};
+use crate::ollama::Upstream;
 use crate::policy::{AccessMode, Policy};
-use crate::upstream::Upstream;
 
 /// The rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,10 +29,10 @@ use super::wire::Watch;
 use crate::admission::Admission;
 use crate::audit::{Ended, Metrics};
 use crate::listen::Listen;
+use crate::ollama::Upstream;
 use crate::peer::Peer;
 use crate::policy::{ModelCheck, ModelRefusal, Refusal};
-use crate::tailnet::{Member, Tailnet};
-use crate::upstream::Upstream;
+use crate::tailnet::{Authorizer, Member};
 use crate::usage::TokenCounter;
 
 /// What serves peers: a policy, which may change while it runs, the tailnet's word on each peer, and
@@ -49,7 +49,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy that obeys the latest of `rules` and what `tailnet` says.
-    pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Tailnet>) -> Self {
+    pub fn new(rules: watch::Receiver<Arc<Rules>>, tailnet: Arc<dyn Authorizer>) -> Self {
         let (admission, metrics, cloud, kept, origins) = Default::default();
         Proxy { port: Port::new(rules, tailnet), admission, metrics, cloud, kept, origins }
     }
@@ -89,7 +89,7 @@ impl Proxy {
         free.is_some_and(|ip| {
             let (node, stable_id, os) = Default::default();
             let nobody = Peer { addr: (ip, 1).into(), node, stable_id, user: None, tags: Vec::new(), os };
-            self.port.verdict(&nobody, local).admitted
+            self.port.verdict(&nobody, local).admits()
         })
     }
 

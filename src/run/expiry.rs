@@ -1,37 +1,68 @@
-//! When to say that the node's key expires.
+//! Reminds the operator that the node's key expires.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::control::ControlTask;
+use crate::settings::Settings;
+use crate::tailnet::NodeStatus;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long before a key expires it is said the first time.
+/// How long before the expiry the reminders begin.
 const AHEAD: Duration = DAY.saturating_mul(14);
 
-/// Knows when the key expires and when that was said last.
+/// How often the clock is checked.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Logs a reminder once a day in the last two weeks before the key in `node` expires.
+pub(super) async fn remind_of_expiry(settings: Arc<Settings>, mut node: watch::Receiver<NodeStatus>) {
+    let mut expiry = Expiry::default();
+    loop {
+        expiry.set(node.borrow_and_update().key_expiry.as_deref());
+        if let Some(left) = expiry.due(SystemTime::now()) {
+            let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
+            let way_out = ControlTask::DisableExpiry.at(settings.config().node.control_url.as_deref());
+            tracing::warn!(
+                %left,
+                "the node's key expires soon, and then peers can't reach the node: {way_out}, or log the node in again once its key has expired"
+            );
+        }
+        tokio::select! {
+            () = sleep(INTERVAL) => {}
+            changed = node.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// When the key expires, and when the last reminder was.
 #[derive(Debug, Default)]
-pub(super) struct Expiry {
+struct Expiry {
     at: Option<SystemTime>,
-    said: Option<SystemTime>,
+    reminded: Option<SystemTime>,
 }
 
 impl Expiry {
-    /// The tailnet says when the key expires, as RFC 3339; `None`: never.
-    pub(super) fn set(&mut self, at: Option<&str>) {
+    /// `at` is RFC 3339; `None`: the key does not expire.
+    fn set(&mut self, at: Option<&str>) {
         let at = at.and_then(|at| humantime::parse_rfc3339(at).ok());
         if self.at != at {
-            *self = Expiry { at, said: None };
+            *self = Expiry { at, reminded: None };
         }
     }
 
-    /// How long the key is still good, if that is to be said now: in its last two weeks, once a day.
-    pub(super) fn due(&mut self, now: SystemTime) -> Option<Duration> {
+    /// The time left, if a reminder is due.
+    fn due(&mut self, now: SystemTime) -> Option<Duration> {
         let left = self.at?.duration_since(now).ok()?;
-        // A clock that was set back must not put it off.
-        let said = self.said.and_then(|said| now.duration_since(said).ok()).is_some_and(|ago| ago < DAY);
-        if left > AHEAD || said {
+        // An error: the clock was set back, and no reminder is put off by that.
+        let today = self.reminded.and_then(|at| now.duration_since(at).ok()).is_some_and(|ago| ago < DAY);
+        if left > AHEAD || today {
             return None;
         }
-        self.said = Some(now);
+        self.reminded = Some(now);
         Some(left)
     }
 }
@@ -41,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_said_in_the_last_two_weeks_once_a_day() {
+    fn reminder_is_due_once_a_day_in_the_last_two_weeks() {
         let at = humantime::parse_rfc3339("2030-03-15T12:00:00Z").unwrap();
         let mut expiry = Expiry::default();
         assert_eq!(expiry.due(at - DAY), None);
@@ -54,7 +85,7 @@ mod tests {
         assert_eq!(expiry.due(at - 14 * DAY + 23 * hour), None);
         assert_eq!(expiry.due(at - 13 * DAY), Some(13 * DAY));
         assert_eq!(expiry.due(at - 14 * DAY), Some(14 * DAY), "the clock was set back");
-        assert_eq!(expiry.due(at + hour), None, "an expired one is another matter");
+        assert_eq!(expiry.due(at + hour), None, "an expired key is reported elsewhere");
         expiry.set(None);
         assert_eq!(expiry.due(at - DAY), None);
         expiry.set(Some("2030-03-15T12:00:00.123456789Z"));

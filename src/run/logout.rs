@@ -1,20 +1,20 @@
-//! Logging out: the tailnet forgets the node, and this machine too.
+//! Logs the node out: the tailnet and this machine forget it.
 
 use std::time::Duration;
 
-use super::failure::{Failure, explain};
-use super::join::build;
+use super::attempt::build_node;
+use super::error::{RunError, explain};
 use crate::config::Config;
 use crate::tsnet::Farewell;
 
-/// How long the control server may take to hear of it.
+/// How long the control server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tells the control server and removes what is stored of the node; the journal stays.
+/// Logs out at the control server and removes the stored node. The journal stays.
 ///
 /// # Errors
-/// See [`Failure`]; while a proxy runs with this state folder it is in use.
-pub async fn logout(config: &Config) -> Result<Farewell, Failure> {
+/// See [`RunError`]. A running proxy holds the state folder.
+pub async fn logout(config: &Config) -> Result<Farewell, RunError> {
     let explain = |error| explain(error, config);
-    build(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
+    build_node(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
 }

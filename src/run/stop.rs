@@ -1,4 +1,4 @@
-//! Being told to stop, and to stop at once.
+//! The signals to stop, and to stop at once.
 
 use std::io;
 use std::sync::Arc;
@@ -8,25 +8,24 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-/// How long the process goes on after the second signal, at most; then its log has half a second.
+/// How long the process may go on after the second signal. Flushing its log takes another 0.5 s at most.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// How often the process was told to stop: by SIGTERM or SIGINT, by a failure, or by the end of the time
-/// that stopping may take, which counts as the second signal.
+/// How often the process was told to stop. SIGTERM and SIGINT count, and so does a failure. The time limit of stopping counts
+/// as the second signal.
 #[derive(Clone)]
 pub struct Stop {
-    times: watch::Receiver<u32>,
+    signals: watch::Receiver<u32>,
     failed: Arc<Notify>,
 }
 
 impl Stop {
-    /// From now on the signals do not end the process by themselves. They are received in a thread of its
-    /// own, so that no call that hangs in the tailnet library keeps them from having effect: `end` is
-    /// called there, and has to end the process, 2 s after the second signal. `limit` says, when
-    /// the first comes, after how long that one is taken as given.
+    /// Receives the signals from now on, in a thread of its own: a call that hangs in the tailnet library can't delay them.
+    /// That thread calls `end`, which has to end the process, within 2 s of the second signal. `limit` is the longest
+    /// that stopping may take; it is called at the first signal.
     ///
     /// # Errors
-    /// The system does not let signals be received.
+    /// The system does not deliver signals, or has no thread.
     pub fn new(
         limit: impl FnOnce() -> Duration + Send + 'static,
         end: impl FnOnce() + Send + 'static,
@@ -35,7 +34,7 @@ impl Stop {
         let entered = runtime.enter();
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         drop(entered);
-        let (told, times) = watch::channel(0);
+        let (count, signals) = watch::channel(0);
         let failed = Arc::<Notify>::default();
         let failure = Arc::clone(&failed);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -45,59 +44,59 @@ impl Stop {
                     _ = int.recv() => {}
                 }
             };
-            runtime.block_on(exhausted(signalled, &failure, &told, limit));
+            runtime.block_on(time_is_up(signalled, &failure, &count, limit));
             end();
         })?;
-        Ok(Stop { times, failed })
+        Ok(Stop { signals, failed })
     }
 
     /// Waits for the first signal.
     pub async fn wait(&self) {
-        self.times(1).await;
+        self.reaches(1).await;
     }
 
     /// Waits for the second.
     pub async fn at_once(&self) {
-        self.times(2).await;
+        self.reaches(2).await;
     }
 
-    /// The process stops because of a failure, which counts as the first signal.
+    /// Counts a failure as the first signal.
     pub fn failed(&self) {
         self.failed.notify_one();
     }
 
-    /// For tests: never told.
+    /// For tests: no signal ever comes.
     #[cfg(test)]
     pub(super) fn never() -> Self {
-        let (told, times) = watch::channel(0);
-        std::mem::forget(told);
-        Stop { times, failed: Arc::default() }
+        let (count, signals) = watch::channel(0);
+        std::mem::forget(count);
+        Stop { signals, failed: Arc::default() }
     }
 
-    async fn times(&self, least: u32) {
-        let mut times = self.times.clone();
-        // The sender lives as long as the process.
-        let _ = times.wait_for(|times| *times >= least).await;
+    async fn reaches(&self, count: u32) {
+        let mut signals = self.signals.clone();
+        // No error: the sender lives as long as the process.
+        let _ = signals.wait_for(|signals| *signals >= count).await;
     }
 }
 
-/// Returns once the process may go on no longer.
-async fn exhausted(
+/// Counts the signals in `count`. Returns when the process has to end.
+async fn time_is_up(
     mut signalled: impl AsyncFnMut(),
     failed: &Notify,
-    told: &watch::Sender<u32>,
+    count: &watch::Sender<u32>,
     limit: impl FnOnce() -> Duration,
 ) {
     tokio::select! {
         () = signalled() => {}
         () = failed.notified() => {}
     }
-    told.send_replace(1);
+    count.send_replace(1);
     tokio::select! {
         () = signalled() => {}
         () = tokio::time::sleep(limit()) => {}
     }
-    told.send_replace(2);
+    count.send_replace(2);
     tokio::time::sleep(AT_ONCE).await;
 }
 
@@ -110,7 +109,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(40);
 
-    /// After how long the process ends, with signals at these seconds and nothing else done.
+    /// The time after which the process ends, with signals at these seconds, if nothing closes.
     async fn ends_after(signals: &[u64], fails: bool) -> Duration {
         let began = Instant::now();
         let (send, mut signalled) = mpsc::unbounded_channel();
@@ -128,19 +127,19 @@ mod tests {
         let next = async || {
             signalled.recv().await;
         };
-        exhausted(next, &failed, &watch::Sender::new(0), || LIMIT).await;
+        time_is_up(next, &failed, &watch::Sender::new(0), || LIMIT).await;
         drop(send);
         began.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn process_ends_within_its_limit_though_nothing_closes() {
+    async fn process_ends_within_its_limit_if_nothing_closes() {
         assert_eq!(ends_after(&[5], false).await, Duration::from_secs(5) + LIMIT + AT_ONCE);
         assert_eq!(ends_after(&[], true).await, LIMIT + AT_ONCE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn second_signal_ends_the_process_whenever_it_comes() {
+    async fn second_signal_ends_the_process_at_any_time() {
         assert_eq!(ends_after(&[5, 5], false).await, Duration::from_secs(5) + AT_ONCE);
         assert_eq!(ends_after(&[5, 44], false).await, Duration::from_secs(44) + AT_ONCE);
         assert_eq!(ends_after(&[7], true).await, Duration::from_secs(7) + AT_ONCE);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use humantime::format_rfc3339_micros;
 use serde_json::json;
 
-use crate::peer::shown;
+use crate::peer::printable;
 
 /// What it tells.
 pub struct Notice<'a> {
@@ -26,7 +26,7 @@ pub(crate) const MESSAGE: &str = "lines were lost here, since they could not be 
 /// For a log in text, as tracing-subscriber writes it.
 pub fn in_text(Notice { at, lost, why }: &Notice<'_>) -> String {
     let at = format_rfc3339_micros(*at);
-    format!("{at}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", shown(why))
+    format!("{at}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", printable(why))
 }
 
 /// For a log in JSON, as tracing-subscriber writes it.
@@ -36,7 +36,7 @@ pub fn in_json(Notice { at, lost, why }: &Notice<'_>) -> String {
         "level": "WARN",
         "message": MESSAGE,
         "lost": lost,
-        "error": shown(why),
+        "error": printable(why),
         "target": TARGET,
     })
     .to_string()
@@ -44,5 +44,6 @@ pub fn in_json(Notice { at, lost, why }: &Notice<'_>) -> String {
 
 /// For the journal.
 pub fn in_journal(Notice { at, lost, why }: &Notice<'_>) -> String {
-    json!({ "time": format_rfc3339_micros(*at).to_string(), "lost": lost, "error": shown(why) }).to_string()
+    json!({ "time": format_rfc3339_micros(*at).to_string(), "lost": lost, "error": printable(why) })
+        .to_string()
 }

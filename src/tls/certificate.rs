@@ -1,8 +1,9 @@
-//! The certificate that is shown, whichever is the latest.
+//! The certificate that the server presents, replaceable at any time.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,37 +11,36 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig};
 
-/// The certificate that every handshake from now on shows; none at first, and then no handshake succeeds. Connections there
-/// are do not notice another one.
+/// The certificate for every new handshake. Handshakes fail while there is none. Open connections keep theirs.
 #[derive(Default)]
-pub struct Shown(RwLock<Option<Arc<CertifiedKey>>>);
+pub struct CurrentCertificate(RwLock<Option<Arc<CertifiedKey>>>);
 
-impl Shown {
-    /// Shows this one: `chain` and `key` are PEM, the certificate itself first. False: it was shown already.
+impl CurrentCertificate {
+    /// Replaces the certificate. `chain` (the certificate first) and `key` are PEM. Returns whether it is another one.
     ///
     /// # Errors
-    /// Why they are none, or do not belong together; the earlier one stays.
-    pub fn show(&self, chain: &str, key: &str) -> Result<bool, String> {
+    /// They can't be parsed, or do not belong together. The earlier certificate stays.
+    pub fn set(&self, chain: &str, key: &str) -> Result<bool, String> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(|fault| format!("the certificate: {fault}"))?;
-        // Not the parser's words, which may quote what they are about.
+        // Without the parser's error, which may quote the key.
         let key =
             PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "the key is no PEM".to_owned())?;
         let pair = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|fault| format!("the certificate and its key: {fault}"))?;
-        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let another = shown.as_ref().is_none_or(|before| before.cert != pair.cert);
-        if another {
-            *shown = Some(Arc::new(pair));
+        let mut current = self.0.write();
+        let is_new = current.as_ref().is_none_or(|before| before.cert != pair.cert);
+        if is_new {
+            *current = Some(Arc::new(pair));
         }
-        Ok(another)
+        Ok(is_new)
     }
 
-    /// TLS 1.2 and 1.3, with HTTP/1.1 inside and nothing else.
+    /// A server config for TLS 1.2 and 1.3 that offers HTTP/1.1 alone.
     ///
     /// # Errors
-    /// The library can't do that; it can.
+    /// The TLS library rejects the config, which it does not.
     pub(super) fn config(self: Arc<Self>) -> Result<ServerConfig, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -51,15 +51,15 @@ impl Shown {
     }
 }
 
-impl ResolvesServerCert for Shown {
-    /// Whatever name the client has asked for, if any: there is one only, and what it asks for by HTTP is checked there.
+impl ResolvesServerCert for CurrentCertificate {
+    /// For any server name: there is one certificate, and the proxy checks the HTTP Host.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for CurrentCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shown([redacted])")
+        f.write_str("CurrentCertificate([redacted])")
     }
 }

@@ -1,10 +1,10 @@
-//! TLS around what a [`Listen`](crate::listen::Listen) yields. A connection is there from its first moment on, for whoever
-//! counts, judges, times and cuts connections: its handshake takes place when it is first read from.
+//! TLS on the connections of a [`Listen`](crate::listen::Listen). The handshake runs when a connection is first read, so
+//! the connection is counted, checked, timed and cut like any other from the start.
 
 mod certificate;
-mod ports;
+mod listener;
 mod stream;
 
-pub use certificate::Shown;
-pub use ports::Ports;
+pub use certificate::CurrentCertificate;
+pub use listener::DualListener;
 pub use stream::Stream;

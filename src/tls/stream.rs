@@ -10,10 +10,10 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::peer::Peer;
 
-/// How much is taken at once of what is to be sent, in bytes: one record of TLS.
+/// The longest write in bytes: one TLS record.
 const RECORD: usize = 16 << 10;
 
-/// A connection at either port.
+/// A connection of a [`DualListener`](super::DualListener).
 pub struct Stream<Io>(Kind<Io>);
 
 enum Kind<Io> {
@@ -23,58 +23,57 @@ enum Kind<Io> {
 
 /// A connection with TLS.
 struct Secure<Io> {
-    state: State<Io>,
+    handshake: Handshake<Io>,
     /// For the log.
     peer: String,
 }
 
-enum State<Io> {
-    /// Has yet to agree with the client.
-    Shaking(Accept<Io>),
-    Open(TlsStream<Io>),
+enum Handshake<Io> {
+    Running(Accept<Io>),
+    Done(TlsStream<Io>),
     Failed,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
-    /// One without TLS.
+    /// A connection without TLS.
     pub(super) fn plain(io: Io) -> Self {
         Stream(Kind::Plain(io))
     }
 
-    /// One whose client has to begin with a handshake.
+    /// A connection that starts with a TLS handshake.
     pub(super) fn secure(io: Io, tls: &TlsAcceptor, peer: &Peer) -> Self {
-        let state = State::Shaking(tls.accept(io));
-        Stream(Kind::Secure(Box::new(Secure { state, peer: peer.to_string() })))
+        let handshake = Handshake::Running(tls.accept(io));
+        Stream(Kind::Secure(Box::new(Secure { handshake, peer: peer.to_string() })))
     }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
-    /// The connection once the handshake is over, which this moves on.
+    /// Drives the handshake, and returns the connection once that is done.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Io>>> {
-        if let State::Shaking(accept) = &mut self.state {
+        if let Handshake::Running(accept) = &mut self.handshake {
             match ready!(Pin::new(accept).poll(cx)) {
-                Ok(stream) => self.state = State::Open(stream),
+                Ok(stream) => self.handshake = Handshake::Done(stream),
                 Err(error) => {
-                    self.state = State::Failed;
-                    self.tell(&error);
+                    self.handshake = Handshake::Failed;
+                    self.log(&error);
                     return Poll::Ready(Err(error));
                 }
             }
         }
-        match &mut self.state {
-            State::Open(stream) => Poll::Ready(Ok(stream)),
+        match &mut self.handshake {
+            Handshake::Done(stream) => Poll::Ready(Ok(stream)),
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
-    fn tell(&self, error: &io::Error) {
+    fn log(&self, error: &io::Error) {
         let peer = &self.peer;
         match error.kind() {
-            // Of TLS itself; anything else is a connection that has come to its end.
+            // An error of TLS itself. All others mean that the connection has ended.
             io::ErrorKind::InvalidData => {
                 tracing::info!(target: "access", %peer, %error, "TLS handshake failed");
             }
-            _ => tracing::debug!(%peer, %error, "connection ended within the TLS handshake"),
+            _ => tracing::debug!(%peer, %error, "connection ended during the TLS handshake"),
         }
     }
 }
@@ -94,7 +93,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Kind::Secure(secure) => {
                 let stream = ready!(secure.poll_open(cx))?;
-                // TLS would take some more than the client does, and then nobody could tell that it takes nothing.
+                // Backpressure: without this TLS would buffer, and a client that reads nothing could go unnoticed.
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 Pin::new(stream).poll_write(cx, &buf[..buf.len().min(RECORD)])
             }
@@ -114,7 +113,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
         Pin::new(this).poll_write(cx, first)
     }
 
-    /// With TLS no: pieces that are put together first become one record.
+    /// Not with TLS: the caller then joins its buffers, which makes one record of them.
     fn is_write_vectored(&self) -> bool {
         match &self.0 {
             Kind::Plain(io) => io.is_write_vectored(),
@@ -125,10 +124,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Plain(io) => Pin::new(io).poll_flush(cx),
-            Kind::Secure(secure) => match &mut secure.state {
-                State::Open(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Secure(secure) => match &mut secure.handshake {
+                Handshake::Done(stream) => Pin::new(stream).poll_flush(cx),
                 // Nothing has been written.
-                State::Shaking(_) | State::Failed => Poll::Ready(Ok(())),
+                Handshake::Running(_) | Handshake::Failed => Poll::Ready(Ok(())),
             },
         }
     }
@@ -136,13 +135,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Kind::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Kind::Secure(secure) => match &mut secure.state {
-                State::Open(stream) => Pin::new(stream).poll_shutdown(cx),
-                State::Shaking(accept) => match accept.get_mut() {
+            Kind::Secure(secure) => match &mut secure.handshake {
+                Handshake::Done(stream) => Pin::new(stream).poll_shutdown(cx),
+                Handshake::Running(accept) => match accept.get_mut() {
                     Some(io) => Pin::new(io).poll_shutdown(cx),
                     None => Poll::Ready(Ok(())),
                 },
-                State::Failed => Poll::Ready(Ok(())),
+                Handshake::Failed => Poll::Ready(Ok(())),
             },
         }
     }

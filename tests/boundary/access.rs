@@ -2,6 +2,7 @@
 
 use remote_ollama_proxy::audit::Ended;
 use remote_ollama_proxy::policy::AccessMode;
+use remote_ollama_proxy::tailnet::PortMembers;
 use serde_json::json;
 
 use crate::support::*;
@@ -93,9 +94,9 @@ async fn a_peer_that_became_somebody_else_is_cut() {
     let proxy = Running::new(policy(), &ollama.url);
     let mut client = proxy.client().await;
     proxy.has(1).await;
-    let mut roster = proxy.word.roster();
+    let mut roster = proxy.word.members();
     roster[0].user = Some("mallory@example.com".to_owned());
-    assert_eq!(proxy.proxy.port().sweep().judge(&[(11434, roster.into())]), 1);
+    assert_eq!(proxy.proxy.port().sweep().judge(&[PortMembers { port: 11434, members: roster.into() }]), 1);
     assert!(client.rest().await.is_empty());
     assert_eq!(proxy.proxy.port().sweep().judge(&[]), 0);
 }
@@ -168,7 +169,7 @@ async fn session_admitted_after_a_list_was_requested_is_not_judged_by_it() {
     let port = proxy.proxy.port();
     // The list is requested before the peer joins the tailnet, and arrives after the peer has connected.
     let sweep = port.sweep();
-    let before = [(11434, Vec::new().into())];
+    let before = [PortMembers { port: 11434, members: Vec::new().into() }];
     let (mut client, mut upstream) = proxy.stream(&ollama).await;
     assert_eq!(sweep.judge(&before), 0);
     upstream.send("2\r\non\r\n").await;
@@ -182,9 +183,9 @@ async fn older_list_does_not_give_back_what_was_narrowed() {
     let (url, _seen) = Ollama::new().await.answering(OK);
     let proxy = Running::new(policy(), &url);
     let port = proxy.proxy.port();
-    let (older, wide) = (port.sweep(), proxy.word.rosters());
+    let (older, wide) = (port.sweep(), proxy.word.port_members());
     proxy.word.say(true, vec![json!({"endpoints": ["v1_models"]})]);
-    let narrow = proxy.word.rosters();
+    let narrow = proxy.word.port_members();
     // The one connects with the narrow grant; the other is judged by a newer list.
     let mut admitted = proxy.client().await;
     proxy.has(1).await;

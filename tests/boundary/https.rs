@@ -7,8 +7,8 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::proxy::Redirects;
-use remote_ollama_proxy::tailnet::{Certificate, Situation};
-use remote_ollama_proxy::tls::{Ports, Shown};
+use remote_ollama_proxy::tailnet::{CertificateStatus, NodeStatus, PortMembers};
+use remote_ollama_proxy::tls::{CurrentCertificate, DualListener};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -43,7 +43,7 @@ fn pair() -> Pair {
 struct Both {
     running: Running,
     https: mpsc::Sender<Accepted<DuplexStream>>,
-    shown: Arc<Shown>,
+    shown: Arc<CurrentCertificate>,
     pair: Pair,
 }
 
@@ -53,11 +53,12 @@ impl Both {
     }
 
     fn limited(upstream: &str, limits: Limits, pace: Pace) -> Both {
-        let (shown, pair) = (Arc::<Shown>::default(), pair());
+        let (shown, pair) = (Arc::<CurrentCertificate>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
-        let ports = |http| Ports::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
+        let ports =
+            |http| DualListener::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
         let running = Running::at(policy(), upstream, limits, pace, ports);
-        shown.show(&pair.chain, &pair.key).unwrap();
+        shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
     }
 
@@ -184,7 +185,11 @@ async fn a_part_never_looks_like_the_whole() {
             if cut {
                 both.running.word.say(false, Vec::new());
                 assert_eq!(
-                    both.running.proxy.port().sweep().judge(&[(443, both.running.word.roster().into())]),
+                    both.running
+                        .proxy
+                        .port()
+                        .sweep()
+                        .judge(&[PortMembers { port: 443, members: both.running.word.members().into() }]),
                     1
                 );
                 both.running.word.say(true, Vec::new());
@@ -288,8 +293,14 @@ async fn connections_are_counted_together_and_cut_by_the_rule_of_their_port() {
     let (mut http, mut https) = (both.running.client().await, both.raw().await);
     both.running.has(2).await;
     assert!(both.raw().await.rest().await.is_empty());
-    let (lost, kept) = (Vec::new(), both.running.word.roster());
-    assert_eq!(both.running.proxy.port().sweep().judge(&[(443, lost.into()), (11434, kept.into())]), 1);
+    let (lost, kept) = (Vec::new(), both.running.word.members());
+    assert_eq!(
+        both.running.proxy.port().sweep().judge(&[
+            PortMembers { port: 443, members: lost.into() },
+            PortMembers { port: 11434, members: kept.into() }
+        ]),
+        1
+    );
     assert!(https.rest().await.is_empty());
     both.running.has(1).await;
     let stopped = both.running.stop();
@@ -303,11 +314,11 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
     let mut both = Both::new(&url);
     let mut before = both.client().await;
     let new = pair();
-    assert_eq!([(); 2].map(|()| both.shown.show(&new.chain, &new.key)), [Ok(true), Ok(false)]);
+    assert_eq!([(); 2].map(|()| both.shown.set(&new.chain, &new.key)), [Ok(true), Ok(false)]);
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err(), "the old one is shown");
     // What is no pair changes nothing.
     for (chain, key) in [("", ""), (&*new.chain, ""), (&*new.chain, "x"), (&*new.chain, &*both.pair.key)] {
-        assert!(both.shown.show(chain, key).is_err());
+        assert!(both.shown.set(chain, key).is_err());
     }
     both.pair = new;
     let mut after = both.client().await;
@@ -315,19 +326,19 @@ async fn another_certificate_is_shown_from_then_on_and_disturbs_nobody() {
         client.send(get("/api/tags")).await;
         assert_eq!(client.answer().await.text(), "ok");
     }
-    assert_eq!(format!("{:?}", both.shown), "Shown([redacted])");
+    assert_eq!(format!("{:?}", both.shown), "CurrentCertificate([redacted])");
 }
 
 #[tokio::test]
 async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
-    let (pair, shown) = (pair(), Arc::<Shown>::default());
-    let ports = |_| Ports::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
+    let (pair, shown) = (pair(), Arc::<CurrentCertificate>::default());
+    let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
     let running = Running::at(policy(), "http://127.0.0.1:1", Limits::NONE, LENIENT, ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
     both.running.has(0).await;
-    both.shown.show(&both.pair.chain, &both.pair.key).unwrap();
+    both.shown.set(&both.pair.chain, &both.pair.key).unwrap();
     both.client().await;
 }
 
@@ -336,7 +347,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     let ollama = Ollama::new().await;
     let running = Running::new(policy(), &ollama.url);
     let (connect_to, incoming) = mpsc::channel(1);
-    let (node, told) = watch::channel(Situation::default());
+    let (node, told) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
     let redirects = Redirects::new(port.clone(), Arc::clone(running.proxy.metrics()), told, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
@@ -349,7 +360,7 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     assert_eq!((answer.status(), answer.header("location")), (503, None));
     node.send_modify(|node| {
         let (name, expiry) = (NAME.to_owned(), Some("2030-01-01T00:00:00Z".to_owned()));
-        node.certificate = Some(Certificate { name, expiry, fault: None });
+        node.certificate = Some(CertificateStatus { name, expiry, fault: None });
     });
     for (request, to) in [
         (get("/v1/models?x=//../@evil.example"), "/v1/models?x=//../@evil.example"),
@@ -373,6 +384,9 @@ async fn a_redirect_leads_to_the_name_in_the_certificate_whatever_is_asked() {
     }
     assert!(running.counted().contains("refused_total{rule=\"https\"} 3"), "{}", running.counted());
     // Who may not connect may not be redirected either.
-    assert_eq!(port.sweep().judge(&[(11434, Vec::new().into())]), port.live().sessions().len());
+    assert_eq!(
+        port.sweep().judge(&[PortMembers { port: 11434, members: Vec::new().into() }]),
+        port.live().sessions().len()
+    );
     assert!(ollama.untouched().await);
 }

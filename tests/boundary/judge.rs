@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use remote_ollama_proxy::audit::Journal;
 use remote_ollama_proxy::auth::Environment;
-use remote_ollama_proxy::judge::{Judge, Watched};
 use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
-use remote_ollama_proxy::tailnet::{Member, Netmap, Situation};
-use tokio::sync::{Notify, watch};
+use remote_ollama_proxy::sweeper::{Sweeper, WatchedPorts};
+use remote_ollama_proxy::tailnet::{Member, Netmap, NodeStatus};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::support::*;
@@ -50,9 +50,9 @@ struct Scene {
     proxy: Running,
     lists: Arc<Lists>,
     answers: watch::Sender<Answers>,
-    situation: watch::Sender<Situation>,
+    situation: watch::Sender<NodeStatus>,
     roster: watch::Receiver<Arc<Vec<Member>>>,
-    judge: Arc<Judge<Lists>>,
+    judge: Arc<Sweeper<Lists>>,
     _state: tempfile::TempDir,
 }
 
@@ -66,21 +66,21 @@ async fn scene() -> Scene {
     let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
     let (answers, answered) = watch::channel(Answers::AtOnce);
     let lists = Arc::new(Lists {
-        roster: proxy.word.roster(),
+        roster: proxy.word.members(),
         asked: AtomicUsize::default(),
         answers: answered,
         ports: Mutex::default(),
     });
-    let mut watched = Watched::default();
+    let mut watched = WatchedPorts::default();
     watched.add(proxy.proxy.port(), [11434, 443]);
-    let roster = watched.rosters()[&11434].clone();
+    let roster = watched.members()[&11434].clone();
     let situation = watch::Sender::new(standing("Running"));
-    let judge = Arc::new(Judge {
+    let judge = Arc::new(Sweeper {
         settings: Arc::new(Settings::new(config, source)),
         netmap: Arc::clone(&lists),
-        watched,
-        situation: situation.subscribe(),
-        changed: Notify::new(),
+        ports: watched,
+        node_status: situation.subscribe(),
+        changed: Arc::default(),
         journal: sink("journal", RotatedFile::new(&state.path().join(Journal::FILE), Journal::ROTATION)),
         watcher: None,
     });
@@ -91,8 +91,8 @@ async fn scene() -> Scene {
     scene
 }
 
-fn standing(state: &str) -> Situation {
-    Situation { state: state.to_owned(), ..Situation::default() }
+fn standing(state: &str) -> NodeStatus {
+    NodeStatus { state: state.to_owned(), ..NodeStatus::default() }
 }
 
 impl Scene {

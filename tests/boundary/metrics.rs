@@ -168,16 +168,16 @@ async fn who_loses_access_is_cut_and_who_loses_the_grant_is_refused() {
 
     // The grant goes while the text is made.
     running.word.say(true, vec![json!({})]);
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
     gate.add_permits(1);
     assert_eq!(reading.answer().await.status(), 403);
 
     running.word.say(true, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 0);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 0);
     idle.send(get("/metrics")).await;
     soon("the text is asked for", begun.acquire()).await.unwrap().forget();
     running.word.say(false, grants());
-    assert_eq!(metrics.port.sweep().judge(&running.word.rosters()), 2);
+    assert_eq!(metrics.port.sweep().judge(&running.word.port_members()), 2);
     assert!(idle.rest().await.is_empty() && reading.rest().await.is_empty());
     metrics.has(0).await;
 

@@ -13,7 +13,7 @@ use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sink::{Output, Sinks};
-use remote_ollama_proxy::tailnet::{Address, Member, Situation};
+use remote_ollama_proxy::tailnet::{Address, Member, NodeStatus, PortMembers};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
@@ -41,7 +41,7 @@ struct Site {
     port: Port,
     chronicle: Arc<Chronicle>,
     sinks: Sinks,
-    _node: watch::Sender<Situation>,
+    _node: watch::Sender<NodeStatus>,
     roster: watch::Sender<Arc<Vec<Member>>>,
 }
 
@@ -85,15 +85,15 @@ impl Site {
         let config = config::load(Some("/dev/null".as_ref()), &pairs, &Default::default()).unwrap();
         let load = || Err(config::load(Some("/nowhere".as_ref()), &[], &Default::default()).unwrap_err());
         let source = Source { load: Box::new(load), log: Box::new(|_| {}) };
-        let situation = Situation { state: "Running".to_owned(), ..Situation::default() };
-        let node = watch::Sender::new(Situation { addresses: vec![[100, 64, 0, 1].into()], ..situation });
+        let situation = NodeStatus { state: "Running".to_owned(), ..NodeStatus::default() };
+        let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..situation });
         let everybody = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let roster = watch::Sender::new(Arc::new(everybody));
         let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
-            rosters: [11434, 80].map(|port| (port, roster.subscribe())).into(),
+            members: [11434, 80].map(|port| (port, roster.subscribe())).into(),
             node: node.subscribe(),
             started: SystemTime::now(),
             sinks: sinks.clone(),
@@ -319,7 +319,7 @@ async fn who_sees_their_own_is_told_nothing_of_others() {
     }
 
     running.word.say(true, vec![json!({"page": "admin"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
     let mut stream = site.watch().await;
     stream.until("everything", both).await;
     for section in ["requests", "peers", "refusals", "changes"] {
@@ -353,7 +353,7 @@ async fn lost_lines_are_shown_to_admins_and_to_nobody_else() {
     assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
 
     running.word.say(true, vec![json!({"page": "view"})]);
-    site.port.sweep().judge(&[(80, running.word.roster().into())]);
+    site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]);
     let mut stream = site.watch().await;
     let told = stream.next().await.unwrap();
     assert!(stream.known["health"]["logs"].is_null() && !told.contains("/var/"), "{told}");
@@ -395,7 +395,10 @@ async fn the_stream_ends_with_what_was_granted() {
         let mut stream = site.watch().await;
         stream.next().await.unwrap();
         running.word.say(true, vec![after]);
-        assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 0);
+        assert_eq!(
+            site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
+            0
+        );
         while let Some(told) = stream.next().await {
             // What had been made before.
             assert_eq!(stream.known["you"]["page"], before, "{told}");
@@ -407,7 +410,10 @@ async fn the_stream_ends_with_what_was_granted() {
     let mut stream = site.watch().await;
     stream.next().await.unwrap();
     running.word.say(false, vec![json!({"page": "view"})]);
-    assert_eq!(site.port.sweep().judge(&[(80, running.word.roster().into())]), 1);
+    assert_eq!(
+        site.port.sweep().judge(&[PortMembers { port: 80, members: running.word.members().into() }]),
+        1
+    );
     while stream.next().await.is_some() {}
     site.has(0).await;
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::Limits;
+use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::policy::{AccessMode, EndpointSet};
-use remote_ollama_proxy::upstream::Upstream;
 
 use crate::support::*;
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 use remote_ollama_proxy::admission::{Limits, Pace};
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
-use remote_ollama_proxy::proxy::{Drained, Proxy, Roster, Rules};
+use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
-use remote_ollama_proxy::tailnet::{Address, Member, Situation, Tailnet, Verdict};
-use remote_ollama_proxy::upstream::Upstream;
+use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,25 +60,28 @@ pub(crate) struct Word(Mutex<Option<Verdict>>);
 
 impl Word {
     pub(crate) fn say(&self, admitted: bool, grants: Vec<Value>) {
-        *self.0.lock().unwrap() = Some(Verdict { admitted, grants });
+        *self.0.lock().unwrap() = Some(if admitted { Verdict::Admit { grants } } else { Verdict::Refuse });
     }
 }
 
-impl Tailnet for Word {
+impl Authorizer for Word {
     fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
-        self.0.lock().unwrap().clone().unwrap_or(Verdict { admitted: true, grants: Vec::new() })
+        self.0.lock().unwrap().clone().unwrap_or(Verdict::Admit { grants: Vec::new() })
     }
 }
 
 impl Word {
     /// Of the port for Ollama and of the one for the metrics.
-    pub(crate) fn rosters(&self) -> [Roster; 2] {
-        let members = Arc::new(self.roster());
-        [(local().port(), Arc::clone(&members)), (9090, members)]
+    pub(crate) fn port_members(&self) -> [PortMembers; 2] {
+        let members = Arc::new(self.members());
+        [local().port(), 9090].map(|port| PortMembers { port, members: Arc::clone(&members) })
     }
 
-    pub(crate) fn roster(&self) -> Vec<Member> {
-        let Verdict { admitted, grants } = self.verdict(&peer(), local());
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let (admitted, grants) = match self.verdict(&peer(), local()) {
+            Verdict::Admit { grants } => (true, grants),
+            Verdict::Refuse => (false, Vec::new()),
+        };
         let peer = peer();
         vec![Member {
             node: peer.node,
@@ -167,7 +170,7 @@ impl Running {
         let (rules, current) =
             watch::channel(Arc::new(Rules { policy, access, limits, pace, usage: false, upstream }));
         let word = Arc::new(Word::default());
-        let tailnet: Arc<dyn Tailnet> = Arc::clone(&word) as _;
+        let tailnet: Arc<dyn Authorizer> = Arc::clone(&word) as _;
         let proxy = Proxy::new(current, tailnet);
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
@@ -250,7 +253,7 @@ impl Running {
             running: 0,
             waiting: 0,
             connections: 0,
-            node: &Situation::default(),
+            node: &NodeStatus::default(),
             ollama_up: true,
             started: std::time::SystemTime::UNIX_EPOCH,
             logs: &[],
@@ -258,7 +261,7 @@ impl Running {
     }
 
     pub(crate) fn judge(&self) -> usize {
-        self.proxy.port().sweep().judge(&self.word.rosters())
+        self.proxy.port().sweep().judge(&self.word.port_members())
     }
 
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {

@@ -107,7 +107,7 @@ fn messages() -> [(&'static str, BTreeSet<String>); 2] {
         }
         match path.as_str() {
             // Logged as they are: `run` ends over them, whose last word they are; or Ollama gave no answer.
-            "src/run/failure.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
+            "src/run/error.rs" | "src/tsnet/error.rs" => levels[1].1.extend(errors(&code)),
             "src/proxy/refuse.rs" => {
                 levels[0].1.extend(errors(&code).into_iter().filter(|text| text.starts_with("Ollama")));
             }

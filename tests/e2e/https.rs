@@ -52,7 +52,7 @@ impl Scene {
     async fn new(upstream: &str, config: &str) -> Scene {
         let mut scene = Scene::before(upstream, config).await;
         scene.certificates(true).await;
-        scene.world.proxy.process.line(&["there is a certificate for HTTPS", NAME]).await;
+        scene.world.proxy.process.line(&["got a certificate for HTTPS", NAME]).await;
         scene
     }
 
@@ -99,7 +99,7 @@ async fn ollama_is_asked_over_https() {
     assert!(scene.handshake().await.is_err());
     assert_eq!(scene.world.ask(&get("/api/tags")).await.status(), 200);
     scene.certificates(true).await;
-    scene.world.proxy.process.line(&["there is a certificate for HTTPS", NAME]).await;
+    scene.world.proxy.process.line(&["got a certificate for HTTPS", NAME]).await;
 
     let mut client = scene.client().await;
     assert_eq!(client.stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
@@ -155,7 +155,7 @@ async fn a_certificate_is_renewed_without_a_restart() {
         client.send(secure(&get("/api/tags"))).await;
         assert_eq!(client.answer().await.status(), 200);
     }
-    scene.world.proxy.process.line(&["the certificate for HTTPS was renewed"]).await;
+    scene.world.proxy.process.line(&["renewed the certificate for HTTPS"]).await;
 
     // Which is told, and gone with the node.
     let status =
@@ -189,7 +189,7 @@ async fn what_keeps_a_certificate_back_is_told() {
         .world
         .proxy
         .process
-        .line(&["\"WARN\"", "there is no new certificate", "rejectedIdentifier", "\"5m\""])
+        .line(&["\"WARN\"", "cannot get a certificate", "rejectedIdentifier", "\"5m\""])
         .await;
     let said = String::from_utf8(scene.world.run("status", &[]).await.stdout).unwrap();
     assert!(said.contains("HTTPS      none yet: ") && said.contains("rejectedIdentifier"), "{said}");
@@ -208,7 +208,7 @@ async fn http_is_redirected_to_https() {
     assert!(ready.text().contains("\"certificate\"") && ready.text().contains("HTTPS"), "{}", ready.text());
     assert_eq!(scene.world.run("status", &[]).await.status.code(), Some(69));
     scene.certificates(true).await;
-    scene.world.proxy.process.line(&["there is a certificate for HTTPS"]).await;
+    scene.world.proxy.process.line(&["got a certificate for HTTPS"]).await;
     for target in ["/api/tags", "/v1/models?a=b%20c", "//evil.example/x?y=//z"] {
         let answer = scene.world.ask(&get(target)).await;
         let sound = !target.starts_with("//");

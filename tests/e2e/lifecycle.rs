@@ -228,7 +228,7 @@ async fn told_twice_to_stop_it_stops_at_once() {
     world.proxy.process.signal(Signal::INT);
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
     world.proxy.process.ended_with(0).await;
-    world.proxy.process.line(&["told again to stop"]).await;
+    world.proxy.process.line(&["told to stop again"]).await;
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 
@@ -283,7 +283,8 @@ async fn a_name_that_is_taken_is_said_and_works() {
     tailnet.client("remote-ollama-proxy", &["tag:ai-client"]).await;
     let key = Some(tailnet.key(json!({})).await);
     let mut proxy = Start { key, ..Start::new(&tailnet, ollama::url()) }.up().await;
-    let line: Value = serde_json::from_str(&proxy.process.line(&["the name was taken"]).await).unwrap();
+    let line: Value =
+        serde_json::from_str(&proxy.process.line(&["another node has the name"]).await).unwrap();
     assert_eq!(line["given"], "remote-ollama-proxy-1");
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let at = tailnet.forward("laptop", "remote-ollama-proxy-1:11434").await;
@@ -355,7 +356,7 @@ async fn without_the_control_server_a_stored_node_waits_and_gives_up() {
 async fn without_the_control_server_a_node_serves_by_the_last_word_if_it_is_told_to() {
     let (world, start) = restarted_without_control("node.start_offline = \"cached\"\n").await;
     let mut proxy = start.up().await;
-    proxy.process.line(&["node.start_offline", "whoever the tailnet let in"]).await;
+    proxy.process.line(&["node.start_offline", "peers are admitted by the stored netmap"]).await;
     // WireGuard sees only after 15 s of silence that the old process is gone.
     let served =
         async { while world.tailnet.dials("laptop", "remote-ollama-proxy:11434").await["ok"] == false {} };

@@ -56,7 +56,7 @@ async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
     };
     let mut run = start.process();
     run.ended_with(77).await;
-    run.line(&["there is no key", "account nobody-has-this"]).await;
+    run.line(&["cannot get a key from the keychain", "account nobody-has-this"]).await;
     run.line(&["does not know this node", "remote-ollama-proxy login"]).await;
 
     let mut login = start.command(&["login"]);
@@ -64,7 +64,10 @@ async fn a_keychain_that_is_absent_or_empty_is_said_and_holds_nobody_up() {
     tailnet.api("POST", "/logins", json!({"url": url, "user": "anna@example.com"})).await;
     login.ended_with(0).await;
     let mut proxy = start.up().await;
-    assert!(!proxy.process.output().contains("there is no key"), "a stored node asked the keychain");
+    assert!(
+        !proxy.process.output().contains("cannot get a key from the keychain"),
+        "a stored node asked the keychain"
+    );
     proxy.process.signal(rustix::process::Signal::TERM);
     proxy.process.ended_with(0).await;
 }
@@ -181,7 +184,7 @@ async fn an_expired_node_is_logged_in_again_and_keeps_its_address() {
     start.key = None;
     let address = node(&tailnet).await.unwrap()["addresses"].clone();
     tailnet.api("POST", "/nodes/remote-ollama-proxy/expire", Value::Null).await;
-    proxy.process.line(&["nobody can reach the tailnet node", "remote-ollama-proxy login"]).await;
+    proxy.process.line(&["peers can't reach the node", "remote-ollama-proxy login"]).await;
     stop(proxy.process).await;
 
     let mut refused = start.process();
@@ -281,12 +284,12 @@ async fn tags_of_the_config_that_a_joined_node_lacks_are_a_warning() {
     let mut same = start.up().await.process;
     // Which is written after the warning, were there one.
     same.line(&["the tailnet node is running"]).await;
-    assert!(!same.output().contains("tags are not those"), "{}", same.output());
+    assert!(!same.output().contains("tags differ from the config"), "{}", same.output());
     stop(same).await;
 
     start.config = "node.tags = [\"tag:ai-client\"]\n".to_owned();
     let mut other = start.up().await.process;
-    other.line(&["tags are not those of the config", "asks for tag:ai-client", "has tag:ai-server"]).await;
+    other.line(&["node's tags differ from the config", "asks for tag:ai-client", "has tag:ai-server"]).await;
     stop(other).await;
 }
 
@@ -298,7 +301,7 @@ async fn tags_of_the_config_of_a_persons_node_are_a_warning() {
     stop(start.up().await.process).await;
     start.config = "node.tags = [\"tag:ai-server\"]\n".to_owned();
     let mut process = start.up().await.process;
-    process.line(&["tags are not those of the config", "belongs to anna@example.com", "logout"]).await;
+    process.line(&["node's tags differ from the config", "belongs to anna@example.com", "logout"]).await;
     stop(process).await;
 }
 

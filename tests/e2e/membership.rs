@@ -18,11 +18,7 @@ async fn deleted_node_is_told_and_serves_no_one() {
     assert_eq!(client.answer().await.status(), 200);
     world.tailnet.api("POST", "/nodes/remote-ollama-proxy/forget", Value::Null).await;
     let begun = Instant::now();
-    world
-        .proxy
-        .process
-        .line(&["nobody can reach the tailnet node", "no longer knows this node", "logout"])
-        .await;
+    world.proxy.process.line(&["peers can't reach the node", "no longer knows this node", "logout"]).await;
     println!("noticed after {:?}", begun.elapsed());
     world.proxy.process.line(&["sessions cut", "deleted at the control server", "\"cut\":1"]).await;
     let status = world.until("the deletion", "/status", |status| status["not_ready"]["what"] == "node").await;
@@ -72,10 +68,12 @@ async fn reason_why_a_node_is_not_let_in_is_told_once() {
     let config = "node.up_timeout = \"20s\"\n".to_owned();
     let start = Start { key, config, ..Start::new(&tailnet, ollama::url()) };
     let mut process = start.process();
-    process.line(&["has not let the node in yet", "\"reason\"", "the control server can't be reached"]).await;
+    process
+        .line(&["has not joined the tailnet yet", "\"reason\"", "the control server can't be reached"])
+        .await;
     process.ended_with(69).await;
     let output = process.output();
-    let lines = output.lines().filter(|line| line.contains("has not let the node in yet"));
+    let lines = output.lines().filter(|line| line.contains("has not joined the tailnet yet"));
     let reasons: Vec<Value> =
         lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["reason"].clone()).collect();
     let different: std::collections::HashSet<_> = reasons.iter().collect();
@@ -126,11 +124,11 @@ async fn wide_policy_is_found_in_a_tailnet_without_ipv4() {
     let addresses = world.admin("GET", "/status").await;
     let addresses: Value = serde_json::from_slice(&addresses.body).unwrap();
     assert_eq!(addresses["node"]["addresses"].as_array().unwrap().len(), 1, "{addresses}");
-    world.until("that few may connect", "/who", |who| who["anybody"] == false).await;
+    world.until("that few may connect", "/who", |who| who["open_to_unknown_devices"] == false).await;
     let wide = json!({
         "tagOwners": {"tag:ai-server": ["autogroup:admin"], "tag:ai-client": ["autogroup:admin"]},
         "grants": [{"src": ["*"], "dst": ["tag:ai-server"], "ip": ["tcp:11434"]}],
     });
     world.tailnet.api("PUT", "/policy", wide).await;
-    world.until("that anybody may connect", "/who", |who| who["anybody"] == true).await;
+    world.until("that anybody may connect", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }

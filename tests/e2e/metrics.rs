@@ -129,7 +129,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
         .await;
     let readers = who["peers"].as_array().unwrap().iter().filter(|p| p["metrics"] == true);
     assert_eq!(readers.map(|p| &p["node"]).collect::<Vec<_>>(), ["reader.tailnet.test"]);
-    assert_eq!((&who["metrics_port"], &who["anybody"]), (&json!(9090), &json!(false)));
+    assert_eq!((&who["metrics_port"], &who["open_to_unknown_devices"]), (&json!(9090), &json!(false)));
     let said = String::from_utf8(world.run("who", &[]).await.stdout).unwrap();
     assert!(
         said.contains("1 peer may read the metrics only\n  reader.tailnet.test (tag:ai-metrics)\n"),
@@ -150,7 +150,7 @@ async fn at_a_port_of_their_own_they_are_for_whom_the_tailnet_policy_says() {
     let mut open = policy(false);
     open["grants"][1]["src"] = json!(["*"]);
     world.tailnet.api("PUT", "/policy", open).await;
-    world.until("everybody", "/who", |who| who["anybody"] == true).await;
+    world.until("everybody", "/who", |who| who["open_to_unknown_devices"] == true).await;
 }
 
 #[test]

@@ -373,7 +373,7 @@ mod proof {
         scene.logged(&["runner.tailnet.test", "\"rule\":\"concurrency\"", "\"status\":429"]).await;
         scene.logged(&["runner.tailnet.test", "\"rule\":\"rate\"", "\"status\":429"]).await;
         let told = scene.who_says(&[]).await;
-        assert!(told.contains("through      grants, at most 2 at once, at most 60 per minute"), "{told}");
+        assert!(told.contains("rights from  grants, at most 2 at once, at most 60 per minute"), "{told}");
     }
 
     pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out(recipe: &Recipe) {

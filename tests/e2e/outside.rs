@@ -73,7 +73,7 @@ async fn the_process_has_no_listener_and_speaks_udp_for_wireguard_only() {
     world.tailnet.api("PUT", "/policy", with_all()).await;
     if https {
         world.tailnet.api("PUT", "/settings", json!({"certificates": true})).await;
-        world.proxy.process.line(&["there is a certificate for HTTPS"]).await;
+        world.proxy.process.line(&["got a certificate for HTTPS"]).await;
     }
     let metrics = world.tailnet.forward("laptop", "remote-ollama-proxy:9090").await;
     let mut client = Client::new(TcpStream::connect(metrics).await.unwrap());
@@ -227,7 +227,7 @@ async fn speaks_to_nobody_else(https: bool) {
     tailnet.api("PUT", "/policy", with_all()).await;
     if https {
         tailnet.api("PUT", "/settings", json!({"certificates": true})).await;
-        proxy.process.line(&["there is a certificate for HTTPS"]).await;
+        proxy.process.line(&["got a certificate for HTTPS"]).await;
     }
     tailnet.client("laptop", &["tag:ai-client"]).await;
     let metrics = tailnet.forward("laptop", "remote-ollama-proxy:9090").await;

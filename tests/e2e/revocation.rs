@@ -110,7 +110,7 @@ async fn a_peer_is_cut_while_the_proxy_waits_for_the_others_to_end() {
     let (mut kept, mut lost) = (streaming(scene.world.at).await, streaming(scene.ci).await);
     scene.open(2).await;
     scene.world.proxy.process.signal(rustix::process::Signal::TERM);
-    scene.world.proxy.process.line(&["running requests may end"]).await;
+    scene.world.proxy.process.line(&["draining running requests"]).await;
     scene.world.tailnet.api("PUT", "/policy", policy(&["tag:ai-client"], &json!([]))).await;
     scene.open(1).await;
     assert!(!lost.rest().await.ends_with(b"0\r\n\r\n"), "a clean end");

@@ -276,7 +276,7 @@ async fn a_host_whose_ollama_is_down_is_left_and_comes_back() {
     comes_to(tablet, "two").await;
     let (_, mut kept) = streaming(tablet).await;
     scene.one.ollama.dead.send_replace(true);
-    scene.one.proxy.process.line(&["the Service is withdrawn, since Ollama does not answer"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: Ollama does not answer"]).await;
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;
     kept.chunk().await.unwrap();
@@ -302,7 +302,7 @@ async fn a_host_that_drains_ends_its_streams_while_others_go_to_another() {
     // As the tailnet promises of connections that there are: see docs/scaling.md.
     scene.tailnet.api("POST", "/services/ollama/hold", json!({"client": "laptop", "on": true})).await;
     scene.one.proxy.process.signal(Signal::TERM);
-    scene.one.proxy.process.line(&["the Service is withdrawn, since the proxy has been told to stop"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: the proxy is stopping"]).await;
     scene.led(&[("laptop", "one"), ("phone", "two")]).await;
     comes_to(phone, "two").await;
 
@@ -327,13 +327,13 @@ async fn a_host_that_withdraws_last_keeps_its_clients_until_their_streams_have_e
     comes_to(laptop, "one").await;
     let (_, mut runs) = streaming(laptop).await;
     scene.one.proxy.process.signal(Signal::TERM);
-    scene.one.proxy.process.line(&["stopping: running requests may end"]).await;
+    scene.one.proxy.process.line(&["stopping: draining running requests"]).await;
     soon("a refusal", async { while answering(laptop).await.is_some() {} }).await;
     scene.led(&[("laptop", "one"), ("phone", "one"), ("tablet", "two")]).await;
     runs.chunk().await.unwrap();
     scene.one.ollama.finish.send_replace(true);
     while !runs.chunk().await.expect("the stream was cut").is_empty() {}
-    scene.one.proxy.process.line(&["the Service is withdrawn, since the proxy has been told to stop"]).await;
+    scene.one.proxy.process.line(&["the Service is withdrawn: the proxy is stopping"]).await;
     scene.one.proxy.process.ended_with(0).await;
     scene.led(&[("laptop", "two"), ("phone", "two")]).await;
     comes_to(laptop, "two").await;

@@ -112,7 +112,10 @@ async fn without_ollama_it_is_not_ready_and_says_why() {
     let out = world.run("status", &[]).await;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert_eq!(out.status.code(), Some(69), "{text}");
-    assert!(text.contains("serves     no: Ollama does not answer: ") && text.contains(", down: "), "{text}");
+    assert!(
+        text.contains("serves     no: cannot ask Ollama at ") && text.contains("\nollama     down: "),
+        "{text}"
+    );
 
     world.proxy.process.signal(rustix::process::Signal::TERM);
     world.proxy.process.ended_with(0).await;
@@ -150,11 +153,11 @@ async fn while_it_joins_it_is_alive_and_not_ready() {
     }
     let mut told = start.command(&["status"]);
     told.ended_with(69).await;
-    told.line(&["serves     no: joining: the tailnet has not let the node in yet"]).await;
+    told.line(&["serves     no: joining: the tailnet has not admitted the node yet"]).await;
     let mut told = start.command(&["who"]);
     told.ended_with(69).await;
-    told.line(&["the node has not joined yet: the tailnet has not said who may connect"]).await;
-    assert!(!told.output().contains("whoever is not listed"), "{}", told.output());
+    told.line(&["the node has not joined the tailnet yet, so no peer is known"]).await;
+    assert!(!told.output().contains("hides all other devices"), "{}", told.output());
     // tailscale's file is there before there is a node in it.
     let keys = start.state.join("tailscaled.state");
     soon("tailscale's file", async {

@@ -57,7 +57,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     browser.until("Ollama", "document.getElementById('health').innerText.includes('0.12.6')").await;
     browser.until("who may", &format!("{} === 4", rows("peers"))).await;
     browser.until("the past", &format!("{} >= 4", rows("days"))).await;
-    assert!(browser.text("#requests-empty").await.contains("Nothing runs"));
+    assert!(browser.text("#requests-empty").await.contains("No request runs"));
 
     // What a request is called was made up by whoever sent it.
     browser
@@ -65,7 +65,7 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
         .await;
     assert!(browser.text("#refusals tbody").await.contains("at Ollama"));
     let days = browser.text("#days tbody").await;
-    assert!(days.contains("answers told none") && days.contains('–'), "{days}");
+    assert!(days.contains("answers without a count") && days.contains('–'), "{days}");
     assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
 
     // It comes and goes by itself.
@@ -83,11 +83,11 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
     tab_to(&browser, "#requests button").await;
     // By mistake: nothing is cancelled, and the focus is where it was.
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
-    assert!(browser.text("#ask-what").await.contains("build-7"));
-    assert_eq!(browser.script("return document.activeElement.id;").await, json!("ask-no"));
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
+    assert!(browser.text("#cancel-what").await.contains("build-7"));
+    assert_eq!(browser.script("return document.activeElement.id;").await, json!("cancel-no"));
     browser.press(ESCAPE).await;
-    browser.until("the page", "!document.getElementById('ask').open").await;
+    browser.until("the page", "!document.getElementById('cancel-dialog').open").await;
     // Where it stays when the next events come.
     let shown = "document.querySelector('#requests tbody').innerText";
     let before = browser.script(&format!("return {shown};")).await;
@@ -97,20 +97,20 @@ async fn an_admin_sees_everything_and_cancels_with_the_keyboard_alone() {
 
     // The question goes with its request.
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
     drop(build);
-    browser.until("no question", "!document.getElementById('ask').open").await;
+    browser.until("no question", "!document.getElementById('cancel-dialog').open").await;
     assert_eq!(browser.script("return document.activeElement.id;").await, json!("requests-title"));
-    assert_eq!(browser.text("#said").await, "The request has ended.");
+    assert_eq!(browser.text("#notice").await, "The request has ended.");
 
     let mut build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     tab_to(&browser, "#requests button").await;
     browser.press(ENTER).await;
-    browser.until("the question", "document.getElementById('ask').open").await;
-    tab_to(&browser, "#ask-yes").await;
+    browser.until("the question", "document.getElementById('cancel-dialog').open").await;
+    tab_to(&browser, "#cancel-yes").await;
     browser.press(ENTER).await;
-    let cancelled = "document.getElementById('said').textContent === 'The request is cancelled.'";
+    let cancelled = "document.getElementById('notice').textContent === 'The request is cancelled.'";
     browser.until("the word", cancelled).await;
     build.rest().await;
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
@@ -170,7 +170,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
     // The command on the machine tells the same of who sees how much.
     let who = String::from_utf8(scene.world.run("who", &[]).await.stdout).unwrap();
     assert!(who.contains("page on port 80"), "{who}");
-    assert!(who.contains("    page         may be seen, as far as it is their own\n"), "{who}");
+    assert!(who.contains("    page         shows what belongs to its identity\n"), "{who}");
 
     // Nor is there anything once the grant is gone, not even a question.
     alice.script("document.querySelector('#requests button').click();").await;
@@ -182,7 +182,7 @@ async fn who_sees_their_own_sees_nothing_of_others_and_loses_it_with_the_grant()
         .await;
     alice.until("nothing", "document.getElementById('main').hidden").await;
     assert_eq!(alice.script(&format!("return {};", rows("days"))).await, json!(0));
-    let left = "return [document.getElementById('ask').open, document.activeElement.id];";
+    let left = "return [document.getElementById('cancel-dialog').open, document.activeElement.id];";
     assert_eq!(alice.script(left).await, json!([false, "title"]));
 
     // Whoever comes later is told in words, with nothing on the console but the status.
@@ -205,14 +205,14 @@ async fn a_page_that_is_cut_off_says_so() {
     browser.script("const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = (ms) => timeout(ms / 100);").await;
     browser
         .script(
-            "document.querySelector('#requests button').click(); document.getElementById('ask-yes').click();",
+            "document.querySelector('#requests button').click(); document.getElementById('cancel-yes').click();",
         )
         .await;
-    let unknown = "document.getElementById('said').textContent.endsWith('whether the request is cancelled is not known.')";
+    let unknown = "document.getElementById('notice').textContent.endsWith('whether the request is cancelled is not known.')";
     browser.until("that nobody knows", unknown).await;
     // Nothing comes, neither an event nor an end; and a minute goes by, as the page has it.
     browser.script("const now = Date.now; Date.now = () => now() + 60_000;").await;
-    let silent = "document.getElementById('stream').textContent.startsWith('No word from the node')";
+    let silent = "document.getElementById('stream').textContent.startsWith('No event from the node')";
     browser.until("a word", silent).await;
     let stale = "return document.getElementById('main').className;";
     assert_eq!(browser.script(stale).await, json!("stale"));

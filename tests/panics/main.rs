@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use remote_ollama_proxy::audit::Now;
 use remote_ollama_proxy::panics;
 use remote_ollama_proxy::proxy::Scrapes;
-use remote_ollama_proxy::tailnet::Situation;
+use remote_ollama_proxy::tailnet::NodeStatus;
 use serde_json::{Value, json};
 use support::*;
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
-    let reports = panics::report().unwrap();
+    let reports = panics::install_hook().unwrap();
     // A port whose answers take a planted fault.
     let running = Running::new(policy(), "http://127.0.0.1:1");
     running.word.say(true, vec![json!({"metrics": true})]);
@@ -71,12 +71,12 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     assert_eq!((&told[0]["task"], &told[0]["text"]), (&json!("a connection"), &json!("planted")));
     assert!(told[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
     assert!(told[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
-    let node = Situation::default();
+    let node = NodeStatus::default();
     let metrics = running.proxy.metrics().text(&now(&node));
     assert!(metrics.contains("remote_ollama_proxy_panics_total 2\n"), "{metrics}");
 }
 
-fn now(node: &Situation) -> Now<'_> {
+fn now(node: &NodeStatus) -> Now<'_> {
     Now {
         running: 0,
         waiting: 0,

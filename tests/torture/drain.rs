@@ -56,7 +56,7 @@ async fn running_streams_end_and_nothing_new_begins() {
 
     let told = Instant::now();
     world.proxy.process.signal(Signal::TERM);
-    world.proxy.process.line(&["stopping: running requests may end"]).await;
+    world.proxy.process.line(&["stopping: draining running requests"]).await;
     assert!(kept.rest().await.is_empty());
     // The listener goes a moment after the word of it.
     let refused = soon("a refusal", async {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::audit::identities::{KEPT, MOST};
 use crate::sink::SinkState;
-use crate::tailnet::{Certificate, Situation};
+use crate::tailnet::{CertificateStatus, NodeStatus};
 
 fn peer(user: Option<&str>, id: &str) -> Peer {
     Peer {
@@ -17,14 +17,14 @@ fn peer(user: Option<&str>, id: &str) -> Peer {
 }
 
 fn text(metrics: &Metrics) -> String {
-    let node = Situation {
+    let node = NodeStatus {
         state: "Running".to_owned(),
         key_expiry: Some("2027-01-01T00:00:00Z".to_owned()),
-        certificate: Some(Certificate {
+        certificate: Some(CertificateStatus {
             expiry: Some("2027-01-01T00:00:01Z".to_owned()),
-            ..Certificate::default()
+            ..CertificateStatus::default()
         }),
-        ..Situation::default()
+        ..NodeStatus::default()
     };
     let started = std::time::SystemTime::UNIX_EPOCH;
     let log = |name: &str, lost| SinkState {

@@ -65,7 +65,7 @@ impl Identity {
 
 /// The node's identity as a running proxy reports it, if it has joined.
 fn joined(config: &Config) -> Option<Device> {
-    let node = ask::answer::<Status>(config, "/status")?.node;
+    let node = ask::ask_if_running::<Status>(config, "/status")?.node;
     let device = match node.user {
         Some(user) => Device::of_user(user),
         None if node.tags.is_empty() => return None,

@@ -10,7 +10,7 @@ use ratatui::widgets::{Row, Table, TableState};
 
 use super::super::units::{bytes, time};
 use super::view::{self, View};
-use crate::admin::State;
+use crate::admin::RequestState;
 
 const HEADER: [&str; 8] = ["ID", "PEER", "ENDPOINT", "STATE", "AGE", "RATE", "IN", "OUT"];
 
@@ -31,7 +31,7 @@ pub(super) fn draw(view: &View, now: SystemTime, frame: &mut Frame<'_>) {
     let [title, list, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
             .areas(frame.area());
-    let waiting = view.rows.iter().filter(|row| row.request.state == State::Waiting).count();
+    let waiting = view.rows.iter().filter(|row| row.request.state == RequestState::Waiting).count();
     let running = view.rows.len() - waiting;
     let bold = Style::new().add_modifier(Modifier::BOLD);
     frame.render_widget(
@@ -49,8 +49,8 @@ pub(super) fn draw(view: &View, now: SystemTime, frame: &mut Frame<'_>) {
 fn cells(row: &view::Row, now: SystemTime) -> [String; 8] {
     let r = &row.request;
     let state = match r.state {
-        State::Waiting => "waiting",
-        State::Running => "running",
+        RequestState::Waiting => "waiting",
+        RequestState::Running => "running",
     };
     [
         r.id.clone(),
@@ -97,9 +97,11 @@ mod tests {
     fn view() -> View {
         let mut view = View::default();
         let now = Instant::now();
-        view.update(there(&[request("1a20e718f5e-7", State::Running, 0)]), now);
-        let both =
-            [request("1a20e718f5e-7", State::Running, 4000), request("1a20e718f5e-8", State::Waiting, 0)];
+        view.update(there(&[request("1a20e718f5e-7", RequestState::Running, 0)]), now);
+        let both = [
+            request("1a20e718f5e-7", RequestState::Running, 4000),
+            request("1a20e718f5e-8", RequestState::Waiting, 0),
+        ];
         view.update(there(&both), now + Duration::from_secs(1));
         view
     }

@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask, runtime};
 use super::{complain, exit};
-use crate::admin::{self, Cancelled, Requests};
+use crate::admin::{self, CancelAnswer, Requests};
 use view::{Act, View};
 
 /// How often the proxy is asked.
@@ -41,7 +41,7 @@ pub(super) fn top(args: &ConfigArgs) -> u8 {
     }
     // Asked before the screen is taken: what is wrong then is said where it stays to be read.
     let first = match ask::<Requests>(&config, Method::GET, "/requests") {
-        Ok((_, requests)) => requests,
+        Ok(answer) => answer.value,
         Err(code) => return code,
     };
     let mut view = View::default();
@@ -96,8 +96,8 @@ async fn follow(socket: &Path, mut view: View, mut terminal: DefaultTerminal) ->
                     Act::Quit => return Ok(()),
                     Act::Cancel(id) => {
                         let target = format!("/requests/{id}/cancel");
-                        match ask_in_time::<Cancelled>(socket, Method::POST, &target).await {
-                            Ok(Cancelled { cancelled }) => view.cancelled(&id, cancelled),
+                        match ask_in_time::<CancelAnswer>(socket, Method::POST, &target).await {
+                            Ok(CancelAnswer { cancelled }) => view.cancelled(&id, cancelled),
                             Err(fault) => view.lost(&fault),
                         }
                         tick.reset_immediately();

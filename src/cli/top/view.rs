@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::admin::{Request, Requests};
+use crate::admin::{ListedRequest, Requests};
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct View {
 /// A request and how fast it is.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) request: Request,
+    pub(super) request: ListedRequest,
     /// Bytes per second since it was looked at last; `None` the first time.
     pub(super) rate: Option<u64>,
     passed: u64,
@@ -108,7 +108,7 @@ impl View {
     }
 }
 
-fn row(request: Request, before: &HashMap<String, Row>, now: Instant) -> Row {
+fn row(request: ListedRequest, before: &HashMap<String, Row>, now: Instant) -> Row {
     let passed = request.bytes_in + request.bytes_out;
     let rate = before.get(&request.id).and_then(|old| {
         let seconds = now.duration_since(old.seen).as_secs_f64();
@@ -122,10 +122,10 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::admin::State;
+    use crate::admin::RequestState;
 
-    pub(crate) fn request(id: &str, state: State, bytes_out: u64) -> Request {
-        Request {
+    pub(crate) fn request(id: &str, state: RequestState, bytes_out: u64) -> ListedRequest {
+        ListedRequest {
             id: id.to_owned(),
             node: "laptop.tailnet.test".to_owned(),
             principal: "tag:ai-client".to_owned(),
@@ -137,7 +137,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(crate) fn there(requests: &[Request]) -> Requests {
+    pub(crate) fn there(requests: &[ListedRequest]) -> Requests {
         Requests { requests: requests.to_vec() }
     }
 
@@ -146,7 +146,7 @@ pub(super) mod tests {
     }
 
     fn running(ids: &[&str]) -> Requests {
-        there(&ids.iter().map(|id| request(id, State::Running, 0)).collect::<Vec<_>>())
+        there(&ids.iter().map(|id| request(id, RequestState::Running, 0)).collect::<Vec<_>>())
     }
 
     #[test]
@@ -190,9 +190,9 @@ pub(super) mod tests {
     #[test]
     fn the_rate_is_that_of_the_time_between_two_looks() {
         let (mut view, now) = (View::default(), Instant::now());
-        view.update(there(&[request("a", State::Running, 0)]), now);
+        view.update(there(&[request("a", RequestState::Running, 0)]), now);
         assert_eq!(view.rows[0].rate, None);
-        view.update(there(&[request("a", State::Running, 5000)]), now + Duration::from_secs(2));
+        view.update(there(&[request("a", RequestState::Running, 5000)]), now + Duration::from_secs(2));
         assert_eq!(view.rows[0].rate, Some(2500));
     }
 }

@@ -1,0 +1,67 @@
+//! One source of connections for HTTP and HTTPS.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio_rustls::TlsAcceptor;
+
+use super::{CurrentCertificate, Stream};
+use crate::listen::{Accepted, Listen};
+
+/// Accepts at an HTTP listener, an HTTPS listener, or both. A server of this counts, limits and drains the connections of
+/// both together.
+pub struct DualListener<L> {
+    http: Option<L>,
+    https: Option<(L, TlsAcceptor)>,
+}
+
+impl<L: Listen> DualListener<L> {
+    /// Without a listener.
+    pub fn new() -> Self {
+        DualListener { http: None, https: None }
+    }
+
+    /// With `listener` for HTTP.
+    pub fn http(self, listener: L) -> Self {
+        DualListener { http: Some(listener), ..self }
+    }
+
+    /// With `listener` for HTTPS, which presents `certificate`.
+    ///
+    /// # Errors
+    /// The TLS library rejects its config, which it does not.
+    pub fn https(self, listener: L, certificate: Arc<CurrentCertificate>) -> io::Result<Self> {
+        let config = certificate.config().map_err(io::Error::other)?;
+        Ok(DualListener { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
+    }
+}
+
+impl<L: Listen> Default for DualListener<L> {
+    fn default() -> Self {
+        DualListener::new()
+    }
+}
+
+impl<L: Listen> Listen for DualListener<L> {
+    type Io = Stream<L::Io>;
+
+    async fn accept(&mut self) -> io::Result<Accepted<Self::Io>> {
+        match (&mut self.http, &mut self.https) {
+            (Some(http), None) => accept_http(http).await,
+            (None, Some((https, tls))) => accept_https(https, tls).await,
+            (Some(http), Some((https, tls))) => tokio::select! {
+                accepted = accept_http(http) => accepted,
+                accepted = accept_https(https, tls) => accepted,
+            },
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+async fn accept_http<L: Listen>(listener: &mut L) -> io::Result<Accepted<Stream<L::Io>>> {
+    Ok(listener.accept().await?.map(|io, _| Stream::plain(io)))
+}
+
+async fn accept_https<L: Listen>(listener: &mut L, tls: &TlsAcceptor) -> io::Result<Accepted<Stream<L::Io>>> {
+    Ok(listener.accept().await?.map(|io, peer| Stream::secure(io, tls, peer)))
+}
