@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use remote_ollama_proxy::audit::{Ended, Journal, Metrics, Record};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_journal};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde_json::Value;
@@ -101,7 +101,7 @@ fn recorded(peer: &Arc<Peer>, method: &Method, path: &str) {
 
 /// A peer with access is noted in one line of the journal.
 fn journalled(sink: Arc<Sink>, member: &Member) {
-    Journal::new(Arc::clone(&sink)).observe(11434, Access::Network, std::slice::from_ref(member));
+    Journal::new(Arc::clone(&sink)).observe(11434, AccessMode::Network, std::slice::from_ref(member));
     assert!(sink.flush(Duration::from_secs(60)));
     let noted = JOURNAL.take();
     for line in TEXT.take().split_inclusive(|b| *b == b'\n') {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Watcher;
 use crate::peer::printable;
-use crate::policy::{Access, Rights};
+use crate::policy::{AccessMode, Rights};
 use crate::rotated::Rotation;
 use crate::sink::Sink;
 use crate::tailnet::Member;
@@ -57,7 +57,7 @@ impl Journal {
 
     /// Takes note of everybody at one of the node's ports, for which `members` says who may connect. The
     /// first time, it notes who has access to begin with.
-    pub fn observe(&mut self, port: u16, access: Access, members: &[Member]) {
+    pub fn observe(&mut self, port: u16, access: AccessMode, members: &[Member]) {
         let now: BTreeMap<String, Standing> = members
             .iter()
             // Without an owner or tags the netmap has the peer only in part yet.
@@ -110,7 +110,7 @@ impl Journal {
     }
 }
 
-fn standing(access: Access, member: &Member) -> Standing {
+fn standing(access: AccessMode, member: &Member) -> Standing {
     let grants = member.grants();
     Standing {
         node: member.node.clone(),
@@ -158,8 +158,8 @@ mod tests {
             vec![member("a", true, narrow()), member("b", true, vec![])],
             vec![member("a", false, narrow())],
         ] {
-            journal.observe(11434, Access::Network, &members);
-            journal.observe(9090, Access::Network, &[]);
+            journal.observe(11434, AccessMode::Network, &members);
+            journal.observe(9090, AccessMode::Network, &[]);
         }
         assert!(journal.file.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
@@ -178,7 +178,7 @@ mod tests {
         let path = dir.path().join("journal.jsonl");
         let name = "a\n\u{1b}\u{7f}\u{9b}";
         let mut journal = journal(&path);
-        journal.observe(1, Access::Network, &[member(name, true, vec![json!([name])])]);
+        journal.observe(1, AccessMode::Network, &[member(name, true, vec![json!([name])])]);
         assert!(journal.file.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.strip_suffix('\n').unwrap();

@@ -313,7 +313,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{Journal, Record};
-    use crate::policy::Access;
+    use crate::policy::AccessMode;
     use crate::rotated::RotatedFile;
     use crate::sink::{Labels, Notice, Sink, in_journal, in_json, in_text};
     use crate::tailnet::{Address, Member};
@@ -545,8 +545,8 @@ mod tests {
                 Labels { name: "journal", to: String::new(), notice: in_journal, report: Box::new(|_| {}) };
             let sink = Arc::new(Sink::start(labels, file).unwrap());
             let mut journal = Journal::new(Arc::clone(&sink));
-            journal.observe(11434, Access::Network, &[]);
-            journal.observe(11434, Access::Network, &[member]);
+            journal.observe(11434, AccessMode::Network, &[]);
+            journal.observe(11434, AccessMode::Network, &[member]);
             assert!(sink.flush(Duration::from_secs(60)));
         });
         let noted = std::fs::read_to_string(&path).unwrap();

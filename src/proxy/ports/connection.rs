@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::policy::{Fault, HEAD_MAX};
+use crate::policy::{FramingFault, HEAD_MAX};
 use crate::proxy::ports::body::Body;
 use crate::proxy::ports::handler::{Caller, Client, Handler};
 use crate::proxy::ports::port::{Admitted, Port};
@@ -117,7 +117,7 @@ where
             tracing::info!(target: "access", parent: None, %peer, rule = TimeoutKind::Head.rule(), "slow request refused");
             watch.send_last(HEAD_TIMEOUT).await;
         }
-        Some(StreamFault::Framing(fault @ Fault::TargetTooLong)) => {
+        Some(StreamFault::Framing(fault @ FramingFault::TargetTooLong)) => {
             tracing::info!(target: "access", parent: None, %peer, error = %fault, "malformed request refused");
             watch.clone().send_last(TARGET_TOO_LONG).await;
             watch.linger().await;
