@@ -1,5 +1,5 @@
-//! Files that are appended to for years: when one has grown to its size it is set aside under the time
-//! in UTC, and those that are too old are removed. Mode 0600.
+//! Files that are appended to for years. A file that reaches its maximum size is set aside under the time in UTC, and
+//! expired ones are removed. Mode 0600.
 
 mod file;
 mod name;
@@ -14,14 +14,14 @@ pub use file::{RotatedFile, write_line};
 /// When a file is set aside, and for how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
-    /// Bytes, at least 1. A line is never divided, so a file may be larger by one.
+    /// The maximum size in bytes, at least 1. Lines are not split, so a file may exceed it by one line.
     pub max_size: usize,
-    /// How long a file that was set aside is kept. Once older, it is removed when the next file is set aside.
+    /// The maximum age of a file that was set aside. It is removed when the next file is set aside after that.
     pub max_age: Duration,
 }
 
-/// Opens for reading what was set aside of the file at `path`, the oldest first, and that file itself. Whoever
-/// writes may set it aside meanwhile: each line is in one of them all the same.
+/// Opens the file at `path` for reading, after its older files, the oldest first. Each line is in exactly one of them,
+/// even if another process sets the file aside at the same time.
 ///
 /// # Errors
 /// One can't be opened, or there is none.
@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
     let names = || {
         let all = name::resolve(path).map_or(Ok(Vec::new()), |path| name::set_aside(&path))?;
         let paths = all.into_iter().map(|(_, path)| path);
-        // A directory can't be read, and a pipe would block.
+        // Neither a folder, nor a pipe, which would block.
         io::Result::Ok(
             paths.filter(|path| path.metadata().map_or(true, |of| of.is_file())).collect::<Vec<_>>(),
         )
@@ -39,12 +39,12 @@ pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
         let open = |path: &Path| Ok((path.to_owned(), File::open(path)?));
         let mut opened: io::Result<Vec<_>> = before.iter().map(|path| open(path)).collect();
         match open(path) {
-            // The last one was set aside, and there was no room for the next.
+            // The file was set aside, and the disk had no room for the next one.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !before.is_empty() => {}
             last => opened = opened.and_then(|mut all| last.map(|last| all.push(last)).map(|()| all)),
         }
         let now = names()?;
-        // If another was set aside or removed in between, a file may be missing or there twice.
+        // Otherwise a file was set aside or removed meanwhile, and one may be missing or listed twice.
         if now == before {
             return opened;
         }

@@ -1,14 +1,15 @@
-//! Where the lines of the log and of the journal go: into a bounded queue, and from there to a file or to standard error,
-//! by a thread of each sink. The task that pushes a line never waits for a disk or a pipe, and never sees an error. A
-//! lost line is counted and reported; once writing works again, a line in the output says how many lines are missing
-//! at that place.
+//! Writes the lines of the diagnostics, the access log and the journal. Each sink has a bounded queue and a thread that
+//! writes to a file or to standard error. The task that pushes a line never waits for a disk or a pipe, and never gets
+//! an error. A lost line is counted and reported. Once writing works again, a notice in the output says how many lines
+//! are missing at that place.
 //!
-//! The queue keeps the access log's promise, a record for each request, as long as the output takes lines faster than
-//! requests end. If it does not for 4 MiB of lines, the rest is lost and counted. The alternative, to wait, would stop
-//! the proxy whenever a disk hangs.
+//! So every request has a record as long as the disk keeps up. The queue holds 4 MiB; lines beyond that are lost and
+//! counted. Waiting instead would stop the proxy whenever a disk hangs.
 
 mod notice;
+mod output;
 mod queue;
+mod state;
 mod writer;
 
 use std::io;
@@ -17,49 +18,18 @@ use std::time::Duration;
 
 use queue::Queue;
 
-pub(crate) use notice::{MESSAGE, TARGET};
-pub use notice::{Notice, in_journal, in_json, in_text};
-pub use queue::SinkState;
+pub use notice::{Notice, in_json, in_text};
+pub use output::{Labels, Output};
+pub use state::SinkState;
 
-/// What lines are written to.
-pub trait Output: Send + 'static {
-    /// Writes a line, its end included. After an error the next one is tried all the same.
-    ///
-    /// # Errors
-    /// It is not written whole.
-    fn append(&mut self, line: &[u8]) -> io::Result<()>;
-
-    /// Why the file is larger than it should be; that loses nothing.
-    fn grows(&self) -> Option<&str> {
-        None
-    }
-
-    /// Which file that is too old could not be removed, and why.
-    fn unremoved(&self) -> Option<&str> {
-        None
-    }
-}
-
-/// What a sink is called, and how it says what is wrong.
-pub struct Labels {
-    /// `log` or `journal`.
-    pub name: &'static str,
-    /// Where its lines go, for people.
-    pub to: String,
-    /// Makes the line, without its end, that stands for those that are lost.
-    pub notice: fn(&Notice<'_>) -> String,
-    /// Reports a new fault. Called on a thread of its own, at most once a minute.
-    pub report: Box<dyn Fn(&SinkState) + Send + Sync>,
-}
-
-/// Takes lines. Lines that are queued when it is dropped are still written.
+/// A queue of lines. Lines in the queue when it is dropped are still written.
 pub struct Sink(Arc<Queue>);
 
 impl Sink {
-    /// Begins to write to `output`.
+    /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// There is no thread for it.
+    /// The thread can't be started.
     pub fn start(labels: Labels, output: impl Output) -> io::Result<Self> {
         let sink = Sink(Arc::new(Queue::new(labels)));
         let queue = Arc::clone(&sink.0);
@@ -78,7 +48,7 @@ impl Sink {
         self.0.flush(within)
     }
 
-    /// What has become of its lines.
+    /// The state of the sink.
     pub fn state(&self) -> SinkState {
         self.0.state()
     }
@@ -90,7 +60,7 @@ impl Drop for Sink {
     }
 }
 
-/// As tracing-subscriber writes: an event with each call.
+/// tracing-subscriber writes one event with each call.
 impl io::Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -102,25 +72,29 @@ impl io::Write for &Sink {
     }
 }
 
-/// Those of a process.
+/// The sinks of a process.
 #[derive(Clone)]
 pub struct Sinks {
-    /// The log, with the access log in it.
+    /// The diagnostics.
     pub log: Arc<Sink>,
-    /// The journal of access gained and lost.
+    /// The access log. `None`: it is switched off.
+    pub access: Option<Arc<Sink>>,
+    /// The journal.
     pub journal: Arc<Sink>,
 }
 
 impl Sinks {
-    /// What has become of the lines of each.
-    pub fn states(&self) -> [SinkState; 2] {
-        [self.log.state(), self.journal.state()]
+    /// The state of each sink.
+    pub fn states(&self) -> Vec<SinkState> {
+        let sinks = [&self.log].into_iter().chain(&self.access).chain([&self.journal]);
+        sinks.map(|sink| sink.state()).collect()
     }
 
-    /// See [`Sink::flush`]; the journal first, which may have something to say in the log.
+    /// See [`Sink::flush`]. The diagnostics come last, since the other two report their faults there.
     pub fn flush(&self, within: Duration) {
-        self.journal.flush(within);
-        self.log.flush(within);
+        for sink in self.access.iter().chain([&self.journal, &self.log]) {
+            sink.flush(within);
+        }
     }
 }
 

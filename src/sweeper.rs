@@ -8,12 +8,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::audit::{Ended, Journal, Watcher};
+use crate::audit::{AuditSink, Ended, Journal};
 use crate::config::Config;
 use crate::policy::AccessMode;
 use crate::proxy::{Port, Sweep};
 use crate::settings::Settings;
-use crate::sink::Sink;
 use crate::tailnet::{Member, Netmap, NodeStatus, PortMembers};
 
 /// The pause between sweeps without a notification. They detect time-based changes, such as a peer's key that expires.
@@ -78,10 +77,8 @@ pub struct Sweeper<N> {
     pub node_status: watch::Receiver<NodeStatus>,
     /// Notified when the netmap or the packet filter may have changed.
     pub changed: Arc<Notify>,
-    /// Where the journal goes.
-    pub journal: Arc<Sink>,
-    /// Gets each line of the journal.
-    pub watcher: Option<Arc<dyn Watcher>>,
+    /// Records changes of access.
+    pub audit: Arc<AuditSink>,
 }
 
 /// The netmap, as each port sees it.
@@ -212,6 +209,6 @@ impl<N: Netmap> Sweeper<N> {
     }
 
     fn new_journal(&self) -> Journal {
-        Journal::new(Arc::clone(&self.journal)).watched_by(self.watcher.clone())
+        Journal::new(Arc::clone(&self.audit))
     }
 }

@@ -40,7 +40,7 @@ pub struct Admin {
     pub node: watch::Receiver<NodeStatus>,
     /// When the proxy started.
     pub started: SystemTime,
-    /// The log and the journal.
+    /// The diagnostics, the access log and the journal.
     pub sinks: Sinks,
 }
 
@@ -109,7 +109,7 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
-            logs: self.sinks.states().into(),
+            logs: self.sinks.states(),
         };
         Status::new(parts, ollama)
     }
@@ -135,7 +135,7 @@ impl Admin {
     pub async fn metrics(&self) -> String {
         let ollama_up = OllamaClient::new(&self.settings.config().upstream).version().await.is_ok();
         let Load { running, waiting } = self.proxy.load();
-        self.proxy.metrics().text(&Now {
+        self.proxy.audit().metrics().text(&Now {
             running,
             waiting,
             connections: self.proxy.sessions().all().len(),

@@ -1,22 +1,22 @@
-//! What each identity has asked for, with a bound on how many are told apart.
+//! Counters by identity, for a bounded number of identities.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::peer::Peer;
+use super::PeerName;
 
-/// So many are told apart; all others are counted together.
+/// How many identities have counters of their own. All others are counted together.
 pub(super) const MOST: usize = 100;
 
-/// Whoever has asked for nothing for so long gives way to somebody new. A tailnet that makes a node for
-/// each run of its CI so makes no more than so many series a day, and none is forgotten while it counts.
+/// An identity that sent no request for this long can be evicted for a new one. So a tailnet that creates a node for
+/// each CI run adds at most [`MOST`] series a day.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The identities' tallies.
@@ -26,13 +26,13 @@ pub(super) struct Identities(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     known: HashMap<String, Entry>,
-    /// Only ever grows: who gives way is added.
+    /// All other identities. It never shrinks: an evicted identity's counts are added to it.
     other: Tally,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Of a tagged device, whose identity is an id that nobody knows by heart.
+    /// The name of a tagged device, whose identity is only a stable id.
     node: Option<String>,
     tally: Tally,
     last: Instant,
@@ -52,31 +52,27 @@ impl Tally {
         self.requests += more.requests;
         self.bytes_in += more.bytes_in;
         self.bytes_out += more.bytes_out;
-        // These are numbers that Ollama says.
+        // Ollama reports these, so they can be any number.
         self.tokens_in = self.tokens_in.saturating_add(more.tokens_in);
         self.tokens_out = self.tokens_out.saturating_add(more.tokens_out);
     }
 }
 
 impl Identities {
-    /// A request of `peer` has ended at `now`.
-    pub(super) fn count(&self, peer: &Peer, tally: Tally, now: Instant) {
-        self.table().tally_of(peer, now).add(tally);
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A request of `peer` ended at `now`.
+    pub(super) fn count(&self, peer: &PeerName, tally: Tally, now: Instant) {
+        self.0.lock().tally_of(peer, now).add(tally);
     }
 }
 
 impl Table {
-    fn tally_of(&mut self, peer: &Peer, now: Instant) -> &mut Tally {
+    fn tally_of(&mut self, peer: &PeerName, now: Instant) -> &mut Tally {
         let identity = peer.identity();
         if !self.known.contains_key(identity) {
-            if self.known.len() >= MOST && !self.make_room(now) {
+            if self.known.len() >= MOST && !self.evict(now) {
                 return &mut self.other;
             }
-            let node = peer.user.is_none().then(|| peer.node.clone());
+            let node = peer.is_tagged().then(|| peer.node.clone());
             self.known.insert(identity.to_owned(), Entry { node, tally: Tally::default(), last: now });
         }
         match self.known.get_mut(identity) {
@@ -88,8 +84,8 @@ impl Table {
         }
     }
 
-    /// Whether somebody has given way.
-    fn make_room(&mut self, now: Instant) -> bool {
+    /// Evicts the identity that has been idle the longest, if that is at least [`KEPT`]. Returns whether it did.
+    fn evict(&mut self, now: Instant) -> bool {
         let oldest = self.known.iter().min_by_key(|(_, entry)| entry.last);
         let oldest = oldest.filter(|(_, entry)| now.duration_since(entry.last) >= KEPT);
         let Some(entry) = oldest.map(|(id, _)| id.clone()).and_then(|id| self.known.remove(&id)) else {
@@ -106,7 +102,7 @@ fn labels<'a>(identity: &'a str, node: &'a str) -> [(&'static str, &'a str); 2] 
 
 impl Collector for Identities {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let table = self.table();
+        let table = self.0.lock();
         for (name, help, count) in [
             (
                 "identity_requests",
@@ -118,7 +114,7 @@ impl Collector for Identities {
             ("identity_tokens_in", "As tokens_in, by who asked", |t| t.tokens_in),
             ("identity_tokens_out", "As tokens_out, by who asked", |t| t.tokens_out),
         ] {
-            // A dot at the end, as the library puts it to all others.
+            // The library ends every other help text with a dot.
             let mut family =
                 encoder.encode_descriptor(name, &format!("{help}."), None, MetricType::Counter)?;
             let known = table.known.iter().map(|(identity, entry)| {

@@ -1,120 +1,93 @@
-//! The node's own journal of who gained and who lost access, and whose grants changed.
+//! Compares who has access now with who had it before. The differences become the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Watcher;
-use crate::peer::printable;
+use super::record::now;
+use super::{AccessChange, AuditSink, ChangeKind, PeerName};
 use crate::policy::{AccessMode, Rights};
 use crate::rotated::Rotation;
-use crate::sink::Sink;
 use crate::tailnet::Member;
 
-/// Compares what the tailnet says now with what it said before, and keeps the differences: in the
-/// log, and as JSON lines in a file of mode 0600.
+/// Remembers who has access to each port, and records each change.
 pub struct Journal {
-    file: Arc<Sink>,
-    watcher: Option<Arc<dyn Watcher>>,
-    /// By port.
-    known: BTreeMap<u16, BTreeMap<String, Standing>>,
+    audit: Arc<AuditSink>,
+    /// By port, then by stable id.
+    known: BTreeMap<u16, BTreeMap<String, GrantedAccess>>,
 }
 
-/// Where a peer stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    /// MagicDNS name.
-    pub node: String,
-    /// User or tags.
-    pub principal: String,
-    /// The values granted under this node's capability.
-    pub grants: Vec<Value>,
-    /// Why some of them grant nothing.
-    pub faults: Vec<String>,
+/// What a peer may do at a port, as the policy file says it.
+#[derive(Debug, Clone, PartialEq)]
+struct GrantedAccess {
+    peer: PeerName,
+    grants: Vec<Value>,
+    faults: Vec<String>,
 }
 
 impl Journal {
-    /// What it is called in the state folder.
+    /// The file's name in the state folder.
     pub const FILE: &str = "journal.jsonl";
 
-    /// Some ten thousand lines, and who had access a year ago.
+    /// Room for about ten thousand lines a file, and an answer to who had access a year ago.
     pub const ROTATION: Rotation =
         Rotation { max_size: 4_000_000, max_age: Duration::from_secs(400 * 24 * 60 * 60) };
 
-    /// Appends to `file`.
-    pub fn new(file: Arc<Sink>) -> Self {
-        Journal { file, watcher: None, known: BTreeMap::new() }
+    /// Records changes in `audit`.
+    pub fn new(audit: Arc<AuditSink>) -> Self {
+        Journal { audit, known: BTreeMap::new() }
     }
 
-    /// From now on `watcher`, if there is one, is told of each line.
-    pub fn watched_by(mut self, watcher: Option<Arc<dyn Watcher>>) -> Self {
-        self.watcher = watcher;
-        self
-    }
-
-    /// Takes note of everybody at one of the node's ports, for which `members` says who may connect. The
-    /// first time, it notes who has access to begin with.
+    /// Compares `members`, the peers that may connect to `port`, with those of the last call. The first call for a
+    /// port records each of them as present.
     pub fn observe(&mut self, port: u16, access: AccessMode, members: &[Member]) {
-        let now: BTreeMap<String, Standing> = members
+        let now: BTreeMap<String, GrantedAccess> = members
             .iter()
-            // Without an owner or tags the netmap has the peer only in part yet.
+            // A peer without an owner or tags is not complete in the netmap yet.
             .filter(|m| m.admitted().next().is_some() && (m.user.is_some() || !m.tags.is_empty()))
-            .map(|m| (m.stable_id.clone(), standing(access, m)))
+            .map(|m| (m.stable_id.clone(), granted(access, m)))
             .collect();
         match self.known.remove(&port) {
-            None => now.iter().for_each(|(id, standing)| self.note(port, "present", id, standing)),
+            None => now.values().for_each(|granted| self.note(port, ChangeKind::Present, granted)),
             Some(before) => self.compare(port, &before, &now),
         }
         self.known.insert(port, now);
     }
 
-    fn compare(&mut self, port: u16, before: &BTreeMap<String, Standing>, now: &BTreeMap<String, Standing>) {
-        for (id, old) in before.iter().filter(|(id, _)| !now.contains_key(*id)) {
-            self.note(port, "lost", id, old);
+    fn compare(
+        &self,
+        port: u16,
+        before: &BTreeMap<String, GrantedAccess>,
+        now: &BTreeMap<String, GrantedAccess>,
+    ) {
+        for (_, old) in before.iter().filter(|(id, _)| !now.contains_key(*id)) {
+            self.note(port, ChangeKind::Lost, old);
         }
         for (id, new) in now {
             match before.get(id) {
-                None => self.note(port, "gained", id, new),
-                Some(old) if old != new => self.note(port, "changed", id, new),
+                None => self.note(port, ChangeKind::Gained, new),
+                Some(old) if old != new => self.note(port, ChangeKind::Changed, new),
                 Some(_) => {}
             }
         }
     }
 
-    fn note(&mut self, port: u16, access: &str, stable_id: &str, standing: &Standing) {
-        let Standing { node, principal, grants, faults } = standing;
-        let values = Value::from(grants.clone()).to_string();
-        tracing::info!(
-            target: "journal", access, port, node = &*printable(node), principal = &*printable(principal),
-            stable_id = &*printable(stable_id), grants = %printable(&values),
-        );
-        for fault in faults {
-            tracing::warn!(
-                target: "journal", node = &*printable(node), principal = &*printable(principal),
-                "a grant of the tailnet policy grants nothing: {}", printable(fault),
-            );
-        }
-        let now = SystemTime::now();
-        if let Some(watcher) = &self.watcher {
-            watcher.access(now, access, port, standing);
-        }
-        let line = json!({
-            "time": humantime::format_rfc3339_millis(now).to_string(),
-            "access": access, "port": port, "stable_id": stable_id,
-            "node": node, "principal": principal, "grants": grants, "faults": faults,
-        });
-        self.file.push(format!("{}\n", printable(&line.to_string())).as_bytes());
+    fn note(&self, port: u16, access: ChangeKind, granted: &GrantedAccess) {
+        let GrantedAccess { peer, grants, faults } = granted.clone();
+        self.audit.change(AccessChange { time: now(), access, port, peer, grants, faults });
     }
 }
 
-fn standing(access: AccessMode, member: &Member) -> Standing {
+fn granted(access: AccessMode, member: &Member) -> GrantedAccess {
     let grants = member.grants();
-    Standing {
-        node: member.node.clone(),
-        principal: member.principal(),
+    GrantedAccess {
+        peer: PeerName {
+            node: member.node.clone(),
+            stable_id: member.stable_id.clone(),
+            principal: member.principal(),
+        },
         faults: Rights::merge(access, &grants).faults,
         grants,
     }
@@ -124,9 +97,12 @@ fn standing(access: AccessMode, member: &Member) -> Standing {
 mod tests {
     use std::path::Path;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::audit::{JournalEntry, lost_in_journal};
     use crate::rotated::RotatedFile;
-    use crate::sink::{Labels, SinkState, in_journal};
+    use crate::sink::{Labels, Sink, SinkState};
     use crate::tailnet::Address;
 
     fn member(id: &str, admitted: bool, grants: Vec<Value>) -> Member {
@@ -140,17 +116,30 @@ mod tests {
         }
     }
 
-    fn journal(path: &Path) -> Journal {
+    fn sink(path: &Path) -> Arc<Sink> {
         let report = Box::new(|state: &SinkState| panic!("{state}"));
-        let labels = Labels { name: "journal", to: String::new(), notice: in_journal, report };
-        Journal::new(Arc::new(Sink::start(labels, RotatedFile::new(path, Journal::ROTATION)).unwrap()))
+        let labels = Labels { name: "journal", to: String::new(), notice: lost_in_journal, report };
+        Arc::new(Sink::start(labels, RotatedFile::new(path, Journal::ROTATION)).unwrap())
+    }
+
+    fn journal(sink: &Arc<Sink>) -> Journal {
+        Journal::new(Arc::new(AuditSink::new(None, Some(Arc::clone(sink)), None)))
+    }
+
+    fn read(path: &Path) -> Vec<AccessChange> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let entries = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        entries
+            .map(|entry| if let JournalEntry::Change(change) = entry { change } else { panic!("{text}") })
+            .collect()
     }
 
     #[test]
-    fn each_change_is_noted_once() {
+    fn each_change_is_recorded_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
-        let mut journal = journal(&path);
+        let sink = sink(&path);
+        let mut journal = journal(&sink);
         let narrow = || vec![json!({"endpoints": ["api_tags"]})];
         for members in [
             vec![member("a", true, vec![]), member("b", false, vec![])],
@@ -161,29 +150,25 @@ mod tests {
             journal.observe(11434, AccessMode::Network, &members);
             journal.observe(9090, AccessMode::Network, &[]);
         }
-        assert!(journal.file.flush(Duration::from_secs(60)));
-        let text = std::fs::read_to_string(&path).unwrap();
-        let noted: Vec<(String, String)> = text
-            .lines()
-            .map(|l| serde_json::from_str::<Value>(l).unwrap())
-            .map(|v| (v["access"].as_str().unwrap().to_owned(), v["stable_id"].as_str().unwrap().to_owned()))
-            .collect();
+        assert!(sink.flush(Duration::from_secs(60)));
+        let noted: Vec<_> = read(&path).into_iter().map(|c| (c.access.name(), c.peer.stable_id)).collect();
         let expected = [("present", "a"), ("changed", "a"), ("gained", "b"), ("lost", "a"), ("lost", "b")];
-        assert_eq!(noted, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(noted, expected.map(|(access, id)| (access, id.to_owned())));
     }
 
     #[test]
-    fn a_name_moves_no_cursor_and_stays_itself() {
+    fn hostile_name_is_escaped_and_reads_back_equal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         let name = "a\n\u{1b}\u{7f}\u{9b}";
-        let mut journal = journal(&path);
+        let sink = sink(&path);
+        let mut journal = journal(&sink);
         journal.observe(1, AccessMode::Network, &[member(name, true, vec![json!([name])])]);
-        assert!(journal.file.flush(Duration::from_secs(60)));
+        assert!(sink.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(char::is_control), "{line:?}");
-        let note: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&note["stable_id"], &note["grants"]), (&json!(name), &json!([[name]])));
+        let [change] = &read(&path)[..] else { panic!("{line}") };
+        assert_eq!((&*change.peer.stable_id, &change.grants[..]), (name, &[json!([name])][..]));
     }
 }

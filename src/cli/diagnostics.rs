@@ -1,16 +1,17 @@
-//! Starts the log and the journal of a command.
+//! Starts the log, the access log and the journal of a command.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::complain;
-use crate::audit::Journal;
+use crate::audit::{Journal, lost_in_access_log, lost_in_journal};
 use crate::config::{Config, LogConfig, LogFormat};
-use crate::rotated::{RotatedFile, write_line};
-use crate::sink::{Labels, Output, Sink, SinkState, in_journal, in_json, in_text};
+use crate::rotated::{RotatedFile, Rotation, write_line};
+use crate::sink::{Labels, Notice, Output, Sink, SinkState, in_json, in_text};
 
-/// How long the process waits at its end until the last lines are written, for the log and the journal each.
+/// How long the process waits at its end until the last lines are written, for each of the log, the access log and the journal.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// Starts the log. The returned function sets its level.
@@ -59,26 +60,46 @@ fn log_sink(log: &LogConfig) -> Result<Sink, String> {
     Ok(sink)
 }
 
-/// The journal. Its file is opened with its first line: before that its folder may belong to another process.
-pub(super) fn start_journal(config: &Config) -> Result<Sink, String> {
-    let path = config.node.state_dir.join(Journal::FILE);
+/// Starts the access log, if it is on, and the journal.
+pub(super) fn start_records(config: &Config) -> Result<(Option<Arc<Sink>>, Arc<Sink>), String> {
     let logs_to_file = config.log.file.is_some();
-    let report = Box::new(move |journal: &SinkState| {
-        let SinkState { to, lost, fault, grows, unremoved, .. } = journal;
+    let access = config.access_log.as_ref().map(|log| {
+        let labels = record_labels("access", &log.file, lost_in_access_log, logs_to_file);
+        record_sink(labels, &log.file, log.rotation)
+    });
+    let path = config.node.state_dir.join(Journal::FILE);
+    let labels = record_labels("journal", &path, lost_in_journal, logs_to_file);
+    Ok((access.transpose()?, record_sink(labels, &path, Journal::ROTATION)?))
+}
+
+/// A file of records. It is opened with its first line: before that its folder may belong to another process.
+fn record_sink(labels: Labels, path: &Path, rotation: Rotation) -> Result<Arc<Sink>, String> {
+    let sink = Sink::start(labels, RotatedFile::new(path, rotation));
+    sink.map(Arc::new)
+        .map_err(|error| format!("cannot write {}: no thread is left for it: {error}", path.display()))
+}
+
+/// Faults of a file of records go to the log, and to standard error too if the log is a file.
+fn record_labels(
+    name: &'static str,
+    path: &Path,
+    notice: fn(&Notice<'_>) -> String,
+    logs_to_file: bool,
+) -> Labels {
+    let report = Box::new(move |state: &SinkState| {
+        let SinkState { to, lost, fault, grows, unremoved, .. } = state;
         if let Some(error) = fault {
-            tracing::warn!(path = to, lost, error, "the journal can't be written");
+            tracing::warn!(path = to, lost, error, "records can't be written");
         } else if let Some(error) = grows {
-            tracing::warn!(path = to, error, "the journal can't be set aside, so it grows");
+            tracing::warn!(path = to, error, "a file of records can't be set aside, so it grows");
         } else if let Some(error) = unremoved {
-            tracing::warn!(path = to, error, "an old file of the journal can't be removed");
+            tracing::warn!(path = to, error, "an old file of records can't be removed");
         }
         if logs_to_file {
-            complain(&format!("remote-ollama-proxy: the journal {journal}"));
+            complain(&format!("remote-ollama-proxy: {state}"));
         }
     });
-    let labels = Labels { name: "journal", to: path.display().to_string(), notice: in_journal, report };
-    Sink::start(labels, RotatedFile::new(&path, Journal::ROTATION))
-        .map_err(|error| format!("cannot write the journal: no thread is left for it: {error}"))
+    Labels { name, to: path.display().to_string(), notice, report }
 }
 
 /// Standard error: it may be a file on a full disk, or a pipe without a reader.

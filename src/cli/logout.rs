@@ -11,7 +11,7 @@ use super::root::NodeArgs;
 use super::run::exit_code;
 use super::{complain, exit, refuse, show};
 use crate::audit::Journal;
-use crate::config::Config;
+use crate::config::{AccessLogConfig, Config};
 use crate::control::ControlTask;
 use crate::run;
 
@@ -20,7 +20,7 @@ pub(super) struct LogoutArgs {
     /// Do not ask for confirmation on the terminal.
     #[arg(long)]
     yes: bool,
-    /// Remove the journal of access changes as well.
+    /// Remove the access log and the journal from the state folder as well.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -63,10 +63,10 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
     };
     let text = text_of(&config, outcome.stored, outcome.error);
     if args.all
-        && let Err(error) = remove_journal(&config.node.state_dir)
+        && let Err(error) = remove_records(&config.node.state_dir)
     {
         complain(&format!(
-            "remote-ollama-proxy: the journal in {dir} can't be removed: {error}: remove it by hand"
+            "remote-ollama-proxy: cannot remove the access log and the journal in {dir}: {error}: remove them by hand"
         ));
         return exit::STATE;
     }
@@ -88,11 +88,13 @@ fn text_of(config: &Config, stored: bool, error: Option<String>) -> String {
     }
 }
 
-/// Removes the journal and its rotated files.
-fn remove_journal(dir: &Path) -> std::io::Result<()> {
+/// Removes the access log and the journal, with their rotated files.
+fn remove_records(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(Journal::FILE) {
+        let name = entry.file_name();
+        if [AccessLogConfig::FILE, Journal::FILE].iter().any(|file| name.to_string_lossy().starts_with(file))
+        {
             fs::remove_file(entry.path())?;
         }
     }

@@ -1,4 +1,4 @@
-//! `report`: what the access log and the journal tell of a span of time.
+//! `report`: sums up the access log and the journal of a span of time.
 
 mod csv;
 mod text;
@@ -6,39 +6,40 @@ mod text;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use super::args::ConfigArgs;
 use super::{complain, exit, refuse_over, show};
 use crate::audit::Journal;
 use crate::config::Config;
-use crate::history::{History, Span, Summary};
+use crate::history::{FileKind, History, Span, Summary};
 use crate::rotated;
-use crate::service::{Account, ManagedService, Manager, Part};
 
 pub(super) const HELP: &str = "\
 Exit codes:
-   0  Ended as asked
-   1  A file or all lines of it can't be read, or there is none: the log goes to standard error
+   0  The report was written
+   1  A file can't be read or has no records, or there is no file
    2  The command line is wrong
   78  The config is invalid";
 
-/// What `report` takes.
+/// The arguments of `report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// From when on: a day or a time in UTC, or how long ago
+    /// The start of the span: a day or a time in UTC, or how long ago
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = when)]
     since: When,
-    /// Until when, that moment no longer included [default: now]
+    /// The end of the span, which is not part of it [default: now]
     #[arg(long, value_name = "TIME", value_parser = when)]
     until: Option<When>,
-    /// How it is written
+    /// The format of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Logs and journals to read, the oldest first; - reads standard input. [default: log.file of the
-    /// config and the journal, with what was set aside of them]
+    /// Access logs and journals to read, the oldest first; - reads standard input. [default: access_log.file of
+    /// the config and the journal, each with its older files]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -55,54 +56,55 @@ enum Format {
     Csv,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 enum When {
-    At(SystemTime),
-    Ago(Duration),
+    At(Timestamp),
+    Ago(jiff::Span),
 }
 
 impl When {
-    fn from(self, now: SystemTime) -> SystemTime {
+    /// Not before 1970, however long ago it is.
+    fn from(self, now: Timestamp) -> Timestamp {
         match self {
             When::At(at) => at,
-            When::Ago(ago) => now.checked_sub(ago).unwrap_or(now).max(SystemTime::UNIX_EPOCH),
+            When::Ago(ago) => {
+                let at = now.to_zoned_datetime(TimeZone::UTC).saturating_sub(ago).timestamp();
+                at.max(Timestamp::UNIX_EPOCH)
+            }
         }
     }
 }
 
 /// `2026-11-01`, `2026-11-01T12:00:00Z` or `7d`.
 fn when(text: &str) -> Result<When, String> {
-    let at = |text: &str| humantime::parse_rfc3339(text).ok();
-    at(text)
-        .or_else(|| at(&format!("{text}T00:00:00Z")))
-        .map(When::At)
-        .or_else(|| humantime::parse_duration(text).ok().map(When::Ago))
-        .ok_or_else(|| {
-            "want a time in UTC, such as 2026-11-01 or 2026-11-01T12:00:00Z, or how long ago, such as 7d"
-                .to_owned()
-        })
+    if let Ok(at) = text.parse() {
+        return Ok(When::At(at));
+    }
+    if let Some(at) = text.parse::<DateTime>().ok().and_then(|at| at.to_zoned_datetime(TimeZone::UTC).ok()) {
+        return Ok(When::At(at.timestamp()));
+    }
+    let ago = text.parse::<jiff::Span>().ok().filter(|ago| !ago.is_negative());
+    ago.map(When::Ago).ok_or_else(|| {
+        "want a time in UTC, such as 2026-11-01 or 2026-11-01T12:00:00Z, or how long ago, such as 7d"
+            .to_owned()
+    })
 }
 
 pub(super) fn report(args: &ReportArgs) -> u8 {
-    let now = SystemTime::now();
+    let now = Timestamp::now();
     let span = Span { since: args.since.from(now), until: args.until.map_or(now, |until| until.from(now)) };
     if span.since >= span.until {
-        let [since, until] = [span.since, span.until].map(humantime::format_rfc3339_seconds);
+        let Span { since, until } = span;
         complain(&format!(
-            "remote-ollama-proxy: --since is {since}, and --until {until}, which is not later: see --help"
+            "remote-ollama-proxy: --until {until:.0} is not later than --since {since:.0}: see --help"
         ));
         return exit::USAGE;
     }
     let mut history = History::new(span);
-    let read = match args.files.is_empty() {
-        true => args
-            .config
-            .load()
-            .map_err(|faults| {
-                refuse_over(&faults.faults, "nothing was read; name the files to read, or mend it")
-            })
-            .and_then(|config| read_own(&mut history, &config)),
-        false => args.files.iter().try_for_each(|file| read_file(&mut history, file)),
+    let read = if args.files.is_empty() {
+        read_configured(&mut history, &args.config)
+    } else {
+        args.files.iter().try_for_each(|file| read_named(&mut history, file))
     };
     if let Err(code) = read {
         return code;
@@ -111,11 +113,11 @@ pub(super) fn report(args: &ReportArgs) -> u8 {
     match args.format {
         Format::Text => show(&text::text(&summary)),
         Format::Json => json(&summary),
-        Format::Csv => show(&csv::csv(&summary)),
+        Format::Csv => csv::csv(&summary).map_or(exit::FAILURE, |table| show(&table)),
     }
 }
 
-/// Shows it as one object, which is never in the memory as a whole.
+/// Writes one object, without building it in memory first.
 fn json(summary: &Summary) -> u8 {
     let mut out = BufWriter::new(io::stdout().lock());
     let written = serde_json::to_writer_pretty(&mut out, summary).map_err(io::Error::from);
@@ -125,74 +127,74 @@ fn json(summary: &Summary) -> u8 {
     }
 }
 
-/// What the proxy with this config has written.
+/// Reads the files that the proxy with this config writes.
 ///
 /// # Errors
-/// The exit code, once what is wrong was said.
-fn read_own(history: &mut History, config: &Config) -> Result<(), u8> {
+/// The exit code, after the error was shown.
+fn read_configured(history: &mut History, args: &ConfigArgs) -> Result<(), u8> {
+    let config: Config = args.load().map_err(|faults| {
+        refuse_over(&faults.faults, "nothing was read; name the files to read, or correct the config")
+    })?;
     let journal = config.node.state_dir.join(Journal::FILE);
-    let Some(log) = &config.log.file else {
-        complain(&format!("remote-ollama-proxy: {}", elsewhere(&journal)));
-        return Err(exit::FAILURE);
+    let has_journal = read_rotated(history, &journal)?;
+    let Some(access_log) = &config.access_log else {
+        complain("remote-ollama-proxy: access_log.enabled = false in the config: only the journal is read");
+        return Ok(());
     };
-    for path in [&journal, log] {
-        let files = match rotated::read(path) {
-            // A proxy that has not joined yet has none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path == &journal => continue,
-            opened => opened.map_err(|error| cannot_read(path, &error))?,
-        };
-        for (path, file) in files {
-            // One with no line that can be read is ours all the same: it may have begun with half a line.
-            read(history, &path, BufReader::new(file))?;
-        }
+    let has_access_log = read_rotated(history, &access_log.file)?;
+    if !has_access_log && !has_journal {
+        complain(&format!(
+            "remote-ollama-proxy: cannot read {}: the file does not exist, so no request has been recorded: start the \
+             proxy, or pass the --config that it runs with",
+            access_log.file.display()
+        ));
+        return Err(exit::FAILURE);
     }
     Ok(())
 }
 
-fn read_file(history: &mut History, path: &Path) -> Result<(), u8> {
-    let (path, is_ours) = if path == Path::new("-") {
+/// Reads `path` and its older files. Returns whether there are any.
+fn read_rotated(history: &mut History, path: &Path) -> Result<bool, u8> {
+    match rotated::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(cannot_read(path, &error)),
+        Ok(files) => {
+            for (path, file) in files {
+                // No readable line is no error here: the file may begin with half a record.
+                read(history, &path, BufReader::new(file))?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn read_named(history: &mut History, path: &Path) -> Result<(), u8> {
+    let (path, kind) = if path == Path::new("-") {
         let path = Path::new("standard input");
         (path, read(history, path, io::stdin().lock())?)
     } else {
         let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
         (path, read(history, path, BufReader::new(file))?)
     };
-    if is_ours {
-        return Ok(());
-    }
-    let path = path.display();
-    complain(&format!(
-        "remote-ollama-proxy: {path}: no line of it can be read: want a log or a journal of the proxy, without colours"
-    ));
+    let reason = match kind {
+        FileKind::Records => return Ok(()),
+        FileKind::Diagnostics => {
+            "it is a log for people, where versions up to 0.1.0 also kept the requests: no version reads those back \
+             any more. Read access.jsonl and journal.jsonl in the state folder instead"
+        }
+        FileKind::Unknown => "no line of it is a record: name an access.jsonl or a journal.jsonl",
+    };
+    complain(&format!("remote-ollama-proxy: cannot read {}: {reason}", path.display()));
     Err(exit::FAILURE)
 }
 
-/// Whether there is a line that can be read, or none at all.
-fn read(history: &mut History, path: &Path, from: impl BufRead) -> Result<bool, u8> {
+fn read(history: &mut History, path: &Path, from: impl BufRead) -> Result<FileKind, u8> {
     history.read(&path.display().to_string(), from).map_err(|error| cannot_read(path, &error))
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> u8 {
-    complain(&format!("remote-ollama-proxy: {}: can't be read: {error}", path.display()));
+    complain(&format!("remote-ollama-proxy: cannot read {}: {error}", path.display()));
     exit::FAILURE
-}
-
-/// Where the log is if the config does not say: with the service manager, if one runs the proxy.
-fn elsewhere(journal: &Path) -> String {
-    let journal = if journal.exists() { format!(" {journal:?}*") } else { String::new() };
-    let service = Account::of_process().map(|account| ManagedService {
-        account,
-        manager: Manager::native(),
-        part: Part::Proxy,
-    });
-    let command = match service.map(|service| (service.log_file(), service.log())) {
-        Some((Some(file), _)) => format!("remote-ollama-proxy report{journal} {file:?}"),
-        Some((None, log)) => format!("{log} --output cat | remote-ollama-proxy report{journal} -"),
-        None => format!("remote-ollama-proxy report{journal} LOG"),
-    };
-    format!(
-        "the config has no log.file, so the log goes to standard error, which a service manager keeps: set log.file, or\n  {command}"
-    )
 }
 
 #[cfg(test)]
@@ -200,19 +202,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_a_day_a_moment_or_so_long_ago() {
-        let now = humantime::parse_rfc3339("2026-11-24T16:44:13Z").unwrap();
+    fn time_is_a_day_a_time_or_a_duration() {
+        let now: Timestamp = "2026-11-24T16:44:13Z".parse().unwrap();
         for (text, at) in [
             ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T12:00", "2026-11-01T12:00:00Z"),
             ("2026-11-01T12:00:00Z", "2026-11-01T12:00:00Z"),
+            ("2026-11-01T12:00:00+01:00", "2026-11-01T11:00:00Z"),
             ("7d", "2026-11-17T16:44:13Z"),
             ("1h 30m", "2026-11-24T15:14:13Z"),
+            ("2w", "2026-11-10T16:44:13Z"),
+            ("3mo", "2026-08-24T16:44:13Z"),
             ("1000y", "1970-01-01T00:00:00Z"),
         ] {
-            let at = humantime::parse_rfc3339(at).unwrap();
-            assert_eq!(when(text).unwrap().from(now), at, "{text}");
+            assert_eq!(when(text).unwrap().from(now), at.parse().unwrap(), "{text}");
         }
-        for text in ["", "7", "yesterday", "2026-13-01", "2026-11-01T12:00", "-1d", "1.11.2026"] {
+        for text in ["", "7", "yesterday", "2026-13-01", "-1d", "1.11.2026"] {
             assert!(when(text).is_err(), "{text}");
         }
     }

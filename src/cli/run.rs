@@ -1,4 +1,4 @@
-//! `run`: starts the log and the journal, runs the proxy, and exits with a code for the outcome.
+//! `run`: starts the log, the access log and the journal, runs the proxy, and exits with a code for the outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::diagnostics::{FLUSH, start_journal, start_log};
+use super::diagnostics::{FLUSH, start_log, start_records};
 use super::{ConfigArgs, complain, exit, refuse};
 use crate::panics;
 use crate::run::{self, RunError, Stop};
@@ -26,7 +26,8 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
         Err(faults) => return refuse(&faults),
     };
     let started = start_log(&config.log).and_then(|(log, set_level)| {
-        Ok((Sinks { log, journal: Arc::new(start_journal(&config)?) }, set_level))
+        let (access, journal) = start_records(&config)?;
+        Ok((Sinks { log, access, journal }, set_level))
     });
     let (sinks, set_level) = match started {
         Ok(started) => started,

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 use clap::Args;
 use http::Method;
 
@@ -148,8 +150,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn loaded_until(expires_at: &str, now: SystemTime) -> String {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let Ok(at) = chrono::DateTime::parse_from_rfc3339(expires_at) else { return "loaded".to_owned() };
-    let left = Duration::from_secs(at.timestamp().max(0) as u64).saturating_sub(now);
+    let Ok(at) = expires_at.parse::<Timestamp>() else { return "loaded".to_owned() };
+    let left = Duration::from_secs(at.as_second().max(0) as u64).saturating_sub(now);
     match left {
         left if left > NEVER => "kept loaded".to_owned(),
         left if left < Duration::from_secs(1) => "about to be unloaded".to_owned(),

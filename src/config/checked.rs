@@ -44,6 +44,22 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[access_log]`; `None` if it is off.
+    pub access_log: Option<AccessLogConfig>,
+}
+
+/// `[access_log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// When the file is set aside, and how long it is kept.
+    pub rotation: Rotation,
+}
+
+impl AccessLogConfig {
+    /// The name of the file in the state folder, unless the config names another file.
+    pub const FILE: &str = "access.jsonl";
 }
 
 /// What the Ollama port for HTTP does.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw};
+use super::{
+    AccessLogConfig, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw,
+};
 use crate::admission::{Limits, Timeouts};
 use crate::policy::{AccessMode, ModelRules};
 
@@ -26,6 +28,7 @@ impl Config {
         settings.extend(http(&self.http));
         settings.extend(shutdown(self));
         settings.extend(log(&self.log));
+        settings.extend(access_log(self.access_log.as_ref()));
         settings
     }
 }
@@ -132,6 +135,16 @@ fn log(log: &LogConfig) -> Vec<Setting> {
         ("log.file", or_not_set(log.file.as_ref().map(|file| file.display()), "standard error")),
         ("log.max_size", size(log.rotation.max_size as u64)),
         ("log.max_age", time(log.rotation.max_age)),
+    ]
+}
+
+fn access_log(log: Option<&AccessLogConfig>) -> Vec<Setting> {
+    let of = |value: Option<String>| value.unwrap_or("not used".to_owned());
+    vec![
+        ("access_log.enabled", log.is_some().to_string()),
+        ("access_log.file", of(log.map(|log| log.file.display().to_string()))),
+        ("access_log.max_size", of(log.map(|log| size(log.rotation.max_size as u64)))),
+        ("access_log.max_age", of(log.map(|log| time(log.rotation.max_age)))),
     ]
 }
 

@@ -13,8 +13,8 @@ mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp,
-    ShutdownConfig, StartOffline, Withdraw,
+    AccessConfig, AccessLogConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig,
+    PlainHttp, ShutdownConfig, StartOffline, Withdraw,
 };
 pub use fault::{ConfigFault, ConfigFaults};
 pub use file::{default_path, keys, load};

@@ -1,12 +1,12 @@
 //! Reads each section of the config into its checked form. A faulty value is noted, and its default is used
 //! instead, so that one pass finds all faults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checked::{
-    AccessConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp,
-    ShutdownConfig, StartOffline, Withdraw,
+    AccessConfig, AccessLogConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig,
+    PlainHttp, ShutdownConfig, StartOffline, Withdraw,
 };
 use super::raw::Raw;
 use super::section::{Section, section};
@@ -38,6 +38,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         section(raw, "metrics", |s| (auxiliary_port(s, &taken, "metrics"), s.get("usage", false)));
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
+    let state_dir = node.state_dir.clone();
     Config {
         node,
         port,
@@ -55,6 +56,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
         log: section(raw, "log", log),
+        access_log: section(raw, "access_log", |s| access_log(s, &state_dir)),
     }
 }
 
@@ -221,9 +223,21 @@ fn log(s: &mut Section<'_, '_>) -> LogConfig {
         level: s.text("level", "info".to_owned(), parse::log_level),
         format: s.text("format", LogFormat::Text, parse::log_format),
         file: s.text("file", None, |text| parse::path(text).map(Some)),
-        rotation: Rotation {
-            max_size: s.parse("max_size", 10_000_000, |n| parse::count(n).map(|n| n as usize)),
-            max_age: s.text("max_age", 30 * parse::DAY, parse::age),
-        },
+        rotation: rotation(s),
+    }
+}
+
+fn access_log(s: &mut Section<'_, '_>, state_dir: &Path) -> Option<AccessLogConfig> {
+    let enabled = s.get("enabled", true);
+    let file = s.text("file", None, |text| parse::path(text).map(Some));
+    let file = file.unwrap_or_else(|| state_dir.join(AccessLogConfig::FILE));
+    let rotation = rotation(s);
+    enabled.then_some(AccessLogConfig { file, rotation })
+}
+
+fn rotation(s: &mut Section<'_, '_>) -> Rotation {
+    Rotation {
+        max_size: s.parse("max_size", 10_000_000, |n| parse::count(n).map(|n| n as usize)),
+        max_age: s.text("max_age", 30 * parse::DAY, parse::age),
     }
 }

@@ -65,7 +65,7 @@ fn auxiliary_ports(config: &Config) -> Vec<&'static str> {
     ports.into_iter().filter_map(|(name, is_open)| is_open.then_some(name)).collect()
 }
 
-/// Space for the logs and the journal.
+/// Space for the access log, the journal and log files.
 pub(super) fn disk(config: &Config) -> Finding {
     let log = config.log.file.as_deref().and_then(Path::parent);
     let folder = log.unwrap_or(&config.node.state_dir);
@@ -84,11 +84,7 @@ pub(super) fn disk(config: &Config) -> Finding {
     if free >= DISK_NEEDED {
         return Finding::good("disk", shown);
     }
-    Finding::warning(
-        "disk",
-        shown,
-        "free some space: on a full disk, lines of the log and the journal are lost",
-    )
+    Finding::warning("disk", shown, "free some space: on a full disk, records and lines of the log are lost")
 }
 
 #[cfg(test)]

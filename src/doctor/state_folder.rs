@@ -33,7 +33,8 @@ fn examine_folder(config: &Config, may_access: AccessCheck) -> Finding {
         (folder.join("lock"), Access::WRITE_OK),
         (folder.join(Journal::FILE), Access::WRITE_OK),
     ];
-    for (path, access) in written {
+    let access_log = config.access_log.as_ref().map(|log| (log.file.clone(), Access::WRITE_OK));
+    for (path, access) in written.into_iter().chain(access_log) {
         match may_access(&path, access) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => {
@@ -168,6 +169,7 @@ mod tests {
 
     use super::super::finding::Outcome::{self, Fault, Good};
     use super::*;
+    use crate::config::AccessLogConfig;
     use crate::config::Override;
 
     /// A config with a state folder that holds a node's files, and these overrides.
@@ -193,7 +195,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), &[]);
         let state = &config.node.state_dir;
-        for name in [STATE_FILE, "lock", Journal::FILE] {
+        for name in [STATE_FILE, "lock", Journal::FILE, AccessLogConfig::FILE] {
             private(&state.join(name), "{}", 0o600);
         }
         assert_eq!(folder(&config).outcome, Good);
@@ -204,6 +206,10 @@ mod tests {
             |path, _| if path.ends_with(Journal::FILE) { Err(Errno::ACCESS) } else { Ok(()) };
         let found = examine_folder(&config, read_only_journal);
         assert!(found.outcome == Fault && found.reason.contains(Journal::FILE), "{found:?}");
+        let read_only_access_log: AccessCheck =
+            |path, _| if path.ends_with(AccessLogConfig::FILE) { Err(Errno::ACCESS) } else { Ok(()) };
+        let found = examine_folder(&config, read_only_access_log);
+        assert!(found.outcome == Fault && found.reason.contains(AccessLogConfig::FILE), "{found:?}");
 
         // Root may write in spite of the mode.
         let root = rustix::process::geteuid().is_root();

@@ -1,55 +1,57 @@
-//! What the access log and the journal tell of a span of time: who asked for what, who was refused and
-//! why, who came for the first time, whose access changed, and what was more than usual. Lines in, a
-//! [`Summary`] out: no clock, no folder, no socket.
+//! What the access log and the journal report about a span of time: which identity asked for what, who was refused and
+//! by which rule, which device is new, whose access changed, and what was unusual. Records in, a [`Summary`] out: no
+//! clock, no folder, no socket.
 
 mod line;
 mod recent;
 mod rows;
 mod summary;
-mod text;
+mod tally;
 mod usual;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufRead, Read};
-use std::time::SystemTime;
+use std::io::{self, BufRead};
 
-use line::{Line, Peer, Request};
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use line::{Device, Line, Unreadable, count_record, each_line, plain};
 use rows::Rows;
-use summary::{day_name, day_of};
+use tally::day_of;
 
+use crate::audit::{
+    AccessChange, AccessEvent, AccessRecord, ChangeKind, JournalEntry, LinesLost, PeerRefused, SessionCut,
+};
 use crate::peer::printable;
 
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
-    Access, Asked, Day, FirstSeen, Identity, Lines, Place, Refused, Span, Summary, Tally, Unusual,
+    Asked, Day, FirstSeen, Identity, LinePlace, Lines, Refused, ReportedChange, Span, Summary, Unusual,
 };
+pub use tally::Tally;
 pub use usual::{FACTOR, Measure};
 
-/// So many identities are told apart, and so many kinds of refused attempts; all others are counted together.
+/// How many identities, and how many kinds of refused attempts, have rows of their own. All others share one.
 const MOST: usize = 1000;
 
-/// So many endpoints and rules are told apart. There are fewer, unless a file is not the proxy's.
+/// How many endpoints and rules have rows of their own. The proxy has fewer; a file that was changed may have more.
 const NAMES_MAX: usize = 64;
 
-/// So many devices are known again when they come back.
+/// How many devices are recognized when they come again.
 const PEERS_MAX: usize = 50_000;
 
-/// So many changes of access are kept, the latest.
+/// How many changes of access are kept: the latest.
 const CHANGES_MAX: usize = 1000;
 
-/// So many days with requests are kept of an identity, the latest.
+/// How many days with requests are kept of an identity: the latest.
 const DAYS_MAX: usize = 400;
 
-/// Bytes of the longest line that is read. Those of requests have less than 2 kB; the journal's have a
-/// peer's grants in them.
-const LINE_MAX: usize = 1 << 20;
-
-/// What stands for the endpoint where an attempt is refused before one is settled.
+/// The name for the endpoint of an attempt that was refused before the policy matched one.
 const NO_ENDPOINT: &str = "none";
 
-/// Sums lines up as they are read. What it keeps is bounded, however much it reads, and the order of the
-/// lines matters only where a bound is reached.
+/// Sums records up as they are read. Its memory is bounded, however much it reads. The order of records matters only
+/// where a bound is reached.
 pub struct History {
     span: Span,
     lines: Lines,
@@ -59,35 +61,40 @@ pub struct History {
     endpoints: Endpoints,
     rules: Rows<String, u64, NAMES_MAX>,
     refused: Rows<Attempt, Times, MOST>,
-    peers: Rows<Peer, Seen, PEERS_MAX>,
-    changes: VecDeque<Access>,
+    devices: Rows<Device, Seen, PEERS_MAX>,
+    changes: VecDeque<ReportedChange>,
     older_changes: u64,
 }
 
 type Endpoints = Rows<String, Tally, NAMES_MAX>;
 
-/// An identity, as long as it acts as the same principal.
+/// An identity and the principal that it acts as. The same identity as another principal is another row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Who {
     identity: String,
     principal: String,
 }
 
-/// What is known of an identity. Only its days and `last` have what is not in the span.
+impl From<&Device> for Who {
+    fn from(device: &Device) -> Self {
+        Who { identity: device.identity().to_owned(), principal: device.principal.clone() }
+    }
+}
+
+/// What is known of an identity. Only `days` and `last` also cover what is outside of the span.
 #[derive(Debug, Default)]
 struct Known {
     tally: Tally,
     times: Times,
     endpoints: Endpoints,
-    /// By days since 1970.
-    days: BTreeMap<u64, Tally>,
-    last: Option<SystemTime>,
+    days: BTreeMap<Date, Tally>,
+    last: Option<Timestamp>,
 }
 
-/// What was refused to whom.
+/// What a device was refused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Attempt {
-    peer: Peer,
+    device: Device,
     rule: String,
     method: Option<String>,
     asked: Option<String>,
@@ -96,28 +103,39 @@ struct Attempt {
 /// What is known of a device.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The first time that anything tells of it, in the span or before.
-    first: Option<SystemTime>,
+    /// The time of its first record, in the span or before.
+    first: Option<Timestamp>,
     tally: Tally,
 }
 
-/// How often something was, and when first and last.
+/// How often something happened, and when first and last.
 #[derive(Debug, Default, Clone, Copy)]
 struct Times {
     count: u64,
-    ends: Option<(SystemTime, SystemTime)>,
+    ends: Option<(Timestamp, Timestamp)>,
 }
 
 impl Times {
-    fn add(&mut self, at: SystemTime) {
+    fn add(&mut self, at: Timestamp) {
         self.count += 1;
         let (first, last) = self.ends.unwrap_or((at, at));
         self.ends = Some((first.min(at), last.max(at)));
     }
 }
 
+/// What a file turned out to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// Records, or nothing at all.
+    Records,
+    /// No record, but lines of the diagnostics. Versions up to 0.1.0 kept their access log there.
+    Diagnostics,
+    /// Nothing that the proxy writes.
+    Unknown,
+}
+
 impl History {
-    /// Nothing has been read yet; `span` is what the summary will be of.
+    /// Nothing has been read yet; the summary will be of `span`.
     pub fn new(span: Span) -> Self {
         History {
             span,
@@ -128,80 +146,101 @@ impl History {
             endpoints: Rows::default(),
             rules: Rows::default(),
             refused: Rows::default(),
-            peers: Rows::default(),
+            devices: Rows::default(),
             changes: VecDeque::new(),
             older_changes: 0,
         }
     }
 
-    /// Reads all lines of `from`, which is called `name`: an access log in either format, the journal, or
-    /// both mixed. Older files go first. A line that can't be read is counted as such. Whether there is one
-    /// that can be read, or none at all.
+    /// Reads all lines of `from`, which is called `name`: access logs and journals, in any mix, older ones first. Lines
+    /// that are no records are counted.
     ///
     /// # Errors
-    /// It can't be read; what came before is in the summary.
-    pub fn read(&mut self, name: &str, from: impl BufRead) -> io::Result<bool> {
-        let before = (self.lines.read, self.lines.unreadable);
+    /// Reading failed; the lines before it are in the summary.
+    pub fn read(&mut self, name: &str, from: impl BufRead) -> io::Result<FileKind> {
+        let (mut records, mut first_other) = (0u64, None);
         each_line(from, |number, line| {
             self.lines.read += 1;
-            if let Some(line) = line {
-                self.note(line);
-            } else {
-                self.lines.unreadable += 1;
-                let place = || Place { file: printable(name).into_owned(), line: number };
-                self.lines.first_unreadable.get_or_insert_with(place);
+            match line {
+                Line::Access(event) => self.event(*event),
+                Line::Journal(entry) => self.entry(*entry),
+                Line::Unreadable(why) => {
+                    first_other.get_or_insert(why);
+                    self.lines.unreadable += 1;
+                    let place = || LinePlace { file: printable(name).into_owned(), line: number };
+                    self.lines.first_unreadable.get_or_insert_with(place);
+                    return;
+                }
             }
+            records += 1;
         })?;
-        let (read, unreadable) = (self.lines.read - before.0, self.lines.unreadable - before.1);
-        Ok(read == 0 || unreadable < read)
+        Ok(match first_other {
+            Some(Unreadable::Diagnostics) if records == 0 => FileKind::Diagnostics,
+            Some(Unreadable::Other) if records == 0 => FileKind::Unknown,
+            _ => FileKind::Records,
+        })
     }
 
-    fn note(&mut self, line: Line) {
-        let (Line::Request(Request { at, .. })
-        | Line::Refused { at, .. }
-        | Line::Access { at, .. }
-        | Line::Lost { at, .. }
-        | Line::Other { at }) = line;
-        let is_journal = matches!(line, Line::Access { .. } | Line::Lost { in_journal: true, .. });
-        let begins = if is_journal { &mut self.lines.journal_from } else { &mut self.lines.log_from };
-        *begins = Some(begins.map_or(at, |earliest| earliest.min(at)));
-        if at >= self.span.until {
+    fn event(&mut self, event: AccessEvent) {
+        let (AccessEvent::Request(AccessRecord { time, .. })
+        | AccessEvent::PeerRefused(PeerRefused { time, .. })
+        | AccessEvent::SessionCut(SessionCut { time, .. })
+        | AccessEvent::LinesLost(LinesLost { time, .. })) = event;
+        extend_back(&mut self.lines.log_from, time);
+        if time >= self.span.until {
             return;
         }
-        match line {
-            Line::Request(request) => self.request(request),
-            Line::Refused { peer, rule, .. } => {
-                self.count(at, &peer, NO_ENDPOINT, &Tally { refused: 1, ..Tally::default() });
-                self.refuse(at, &Attempt { peer, rule: rule.to_owned(), method: None, asked: None });
+        match event {
+            AccessEvent::Request(record) => self.request(&record),
+            AccessEvent::PeerRefused(refused) => {
+                let device = Device::from(&refused.peer);
+                self.count(time, &device, NO_ENDPOINT, &Tally { refused: 1, ..Tally::default() });
+                let rule = refused.rule.name().to_owned();
+                self.refuse(time, &Attempt { device, rule, method: None, asked: None });
             }
-            Line::Access { peer, access, port, .. } => self.access(at, peer, access, port),
-            Line::Lost { lines, .. } if at >= self.span.since => {
-                self.lines.lost = self.lines.lost.saturating_add(lines);
-            }
-            Line::Lost { .. } | Line::Other { .. } => {}
+            AccessEvent::LinesLost(lost) => self.lose(&lost),
+            // A request that the cut ended has a record of its own.
+            AccessEvent::SessionCut(_) => {}
         }
     }
 
-    fn request(&mut self, request: Request) {
-        let (is_refused, tally) = (request.is_refused(), request.tally());
-        let Request { at, peer, method, route, path, rule, ended, .. } = request;
-        self.count(at, &peer, route.as_deref().unwrap_or(NO_ENDPOINT), &tally);
-        if self.span.contains(at) {
-            *self.ended.entry(ended.name()).or_default() += 1;
-        }
-        if let Some(rule) = rule
-            && is_refused
-        {
-            self.refuse(at, &Attempt { peer, rule, method: Some(method), asked: route.or(path) });
+    fn entry(&mut self, entry: JournalEntry) {
+        let (JournalEntry::Change(AccessChange { time, .. })
+        | JournalEntry::LinesLost(LinesLost { time, .. })) = entry;
+        extend_back(&mut self.lines.journal_from, time);
+        match entry {
+            _ if time >= self.span.until => {}
+            JournalEntry::Change(change) => self.change(&change),
+            JournalEntry::LinesLost(lost) => self.lose(&lost),
         }
     }
 
-    /// Counts what `peer` did.
-    fn count(&mut self, at: SystemTime, peer: &Peer, endpoint: &str, tally: &Tally) {
-        let seen = self.see(at, peer);
+    fn lose(&mut self, LinesLost { time, lost, .. }: &LinesLost) {
+        if *time >= self.span.since {
+            self.lines.lost = self.lines.lost.saturating_add(*lost);
+        }
+    }
+
+    fn request(&mut self, record: &AccessRecord) {
+        let (time, device) = (record.time, Device::from(&record.peer));
+        let endpoint = record.endpoint.as_deref().map(plain);
+        self.count(time, &device, endpoint.as_deref().unwrap_or(NO_ENDPOINT), &count_record(record));
+        if self.span.contains(time) {
+            *self.ended.entry(record.ended.name()).or_default() += 1;
+        }
+        if let Some(rule) = record.refused_by() {
+            let (rule, method) = (plain(rule), Some(plain(&record.method)));
+            let asked = endpoint.or(record.path.as_deref().map(plain));
+            self.refuse(time, &Attempt { device, rule, method, asked });
+        }
+    }
+
+    /// Counts what `device` did.
+    fn count(&mut self, at: Timestamp, device: &Device, endpoint: &str, tally: &Tally) {
+        let in_span = self.see(at, device);
         let (endpoint, since) = (endpoint.to_owned(), self.span.since);
-        let who = Who { identity: peer.identity().to_owned(), principal: peer.principal.clone() };
-        // Whoever did nothing in the span gives way: nothing is to be told of them.
+        let who = Who::from(device);
+        // An identity without requests in the span can be evicted: the report has nothing about it.
         self.identities.make_room(&who, |known: &Known| known.last.filter(|last| *last < since));
         let known = self.identities.of(&who);
         known.last = known.last.max(Some(at));
@@ -209,36 +248,37 @@ impl History {
         if known.days.len() > DAYS_MAX {
             known.days.pop_first();
         }
-        if seen {
+        if in_span {
             known.tally.add(tally);
             known.times.add(at);
             known.endpoints.of(&endpoint).add(tally);
             self.endpoints.of(&endpoint).add(tally);
             self.total.add(tally);
-            self.peers.of(peer).tally.add(tally);
+            self.devices.of(device).tally.add(tally);
         }
     }
 
-    /// Takes note of a device; whether that is in the span.
-    fn see(&mut self, at: SystemTime, peer: &Peer) -> bool {
-        let seen = self.peers.of(peer);
-        seen.first = Some(seen.first.map_or(at, |first| first.min(at)));
+    /// Notes that `device` has a record at `at`. Returns whether that is in the span.
+    fn see(&mut self, at: Timestamp, device: &Device) -> bool {
+        extend_back(&mut self.devices.of(device).first, at);
         self.span.contains(at)
     }
 
-    fn refuse(&mut self, at: SystemTime, attempt: &Attempt) {
+    fn refuse(&mut self, at: Timestamp, attempt: &Attempt) {
         if self.span.contains(at) {
             *self.rules.of(&attempt.rule) += 1;
             self.refused.of(attempt).add(at);
         }
     }
 
-    fn access(&mut self, at: SystemTime, peer: Peer, access: String, port: u64) {
-        // Who is present had access before: the proxy has started.
-        if self.see(at, &peer) && access != "present" {
-            let identity = peer.identity().to_owned();
-            let Peer { node, principal } = peer;
-            self.changes.push_back(Access { time: at, access, port, identity, node, principal });
+    fn change(&mut self, change: &AccessChange) {
+        let AccessChange { time, access, port, ref peer, .. } = *change;
+        let device = Device::from(peer);
+        // `present` is no change: the proxy has started.
+        if self.see(time, &device) && access != ChangeKind::Present {
+            let identity = device.identity().to_owned();
+            let Device { node, principal } = device;
+            self.changes.push_back(ReportedChange { time, access, port, identity, node, principal });
             if self.changes.len() > CHANGES_MAX {
                 self.changes.pop_front();
                 self.older_changes += 1;
@@ -246,7 +286,7 @@ impl History {
         }
     }
 
-    /// What there is to tell.
+    /// What was read, summed up for the span.
     pub fn summary(self) -> Summary {
         let Span { since, .. } = self.span;
         let (unusual, first_seen) = (self.unusual(), self.first_seen());
@@ -266,7 +306,7 @@ impl History {
             ended: self.ended,
             unusual,
             first_seen,
-            first_seen_more: self.peers.others.first.is_some(),
+            first_seen_more: self.devices.others.first.is_some(),
             access,
             access_more: self.older_changes,
             refused,
@@ -281,24 +321,24 @@ impl History {
     fn unusual(&self) -> Vec<Unusual> {
         let first = day_of(self.span.since);
         let found = self.identities.iter().flat_map(|(who, known)| {
-            usual::unusual(&known.days, first).map(|(day, measure, value, usual)| Unusual {
-                day: day_name(day),
+            usual::unusual(&known.days, first).map(|excess| Unusual {
+                day: excess.day,
                 identity: who.identity.clone(),
                 principal: who.principal.clone(),
-                measure,
-                value,
-                usual,
+                measure: excess.measure,
+                value: excess.value,
+                usual: excess.usual,
             })
         });
-        // How many times the usual, in hundredths.
+        // By how many times the usual, in hundredths.
         most_first(found.collect(), |u| u.value.saturating_mul(100) / u.usual.max(1))
     }
 
     fn first_seen(&self) -> Vec<FirstSeen> {
-        let first_seen = self.peers.iter().filter_map(|(peer, seen)| {
+        let first_seen = self.devices.iter().filter_map(|(device, seen)| {
             let time = seen.first.filter(|first| self.span.contains(*first))?;
-            let (identity, tally) = (peer.identity().to_owned(), seen.tally);
-            let Peer { node, principal } = peer.clone();
+            let (identity, tally) = (device.identity().to_owned(), seen.tally);
+            let Device { node, principal } = device.clone();
             Some(FirstSeen { time, identity, node, principal, tally })
         });
         most_first(first_seen.collect(), |seen| seen.time)
@@ -307,8 +347,8 @@ impl History {
     fn refused(&self) -> Vec<Refused> {
         let refused = self.refused.iter().filter_map(|(attempt, times)| {
             let (first, last) = times.ends?;
-            let (count, identity) = (times.count, attempt.peer.identity().to_owned());
-            let Attempt { peer: Peer { node, principal }, rule, method, asked } = attempt.clone();
+            let (count, identity) = (times.count, attempt.device.identity().to_owned());
+            let Attempt { device: Device { node, principal }, rule, method, asked } = attempt.clone();
             Some(Refused { count, rule, identity, node, principal, method, asked, first, last })
         });
         most_first(refused.collect(), |refused| refused.count)
@@ -320,7 +360,7 @@ impl History {
             let (first, last) = known.times.ends?;
             let Who { identity, principal } = who.clone();
             let days = known.days.range(first_day..);
-            let days = days.map(|(day, tally)| Day { day: day_name(*day), tally: *tally }).collect();
+            let days = days.map(|(day, tally)| Day { day: *day, tally: *tally }).collect();
             let (tally, endpoints) = (known.tally, asked(&known.endpoints));
             Some(Identity { identity, principal, tally, first, last, endpoints, days })
         });
@@ -328,30 +368,9 @@ impl History {
     }
 }
 
-/// Has `note` take each line of `from` that is not empty, with its number from 1; without what it tells if
-/// that can't be read.
-///
-/// # Errors
-/// It can't be read; what came before was taken.
-fn each_line(mut from: impl BufRead, mut note: impl FnMut(u64, Option<Line>)) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    for number in 1.. {
-        bytes.clear();
-        from.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut bytes)?;
-        if bytes.is_empty() {
-            break;
-        }
-        let is_cut = bytes.len() == LINE_MAX && !bytes.ends_with(b"\n");
-        if is_cut {
-            from.skip_until(b'\n')?;
-        }
-        let text = str::from_utf8(&bytes).ok().filter(|_| !is_cut);
-        let text = text.map(|text| text.trim_end_matches(['\r', '\n']));
-        if text != Some("") {
-            note(number, text.and_then(line::read));
-        }
-    }
-    Ok(())
+/// Moves `first` to `at` if that is earlier, or the first.
+fn extend_back(first: &mut Option<Timestamp>, at: Timestamp) {
+    *first = Some(first.map_or(at, |first| first.min(at)));
 }
 
 fn asked(endpoints: &Endpoints) -> Vec<Asked> {
@@ -361,7 +380,7 @@ fn asked(endpoints: &Endpoints) -> Vec<Asked> {
     most_first(rows.chain(beyond).collect(), |asked| asked.tally.attempts())
 }
 
-/// The rows with the most first; among equals the order stays, which is that of their names.
+/// The rows with the most first. Equal rows stay in the order of their names.
 fn most_first<T, K: Ord>(mut rows: Vec<T>, of: impl Fn(&T) -> K) -> Vec<T> {
     rows.sort_by_key(|row| Reverse(of(row)));
     rows

@@ -1,12 +1,12 @@
-//! Rows of a table, with a bound on how many there are.
+//! A table with a bounded number of rows.
 
 use std::collections::BTreeMap;
 
-/// At most `MOST` rows by their key; what comes beyond goes into one row for all.
+/// At most `MOST` rows by their key. All further keys share one row.
 #[derive(Debug)]
 pub(super) struct Rows<K, V, const MOST: usize> {
     rows: BTreeMap<K, V>,
-    /// The one for all.
+    /// The shared row.
     pub(super) others: V,
 }
 
@@ -22,7 +22,7 @@ impl<K: Ord + Clone, V: Default, const MOST: usize> Rows<K, V, MOST> {
         if self.has_room_for(key) { self.rows.entry(key.clone()).or_default() } else { &mut self.others }
     }
 
-    /// Takes a row out where there is no room for `key`: of those that have an age the one with the least.
+    /// Evicts a row if there is no room for `key`: the one with the least `age`. Rows without one stay.
     pub(super) fn make_room<A: Ord>(&mut self, key: &K, age: impl Fn(&V) -> Option<A>) {
         if self.has_room_for(key) {
             return;
@@ -33,7 +33,7 @@ impl<K: Ord + Clone, V: Default, const MOST: usize> Rows<K, V, MOST> {
         }
     }
 
-    /// All but the one for all.
+    /// All rows but the shared one.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.rows.iter()
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_no_more_than_so_many() {
+    fn rows_are_bounded() {
         let mut rows = Rows::<u32, u32, 2>::default();
         for key in [1, 2, 3, 2, 4] {
             *rows.of(&key) += 1;

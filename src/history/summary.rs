@@ -1,26 +1,26 @@
-//! What there is to tell of a span, most relevant first. docs/operations.md has it as JSON.
+//! The summary of a span, the most relevant first. docs/operations.md describes its JSON.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
+use super::tally::Tally;
 use super::usual::Measure;
+use crate::audit::ChangeKind;
 
 /// A span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// Its beginning.
-    #[serde(serialize_with = "time")]
-    pub since: SystemTime,
-    /// Its end, which is no longer part of it.
-    #[serde(serialize_with = "time")]
-    pub until: SystemTime,
+    pub since: Timestamp,
+    /// Its end, which is not part of it.
+    pub until: Timestamp,
 }
 
 impl Span {
-    /// Whether it has this moment.
-    pub fn contains(&self, at: SystemTime) -> bool {
+    /// Whether `at` is in the span.
+    pub fn contains(&self, at: Timestamp) -> bool {
         (self.since..self.until).contains(&at)
     }
 }
@@ -31,33 +31,33 @@ pub struct Summary {
     /// When.
     #[serde(flatten)]
     pub span: Span,
-    /// What it is made of.
+    /// The lines that were read.
     pub lines: Lines,
-    /// Whether anything older than the span was read. If not, everybody is there for the first time.
+    /// Whether anything older than the span was read. If not, every device counts as first seen.
     pub known_before: bool,
-    /// All of it.
+    /// All counts.
     pub total: Tally,
-    /// How many requests ended how, by the words of the access log.
+    /// How many requests ended how, by the names in the access log.
     pub ended: BTreeMap<&'static str, u64>,
-    /// Days with more than is usual for an identity, the most unusual first.
+    /// Days on which an identity did more than usual, the most unusual first.
     pub unusual: Vec<Unusual>,
-    /// Devices that the log or the journal has for the first time, the latest first.
+    /// Devices without an earlier record in the access log or the journal, the latest first.
     pub first_seen: Vec<FirstSeen>,
-    /// Whether there may be more of them: so many devices were read of that not all are known again.
+    /// Whether some may be missing there: more devices were read than are recognized again.
     pub first_seen_more: bool,
     /// Access gained, changed and lost, the latest first.
-    pub access: Vec<Access>,
-    /// How many of those, the oldest, are left out.
+    pub access: Vec<ReportedChange>,
+    /// How many of the oldest are left out there.
     pub access_more: u64,
     /// Refused attempts, the most frequent first.
     pub refused: Vec<Refused>,
     /// How many attempts are left out there; they are counted everywhere else.
     pub refused_more: u64,
-    /// Who asked, the most active first.
+    /// The identities, the most active first.
     pub identities: Vec<Identity>,
-    /// All who are not told apart there.
+    /// All identities without a row of their own.
     pub others: Tally,
-    /// What for, the most frequent first.
+    /// The endpoints, the most frequent first.
     pub endpoints: Vec<Asked>,
     /// Refused attempts by rule, the most frequent first.
     #[serde(serialize_with = "by_name")]
@@ -67,85 +67,27 @@ pub struct Summary {
 /// What was read.
 #[derive(Debug, Default, Serialize)]
 pub struct Lines {
-    /// Lines, but for empty ones.
+    /// All lines that are not empty.
     pub read: u64,
-    /// Those of them that can't be read: broken off, or not the proxy's.
+    /// Lines that are no record: cut, or not written by the proxy.
     pub unreadable: u64,
     /// The first of these.
-    pub first_unreadable: Option<Place>,
-    /// Lines that are missing in the span, as the lines in their place say: the proxy could not write them.
+    pub first_unreadable: Option<LinePlace>,
+    /// Lines that the proxy could not write in the span, as it noted later.
     pub lost: u64,
-    /// When the log begins.
-    #[serde(serialize_with = "maybe_time")]
-    pub log_from: Option<SystemTime>,
+    /// When the access log begins.
+    pub log_from: Option<Timestamp>,
     /// When the journal begins.
-    #[serde(serialize_with = "maybe_time")]
-    pub journal_from: Option<SystemTime>,
+    pub journal_from: Option<Timestamp>,
 }
 
 /// A line of a file.
 #[derive(Debug, Serialize)]
-pub struct Place {
+pub struct LinePlace {
     /// What the file is called.
     pub file: String,
     /// From 1.
     pub line: u64,
-}
-
-/// What is counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Requests that ended.
-    pub requests: u64,
-    /// Attempts that the proxy refused: requests, and what came to none.
-    pub refused: u64,
-    /// Requests that were let through and failed: Ollama was down, broke off, or answered with 5xx.
-    pub errors: u64,
-    /// Bytes of requests' bodies that went on to Ollama.
-    pub bytes_in: u64,
-    /// Bytes of answers' bodies.
-    pub bytes_out: u64,
-    /// Tokens of prompts, of the requests whose answers told of them, where they were counted.
-    pub tokens_in: u64,
-    /// The same of answers.
-    pub tokens_out: u64,
-    /// Answers whose tokens were to be counted and that told of none: theirs are in neither.
-    pub tokens_untold: u64,
-    /// How long Ollama worked: from each request's turn to its end, of those that make a model run. Of two
-    /// at once each counts.
-    #[serde(rename = "ollama_ms", serialize_with = "millis")]
-    pub worked: Duration,
-}
-
-impl Tally {
-    /// Adds what was counted elsewhere. Nothing overflows.
-    pub(super) fn add(&mut self, more: &Tally) {
-        let sum = |n: &mut u64, more: u64| *n = n.saturating_add(more);
-        sum(&mut self.requests, more.requests);
-        sum(&mut self.refused, more.refused);
-        sum(&mut self.errors, more.errors);
-        sum(&mut self.bytes_in, more.bytes_in);
-        sum(&mut self.bytes_out, more.bytes_out);
-        sum(&mut self.tokens_in, more.tokens_in);
-        sum(&mut self.tokens_out, more.tokens_out);
-        sum(&mut self.tokens_untold, more.tokens_untold);
-        self.worked = self.worked.saturating_add(more.worked);
-    }
-
-    /// How long Ollama worked, in milliseconds.
-    pub fn ollama_ms(&self) -> u64 {
-        whole_millis(&self.worked)
-    }
-
-    /// Whether tokens were to be counted, told or not.
-    pub fn counts_tokens(&self) -> bool {
-        self.tokens_in > 0 || self.tokens_out > 0 || self.tokens_untold > 0
-    }
-
-    /// By what rows are sorted: all that was tried.
-    pub(super) fn attempts(&self) -> u64 {
-        self.requests.saturating_add(self.refused)
-    }
 }
 
 /// A user with all devices, or a tagged device.
@@ -155,28 +97,25 @@ pub struct Identity {
     pub identity: String,
     /// The login name again, or the tags.
     pub principal: String,
-    /// What it did in the span.
+    /// Its counts in the span.
     #[serde(flatten)]
     pub tally: Tally,
-    /// When it did so first in the span,
-    #[serde(serialize_with = "time")]
-    pub first: SystemTime,
-    /// and last.
-    #[serde(serialize_with = "time")]
-    pub last: SystemTime,
-    /// What for, the most frequent first.
+    /// Its first attempt in the span.
+    pub first: Timestamp,
+    /// Its last attempt in the span.
+    pub last: Timestamp,
+    /// Its endpoints, the most frequent first.
     pub endpoints: Vec<Asked>,
-    /// The days that the span touches, each from its beginning: the first of them may have more than the
-    /// span.
+    /// Its days that the span touches. Each is counted from its start, so the first may exceed the span.
     pub days: Vec<Day>,
 }
 
-/// An endpoint, and what was done there.
+/// An endpoint and its counts.
 #[derive(Debug, Serialize)]
 pub struct Asked {
-    /// Its name in the config; `none` where a request was refused before one was settled.
+    /// Its name in the config. `none`: requests that were refused before the policy matched an endpoint.
     pub endpoint: String,
-    /// What was done there.
+    /// Its counts.
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -184,41 +123,39 @@ pub struct Asked {
 /// A day in UTC.
 #[derive(Debug, Serialize)]
 pub struct Day {
-    /// As `2026-11-24`.
-    pub day: String,
-    /// What was done on it.
+    /// The day.
+    pub day: Date,
+    /// Its counts.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
-/// A device that nothing had been read of before.
+/// A device without an earlier record.
 #[derive(Debug, Serialize)]
 pub struct FirstSeen {
-    /// When the log or the journal first has it.
-    #[serde(serialize_with = "time")]
-    pub time: SystemTime,
-    /// As whom it is counted, as for an [`Identity`].
+    /// Its first record in the access log or the journal.
+    pub time: Timestamp,
+    /// The identity that it counts as; see [`Identity`].
     pub identity: String,
     /// Its name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
     pub principal: String,
-    /// What it has done since, in the span.
+    /// Its counts in the span.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
-/// A line of the journal.
+/// A change of access, from the journal.
 #[derive(Debug, Serialize)]
-pub struct Access {
+pub struct ReportedChange {
     /// When the proxy learned of it.
-    #[serde(serialize_with = "time")]
-    pub time: SystemTime,
-    /// `gained`, `changed` or `lost`.
-    pub access: String,
-    /// To which of the node's ports.
-    pub port: u64,
-    /// As whom the device is counted, as for an [`Identity`].
+    pub time: Timestamp,
+    /// What changed.
+    pub access: ChangeKind,
+    /// The port of our node.
+    pub port: u16,
+    /// The identity that the device counts as; see [`Identity`].
     pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
@@ -226,33 +163,31 @@ pub struct Access {
     pub principal: String,
 }
 
-/// What a device was refused, and how often.
+/// Attempts of a device that one rule refused.
 #[derive(Debug, Serialize)]
 pub struct Refused {
     /// How often.
     pub count: u64,
     /// The rule.
     pub rule: String,
-    /// As whom the device is counted, as for an [`Identity`].
+    /// The identity that the device counts as; see [`Identity`].
     pub identity: String,
     /// The device's name in the tailnet.
     pub node: String,
     /// Its user, or its tags.
     pub principal: String,
-    /// Absent where it came to no request.
+    /// The method; absent if the peer was refused before a request.
     pub method: Option<String>,
-    /// The endpoint by its name in the config, or else the path; absent as the method is.
+    /// The endpoint by its name in the config, or else the path; absent like the method.
     pub asked: Option<String>,
-    /// The first time in the span,
-    #[serde(serialize_with = "time")]
-    pub first: SystemTime,
-    /// and the last.
-    #[serde(serialize_with = "time")]
-    pub last: SystemTime,
+    /// The first time in the span.
+    pub first: Timestamp,
+    /// The last time in the span.
+    pub last: Timestamp,
 }
 
 impl Refused {
-    /// The method and what was asked for; empty where it came to no request.
+    /// The method and what was asked for; empty if there was no request.
     pub fn attempt(&self) -> String {
         let words: Vec<_> = [self.method.as_deref(), self.asked.as_deref()].into_iter().flatten().collect();
         words.join(" ")
@@ -262,13 +197,13 @@ impl Refused {
 /// More than an identity's usual.
 #[derive(Debug, Serialize)]
 pub struct Unusual {
-    /// When, as `2026-11-24`.
-    pub day: String,
-    /// Whose.
+    /// When.
+    pub day: Date,
+    /// The identity.
     pub identity: String,
-    /// As whom it acts.
+    /// Its principal.
     pub principal: String,
-    /// Of what.
+    /// What was exceeded.
     pub measure: Measure,
     /// How much there was.
     pub value: u64,
@@ -276,40 +211,6 @@ pub struct Unusual {
     pub usual: u64,
 }
 
-const DAY: u64 = 24 * 60 * 60;
-
-/// Which day in UTC a moment is part of, in days since 1970.
-pub(super) fn day_of(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY
-}
-
-/// As `2026-11-24`.
-pub(super) fn day_name(day: u64) -> String {
-    let begins = UNIX_EPOCH + Duration::from_secs(day * DAY);
-    let mut name = humantime::format_rfc3339_seconds(begins).to_string();
-    name.truncate("2026-11-24".len());
-    name
-}
-
-pub(super) fn time<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_rfc3339_millis(*at))
-}
-
-pub(super) fn maybe_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => time(at, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
 fn by_name<S: Serializer>(counts: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().map(|(name, count)| (name, count)))
-}
-
-fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(whole_millis(duration))
-}
-
-fn whole_millis(duration: &Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use serde_json::json;
+
+use super::line::LINE_MAX;
 use super::*;
 
-fn at(time: &str) -> SystemTime {
-    humantime::parse_rfc3339(time).unwrap()
+fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
 }
 
 fn day(day: u32) -> String {
@@ -21,25 +24,27 @@ fn of(lines: &[String]) -> Summary {
     history.summary()
 }
 
-/// A request that is served.
+/// The record of a served request.
 fn served(time: &str, node: &str, principal: &str) -> String {
-    format!(
-        "{time}  INFO access: id=\"1\" node={node:?} principal={principal:?} addr=100.64.0.2:1 method=\"POST\" \
-         route=\"v1_messages\" status=200 bytes_in=10 bytes_out=20 queue_ms=500.0 ms=2500.0 ended=\"complete\""
-    )
+    json!({
+        "event": "request", "time": time, "id": "1-1", "node": node, "stable_id": "n1", "principal": principal,
+        "addr": "100.64.0.2:1", "port": 11434, "method": "POST", "endpoint": "v1_messages", "status": 200,
+        "bytes_in": 10, "bytes_out": 20, "queue_ms": 500.0, "ms": 2500.0, "ended": "complete",
+    })
+    .to_string()
 }
 
 fn refused(time: &str, node: &str, rule: &str, path: &str) -> String {
-    serde_json::json!({
-        "timestamp": time, "level": "INFO", "id": "1", "node": node, "principal": "tag:ci", "method": "GET",
-        "path": path, "status": 403, "rule": rule, "bytes_in": 0, "bytes_out": 0, "queue_ms": 0, "ms": 0.1,
-        "ended": "refused", "target": "access",
+    json!({
+        "event": "request", "time": time, "id": "1-1", "node": node, "stable_id": "n1", "principal": "tag:ci",
+        "addr": "100.64.0.2:1", "port": 11434, "method": "GET", "path": path, "status": 403, "rule": rule,
+        "bytes_in": 0, "bytes_out": 0, "ms": 0.1, "ended": "refused",
     })
     .to_string()
 }
 
 fn journal(time: &str, access: &str, node: &str) -> String {
-    serde_json::json!({
+    json!({
         "time": time, "access": access, "port": 11434, "stable_id": "n1", "node": node, "principal": "tag:ci",
         "grants": [], "faults": [],
     })
@@ -47,11 +52,11 @@ fn journal(time: &str, access: &str, node: &str) -> String {
 }
 
 #[test]
-fn who_asked_for_what_is_summed_up() {
-    let cut = format!(
-        "{}  WARN access: slow request refused peer=phone (anna, 100.64.0.3:1) rule=\"head-time\"",
-        day(22)
-    );
+fn requests_are_summed_up_by_identity_endpoint_and_rule() {
+    let early = json!({
+        "event": "peer-refused", "time": day(22), "node": "phone", "stable_id": "n2", "principal": "anna",
+        "addr": "100.64.0.3:1", "port": 11434, "rule": "head-time",
+    });
     let failed = served(&day(23), "phone", "anna").replace("complete", "upstream-failed");
     let summary = of(&[
         served(&day(19), "laptop", "anna"),
@@ -60,7 +65,7 @@ fn who_asked_for_what_is_summed_up() {
         refused(&day(21), "runner", "management", "/api/pull"),
         refused(&day(22), "runner", "management", "/api/pull"),
         refused(&day(22), "runner", "allowlist", "/x"),
-        cut,
+        early.to_string(),
         failed,
         served(&day(25), "laptop", "anna"),
     ]);
@@ -74,8 +79,8 @@ fn who_asked_for_what_is_summed_up() {
     assert_eq!((*first, *last), (at(&day(20)), at(&day(23))));
     let names: Vec<_> = endpoints.iter().map(|e| (&*e.endpoint, e.tally.attempts())).collect();
     assert_eq!(names, [("v1_messages", 3), ("none", 1)]);
-    let days: Vec<_> = days.iter().map(|d| (&*d.day, d.tally.attempts())).collect();
-    assert_eq!(days, [("2026-11-20", 1), ("2026-11-21", 1), ("2026-11-22", 1), ("2026-11-23", 1)]);
+    let days: Vec<_> = days.iter().map(|d| (d.day.day(), d.tally.attempts())).collect();
+    assert_eq!(days, [(20, 1), (21, 1), (22, 1), (23, 1)]);
 
     assert_eq!((summary.total.requests, summary.total.refused, summary.total.errors), (6, 4, 1));
     assert_eq!(summary.ended, [("complete", 2), ("refused", 3), ("upstream-failed", 1)].into());
@@ -90,24 +95,26 @@ fn who_asked_for_what_is_summed_up() {
 }
 
 #[test]
-fn what_the_proxy_refuses_and_what_ollama_fails_at_are_two_things() {
-    let down = served(&day(21), "a", "b").replace("status=200", "status=503 rule=\"upstream-down\"");
+fn refusals_failures_and_redirects_are_told_apart() {
+    let served = served(&day(21), "a", "b");
+    let with = |status: &str| served.replace("\"status\":200", status);
     let summary = of(&[
-        down.replace("complete", "upstream-failed"),
-        served(&day(21), "a", "b").replace("status=200", "status=500"),
-        served(&day(21), "a", "b").replace("status=200", "status=404"),
-        served(&day(21), "a", "b")
-            .replace("status=200", "status=408 rule=\"body-idle\"")
-            .replace("complete", "timed-out"),
+        with("\"status\":503,\"rule\":\"upstream-down\"").replace("complete", "upstream-failed"),
+        with("\"status\":500"),
+        with("\"status\":404"),
+        with("\"status\":408,\"rule\":\"body-idle\"").replace("complete", "timed-out"),
+        with("\"status\":308,\"rule\":\"https\"")
+            .replace("complete", "refused")
+            .replace("v1_messages", "none"),
     ]);
-    assert_eq!((summary.total.requests, summary.total.refused, summary.total.errors), (4, 1, 2));
+    assert_eq!((summary.total.requests, summary.total.refused, summary.total.errors), (5, 1, 2));
     assert_eq!(summary.rules, [("body-idle".to_owned(), 1)]);
-    // Whom the proxy refuses Ollama does not work for.
+    // Ollama does not work on a refused request.
     assert_eq!(summary.total.worked, Duration::from_secs(6));
 }
 
 #[test]
-fn a_device_is_first_seen_that_neither_log_nor_journal_had_before() {
+fn device_without_an_earlier_record_is_first_seen() {
     let lines = [
         journal(&day(1), "present", "old"),
         served(&day(2), "laptop", "anna"),
@@ -134,7 +141,7 @@ fn a_device_is_first_seen_that_neither_log_nor_journal_had_before() {
 }
 
 #[test]
-fn access_is_told_as_the_journal_has_it() {
+fn changes_of_access_come_from_the_journal() {
     let summary = of(&[
         journal(&day(19), "gained", "a"),
         journal(&day(20), "present", "a"),
@@ -142,13 +149,13 @@ fn access_is_told_as_the_journal_has_it() {
         journal(&day(22), "changed", "b"),
         journal(&day(23), "lost", "b"),
     ]);
-    let told: Vec<_> = summary.access.iter().map(|a| (&*a.access, &*a.node, a.port)).collect();
+    let told: Vec<_> = summary.access.iter().map(|a| (a.access.name(), &*a.node, a.port)).collect();
     assert_eq!(told, [("lost", "b", 11434), ("changed", "b", 11434), ("gained", "b", 11434)]);
     assert_eq!(summary.access_more, 0);
 }
 
 #[test]
-fn a_day_of_more_than_usual_is_told() {
+fn unusual_day_is_reported() {
     let mut lines = Vec::new();
     for (on, count) in [(16, 30), (17, 20), (18, 40), (19, 900), (20, 150), (22, 152), (23, 151)] {
         lines.extend((0..count).map(|_| served(&day(on), "laptop", "anna")));
@@ -161,13 +168,13 @@ fn a_day_of_more_than_usual_is_told() {
     assert_eq!(unusual.len(), 1);
     let Unusual { day, identity, measure, value, usual, .. } = &unusual[0];
     assert_eq!(
-        (&**day, &**identity, *measure, *value, *usual),
-        ("2026-11-22", "anna", Measure::Requests, 201, 40)
+        (day.to_string(), &**identity, *measure, *value, *usual),
+        ("2026-11-22".to_owned(), "anna", Measure::Requests, 201, 40)
     );
 }
 
 #[test]
-fn what_can_not_be_read_is_counted_and_located() {
+fn unreadable_lines_are_counted_and_located() {
     let text = format!(
         "{}\r\n\nwhat is this?\n{}\n{}",
         served(&day(21), "a", "b"),
@@ -181,47 +188,53 @@ fn what_can_not_be_read_is_counted_and_located() {
     history.read("three", &b"\xff\n"[..]).unwrap();
     let summary = history.summary();
     assert_eq!((summary.lines.read, summary.lines.unreadable), (7, 4));
-    let Place { file, line } = summary.lines.first_unreadable.unwrap();
+    let LinePlace { file, line } = summary.lines.first_unreadable.unwrap();
     assert_eq!((&*file, line), ("one", 3));
     assert_eq!(summary.total.requests, 3);
 }
 
 #[test]
-fn lines_that_the_proxy_could_not_write_are_summed_up_for_the_span() {
-    let lost = |at: &str, lost| {
-        let at = humantime::parse_rfc3339(at).unwrap();
-        crate::sink::Notice { at, lost, why: "no room" }
+fn lost_lines_of_the_span_are_summed_up() {
+    let lost = |at: &str, lost| json!({ "time": at, "lost": lost, "error": "no room" });
+    let in_access_log = |at: &str, lost| {
+        json!({ "event": "lines-lost", "time": at, "lost": lost, "error": "no room" }).to_string()
     };
-    let summary = of(&[
-        crate::sink::in_text(&lost(&day(1), 100)),
-        crate::sink::in_text(&lost(&day(21), 1)),
-        crate::sink::in_json(&lost(&day(21), 20)),
-        crate::sink::in_journal(&lost(&day(22), 300)),
-    ]);
+    let summary =
+        of(&[in_access_log(&day(1), 100), in_access_log(&day(21), 21), lost(&day(22), 300).to_string()]);
     assert_eq!((summary.lines.lost, summary.lines.unreadable), (321, 0));
-    assert_eq!(summary.lines.journal_from, humantime::parse_rfc3339(&day(22)).ok());
+    assert_eq!((summary.lines.log_from, summary.lines.journal_from), (Some(at(&day(1))), Some(at(&day(22)))));
 }
 
-/// As when the disk was full or the machine lost power, and the proxy has written on since.
+/// A record is cut when the disk is full or the machine loses power; the next one is appended to it.
 #[test]
-fn half_a_line_and_what_was_appended_to_it_are_counted_as_unreadable() {
+fn half_a_record_and_what_follows_it_are_unreadable() {
     let whole = refused(&day(22), "runner", "management", "/api/pull");
-    let text = served(&day(22), "runner", "tag:ci").replace("status=200", "status=403 rule=\"management\"");
-    let other = format!("{}  INFO remote_ollama_proxy::run::follow: the tailnet node is hea", day(20));
-    let half = served(&day(20), "phone", "anna");
-    let half = half.split_once("route=").unwrap().0;
-    for half in [half, &other, &refused(&day(20), "phone", "host", "/")[..90]] {
-        for whole in [&text, &whole] {
-            let summary = of(&[format!("{half}{whole}"), whole.clone()]);
-            assert_eq!((summary.lines.read, summary.lines.unreadable), (2, 1), "{half}{whole}");
-            assert_eq!(summary.total.refused, 1, "{half}{whole}");
-            assert!(summary.refused.iter().all(|r| r.node == "runner"), "{:?}", summary.refused);
-        }
+    for half in [&served(&day(20), "phone", "anna")[..150], &refused(&day(20), "phone", "host", "/")[..90]] {
+        let summary = of(&[format!("{half}{whole}"), whole.clone()]);
+        assert_eq!((summary.lines.read, summary.lines.unreadable), (2, 1), "{half}");
+        assert_eq!(summary.total.refused, 1, "{half}");
+        assert!(summary.refused.iter().all(|r| r.node == "runner"), "{:?}", summary.refused);
     }
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn file_kind_tells_diagnostics_from_other_files() {
+    let text = "2026-11-24T16:44:13.022046Z  INFO access: id=\"1\" ended=\"complete\"\n";
+    let record = served(&day(21), "a", "b");
+    for (lines, kind) in [
+        (String::new(), FileKind::Records),
+        (record.clone(), FileKind::Records),
+        (format!("{}\n{record}", &record[..50]), FileKind::Records),
+        (format!("{text}{record}"), FileKind::Records),
+        (text.to_owned(), FileKind::Diagnostics),
+        ("what is this?".to_owned(), FileKind::Unknown),
+    ] {
+        assert_eq!(history().read("file", lines.as_bytes()).unwrap(), kind, "{lines}");
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
     let mut lines: Vec<_> = (0..MOST + 7).map(|n| served(&day(21), &format!("n{n}"), "tag:ci")).collect();
     lines.extend((0..MOST + 5).map(|n| refused(&day(21), "n0", "allowlist", &format!("/{n}"))));
     lines.extend((0..CHANGES_MAX + 3).map(|_| journal(&day(21), "changed", "n0")));
@@ -235,7 +248,7 @@ fn what_is_kept_is_bounded() {
 }
 
 #[test]
-fn who_did_nothing_in_the_span_gives_way() {
+fn identity_without_requests_in_the_span_is_evicted() {
     let mut lines: Vec<_> = (0..MOST).map(|n| served(&day(1), &format!("n{n}"), "tag:ci")).collect();
     lines.push(served(&day(21), "new", "tag:ci"));
     let summary = of(&lines);

@@ -1,21 +1,21 @@
-//! Which days of an identity had more than is usual for it.
+//! Days on which an identity did more than usual.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::summary::Tally;
+use super::tally::Tally;
 
-/// A day is unusual that has more than so many times what is usual.
+/// A day is unusual if it has more than this many times the usual value.
 pub const FACTOR: u64 = 5;
 
-/// What is usual is the median of so many days before it at most, those without a request left out,
+/// The usual value is the median of at most this many earlier days. Days without a request do not count.
 const DAYS: usize = 28;
 
-/// and of so many at least: with fewer nothing can be said.
+/// With fewer earlier days than this, no day is unusual.
 const DAYS_LEAST: usize = 3;
 
-/// What is looked at. The names are those of a [`Tally`].
+/// What is compared. The names are those of a [`Tally`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -32,7 +32,7 @@ pub enum Measure {
 impl Measure {
     const ALL: [Measure; 4] = [Measure::Requests, Measure::Refused, Measure::Bytes, Measure::OllamaMs];
 
-    /// As it is written.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Measure::Requests => "requests",
@@ -42,7 +42,7 @@ impl Measure {
         }
     }
 
-    /// Less than this in a day is never unusual.
+    /// A day with less than this is never unusual.
     pub fn floor(self) -> u64 {
         match self {
             Measure::Requests => 100,
@@ -62,24 +62,29 @@ impl Measure {
     }
 }
 
-/// The days from `first` on with more than is usual: each with what there was too much of, how much, and
-/// what is usual.
-pub(super) fn unusual(
-    days: &BTreeMap<u64, Tally>,
-    first: u64,
-) -> impl Iterator<Item = (u64, Measure, u64, u64)> {
+/// A day with more of something than usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Excess<D> {
+    pub(super) day: D,
+    pub(super) measure: Measure,
+    pub(super) value: u64,
+    pub(super) usual: u64,
+}
+
+/// The days from `first` on with more than usual.
+pub(super) fn unusual<D: Ord + Copy>(days: &BTreeMap<D, Tally>, first: D) -> impl Iterator<Item = Excess<D>> {
     days.range(first..).flat_map(move |(day, tally)| {
         let earlier: Vec<_> = days.range(..day).rev().take(DAYS).map(|(_, tally)| tally).collect();
         let measures = if earlier.len() < DAYS_LEAST { &[][..] } else { &Measure::ALL };
         measures.iter().filter_map(move |measure| {
             let (value, usual) = (measure.of(tally), median(earlier.iter().map(|tally| measure.of(tally))));
             let is_unusual = value >= measure.floor() && value > usual.saturating_mul(FACTOR);
-            is_unusual.then_some((*day, *measure, value, usual))
+            is_unusual.then_some(Excess { day: *day, measure: *measure, value, usual })
         })
     })
 }
 
-/// Of an even number of values the larger one in the middle.
+/// The median; of an even number of values the larger one in the middle.
 fn median(values: impl Iterator<Item = u64>) -> u64 {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
@@ -98,25 +103,25 @@ mod tests {
     }
 
     fn found(days: &BTreeMap<u64, Tally>, first: u64) -> Vec<(u64, Measure, u64, u64)> {
-        unusual(days, first).collect()
+        unusual(days, first).map(|e| (e.day, e.measure, e.value, e.usual)).collect()
     }
 
     #[test]
-    fn a_day_is_measured_by_those_before_it() {
+    fn day_is_compared_with_the_days_before_it() {
         assert_eq!(found(&days(&[20, 41, 90, 201]), 3), []);
         assert_eq!(found(&days(&[20, 40, 40, 201]), 3), [(3, Measure::Requests, 201, 40)]);
-        // Not more than five times; below the floor; too little to measure by; before the span.
+        // Not more than five times; below the floor; too few earlier days; before the span.
         assert_eq!(found(&days(&[20, 40, 40, 200]), 3), []);
         assert_eq!(found(&days(&[1, 1, 1, 99]), 3), []);
         assert_eq!(found(&days(&[1, 1, 9_999]), 0), []);
         assert_eq!(found(&days(&[20, 40, 40, 201]), 4), []);
-        // What was once unusual is so no longer when it has become the custom.
+        // A higher level stops being unusual once it is the median.
         let new = [1, 1, 1, 100, 100, 100, 100];
         assert_eq!(found(&days(&new), 0).iter().map(|found| found.0).collect::<Vec<_>>(), [3, 4, 5]);
     }
 
     #[test]
-    fn only_the_last_days_count_and_only_those_with_requests() {
+    fn only_the_last_days_with_requests_count() {
         let mut long = vec![100; 40];
         long.extend([10; DAYS]);
         long.push(100);

@@ -45,7 +45,7 @@ impl Health {
         let node = self.admin.node.borrow().clone();
         let Load { running, waiting } = self.admin.proxy.load();
         let config = self.admin.settings.config();
-        let mut faulty_logs = self.admin.sinks.states().to_vec();
+        let mut faulty_logs = self.admin.sinks.states();
         faulty_logs.retain(|log| !log.is_sound());
         json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -1,10 +1,10 @@
 //! The page port: a web page that shows what the proxy does, for peers whose grant has `page`.
 
-mod chronicle;
 mod events;
 mod files;
 mod health;
 mod peers;
+mod recent_activity;
 mod sections;
 mod viewers;
 
@@ -22,8 +22,8 @@ use crate::admin::Admin;
 use crate::listen::Listen;
 use crate::policy::{PageRoute, Refusal};
 use crate::proxy::{AuxiliaryPort, Body, Caller, Client, Content, Feed, Handler, Port, RequestBody};
-pub use chronicle::Chronicle;
 use events::events;
+pub use recent_activity::RecentActivity;
 use sections::Sections;
 use viewers::OpenStreams;
 
@@ -36,10 +36,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// A server at `port` that shows the current state from `admin` and the last days from `chronicle`.
-    pub fn new(port: Port, admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
-        let auxiliary = AuxiliaryPort::new(port, Arc::clone(admin.proxy.metrics()));
-        let sections = Arc::new(Sections::new(Arc::clone(&admin), chronicle));
+    /// A server at `port` that shows the current state from `admin` and the last days from `recent`.
+    pub fn new(port: Port, admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
+        let auxiliary = AuxiliaryPort::new(port);
+        let sections = Arc::new(Sections::new(Arc::clone(&admin), recent));
         Page { auxiliary, admin, sections, streams: OpenStreams::default() }
     }
 

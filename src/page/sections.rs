@@ -3,15 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
-use super::chronicle::Chronicle;
 use super::health::Health;
 use super::peers;
+use super::recent_activity::RecentActivity;
 use super::viewers::Viewer;
 use crate::admin::{Admin, MembersByPort, Requests, Who};
 use crate::config::Config;
@@ -25,7 +25,7 @@ const CHANGES: usize = 50;
 /// Makes the sections.
 pub(super) struct Sections {
     admin: Arc<Admin>,
-    chronicle: Arc<Chronicle>,
+    recent: Arc<RecentActivity>,
     health: Health,
     who: Mutex<Option<CachedWho>>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Sent {
 struct ActivityVersion {
     changes: u64,
     /// Days since 1970.
-    day: u64,
+    day: i64,
     is_reading: bool,
 }
 
@@ -66,9 +66,9 @@ impl Sent {
 }
 
 impl Sections {
-    pub(super) fn new(admin: Arc<Admin>, chronicle: Arc<Chronicle>) -> Self {
+    pub(super) fn new(admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
         let health = Health::new(Arc::clone(&admin));
-        Sections { admin, chronicle, health, who: Mutex::default() }
+        Sections { admin, recent, health, who: Mutex::default() }
     }
 
     /// The sections that differ from those in `sent`, each after a comma; `None` if no section does.
@@ -117,11 +117,10 @@ impl Sections {
 
     /// Appends the sections about the last days.
     fn add_activity(&self, event: &mut String, viewer: Viewer<'_>, sent: &mut Sent) {
-        let now = SystemTime::now();
-        let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let is_reading = self.chronicle.is_reading();
-        let recent = self.chronicle.recent();
-        let day = since_1970.as_secs() / (24 * 60 * 60);
+        let now = Timestamp::now();
+        let is_reading = self.recent.is_reading();
+        let recent = self.recent.recent();
+        let day = now.as_second() / (24 * 60 * 60);
         let version = Some(ActivityVersion { changes: recent.changed(), day, is_reading });
         if sent.activity == version {
             return;

@@ -1,4 +1,4 @@
-//! Appends whole lines to one file, and sets it aside when it has grown.
+//! Appends whole lines to one file, and sets it aside at its maximum size.
 //!
 //! This is written by hand because the known libraries lose lines without an error: file-rotate drops every line while
 //! the file can't be opened, and panics if its folder is gone; tracing-appender prints a failed rotation to standard
@@ -16,8 +16,8 @@ use super::Rotation;
 use super::name::{SetAside, resolve, set_aside};
 use crate::sink::Output;
 
-/// A file that lines are appended to. It is opened when there is a line to write, and again once its path names
-/// another file or none: after a failure of any kind the next line is another try.
+/// A file that lines are appended to. It is opened with the first line, and again whenever its path names another file
+/// or none. After any failure the next line tries again.
 pub struct RotatedFile {
     path: PathBuf,
     rotation: Rotation,
@@ -31,47 +31,47 @@ struct Open {
     file: File,
     /// Device and inode.
     id: (u64, u64),
-    /// Its last line has no end.
+    /// Whether its last line has no end.
     torn: bool,
 }
 
-/// It should have been set aside, and could not be.
+/// A failed attempt to set the file aside.
 struct Grows {
     why: String,
-    /// Bytes at which it is tried again.
+    /// The size in bytes for the next attempt.
     again_at: u64,
 }
 
 impl RotatedFile {
-    /// The file at `path`, mode 0600, made if absent as soon as there is a line to write.
+    /// The file at `path`. It is created with mode 0600 when the first line is written.
     pub fn new(path: &Path, rotation: Rotation) -> Self {
         let remove = |path: &Path| fs::remove_file(path);
         RotatedFile { path: path.to_owned(), rotation, open: None, grows: None, unremoved: None, remove }
     }
 
-    /// Opens it now.
+    /// Opens the file at once.
     ///
     /// # Errors
-    /// It can't be opened or made.
+    /// The file can't be opened or created.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let mut file = Self::new(path, rotation);
         file.current()?;
         Ok(file)
     }
 
-    /// What the path names at this moment, which is open from now on.
+    /// Opens the file that the path names now, unless it is open already.
     fn current(&mut self) -> io::Result<(&mut Open, Metadata)> {
         if let Ok(named) = fs::metadata(&self.path)
             && let Some(open) = self.open.take_if(|open| open.id == id(&named))
         {
             return Ok((self.open.insert(open), named));
         }
-        self.open = None; // a descriptor less, which the next may need
+        self.open = None; // frees a descriptor, which the next may need
         let (open, named) = open(&self.path)?;
         Ok((self.open.insert(open), named))
     }
 
-    /// Gives the `file`, which is no link, another name, opens the `next` one, and removes those that are too old.
+    /// Renames `file`, which is no link, opens the next one with `next`, and removes expired files.
     fn set_aside(&mut self, file: &Path, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
         let now = SystemTime::now();
         let before = set_aside(file)?;
@@ -79,7 +79,7 @@ impl RotatedFile {
         fs::rename(file, &aside)?;
         match next(&self.path) {
             Ok((next, _)) => self.open = Some(next),
-            // Such as on a disk without room for another file: the open one goes on by its old name.
+            // For example on a full disk. The open file keeps its name.
             Err(error) => return fs::rename(&aside, file).and(Err(error)),
         }
         let removed = before.iter().map(|(when, path)| {
@@ -91,7 +91,7 @@ impl RotatedFile {
 
     fn remove_if_old(&self, when: &SetAside, path: &Path, now: SystemTime) -> io::Result<()> {
         let removed = fs::symlink_metadata(path).and_then(|named| {
-            // A directory or a link of such a name was not set aside by this program.
+            // The proxy never sets a folder or a link aside.
             let too_old = named.is_file() && when.is_older(named.modified()?, self.rotation.max_age, now);
             if too_old { (self.remove)(path) } else { Ok(()) }
         });
@@ -107,10 +107,10 @@ impl Output for RotatedFile {
         let max = self.rotation.max_size as u64;
         let due = self.grows.as_ref().map_or(max, |grows| grows.again_at);
         let (_, named) = self.current()?;
-        // What is no file, such as /dev/stderr, keeps its name.
+        // Something that is no file, such as /dev/stderr, keeps its name.
         if named.is_file()
             && named.len() >= due
-            // A link stays where it is: the file it names may be on another disk, and so is the next one.
+            // A link stays: its file may be on another disk, where the next one then is as well.
             && let Some(file) = resolve(&self.path)
         {
             let again_at = named.len().saturating_add(max);
@@ -130,10 +130,10 @@ impl Output for RotatedFile {
     }
 }
 
-/// Writes `line`, on a line of its own also where the one before was `torn`, and says by `torn` whether it was cut.
+/// Writes `line`. If the line before it was `torn`, ends that first. Sets `torn` if this one is cut.
 ///
 /// # Errors
-/// It could not be written, or not to its end.
+/// The line was not written, or only in part.
 pub fn write_line(to: &mut impl Write, torn: &mut bool, line: &[u8]) -> io::Result<()> {
     let whole = if *torn { &[b"\n", line].concat() } else { line };
     let mut rest = whole;
@@ -162,7 +162,7 @@ fn open(path: &Path) -> io::Result<(Open, Metadata)> {
     })?;
     let named = file.metadata()?;
     let mut last = *b"\n";
-    // As after a loss of power. What can't be told is taken for torn: an empty line is none.
+    // For example after a loss of power. An unreadable end counts as torn, since an empty line does no harm.
     let torn = named.is_file()
         && named.len() > 0
         && (file.read_exact_at(&mut last, named.len() - 1).is_err() || last != *b"\n");
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_room_for_another_file_the_current_one_goes_on() {
+    fn file_keeps_its_name_if_the_next_can_not_be_created() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.log");
         let rotation = Rotation { max_size: 100, max_age: Duration::ZERO };
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_removal_is_not_a_failed_rotation() {
+    fn failed_removal_is_no_failed_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let rotation = Rotation { max_size: 1, max_age: Duration::ZERO };
         let mut file = RotatedFile::new(&dir.path().join("a.log"), rotation);
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(file.grows(), None);
         let unremoved = file.unremoved().unwrap();
         assert!(unremoved.contains("a.log.20") && unremoved.ends_with(": permission denied"), "{unremoved}");
-        // Such as by another program at the same time.
+        // For example if another program removed it.
         file.remove = |_| Err(io::ErrorKind::NotFound.into());
         file.append(b"4\n").unwrap();
         assert_eq!(file.unremoved(), None);

@@ -1,34 +1,35 @@
-//! What a file is called once it is set aside: `NAME.20261128T191837Z`, the time in UTC, and `.1`, `.2` and so on after
-//! it for the further ones of a second. Versions up to 0.1.0 used local time, without the `Z`.
+//! The name of a file that was set aside: `NAME.20261128T191837Z`, the time in UTC. Further files of the same second end
+//! in `.1`, `.2` and so on. Versions up to 0.1.0 used local time, without the `Z`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike, Utc};
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
-/// Of the time in a name.
+/// The format of the time in a name.
 const FORMAT: &str = "%Y%m%dT%H%M%S";
 
-/// When a file was set aside. Those with local time are older than those with UTC, whatever they say.
+/// When a file was set aside. A local time sorts before every time in UTC, since only old versions used it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SetAside {
     in_utc: bool,
-    time: NaiveDateTime,
-    /// Which of those of that second.
+    time: DateTime,
+    /// The number of the file within its second, from 0.
     number: u32,
 }
 
 impl SetAside {
-    /// The name for a file set aside at `now`. It sorts after the `newest` there is, even if the clock went back.
+    /// The name for a file set aside at `now`. It sorts after the `newest`, even if the clock went back.
     pub(super) fn next(now: SystemTime, newest: Option<&SetAside>) -> Self {
-        let time = DateTime::<Utc>::from(now).naive_utc();
-        let time = time.with_nanosecond(0).unwrap_or(time); // as a name has it
+        let time = in_utc(now);
         match newest {
             Some(newest) if newest.in_utc && newest.time >= time => match newest.number.checked_add(1) {
                 Some(number) => SetAside { number, ..*newest },
                 None => {
-                    let time = newest.time.checked_add_signed(TimeDelta::seconds(1)).unwrap_or(time);
+                    let time = newest.time.saturating_add(SignedDuration::from_secs(1));
                     SetAside { in_utc: true, time, number: 0 }
                 }
             },
@@ -36,38 +37,46 @@ impl SetAside {
         }
     }
 
-    /// What `suffix`, with its dot, says of the file; nothing if it is no name of ours.
+    /// Parses `suffix`, which includes its dot. `None`: the proxy did not choose this name.
     fn parse(suffix: &str) -> Option<Self> {
         let suffix = suffix.strip_prefix('.')?;
         let (time, number) = suffix.split_once('.').unwrap_or((suffix, "0"));
         let utc = time.strip_suffix('Z');
-        let time = NaiveDateTime::parse_from_str(utc.unwrap_or(time), FORMAT).ok()?;
+        let time = DateTime::strptime(FORMAT, utc.unwrap_or(time)).ok()?;
         Some(SetAside { in_utc: utc.is_some(), time, number: number.parse().ok()? })
     }
 
-    /// With its dot.
+    /// The suffix, with its dot.
     pub(super) fn suffix(&self) -> String {
         let zone = if self.in_utc { "Z" } else { "" };
         let number = if self.number == 0 { String::new() } else { format!(".{}", self.number) };
-        format!(".{}{zone}{number}", self.time.format(FORMAT))
+        format!(".{}{zone}{number}", self.time.strftime(FORMAT))
     }
 
-    /// Whether a file of this name, last `modified` then, is older than `age`. The later of the two times counts, since
-    /// a clock that was behind makes a new file look old. A time in the future is ignored; if both are, the file is kept.
+    /// Whether a file of this name, which was last `modified` then, is older than `age`. The later of the two times
+    /// counts, since a clock that was behind makes a new file look old. A time in the future is ignored; if both are,
+    /// the file is kept.
     pub(super) fn is_older(&self, modified: SystemTime, age: Duration, now: SystemTime) -> bool {
-        // No zone is more than 12 hours behind UTC, so none of local time is taken for older than it is.
-        let zone = if self.in_utc { TimeDelta::zero() } else { TimeDelta::hours(12) };
-        let by_name = (DateTime::<Utc>::from(now).naive_utc() - self.time - zone).to_std();
-        let by_content = now.duration_since(modified);
+        // No zone is more than 12 hours behind UTC, so a local time never makes a file look too old.
+        let zone = SignedDuration::from_hours(if self.in_utc { 0 } else { 12 });
+        let by_name = in_utc(now).duration_since(self.time).saturating_sub(zone);
+        let by_name = Duration::try_from(by_name).ok();
+        let by_content = now.duration_since(modified).ok();
         by_name.into_iter().chain(by_content).min().is_some_and(|past| past > age)
     }
+}
+
+/// `at` in UTC, to the second as names have it.
+fn in_utc(at: SystemTime) -> DateTime {
+    let time = Offset::UTC.to_datetime(Timestamp::try_from(at).unwrap_or_default());
+    time.with().subsec_nanosecond(0).build().unwrap_or(time)
 }
 
 /// The path of the file itself if `path` is a symbolic link, also if that file does not exist yet. `None`: it is a
 /// descriptor of this process, such as `/dev/stderr`, and stays the same file under any name.
 pub(super) fn resolve(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
-    // No system follows more links than this.
+    // Systems follow at most 40 links.
     for _ in 0..40 {
         if path.starts_with("/proc") || path.starts_with("/dev/fd") {
             return None;
@@ -80,8 +89,8 @@ pub(super) fn resolve(path: &Path) -> Option<PathBuf> {
     Some(path)
 }
 
-/// What was set aside of the file at `path`, which is no link, the oldest first. Something else than a file may have
-/// such a name.
+/// The files that were set aside of the file at `path`, which is no link, the oldest first. Such a name may also belong
+/// to something that is no file.
 ///
 /// # Errors
 /// The folder can't be read, or `path` names no file.

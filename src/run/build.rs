@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use super::authorizer::NodeAuthorizer;
 use super::node_status;
 use crate::admin::Admin;
+use crate::audit::{AuditSink, Observer};
 use crate::config::{Config, PlainHttp};
-use crate::page::Chronicle;
+use crate::page::RecentActivity;
 use crate::proxy::{Port, Proxy};
 use crate::settings::Settings;
-use crate::sink::{Sink, Sinks};
+use crate::sink::Sinks;
 use crate::sweeper::WatchedPorts;
 use crate::tailnet::{Authorizer, NodeStatus};
 
@@ -29,8 +30,7 @@ pub(super) struct Parts {
     pub(super) watched: WatchedPorts,
     pub(super) admin: Arc<Admin>,
     /// Only where the page is on.
-    pub(super) recent_activity: Option<Arc<Chronicle>>,
-    pub(super) journal: Arc<Sink>,
+    pub(super) recent_activity: Option<Arc<RecentActivity>>,
 }
 
 impl Parts {
@@ -39,7 +39,11 @@ impl Parts {
         let config = settings.config();
         let node_status = watch::Sender::new(node_status::joining());
         let authorizer = Arc::new(NodeAuthorizer::new(settings.configs(), node_status.subscribe()));
-        let proxy = Proxy::new(settings.rules(), Arc::clone(&authorizer) as Arc<dyn Authorizer>);
+        let recent_activity = config.page_port.map(|_| recent_activity(&config, since));
+        let observer = recent_activity.clone().map(|recent| recent as Arc<dyn Observer>);
+        let journal = Some(Arc::clone(&sinks.journal));
+        let audit = Arc::new(AuditSink::new(sinks.access.clone(), journal, observer));
+        let proxy = Proxy::new(settings.rules(), Arc::clone(&authorizer) as Arc<dyn Authorizer>, audit);
         let [metrics_port, page_port, redirect_port] = std::array::from_fn(|_| proxy.port().another());
         let mut watched = WatchedPorts::default();
         watched.add(proxy.port(), config.ports());
@@ -52,9 +56,8 @@ impl Parts {
             members: watched.members(),
             node: node_status.subscribe(),
             started: since,
-            sinks: sinks.clone(),
+            sinks,
         });
-        let recent_activity = config.page_port.map(|_| recent_activity(&config, &proxy, since));
         Parts {
             started,
             settings,
@@ -67,7 +70,6 @@ impl Parts {
             watched,
             admin,
             recent_activity,
-            journal: sinks.journal,
         }
     }
 }
@@ -78,9 +80,8 @@ pub(super) fn redirects_to(config: &Config) -> Option<u16> {
 }
 
 /// What the page shows of the last days. The activity before `now` is read in the background.
-fn recent_activity(config: &Config, proxy: &Proxy, now: SystemTime) -> Arc<Chronicle> {
-    let recent = Arc::new(Chronicle::new(now));
-    proxy.metrics().watched_by(recent.watcher());
+fn recent_activity(config: &Config, now: SystemTime) -> Arc<RecentActivity> {
+    let recent = Arc::new(RecentActivity::new(now));
     if let Err(error) = recent.read_back(config.clone()) {
         tracing::warn!(%error, "cannot read the activity before this start for the page");
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build::redirects_to;
 use super::error::{RunError, explain};
 use super::join::Joined;
+use crate::audit::AuditSink;
 use crate::config::{Config, PlainHttp};
 use crate::control::ControlTask;
 use crate::tls::{CurrentCertificate, DualListener};
@@ -23,7 +24,11 @@ pub(super) struct Listeners {
 impl Listeners {
     /// # Errors
     /// The node can't listen, or can't host the Service.
-    pub(super) async fn open(config: &Config, joined: &Joined) -> Result<Self, RunError> {
+    pub(super) async fn open(
+        config: &Config,
+        joined: &Joined,
+        audit: &Arc<AuditSink>,
+    ) -> Result<Self, RunError> {
         let explain = |error| explain(error, config);
         let listen = async |port: Option<u16>| match port {
             Some(port) => joined.node.listen(port).await.map(Some).map_err(explain),
@@ -35,7 +40,9 @@ impl Listeners {
             ollama = ollama.http(http);
         }
         if let Some(https) = listen(config.https_port).await? {
-            ollama = ollama.https(https, Arc::clone(&certificate)).map_err(RunError::Listener)?;
+            ollama = ollama
+                .https(https, Arc::clone(&certificate), Arc::clone(audit))
+                .map_err(RunError::Listener)?;
         }
         let metrics = listen(config.metrics_port).await?;
         let redirect = listen(redirects_to(config).map(|_| config.port)).await?;

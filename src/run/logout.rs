@@ -10,7 +10,7 @@ use crate::tsnet::LogoutResult;
 /// How long the control server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Logs out at the control server and removes the stored node. The journal stays.
+/// Logs out at the control server and removes the stored node. The access log and the journal stay.
 ///
 /// # Errors
 /// See [`RunError`]. A running proxy holds the state folder.

@@ -70,7 +70,7 @@ async fn join_and_serve(
     open: &mut Open,
 ) -> Result<Option<Drained>, RunError> {
     let Some(joined) = join::join(&parts, stop, open).await? else { return Ok(None) };
-    let listeners = Listeners::open(&parts.settings.config(), &joined).await?;
+    let listeners = Listeners::open(&parts.settings.config(), &joined, parts.proxy.audit()).await?;
     announce::announce(&parts, &joined.status);
     let mut running = spawn::spawn(parts, joined, listeners, hangup, stop, open);
     wait::wait_for_stop(&mut running, stop, open).await?;

@@ -21,10 +21,10 @@ use super::service_host::ServiceHost;
 use super::stop::Stop;
 use super::tasks::Tasks;
 use crate::admin::Admin;
-use crate::page::{Chronicle, Page};
+use crate::audit::AuditSink;
+use crate::page::Page;
 use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
 use crate::settings::Settings;
-use crate::sink::Sink;
 use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::NodeStatus;
 use crate::tls::CurrentCertificate;
@@ -46,15 +46,15 @@ pub(super) fn spawn(
     parts.authorizer.use_node(Arc::clone(&node));
 
     let mut spawner = Spawner { node, settings, node_status, tasks: Tasks::default() };
-    spawner.watch_node(parts.watched, parts.journal, parts.recent_activity.as_ref());
+    spawner.watch_node(parts.watched, Arc::clone(proxy.audit()));
     spawner.reload_on(hangup);
     spawner.keep_certificate(listeners.certificate);
     spawner.host_service(stop, open);
     let config = spawner.settings.config();
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
-        let (metrics, node) = (Arc::clone(proxy.metrics()), spawner.node_status.subscribe());
-        let redirects = RedirectPort::new(parts.redirect_port, metrics, node, https_port);
+        let node = spawner.node_status.subscribe();
+        let redirects = RedirectPort::new(parts.redirect_port, node, https_port);
         tasks.spawn_server("redirect port", redirects.serve(listener));
     }
     if let Some((recent_activity, listener)) = parts.recent_activity.zip(listeners.page) {
@@ -62,7 +62,7 @@ pub(super) fn spawn(
         tasks.spawn_server("page port", page.serve(listener));
     }
     if let Some(listener) = listeners.metrics {
-        let scrapes = MetricsPort::new(parts.metrics_port, Arc::clone(proxy.metrics()), metrics_text(admin));
+        let scrapes = MetricsPort::new(parts.metrics_port, metrics_text(admin));
         tasks.spawn_server("metrics port", scrapes.serve(listener));
     }
     let ollama_port = OllamaPort::spawn(proxy, listeners.ollama);
@@ -79,7 +79,7 @@ struct Spawner {
 
 impl Spawner {
     /// The sweeper goes on while the proxy drains: a peer that loses access then is cut, too.
-    fn watch_node(&mut self, ports: WatchedPorts, journal: Arc<Sink>, recent: Option<&Arc<Chronicle>>) {
+    fn watch_node(&mut self, ports: WatchedPorts, audit: Arc<AuditSink>) {
         let changed = Arc::<Notify>::default();
         let sweeper = Sweeper {
             settings: Arc::clone(&self.settings),
@@ -87,8 +87,7 @@ impl Spawner {
             ports,
             node_status: self.node_status.subscribe(),
             changed: Arc::clone(&changed),
-            journal,
-            watcher: recent.map(|recent| recent.watcher()),
+            audit,
         };
         self.tasks.spawn_endless("sweeper", async move { sweeper.run().await });
         let events = NodeEvents {

@@ -1,38 +1,35 @@
-//! The line that stands where lines were lost, in the format of those around it.
+//! The notice in the place of lost lines, in the format of the lines around it.
 
-use std::time::SystemTime;
-
-use humantime::format_rfc3339_micros;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::peer::printable;
 
-/// What it tells.
+/// A notice of lost lines.
 pub struct Notice<'a> {
-    /// When writing went on.
-    pub at: SystemTime,
-    /// How many lines were lost before it.
+    /// When writing worked again.
+    pub at: Timestamp,
+    /// How many lines were lost.
     pub lost: u64,
-    /// Why the last of them was.
+    /// Why the last of them was lost.
     pub why: &'a str,
 }
 
-/// As the log's other lines are attributed.
-pub(crate) const TARGET: &str = "remote_ollama_proxy::sink";
+/// The target of the event, as in other lines of the diagnostics.
+const TARGET: &str = "remote_ollama_proxy::sink";
 
-/// What the line in the log says.
-pub(crate) const MESSAGE: &str = "lines were lost here, since they could not be written";
+/// The message of the event.
+const MESSAGE: &str = "lines were lost here, since they could not be written";
 
-/// For a log in text, as tracing-subscriber writes it.
+/// The notice in text, as tracing-subscriber formats it.
 pub fn in_text(Notice { at, lost, why }: &Notice<'_>) -> String {
-    let at = format_rfc3339_micros(*at);
-    format!("{at}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", printable(why))
+    format!("{at:.6}  WARN {TARGET}: {MESSAGE} lost={lost} error={:?}", printable(why))
 }
 
-/// For a log in JSON, as tracing-subscriber writes it.
+/// The notice in JSON, as tracing-subscriber formats it.
 pub fn in_json(Notice { at, lost, why }: &Notice<'_>) -> String {
     json!({
-        "timestamp": format_rfc3339_micros(*at).to_string(),
+        "timestamp": format!("{at:.6}"),
         "level": "WARN",
         "message": MESSAGE,
         "lost": lost,
@@ -40,10 +37,4 @@ pub fn in_json(Notice { at, lost, why }: &Notice<'_>) -> String {
         "target": TARGET,
     })
     .to_string()
-}
-
-/// For the journal.
-pub fn in_journal(Notice { at, lost, why }: &Notice<'_>) -> String {
-    json!({ "time": format_rfc3339_micros(*at).to_string(), "lost": lost, "error": printable(why) })
-        .to_string()
 }

@@ -1,104 +1,59 @@
-//! The lines that wait to be written, and the count of those that never will be.
+//! The lines that wait to be written, and the count of lost ones.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
 
-use super::Labels;
+use super::{Labels, SinkState};
 
-/// Bytes that may wait, those of some ten thousand requests. A line that is longer waits alone.
+/// How many bytes may wait: the records of about ten thousand requests. A longer line is queued only alone.
 pub(super) const MOST: usize = 4 << 20;
 
-/// Why a line is lost if there is no room for it.
-pub(super) const FULL: &str = "too many lines wait: the disk, or what reads the pipe, is too slow";
+/// The reason for a line that is lost because the queue is full.
+pub(super) const FULL: &str = "too many lines wait: the disk, or the reader of the pipe, is too slow";
 
-/// How long it takes until something that goes wrong again is reported again.
+/// The shortest time between two reports.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How soon, while lines are lost and no new one comes, it is tried to say so.
+/// How often the thread retries to write the notice of lost lines while no new line arrives.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What has become of the lines of a sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SinkState {
-    /// `log` or `journal`.
-    pub name: String,
-    /// Where its lines go.
-    pub to: String,
-    /// Lines that were lost since the process started.
-    pub lost: u64,
-    /// When the last of them was, as RFC 3339; absent: none was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_lost: Option<String>,
-    /// Why lines are lost at present; absent: none are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<String>,
-    /// Why the file can't be set aside though it has grown to its size; absent: it can be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grows: Option<String>,
-    /// Which file that is too old could not be removed, and why; absent: each was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unremoved: Option<String>,
-}
-
-impl SinkState {
-    /// Whether no line was lost, and nothing else is wrong.
-    pub fn is_sound(&self) -> bool {
-        self.lost == 0 && self.fault.is_none() && self.grows.is_none() && self.unremoved.is_none()
-    }
-}
-
-impl fmt::Display for SinkState {
-    /// `/var/log/proxy.log: can't be written: No space left on device (os error 28); 3 lines lost, the last at …`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault = self.fault.iter().map(|fault| format!("can't be written: {fault}"));
-        let grows = self.grows.iter().map(|why| format!("can't be set aside, so it grows: {why}"));
-        let unremoved = self.unremoved.iter().map(|why| format!("an old file can't be removed: {why}"));
-        let lost = self.last_lost.iter().map(|at| {
-            let lines = if self.lost == 1 { "line" } else { "lines" };
-            format!("{} {lines} lost, the last at {at}", self.lost)
-        });
-        let all: Vec<_> = fault.chain(grows).chain(unremoved).chain(lost).collect();
-        write!(f, "{}: {}", self.to, if all.is_empty() { "nothing lost".to_owned() } else { all.join("; ") })
-    }
-}
 
 /// Shared by the tasks that push lines and the thread that writes them.
 pub(super) struct Queue {
     pub(super) labels: Labels,
     waiting: Mutex<Waiting>,
-    /// There is something to do for the thread.
+    /// Wakes the thread: there is a job.
     work: Condvar,
-    /// There is nothing left to do.
+    /// Wakes `flush`: a job is done.
     idle: Condvar,
 }
 
-/// The next thing for the thread to do.
+/// A job for the thread.
 #[derive(Default)]
 pub(super) struct Job {
-    /// Lines that were lost just before this one.
+    /// How many lines were lost just before this one.
     pub(super) lost: u64,
-    /// Empty: only the notice of lost lines is due.
+    /// Empty: only the notice of lost lines is to be written.
     pub(super) line: Vec<u8>,
 }
 
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
-    /// Those of the lines in them.
+    /// The bytes of the lines in `jobs`.
     bytes: usize,
-    /// Lines that were dropped since the last one that was queued.
+    /// How many lines were dropped since the last one was queued.
     dropped: u64,
-    /// The notice of lost lines, if any are, is due now.
+    /// The notice of lost lines, if any, is to be written now.
     say: bool,
     closed: bool,
     writes: bool,
     reports: bool,
     lost: u64,
-    last_lost: Option<SystemTime>,
+    last_lost: Option<Timestamp>,
     fault: Option<String>,
     grows: Option<String>,
     unremoved: Option<String>,
@@ -108,7 +63,7 @@ struct Waiting {
 impl Waiting {
     fn lose(&mut self, lines: u64, why: String) {
         self.lost += lines;
-        self.last_lost = Some(SystemTime::now());
+        self.last_lost = Some(Timestamp::now());
         self.fault = Some(why);
     }
 
@@ -122,13 +77,8 @@ impl Queue {
         Queue { labels, waiting: Mutex::default(), work: Condvar::new(), idle: Condvar::new() }
     }
 
-    /// Nothing under this lock panics, so what it guards is whole even if it is poisoned.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn push(self: &Arc<Self>, line: &[u8]) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if waiting.bytes > 0 && waiting.bytes.saturating_add(line.len()) > MOST {
             waiting.dropped += 1;
             self.note(&mut waiting, |waiting| waiting.lose(1, FULL.to_owned()));
@@ -141,9 +91,10 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Waits for the next job; `None` once the queue is closed and empty. `unsaid`: a notice of lost lines is still due.
+    /// Waits for the next job; `None` once the queue is closed and empty. `unsaid`: a notice of lost lines is still to be
+    /// written.
     pub(super) fn next(&self, unsaid: bool) -> Option<Job> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         loop {
             let next = waiting.jobs.pop_front();
             waiting.bytes -= next.as_ref().map_or(0, |job| job.line.len());
@@ -158,12 +109,9 @@ impl Queue {
                 return None;
             }
             if unsaid {
-                let (after, timeout) =
-                    self.work.wait_timeout(waiting, RETRY).unwrap_or_else(PoisonError::into_inner);
-                waiting = after;
-                waiting.say |= timeout.timed_out();
+                waiting.say |= self.work.wait_for(&mut waiting, RETRY).timed_out();
             } else {
-                waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                self.work.wait(&mut waiting);
             }
         }
     }
@@ -175,7 +123,7 @@ impl Queue {
         grows: Option<String>,
         unremoved: Option<String>,
     ) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         self.note(&mut waiting, |waiting| {
             waiting.grows = grows;
             waiting.unremoved = unremoved;
@@ -190,7 +138,7 @@ impl Queue {
         self.idle.notify_all();
     }
 
-    /// Makes a change, and reports it if it brings a new fault.
+    /// Applies `change`, and reports it if it brings a new fault.
     fn note(self: &Arc<Self>, waiting: &mut Waiting, change: impl FnOnce(&mut Waiting)) {
         let faults = |of: &Waiting| [&of.fault, &of.grows, &of.unremoved].map(Option::is_some);
         let before = faults(waiting);
@@ -201,30 +149,30 @@ impl Queue {
         }
         waiting.reported = Some(Instant::now());
         let (queue, state) = (Arc::clone(self), self.state_of(waiting));
-        // In a thread of its own, since standard error may be a pipe that nothing reads.
+        // On a thread of its own: standard error may be a pipe without a reader.
         let reporter = std::thread::Builder::new().name("report-lost".to_owned()).spawn(move || {
             (queue.labels.report)(&state);
-            queue.lock().reports = false;
+            queue.waiting.lock().reports = false;
             queue.idle.notify_all();
         });
         waiting.reports = reporter.is_ok();
     }
 
     pub(super) fn flush(&self, within: Duration) -> bool {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.say = true;
         self.work.notify_one();
-        let idle = self.idle.wait_timeout_while(waiting, within, |waiting| !waiting.is_idle());
-        idle.unwrap_or_else(PoisonError::into_inner).0.is_idle()
+        self.idle.wait_while_for(&mut waiting, |waiting| !waiting.is_idle(), within);
+        waiting.is_idle()
     }
 
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.waiting.lock().closed = true;
         self.work.notify_one();
     }
 
     pub(super) fn state(&self) -> SinkState {
-        self.state_of(&self.lock())
+        self.state_of(&self.waiting.lock())
     }
 
     fn state_of(&self, waiting: &Waiting) -> SinkState {
@@ -232,7 +180,7 @@ impl Queue {
             name: self.labels.name.to_owned(),
             to: self.labels.to.clone(),
             lost: waiting.lost,
-            last_lost: waiting.last_lost.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
+            last_lost: waiting.last_lost.map(|at| format!("{at:.0}")),
             fault: waiting.fault.clone(),
             grows: waiting.grows.clone(),
             unremoved: waiting.unremoved.clone(),

@@ -7,7 +7,7 @@ use crate::rotated::write_line;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is to become of the next lines; without a word about one, it is written.
+/// An output that the test makes fail or panic.
 #[derive(Clone, Default)]
 struct Scripted {
     written: Arc<Mutex<String>>,
@@ -18,7 +18,7 @@ struct Scripted {
 impl Output for Scripted {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(!*panics, "as the test has it");
+        assert!(!*panics, "planted");
         if *self.fails.lock().unwrap() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -27,7 +27,7 @@ impl Output for Scripted {
     }
 }
 
-/// A sink, and what it reports.
+/// A sink, and its reports.
 fn start(output: impl Output) -> (Sink, Receiver<SinkState>) {
     let (report, reports) = channel();
     let report = Box::new(move |state: &SinkState| report.send(state.clone()).unwrap());
@@ -42,7 +42,7 @@ fn push(sink: &Sink, line: &str) {
 }
 
 #[test]
-fn lost_lines_are_counted_reported_once_and_told_at_their_place() {
+fn lost_lines_are_counted_reported_once_and_noticed_in_place() {
     let output = Scripted::default();
     let (sink, reports) = start(output.clone());
     push(&sink, "1\n");
@@ -67,7 +67,7 @@ fn lost_lines_are_counted_reported_once_and_told_at_their_place() {
 }
 
 #[test]
-fn lost_lines_are_told_without_a_further_line() {
+fn notice_of_lost_lines_needs_no_further_line() {
     let output = Scripted::default();
     let (sink, _reports) = start(output.clone());
     *output.fails.lock().unwrap() = true;
@@ -80,18 +80,18 @@ fn lost_lines_are_told_without_a_further_line() {
 }
 
 #[test]
-fn a_panic_in_the_writer_costs_one_line() {
+fn panic_in_the_writer_loses_one_line() {
     let output = Scripted::default();
     let (sink, reports) = start(output.clone());
     *output.panics.lock().unwrap() = true;
-    push(&sink, "1\n"); // poisons the lock of its switch
+    push(&sink, "1\n"); // poisons the lock of `panics`
     *output.panics.lock().unwrap_or_else(PoisonError::into_inner) = false;
     push(&sink, "2\n");
     assert_eq!(*output.written.lock().unwrap(), "1 lost: the writer has panicked\n2\n");
     assert_eq!((sink.state().lost, reports.try_iter().count()), (1, 1));
 }
 
-/// Writes a line whenever it is let.
+/// Writes a line each time the test lets it.
 struct Slow {
     begun: Sender<()>,
     let_go: Receiver<()>,
@@ -101,19 +101,19 @@ struct Slow {
 impl Output for Slow {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let _ = self.begun.send(());
-        let _ = self.let_go.recv(); // from when the test has dropped it on: at once
+        let _ = self.let_go.recv(); // returns at once after the test has dropped it
         self.written.send(line.to_owned()).map_err(io::Error::other)
     }
 }
 
 #[test]
-fn a_stalled_output_stops_no_task_and_what_finds_no_room_is_counted() {
+fn stalled_output_blocks_no_task_and_excess_lines_are_counted() {
     let ((begun, begins), (go, let_go), (written, lines)) = (channel(), channel(), channel());
     let (sink, reports) = start(Slow { begun, let_go, written });
     let line = [b'x'; queue::MOST / 4];
     sink.push(&line);
     begins.recv().unwrap();
-    // Four wait while the first one is written.
+    // Four lines fit while the first one is written.
     (0..6).for_each(|_| sink.push(&line));
     assert_eq!(sink.state().lost, 2);
     let reported = reports.recv_timeout(PATIENCE).unwrap();
@@ -130,7 +130,7 @@ fn a_stalled_output_stops_no_task_and_what_finds_no_room_is_counted() {
 }
 
 #[test]
-fn a_line_larger_than_the_queue_is_written() {
+fn line_larger_than_the_queue_is_written() {
     let output = Scripted::default();
     let (sink, _reports) = start(output.clone());
     push(&sink, &"x".repeat(queue::MOST + 1));
@@ -138,7 +138,7 @@ fn a_line_larger_than_the_queue_is_written() {
 }
 
 #[test]
-fn what_is_queued_at_the_end_is_written() {
+fn queued_lines_are_written_at_the_end() {
     let ((begun, _begins), (go, let_go), (written, lines)) = (channel(), channel(), channel());
     let (sink, _reports) = start(Slow { begun, let_go, written });
     (0..1000).for_each(|n| sink.push(n.to_string().as_bytes()));
@@ -151,7 +151,7 @@ fn what_is_queued_at_the_end_is_written() {
 }
 
 #[test]
-fn a_report_that_stalls_stops_neither_lines_nor_writer() {
+fn stalled_report_blocks_neither_lines_nor_writer() {
     let (go, let_go) = channel::<()>();
     let let_go = Mutex::new(let_go);
     let report = Box::new(move |_: &SinkState| {
@@ -175,7 +175,7 @@ fn a_report_that_stalls_stops_neither_lines_nor_writer() {
     assert!(sink.flush(PATIENCE));
 }
 
-/// A pipe as standard error is one.
+/// A pipe, like standard error.
 struct Pipe(io::PipeWriter, bool);
 
 impl Output for Pipe {
@@ -185,7 +185,7 @@ impl Output for Pipe {
 }
 
 #[test]
-fn a_broken_pipe_panics_nothing_and_is_counted() {
+fn broken_pipe_is_counted_without_a_panic() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let (sink, reports) = start(Pipe(writer, false));
@@ -208,7 +208,7 @@ impl Output for KeepsOld {
 }
 
 #[test]
-fn an_old_file_that_can_not_be_removed_is_reported_as_such() {
+fn failed_removal_is_reported() {
     let (sink, reports) = start(KeepsOld);
     push(&sink, "1\n");
     push(&sink, "2\n");
@@ -217,7 +217,7 @@ fn an_old_file_that_can_not_be_removed_is_reported_as_such() {
     assert_eq!(reported, ["/a.log: an old file can't be removed: /a.log.1: denied"]);
 }
 
-/// As a disk that is nearly full.
+/// A disk that is nearly full.
 struct Little(Vec<u8>, usize);
 
 impl Write for Little {

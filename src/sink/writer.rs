@@ -3,7 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use super::queue::{Job, Queue};
 use super::{Notice, Output};
@@ -13,7 +14,7 @@ pub(super) fn write(queue: &Arc<Queue>, mut output: impl Output) {
     let mut gap = Gap::default();
     while let Some(Job { lost, line }) = queue.next(gap.lost > 0) {
         gap.lost += lost;
-        // A line that panics is lost as one that fails, and the next one is written.
+        // A panic loses the line, like an error, and the thread goes on.
         let written = catch_unwind(AssertUnwindSafe(|| {
             gap.close(queue, &mut output).and_then(|()| match &*line {
                 [] => Ok(()),
@@ -31,7 +32,7 @@ pub(super) fn write(queue: &Arc<Queue>, mut output: impl Output) {
     }
 }
 
-/// Lines that are lost, and of which no line tells yet.
+/// Lost lines without a notice yet.
 #[derive(Default)]
 struct Gap {
     lost: u64,
@@ -39,11 +40,11 @@ struct Gap {
 }
 
 impl Gap {
-    /// Writes the line that tells of it.
+    /// Writes the notice, if lines were lost.
     fn close(&mut self, queue: &Queue, output: &mut impl Output) -> io::Result<()> {
         if self.lost > 0 {
             let why = if self.why.is_empty() { super::queue::FULL } else { &self.why };
-            let notice = Notice { at: SystemTime::now(), lost: self.lost, why };
+            let notice = Notice { at: Timestamp::now(), lost: self.lost, why };
             output.append(format!("{}\n", (queue.labels.notice)(&notice)).as_bytes())?;
             *self = Gap::default();
         }

@@ -5,14 +5,22 @@ use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
 
+use super::stream::TlsClient;
 use super::{CurrentCertificate, Stream};
+use crate::audit::AuditSink;
 use crate::listen::{Accepted, Listen};
 
 /// Accepts at an HTTP listener, an HTTPS listener, or both. A server of this counts, limits and drains the connections of
 /// both together.
 pub struct DualListener<L> {
     http: Option<L>,
-    https: Option<(L, TlsAcceptor)>,
+    https: Option<Https<L>>,
+}
+
+struct Https<L> {
+    listener: L,
+    tls: TlsAcceptor,
+    audit: Arc<AuditSink>,
 }
 
 impl<L: Listen> DualListener<L> {
@@ -26,13 +34,19 @@ impl<L: Listen> DualListener<L> {
         DualListener { http: Some(listener), ..self }
     }
 
-    /// With `listener` for HTTPS, which presents `certificate`.
+    /// With `listener` for HTTPS, which presents `certificate`. Failed handshakes are recorded in `audit`.
     ///
     /// # Errors
     /// The TLS library rejects its config, which it does not.
-    pub fn https(self, listener: L, certificate: Arc<CurrentCertificate>) -> io::Result<Self> {
+    pub fn https(
+        self,
+        listener: L,
+        certificate: Arc<CurrentCertificate>,
+        audit: Arc<AuditSink>,
+    ) -> io::Result<Self> {
         let config = certificate.config().map_err(io::Error::other)?;
-        Ok(DualListener { https: Some((listener, TlsAcceptor::from(Arc::new(config)))), ..self })
+        let tls = TlsAcceptor::from(Arc::new(config));
+        Ok(DualListener { https: Some(Https { listener, tls, audit }), ..self })
     }
 }
 
@@ -48,10 +62,10 @@ impl<L: Listen> Listen for DualListener<L> {
     async fn accept(&mut self) -> io::Result<Accepted<Self::Io>> {
         match (&mut self.http, &mut self.https) {
             (Some(http), None) => accept_http(http).await,
-            (None, Some((https, tls))) => accept_https(https, tls).await,
-            (Some(http), Some((https, tls))) => tokio::select! {
+            (None, Some(https)) => accept_https(https).await,
+            (Some(http), Some(https)) => tokio::select! {
                 accepted = accept_http(http) => accepted,
-                accepted = accept_https(https, tls) => accepted,
+                accepted = accept_https(https) => accepted,
             },
             (None, None) => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -62,6 +76,11 @@ async fn accept_http<L: Listen>(listener: &mut L) -> io::Result<Accepted<Stream<
     Ok(listener.accept().await?.map(|io, _| Stream::plain(io)))
 }
 
-async fn accept_https<L: Listen>(listener: &mut L, tls: &TlsAcceptor) -> io::Result<Accepted<Stream<L::Io>>> {
-    Ok(listener.accept().await?.map(|io, peer| Stream::secure(io, tls, peer)))
+async fn accept_https<L: Listen>(https: &mut Https<L>) -> io::Result<Accepted<Stream<L::Io>>> {
+    let accepted = https.listener.accept().await?;
+    let port = accepted.local.port();
+    Ok(accepted.map(|io, peer| {
+        let client = TlsClient { peer: peer.clone(), port, audit: Arc::clone(&https.audit) };
+        Stream::secure(io, &https.tls, client)
+    }))
 }

@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use crate::audit::{AuditSink, PeerRule};
 use crate::peer::Peer;
 
 /// The longest write in bytes: one TLS record.
@@ -24,14 +26,19 @@ enum Kind<Io> {
 /// A connection with TLS.
 struct Secure<Io> {
     handshake: Handshake<Io>,
-    /// For the log.
-    peer: String,
 }
 
 enum Handshake<Io> {
-    Running(Accept<Io>),
+    Running(Accept<Io>, TlsClient),
     Done(TlsStream<Io>),
     Failed,
+}
+
+/// The peer of a handshake, and where its failure is recorded.
+pub(super) struct TlsClient {
+    pub(super) peer: Peer,
+    pub(super) port: u16,
+    pub(super) audit: Arc<AuditSink>,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
@@ -41,21 +48,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
     }
 
     /// A connection that starts with a TLS handshake.
-    pub(super) fn secure(io: Io, tls: &TlsAcceptor, peer: &Peer) -> Self {
-        let handshake = Handshake::Running(tls.accept(io));
-        Stream(Kind::Secure(Box::new(Secure { handshake, peer: peer.to_string() })))
+    pub(super) fn secure(io: Io, tls: &TlsAcceptor, client: TlsClient) -> Self {
+        let handshake = Handshake::Running(tls.accept(io), client);
+        Stream(Kind::Secure(Box::new(Secure { handshake })))
     }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
     /// Drives the handshake, and returns the connection once that is done.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut TlsStream<Io>>> {
-        if let Handshake::Running(accept) = &mut self.handshake {
+        if let Handshake::Running(accept, client) = &mut self.handshake {
             match ready!(Pin::new(accept).poll(cx)) {
                 Ok(stream) => self.handshake = Handshake::Done(stream),
                 Err(error) => {
+                    client.failed(&error);
                     self.handshake = Handshake::Failed;
-                    self.log(&error);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -65,15 +72,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Secure<Io> {
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
+}
 
-    fn log(&self, error: &io::Error) {
-        let peer = &self.peer;
+impl TlsClient {
+    fn failed(&self, error: &io::Error) {
         match error.kind() {
             // An error of TLS itself. All others mean that the connection has ended.
             io::ErrorKind::InvalidData => {
-                tracing::info!(target: "access", %peer, %error, "TLS handshake failed");
+                self.audit.peer_refused(&self.peer, self.port, PeerRule::Tls, Some(error.to_string()));
             }
-            _ => tracing::debug!(%peer, %error, "connection ended during the TLS handshake"),
+            _ => tracing::debug!(peer = %self.peer, %error, "connection ended during the TLS handshake"),
         }
     }
 }
@@ -127,7 +135,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Secure(secure) => match &mut secure.handshake {
                 Handshake::Done(stream) => Pin::new(stream).poll_flush(cx),
                 // Nothing has been written.
-                Handshake::Running(_) | Handshake::Failed => Poll::Ready(Ok(())),
+                Handshake::Running(..) | Handshake::Failed => Poll::Ready(Ok(())),
             },
         }
     }
@@ -137,7 +145,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<Io> {
             Kind::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Kind::Secure(secure) => match &mut secure.handshake {
                 Handshake::Done(stream) => Pin::new(stream).poll_shutdown(cx),
-                Handshake::Running(accept) => match accept.get_mut() {
+                Handshake::Running(accept, _) => match accept.get_mut() {
                     Some(io) => Pin::new(io).poll_shutdown(cx),
                     None => Poll::Ready(Ok(())),
                 },

@@ -55,8 +55,12 @@ impl Both {
     fn limited(upstream: &str, limits: Limits, timeouts: Timeouts) -> Both {
         let (shown, pair) = (Arc::<CurrentCertificate>::default(), pair());
         let (https, incoming) = mpsc::channel(64);
-        let ports =
-            |http| DualListener::new().http(http).https(Memory(incoming), Arc::clone(&shown)).unwrap();
+        let ports = |http| {
+            DualListener::new()
+                .http(http)
+                .https(Memory(incoming), Arc::clone(&shown), Arc::default())
+                .unwrap()
+        };
         let running = Boundary::new(upstream).limits(limits).timeouts(timeouts).start_on(ports);
         shown.set(&pair.chain, &pair.key).unwrap();
         Both { running, https, shown, pair }
@@ -333,7 +337,7 @@ async fn new_certificate_applies_to_new_connections_only() {
 async fn without_a_certificate_no_handshake_succeeds() {
     let (https, incoming) = mpsc::channel(1);
     let (pair, shown) = (pair(), Arc::<CurrentCertificate>::default());
-    let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown)).unwrap();
+    let ports = |_| DualListener::new().https(Memory(incoming), Arc::clone(&shown), Arc::default()).unwrap();
     let running = Boundary::new("http://127.0.0.1:1").timeouts(LENIENT).start_on(ports);
     let both = Both { running, https, shown, pair };
     assert!(both.offering(&mut [], rustls::DEFAULT_VERSIONS).await.is_err());
@@ -349,7 +353,7 @@ async fn redirect_leads_to_the_certificates_name() {
     let (connect_to, incoming) = mpsc::channel(1);
     let (node, status) = watch::channel(NodeStatus::default());
     let port = running.proxy.port().another();
-    let redirects = RedirectPort::new(port.clone(), Arc::clone(running.proxy.metrics()), status, 8443);
+    let redirects = RedirectPort::new(port.clone(), status, 8443);
     tokio::spawn(redirects.serve(Memory(incoming)));
     let ask = async |request: &str| {
         let mut client = connect(&connect_to, "100.64.0.1:11434".parse().unwrap()).await;

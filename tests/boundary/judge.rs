@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use remote_ollama_proxy::audit::Journal;
+use remote_ollama_proxy::audit::{AuditSink, Journal};
 use remote_ollama_proxy::auth::Environment;
 use remote_ollama_proxy::rotated::RotatedFile;
 use remote_ollama_proxy::settings::{Settings, Source};
@@ -75,14 +75,14 @@ async fn scene() -> Scene {
     watched.add(proxy.proxy.port(), [11434, 443]);
     let roster = watched.members()[&11434].clone();
     let situation = watch::Sender::new(standing("Running"));
+    let journal = sink("journal", RotatedFile::new(&state.path().join(Journal::FILE), Journal::ROTATION));
     let judge = Arc::new(Sweeper {
         settings: Arc::new(Settings::new(config, source)),
         netmap: Arc::clone(&lists),
         ports: watched,
         node_status: situation.subscribe(),
         changed: Arc::default(),
-        journal: sink("journal", RotatedFile::new(&state.path().join(Journal::FILE), Journal::ROTATION)),
-        watcher: None,
+        audit: Arc::new(AuditSink::new(None, Some(journal), None)),
     });
     let running = Arc::clone(&judge);
     tokio::spawn(async move { running.run().await });

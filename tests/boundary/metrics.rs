@@ -27,7 +27,7 @@ impl Metrics {
     fn with(running: &Running, text: MetricsText) -> Metrics {
         let (connect, incoming) = mpsc::channel(64);
         let port = running.proxy.port().another();
-        let scrapes = MetricsPort::new(port.clone(), Arc::clone(running.proxy.metrics()), text);
+        let scrapes = MetricsPort::new(port.clone(), text);
         tokio::spawn(scrapes.serve(Memory(incoming)));
         Metrics { connect, port }
     }

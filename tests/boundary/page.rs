@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use remote_ollama_proxy::admin::Admin;
-use remote_ollama_proxy::audit::Standing;
+use remote_ollama_proxy::audit::{AccessChange, ChangeKind, Observer};
 use remote_ollama_proxy::config::{self, Override};
 use remote_ollama_proxy::listen::Accepted;
-use remote_ollama_proxy::page::{Chronicle, Page};
+use remote_ollama_proxy::page::{Page, RecentActivity};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::Port;
@@ -39,7 +39,7 @@ const OWN: &str = "Origin: http://remote-ollama-proxy:11434\r\nX-Remote-Ollama-P
 struct Site {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     port: Port,
-    chronicle: Arc<Chronicle>,
+    recent: Arc<RecentActivity>,
     sinks: Sinks,
     _node: watch::Sender<NodeStatus>,
     roster: watch::Sender<Arc<Vec<Member>>>,
@@ -89,7 +89,7 @@ impl Site {
         let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..situation });
         let members = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let roster = watch::Sender::new(Arc::new(members));
-        let sinks = Sinks { log: sink("log", NoRoom), journal: sink("journal", NoRoom) };
+        let sinks = Sinks { log: sink("log", NoRoom), access: None, journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
@@ -98,12 +98,11 @@ impl Site {
             started: SystemTime::now(),
             sinks: sinks.clone(),
         });
-        let chronicle = Arc::new(Chronicle::new(SystemTime::now()));
-        running.proxy.metrics().watched_by(chronicle.watcher());
+        let recent = Arc::clone(&running.recent);
         let port = running.proxy.port().another();
         let (connect, incoming) = mpsc::channel(64);
-        tokio::spawn(Page::new(port.clone(), admin, Arc::clone(&chronicle)).serve(Memory(incoming)));
-        Site { connect, port, chronicle, sinks, _node: node, roster }
+        tokio::spawn(Page::new(port.clone(), admin, Arc::clone(&recent)).serve(Memory(incoming)));
+        Site { connect, port, recent, sinks, _node: node, roster }
     }
 
     async fn client(&self) -> Client<DuplexStream> {
@@ -293,13 +292,14 @@ async fn viewer_sees_only_their_own_requests() {
         let mut client = running.client_of(peer.clone()).await;
         client.send(get(&format!("/refused-to-{}", peer.stable_id))).await;
         assert_eq!(client.answer().await.status(), 403);
-        let standing = Standing {
-            node: peer.node.clone(),
-            principal: peer.principal(),
+        site.recent.access(&AccessChange {
+            time: jiff::Timestamp::now(),
+            access: ChangeKind::Gained,
+            port: 80,
+            peer: (&peer).into(),
             grants: Vec::new(),
             faults: Vec::new(),
-        };
-        site.chronicle.watcher().access(SystemTime::now(), "gained", 80, &standing);
+        });
     }
     let mut stream = site.watch().await;
     let both =

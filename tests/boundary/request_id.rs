@@ -150,7 +150,7 @@ async fn refusal_of_an_auxiliary_port_has_an_id() {
     let proxy = Boundary::new("http://127.0.0.1:1").start();
     let (connect_to, incoming) = mpsc::channel(1);
     let text = Box::new(|| Box::pin(async { String::new() }) as _);
-    let port = MetricsPort::new(proxy.proxy.port().another(), Arc::clone(proxy.proxy.metrics()), text);
+    let port = MetricsPort::new(proxy.proxy.port().another(), text);
     tokio::spawn(port.serve(Memory(incoming)));
     let mut client = connect(&connect_to, "100.64.0.1:9090".parse().unwrap()).await;
     client.send(get("/metrics")).await;

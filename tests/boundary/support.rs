@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
-use remote_ollama_proxy::audit::Now;
+use remote_ollama_proxy::audit::{AuditSink, Now, Observer};
 use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::ollama::Upstream;
+use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
@@ -97,7 +98,7 @@ fn local() -> SocketAddr {
     "100.64.0.1:11434".parse().unwrap()
 }
 
-/// A sink for the log or the journal.
+/// A sink with a name of its own.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
     Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
@@ -169,7 +170,9 @@ impl Boundary {
         let (rules, current) = watch::channel(Arc::new(self.rules));
         let access = Arc::new(PeerAccess::default());
         let tailnet: Arc<dyn Authorizer> = Arc::clone(&access) as _;
-        let proxy = Proxy::new(current, tailnet);
+        let recent = Arc::new(RecentActivity::new(SystemTime::now()));
+        let audit = AuditSink::new(None, None, Some(Arc::clone(&recent) as Arc<dyn Observer>));
+        let proxy = Proxy::new(current, tailnet, Arc::new(audit));
         let (connect, incoming) = mpsc::channel(64);
         let (stop, stopped) = oneshot::channel();
         let (serving, listener, drain) = (proxy.clone(), ports(Memory(incoming)), self.drain);
@@ -179,7 +182,7 @@ impl Boundary {
             };
             serving.serve(listener, stopped, delay(drain)).await
         });
-        let running = Running { connect, proxy, access, stop, task, rules };
+        let running = Running { connect, proxy, recent, access, stop, task, rules };
         running.grant(self.grants);
         running
     }
@@ -189,6 +192,7 @@ impl Boundary {
 pub(crate) struct Running {
     connect: mpsc::Sender<Accepted<DuplexStream>>,
     pub(crate) proxy: Proxy,
+    pub(crate) recent: Arc<RecentActivity>,
     access: Arc<PeerAccess>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<Drained>>,
@@ -272,7 +276,7 @@ impl Running {
 
     /// The metrics as text.
     pub(crate) fn counted(&self) -> String {
-        self.proxy.metrics().text(&Now {
+        self.proxy.audit().metrics().text(&Now {
             running: 0,
             waiting: 0,
             connections: 0,

@@ -11,7 +11,8 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys without a default, or with one that depends on the account. The file shows an example.
-pub(crate) const EXAMPLES: [&str; 10] = [
+pub(crate) const EXAMPLES: [&str; 11] = [
+    "access_log.file",
     "log.file",
     "limits.requests_per_minute",
     "models.allow",

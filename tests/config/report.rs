@@ -13,24 +13,27 @@ const OPERATIONS: &str = include_str!("../../docs/operations.md");
 /// From the 20th on.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-25"];
 
-fn text(day: u32, node: &str, principal: &str, outcome: &str) -> String {
-    format!(
-        "2026-11-{day}T12:00:00.000001Z  INFO access: id=\"1-1\" node={node:?} principal={principal:?} \
-         addr=100.64.0.2:5 method=\"POST\" {outcome} bytes_in=1000 bytes_out=2000 queue_ms=500.0 \
-         first_byte_ms=600.0 ms=60500.0 ended=\"complete\"\n"
-    )
+/// A request of `principal` at `node`; `more` are further fields.
+fn request(day: u32, node: &str, principal: &str, more: Value) -> String {
+    let mut record = json!({
+        "event": "request", "time": format!("2026-11-{day:02}T12:00:00.000Z"), "id": "1-1", "node": node,
+        "stable_id": "n1", "principal": principal, "addr": "100.64.0.2:5", "port": 11434, "method": "POST",
+        "endpoint": "v1_messages", "status": 200, "bytes_in": 1000, "bytes_out": 2000, "queue_ms": 500.0,
+        "first_byte_ms": 600.0, "ms": 60500.0, "ended": "complete",
+    });
+    record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    format!("{record}\n")
 }
 
 fn served(day: u32) -> String {
-    text(day, "phone.tailnet.test", "anna@example.com", "route=\"v1_messages\" status=200")
+    request(day, "phone.tailnet.test", "anna@example.com", json!({}))
 }
 
 fn refused(day: u32, node: &str, principal: &str, rule: &str, path: &str) -> String {
     let record = json!({
-        "timestamp": format!("2026-11-{day}T13:00:00.000001Z"), "level": "INFO", "id": "1-2", "node": node,
-        "principal": principal, "addr": "100.64.0.3:5", "method": "GET", "path": path, "status": 403,
-        "rule": rule, "bytes_in": 0, "bytes_out": 0, "queue_ms": 0, "ms": 0.1, "ended": "refused",
-        "target": "access",
+        "event": "request", "time": format!("2026-11-{day}T13:00:00.000Z"), "id": "1-2", "node": node,
+        "stable_id": "n2", "principal": principal, "addr": "100.64.0.3:5", "port": 11434, "method": "GET",
+        "path": path, "status": 403, "rule": rule, "bytes_in": 0, "bytes_out": 0, "ms": 0.1, "ended": "refused",
     });
     format!("{record}\n")
 }
@@ -43,17 +46,17 @@ fn journal(day: u32, access: &str, node: &str, principal: &str) -> String {
     format!("{line}\n")
 }
 
-/// A home with logs in both formats, rotated and not, and an incomplete last line.
+/// A home whose proxy has recorded requests: the access log and its older files, the last line cut.
 fn home() -> Home {
     let home = Home::new();
-    let (log, state) = (home.path().join("proxy.log"), home.path().join("state"));
-    home.write("c.toml", &format!("log.file = {log:?}\nnode.state_dir = {state:?}"));
-    home.write("proxy.log.20261117T000000", &(15..=18).map(served).collect::<String>());
-    home.write("proxy.log.20261121T000000", &(0..101).map(|_| served(20)).collect::<String>());
+    home.write("c.toml", &format!("node.state_dir = {:?}", home.path().join("state")));
+    home.write("state/access.jsonl.20261117T000000Z", &(15..=18).map(served).collect::<String>());
+    home.write("state/access.jsonl.20261121T000000Z", &(0..101).map(|_| served(20)).collect::<String>());
     let mut last = refused(22, "runner.tailnet.test", "tag:ai-ci", "management", "/api/pull").repeat(2);
-    last += "{\"timestamp\":\"2026-11-22T13:00:00Z\",\"level\":\"INFO\",\"message\":\"up\",\"target\":\"tsnet\"}\n";
+    last += "{\"event\":\"session-cut\",\"time\":\"2026-11-22T13:00:00Z\",\"node\":\"a\",\"stable_id\":\"n3\",\
+             \"principal\":\"tag:x\",\"addr\":\"100.64.0.4:5\",\"port\":80,\"ended\":\"revoked\"}\n";
     last += &served(23)[..200];
-    home.write("proxy.log", &last);
+    home.write("state/access.jsonl", &last);
     home.write(
         "state/journal.jsonl.20260101T000000",
         &journal(10, "present", "phone.tailnet.test", "anna@example.com"),
@@ -87,7 +90,7 @@ fn report_as_json_has_the_documented_names() {
     let ended = report(&home, &["--format", "json"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let told: Value = serde_json::from_str(&ended.out).unwrap();
-    assert_eq!((&told["since"], &told["known_before"]), (&json!("2026-11-20T00:00:00.000Z"), &json!(true)));
+    assert_eq!((&told["since"], &told["known_before"]), (&json!("2026-11-20T00:00:00Z"), &json!(true)));
     assert_eq!((&told["lines"]["read"], &told["lines"]["unreadable"]), (&json!(111), &json!(1)));
     assert_eq!(told["lines"]["first_unreadable"]["line"], 4);
     assert_eq!(told["total"]["ollama_ms"], 101 * 60_000);
@@ -151,19 +154,19 @@ fn report_as_csv_is_one_table() {
     for line in ended.out.lines() {
         assert_eq!(line.split(',').count(), named.len(), "{line}");
     }
-    let parts: Vec<_> = ended.out.lines().skip(1).map(|line| line.split('"').nth(1).unwrap()).collect();
+    let parts: Vec<_> = ended.out.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
     let documented = rows(told);
     let known: Vec<_> = quoted(documented.iter().find(|row| row[0] == "`part`").unwrap()[1]).collect();
     for part in parts {
         assert!(known.contains(&part), "{part} is not documented: {known:?}");
     }
     for line in [
-        "\"rule\",,,,,,\"management\",,2,,,,,,,,,,",
-        "\"access\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,\"gained\",11434,,,,,,,,,,",
-        "\"first-seen\",\"2026-11-21T11:00:00Z\",,\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",,,,,2,2,0,0,0,0,0,0,0",
-        "\"refused\",\"2026-11-22T13:00:00Z\",\"2026-11-22T13:00:00Z\",\"runner.tailnet.test\",\"runner.tailnet.test\",\"tag:ai-ci\",\"management\",\"GET /api/pull\",2,,,,,,,,,,",
-        "\"unusual\",\"2026-11-20\",,\"anna@example.com\",,\"anna@example.com\",,\"requests\",101,1,,,,,,,,,",
-        "\"identity-endpoint\",,,\"anna@example.com\",,\"anna@example.com\",,\"v1_messages\",,,101,0,0,101000,202000,0,0,0,6060000",
+        "rule,,,,,,management,,2,,,,,,,,,,",
+        "access,2026-11-21T11:00:00Z,,runner.tailnet.test,runner.tailnet.test,tag:ai-ci,,gained,11434,,,,,,,,,,",
+        "first-seen,2026-11-21T11:00:00Z,,runner.tailnet.test,runner.tailnet.test,tag:ai-ci,,,,,2,2,0,0,0,0,0,0,0",
+        "refused,2026-11-22T13:00:00Z,2026-11-22T13:00:00Z,runner.tailnet.test,runner.tailnet.test,tag:ai-ci,management,GET /api/pull,2,,,,,,,,,,",
+        "unusual,2026-11-20,,anna@example.com,,anna@example.com,,requests,101,1,,,,,,,,,",
+        "identity-endpoint,,,anna@example.com,,anna@example.com,,v1_messages,,,101,0,0,101000,202000,0,0,0,6060000",
     ] {
         assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
     }
@@ -173,16 +176,18 @@ fn report_as_csv_is_one_table() {
 fn report_shows_tokens_if_there_are_any() {
     let home = home();
     assert!(!report(&home, &[]).out.contains("tokens"));
-    let counted = served(21).replace(" queue_ms", " tokens_in=11 tokens_out=5 queue_ms");
-    let untold = served(23).replace(" queue_ms", " tokens=\"untold\" queue_ms");
+    let of_anna = |day, tokens: Value| {
+        request(day, "phone.tailnet.test", "anna@example.com", json!({ "tokens": tokens }))
+    };
+    let (counted, untold) = (of_anna(21, json!({"input": 11, "output": 5})), of_anna(23, json!({})));
     let file = home.write("counted.log", &(counted.clone() + &counted + &served(22) + &untold));
     let told = report(&home, &[file.to_str().unwrap()]).out;
-    let table = "\ntokens, where they are counted, and how many answers told none\n            in          out  told none\n            22           10          1  anna@";
-    assert!(told.contains("\ntokens     22 in, 10 out; 1 answer told none\n"), "{told}");
+    let table = "\ntokens, where they are counted, and how many answers reported none\n            in          out unreported\n            22           10          1  anna@";
+    assert!(told.contains("\ntokens     22 in, 10 out; 1 answer reported none\n"), "{told}");
     assert!(told.contains(table), "{told}");
     let none = home.write("untold.log", &untold.repeat(2));
     let none = report(&home, &[none.to_str().unwrap()]).out;
-    assert!(none.contains("\ntokens     not known: 2 answers told none\n"), "{none}");
+    assert!(none.contains("\ntokens     unknown: 2 answers reported none\n"), "{none}");
     assert!(none.contains("\n             -            -          2  anna@"), "{none}");
     let told: Value =
         serde_json::from_str(&report(&home, &["--format", "json", file.to_str().unwrap()]).out).unwrap();
@@ -203,7 +208,7 @@ fn hostile_names_stay_text_in_a_report() {
             .flat_map(|(n, hostile)| {
                 [
                     refused(21, hostile, "tag:x", &format!("rule{n}"), hostile),
-                    text(22, "node", hostile, "route=\"v1_models\" status=200"),
+                    request(22, "node", hostile, json!({"endpoint": hostile})),
                     journal(23, "lost", hostile, hostile),
                 ]
             })
@@ -227,9 +232,9 @@ fn hostile_names_stay_text_in_a_report() {
                 assert_eq!(told["identities"].as_array().unwrap().len(), 12);
             }
             _ => {
-                assert!(ended.out.contains("\"'=cmd|' /C calc'!A0\""), "{}", ended.out);
+                assert!(ended.out.contains(",'=cmd|' /C calc'!A0,"), "{}", ended.out);
                 assert!(ended.out.contains("\"a\\u000ab,\"\"c\"\"\""), "{}", ended.out);
-                for start in ["\"=", "\"+"] {
+                for start in ["=", "+", "\"=", "\"+"] {
                     let begins = |line: &str| line.starts_with(start) || line.contains(&format!(",{start}"));
                     assert!(!ended.out.lines().any(begins), "{}", ended.out);
                 }
@@ -243,8 +248,8 @@ fn report_never_truncates_an_identity() {
     let home = home();
     let (node, user) =
         (format!("{}.tailnet.test", "n".repeat(60)), format!("{}@example.com", "u".repeat(60)));
-    let mut lines: String = [1, 2, 3].map(|day| text(10 + day, &node, &user, "route=\"v1_models\"")).concat();
-    lines += &text(21, &node, &user, "route=\"v1_models\"").repeat(100);
+    let mut lines: String = [11, 12, 13].map(|day| request(day, &node, &user, json!({}))).concat();
+    lines += &request(21, &node, &user, json!({})).repeat(100);
     lines += &refused(21, &node, "tag:ai-ci", "management", &format!("/{}", "p".repeat(90))).repeat(30);
     lines += &journal(22, "lost", &node, &user);
     let file = home.write("long.log", &lines);
@@ -294,29 +299,45 @@ fn report_names_what_it_cannot_read() {
     let config = home.write("c.toml", &format!("node.state_dir = {state:?}"));
     let run = |more: &[&str]| home.run(&[&["report", "--config", config.to_str().unwrap()], more].concat());
 
+    let access_log = state.join("access.jsonl");
+    let cannot = |path: &std::path::Path| format!("remote-ollama-proxy: cannot read {}: ", path.display());
     let ended = run(&[]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-    let way_out = if cfg!(target_os = "macos") { "remote-ollama-proxy.log" } else { "--output cat | " };
-    assert!(ended.err.contains("the config has no log.file") && ended.err.contains(way_out), "{}", ended.err);
-    assert!(!ended.err.contains("journal.jsonl"), "{}", ended.err);
-    let journal = home.write("state/journal.jsonl", &journal(21, "lost", "a", "b"));
-    let named = format!(" remote-ollama-proxy report {journal:?}* ");
-    assert!(run(&[]).err.contains(&named), "{}", run(&[]).err);
+    assert!(ended.err.starts_with(&cannot(&access_log)) && ended.err.contains("--config"), "{}", ended.err);
+    let missing = home.path().join("missing.jsonl");
+    let ended = run(&[missing.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    assert!(ended.err.starts_with(&cannot(&missing)), "{}", ended.err);
 
-    let missing = home.path().join("proxy.log");
-    home.write("c.toml", &format!("node.state_dir = {state:?}\nlog.file = {missing:?}"));
-    for ended in [run(&[]), run(&[missing.to_str().unwrap()])] {
+    // A proxy that has served nothing yet, and one with its access log switched off.
+    let journal = home.write("state/journal.jsonl", &journal(21, "lost", "a", "b"));
+    let ended = run(&[]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    home.write("c.toml", &format!("node.state_dir = {state:?}\naccess_log.enabled = false"));
+    let ended = run(&[]);
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.err.contains("only the journal is read"), "{}", ended.err);
+
+    // The access log as versions up to 0.1.0 wrote it.
+    for old in [
+        "2026-11-24T16:44:13.022046Z  INFO access: id=\"1-1\" node=\"a\" ended=\"complete\"\n",
+        "{\"timestamp\":\"2026-11-24T16:44:13Z\",\"level\":\"INFO\",\"id\":\"1-1\",\"target\":\"access\"}\n",
+    ] {
+        let old = home.write("proxy.log", old);
+        let ended = run(&[old.to_str().unwrap()]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-        let said = format!("remote-ollama-proxy: {}: can't be read: ", missing.display());
-        assert!(ended.err.starts_with(&said), "{}", ended.err);
+        assert!(
+            ended.err.starts_with(&cannot(&old)) && ended.err.contains("Read access.jsonl"),
+            "{}",
+            ended.err
+        );
     }
 
     let other = home.write("other.log", "what is this?\n\u{1b}[2m2026-11-24T16:44:13Z\n");
     let empty = home.write("empty.log", "");
     let ended = run(&[journal.to_str().unwrap(), other.to_str().unwrap()]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-    let said = format!("remote-ollama-proxy: {}: no line of it can be read: want ", other.display());
-    assert!(ended.err.starts_with(&said), "{}", ended.err);
+    assert!(ended.err.starts_with(&(cannot(&other) + "no line of it is a record")), "{}", ended.err);
     let ended = run(&[empty.to_str().unwrap()]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     assert!(ended.out.contains("\n  no journal was read\n"), "{}", ended.out);
@@ -336,7 +357,7 @@ fn report_names_what_it_cannot_read() {
     home.write("c.toml", "listen.port = 0");
     let ended = run(&[]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(78), ""));
-    assert!(
-        ended.err.ends_with("1 fault in the config: nothing was read; name the files to read, or mend it\n")
-    );
+    assert!(ended.err.ends_with(
+        "1 fault in the config: nothing was read; name the files to read, or correct the config\n"
+    ));
 }

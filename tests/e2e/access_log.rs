@@ -1,6 +1,7 @@
-//! One record per request, whatever its end, and never its content, at any level.
+//! One access record for each request, however it ends, and never content, at any log level.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -13,14 +14,17 @@ use crate::tailnet::{Start, Tailnet, World};
 
 const SECRETS: [&str; 4] = ["prompt-secret", "query-secret", "header-secret", "tskey-"];
 
+/// The records of requests in the access log, without a last line that is still being written.
 fn records(world: &World) -> Vec<Value> {
-    let output = world.proxy.process.output();
-    let json = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    json.filter(|record| record["target"] == "access").collect()
+    let path = world.tailnet.dir.path().join("proxy-state/access.jsonl");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let records = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["event"] == "request").collect()
 }
 
-/// Waits for this many records. A record is written when its request ends at the proxy, which may be after the
-/// client's end.
+/// Waits for `n` records. A record is written when the request has ended in the proxy, which may be after the client
+/// has seen the end.
 async fn await_records(world: &World, n: usize) -> Vec<Value> {
     found("the records", async || Some(records(world)).filter(|records| records.len() >= n)).await
 }
@@ -49,18 +53,21 @@ async fn each_request_is_recorded_once_without_its_content() {
     assert_eq!(served["node"], "laptop.tailnet.test");
     assert_eq!(served["principal"], "tag:ai-client");
     assert!(served["addr"].as_str().unwrap().starts_with("100.64."));
-    assert_eq!((&served["method"], &served["route"]), (&json!("POST"), &json!("v1_chat_completions")));
+    assert_eq!((&served["method"], &served["endpoint"]), (&json!("POST"), &json!("v1_chat_completions")));
     assert_eq!((&served["status"], &served["ended"]), (&json!(200), &json!("complete")));
     assert_eq!(served["bytes_in"], body.len());
     assert_eq!(served["bytes_out"], answer.body.len());
     assert!(served["first_byte_ms"].as_f64().unwrap() <= served["ms"].as_f64().unwrap());
-    assert!(served["timestamp"].is_string() && served["queue_ms"].is_number());
+    assert!(served["time"].is_string() && served["queue_ms"].is_number());
     assert_eq!((&refused["status"], &refused["rule"]), (&json!(403), &json!("management")));
     assert_eq!((&refused["path"], &refused["ended"]), (&json!("/api/pull"), &json!("refused")));
     assert_ne!(served["id"], refused["id"]);
 
-    let output = world.proxy.process.output();
+    let log = world.tailnet.dir.path().join("proxy-state/access.jsonl");
+    assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    let output = world.proxy.process.output() + &std::fs::read_to_string(&log).unwrap();
     assert!(output.contains("\"TRACE\""), "the level is not trace");
+    assert!(output.contains("\"target\":\"access\""), "the diagnostics do not show requests");
     for secret in SECRETS {
         assert!(!output.contains(secret), "{secret} is in the log");
     }
@@ -132,43 +139,54 @@ async fn grown_log_file_is_rotated() {
     .await;
 }
 
-#[tokio::test]
-async fn report_counts_every_request() {
-    for format in ["json", "text"] {
-        let tailnet = Tailnet::new().await;
-        let more = format!("log.format = \"{format}\"\nlog.max_size = 1500\n");
-        let (_process, at) = with_file(&tailnet, &more).await;
-        for (path, status) in [("/api/version", 200), ("/api/pull", 403), ("/api/pull", 403), ("/x", 403)] {
-            let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
-            client.send(get(path)).await;
-            assert_eq!(client.answer().await.status(), status);
-        }
-        let config = tailnet.dir.path().join("proxy-state.toml");
-        let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
-        report.args(["report", "--format", "json", "--config"]).arg(config);
-        // The record of the last request may come after its answer, and so may the journal's line.
-        let told = found("the report", async || {
-            let output = report.output().await.unwrap();
-            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-            Some(told).filter(|told| told["total"]["requests"] == 4 && told["access"] != json!([]))
-        })
-        .await;
-        assert_eq!(told["lines"]["unreadable"], 0, "{told}");
-        assert_eq!(told["ended"], json!({"complete": 1, "refused": 3}));
-        assert_eq!(told["rules"], json!({"management": 2, "allowlist": 1}));
-        let laptop = &told["identities"][0];
-        assert_eq!(
-            (&laptop["identity"], &laptop["principal"]),
-            (&json!("laptop.tailnet.test"), &json!("tag:ai-client"))
-        );
-        assert_eq!(
-            (&told["refused"][0]["asked"], &told["refused"][0]["count"]),
-            (&json!("/api/pull"), &json!(2))
-        );
-        assert_eq!(told["first_seen"][0]["node"], "laptop.tailnet.test");
-        assert_eq!(
-            (&told["access"][0]["access"], &told["access"][0]["node"]),
-            (&json!("gained"), &json!("laptop.tailnet.test"))
-        );
+/// Asks for `/api/version`, `/api/pull` twice and `/x`.
+async fn ask_four(at: SocketAddr) {
+    for (path, status) in [("/api/version", 200), ("/api/pull", 403), ("/api/pull", 403), ("/x", 403)] {
+        let mut client = Client::new(tokio::net::TcpStream::connect(at).await.unwrap());
+        client.send(get(path)).await;
+        assert_eq!(client.answer().await.status(), status);
     }
+}
+
+#[tokio::test]
+async fn access_log_is_independent_of_the_diagnostics() {
+    let world = World::new(ollama::url(), "log.level = \"off\"\n").await;
+    assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
+    assert_eq!(await_records(&world, 1).await[0]["ended"], "complete");
+}
+
+#[tokio::test]
+async fn report_sums_up_rotated_files() {
+    let world = World::new(ollama::url(), "access_log.max_size = 500\n").await;
+    ask_four(world.at).await;
+    let dir = world.tailnet.dir.path();
+    let mut report = Command::new(env!("CARGO_BIN_EXE_remote-ollama-proxy"));
+    report.args(["report", "--format", "json", "--config"]).arg(dir.join("proxy-state.toml"));
+    // The last record and the journal's line may come after the answer.
+    let told = found("the report", async || {
+        let output = report.output().await.unwrap();
+        let told = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
+        Some(told).filter(|told| told["total"]["requests"] == 4 && told["access"] != json!([]))
+    })
+    .await;
+    let files = std::fs::read_dir(dir.join("proxy-state")).unwrap().map(|entry| entry.unwrap().file_name());
+    let files = files.filter(|name| name.to_string_lossy().starts_with("access.jsonl")).count();
+    assert!(files >= 2, "{files} files");
+    assert_eq!(told["lines"]["unreadable"], 0, "{told}");
+    assert_eq!(told["ended"], json!({"complete": 1, "refused": 3}));
+    assert_eq!(told["rules"], json!({"management": 2, "allowlist": 1}));
+    let laptop = &told["identities"][0];
+    assert_eq!(
+        (&laptop["identity"], &laptop["principal"]),
+        (&json!("laptop.tailnet.test"), &json!("tag:ai-client"))
+    );
+    assert_eq!(
+        (&told["refused"][0]["asked"], &told["refused"][0]["count"]),
+        (&json!("/api/pull"), &json!(2))
+    );
+    assert_eq!(told["first_seen"][0]["node"], "laptop.tailnet.test");
+    assert_eq!(
+        (&told["access"][0]["access"], &told["access"][0]["node"]),
+        (&json!("gained"), &json!("laptop.tailnet.test"))
+    );
 }

@@ -138,8 +138,8 @@ async fn logout_removes_the_node_and_keeps_the_journal() {
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
     stop(start.up().await.process).await;
     let start = Start { key: None, ..start };
-    let journals = ["journal.jsonl", "journal.jsonl.20260101T000000"];
-    for name in journals {
+    let records = ["access.jsonl", "journal.jsonl", "journal.jsonl.20260101T000000"];
+    for name in records {
         std::fs::write(start.state.join(name), "").unwrap();
     }
     std::fs::write(start.state.join("config.toml"), "").unwrap();
@@ -150,13 +150,13 @@ async fn logout_removes_the_node_and_keeps_the_journal() {
     assert_eq!(node(&tailnet).await.unwrap()["expired"], true);
     let there = |name: &str| start.state.join(name).exists();
     assert!(!there("tailscaled.state") && !there("profile-data"));
-    assert!(journals.iter().all(|name| there(name)));
+    assert!(records.iter().all(|name| there(name)));
 
     let mut run = start.process();
     run.ended_with(77).await;
     let mut logout = start.command(&["logout", "--all", "--yes"]);
     logout.ended_with(0).await;
-    assert!(!journals.iter().any(|name| there(name)));
+    assert!(!records.iter().any(|name| there(name)));
     assert!(there("config.toml"));
 }
 

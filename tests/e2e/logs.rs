@@ -29,9 +29,9 @@ fn of<'a>(status: &'a Value, name: &str) -> &'a Value {
 async fn full_disk_stops_no_request_and_is_reported() {
     let tailnet = Tailnet::new().await;
     let (log, state) = (tailnet.dir.path().join("proxy.log"), tailnet.dir.path().join("proxy-state"));
-    let journal = state.join("journal.jsonl");
+    let [access, journal] = ["access.jsonl", "journal.jsonl"].map(|name| state.join(name));
     std::fs::DirBuilder::new().mode(0o700).create(&state).unwrap();
-    for path in [&log, &journal] {
+    for path in [&log, &access, &journal] {
         symlink("/dev/full", path).unwrap();
     }
     let config = format!("log.file = {log:?}\n");
@@ -42,32 +42,35 @@ async fn full_disk_stops_no_request_and_is_reported() {
     let said = process.line(&["remote-ollama-proxy: the log ", "proxy.log: ", full]).await;
     assert!(said.contains("1 line lost"), "{said}");
     tailnet.client("laptop", &["tag:ai-client"]).await;
-    process.line(&["remote-ollama-proxy: the journal ", "journal.jsonl: ", full]).await;
+    process.line(&["remote-ollama-proxy: ", "journal.jsonl: ", full]).await;
     let at = tailnet.forward("laptop", "remote-ollama-proxy:11434").await;
     let world = World { proxy: Proxy { process, listening: Value::Null }, tailnet, at };
     ask(&world, 20).await;
 
     let lost = |status: &Value, name| of(status, name)["lost"].as_u64().unwrap();
-    let all = |status: &Value| lost(status, "log") > 20 && lost(status, "journal") == 1;
+    let all = |status: &Value| {
+        lost(status, "log") > 20 && lost(status, "access") == 20 && lost(status, "journal") == 1
+    };
     let status = world.until("the lost lines", "/status", all).await;
     assert!(of(&status, "log")["fault"].as_str().unwrap().contains("No space left"), "{status}");
     assert!(status["not_ready"].is_null(), "{status}");
     let text = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
     assert!(
-        text.contains("\nlog        ") && text.contains("\njournal    ") && text.contains(full),
+        ["log", "access", "journal"].iter().all(|name| text.contains(&format!("\n{name:<10} ")))
+            && text.contains(full),
         "{text}"
     );
     let metrics = world.admin("GET", "/metrics").await.text().to_owned();
     let count =
         |log| format!("remote_ollama_proxy_log_lines_lost_total{{log=\"{log}\"}} {}\n", lost(&status, log));
-    assert!(metrics.contains(&count("log")) && metrics.contains(&count("journal")), "{metrics}");
+    assert!(["log", "access", "journal"].iter().all(|log| metrics.contains(&count(log))), "{metrics}");
 
-    for path in [&log, &journal] {
+    for path in [&log, &access, &journal] {
         std::fs::remove_file(path).unwrap();
     }
     ask(&world, 3).await;
     let sound =
-        |status: &Value| of(status, "log")["fault"].is_null() && of(status, "journal")["fault"].is_null();
+        |status: &Value| ["log", "access", "journal"].iter().all(|log| of(status, log)["fault"].is_null());
     let status = world.until("the end of it", "/status", sound).await;
     let mut world = world;
     world.proxy.process.signal(rustix::process::Signal::TERM);
@@ -79,13 +82,13 @@ async fn full_disk_stops_no_request_and_is_reported() {
         (&json!(0), &json!(3)),
         "{shown}"
     );
-    assert_eq!(shown["lines"]["lost"], lost(&status, "log") + lost(&status, "journal"), "{shown}");
+    assert_eq!(shown["lines"]["lost"], lost(&status, "access") + lost(&status, "journal"), "{shown}");
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.lines().next().unwrap().contains("lines were lost here"), "{lines}");
     assert!(lines.lines().last().unwrap().contains("\"stopped\""), "{lines}");
     // Each is reported once, for any number of lost lines.
     let output = world.proxy.process.output();
-    assert_eq!(output.matches(full).count(), 2, "{output}");
+    assert_eq!(output.matches(full).count(), 3, "{output}");
 }
 
 async fn report(dir: &Path) -> Value {

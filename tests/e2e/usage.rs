@@ -52,7 +52,7 @@ async fn tokens_of_every_api_are_recorded() {
     assert!(silent["tokens_in"].is_null() && silent["tokens_out"].is_null(), "{silent}");
     // The same prompt and answer by every API; `generate` has no conversation around the prompt.
     for record in counted {
-        let (first, route) = (&counted[0], &record["route"]);
+        let (first, route) = (&counted[0], &record["endpoint"]);
         let plain = route == "v1_completions" || route == "api_generate";
         assert!(
             record["tokens_in"].as_u64() > Some(0) && record["tokens_out"].as_u64() > Some(0),

@@ -49,10 +49,11 @@ impl Scene {
         let tailnet = Tailnet::new().await;
         tailnet.api("PUT", "/policy", policy("admin")).await;
         let upstream = ollama::start().await;
-        let log = tailnet.dir.path().join("proxy.log");
+        let log = tailnet.dir.path().join("past.jsonl");
         std::fs::write(&log, past()).unwrap();
         let key = Some(tailnet.key(json!({})).await);
-        let config = format!("page.port = 80\nlimits.running = 3\nmetrics.usage = true\nlog.file = {log:?}");
+        let config =
+            format!("page.port = 80\nlimits.running = 3\nmetrics.usage = true\naccess_log.file = {log:?}");
         let start = Start { key, config, ..Start::new(&tailnet, &upstream) };
         let process = start.process();
         for (name, who) in [
@@ -130,15 +131,15 @@ fn past() -> String {
             let requests = if wave == 0 { 0 } else { most * (2 + wave) / 12 };
             for n in 0..requests {
                 let ago = Duration::from_secs(day * 86_400 - n * 60 - at as u64);
-                let time = humantime::format_rfc3339_micros(now - ago);
+                let time = humantime::format_rfc3339_millis(now - ago);
                 // The kiosk requests streams without token counts.
                 let tokens = match node {
-                    "kiosk" => r#""tokens":"untold""#.to_owned(),
-                    _ => format!(r#""tokens_in":{},"tokens_out":{}"#, 180 + 13 * n, 90 * kb + 17 * n),
+                    "kiosk" => r#""tokens":{}"#.to_owned(),
+                    _ => format!(r#""tokens":{{"input":{},"output":{}}}"#, 180 + 13 * n, 90 * kb + 17 * n),
                 };
                 writeln!(
                     log,
-                    r#"{{"timestamp":"{time}","level":"INFO","id":"a-{n}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","method":"POST","route":"v1_chat_completions","status":200,"bytes_in":{},"bytes_out":{},{tokens},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete","target":"access"}}"#,
+                    r#"{{"event":"request","time":"{time}","id":"a-{n}","node":"{node}.tailnet.test","stable_id":"past-{node}","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"POST","endpoint":"v1_chat_completions","status":200,"bytes_in":{},"bytes_out":{},{tokens},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete"}}"#,
                     700 * kb + n, 3100 * kb + 11 * n, ms + 97 * n
                 )
                 .unwrap();
@@ -152,10 +153,10 @@ fn past() -> String {
         (5, "build-7", "tag:ai-ci", "POST", "/api/chat", "grant", 403),
         (2, "bobs-laptop", "bob@example.com", "DELETE", "/api/delete", "management", 403),
     ] {
-        let time = humantime::format_rfc3339_micros(now - Duration::from_secs(hours * 3600));
+        let time = humantime::format_rfc3339_millis(now - Duration::from_secs(hours * 3600));
         writeln!(
             log,
-            r#"{{"timestamp":"{time}","level":"INFO","id":"r-{hours}","node":"{node}.tailnet.test","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"{method}","path":"{path}","status":{status},"rule":"{rule}","bytes_in":0,"bytes_out":0,"queue_ms":0.0,"ms":0.5,"ended":"refused","target":"access"}}"#
+            r#"{{"event":"request","time":"{time}","id":"r-{hours}","node":"{node}.tailnet.test","stable_id":"past-{node}","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"{method}","path":"{path}","status":{status},"rule":"{rule}","bytes_in":0,"bytes_out":0,"ms":0.5,"ended":"refused"}}"#
         )
         .unwrap();
     }

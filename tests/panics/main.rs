@@ -47,7 +47,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     let port = running.proxy.port().another();
     let planted = |text: Option<String>| text.expect("planted");
     let text = move || Box::pin(async move { planted(None) }) as _;
-    let scrapes = MetricsPort::new(port.clone(), Arc::clone(running.proxy.metrics()), Box::new(text));
+    let scrapes = MetricsPort::new(port.clone(), Box::new(text));
     tokio::spawn(scrapes.serve(Memory(incoming)));
 
     let local = "100.64.0.1:9090".parse().unwrap();
@@ -71,7 +71,7 @@ async fn panicked_connection_ends_alone_and_is_logged_and_counted() {
     assert!(records[0]["peer"].as_str().unwrap().contains("laptop.tailnet.test"), "{log}");
     assert!(records[0]["location"].as_str().unwrap().starts_with("tests/panics/main.rs:"), "{log}");
     let node = NodeStatus::default();
-    let metrics = running.proxy.metrics().text(&now(&node));
+    let metrics = running.proxy.audit().metrics().text(&now(&node));
     assert!(metrics.contains("remote_ollama_proxy_panics_total 2\n"), "{metrics}");
 }
 

@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
+use crate::audit::Ended;
 use crate::audit::identities::{KEPT, MOST};
+use crate::peer::Peer;
 use crate::sink::SinkState;
 use crate::tailnet::{CertificateStatus, NodeStatus};
 
@@ -40,42 +43,44 @@ fn text(metrics: &Metrics) -> String {
     metrics.text(&Now { running: 1, waiting: 2, connections: 3, node: &node, ollama_up: true, started, logs })
 }
 
-fn done<'a>(peer: &'a Peer, traffic: &'a Traffic) -> Done<'a> {
-    Done {
-        method: "POST",
-        path: None,
-        peer,
+fn record(peer: &Peer) -> AccessRecord {
+    AccessRecord {
+        time: "2026-11-24T16:44:13.022Z".parse().unwrap(),
+        id: "1-1".to_owned(),
+        peer: peer.into(),
+        addr: peer.addr,
         port: 11434,
-        endpoint: Endpoint::named("api_chat"),
-        status: Some(StatusCode::OK),
+        method: "POST".to_owned(),
+        endpoint: Some("api_chat".into()),
+        path: None,
+        status: Some(200),
         rule: None,
         model: None,
-        ended: Ended::Complete,
-        traffic,
+        bytes_in: 7,
+        bytes_out: 9,
         tokens: None,
-        queued: Some(Duration::from_millis(20)),
-        first_byte: Some(Duration::from_millis(70)),
-        took: Duration::from_millis(2070),
+        queued: Some(Duration::from_millis(20).into()),
+        first_byte: Some(Duration::from_millis(70).into()),
+        took: Duration::from_millis(2070).into(),
+        ended: Ended::Complete,
     }
 }
 
 #[test]
-fn a_request_is_counted_where_it_belongs() {
+fn request_is_counted_in_each_metric() {
     let metrics = Metrics::default();
-    let traffic = Traffic { bytes_in: 7.into(), bytes_out: 9.into() };
-    let anna = peer(Some("anna@example.com"), "n1");
-    metrics.count(&done(&anna, &traffic));
-    let (ci, nothing) = (peer(None, "n2"), Traffic::default());
-    let refused = Done {
+    metrics.count(&record(&peer(Some("anna@example.com"), "n1")));
+    metrics.count(&AccessRecord {
         endpoint: None,
-        status: Some(StatusCode::FORBIDDEN),
-        rule: Some("management"),
+        status: Some(403),
+        rule: Some("management".into()),
+        bytes_in: 0,
+        bytes_out: 0,
         ended: Ended::Refused,
         queued: None,
         first_byte: None,
-        ..done(&ci, &nothing)
-    };
-    metrics.count(&refused);
+        ..record(&peer(None, "n2"))
+    });
     let text = text(&metrics);
     for line in [
         r#"requests_total{route="api_chat",status="2xx",ended="complete"} 1"#,
@@ -112,11 +117,11 @@ fn value(text: &str, series: &str) -> u64 {
 const OTHER: &str = r#"identity_requests_total{identity="other",node=""}"#;
 
 #[test]
-fn there_are_never_more_identities_than_that_and_no_request_is_lost() {
+fn identities_are_bounded_and_no_request_is_lost() {
     let (metrics, begun) = (Metrics::default(), Instant::now());
     let ask = |n: usize, at: Instant| {
         metrics.identities.count(
-            &peer(Some(&format!("user{n}@example.com")), "n"),
+            &(&peer(Some(&format!("user{n}@example.com")), "n")).into(),
             Tally { requests: 1, ..Tally::default() },
             at,
         );
@@ -125,7 +130,7 @@ fn there_are_never_more_identities_than_that_and_no_request_is_lost() {
     (0..MOST + 50).for_each(|n| ask(n, begun));
     assert_eq!((series(), value(&text(&metrics), OTHER)), (MOST + 1, 50));
 
-    // A day later some are active still, and whoever is new takes the place of somebody who is not.
+    // A day later some are still active. New identities evict those that are not.
     let later = begun + KEPT;
     (0..10).for_each(|n| ask(n, later));
     (1000..1200).for_each(|n| ask(n, later));
@@ -135,23 +140,23 @@ fn there_are_never_more_identities_than_that_and_no_request_is_lost() {
         let series = format!(r#"identity_requests_total{{identity="user{}@example.com",node=""}}"#, n.0);
         assert_eq!(value(&text, &series), n.1, "{series}");
     }
-    // Of the first hundred 90 gave way; 50 and 110 found no place.
+    // 90 of the first hundred were evicted; 50 and 110 found no room.
     assert_eq!(value(&text, OTHER), 50 + 90 + 110);
 }
 
 #[test]
-fn a_name_of_the_tailnet_breaks_no_line() {
+fn hostile_name_breaks_no_line() {
     let metrics = Metrics::default();
-    metrics.count(&done(&peer(Some("a\"b\\c\nd"), "n"), &Traffic::default()));
+    metrics.count(&record(&peer(Some("a\"b\\c\nd"), "n")));
     assert!(text(&metrics).contains(r#"{identity="a\"b\\c\nd",node=""} 1"#), "{}", text(&metrics));
 }
 
-/// Every metric with its type and meaning stands in the documentation's table, and nothing else does.
+/// The table has every metric with its type and meaning, and no other.
 #[test]
-fn the_documentation_has_each_metric() {
+fn documentation_lists_each_metric() {
     let metrics = Metrics::default();
-    let (node, traffic) = (peer(None, "n"), Traffic::default());
-    metrics.count(&Done { rule: Some("any"), tokens: Some(Tokens::default()), ..done(&node, &traffic) });
+    let rule = Some("any".into());
+    metrics.count(&AccessRecord { rule, tokens: Some(Tokens::default()), ..record(&peer(None, "n")) });
     let exported = text(&metrics);
     let of = |kind: &str| -> Vec<(String, String)> {
         let lines = exported.lines().filter_map(|line| line.strip_prefix(kind)?.split_once(' '));
@@ -180,20 +185,22 @@ fn the_documentation_has_each_metric() {
 }
 
 #[test]
-fn the_documentation_has_each_word_for_how_a_request_ended() {
-    let page = include_str!("../../../docs/onboarding.md");
-    let row = page.lines().find(|line| line.starts_with("| `ended` |")).unwrap();
-    let documented: BTreeSet<_> = row.split('`').skip(3).step_by(2).filter(|w| !w.starts_with('[')).collect();
-    assert_eq!(documented, Ended::ALL.iter().map(|e| e.name()).collect());
+fn documentation_lists_each_way_to_end() {
+    let page = include_str!("../../../docs/access-log.md");
+    let section = page.split_once("\n## How a request ends\n").unwrap().1;
+    let table = section.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(name, _)| name).collect();
+    assert_eq!(documented, Ended::ALL.iter().map(|ended| ended.name()).collect());
 }
 
 #[test]
-fn tokens_are_counted_as_far_as_answers_tell_them() {
+fn tokens_are_counted_as_far_as_answers_report_them() {
     let metrics = Metrics::default();
-    let (traffic, anna) = (Traffic::default(), peer(Some("anna@example.com"), "n1"));
+    let anna = peer(Some("anna@example.com"), "n1");
     let told = |input, output| Some(Tokens { input, output });
     for tokens in [told(Some(5), Some(7)), told(Some(1), None), told(None, None), None] {
-        metrics.count(&Done { tokens, ..done(&anna, &traffic) });
+        metrics.count(&AccessRecord { tokens, ..record(&anna) });
     }
     let text = text(&metrics);
     for line in [

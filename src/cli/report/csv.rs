@@ -1,129 +1,183 @@
-//! The report as one table for spreadsheets. docs/operations.md has its columns.
+//! The report as one table for spreadsheets. docs/operations.md describes its columns.
 
-use std::fmt::Write;
-use std::time::SystemTime;
+use std::borrow::Cow;
 
-use humantime::format_rfc3339_seconds;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use crate::history::{Summary, Tally};
 
-const COLUMNS: &str = "part,first,last,identity,node,principal,rule,subject,value,usual,\
-                       requests,refused,errors,bytes_in,bytes_out,tokens_in,tokens_out,tokens_untold,ollama_ms\n";
-
-/// What a row has of the columns.
-#[derive(Default)]
+/// A row. Its fields are the columns, in this order.
+#[derive(Default, Serialize)]
 struct Row<'a> {
     part: &'a str,
     first: String,
     last: String,
+    #[serde(serialize_with = "text")]
     identity: &'a str,
+    #[serde(serialize_with = "text")]
     node: &'a str,
+    #[serde(serialize_with = "text")]
     principal: &'a str,
+    #[serde(serialize_with = "text")]
     rule: &'a str,
-    subject: &'a str,
+    #[serde(serialize_with = "text")]
+    subject: Cow<'a, str>,
     value: Option<u64>,
     usual: Option<u64>,
-    tally: Option<&'a Tally>,
+    requests: Option<u64>,
+    refused: Option<u64>,
+    errors: Option<u64>,
+    bytes_in: Option<u64>,
+    bytes_out: Option<u64>,
+    tokens_in: Option<u64>,
+    tokens_out: Option<u64>,
+    tokens_untold: Option<u64>,
+    ollama_ms: Option<u64>,
 }
 
 impl Row<'_> {
-    fn write(&self, csv: &mut String) {
-        let Row { part, first, last, identity, node, principal, rule, subject, .. } = self;
-        let texts = [part, first.as_str(), last, identity, node, principal, rule, subject];
-        let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
-        let counted = self.tally.map_or([None; 9], |t| {
-            let [requests, refused, errors] = [t.requests, t.refused, t.errors];
-            let [tokens_in, tokens_out, untold] = [t.tokens_in, t.tokens_out, t.tokens_untold];
-            let (bytes_in, bytes_out, ollama_ms) = (t.bytes_in, t.bytes_out, t.ollama_ms());
-            [requests, refused, errors, bytes_in, bytes_out, tokens_in, tokens_out, untold, ollama_ms]
-                .map(Some)
-        });
-        let numbers = [self.value, self.usual].into_iter().chain(counted).map(number);
-        let fields: Vec<_> = texts.into_iter().map(quoted).chain(numbers).collect();
-        // Writing to a String can't fail.
-        let _ = writeln!(csv, "{}", fields.join(","));
+    fn counts(self, tally: &Tally) -> Self {
+        Row {
+            requests: Some(tally.requests),
+            refused: Some(tally.refused),
+            errors: Some(tally.errors),
+            bytes_in: Some(tally.bytes_in),
+            bytes_out: Some(tally.bytes_out),
+            tokens_in: Some(tally.tokens_in),
+            tokens_out: Some(tally.tokens_out),
+            tokens_untold: Some(tally.tokens_untold),
+            ollama_ms: Some(tally.ollama_ms()),
+            ..self
+        }
     }
 }
 
-/// A text that is a text in every spreadsheet: quoted, and with an apostrophe before what would begin a
-/// formula (OWASP, "CSV Injection"). Names and paths are others' words.
-fn quoted(text: &str) -> String {
+/// Writes a text that a client or the tailnet chose. An apostrophe goes before what a spreadsheet would take for a
+/// formula (OWASP, "CSV Injection").
+fn text<S: Serializer>(text: &impl AsRef<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = text.as_ref();
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    if text.is_empty() {
-        return String::new();
+    if text.trim_start().starts_with(FORMULA) {
+        serializer.collect_str(&format_args!("'{text}"))
+    } else {
+        serializer.serialize_str(text)
     }
-    let apostrophe = if text.trim_start().starts_with(FORMULA) { "'" } else { "" };
-    format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
 }
 
-pub(super) fn csv(summary: &Summary) -> String {
-    let mut csv = COLUMNS.to_owned();
-    let at = |time: SystemTime| format_rfc3339_seconds(time).to_string();
-    let mut add = |row: Row<'_>| row.write(&mut csv);
-    let (first, last) = (at(summary.span.since), at(summary.span.until));
-    add(Row { part: "total", first, last, tally: Some(&summary.total), ..Row::default() });
-    if let Some(place) = &summary.lines.first_unreadable {
-        let subject = &*format!("{} line {}", place.file, place.line);
-        add(Row { part: "unreadable", subject, value: Some(summary.lines.unreadable), ..Row::default() });
+/// # Errors
+/// None: writing to memory does not fail.
+pub(super) fn csv(summary: &Summary) -> Result<String, csv::Error> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for row in overview(summary).into_iter().chain(tables(summary)).chain(identities(summary)) {
+        table.serialize(row)?;
     }
-    if summary.lines.lost > 0 {
-        add(Row { part: "lost", value: Some(summary.lines.lost), ..Row::default() });
+    let bytes = table.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn second(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+fn overview(summary: &Summary) -> Vec<Row<'_>> {
+    let (first, last) = (second(summary.span.since), second(summary.span.until));
+    let mut rows = vec![Row { part: "total", first, last, ..Row::default() }.counts(&summary.total)];
+    let lines = &summary.lines;
+    if let Some(place) = &lines.first_unreadable {
+        let subject = format!("{} line {}", place.file, place.line).into();
+        rows.push(Row { part: "unreadable", subject, value: Some(lines.unreadable), ..Row::default() });
     }
-    for (subject, count) in &summary.ended {
-        add(Row { part: "ended", subject, value: Some(*count), ..Row::default() });
-    }
-    for u in &summary.unusual {
-        let (identity, principal, subject) = (&u.identity, &u.principal, u.measure.name());
-        let (value, usual) = (Some(u.value), Some(u.usual));
-        let first = u.day.clone();
-        add(Row { part: "unusual", first, identity, principal, subject, value, usual, ..Row::default() });
-    }
-    for seen in &summary.first_seen {
-        let (identity, node, principal) = (&seen.identity, &seen.node, &seen.principal);
-        let (first, tally) = (at(seen.time), Some(&seen.tally));
-        add(Row { part: "first-seen", first, identity, node, principal, tally, ..Row::default() });
-    }
-    for access in &summary.access {
-        let (identity, node, principal) = (&access.identity, &access.node, &access.principal);
-        let (first, subject, value) = (at(access.time), &access.access, Some(access.port));
-        add(Row { part: "access", first, identity, node, principal, subject, value, ..Row::default() });
-    }
-    for r in &summary.refused {
-        let (first, last, value) = (at(r.first), at(r.last), Some(r.count));
-        let (identity, node, principal) = (&*r.identity, &*r.node, &*r.principal);
-        let (part, rule, subject) = ("refused", &*r.rule, &*r.attempt());
-        let row = Row { part, first, last, identity, node, principal, ..Row::default() };
-        add(Row { rule, subject, value, ..row });
-    }
+    let left_out =
+        [("lost", lines.lost), ("access-more", summary.access_more), ("refused-more", summary.refused_more)];
+    let left_out = left_out.into_iter().filter(|(_, count)| *count > 0);
+    rows.extend(left_out.map(|(part, count)| Row { part, value: Some(count), ..Row::default() }));
+    rows.extend(summary.ended.iter().map(|(subject, count)| Row {
+        part: "ended",
+        subject: (*subject).into(),
+        value: Some(*count),
+        ..Row::default()
+    }));
+    rows
+}
+
+fn tables(summary: &Summary) -> Vec<Row<'_>> {
+    let unusual = summary.unusual.iter().map(|u| Row {
+        part: "unusual",
+        first: u.day.to_string(),
+        identity: &u.identity,
+        principal: &u.principal,
+        subject: u.measure.name().into(),
+        value: Some(u.value),
+        usual: Some(u.usual),
+        ..Row::default()
+    });
+    let first_seen = summary.first_seen.iter().map(|seen| {
+        let row = Row {
+            part: "first-seen",
+            first: second(seen.time),
+            identity: &seen.identity,
+            node: &seen.node,
+            principal: &seen.principal,
+            ..Row::default()
+        };
+        row.counts(&seen.tally)
+    });
+    let access = summary.access.iter().map(|change| Row {
+        part: "access",
+        first: second(change.time),
+        identity: &change.identity,
+        node: &change.node,
+        principal: &change.principal,
+        subject: change.access.name().into(),
+        value: Some(change.port.into()),
+        ..Row::default()
+    });
+    let refused = summary.refused.iter().map(|refused| Row {
+        part: "refused",
+        first: second(refused.first),
+        last: second(refused.last),
+        identity: &refused.identity,
+        node: &refused.node,
+        principal: &refused.principal,
+        rule: &refused.rule,
+        subject: refused.attempt().into(),
+        value: Some(refused.count),
+        ..Row::default()
+    });
+    let endpoints = summary.endpoints.iter().map(|asked| {
+        let subject = asked.endpoint.as_str().into();
+        Row { part: "endpoint", subject, ..Row::default() }.counts(&asked.tally)
+    });
+    let rules = summary.rules.iter().map(|(rule, count)| Row {
+        part: "rule",
+        rule,
+        value: Some(*count),
+        ..Row::default()
+    });
+    unusual.chain(first_seen).chain(access).chain(refused).chain(endpoints).chain(rules).collect()
+}
+
+fn identities(summary: &Summary) -> Vec<Row<'_>> {
+    let mut rows = Vec::new();
     for id in &summary.identities {
-        let (identity, principal) = (&*id.identity, &*id.principal);
-        let (first, last, tally) = (at(id.first), at(id.last), Some(&id.tally));
-        add(Row { part: "identity", first, last, identity, principal, tally, ..Row::default() });
-        for asked in &id.endpoints {
-            let (subject, tally) = (&*asked.endpoint, Some(&asked.tally));
-            add(Row { part: "identity-endpoint", identity, principal, subject, tally, ..Row::default() });
-        }
-        for day in &id.days {
-            let (first, tally) = (day.day.clone(), Some(&day.tally));
-            add(Row { part: "identity-day", first, identity, principal, tally, ..Row::default() });
-        }
+        let row = |part| Row { part, identity: &id.identity, principal: &id.principal, ..Row::default() };
+        let (first, last) = (second(id.first), second(id.last));
+        rows.push(Row { first, last, ..row("identity") }.counts(&id.tally));
+        rows.extend(id.endpoints.iter().map(|asked| {
+            let subject = asked.endpoint.as_str().into();
+            Row { subject, ..row("identity-endpoint") }.counts(&asked.tally)
+        }));
+        rows.extend(
+            id.days
+                .iter()
+                .map(|day| Row { first: day.day.to_string(), ..row("identity-day") }.counts(&day.tally)),
+        );
     }
     if summary.others != Tally::default() {
-        add(Row { part: "others", tally: Some(&summary.others), ..Row::default() });
+        rows.push(Row { part: "others", ..Row::default() }.counts(&summary.others));
     }
-    for asked in &summary.endpoints {
-        let (subject, tally) = (&*asked.endpoint, Some(&asked.tally));
-        add(Row { part: "endpoint", subject, tally, ..Row::default() });
-    }
-    for (rule, count) in &summary.rules {
-        add(Row { part: "rule", rule, value: Some(*count), ..Row::default() });
-    }
-    for (part, more) in [("access-more", summary.access_more), ("refused-more", summary.refused_more)] {
-        if more > 0 {
-            add(Row { part, value: Some(more), ..Row::default() });
-        }
-    }
-    csv
+    rows
 }
 
 #[cfg(test)]
@@ -131,17 +185,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_is_a_formula_or_ends_its_field() {
+    fn text_is_neither_a_formula_nor_more_than_its_field() {
         for (text, written) in [
-            ("", ""),
-            ("laptop", "\"laptop\""),
-            ("=cmd|' /C calc'!A0", "\"'=cmd|' /C calc'!A0\""),
-            ("-1+1", "\"'-1+1\""),
-            (" @SUM(A1)", "\"' @SUM(A1)\""),
-            ("＝1", "\"'＝1\""),
+            ("laptop", "laptop"),
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("-1+1", "'-1+1"),
+            (" @SUM(A1)", "' @SUM(A1)"),
+            ("＝1", "'＝1"),
             ("a\",=1", "\"a\"\",=1\""),
         ] {
-            assert_eq!(quoted(text), written);
+            let mut table = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+            table.serialize(Row { node: text, ..Row::default() }).unwrap();
+            let row = String::from_utf8(table.into_inner().unwrap()).unwrap();
+            assert!(row.starts_with(&format!(",,,,{written},,")), "{row}");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The report for people: a line has at most 100 columns, unless a device's or a user's name is long. Who
-//! it was stands last in a row and is never cut; what a client made up is.
+//! The report for people. A line has at most 100 columns, unless the name of a device or a user is longer: names come
+//! last in a row and are never cut. Texts that a client chose are.
 
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use humantime::format_rfc3339_seconds as second;
+use jiff::Timestamp;
 
 use super::super::units::{self, bytes, count};
 use crate::history::{FACTOR, Measure, Summary, Tally, Unusual};
 
-/// So many rows of each table are shown.
+/// How many rows of each table are shown.
 const ROWS: usize = 20;
 
 pub(super) fn text(summary: &Summary) -> String {
@@ -25,15 +25,15 @@ pub(super) fn text(summary: &Summary) -> String {
         format!("{}  {did:<27}  {device}", second(seen.time))
     });
     let title = match (summary.known_before, summary.first_seen_more) {
-        (false, _) => "first seen: all, since nothing older than the span was read",
-        (true, true) => "first seen: not all of them, since more devices were read of than can be told apart",
+        (false, _) => "first seen: every device, since no record is older than the span",
+        (true, true) => "first seen: incomplete, since there are more devices than the report keeps",
         (true, false) => "first seen",
     };
     table(&mut text, title, first_seen, 0);
 
     let access = summary.access.iter().map(|change| {
         let device = device(&change.node, &change.principal);
-        format!("{}  {:<8} port {:<6} {device}", second(change.time), change.access, change.port)
+        format!("{}  {:<8} port {:<6} {device}", second(change.time), change.access.name(), change.port)
     });
     let no_journal = summary.lines.journal_from.is_none().then(|| "no journal was read".to_owned());
     let title = "access gained, changed and lost";
@@ -61,12 +61,12 @@ pub(super) fn text(summary: &Summary) -> String {
     let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
     let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| tally.counts_tokens());
     let tokens = tokens.map(|(tally, who)| {
-        let [input, output] = told(tally).map(|told| told.unwrap_or("-".to_owned()));
+        let [input, output] = token_counts(tally).map(|count| count.unwrap_or("-".to_owned()));
         format!("{input:>12} {output:>12} {:>10}  {who}", tally.tokens_untold)
     });
     if summary.total.counts_tokens() {
-        let title = "tokens, where they are counted, and how many answers told none";
-        let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "told none");
+        let title = "tokens, where they are counted, and how many answers reported none";
+        let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "unreported");
         table(&mut text, &heads, tokens, 0);
     }
     counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
@@ -84,8 +84,8 @@ fn head(summary: &Summary) -> String {
     };
     line("span", &format!("{} to {}", second(span.since), second(span.until)));
     let begins =
-        |at: Option<SystemTime>| at.map_or("none was read".to_owned(), |at| format!("from {}", second(at)));
-    line("log", &begins(lines.log_from));
+        |at: Option<Timestamp>| at.map_or("none was read".to_owned(), |at| format!("from {}", second(at)));
+    line("access log", &begins(lines.log_from));
     line("journal", &begins(lines.journal_from));
     if let Some(place) = &lines.first_unreadable {
         let n = format!("{} of {} can't be read", lines.unreadable, number(lines.read, "line"));
@@ -95,25 +95,25 @@ fn head(summary: &Summary) -> String {
         line(
             "lost",
             &format!(
-                "{} could not be written, and what they tell is missing here",
+                "{} could not be written, so their figures are missing here",
                 number(lines.lost, "line")
             ),
         );
     }
     let ended: Vec<_> = summary.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
     match total.requests {
-        0 => line("requests", "none in the span; with log.level = \"info,access=off\" none is logged"),
+        0 => line("requests", "none in the span"),
         n => line("requests", &format!("{n}: {}", ended.join(", "))),
     }
     let refused = number(total.refused, "attempt");
-    line("refused", &format!("{refused} in all, with those that came to no request"));
+    line("refused", &format!("{refused}, including peers refused before a request"));
     line("traffic", &format!("{} in, {} out", bytes(total.bytes_in), bytes(total.bytes_out)));
     if total.counts_tokens() {
         let none = number(total.tokens_untold, "answer");
-        let tokens = match told(total) {
+        let tokens = match token_counts(total) {
             [Some(input), Some(output)] if total.tokens_untold == 0 => format!("{input} in, {output} out"),
-            [Some(input), Some(output)] => format!("{input} in, {output} out; {none} told none"),
-            _ => format!("not known: {none} told none"),
+            [Some(input), Some(output)] => format!("{input} in, {output} out; {none} reported none"),
+            _ => format!("unknown: {none} reported none"),
         };
         line("tokens", &tokens);
     }
@@ -140,18 +140,22 @@ fn unusual(unusual: &Unusual) -> String {
     format!("{}  {much:<36}  {}", unusual.day, unusual.identity)
 }
 
-/// Tokens in and out; nothing where no answer told of any.
-fn told(tally: &Tally) -> [Option<String>; 2] {
+/// Tokens in and out; `None` if no answer reported any.
+fn token_counts(tally: &Tally) -> [Option<String>; 2] {
     let counts = [tally.tokens_in, tally.tokens_out];
     counts.map(|count| (counts != [0, 0]).then(|| count.to_string()))
 }
 
-/// As elsewhere, and `0.1s` or more if it is any time at all.
+/// As [`units::time`], but at least `0.1s` if it is any time at all.
 fn time(duration: Duration) -> String {
     match duration.as_millis() {
         1..1000 => format!("0.{}s", (duration.as_millis() / 100).max(1)),
         _ => units::time(duration),
     }
+}
+
+fn second(at: Timestamp) -> String {
+    format!("{at:.0}")
 }
 
 fn number(n: u64, what: &str) -> String {
@@ -169,7 +173,7 @@ fn row(tally: &Tally, name: &str) -> String {
     format!("{requests:>8} {refused:>8} {errors:>7} {bytes_in:>8} {bytes_out:>8} {worked:>11}  {name}")
 }
 
-/// A table of rows that [`row`] made.
+/// A table with rows of [`row`].
 fn counted(text: &mut String, title: &str, rows: impl Iterator<Item = String>) {
     let heads = format!(
         "{title}\n  {:>8} {:>8} {:>7} {:>8} {:>8} {:>11}",
@@ -178,7 +182,7 @@ fn counted(text: &mut String, title: &str, rows: impl Iterator<Item = String>) {
     table(text, &heads, rows, 0);
 }
 
-/// A title and the rows below it, of which `more` are not known any more.
+/// A title with its rows. `more` rows are no longer known.
 fn table(text: &mut String, title: &str, rows: impl Iterator<Item = String>, more: u64) {
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
@@ -199,7 +203,7 @@ fn table(text: &mut String, title: &str, rows: impl Iterator<Item = String>, mor
     }
 }
 
-/// A text of so many characters at most.
+/// `text`, cut to `most` characters.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_takes_less_than_a_second_takes_time() {
+    fn less_than_a_second_is_not_shown_as_none() {
         for (ms, shown) in
             [(0, "0s"), (1, "0.1s"), (199, "0.1s"), (999, "0.9s"), (1000, "1s"), (61_500, "1m 1s")]
         {

@@ -1,4 +1,4 @@
-//! A frame of `top`: a function of what there is to show.
+//! Draws a frame of `top` from its state.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use crate::admin::RequestState;
 
 const HEADER: [&str; 8] = ["ID", "PEER", "ENDPOINT", "STATE", "AGE", "RATE", "IN", "OUT"];
 
-/// Names give way first where the terminal is narrow.
+/// On a narrow terminal the names are shortened first.
 const WIDTHS: [Constraint; 8] = [
     Constraint::Length(15),
     Constraint::Min(12),
@@ -26,7 +26,7 @@ const WIDTHS: [Constraint; 8] = [
     Constraint::Length(7),
 ];
 
-/// Draws `view` as it is at `now`.
+/// Draws `view` as of `now`.
 pub(super) fn draw(view: &View, now: SystemTime, frame: &mut Frame<'_>) {
     let [title, list, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
@@ -65,13 +65,13 @@ fn cells(row: &view::Row, now: SystemTime) -> [String; 8] {
 }
 
 fn last_line(view: &View) -> String {
-    if let Some(id) = &view.doubted {
+    if let Some(id) = &view.confirming {
         return format!("cancel request {id}? y: yes, any other key: no");
     }
     if let Some(why) = &view.lost {
         return format!("not up to date: {why}");
     }
-    view.said.clone().unwrap_or_else(|| "↑ ↓ choose   c cancel   q quit".to_owned())
+    view.result.clone().unwrap_or_else(|| "↑ ↓ choose   c cancel   q quit".to_owned())
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_asks_and_tells() {
+    fn last_line_has_questions_and_results() {
         let mut view = view();
         view.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::NONE));
         let last = |view: &View| drawn(view, 110)[5].clone();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_request_is_in_reverse_and_a_narrow_terminal_no_trouble() {
+    fn selected_request_is_reversed_and_a_narrow_terminal_works() {
         let mut terminal = Terminal::new(TestBackend::new(80, 6)).unwrap();
         terminal.draw(|frame| draw(&view(), SystemTime::now(), frame)).unwrap();
         let reversed = |y| terminal.backend().buffer()[(0, y)].modifier.contains(Modifier::REVERSED);

@@ -1,4 +1,4 @@
-//! `top`: the running requests on the terminal, as they come and go.
+//! `top`: shows the running and waiting requests on the terminal, live.
 
 mod draw;
 mod view;
@@ -22,10 +22,10 @@ use super::{complain, exit};
 use crate::admin::{self, CancelAnswer, Requests};
 use view::{Act, View};
 
-/// How often the proxy is asked.
+/// The interval between two requests to the proxy.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long it may take to answer.
+/// The timeout for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn top(args: &ConfigArgs) -> u8 {
@@ -39,7 +39,7 @@ pub(super) fn top(args: &ConfigArgs) -> u8 {
         );
         return exit::FAILURE;
     }
-    // Asked before the screen is taken: what is wrong then is said where it stays to be read.
+    // Before the screen is switched, so that an error stays visible.
     let first = match ask::<Requests>(&config, Method::GET, "/requests") {
         Ok(answer) => answer.value,
         Err(code) => return code,
@@ -55,12 +55,12 @@ pub(super) fn top(args: &ConfigArgs) -> u8 {
     }
 }
 
-/// Gives the terminal back as it was, however this ends.
+/// Restores the terminal when dropped.
 struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        let _ = ratatui::try_restore(); // there is nobody to tell
+        let _ = ratatui::try_restore(); // the process is ending
     }
 }
 
@@ -69,7 +69,7 @@ async fn watch(socket: &Path, view: View) -> anyhow::Result<()> {
     let mut signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?];
     let [term, int, hangup] = &mut signals;
     let _restore = Restore;
-    let terminal = ratatui::try_init().context("the terminal can't be used")?; // a panic restores it, too
+    let terminal = ratatui::try_init().context("the terminal can't be used")?; // also restored by a panic
     tokio::select! {
         done = follow(socket, view, terminal) => done,
         _ = term.recv() => Ok(()),
@@ -104,8 +104,8 @@ async fn follow(socket: &Path, mut view: View, mut terminal: DefaultTerminal) ->
                     }
                     Act::Nothing => {}
                 },
-                Some(_) => {} // of another size, say
-                None => return Ok(()), // the terminal is gone
+                Some(_) => {} // such as a resize
+                None => return Ok(()), // the terminal was closed
             },
         }
     }
@@ -117,12 +117,12 @@ async fn ask_in_time<T: DeserializeOwned>(socket: &Path, method: Method, target:
     serde_json::from_slice(&answer).map_err(|e| format!("the running proxy is of another version: {e}"))
 }
 
-/// What happens at the terminal. Its reader blocks, so has a thread of its own, which ends with the process.
+/// The events of the terminal. Reading them blocks, so a thread of its own does, which ends with the process.
 fn events() -> mpsc::Receiver<Event> {
-    let (tell, events) = mpsc::channel(16);
+    let (sender, events) = mpsc::channel(16);
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {
-            if tell.blocking_send(event).is_err() {
+            if sender.blocking_send(event).is_err() {
                 return;
             }
         }

@@ -1,4 +1,4 @@
-//! What `top` shows, and what keys do to it. No terminal and no clock.
+//! The state of `top`, and the effect of keys on it. No terminal and no clock.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -11,13 +11,13 @@ use crate::admin::{ListedRequest, Requests};
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) rows: Vec<Row>,
-    /// The chosen request; it stays chosen while others come and go.
-    pub(super) chosen: Option<String>,
-    /// The request whose cancelling has to be confirmed.
-    pub(super) doubted: Option<String>,
-    /// What has become of the last key.
-    pub(super) said: Option<String>,
-    /// Why what is shown is old.
+    /// The selected request. It stays selected while others start and end.
+    pub(super) selected: Option<String>,
+    /// The request that the user is asked to confirm cancelling.
+    pub(super) confirming: Option<String>,
+    /// The result of the last key.
+    pub(super) result: Option<String>,
+    /// Why the rows are out of date.
     pub(super) lost: Option<String>,
 }
 
@@ -25,13 +25,13 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) request: ListedRequest,
-    /// Bytes per second since it was looked at last; `None` the first time.
+    /// Bytes per second since the last update; `None` the first time.
     pub(super) rate: Option<u64>,
     passed: u64,
     seen: Instant,
 }
 
-/// What a key asks for.
+/// The effect of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Nothing,
@@ -40,20 +40,20 @@ pub(super) enum Act {
 }
 
 impl View {
-    /// Takes over what there is at `now`.
-    pub(super) fn update(&mut self, now_there: Requests, now: Instant) {
+    /// Takes over the requests as of `now`.
+    pub(super) fn update(&mut self, current: Requests, now: Instant) {
         let at = self.place();
         let before: HashMap<String, Row> =
             self.rows.drain(..).map(|row| (row.request.id.clone(), row)).collect();
-        self.rows = now_there.requests.into_iter().map(|r| row(r, &before, now)).collect();
+        self.rows = current.requests.into_iter().map(|r| row(r, &before, now)).collect();
         if self.place().is_none() {
-            // Whoever takes its place on the screen.
+            // The one that takes its place on the screen.
             let next = at.unwrap_or(0).min(self.rows.len().saturating_sub(1));
-            self.chosen = self.rows.get(next).map(|row| row.request.id.clone());
+            self.selected = self.rows.get(next).map(|row| row.request.id.clone());
         }
         let gone = |id: &String| self.rows.iter().all(|row| row.request.id != *id);
-        if self.doubted.as_ref().is_some_and(gone) {
-            self.said = self.doubted.take().map(|id| format!("request {id} has ended by itself"));
+        if self.confirming.as_ref().is_some_and(gone) {
+            self.result = self.confirming.take().map(|id| format!("request {id} has ended by itself"));
         }
         self.lost = None;
     }
@@ -63,38 +63,36 @@ impl View {
         self.lost = Some(why.to_owned());
     }
 
-    /// What has become of [`Act::Cancel`].
+    /// The result of [`Act::Cancel`].
     pub(super) fn cancelled(&mut self, id: &str, done: bool) {
-        self.said = Some(match done {
-            true => format!("request {id} is cancelled"),
-            false => format!("request {id} has ended by itself"),
-        });
+        let result = if done { "is cancelled" } else { "has ended by itself" };
+        self.result = Some(format!("request {id} {result}"));
     }
 
-    /// Where the chosen request is in the list.
+    /// The row of the selected request.
     pub(super) fn place(&self) -> Option<usize> {
-        let chosen = self.chosen.as_ref()?;
-        self.rows.iter().position(|row| row.request.id == *chosen)
+        let selected = self.selected.as_ref()?;
+        self.rows.iter().position(|row| row.request.id == *selected)
     }
 
-    /// Somebody has pressed a key.
+    /// The user pressed `key`.
     pub(super) fn press(&mut self, key: KeyEvent) -> Act {
         if key.kind == KeyEventKind::Release {
             return Act::Nothing;
         }
-        self.said = None;
+        self.result = None;
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Act::Quit;
         }
-        if let Some(id) = self.doubted.take() {
-            // The one that was asked about, whatever is chosen by now.
+        if let Some(id) = self.confirming.take() {
+            // The request of the question, whichever is selected by now.
             return if key.code == KeyCode::Char('y') { Act::Cancel(id) } else { Act::Nothing };
         }
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => return Act::Quit,
             KeyCode::Up | KeyCode::Char('k') => self.choose(|at| at.saturating_sub(1)),
             KeyCode::Down | KeyCode::Char('j') => self.choose(|at| at + 1),
-            KeyCode::Char('c') | KeyCode::Delete => self.doubted.clone_from(&self.chosen),
+            KeyCode::Char('c') | KeyCode::Delete => self.confirming.clone_from(&self.selected),
             _ => {}
         }
         Act::Nothing
@@ -103,7 +101,7 @@ impl View {
     fn choose(&mut self, step: impl Fn(usize) -> usize) {
         let at = self.place().map(step).unwrap_or_default();
         if let Some(row) = self.rows.get(at) {
-            self.chosen = Some(row.request.id.clone());
+            self.selected = Some(row.request.id.clone());
         }
     }
 }
@@ -150,25 +148,25 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_request_stays_chosen_while_others_come_and_go() {
+    fn request_stays_selected_while_others_start_and_end() {
         let (mut view, now) = (View::default(), Instant::now());
         view.update(running(&["a", "b", "c"]), now);
-        assert_eq!(view.chosen.as_deref(), Some("a"));
+        assert_eq!(view.selected.as_deref(), Some("a"));
         assert_eq!(view.press(key(KeyCode::Down)), Act::Nothing);
         view.update(running(&["b", "c", "d"]), now);
-        assert_eq!(view.chosen.as_deref(), Some("b"));
+        assert_eq!(view.selected.as_deref(), Some("b"));
         view.press(key(KeyCode::Char('j')));
         view.press(key(KeyCode::Char('j')));
         view.press(key(KeyCode::Char('j')));
-        assert_eq!(view.chosen.as_deref(), Some("d"));
+        assert_eq!(view.selected.as_deref(), Some("d"));
         view.update(running(&["b", "c"]), now);
-        assert_eq!(view.chosen.as_deref(), Some("c"));
+        assert_eq!(view.selected.as_deref(), Some("c"));
         view.update(running(&[]), now);
-        assert_eq!(view.chosen, None);
+        assert_eq!(view.selected, None);
     }
 
     #[test]
-    fn only_what_was_asked_about_and_confirmed_is_cancelled() {
+    fn only_a_confirmed_request_is_cancelled() {
         let (mut view, now) = (View::default(), Instant::now());
         view.update(running(&["a", "b"]), now);
         assert_eq!(view.press(key(KeyCode::Char('c'))), Act::Nothing);
@@ -178,7 +176,7 @@ pub(super) mod tests {
         for no in [KeyCode::Char('n'), KeyCode::Esc, KeyCode::Char('q'), KeyCode::Enter] {
             view.press(key(KeyCode::Char('c')));
             assert_eq!(view.press(key(no)), Act::Nothing);
-            assert_eq!(view.doubted, None);
+            assert_eq!(view.confirming, None);
         }
         view.press(key(KeyCode::Char('c')));
         view.update(running(&["b"]), now);
@@ -188,7 +186,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_time_between_two_looks() {
+    fn rate_covers_the_time_between_two_updates() {
         let (mut view, now) = (View::default(), Instant::now());
         view.update(there(&[request("a", RequestState::Running, 0)]), now);
         assert_eq!(view.rows[0].rate, None);

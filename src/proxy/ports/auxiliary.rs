@@ -1,14 +1,11 @@
 //! What the three auxiliary ports (metrics, page, redirect) have in common. They have sessions of their own, which count
 //! towards no limit of the Ollama port, and they record only the requests that they refuse.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use tokio::io::AsyncRead;
 
-use crate::audit::Metrics;
 use crate::proxy::ports::body::{Body, WatchedFeed};
 use crate::proxy::ports::feed::Feed;
 use crate::proxy::ports::handler::Client;
@@ -25,13 +22,11 @@ pub(crate) enum Content {
 /// A port other than the Ollama port.
 pub(crate) struct AuxiliaryPort {
     port: Port,
-    metrics: Arc<Metrics>,
 }
 
 impl AuxiliaryPort {
-    /// `metrics` counts what is refused.
-    pub(crate) fn new(port: Port, metrics: Arc<Metrics>) -> Self {
-        AuxiliaryPort { port, metrics }
+    pub(crate) fn new(port: Port) -> Self {
+        AuxiliaryPort { port }
     }
 
     pub(crate) fn port(&self) -> &Port {
@@ -84,7 +79,7 @@ impl AuxiliaryPort {
         if matches!(failure, Failure::Left) {
             return RefusalAnswer::new(failure, head, String::new()); // the client has left and reads no answer
         }
-        let mut record = client.caller.session.record(&head.method, Arc::clone(&self.metrics));
+        let mut record = client.caller.session.record(&head.method);
         let path = head.uri.path();
         record.failed(failure.status(path), failure.rule(), path, failure.ended());
         RefusalAnswer::new(failure, head, record.id())

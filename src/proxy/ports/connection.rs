@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::audit::PeerRule;
 use crate::policy::{FramingFault, HEAD_MAX};
 use crate::proxy::ports::body::Body;
 use crate::proxy::ports::handler::{Caller, Client, Handler};
@@ -111,20 +112,19 @@ async fn end<Io>(error: hyper::Error, session: &Session, watch: Watch<Io>, is_ht
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let peer = &session.peer;
     match watch.fault() {
         Some(StreamFault::Slow(TimeoutKind::Head)) => {
-            tracing::info!(target: "access", parent: None, %peer, rule = TimeoutKind::Head.rule(), "slow request refused");
+            session.record_refusal(PeerRule::HeadTime, None);
             watch.send_last(HEAD_TIMEOUT).await;
         }
         Some(StreamFault::Framing(fault @ FramingFault::TargetTooLong)) => {
-            tracing::info!(target: "access", parent: None, %peer, error = %fault, "malformed request refused");
+            session.record_refusal(PeerRule::Malformed, Some(fault.to_string()));
             watch.clone().send_last(TARGET_TOO_LONG).await;
             watch.linger().await;
         }
         // So malformed that there is no request, and so no access record.
         _ if error.is_parse() || error.is_parse_too_large() => {
-            tracing::info!(target: "access", parent: None, %peer, %error, "malformed request refused");
+            session.record_refusal(PeerRule::Malformed, Some(error.to_string()));
             watch.linger().await;
         }
         _ => {

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -30,9 +29,9 @@ pub struct MetricsPort {
 }
 
 impl MetricsPort {
-    /// A server at `port`. `metrics` counts what it refuses.
-    pub fn new(port: Port, metrics: Arc<Metrics>, text: MetricsText) -> Self {
-        MetricsPort { auxiliary: AuxiliaryPort::new(port, metrics), text }
+    /// A server at `port`.
+    pub fn new(port: Port, text: MetricsText) -> Self {
+        MetricsPort { auxiliary: AuxiliaryPort::new(port), text }
     }
 
     /// Serves connections until it is dropped, and all of them with it.

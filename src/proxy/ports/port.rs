@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use crate::audit::Ended;
+use crate::audit::{AuditSink, Ended, PeerRule};
 use crate::listen::{Accepted, Left};
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::access::AccessCheck;
@@ -49,17 +49,21 @@ pub(super) struct Admitted<Io> {
 }
 
 impl Port {
-    pub(crate) fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self::with(AccessCheck::new(rules, authorizer))
+    pub(crate) fn new(
+        rules: watch::Receiver<Arc<Rules>>,
+        authorizer: Arc<dyn Authorizer>,
+        audit: Arc<AuditSink>,
+    ) -> Self {
+        Self::with(AccessCheck::new(rules, authorizer), audit)
     }
 
     /// Another port under the same rules, with sessions of its own.
     pub fn another(&self) -> Port {
-        Self::with(self.access.clone())
+        Self::with(self.access.clone(), Arc::clone(self.sessions.audit()))
     }
 
-    fn with(access: AccessCheck) -> Self {
-        Port { access, sessions: Sessions::default(), stopping: Arc::default() }
+    fn with(access: AccessCheck, audit: Arc<AuditSink>) -> Self {
+        Port { access, sessions: Sessions::new(audit), stopping: Arc::default() }
     }
 
     pub(crate) fn access(&self) -> &AccessCheck {
@@ -94,13 +98,14 @@ impl Port {
         loop {
             let (sweeps, rules) = (self.sessions.sweeps(), self.access.rules());
             let Some(rights) = self.access.admit(&rules, peer, local) else {
-                tracing::info!(target: "access", %peer, "connection refused: the tailnet policy no longer lets the peer in");
+                session.record_refusal(PeerRule::NoAccess, None);
                 session.reset();
                 return None;
             };
             let SessionCount { all, of_peer } = self.sessions.count(peer);
             if all >= rules.limits.connections || of_peer >= rules.limits.connections_per_peer {
-                tracing::warn!(target: "access", %peer, all, of_peer, "connection refused: too many are open (limits.connections, limits.connections_per_peer)");
+                let reason = format!("{all} are open, {of_peer} of this peer");
+                session.record_refusal(PeerRule::Connections, Some(reason));
                 session.reset();
                 return None;
             }

@@ -2,14 +2,12 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 
 use http::Response;
 use http::request::Parts;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
-use crate::audit::Metrics;
 use crate::listen::Listen;
 use crate::proxy::ports::auxiliary::AuxiliaryPort;
 use crate::proxy::ports::body::Body;
@@ -27,15 +25,9 @@ pub struct RedirectPort {
 }
 
 impl RedirectPort {
-    /// A server at `port` that redirects to `https_port`, under the name in the certificate of `node`. `metrics` counts
-    /// what it redirects.
-    pub fn new(
-        port: Port,
-        metrics: Arc<Metrics>,
-        node: watch::Receiver<NodeStatus>,
-        https_port: u16,
-    ) -> Self {
-        RedirectPort { auxiliary: AuxiliaryPort::new(port, metrics), node, https_port }
+    /// A server at `port` that redirects to `https_port`, under the name in the certificate of `node`.
+    pub fn new(port: Port, node: watch::Receiver<NodeStatus>, https_port: u16) -> Self {
+        RedirectPort { auxiliary: AuxiliaryPort::new(port), node, https_port }
     }
 
     /// Serves connections until it is dropped, and all of them with it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::admission::Admission;
-use crate::audit::Metrics;
+use crate::audit::AuditSink;
 use crate::listen::Listen;
 use crate::proxy::ports::accept::Drained;
 use crate::proxy::ports::port::Port;
@@ -23,7 +23,6 @@ use crate::tailnet::{Authorizer, Member};
 pub struct Proxy {
     port: Port,
     pub(super) admission: Admission,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) cloud: Arc<Cloud>,
     pub(super) pool: UpstreamPool,
     pub(super) origins: Arc<Origins>,
@@ -40,11 +39,15 @@ pub struct Load {
 
 impl Proxy {
     /// A server under the latest of `rules`, for the peers that `authorizer` admits.
-    pub fn new(rules: watch::Receiver<Arc<Rules>>, authorizer: Arc<dyn Authorizer>) -> Self {
+    /// Requests and sessions are recorded in `audit`.
+    pub fn new(
+        rules: watch::Receiver<Arc<Rules>>,
+        authorizer: Arc<dyn Authorizer>,
+        audit: Arc<AuditSink>,
+    ) -> Self {
         Proxy {
-            port: Port::new(rules, authorizer),
+            port: Port::new(rules, authorizer, audit),
             admission: Admission::default(),
-            metrics: Arc::default(),
             cloud: Arc::default(),
             pool: UpstreamPool::default(),
             origins: Arc::default(),
@@ -66,9 +69,9 @@ impl Proxy {
         self.port.is_stopping()
     }
 
-    /// The counters of ended requests.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    /// Where requests and sessions are recorded and counted.
+    pub fn audit(&self) -> &Arc<AuditSink> {
+        self.sessions().audit()
     }
 
     /// Whether the tailnet policy would admit any device to `local`, even one that is not among the `members` of the

@@ -38,7 +38,7 @@ impl Handler for Proxy {
         Io: AsyncRead + Send + Unpin + 'static,
     {
         let (session, answering) = (&client.caller.session, client.watch.answering());
-        let mut request = OpenRequest::new(session, answering, &head.method, Arc::clone(&self.metrics));
+        let mut request = OpenRequest::new(session, answering, &head.method);
         let span = request.span.clone();
         async {
             match self.ask(client, &head, body, &mut request).await {

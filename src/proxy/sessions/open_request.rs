@@ -8,7 +8,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::admission::{Busy, RunningSlot};
-use crate::audit::{Metrics, Record};
+use crate::audit::OpenRecord;
 use crate::policy::{Endpoint, Grant};
 use crate::proxy::sessions::session::{ActiveRequest, Session};
 use crate::proxy::sessions::stream::watch::Answering;
@@ -16,7 +16,7 @@ use crate::proxy::sessions::stream::watch::Answering;
 /// A request that has not ended: its access record, its running slot and its place in the list of active requests. All
 /// are given up when this is dropped.
 pub(crate) struct OpenRequest {
-    pub(crate) record: Record,
+    pub(crate) record: OpenRecord,
     /// Carries the id and the endpoint to every diagnostic line about the request.
     pub(crate) span: Span,
     session: Arc<Session>,
@@ -28,13 +28,8 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
-    pub(crate) fn new(
-        session: &Arc<Session>,
-        answering: Answering,
-        method: &Method,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let record = session.record(method, metrics);
+    pub(crate) fn new(session: &Arc<Session>, answering: Answering, method: &Method) -> Self {
+        let record = session.record(method);
         OpenRequest {
             // A span has a level, but is no line: at ERROR it is there at every `log.level` that shows any line.
             span: tracing::error_span!("request", id = record.id(), endpoint = Empty),

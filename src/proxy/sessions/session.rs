@@ -7,7 +7,7 @@ use std::time::Instant;
 use http::Method;
 use tokio::sync::Notify;
 
-use crate::audit::{Ended, Metrics, Record, Traffic};
+use crate::audit::{AuditSink, Ended, OpenRecord, PeerRule, Traffic};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{Endpoint, Rights};
@@ -27,6 +27,7 @@ pub struct Session {
     cut: Arc<OnceLock<Ended>>,
     cut_now: Notify,
     abort: Abort,
+    audit: Arc<AuditSink>,
 }
 
 /// The rights of a session, and how recent they are.
@@ -64,7 +65,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Session {
     /// A session without rights.
-    pub(super) fn new(id: u64, peer: Peer, local: SocketAddr, abort: Abort) -> Session {
+    pub(super) fn new(
+        id: u64,
+        peer: Peer,
+        local: SocketAddr,
+        abort: Abort,
+        audit: Arc<AuditSink>,
+    ) -> Session {
         Session {
             id,
             peer: Arc::new(peer),
@@ -75,6 +82,7 @@ impl Session {
             cut: Arc::default(),
             cut_now: Notify::new(),
             abort,
+            audit,
         }
     }
 
@@ -111,8 +119,20 @@ impl Session {
     }
 
     /// The access record of a new request. If the session is cut, the record says why.
-    pub(crate) fn record(&self, method: &Method, metrics: Arc<Metrics>) -> Record {
-        Record::new(Arc::clone(&self.peer), self.local.port(), method, Arc::clone(&self.cut), metrics)
+    pub(crate) fn record(&self, method: &Method) -> OpenRecord {
+        let (cut, audit) = (Arc::clone(&self.cut), Arc::clone(&self.audit));
+        OpenRecord::new(Arc::clone(&self.peer), self.local.port(), method, cut, audit)
+    }
+
+    /// Records that the peer is refused without a request. `reason` has details for people.
+    pub(crate) fn record_refusal(&self, rule: PeerRule, reason: Option<String>) {
+        self.audit.peer_refused(&self.peer, self.local.port(), rule, reason);
+    }
+
+    /// Cuts the session and records why.
+    pub(super) fn cut_and_record(&self, why: Ended) {
+        self.audit.session_cut(&self.peer, self.local.port(), why);
+        self.cut(why);
     }
 
     /// Breaks the connection. Later reasons are ignored.
@@ -128,7 +148,7 @@ impl Session {
         let request = lock(&self.request);
         let found = request.as_ref().is_some_and(|request| request.id == id);
         if found {
-            tracing::info!(target: "access", parent: None, peer = %self.peer, id, by, "cancelled: connection cut");
+            self.audit.cancelled(&self.peer, self.local.port(), id, by);
             self.cut(Ended::Cancelled); // with the lock held, so that no later request is hit
         }
         found

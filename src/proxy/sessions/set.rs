@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::audit::Ended;
+use crate::audit::{AuditSink, Ended};
 use crate::listen::Abort;
 use crate::peer::Peer;
 use crate::policy::{AccessMode, Rights};
@@ -24,6 +24,7 @@ pub struct Sessions {
     next_id: Arc<AtomicU64>,
     /// The number of sweeps that have begun.
     sweeps: Arc<AtomicU64>,
+    audit: Arc<AuditSink>,
 }
 
 /// How many sessions are open.
@@ -35,9 +36,20 @@ pub(crate) struct SessionCount {
 }
 
 impl Sessions {
+    /// An empty set, whose requests and cuts are recorded in `audit`.
+    pub(crate) fn new(audit: Arc<AuditSink>) -> Self {
+        Sessions { audit, ..Sessions::default() }
+    }
+
+    /// Where requests and cuts are recorded.
+    pub(crate) fn audit(&self) -> &Arc<AuditSink> {
+        &self.audit
+    }
+
     /// A session that has no rights yet and is not in the set.
     pub(crate) fn connected(&self, peer: Peer, local: SocketAddr, abort: Abort) -> Arc<Session> {
-        Arc::new(Session::new(self.next_id.fetch_add(1, Ordering::Relaxed), peer, local, abort))
+        let (id, audit) = (self.next_id.fetch_add(1, Ordering::Relaxed), Arc::clone(&self.audit));
+        Arc::new(Session::new(id, peer, local, abort, audit))
     }
 
     /// Adds a session until the returned value is dropped. `as_of` is the number of sweeps that had begun when the tailnet
@@ -103,8 +115,7 @@ impl Sessions {
             }
         }
         for session in &revoked {
-            tracing::info!(target: "access", peer = %session.peer, "access lost: connection cut");
-            session.cut(Ended::Revoked);
+            session.cut_and_record(Ended::Revoked);
         }
         revoked.len()
     }
@@ -114,8 +125,7 @@ impl Sessions {
         let mut sessions = self.all();
         sessions.retain(|session| !session.is_cut() && session.apply(None, number) == Outcome::Cut);
         for session in &sessions {
-            tracing::info!(target: "access", peer = %session.peer, why = why.name(), "connection cut");
-            session.cut(why);
+            session.cut_and_record(why);
         }
         sessions.len()
     }
