@@ -29,10 +29,10 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "", "`folder` of the contestants' programs")
 	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
-	flag.StringVar(&o.parts, "parts", "", "of speed, memory, growth and profile, separated by commas; all if empty")
-	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: of speed only what has one of them in its name")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
-	flag.StringVar(&o.json, "json", "", "`file` for what was measured")
+	flag.StringVar(&o.parts, "parts", "", "speed, memory, growth or profile, separated by commas; all if empty")
+	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: only the speed measurements whose name contains one")
+	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds")
+	flag.StringVar(&o.json, "json", "", "`file` for all results, as JSON")
 	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures and pictures are regenerated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -57,7 +57,7 @@ func (o options) check() error {
 	}
 	for _, word := range list(o.what) {
 		if !strings.Contains(strings.Join(names, "; "), word) {
-			return fmt.Errorf("what=%s: nothing has that in its name: %s", word, strings.Join(names, "; "))
+			return fmt.Errorf("what=%s: no measurement has that in its name: %s", word, strings.Join(names, "; "))
 		}
 	}
 	if o.rounds < 1 {
@@ -148,7 +148,7 @@ func run(ctx context.Context, o options) error {
 	}
 	// The figures of a quick run are not reliable.
 	if whole := o.only == "" && o.what == "" && o.parts == ""; whole && !r.Met() {
-		return errors.New("not every goal is met")
+		return errors.New("goals missed: see MISSED in the table of goals")
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (b *bench) report(chosen []contestants.Contestant, missing []string) report
 		r.Contestants = append(r.Contestants, report.Contestant{Name: c.Name, About: c.About})
 	}
 	for _, name := range missing {
-		r.Failures = append(r.Failures, name+" was not measured: its program can't be had here")
+		r.Failures = append(r.Failures, name+" was not measured: its program is missing")
 	}
 	return r
 }
@@ -188,7 +188,7 @@ func startUpstream(program string) (addr string, end func(), err error) {
 	}
 	line := bufio.NewScanner(out)
 	if !line.Scan() {
-		return "", nil, errors.New("the upstream does not say where it listens")
+		return "", nil, errors.New("the upstream did not print its address")
 	}
 	return line.Text(), func() { in.Close(); c.Wait() }, nil
 }

@@ -32,7 +32,7 @@ fi
 
 bin=$root/target/bench/bin
 target=${CARGO_TARGET_DIR:-$root/target}
-# Removes the results of another run, so that a failed build is not mistaken for an old one.
+# Removes the programs of an earlier run: none of them may be measured in place of one that does not build now.
 rm -rf "$bin"
 mkdir -p "$bin"
 

@@ -13,7 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root/fuzz"
 
 # Executions in the bounded run: about eight seconds each on a slow core. `route` and `model` ask another process each time.
-targets="target:400000 framing:300000 headers:300000 grants:400000 config:40000 access_log:60000 route:80000 model:80000"
+targets="target:400000 framing:300000 headers:300000 grants:400000 config:40000 access_log:60000 route:80000 model:80000 tokens:300000"
 
 finds=$cache_root/fuzz # what long runs find, for all clones
 

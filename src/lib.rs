@@ -11,6 +11,7 @@ pub mod config;
 mod control;
 pub mod doctor;
 pub mod history;
+mod json;
 pub mod listen;
 pub mod ollama;
 pub mod page;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::audit::{AuditSink, Ended, Journal};
 use crate::config::Config;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 use crate::proxy::{Port, Sweep};
 use crate::settings::Settings;
 use crate::tailnet::{Member, Netmap, NodeStatus, PortMembers};
@@ -195,7 +195,7 @@ impl<N: Netmap> Sweeper<N> {
     }
 
     /// Has the journal compare the list with the one before, on another thread like the sweep.
-    async fn note(&self, mut journal: Journal, access: Access, lists: Vec<PortMembers>) -> Journal {
+    async fn note(&self, mut journal: Journal, access: AccessMode, lists: Vec<PortMembers>) -> Journal {
         let noted = spawn_blocking(move || {
             for PortMembers { port, members } in lists {
                 journal.observe(port, access, &members);

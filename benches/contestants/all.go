@@ -12,10 +12,10 @@ import (
 func All() []Contestant {
 	return []Contestant{
 		{Name: "direct", About: "the stand-in itself on loopback, without a tailnet"},
-		{Name: "raw", About: "TCP forward on tsnet, without HTTP: the floor", Program: "rawforward", commands: made("rawforward")},
+		{Name: "raw", About: "TCP forward on tsnet, without HTTP: the lower bound", Program: "rawforward", commands: made("rawforward")},
 		{Name: "ours", About: "remote-ollama-proxy", Program: "remote-ollama-proxy", commands: product("remote-ollama-proxy")},
-		{Name: "before", About: "the build of it that `against=` names", Program: "before", commands: product("before")},
-		{Name: "bare", About: "its node and hyper without policy, grants and audit", Program: "bare", commands: made("bare")},
+		{Name: "before", About: "the build that `against=` names", Program: "before", commands: product("before")},
+		{Name: "bare", About: "the node and hyper code of ours, without policy, grants and audit", Program: "bare", commands: made("bare")},
 		{Name: "reverse", About: "Go: tsnet, httputil.ReverseProxy, WhoIs for each request", Program: "reverseproxy", commands: made("reverseproxy")},
 		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't identify peers", Program: "libtailscale", commands: made("libtailscale")},
 		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist and without identity checks", Program: "caddy", commands: caddy},

@@ -176,14 +176,14 @@ func Choose(bin string, names []string) (out []Contestant, missing []string, err
 		case c.Program == "" || err == nil:
 			out = append(out, c)
 		case len(names) > 0:
-			return nil, nil, fmt.Errorf("%s can't be measured, its program is not there: %w", c.Name, err)
+			return nil, nil, fmt.Errorf("measure %s: its program is missing: %w", c.Name, err)
 		case c.Name != "before":
 			missing = append(missing, c.Name)
 		}
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(All(), func(c Contestant) bool { return c.Name == name }) {
-			return nil, nil, fmt.Errorf("only=%s: there is no contestant of that name", name)
+			return nil, nil, fmt.Errorf("only=%s: no contestant has that name", name)
 		}
 	}
 	return out, missing, nil

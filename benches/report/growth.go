@@ -37,10 +37,10 @@ func (g *Growth) Add(panel, contestant string, n int, value float64) {
 var panels = []struct{ id, title string }{
 	{"p50", "latency, p50, µs"},
 	{"rate", "requests per second"},
-	{"cpu", "CPU for 1,000 requests, ms"},
+	{"cpu", "CPU per 1,000 requests, ms"},
 	{"memory", "memory, MB"},
-	{"start", "from the start to listening, ms"},
-	{"idle", "CPU in a second without requests, ms"},
+	{"start", "start-up time, ms"},
+	{"idle", "idle CPU per second, ms"},
 }
 
 // Colours that are distinct for colour-blind readers too (Okabe and Ito), on white and on

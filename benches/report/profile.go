@@ -26,9 +26,9 @@ type component struct {
 }
 
 const (
-	kernelNode = "kernel: packets and threads of the node"
-	kernelRust = "kernel: socketpair, Ollama's socket, log"
-	elsewhere  = "all else"
+	kernelNode = "kernel: the node's packets and threads"
+	kernelRust = "kernel: socketpair, Ollama's socket, log file"
+	elsewhere  = "other"
 )
 
 var components = []component{
@@ -38,7 +38,7 @@ var components = []component{
 	{"node: Go's runtime", regexp.MustCompile(`^runtime[./]|^internal/|^sync[./]|^syscall\.|^time\.|^gcWriteBarrier|^gogo|^aeshash|^mem(eq|hash)|^context\.`)},
 	{"node: the rest of Tailscale", regexp.MustCompile(`tailscale\.com|^reflect\.|^slices\.|^math/|^bytes\.|^io\.`)},
 	{"log and metrics", regexp.MustCompile(`remote_ollama_proxy::audit|tracing|prometheus|core::fmt|std::io|ryu|itoa|chrono|humantime`)},
-	{"policy, admission and the watch on the client", regexp.MustCompile(`remote_ollama_proxy`)},
+	{"policy, admission and disconnect detection", regexp.MustCompile(`remote_ollama_proxy`)},
 	{"HTTP (hyper)", regexp.MustCompile(`hyper|httparse|http::|http_body|bytes::`)},
 	{"tasks and timers (tokio)", regexp.MustCompile(`tokio|mio::|futures`)},
 	{"memory (jemalloc, copies)", regexp.MustCompile(`_rjem|^je_|malloc|calloc|do_rallocx|^_?_?mem(move|cpy|set|cmp)|alloc::|sdallocx`)},
@@ -89,7 +89,7 @@ func (r Report) profileRows() [][]string {
 	head := []string{""}
 	names := map[string]bool{}
 	for _, p := range r.Profiles {
-		head = append(head, "µs of one "+p.What)
+		head = append(head, "µs per "+p.What)
 		for name := range p.Shares {
 			names[name] = true
 		}
@@ -105,7 +105,7 @@ func (r Report) profileRows() [][]string {
 		}
 		rows = append(rows, row)
 	}
-	sum := []string{"in all"}
+	sum := []string{"total"}
 	for _, p := range r.Profiles {
 		sum = append(sum, fmt.Sprintf("%.1f", p.CPU))
 	}

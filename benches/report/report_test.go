@@ -84,3 +84,19 @@ func TestOnlyTheMarkedPlaceIsWritten(t *testing.T) {
 		t.Error("a page without the place was written")
 	}
 }
+
+func TestGoalsStayOutOfTheDocument(t *testing.T) {
+	r := Report{Contestants: []Contestant{{Name: "ours", About: "us"}}, Figures: Figures{}}
+	r.Figures.Add("memory_idle", "ours", 41)
+	if len(r.Outcomes()) == 0 {
+		t.Fatal("no goal was judged")
+	}
+	if page := r.markdown(); strings.Contains(page, "MISSED") {
+		t.Errorf("%s", page)
+	}
+	var terminal strings.Builder
+	r.Table(&terminal)
+	if !strings.Contains(terminal.String(), "MISSED") {
+		t.Errorf("%s", &terminal)
+	}
+}

@@ -36,7 +36,7 @@ func (r Report) caption() string {
 	if r.Rounds == 1 {
 		return "one round"
 	}
-	return fmt.Sprintf("best of %d rounds, and the worst in brackets", r.Rounds)
+	return fmt.Sprintf("best of %d rounds, worst in brackets", r.Rounds)
 }
 
 // align writes rows, with the first column left-aligned and the others right-aligned.
@@ -79,7 +79,7 @@ func (r Report) rows() [][]string {
 	var references []string
 	for _, to := range []string{"raw", "reverse", "bare", "before"} {
 		if r.Figures.has("ours") && r.Figures.has(to) {
-			references, head = append(references, to), append(head, "ours:"+to)
+			references, head = append(references, to), append(head, "ours/"+to)
 		}
 	}
 	for _, c := range r.Contestants {

@@ -23,29 +23,42 @@ import (
 )
 
 func main() {
-	fmt.Println("How long requests wait, in times of the mean answer (median, 95th percentile), and the busiest host's share of a fair one")
-	fmt.Printf("%6s %9s %7s | %-28s | %-28s\n", "hosts", "clients", "demand", "each client led to a host", "each request to the idlest")
+	fmt.Println("Waits as multiples of the mean answer time (median, 95th percentile), and the busiest host's load relative to an even share")
+	fmt.Printf("%6s %9s %7s | %-28s | %-28s\n", "hosts", "clients", "demand", "each client to one host", "each request to the idlest")
 	for _, hosts := range []int{2, 4, 16} {
 		for _, each := range []int{5, 50} {
-			for _, uneven := range []bool{false, true} {
-				demand := "even"
-				if uneven {
-					demand = "uneven"
-				}
-				led, free := simulate(hosts, hosts*each, uneven, true), simulate(hosts, hosts*each, uneven, false)
-				fmt.Printf("%6d %9d %7s | %-28s | %-28s\n", hosts, hosts*each, demand, led, free)
+			for _, demand := range []demand{even, uneven} {
+				clients := hosts * each
+				fmt.Printf("%6d %9d %7s | %-28s | %-28s\n", hosts, clients, demand,
+					simulate(hosts, clients, demand, byClient), simulate(hosts, clients, demand, byRequest))
 			}
 		}
 	}
 	fmt.Println("\nThe netmap of a host with its clients, and the time of one sweep over all of them")
-	fmt.Printf("%9s %8s | %12s %12s | %12s %12s\n", "clients", "grants", "netmap", "compressed", "filter", "judging all")
+	fmt.Printf("%9s %8s | %12s %12s | %12s %12s\n", "clients", "grants", "netmap", "compressed", "filter", "one sweep")
 	for _, size := range [][2]int{{100, 1}, {1000, 1}, {10000, 1}, {100, 100}, {1000, 100}, {1000, 1000}} {
 		weigh(size[0], size[1])
 	}
 }
 
-// turns is the number of running slots of a host (limits.running).
-const turns = 4
+// demand is how many requests the clients make.
+type demand string
+
+const (
+	even   demand = "even"   // all the same
+	uneven demand = "uneven" // 1, 1/2, 1/3, …, so that a few make most requests
+)
+
+// routing is how requests get to hosts.
+type routing int
+
+const (
+	byClient  routing = iota // one host for all requests of a client, as a Service does
+	byRequest                // the idlest host for each request, as a load balancer does
+)
+
+// slots is the number of running slots of a host (limits.running).
+const slots = 4
 
 // load is the offered load, as a share of the capacity.
 const load = 0.7
@@ -63,22 +76,20 @@ func (o outcome) String() string {
 // runs is the number of runs of each case, with other assignments of clients.
 const runs = 20
 
-// simulate simulates clients with random requests and a mean answer of 1. With led, each
-// client has one host for all of its requests.
-func simulate(hosts, clients int, uneven, led bool) (sum outcome) {
+// simulate simulates clients with random requests and a mean answer of 1.
+func simulate(hosts, clients int, demand demand, routing routing) (sum outcome) {
 	for run := range runs {
-		o := once(rand.New(rand.NewPCG(uint64(run), uint64(hosts*clients))), hosts, clients, uneven, led)
+		o := once(rand.New(rand.NewPCG(uint64(run), uint64(hosts*clients))), hosts, clients, demand, routing)
 		sum.median, sum.late, sum.busiest = sum.median+o.median/runs, sum.late+o.late/runs, sum.busiest+o.busiest/runs
 	}
 	return sum
 }
 
-func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
-	// The rates of the clients. Uneven: 1, 1/2, 1/3, …, so that a few make most requests.
+func once(random *rand.Rand, hosts, clients int, demand demand, routing routing) outcome {
 	weights, all := make([]float64, clients), 0.0
 	for i := range weights {
 		weights[i] = 1
-		if uneven {
+		if demand == uneven {
 			weights[i] = 1 / float64(i+1)
 		}
 		all += weights[i]
@@ -87,7 +98,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 	busy, queues, work := make([]int, hosts), make([][]request, hosts), make([]float64, hosts)
 	var events agenda
 	ask := func(client int, now float64) {
-		rate := load * float64(hosts*turns) * weights[client] / all
+		rate := load * float64(hosts*slots) * weights[client] / all
 		heap.Push(&events, event{now + random.ExpFloat64()/rate, client, -1})
 	}
 	for client := range clients {
@@ -111,7 +122,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 		}
 		ask(e.client, e.at)
 		host := e.client % hosts // the same number at each host
-		if !led {
+		if routing == byRequest {
 			for h := range hosts {
 				if busy[h]+len(queues[h]) < busy[host]+len(queues[host]) {
 					host = h
@@ -120,7 +131,7 @@ func once(random *rand.Rand, hosts, clients int, uneven, led bool) outcome {
 		}
 		r := request{e.at, random.ExpFloat64()}
 		work[host] += r.takes
-		if busy[host] < turns {
+		if busy[host] < slots {
 			begin(host, r, e.at)
 		} else {
 			queues[host] = append(queues[host], r)

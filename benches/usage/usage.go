@@ -22,7 +22,7 @@ func Of(pids ...int) (sum Usage, err error) {
 	for _, pid := range pids {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
-			return sum, fmt.Errorf("what process %d takes (this needs Linux's /proc): %w", pid, err)
+			return sum, fmt.Errorf("read the usage of process %d (needs Linux): %w", pid, err)
 		}
 		// proc_pid_stat(5): the name may contain anything, so count from its end.
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))

@@ -19,7 +19,7 @@ use remote_ollama_proxy::audit::{
 };
 use remote_ollama_proxy::history::{History, Recent, Span};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::sink::{Labels, Output, Sink};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde::Serialize;
@@ -120,7 +120,7 @@ fn request(peer: &Arc<Peer>, method: &Method, path: &str) {
 
 /// A peer with access is one line of the journal.
 fn present(member: &Member) {
-    Journal::new(Arc::clone(&FILES.audit)).observe(11434, Access::Network, std::slice::from_ref(member));
+    Journal::new(Arc::clone(&FILES.audit)).observe(11434, AccessMode::Network, std::slice::from_ref(member));
     assert!(FILES.journal.flush(Duration::from_secs(60)));
     let journal = JOURNAL.take();
     for line in TEXT.take().split_inclusive(|b| *b == b'\n') {

@@ -1,11 +1,11 @@
-//! The reader of framing beside the HTTP library's: both must see the same requests in the same bytes, and the size
-//! of the reads must not matter.
+//! Compares our reader of framing with the HTTP library's parser: both must find the same requests in the same bytes. Chunk
+//! borders must not matter.
 
 #![no_main]
 
 use httparse::Status::{Complete, Partial};
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Fault, Framing};
+use remote_ollama_proxy::policy::{Framing, FramingFault};
 
 fuzz_target!(|input: &[u8]| {
     let Some((seed, bytes)) = input.split_first() else { return };
@@ -15,39 +15,39 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(whole.verdict(), follow(cuts(*seed, bytes)).verdict(), "cut by {seed}");
 
     let faults = single.heads.iter().filter(|(head, _)| head.is_err()).count();
-    assert!(faults + usize::from(single.body.is_some()) <= 1, "something is told after a fault");
+    assert!(faults + usize::from(single.body.is_some()) <= 1, "a report after a fault");
     if faults == 1 {
         assert!(single.heads.last().is_some_and(|(head, _)| head.is_err()), "a head after a fault");
     }
     compare(bytes, &single);
 });
 
-/// What is told about a connection.
+/// What the reader reports about a connection.
 #[derive(Default)]
-struct Told {
-    /// Each head, and after how many bytes it was told.
-    heads: Vec<(Result<(), Fault>, usize)>,
+struct Reports {
+    /// Each head, and after how many bytes it was reported.
+    heads: Vec<(Result<(), FramingFault>, usize)>,
     /// A fault in the last head's body.
-    body: Option<Fault>,
+    body: Option<FramingFault>,
 }
 
-impl Told {
-    fn verdict(&self) -> (Vec<Result<(), Fault>>, Option<Fault>) {
+impl Reports {
+    fn verdict(&self) -> (Vec<Result<(), FramingFault>>, Option<FramingFault>) {
         (self.heads.iter().map(|(head, _)| *head).collect(), self.body)
     }
 }
 
-fn follow<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Told {
-    let (mut framing, mut told, mut at) = (Framing::default(), Told::default(), 0);
+fn follow<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Reports {
+    let (mut framing, mut reports, mut at) = (Framing::default(), Reports::default(), 0);
     for read in reads {
         at += read.len();
         let mut heads = Vec::new();
         if let Err(fault) = framing.feed(read, &mut heads) {
-            assert!(told.body.replace(fault).is_none(), "a second fault");
+            assert!(reports.body.replace(fault).is_none(), "a second fault");
         }
-        told.heads.extend(heads.into_iter().map(|head| (head, at)));
+        reports.heads.extend(heads.into_iter().map(|head| (head, at)));
     }
-    told
+    reports
 }
 
 /// Cuts of 1 to 32 bytes that the seed decides.
@@ -61,28 +61,31 @@ fn cuts(seed: u8, mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Reads the same bytes with the library's parser, as far as both find them sound.
-fn compare(bytes: &[u8], told: &Told) {
+/// Parses the same bytes with the library, as far as both accept them.
+fn compare(bytes: &[u8], reports: &Reports) {
     let mut at = 0;
-    for (head, end) in &told.heads {
+    for (head, end) in &reports.heads {
         if head.is_err() {
             return;
         }
         let (length, body) = match library(&bytes[at..]) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => panic!("the library waits for more of a head that we take for whole"),
+            Ok(None) => panic!("the library waits for more of a head that our reader finds complete"),
             Err(()) => return, // the library refuses it
         };
         assert_eq!(at + length, *end, "a head ends elsewhere");
         at += length;
         match body_length(&bytes[at..], body) {
             Ok(Some(length)) => at += length,
-            Ok(None) => return, // neither can know of a further head
+            Ok(None) => return, // no further head has arrived
             Err(()) => return,
         }
     }
-    if told.body.is_none() && at < bytes.len() {
-        assert!(!matches!(library(&bytes[at..]), Ok(Some(_))), "the library sees a request that we don't");
+    if reports.body.is_none() && at < bytes.len() {
+        assert!(
+            !matches!(library(&bytes[at..]), Ok(Some(_))),
+            "the library finds a request that our reader does not"
+        );
     }
 }
 

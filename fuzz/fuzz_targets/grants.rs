@@ -1,11 +1,13 @@
-//! The JSON of grants. What a value may say is written down a second time, and what several add up to.
+//! Compares the parsing and merging of grants with a second, plainer version of the rules.
 
 #![no_main]
 
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use remote_ollama_proxy::policy::{Access, Endpoint, EndpointSet, Grant, Models, Page, Priority, Rights};
+use remote_ollama_proxy::policy::{
+    AccessMode, Endpoint, EndpointSet, Grant, Models, PageRight, Priority, Rights,
+};
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
@@ -16,43 +18,47 @@ fuzz_target!(|input: &[u8]| {
     };
     let parsed: Vec<_> = values.iter().map(Grant::parse).collect();
     for (value, parsed) in values.iter().zip(&parsed) {
-        assert_eq!(parsed.as_ref().ok(), sound(value).as_ref(), "{value}: {parsed:?}");
-        let alone = Rights::merge(Access::Network, std::slice::from_ref(value));
-        let faulty = beside(value).then_some(Grant::EVERYTHING);
-        assert_eq!(alone.grant, parsed.as_ref().ok().cloned().or(faulty));
+        assert_eq!(parsed.as_ref().ok(), expected(value).as_ref(), "{value}: {parsed:?}");
+        let alone = Rights::merge(AccessMode::Network, std::slice::from_ref(value));
+        let default = is_auxiliary_only(value).then_some(Grant::EVERYTHING);
+        assert_eq!(alone.grant, parsed.as_ref().ok().cloned().or(default));
     }
 
-    let asked: Vec<Grant> =
-        values.iter().zip(&parsed).filter(|(value, _)| !beside(value)).flat_map(|(_, p)| p.clone()).collect();
+    let requests: Vec<Grant> = values
+        .iter()
+        .zip(&parsed)
+        .filter(|(value, _)| !is_auxiliary_only(value))
+        .flat_map(|(_, p)| p.clone())
+        .collect();
     let grants: Vec<Grant> = parsed.iter().flatten().cloned().collect();
     let faults: Vec<&String> = parsed.iter().filter_map(|p| p.as_ref().err()).collect();
-    for access in [Access::Network, Access::Grants] {
-        let rights = Rights::merge(access, &values);
+    for mode in [AccessMode::Network, AccessMode::Grants] {
+        let rights = Rights::merge(mode, &values);
         assert_eq!(rights.faults.iter().collect::<Vec<_>>(), faults);
-        let default = (access == Access::Network && values.iter().all(beside)).then_some(Grant::EVERYTHING);
+        let default = (mode == AccessMode::Network && values.iter().all(is_auxiliary_only))
+            .then_some(Grant::EVERYTHING);
         let merged = rights.grant.clone();
         assert_eq!(merged.is_none(), grants.is_empty() && default.is_none());
-        let asked: Vec<_> = asked.iter().cloned().chain(default).collect();
+        let requests: Vec<_> = requests.iter().cloned().chain(default).collect();
         match merged {
-            Some(merged) if asked.is_empty() => assert_eq!(merged.endpoints, EndpointSet::EMPTY),
-            Some(ref merged) => sum(merged, &asked),
+            Some(merged) if requests.is_empty() => assert_eq!(merged.endpoints, EndpointSet::EMPTY),
+            Some(ref merged) => check_sum(merged, &requests),
             None => {}
         }
         assert_eq!(rights.metrics(), grants.iter().any(|g| g.metrics));
         assert_eq!(rights.page(), grants.iter().filter_map(|g| g.page).max());
         let backwards: Vec<Value> = values.iter().rev().cloned().collect();
-        assert_eq!(Rights::merge(access, &backwards).grant, rights.grant, "the order decides");
+        assert_eq!(Rights::merge(mode, &backwards).grant, rights.grant, "the order must not matter");
     }
 });
 
-/// Whether a value says nothing of what may be asked of Ollama.
-fn beside(value: &Value) -> bool {
+/// Whether a value is only about the auxiliary ports.
+fn is_auxiliary_only(value: &Value) -> bool {
     value.as_object().is_some_and(|o| !o.is_empty() && o.keys().all(|key| key == "metrics" || key == "page"))
 }
 
-/// Each field of what is merged is one that some grant has, or that all together have. Those that give no
-/// endpoint limit nothing, where others give some.
-fn sum(merged: &Grant, grants: &[Grant]) {
+/// Checks each field of a merged grant. Grants without endpoints limit nothing if others have some.
+fn check_sum(merged: &Grant, grants: &[Grant]) {
     let some: Vec<_> = grants.iter().filter(|g| g.endpoints != EndpointSet::EMPTY).cloned().collect();
     let grants = if some.is_empty() { grants } else { &some[..] };
     for endpoint in Endpoint::all() {
@@ -74,13 +80,13 @@ fn sum(merged: &Grant, grants: &[Grant]) {
     assert_eq!(Some(merged.priority), grants.iter().map(|g| g.priority).max());
 }
 
-/// A pattern as it is held against names: `None` where nothing could match it.
+/// A pattern in its canonical form; `None` if no name could match it.
 fn short(pattern: &str) -> Option<String> {
     let lower = pattern.to_ascii_lowercase();
     let own = lower.strip_prefix("registry.ollama.ai/").filter(|rest| rest.contains('/'));
     let rest = own.unwrap_or(&lower);
     let slashes = rest.matches('/').count();
-    let sound = lower.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/*".contains(c))
+    let is_valid = lower.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/*".contains(c))
         && lower.len() <= 600
         && lower.matches('/').count() <= 2
         && lower.split('/').all(|part| !part.is_empty());
@@ -88,19 +94,19 @@ fn short(pattern: &str) -> Option<String> {
         Some(model) if slashes == 1 => model,
         _ => rest,
     };
-    sound.then(|| shortest.to_owned())
+    is_valid.then(|| shortest.to_owned())
 }
 
-fn page(value: &Value) -> Option<Page> {
+fn page(value: &Value) -> Option<PageRight> {
     match value.as_str()? {
-        "view" => Some(Page::View),
-        "admin" => Some(Page::Admin),
+        "view" => Some(PageRight::View),
+        "admin" => Some(PageRight::Admin),
         _ => None,
     }
 }
 
-/// What a value means; `None` where it is faulty and so grants nothing.
-fn sound(value: &Value) -> Option<Grant> {
+/// The grant of a value; `None` if the value is faulty.
+fn expected(value: &Value) -> Option<Grant> {
     let mut grant = Grant::EVERYTHING;
     let count = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
     for (key, value) in value.as_object()? {

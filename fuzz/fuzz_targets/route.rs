@@ -1,5 +1,5 @@
-//! Our decision beside Ollama's router: whatever is permitted must reach the handler that the permit names, and no
-//! other; so whatever would reach another handler, or a redirect to one, was refused.
+//! Compares our decision with Ollama's router: each permitted request must reach the handler that the permit names. So every
+//! request that would reach another handler, or a redirect to one, was refused.
 
 #![no_main]
 
@@ -17,19 +17,19 @@ fuzz_target!(|input: &[u8]| {
     let Ok(permit) = policy(EndpointSet::ALL, true).decide(&rights(EndpointSet::ALL), &head.parts) else {
         return;
     };
-    // As `proxy::forward` has it sent.
+    // The request as `proxy::forward` sends it.
     let request = format!(
         "{} {} HTTP/1.1\r\nHost: 127.0.0.1:11434\r\n\r\n",
         permit.method(),
         Uri::from(permit.target().clone())
     );
     let routed = ORACLE.lock().expect("one thread").ask(request.as_bytes());
-    assert_eq!(routed, meant(&permit), "{request}");
+    assert_eq!(routed, expected(&permit), "{request}");
 });
 
-/// The oracle's answer if the request reaches what the permit names.
-fn meant(permit: &Permit) -> String {
-    // Ollama's CORS layer answers a preflight; no handler may be reached behind it.
+/// The oracle's answer if the request reaches the handler that the permit names.
+fn expected(permit: &Permit) -> String {
+    // Ollama's CORS layer answers a preflight, so it must reach no handler.
     if *permit.method() == Method::OPTIONS {
         return "405".to_owned();
     }

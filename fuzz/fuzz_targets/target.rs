@@ -1,4 +1,4 @@
-//! The decision about a request's head. The rules are written down a second time, as plainly as possible.
+//! Compares the decision about a request's head with a second, plainer version of the rules.
 
 #![no_main]
 
@@ -28,19 +28,19 @@ fuzz_target!(|input: &[u8]| {
             permitted(&head, permit);
             narrowed(&head, permit.endpoint());
         }
-        Err(refusal) => told(refusal),
+        Err(refusal) => is_printable(refusal),
     }
     assert_eq!(
         outcome(&decided),
         outcome(&open.decide(all, &without_query(&head.parts))),
-        "the query decides"
+        "the query must not matter"
     );
 });
 
-/// What holds for whatever is permitted.
+/// What must hold for every permitted request.
 fn permitted(head: &Head, permit: &Permit) {
     let (endpoint, parts) = (permit.endpoint(), &head.parts);
-    assert_eq!(permit.target().as_str().as_bytes(), head.target, "the target changes on its way");
+    assert_eq!(permit.target().as_str().as_bytes(), head.target, "the target was changed");
     assert_eq!(permit.method(), parts.method);
 
     let path = permit.target().path();
@@ -70,7 +70,7 @@ fn permitted(head: &Head, permit: &Permit) {
     assert!(port.parse::<u16>().is_ok(), "{host}");
 }
 
-/// Whatever is permitted depends on its own endpoint being on and granted, and on no other.
+/// A permitted request needs its own endpoint to be on and granted, and no other.
 fn narrowed(head: &Head, endpoint: Endpoint) {
     let (open, all) = &*OPEN;
     let (only, but) = (EndpointSet::EMPTY.with(endpoint, true), EndpointSet::ALL.with(endpoint, false));
@@ -83,8 +83,8 @@ fn narrowed(head: &Head, endpoint: Endpoint) {
     assert_eq!(refusal(&policy(EndpointSet::ALL, false), all), preflight);
 }
 
-/// A refusal is said in words of ours.
-fn told(refusal: &Refusal) {
+/// A refusal's rule and text have only the proxy's own characters.
+fn is_printable(refusal: &Refusal) {
     assert!(refusal.rule().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
     assert!(refusal.to_string().bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{refusal}");
 }
@@ -93,14 +93,14 @@ fn outcome(decided: &Result<Permit, Refusal>) -> Result<Endpoint, &Refusal> {
     decided.as_ref().map(Permit::endpoint)
 }
 
-/// The same request without its query, unless the query is the fault.
+/// The same request without its query, unless the query is malformed.
 fn without_query(parts: &Parts) -> Parts {
     let mut bare = Request::from_parts(parts.clone(), ());
-    let sound = parts.uri.path_and_query().is_some_and(|target| {
+    let is_valid = parts.uri.path_and_query().is_some_and(|target| {
         let query = target.query().unwrap_or_default();
         Target::parse(&format!("/?{query}")).is_ok()
     });
-    if sound && parts.uri.authority().is_none() {
+    if is_valid && parts.uri.authority().is_none() {
         *bare.uri_mut() = Uri::try_from(parts.uri.path()).expect("a path");
     }
     bare.into_parts().0

@@ -1,13 +1,13 @@
-//! Yes, no, or can't tell.
+//! Answers of an evaluation that knows only the policy file: yes, no, or perhaps.
 
-/// An answer that is never a guess.
+/// An answer. It is never a guess.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Certainly not.
+    /// No, whatever the file does not say.
     No,
-    /// The policy file alone does not tell, for these reasons; at least one.
+    /// The file alone does not decide, for at least one of these reasons.
     Perhaps(Vec<String>),
-    /// Certainly.
+    /// Yes, whatever the file does not say.
     Yes,
 }
 
@@ -16,7 +16,7 @@ impl Answer {
         Answer::Perhaps(vec![reason])
     }
 
-    /// Whether either is so.
+    /// Whether at least one holds.
     pub(super) fn or(self, other: Answer) -> Answer {
         match (self, other) {
             (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
@@ -25,7 +25,7 @@ impl Answer {
         }
     }
 
-    /// Whether both are so.
+    /// Whether both hold.
     pub(super) fn and(self, other: Answer) -> Answer {
         match (self, other) {
             (Answer::No, _) | (_, Answer::No) => Answer::No,

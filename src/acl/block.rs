@@ -1,15 +1,18 @@
-//! Blocks of addresses.
+//! Blocks of addresses: single ones, CIDRs and ranges.
+//!
+//! By hand, because `ipnet` has no ranges such as `first-last`, and accepts spellings that Tailscale refuses, such as
+//! `010.0.0.0/8` and `10.0.0.0/08`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses from the first to the last, both of one family.
+/// The addresses from `first` to `last`, which are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
     first: IpAddr,
     last: IpAddr,
 }
 
-/// A version of IP. A packet has one at both of its ends.
+/// A version of IP. Both ends of a packet have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
@@ -30,18 +33,18 @@ const fn v6(first: [u16; 5], last: [u16; 5]) -> Block {
     Block { first: under(first), last: under(last) }
 }
 
-const MOST: u16 = u16::MAX;
+const MAX: u16 = u16::MAX;
 
-/// What `*` as a source means, approved subnets aside.
+/// The addresses that `*` as a source means, without approved subnets.
 /// Source: the packet filters that Tailscale sends; 100.115.92.0/23 is ChromeOS's (`ChromeOSVMRange` in
 /// Tailscale's package tsaddr).
 const TAILNET: [Block; 3] = [
     v4([100, 64, 0, 0], [100, 115, 91, 255]),
     v4([100, 115, 94, 0], [100, 127, 255, 255]),
-    v6([0; 5], [MOST; 5]),
+    v6([0; 5], [MAX; 5]),
 ];
 
-/// Where the addresses of nodes are from: the same without the addresses of MagicDNS (100.100.100.100 and
+/// The addresses that nodes can have: the same without those of MagicDNS (100.100.100.100 and
 /// `fd7a:115c:a1e0::53`), and without those for IPv4 subnets of the same range (4via6).
 /// Source: package tsaddr, `TailscaleServiceIP`, `TailscaleServiceIPv6` and `TailscaleViaRange`.
 const NODES: [Block; 6] = [
@@ -49,8 +52,8 @@ const NODES: [Block; 6] = [
     v4([100, 100, 100, 101], [100, 115, 91, 255]),
     v4([100, 115, 94, 0], [100, 127, 255, 255]),
     v6([0; 5], [0, 0, 0, 0, 0x52]),
-    v6([0, 0, 0, 0, 0x54], [0xb19, MOST, MOST, MOST, MOST]),
-    v6([0xb1b, 0, 0, 0, 0], [MOST; 5]),
+    v6([0, 0, 0, 0, 0x54], [0xb19, MAX, MAX, MAX, MAX]),
+    v6([0xb1b, 0, 0, 0, 0], [MAX; 5]),
 ];
 
 impl Block {
@@ -58,15 +61,18 @@ impl Block {
         Block { first: address, last: address }
     }
 
-    /// Reads an address, a CIDR or, where `ranges` are allowed, `first-last`.
-    pub(super) fn parse(text: &str, ranges: bool) -> Option<Block> {
+    /// Parses an address or a CIDR.
+    pub(super) fn parse_cidr(text: &str) -> Option<Block> {
         if let Ok(address) = text.parse() {
             return Some(Block::single(address));
         }
-        if let Some((address, length)) = text.split_once('/') {
-            return Block::cidr(address.parse().ok()?, length);
-        }
-        let (first, last) = text.split_once('-').filter(|_| ranges)?;
+        let (address, length) = text.split_once('/')?;
+        Block::cidr(address.parse().ok()?, length)
+    }
+
+    /// Parses an address, a CIDR or a range such as `100.64.0.1-100.64.0.9`.
+    pub(super) fn parse_range(text: &str) -> Option<Block> {
+        let Some((first, last)) = text.split_once('-') else { return Block::parse_cidr(text) };
         let block = Block { first: first.parse().ok()?, last: last.parse().ok()? };
         (family(block.first) == family(block.last) && block.first <= block.last).then_some(block)
     }
@@ -110,23 +116,23 @@ impl Block {
         family(address) == self.family() && self.first <= address && address <= self.last
     }
 
-    /// What is left of blocks without others.
-    pub(super) fn left(blocks: &[Block], others: &[Block]) -> Vec<Block> {
+    /// The addresses that are in `blocks` and not in `others`.
+    pub(super) fn difference(blocks: &[Block], others: &[Block]) -> Vec<Block> {
         let without = |left: Vec<Block>, other| left.iter().flat_map(|block| block.without(other)).collect();
         others.iter().fold(blocks.to_vec(), without)
     }
 
     /// The parts before and after `other`.
     fn without(&self, other: &Block) -> Vec<Block> {
-        if !self.touches(other) {
+        if !self.overlaps(other) {
             return vec![*self];
         }
-        let before = (self.first < other.first).then(|| Block { last: step(other.first, -1), ..*self });
-        let after = (other.last < self.last).then(|| Block { first: step(other.last, 1), ..*self });
+        let before = (self.first < other.first).then(|| Block { last: offset(other.first, -1), ..*self });
+        let after = (other.last < self.last).then(|| Block { first: offset(other.last, 1), ..*self });
         before.into_iter().chain(after).collect()
     }
 
-    /// Whether it is every address of its family.
+    /// Whether the block has every address of its family.
     pub(super) fn is_everything(&self) -> bool {
         match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
@@ -136,35 +142,35 @@ impl Block {
         }
     }
 
-    /// Whether every node of a tailnet has an address in one of them.
+    /// Whether every node of a tailnet has an address in one of the blocks.
     pub(super) fn cover_tailnet(blocks: &[Block]) -> bool {
-        let covered = |nodes: &Block| {
-            let mut blocks: Vec<_> = blocks.iter().filter(|block| nodes.touches(block)).collect();
+        let is_covered = |nodes: &Block| {
+            let mut blocks: Vec<_> = blocks.iter().filter(|block| nodes.overlaps(block)).collect();
             blocks.sort_by_key(|block| block.first);
-            let (mut open, last) = (number(nodes.first), number(nodes.last));
+            let (mut uncovered, last) = (number(nodes.first), number(nodes.last));
             for block in blocks {
-                if number(block.first) > open {
+                if number(block.first) > uncovered {
                     return false;
                 }
-                open = open.max(number(block.last).saturating_add(1));
+                uncovered = uncovered.max(number(block.last).saturating_add(1));
             }
-            open > last
+            uncovered > last
         };
         let of = |family| NODES.iter().filter(move |nodes| nodes.family() == family);
-        of(Family::V4).all(covered) || of(Family::V6).all(covered)
+        of(Family::V4).all(is_covered) || of(Family::V6).all(is_covered)
     }
 
-    fn touches(&self, other: &Block) -> bool {
+    fn overlaps(&self, other: &Block) -> bool {
         self.contains(other.first) || other.contains(self.first)
     }
 
-    /// Whether a node of a tailnet may have an address in it.
-    pub(super) fn touches_tailnet(&self) -> bool {
-        NODES.iter().any(|nodes| nodes.touches(self))
+    /// Whether a node of a tailnet can have an address in the block.
+    pub(super) fn overlaps_tailnet(&self) -> bool {
+        NODES.iter().any(|nodes| nodes.overlaps(self))
     }
 }
 
-/// Whether `*` as a source means an address, whatever subnets are approved.
+/// Whether `*` as a source means an address, with any approved subnets.
 pub(super) fn is_in_tailnet(address: IpAddr) -> bool {
     TAILNET.iter().any(|block| block.contains(address))
 }
@@ -173,8 +179,8 @@ pub(super) fn family(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
-/// The address that many further on.
-fn step(address: IpAddr, by: i8) -> IpAddr {
+/// The address `by` further on.
+fn offset(address: IpAddr, by: i8) -> IpAddr {
     match address {
         IpAddr::V4(address) => Ipv4Addr::from(u32::from(address).wrapping_add_signed(by.into())).into(),
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address).wrapping_add_signed(by.into())).into(),

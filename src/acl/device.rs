@@ -1,15 +1,14 @@
-//! A device as a policy sees it.
+//! A device, as a policy file distinguishes them.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::block::{self, Block, Family};
 
-/// One device. It has tags or a user; a tagged device acts for no user. A Service counts as one, which has
-/// neither.
+/// One device. It has tags or a user; a tagged device has no user. A Service is a device with neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Login name of its owner; means nothing for a tagged device.
+    /// The owner's login name. Ignored if the device has tags.
     pub user: Option<String>,
     /// Tags such as `tag:ai-client`.
     pub tags: Vec<String>,
@@ -17,19 +16,18 @@ pub struct Device {
     pub service: Option<String>,
     /// Its addresses in the tailnet.
     pub addresses: Addresses,
-    /// The roles of its owner, such as `admin`; `None` if that is not known, since no policy file
-    /// says it.
+    /// The owner's roles, such as `admin`; `None` if unknown, as no policy file has them.
     pub roles: Option<Vec<String>>,
 }
 
-/// What is known of a device's addresses.
+/// What is known about a device's addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addresses {
     /// These, and no other.
     Known(Vec<IpAddr>),
-    /// Any of the tailnet's.
+    /// Any address of the tailnet.
     Unknown,
-    /// One of the tailnet's that no entry of the file has picked out, as that of most devices.
+    /// An address of the tailnet that no entry of the file names, as most devices have.
     Unnamed,
 }
 
@@ -50,7 +48,7 @@ impl Device {
         Device { service: Some(name.into()), ..Device::tagged([""; 0]) }
     }
 
-    /// Whatever has this address.
+    /// The device with this address.
     pub fn at(address: IpAddr) -> Device {
         Device { addresses: Addresses::Known(vec![address]), ..Device::tagged([""; 0]) }
     }
@@ -61,12 +59,12 @@ impl Device {
         Device { addresses, ..self }
     }
 
-    /// Whom it acts for.
+    /// The user, unless the device has tags.
     pub(super) fn user(&self) -> Option<&str> {
         self.user.as_deref().filter(|_| self.tags.is_empty())
     }
 
-    /// Whether nothing is known but addresses.
+    /// Whether only its addresses are known.
     pub(super) fn is_bare(&self) -> bool {
         self.user.is_none() && self.tags.is_empty() && self.service.is_none()
     }
@@ -81,7 +79,7 @@ impl Device {
 
     pub(super) fn may_be_in_tailnet(&self) -> bool {
         match &self.addresses {
-            Addresses::Known(list) => list.iter().any(|a| Block::single(*a).touches_tailnet()),
+            Addresses::Known(list) => list.iter().any(|a| Block::single(*a).overlaps_tailnet()),
             Addresses::Unknown | Addresses::Unnamed => true,
         }
     }

@@ -1,107 +1,53 @@
-//! The file's own `tests`: reading and running them.
+//! Reading the file's own `tests`.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
 
-use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::Serialize;
-
-use super::answer::Answer;
 use super::device::{Addresses, Device};
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::names::Names;
-use super::policy::Policy;
 use super::read::At;
 use super::rule::split_target;
 use super::selector::Selector;
 use super::traffic::{Ports, TCP, WITH_PORTS, parse_protocol};
 
-/// What is tested where a test names no protocol.
-const UNNAMED: [u8; 2] = [TCP, 17];
+/// The protocols that a test is about if it names none.
+const DEFAULT_PROTOCOLS: [u8; 2] = [TCP, 17];
 
 /// One destination that a test names.
 #[derive(Debug, Clone)]
 pub(super) struct Expectation {
-    key: String,
-    line: usize,
+    pub(super) key: String,
+    pub(super) line: usize,
     /// The source, as written.
-    source: String,
-    /// As written, for showing.
-    text: String,
-    /// The devices that must, or must not, reach all, or any, of the targets.
-    sources: Vec<Device>,
-    targets: Vec<Device>,
-    /// Whether one of the names is not explained by the file.
-    unknown: bool,
-    protocols: Vec<u8>,
-    port: u16,
-    accept: bool,
-}
-
-/// An expectation of the file's own tests that is not met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// The line of the destination, from 1.
-    pub line: usize,
-    /// Such as `tests[0].deny[1]`.
-    pub key: String,
-    /// Whether that is certain.
-    pub verdict: Verdict,
-    /// What is the case, and why.
-    pub reason: String,
-}
-
-/// How sure a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The test fails.
-    Fails,
-    /// The file alone does not decide it.
-    CantTell,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { line, key, verdict, reason } = self;
-        let verdict = match verdict {
-            Verdict::Fails => "fails",
-            Verdict::CantTell => "can't tell",
-        };
-        write!(f, "line {line}: {key}: {verdict}: {reason}")
-    }
+    pub(super) source: String,
+    /// Source and destination, as written.
+    pub(super) text: String,
+    /// With `accept`, each of these must reach each target; else none may reach any.
+    pub(super) sources: Vec<Device>,
+    pub(super) targets: Vec<Device>,
+    /// Whether the file does not say what one of the names means.
+    pub(super) unknown: bool,
+    pub(super) protocols: Vec<u8>,
+    pub(super) port: u16,
+    pub(super) accept: bool,
 }
 
 impl Expectation {
-    pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<Fault>) -> Vec<Expectation> {
+    /// Reads one test.
+    pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<FileFault>) -> Vec<Expectation> {
         let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
         let [src, accept, deny, proto, _] = at.fields(fields, faults);
-        let protocols = match proto.as_ref().and_then(|at| Some((at, at.text(faults)?))) {
-            None => UNNAMED.to_vec(),
-            Some((at, text)) => match parse_protocol(text) {
-                Ok(None) => UNNAMED.to_vec(),
-                Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => vec![protocol],
-                Ok(Some(_)) => {
-                    faults.push(at.fault("a test is about tcp, udp or sctp: other protocols have no ports"));
-                    return Vec::new();
-                }
-                Err(reason) => {
-                    faults.push(at.fault(reason));
-                    return Vec::new();
-                }
-            },
-        };
+        let Some(protocols) = protocols(proto.as_ref(), faults) else { return Vec::new() };
         if accept.is_none() && deny.is_none() {
             faults.push(at.fault("neither accept nor deny: the test tests nothing"));
         }
         let Some(src) = src else {
-            faults.push(at.fault("src is missing: want a user, group, tag, host or address"));
+            faults.push(at.fault("src is missing; want a user, group, tag, host or address"));
             return Vec::new();
         };
         let Some(name) = src.text(faults) else { return Vec::new() };
-        let (sources, unknown) = match devices(name, names).and_then(starts) {
-            Ok(sources) => (sources.clone().unwrap_or_default(), sources.is_none()),
+        let sources = match devices(name, names).and_then(check_sources) {
+            Ok(sources) => sources,
             Err(reason) => {
                 faults.push(src.fault(reason));
                 return Vec::new();
@@ -110,18 +56,14 @@ impl Expectation {
         let mut expectations = Vec::new();
         for (field, accept) in [(accept, true), (deny, false)] {
             for (at, text) in field.iter().flat_map(|at| at.texts(faults)).collect::<Vec<_>>() {
-                let read = split_target(text).and_then(|(host, port)| {
-                    let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
-                    Ok((devices(host, names)?, port))
-                });
-                match read {
+                match read_target(text, names) {
                     Ok((targets, port)) => expectations.push(Expectation {
                         key: at.key.clone(),
                         line: at.line(),
                         source: name.to_owned(),
                         text: format!("{name} → {text}"),
-                        sources: sources.clone(),
-                        unknown: unknown || targets.is_none(),
+                        unknown: sources.is_none() || targets.is_none(),
+                        sources: sources.clone().unwrap_or_default(),
                         targets: targets.unwrap_or_default(),
                         protocols: protocols.clone(),
                         port,
@@ -133,44 +75,40 @@ impl Expectation {
         }
         expectations
     }
-
-    fn failure(&self, policy: &Policy) -> Option<Failure> {
-        let mut unsure = Vec::new();
-        let mut failed = None;
-        for src in &self.sources {
-            for dst in &self.targets {
-                let over = |protocol: &u8| policy.admits(src, dst, *protocol, self.port);
-                match (Answer::any(self.protocols.iter().map(over)), self.accept) {
-                    (Answer::Yes, true) | (Answer::No, false) => {}
-                    (Answer::Yes, false) => failed = Some(format!("{src} reaches {dst}, and must not")),
-                    (Answer::No, true) => failed = Some(format!("{src} does not reach {dst}, and must")),
-                    (Answer::Perhaps(reasons), _) => unsure.extend(reasons),
-                }
-            }
-        }
-        if self.unknown {
-            unsure.push("the file does not say who that is".to_owned());
-        }
-        let (verdict, reason) = match failed {
-            Some(reason) => (Verdict::Fails, reason),
-            None if unsure.is_empty() => return None,
-            None => (Verdict::CantTell, unsure.join("; ")),
-        };
-        let reason = format!("{}: {reason}", self.text);
-        Some(Failure { line: self.line, key: self.key.clone(), verdict, reason })
-    }
 }
 
-/// Whether they may be sources: a Service begins no connection.
-fn starts(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
+/// The protocols that a test is about; `None` after a fault.
+fn protocols(field: Option<&At<'_>>, faults: &mut Vec<FileFault>) -> Option<Vec<u8>> {
+    let Some((at, text)) = field.and_then(|at| Some((at, at.text(faults)?))) else {
+        return Some(DEFAULT_PROTOCOLS.to_vec());
+    };
+    let reason = match parse_protocol(text) {
+        Ok(None) => return Some(DEFAULT_PROTOCOLS.to_vec()),
+        Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => return Some(vec![protocol]),
+        Ok(Some(_)) => "a test is about tcp, udp or sctp: other protocols have no ports".to_owned(),
+        Err(reason) => reason,
+    };
+    faults.push(at.fault(reason));
+    None
+}
+
+/// Reads `host:port`; the devices are `None` if the file does not say which they are.
+fn read_target(text: &str, names: &Names) -> Result<(Option<Vec<Device>>, u16), String> {
+    let (host, port) = split_target(text)?;
+    let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
+    Ok((devices(host, names)?, port))
+}
+
+/// Refuses Services as sources.
+fn check_sources(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
     match devices.iter().flatten().any(|device| device.service.is_some()) {
-        true => Err("a Service begins no connection: name it as a destination".to_owned()),
+        true => Err("a Service opens no connections; use it as a destination".to_owned()),
         false => Ok(devices),
     }
 }
 
-/// The devices that a test's name stands for: a typical one, or one of each member of a group, so
-/// that a group which is empty fails no test. `None`: the file does not say who it is.
+/// The devices that a name in a test stands for: a typical one, or one for each member of a group, so an empty group fails
+/// no test. `None`: the file does not say.
 fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
     let typical = |device: Device| device.with(Addresses::Unnamed);
     Ok(Some(match names.selector(name)? {
@@ -188,22 +126,4 @@ fn devices(name: &str, names: &Names) -> Result<Option<Vec<Device>>, String> {
                 .to_owned());
         }
     }))
-}
-
-impl Policy {
-    /// Runs the file's own tests.
-    pub fn failures(&self) -> Vec<Failure> {
-        self.expectations.iter().filter_map(|expectation| expectation.failure(self)).collect()
-    }
-
-    /// The sources that the file's own tests name, each once.
-    pub(super) fn tested(&self) -> Vec<&str> {
-        let sources: BTreeSet<_> = self.expectations.iter().map(|expectation| &*expectation.source).collect();
-        sources.into_iter().collect()
-    }
-
-    /// How many destinations the file's own tests name.
-    pub fn expectations(&self) -> usize {
-        self.expectations.len()
-    }
 }

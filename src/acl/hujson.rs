@@ -10,7 +10,7 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
 
-use super::fault::Fault;
+use super::fault::FileFault;
 
 /// A value and the line where it begins, from 1.
 #[derive(Debug, Clone)]
@@ -24,15 +24,15 @@ pub(super) enum Value {
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
-    /// A number, true, false or null, none of which the policy language reads itself.
+    /// A number, true, false or null. The policy language has no keys with these, except within capabilities.
     Other(serde_json::Value),
 }
 
 impl Json {
-    /// What kind of value it is, as a reason names it.
+    /// The kind of value, for a reason.
     pub(super) fn kind(&self) -> &'static str {
         match &self.value {
-            Value::Text(_) => "a text",
+            Value::Text(_) => "a string",
             Value::List(_) => "a list",
             Value::Object(_) => "an object",
             Value::Other(serde_json::Value::Number(_)) => "a number",
@@ -41,8 +41,7 @@ impl Json {
         }
     }
 
-    /// Drops keys that begin with `#`, which headscale takes for comments; not among the values of
-    /// capabilities, which it passes on.
+    /// Drops keys that begin with `#`, which Headscale ignores as comments. It keeps them in the values of capabilities.
     pub(super) fn drop_comments(&mut self) {
         match &mut self.value {
             Value::List(list) => list.iter_mut().for_each(Json::drop_comments),
@@ -68,19 +67,19 @@ impl Json {
 /// Reads a whole file.
 ///
 /// # Errors
-/// Where the text is no HuJSON, or every key that an object has twice.
-pub(super) fn parse(text: &str) -> Result<Json, Vec<Fault>> {
+/// The text is not HuJSON, or an object has a key twice.
+pub(super) fn parse(text: &str) -> Result<Json, Vec<FileFault>> {
     let lines = Lines::of(text);
     let collect = CollectOptions { comments: CommentCollectionStrategy::AsTokens, tokens: true };
     let tree = parse_to_ast(text, &collect, &OPTIONS).map_err(|e| {
-        let reason = format!("no HuJSON: {}", e.kind().to_string().to_lowercase());
-        vec![Fault::new(e.line_display(), "", "", reason)]
+        let reason = format!("not HuJSON: {}", e.kind().to_string().to_lowercase());
+        vec![FileFault::new(e.line_display(), "", "", reason)]
     })?;
-    if let Some((at, reason)) = loose(text, &tree.tokens.unwrap_or_default()) {
-        return Err(vec![Fault::new(lines.at(at), "", "", format!("no HuJSON: {reason}"))]);
+    if let Some((at, reason)) = find_loose(text, &tree.tokens.unwrap_or_default()) {
+        return Err(vec![FileFault::new(lines.at(at), "", "", format!("not HuJSON: {reason}"))]);
     }
     let Some(root) = tree.value else {
-        return Err(vec![Fault::new(1, "", "", "the file is empty: it must hold one JSON object")]);
+        return Err(vec![FileFault::new(1, "", "", "the file is empty: it must hold one JSON object")]);
     };
     let mut reader = Reader { text, lines, faults: Vec::new() };
     let json = reader.json("", &root);
@@ -100,45 +99,45 @@ const OPTIONS: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// Finds what the parser lets pass and Tailscale's does not: spaces other than JSON's, and a comment
-/// whose line does not end.
-fn loose(text: &str, tokens: &[TokenAndRange<'_>]) -> Option<(usize, &'static str)> {
+/// Finds what this parser accepts and Tailscale's does not: spaces other than JSON's, and a comment whose line does not
+/// end.
+fn find_loose(text: &str, tokens: &[TokenAndRange<'_>]) -> Option<(usize, &'static str)> {
     let mut end = 0;
-    let strange = |from: usize, to: usize| {
+    let strange_space = |from: usize, to: usize| {
         let gap = text.get(from..to).unwrap_or_default();
         gap.find(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).map(|at| from + at)
     };
     for token in tokens {
-        if let Some(at) = strange(end, token.range.start) {
-            return Some((at, "a space that is none in JSON: write an ordinary one"));
+        if let Some(at) = strange_space(end, token.range.start) {
+            return Some((at, "a space that JSON does not allow; use an ordinary one"));
         }
         end = token.range.end;
         let rest = text.get(end..).unwrap_or_default();
         let ended = rest.starts_with('\n') || rest.starts_with("\r\n");
         if matches!(token.token, Token::CommentLine(_)) && !ended {
-            return Some((end, "the comment lacks the end of its line"));
+            return Some((end, "the line of the comment does not end"));
         }
     }
-    strange(end, text.len()).map(|at| (at, "a space that is none in JSON: write an ordinary one"))
+    strange_space(end, text.len()).map(|at| (at, "a space that JSON does not allow; use an ordinary one"))
 }
 
 struct Reader<'a> {
     text: &'a str,
     lines: Lines,
-    faults: Vec<Fault>,
+    faults: Vec<FileFault>,
 }
 
 impl Reader<'_> {
-    /// The parser gives up on texts that are nested so deeply that this would use up the stack.
+    /// The parser refuses nesting that is deep enough to exhaust the stack.
     fn json(&mut self, key: &str, node: &ast::Value<'_>) -> Json {
         let line = self.lines.at(node.range().start);
         let value = match node {
             ast::Value::StringLit(text) => {
-                self.recheck(key, node);
+                self.check_literal(key, node);
                 Value::Text(text.value.clone().into_owned())
             }
             ast::Value::NumberLit(number) => {
-                self.recheck(key, node);
+                self.check_literal(key, node);
                 let number = serde_json::Number::from_str(number.value);
                 Value::Other(number.map_or(serde_json::Value::Null, serde_json::Value::Number))
             }
@@ -158,24 +157,29 @@ impl Reader<'_> {
         let mut fields = Vec::new();
         for property in &object.properties {
             let name = property.name.as_str().to_owned();
-            let way = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
             if !seen.insert(name.clone()) {
                 let line = self.lines.at(property.range.start);
-                self.faults.push(Fault::new(line, &way, "", "is there twice: write it once"));
+                self.faults.push(FileFault::new(line, &path, "", "appears twice; write it once"));
             }
-            let value = self.json(&way, &property.value);
+            let value = self.json(&path, &property.value);
             fields.push((name, value));
         }
         fields
     }
 
-    /// Whether plain JSON has the literal too: the parser lets pass what no setting of it forbids.
-    fn recheck(&mut self, key: &str, node: &ast::Value<'_>) {
+    /// Refuses a literal that plain JSON does not allow. The parser has no setting for all of these.
+    fn check_literal(&mut self, key: &str, node: &ast::Value<'_>) {
         let range = node.range();
         let literal = self.text.get(range.start..range.end).unwrap_or_default();
         if serde_json::from_str::<serde_json::Value>(literal).is_err() {
             let line = self.lines.at(range.start);
-            self.faults.push(Fault::new(line, key, literal, "no HuJSON: JSON does not write values so"));
+            self.faults.push(FileFault::new(
+                line,
+                key,
+                literal,
+                "not HuJSON: JSON does not allow this spelling",
+            ));
         }
     }
 }

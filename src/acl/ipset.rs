@@ -1,4 +1,4 @@
-//! IP sets, worked out to blocks of addresses.
+//! IP sets, evaluated to blocks of addresses.
 //!
 //! Source: Tailscale documentation, "IP sets": operations are processed in order.
 
@@ -7,12 +7,11 @@ use super::block::Block;
 /// An IP set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct IpSet {
-    /// As the file names it.
+    /// The name in the file.
     pub(super) name: String,
-    /// What it comes to. No two blocks have an address in common.
+    /// Its addresses. The blocks do not overlap.
     pub(super) blocks: Vec<Block>,
-    /// Whether `autogroup:internet` was added or removed. Its addresses are not worked out. None of them is in
-    /// the tailnet.
+    /// Whether `autogroup:internet` was added or removed. Its addresses are not evaluated; none is in the tailnet.
     pub(super) internet: bool,
 }
 
@@ -27,7 +26,7 @@ impl IpSet {
     }
 
     pub(super) fn remove(&mut self, other: &IpSet) {
-        self.blocks = Block::left(&self.blocks, &other.blocks);
+        self.blocks = Block::difference(&self.blocks, &other.blocks);
         self.internet |= other.internet;
     }
 }

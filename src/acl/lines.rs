@@ -1,90 +1,129 @@
-//! The lines that a tailnet's policy file needs for one node, to be pasted.
+//! The entries that a tailnet policy file needs for one node, ready to be pasted.
 
 use std::iter;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::policy::Control;
-use super::reach::Target;
-use crate::policy::Access;
+use super::control_server::ControlServer;
+use super::report::Target;
+use crate::policy::AccessMode;
 
-/// The entries, section by section.
+/// The entries of each section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lines {
-    /// Who may put the tags on devices.
+    /// Which users may put the tags on devices.
     pub tag_owners: Value,
     /// Which devices may host the Service, if the node has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_approvers: Option<Value>,
-    /// Who gets in: the second one narrowed by a capability, those that follow to the metrics and to the page.
+    /// Which devices may connect. The second grant is narrowed by a capability; those after it are for the metrics and the
+    /// page.
     pub grants: Vec<Value>,
-    /// What no later edit may change.
+    /// Tests that keep later edits from changing that.
     pub tests: Vec<Value>,
-    /// The same, to be added once the devices that they name have joined. Headscale refuses a file with a test whose
-    /// source or destination has no device (`runPolicyTest` in hscontrol/policy/v2/test.go).
+    /// The same for Headscale, to be added once the devices have joined. Headscale refuses a file with a test whose source
+    /// or destination has no device (`runPolicyTest` in hscontrol/policy/v2/test.go).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tests_once_joined: Vec<Value>,
 }
 
-/// The entries for a node with `tag`, of whose `target` the ports, the capability and the mode of access count.
-pub fn lines(tag: &str, target: &Target, control: Control) -> Lines {
+/// The entries for a node with `tag`. Of `target`, the ports, the capability and the access mode count.
+pub fn lines(tag: &str, target: &Target, control: ControlServer) -> Lines {
+    let node = Node { tag, target };
+    let mut rows = vec![node.client(), node.ci()];
+    rows.extend(target.metrics.map(|port| node.auxiliary(METRICS, port, json!({"metrics": true}))));
+    rows.extend(target.page.map(|port| node.auxiliary(PAGE, port, json!({"page": "admin"}))));
+
     let owner = match control {
-        Control::Tailscale => ADMIN,
-        Control::Other => YOU,
+        ControlServer::Tailscale => ADMIN,
+        ControlServer::Other => YOU,
     };
-    let Target { service, port, https, capability, access, metrics, page, .. } = target;
-    let port = *port;
-    let asked = |open: u16| [Some(open), https.filter(|_| open == port)].into_iter().flatten();
-    let grant = |src: &str, open: u16| {
-        let ip: Vec<_> = asked(open).map(|port| format!("tcp:{port}")).collect();
-        // A Service leads to the port that is asked for models, not to those beside it.
-        let dst: Vec<_> = iter::once(tag).chain(service.as_deref().filter(|_| open == port)).collect();
-        json!({"src": [src], "dst": dst, "ip": ip})
-    };
-    let with = |mut grant: Value, value: Value| {
-        grant["app"] = json!({capability: [value]});
-        grant
-    };
-    let narrow = json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60});
-    let client = match access {
-        Access::Network => grant(CLIENT, port),
-        // By the network rule alone they could ask nothing.
-        Access::Grants => with(grant(CLIENT, port), json!({"endpoints": ["*"]})),
-    };
-    let mut grants = vec![client, with(grant(CI, port), narrow)];
-    let at = |host: &str, port: u16| format!("{host}:{port}");
-    let own = || target.ports();
-    let foreign = [22, 80, 443].into_iter().find(|foreign| own().all(|port| port != *foreign));
-    let closed = |src: &str, open: u16| {
-        let accept: Vec<_> = asked(open).collect();
-        let deny = own().filter(|port| !accept.contains(port)).chain(foreign).map(|port| at(tag, port));
-        let deny: Vec<_> = deny.chain([at(CLIENT, open)]).collect();
-        let accept: Vec<_> = accept.iter().map(|port| at(tag, *port)).collect();
-        json!({"src": src, "accept": accept, "deny": deny})
-    };
-    let mut tests = vec![closed(CLIENT, port), closed(CI, port)];
-    let mut tag_owners = json!({tag: [owner], CLIENT: [owner], CI: [owner]});
-    if let Some(metrics) = *metrics {
-        let read = json!({"endpoints": [], "metrics": true});
-        grants.push(with(grant(METRICS, metrics), read));
-        tests.push(closed(METRICS, metrics));
-        tag_owners[METRICS] = json!([owner]);
-    }
-    if let Some(page) = *page {
-        let see = json!({"endpoints": [], "page": "admin"});
-        grants.push(with(grant(PAGE, page), see));
-        tests.push(closed(PAGE, page));
-        tag_owners[PAGE] = json!([owner]);
-    }
-    tests.push(json!({"src": tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(tag, port)]}));
-    let auto_approvers = service.as_ref().map(|service| json!({"services": {service: [tag]}}));
+    let tags = [tag].into_iter().chain(rows.iter().map(|row| row.source));
+    let tag_owners = tags.map(|tag| (tag.to_owned(), json!([owner]))).collect();
+    let auto_approvers = target.service.as_ref().map(|service| json!({"services": {service: [tag]}}));
+    let own_test = node.own_test();
+    let (grants, mut tests): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.grant, row.test)).unzip();
+    tests.push(own_test);
     let (tests, tests_once_joined) = match control {
-        Control::Tailscale => (tests, Vec::new()),
-        Control::Other => (Vec::new(), tests),
+        ControlServer::Tailscale => (tests, Vec::new()),
+        ControlServer::Other => (Vec::new(), tests),
     };
-    Lines { tag_owners, auto_approvers, grants, tests, tests_once_joined }
+    Lines { tag_owners: Value::Object(tag_owners), auto_approvers, grants, tests, tests_once_joined }
+}
+
+/// The node that the entries are for.
+struct Node<'a> {
+    tag: &'a str,
+    target: &'a Target,
+}
+
+/// A kind of clients: the grant that admits them, and the test that keeps it so.
+struct Clients {
+    source: &'static str,
+    grant: Value,
+    test: Value,
+}
+
+impl Node<'_> {
+    fn client(&self) -> Clients {
+        let app = match self.target.access {
+            AccessMode::Network => None,
+            // Without a capability, clients could request nothing.
+            AccessMode::Grants => Some(json!({"endpoints": ["*"]})),
+        };
+        self.clients(CLIENT, self.target.port, app)
+    }
+
+    fn ci(&self) -> Clients {
+        let narrow = json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "requests_per_minute": 60});
+        self.clients(CI, self.target.port, Some(narrow))
+    }
+
+    fn auxiliary(&self, source: &'static str, port: u16, right: Value) -> Clients {
+        let mut app = right;
+        app["endpoints"] = json!([]);
+        self.clients(source, port, Some(app))
+    }
+
+    fn clients(&self, source: &'static str, port: u16, app: Option<Value>) -> Clients {
+        let ip: Vec<_> = self.opened(port).map(|port| format!("tcp:{port}")).collect();
+        // A Service leads to the Ollama port, not to the auxiliary ports.
+        let service = self.target.service.as_deref().filter(|_| port == self.target.port);
+        let dst: Vec<_> = iter::once(self.tag).chain(service).collect();
+        let mut grant = json!({"src": [source], "dst": dst, "ip": ip});
+        if let Some(app) = app {
+            grant["app"] = json!({&self.target.capability: [app]});
+        }
+        Clients { source, grant, test: self.test(source, port) }
+    }
+
+    /// The ports that a grant for `port` opens: the HTTPS port belongs to the Ollama port.
+    fn opened(&self, port: u16) -> impl Iterator<Item = u16> + use<> {
+        let https = self.target.https.filter(|_| port == self.target.port);
+        iter::once(port).chain(https)
+    }
+
+    /// `source` reaches `port`, and neither the node's other ports, nor another port, nor other clients.
+    fn test(&self, source: &str, port: u16) -> Value {
+        let opened: Vec<_> = self.opened(port).collect();
+        let other = [22, 80, 443].into_iter().find(|other| self.target.ports().all(|port| port != *other));
+        let closed = self.target.ports().filter(|port| !opened.contains(port)).chain(other);
+        let deny: Vec<_> = closed.map(|port| at(self.tag, port)).chain([at(CLIENT, port)]).collect();
+        let accept: Vec<_> = opened.iter().map(|port| at(self.tag, *port)).collect();
+        json!({"src": source, "accept": accept, "deny": deny})
+    }
+
+    /// The node itself reaches nothing.
+    fn own_test(&self) -> Value {
+        let port = self.target.port;
+        json!({"src": self.tag, "deny": [at(CLIENT, port), at(CLIENT, 22), at(self.tag, port)]})
+    }
+}
+
+fn at(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
 }
 
 const CLIENT: &str = "tag:ai-client";
@@ -93,17 +132,16 @@ const METRICS: &str = "tag:ai-metrics";
 const PAGE: &str = "tag:ai-page";
 const ADMIN: &str = "autogroup:admin";
 
-/// Stands for the user's own name, since Headscale has no group of admins.
+/// A placeholder for the user's own name, as Headscale has no group of admins.
 const YOU: &str = "you@";
 
 impl Lines {
-    /// As HuJSON, with comments that say what each entry is for. It is a policy file of its own.
+    /// A complete policy file in HuJSON, with a comment for each entry.
     pub fn hujson(&self) -> String {
-        let mut text = String::from(
-            "// For the tailnet policy file: copy the entries of each section beside your own.\n{\n",
-        );
-        text += "\t// Who may put these tags on devices.\n";
-        if self.names_you() {
+        let mut text =
+            String::from("// For the tailnet policy file: add these entries to each of its sections.\n{\n");
+        text += "\t// Users who may put these tags on devices.\n";
+        if self.has_placeholder() {
             text += "\t// Write your Headscale user in place of you@, with the @ (`headscale users list`).\n";
         }
         text += "\t\"tagOwners\": {\n";
@@ -112,45 +150,53 @@ impl Lines {
         }
         text += "\t},\n\n";
         if let Some(approvers) = &self.auto_approvers {
-            text += "\t// Which devices become hosts of the Service by themselves.\n";
+            text += "\t// Devices that may host the Service without approval.\n";
             text += &format!("\t\"autoApprovers\": {},\n\n", spaced(approvers));
         }
         text += "\t\"grants\": [\n";
         for grant in &self.grants {
-            let comment = match grant["src"][0].as_str() {
-                Some(CLIENT) => "Devices that may ask whatever the node's config allows.",
-                Some(METRICS) => "Who collects the metrics, and may do nothing else.",
-                Some(PAGE) => {
-                    "Who sees the whole page and may cancel requests there; \"view\" shows each only their own."
-                }
-                _ => "A narrowed grant: \"app\" lists what may be asked, and how often.",
-            };
-            text += &format!("\t\t// {comment}\n{},\n", entry(grant));
+            text += &format!("\t\t// {}\n{},\n", comment(grant), entry(grant));
         }
         text += "\t],\n\n";
-        text += match self.tests_once_joined.is_empty() {
+        text += &self.hujson_tests();
+        text + "}\n"
+    }
+
+    fn hujson_tests(&self) -> String {
+        let mut text = match self.tests_once_joined.is_empty() {
             true => "\t// Tailscale refuses an edit after which these fail.\n",
             false => {
-                "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. So take the\n\
-                 \t// // off a test once devices with its tags have joined. `headscale policy check` tells first.\n"
+                "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. Uncomment a\n\
+                 \t// test once devices with its tags have joined. Run `headscale policy check` first.\n"
             }
-        };
+        }
+        .to_owned();
         text += "\t\"tests\": [\n";
         for test in &self.tests_once_joined {
-            let lines = format!("{},", entry(test));
-            text += &lines
-                .lines()
-                .map(|line| format!("\t\t//{}\n", line.trim_start_matches("\t\t")))
-                .collect::<String>();
+            for line in format!("{},", entry(test)).lines() {
+                text += &format!("\t\t//{}\n", line.trim_start_matches("\t\t"));
+            }
         }
         for test in &self.tests {
             text += &format!("{},\n", entry(test));
         }
-        text + "\t],\n}\n"
+        text + "\t],\n"
     }
 
-    fn names_you(&self) -> bool {
+    fn has_placeholder(&self) -> bool {
         self.tag_owners.as_object().into_iter().flatten().any(|(_, owners)| owners[0] == YOU)
+    }
+}
+
+/// What a grant is for.
+fn comment(grant: &Value) -> &'static str {
+    match grant["src"][0].as_str() {
+        Some(CLIENT) => "Devices that may request whatever the node's config allows.",
+        Some(METRICS) => "Devices that may read the metrics, and nothing else.",
+        Some(PAGE) => {
+            "Devices that may see the whole page and cancel requests; \"view\" shows each user only their own."
+        }
+        _ => "A narrowed grant: \"app\" lists what these devices may request, and how often.",
     }
 }
 

@@ -1,31 +1,26 @@
-//! The sections that give names to things: groups, hosts, tags.
+//! The sections that define names: groups, hosts, tags.
 
 use std::collections::BTreeMap;
 
 use super::block::Block;
-use super::fault::Fault;
+use super::control_server::ControlServer;
+use super::fault::FileFault;
 use super::ipset::IpSet;
-use super::policy::Control;
 use super::read::At;
-use super::selector::Selector;
 
-/// The autogroups that Headscale has in common with Tailscale. Source: `hscontrol/policy/v2/types.go` in
-/// github.com/juanfont/headscale (`autogroups`). Its `parseOwner` takes none of them.
-const HEADSCALE: [&str; 5] = ["internet", "member", "tagged", "self", "danger-all"];
-
-/// What the file defines.
+/// The names that the file defines.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     pub(super) groups: BTreeMap<String, Vec<String>>,
     pub(super) hosts: BTreeMap<String, Block>,
-    /// Every tag that a device may have.
+    /// The tags in `tagOwners`.
     pub(super) tags: Vec<String>,
     pub(super) ipsets: BTreeMap<String, IpSet>,
     pub(super) postures: Vec<String>,
-    /// Subnets that are approved by themselves once a router offers them.
+    /// Subnets that are approved automatically when a router offers them.
     pub(super) routes: Vec<Block>,
-    /// Whose dialect the file is in.
-    control: Control,
+    /// The server that reads the file.
+    pub(super) control: ControlServer,
 }
 
 impl Names {
@@ -33,8 +28,8 @@ impl Names {
         groups: Option<At<'_>>,
         hosts: Option<At<'_>>,
         tag_owners: Option<At<'_>>,
-        control: Control,
-        faults: &mut Vec<Fault>,
+        control: ControlServer,
+        faults: &mut Vec<FileFault>,
     ) -> Names {
         let mut names = Names { control, ..Names::default() };
         for (name, at) in groups.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
@@ -44,15 +39,15 @@ impl Names {
             names.read_host(name, &at, faults);
         }
         let owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
-        // Every tag is known before the owners are read, since a tag may own a tag.
+        // A tag may own a tag, so read all tags before the owners.
         for (tag, at) in &owners {
             match is_tag(tag) {
                 true => names.tags.push((*tag).to_owned()),
-                false => faults.push(Fault::new(
+                false => faults.push(FileFault::new(
                     at.line(),
                     &at.key,
                     "",
-                    "no name of a tag: want tag: and then letters, digits and dashes, with a letter first",
+                    "not a tag's name; want tag: followed by letters, digits and dashes, with a letter first",
                 )),
             }
         }
@@ -62,119 +57,52 @@ impl Names {
         names
     }
 
-    fn read_group(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn read_group(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<FileFault>) {
         if name.strip_prefix("group:").is_none_or(str::is_empty) {
-            faults.push(Fault::new(at.line(), &at.key, "", "no name of a group: it must begin with group:"));
+            faults.push(FileFault::new(
+                at.line(),
+                &at.key,
+                "",
+                "not a group's name; it must begin with group:",
+            ));
         }
         let mut members = Vec::new();
         for (at, member) in at.texts(faults) {
             match self.is_user(member) {
                 true => members.push(member.to_lowercase()),
                 false => faults.push(at.fault(
-                    "no login name such as anna@example.com, and a group has nothing else in it, \
-                     no other group either",
+                    "not a login name such as anna@example.com; a group has no other members, \
+                     and no other groups",
                 )),
             }
         }
         self.groups.insert(name.to_owned(), members);
     }
 
-    fn read_host(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<Fault>) {
+    fn read_host(&mut self, name: &str, at: &At<'_>, faults: &mut Vec<FileFault>) {
         if name.is_empty() || name.contains([':', '@', '*', '/']) {
-            faults.push(Fault::new(at.line(), &at.key, "", "no name for a host: it has one of : @ * /"));
+            faults.push(FileFault::new(
+                at.line(),
+                &at.key,
+                "",
+                "not a host's name; it must not be empty or contain : @ * or /",
+            ));
         }
-        match at.text(faults).map(|text| Block::parse(text, false)) {
+        match at.text(faults).map(Block::parse_cidr) {
             Some(Some(block)) => {
                 self.hosts.insert(name.to_owned(), block);
             }
-            Some(None) => faults.push(at.fault("no address and no CIDR such as 100.64.0.7 or 10.0.0.0/24")),
+            Some(None) => faults.push(at.fault("not an address or CIDR such as 100.64.0.7 or 10.0.0.0/24")),
             None => {}
         }
     }
 
-    fn read_owners(&self, at: &At<'_>, faults: &mut Vec<Fault>) {
-        for (at, text) in at.texts(faults) {
-            match self.selector(text) {
-                Ok(_) if self.control == Control::Other && text.starts_with("autogroup:") => {
-                    faults.push(
-                        at.fault("can't own a tag at Headscale: want a user such as anna@, a group or a tag"),
-                    );
-                }
-                Ok(owner) if owner.may_own() => {}
-                Ok(_) => faults.push(at.fault("can't own a tag: want a user, group, autogroup or tag")),
-                Err(reason) => faults.push(at.fault(reason)),
-            }
-        }
-    }
-
-    /// Reads one entry of `src` or `dst`. One that means nothing in this file is nearly always a
-    /// typo, and a rule that never applies would go unnoticed.
-    pub(super) fn selector(&self, text: &str) -> Result<Selector, String> {
-        let (kind, name) = text.split_once(':').unwrap_or(("", text));
-        Ok(match kind {
-            "tag" if self.tags.iter().any(|tag| tag == text) => Selector::Tag(text.to_owned()),
-            "tag" => return Err("there is no such tag in tagOwners".to_owned()),
-            "group" if self.groups.contains_key(text) => Selector::Group(text.to_owned()),
-            // Source: "Synced groups": those of an identity provider have its domain in their name.
-            "group" if self.is_user(name) => Selector::Synced(text.to_owned()),
-            "group" => return Err("there is no such group in groups".to_owned()),
-            "autogroup" if self.control == Control::Other && !HEADSCALE.contains(&name) => {
-                return Err(format!("Headscale has no such autogroup: want one of {}", HEADSCALE.join(", ")));
-            }
-            "autogroup" => return Selector::autogroup(name),
-            "user" => match name.strip_prefix("*@").filter(|domain| !domain.is_empty()) {
-                Some(domain) => Selector::Domain(domain.to_lowercase()),
-                None => return Err("want user:*@domain, or a login name without user:".to_owned()),
-            },
-            "ipset" => match self.ipsets.get(text) {
-                Some(set) => Selector::IpSet(set.clone()),
-                None => return Err("there is no such IP set in ipsets".to_owned()),
-            },
-            "svc" if !name.is_empty() => Selector::Service(text.to_owned()),
-            _ if text == "*" => Selector::Any,
-            _ if self.is_user(text) => Selector::User(text.to_lowercase()),
-            _ => match self.hosts.get(text).copied().or_else(|| Block::parse(text, true)) {
-                Some(block) => Selector::Addresses(block, text.to_owned()),
-                None => {
-                    return Err(
-                        "no user, group, tag, autogroup, host, address, CIDR or range that is known \
-                                here"
-                            .to_owned(),
-                    );
-                }
-            },
-        })
-    }
-
-    /// Reads one entry of `src` of a rule.
-    pub(super) fn source(&self, text: &str) -> Result<Selector, String> {
-        match self.selector(text)? {
-            Selector::Own | Selector::Internet => {
-                Err(format!("{text} can't be a source, only a destination: name users, a group or a tag"))
-            }
-            source => Ok(source),
-        }
-    }
-
-    /// Reads one entry of `dst` of a rule.
-    pub(super) fn destination(&self, text: &str) -> Result<Selector, String> {
-        match self.selector(text)? {
-            Selector::Any => Ok(Selector::Anywhere),
-            Selector::Danger => Err("autogroup:danger-all can't be a destination, only a source".to_owned()),
-            Selector::Addresses(block, _) if block.is_everything() => {
-                Err("for every address write \"*\", or \"autogroup:internet\" for those behind exit nodes"
-                    .to_owned())
-            }
-            destination => Ok(destination),
-        }
-    }
-
-    /// `anna@example.com`, `anna@github`, `anna@passkey`; for another control server than Tailscale's also
-    /// `anna@`.
-    fn is_user(&self, text: &str) -> bool {
+    /// Whether a text is a login name: `anna@example.com`, `anna@github`, `anna@passkey`, and for other control servers than
+    /// Tailscale's also `anna@`.
+    pub(super) fn is_user(&self, text: &str) -> bool {
         let Some((name, domain)) = text.split_once('@') else { return false };
-        let whole = !domain.is_empty() || self.control == Control::Other;
-        whole && !name.is_empty() && !domain.contains('@') && !text.contains([':', '*', ' ', '/'])
+        let is_complete = !domain.is_empty() || self.control == ControlServer::Other;
+        is_complete && !name.is_empty() && !domain.contains('@') && !text.contains([':', '*', ' ', '/'])
     }
 
     pub(super) fn members(&self, group: &str) -> &[String] {
@@ -182,7 +110,7 @@ impl Names {
     }
 }
 
-/// Source: Tailscale documentation, "Tags".
+/// Whether a text is a tag's name. Source: Tailscale documentation, "Tags".
 pub(super) fn is_tag(text: &str) -> bool {
     text.strip_prefix("tag:").is_some_and(|name| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,9 +1,9 @@
-//! Taking a value apart, and keeping account of all that is wrong with it.
+//! Reading typed values from JSON. Each fault is collected, and reading goes on.
 
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::hujson::{Json, Value};
 
-/// A value together with the way to it, such as `grants[2].src`.
+/// A value and its path, such as `grants[2].src`.
 #[derive(Clone)]
 pub(super) struct At<'a> {
     pub(super) key: String,
@@ -23,71 +23,71 @@ impl<'a> At<'a> {
         self.json.to_json()
     }
 
-    /// A fault of this value.
-    pub(super) fn fault(&self, reason: impl Into<String>) -> Fault {
+    /// A fault about this value.
+    pub(super) fn fault(&self, reason: impl Into<String>) -> FileFault {
         let value = match &self.json.value {
             Value::Object(_) => String::new(),
             _ => self.json.to_json().to_string(),
         };
-        Fault::new(self.json.line, &self.key, &value, reason)
+        FileFault::new(self.json.line, &self.key, &value, reason)
     }
 
-    fn is_no(&self, what: &str, faults: &mut Vec<Fault>) {
-        faults.push(self.fault(format!("is {}, and must be {what}", self.json.kind())));
+    fn wrong_type(&self, what: &str, faults: &mut Vec<FileFault>) {
+        faults.push(self.fault(format!("is {}; want {what}", self.json.kind())));
     }
 
-    pub(super) fn text(&self, faults: &mut Vec<Fault>) -> Option<&'a str> {
+    pub(super) fn text(&self, faults: &mut Vec<FileFault>) -> Option<&'a str> {
         match &self.json.value {
             Value::Text(text) => Some(text),
             _ => {
-                self.is_no("a text", faults);
+                self.wrong_type("a string", faults);
                 None
             }
         }
     }
 
-    pub(super) fn list(&self, faults: &mut Vec<Fault>) -> Vec<At<'a>> {
+    pub(super) fn list(&self, faults: &mut Vec<FileFault>) -> Vec<At<'a>> {
         match &self.json.value {
             Value::List(items) => {
                 let at = |(i, json)| At { key: format!("{}[{i}]", self.key), json };
                 items.iter().enumerate().map(at).collect()
             }
             _ => {
-                self.is_no("a list", faults);
+                self.wrong_type("a list", faults);
                 Vec::new()
             }
         }
     }
 
-    /// The texts of a list, each with its place.
-    pub(super) fn texts(&self, faults: &mut Vec<Fault>) -> Vec<(At<'a>, &'a str)> {
+    /// The strings of a list.
+    pub(super) fn texts(&self, faults: &mut Vec<FileFault>) -> Vec<(At<'a>, &'a str)> {
         let items = self.list(faults);
         items.into_iter().filter_map(|at| at.text(faults).map(|text| (at, text))).collect()
     }
 
-    /// Every field of an object, under whatever name.
-    pub(super) fn entries(&self, faults: &mut Vec<Fault>) -> Vec<(&'a str, At<'a>)> {
+    /// All fields of an object.
+    pub(super) fn entries(&self, faults: &mut Vec<FileFault>) -> Vec<(&'a str, At<'a>)> {
         match &self.json.value {
             Value::Object(fields) => {
-                let way = |name: &str| match self.key.as_str() {
+                let path = |name: &str| match self.key.as_str() {
                     "" => name.to_owned(),
                     key => format!("{key}.{name}"),
                 };
-                fields.iter().map(|(name, json)| (name.as_str(), At { key: way(name), json })).collect()
+                fields.iter().map(|(name, json)| (name.as_str(), At { key: path(name), json })).collect()
             }
             _ => {
-                self.is_no("an object", faults);
+                self.wrong_type("an object", faults);
                 Vec::new()
             }
         }
     }
 
-    /// The fields with these names, in this order. A name may be followed by an older one for the
-    /// same thing: `src|users`. Capital letters make no difference, as with Tailscale.
+    /// The fields with these names, in this order. `src|users` is a name and its older form. Like Tailscale, this ignores
+    /// case.
     pub(super) fn fields<const N: usize>(
         &self,
         names: [&str; N],
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<FileFault>,
     ) -> [Option<At<'a>>; N] {
         let mut found = [const { None }; N];
         for (name, at) in self.entries(faults) {
@@ -95,11 +95,11 @@ impl<'a> At<'a> {
             match names.iter().position(same) {
                 None => {
                     let known: Vec<_> = names.iter().filter_map(|n| n.split('|').next()).collect();
-                    let reason = format!("there is no such key: want one of {}", known.join(", "));
-                    faults.push(Fault::new(at.line(), &at.key, "", reason));
+                    let reason = format!("unknown key; want one of {}", known.join(", "));
+                    faults.push(FileFault::new(at.line(), &at.key, "", reason));
                 }
                 Some(i) if found[i].is_some() => {
-                    faults.push(Fault::new(at.line(), &at.key, "", "is there twice: write it once"));
+                    faults.push(FileFault::new(at.line(), &at.key, "", "appears twice; write it once"));
                 }
                 Some(i) => found[i] = Some(at),
             }

@@ -1,51 +1,50 @@
-//! What the values of our capability come to, once they are merged. This is the only place here
-//! that knows what a value may say, and it asks the proxy's own policy.
+//! The values of the node's capability, merged by the proxy's own policy.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{Access, EndpointSet, Grant, Page, Priority, Rights};
+use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Rights};
 
-/// What a source may ask, as the proxy will see it. The node's own allowlist is the outer bound.
+/// What a source may request. The node's own config is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Merged {
-    /// The endpoints by name; `None`: all that the node allows.
+pub struct MergedRights {
+    /// The names of the endpoints; `None`: all that the node allows.
     pub endpoints: Option<Vec<&'static str>>,
     /// The patterns of models; `None`: all that the node allows.
     pub models: Option<Vec<String>>,
-    /// Requests running at once; `None`: as many as the node allows anybody.
+    /// Requests at once; `None`: as many as the node allows.
     pub max_concurrent: Option<u32>,
-    /// Requests begun within any minute; `None`: as many as the node allows anybody.
+    /// Requests started within any minute; `None`: as many as the node allows.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day; `None`: any number.
+    /// Tokens a day; `None`: unlimited.
     pub tokens_per_day: Option<u64>,
-    /// Bytes of a request's body; `None`: as many as the node allows anybody.
+    /// Bytes of a request's body; `None`: as many as the node allows.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
     pub priority: &'static str,
-    /// Whether the metrics may be read, at the port for them.
+    /// Whether it may read the metrics.
     pub metrics: bool,
-    /// How much of the page may be seen, at the port for it; `None`: nothing.
-    pub page: Option<Page>,
+    /// How much of the page it may see; `None`: nothing.
+    pub page: Option<PageRight>,
 }
 
-/// Merges the values that somebody has; `None`: they may ask nothing.
-pub(super) fn merge<'a>(access: Access, values: impl Iterator<Item = &'a Value>) -> Option<Merged> {
+/// Merges the values of one source; `None`: it may request nothing.
+pub(super) fn merge<'a>(access: AccessMode, values: impl Iterator<Item = &'a Value>) -> Option<MergedRights> {
     let values: Vec<_> = values.cloned().collect();
-    Rights::merge(access, &values).grant.map(Merged::from)
+    Rights::merge(access, &values).grant.map(MergedRights::from)
 }
 
-/// Why each of the values that can't be read is none, in their order.
+/// Why values are invalid, in their order.
 pub(super) fn faults(values: &[Value]) -> Vec<String> {
     values.iter().filter_map(|value| Grant::parse(value).err()).collect()
 }
 
-impl From<Grant> for Merged {
-    fn from(grant: Grant) -> Merged {
+impl From<Grant> for MergedRights {
+    fn from(grant: Grant) -> MergedRights {
         let some = grant.endpoints != EndpointSet::ALL;
-        Merged {
+        MergedRights {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
             models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
@@ -63,8 +62,8 @@ impl From<Grant> for Merged {
     }
 }
 
-impl fmt::Display for Merged {
-    /// What may be asked at the proxy's port: `v1_models, api_tags; at most 2 at once; at most 60 a minute; priority low`.
+impl fmt::Display for MergedRights {
+    /// What it may request at the Ollama port: `v1_models, api_tags; at most 2 at once; at most 60 a minute; priority low`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.endpoints {
             None => f.write_str("whatever the node allows")?,

@@ -1,21 +1,18 @@
-//! `grants` and `acls`: what they let through.
+//! The rules of `grants` and `acls`.
 //!
-//! Source: Tailscale documentation, "Grants syntax" and "ACLs". Every rule adds to the others; none
-//! takes anything away.
-
-use std::fmt;
-
-use serde::{Serialize, Serializer};
+//! Source: Tailscale documentation, "Grants syntax" and "ACLs". Rules only add
+//! to each other.
 
 use super::answer::Answer;
 use super::block::Family;
 use super::device::Device;
-use super::fault::Fault;
+use super::fault::FileFault;
 use super::names::Names;
+use super::origin::Origin;
 use super::read::At;
 use super::selector::Selector;
 use super::traffic::{Ports, Traffic, parse_protocol};
-use super::warning::{Kind, Warning};
+use super::warning::{Warning, WarningKind};
 
 /// One grant, or one destination of an acl: they mean the same.
 #[derive(Debug, Clone)]
@@ -26,45 +23,41 @@ pub(super) struct Rule {
     pub(super) ip: Vec<Traffic>,
     /// Capabilities by name, each with its values.
     pub(super) app: Vec<(String, Vec<serde_json::Value>)>,
-    /// What has to be met besides, and is not judged here.
+    /// Conditions of the rule that are not evaluated here.
     pub(super) conditions: Vec<String>,
 }
 
-/// The entry of the file that a rule comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
-    /// `grants` or `acls`.
-    pub section: &'static str,
-    /// Which entry of the section, from 0.
-    pub index: usize,
-    /// The line where the entry begins, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Origin {
-    /// `grants[2] (line 41)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}] (line {})", self.section, self.index, self.line)
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entry = format!("{}[{}]", self.section, self.index);
-        serde_json::json!({"entry": entry, "line": self.line}).serialize(serializer)
-    }
-}
-
-/// What reading rules needs, and what it finds.
+/// Reads rules, and collects faults and warnings.
 pub(super) struct Reader<'a> {
     pub(super) names: &'a Names,
-    pub(super) faults: &'a mut Vec<Fault>,
-    /// What is sound and of no effect.
+    pub(super) faults: &'a mut Vec<FileFault>,
+    /// Warnings about entries without effect.
     pub(super) notes: &'a mut Vec<Warning>,
 }
 
 impl Reader<'_> {
-    pub(super) fn grant(&mut self, at: &At<'_>, index: usize) -> Rule {
+    /// All rules, with the default posture on those that have no conditions.
+    pub(super) fn rules(
+        &mut self,
+        grants: Option<At<'_>>,
+        acls: Option<At<'_>>,
+        default_posture: Option<At<'_>>,
+    ) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for (i, at) in grants.iter().flat_map(|at| at.list(self.faults)).enumerate().collect::<Vec<_>>() {
+            rules.push(self.grant(&at, i));
+        }
+        for (i, at) in acls.iter().flat_map(|at| at.list(self.faults)).enumerate().collect::<Vec<_>>() {
+            rules.extend(self.acl(&at, i));
+        }
+        let posture = self.postures(default_posture);
+        for rule in rules.iter_mut().filter(|rule| !posture.is_empty() && rule.conditions.is_empty()) {
+            rule.conditions.push(format!("defaultSrcPosture {} is not evaluated here", posture.join(", ")));
+        }
+        rules
+    }
+
+    fn grant(&mut self, at: &At<'_>, index: usize) -> Rule {
         let fields = ["src", "dst", "ip", "app", "srcPosture", "via"];
         let [src, dst, ip, app, posture, via] = at.fields(fields, self.faults);
         let src = self.sources(at, src);
@@ -84,8 +77,8 @@ impl Reader<'_> {
             }
         }
         for (name, at) in app.iter().flat_map(|at| at.entries(self.faults)).collect::<Vec<_>>() {
-            if let Err(reason) = capability(name) {
-                self.faults.push(Fault::new(at.line(), &at.key, "", reason));
+            if let Err(reason) = check_capability(name) {
+                self.faults.push(FileFault::new(at.line(), &at.key, "", reason));
             }
             rule.app.push((name.to_owned(), at.list(self.faults).iter().map(At::json).collect()));
         }
@@ -98,13 +91,14 @@ impl Reader<'_> {
         rule
     }
 
-    pub(super) fn acl(&mut self, at: &At<'_>, index: usize) -> Vec<Rule> {
+    fn acl(&mut self, at: &At<'_>, index: usize) -> Vec<Rule> {
         let fields = ["action", "src|users", "dst|ports", "proto", "srcPosture"];
         let [action, src, dst, proto, posture] = at.fields(fields, self.faults);
         match action {
-            None => self.faults.push(at.fault("action is missing: want \"action\": \"accept\"")),
+            None => self.faults.push(at.fault("action is missing; want \"action\": \"accept\"")),
             Some(at) if at.text(self.faults).is_some_and(|text| text != "accept") => {
-                self.faults.push(at.fault("there is no action but accept; what no rule accepts is refused"));
+                self.faults
+                    .push(at.fault("the only action is accept; traffic that no rule accepts is denied"));
             }
             Some(_) => {}
         }
@@ -122,7 +116,7 @@ impl Reader<'_> {
                 let parse = |ports: &str| Ports::parse(ports).and_then(|p| Traffic::new(protocol, p));
                 Ok((self.names.destination(host)?, ports.split(',').map(parse).collect::<Result<_, _>>()?))
             });
-            // `*` has always stood here for all users, and Tailscale takes it in acls alone.
+            // In acls, but not in grants, Tailscale accepts `*` with `autogroup:self`: there it means all users.
             let fits = |dst: &Selector| fits(src.iter().filter(|src| **src != Selector::Any), dst);
             match read.and_then(|(dst, ip)| fits(&dst).map(|()| (dst, ip))) {
                 Ok((dst, ip)) => {
@@ -135,13 +129,13 @@ impl Reader<'_> {
         rules
     }
 
-    /// The texts of `src` or `dst`. Without any the rule grants nothing.
+    /// The strings of `src` or `dst`.
     fn texts<'a>(&mut self, at: &At<'a>, name: &str, field: Option<At<'a>>) -> Vec<(At<'a>, &'a str)> {
         let before = self.faults.len();
         let texts: Vec<_> = field.iter().flat_map(|field| field.texts(self.faults)).collect();
         if texts.is_empty() && self.faults.len() == before {
             let text = format!("{}: {name} names no device, so the entry grants nothing", at.key);
-            self.notes.push(Warning::new(Kind::GrantsNothing, at.line(), text));
+            self.notes.push(Warning::new(WarningKind::GrantsNothing, at.line(), text));
         }
         texts
     }
@@ -173,31 +167,31 @@ impl Reader<'_> {
         for (at, text) in &via {
             match self.names.selector(text) {
                 Ok(Selector::Tag(_)) => {}
-                Ok(_) => self.faults.push(at.fault("no tag: traffic goes via devices with a tag, no others")),
+                Ok(_) => self.faults.push(at.fault("not a tag; traffic goes only via devices with a tag")),
                 Err(reason) => self.faults.push(at.fault(reason)),
             }
         }
         let postures = self.postures(posture);
         let via: Vec<_> = via.into_iter().map(|(_, text)| text).collect();
-        let told = |what: &str, texts: &[&str]| {
-            (!texts.is_empty()).then(|| format!("{what} {} is not judged here", texts.join(", ")))
+        let condition = |what: &str, texts: &[&str]| {
+            (!texts.is_empty()).then(|| format!("{what} {} is not evaluated here", texts.join(", ")))
         };
-        [told("srcPosture", &postures), told("via", &via)].into_iter().flatten().collect()
+        [condition("srcPosture", &postures), condition("via", &via)].into_iter().flatten().collect()
     }
 
-    /// The names of postures, each of which `postures` has to have.
-    pub(super) fn postures<'a>(&mut self, field: Option<At<'a>>) -> Vec<&'a str> {
+    /// The names of postures, all of which must be in `postures`.
+    fn postures<'a>(&mut self, field: Option<At<'a>>) -> Vec<&'a str> {
         let texts: Vec<_> = field.iter().flat_map(|at| at.texts(self.faults)).collect();
         for (at, text) in &texts {
             if !self.names.postures.iter().any(|known| known == text) {
-                self.faults.push(at.fault("there is no such posture in postures"));
+                self.faults.push(at.fault("unknown posture; add it to postures"));
             }
         }
         texts.into_iter().map(|(_, text)| text).collect()
     }
 }
 
-/// Whether sources may have this destination: `autogroup:self` needs a user who asks.
+/// Checks that `autogroup:self` as the destination has only users as sources.
 fn fits<'a>(mut src: impl Iterator<Item = &'a Selector>, dst: &Selector) -> Result<(), String> {
     match src.find(|src| *dst == Selector::Own && !src.is_of_users()) {
         Some(src) => Err(format!(
@@ -207,29 +201,29 @@ fn fits<'a>(mut src: impl Iterator<Item = &'a Selector>, dst: &Selector) -> Resu
     }
 }
 
-/// Those of Tailscale's own capabilities that a policy file may grant.
+/// Tailscale's own capabilities that a policy file may grant.
 /// Source: Tailscale documentation, "Grants: application capabilities", and the files of Tailscale's programs
 /// golink, tsidp and setec.
-const TAILSCALES: [&str; 8] =
+const TAILSCALE_CAPABILITIES: [&str; 8] =
     ["drive", "golink", "kubernetes", "relay", "secrets", "tailsql", "tsidp", "webui"];
 
-/// Whether it is a capability's name that a file may grant.
-fn capability(name: &str) -> Result<(), &'static str> {
+/// Checks that a policy file may grant a capability.
+fn check_capability(name: &str) -> Result<(), &'static str> {
     let (domain, path) = name.split_once('/').unwrap_or_default();
     let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if path.is_empty() || !domain.contains('.') || !domain.split('.').all(label) {
-        return Err("no capability: want domain/name, such as example.com/cap/x");
+        return Err("not a capability's name; want domain/name, such as example.com/cap/x");
     }
     let domain = domain.to_ascii_lowercase();
-    let own = path.strip_prefix("cap/").is_some_and(|cap| TAILSCALES.contains(&cap));
+    let own = path.strip_prefix("cap/").is_some_and(|cap| TAILSCALE_CAPABILITIES.contains(&cap));
     if (domain == "tailscale.com" && !own) || domain.ends_with(".tailscale.com") {
-        return Err("Tailscale keeps this capability to itself: name one in a domain of yours");
+        return Err("Tailscale reserves this capability; use a domain of yours");
     }
     Ok(())
 }
 
 impl Rule {
-    /// Whether it is about a connection from one to the other at all.
+    /// Whether the rule applies to connections from `src` to `dst`.
     pub(super) fn applies(&self, src: &Device, dst: &Device, names: &Names) -> Answer {
         let family = |family| {
             let from = Answer::any(self.src.iter().map(|s| s.means(src, dst, family, names)));
@@ -242,7 +236,7 @@ impl Rule {
         family(Family::V4).or(family(Family::V6)).and(self.condition())
     }
 
-    /// Whether it holds whatever the device that asks is like.
+    /// Whether the rule has no conditions.
     pub(super) fn condition(&self) -> Answer {
         match self.conditions.as_slice() {
             [] => Answer::Yes,
@@ -258,6 +252,6 @@ impl Rule {
 /// Splits `tag:x:80,443` into host and ports. An IPv6 address may be in brackets.
 pub(super) fn split_target(text: &str) -> Result<(&str, &str), String> {
     let (host, ports) =
-        text.rsplit_once(':').ok_or("lacks the ports: want destination:ports, such as tag:server:443")?;
+        text.rsplit_once(':').ok_or("has no ports; want destination:ports, such as tag:server:443")?;
     Ok((host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host), ports))
 }

@@ -1,4 +1,4 @@
-//! One entry of `src` or `dst`, and which devices it means.
+//! One entry of `src` or `dst`: which devices it includes.
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", `src`, `dst`
 //! and "Autogroups".
@@ -11,33 +11,33 @@ use super::device::{Addresses, Device};
 use super::ipset::IpSet;
 use super::names::Names;
 
-/// A selector that means something in the file that it stands in.
+/// A selector whose names the file defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selector {
-    /// `*` as a source: all of the tailnet, its approved subnets, and whom a device was shared with.
+    /// `*` as a source: the whole tailnet, its approved subnets, and users with whom a device was shared.
     Any,
     /// `*` as a destination: every address.
     Anywhere,
-    /// `autogroup:danger-all`: whatever there is, outside the tailnet too.
+    /// `autogroup:danger-all`: every device, outside of the tailnet too.
     Danger,
     Tag(String),
     Group(String),
-    /// A group of the identity provider: who is in it, the file does not say.
+    /// A group of the identity provider. The file does not list its members.
     Synced(String),
     User(String),
     /// `user:*@domain`.
     Domain(String),
     Member,
     Tagged,
-    /// `autogroup:admin` and the like: who is one, the file does not say.
+    /// `autogroup:admin` and other roles. The file does not say which users have them.
     Role(String),
-    /// `autogroup:self`: devices of the user who asks.
+    /// `autogroup:self`: the devices of the user that connects.
     Own,
-    /// `autogroup:shared`: whom a device of the tailnet was shared with.
+    /// `autogroup:shared`: users with whom a device of the tailnet was shared.
     Shared,
-    /// `autogroup:internet`: what is behind exit nodes.
+    /// `autogroup:internet`: addresses behind exit nodes.
     Internet,
-    /// With the name that the file uses.
+    /// A block of addresses, and its name in the file.
     Addresses(Block, String),
     /// `svc:`: a Service.
     Service(String),
@@ -59,7 +59,7 @@ impl Selector {
             "danger-all" => Selector::Danger,
             role if ROLES.contains(&role) => Selector::Role(role.to_owned()),
             _ => {
-                return Err(format!("there is no such autogroup: want one of {}", ROLES.join(", "))
+                return Err(format!("unknown autogroup; want one of {}", ROLES.join(", "))
                     + ", member, tagged, self, shared, internet, danger-all");
             }
         })
@@ -70,23 +70,23 @@ impl Selector {
         matches!(self, Tag(_) | Group(_) | Synced(_) | User(_) | Domain(_) | Member | Tagged | Role(_))
     }
 
-    /// Whether it may be a source beside `autogroup:self` as a destination, which needs a user.
+    /// Whether it includes users only, so it may be a source for `autogroup:self`.
     pub(super) fn is_of_users(&self) -> bool {
         use Selector::*;
         matches!(self, Group(_) | Synced(_) | User(_) | Domain(_) | Member | Role(_))
     }
 
-    /// Whether it is a subnet that no node has an address in. Its clients come through a subnet router, and
-    /// which of them asks can't be told.
+    /// Whether it is a subnet without addresses of nodes. Its clients connect through a subnet router, so the proxy can't
+    /// identify them.
     pub(super) fn is_subnet(&self) -> bool {
         let is_of_addresses = match self {
             Selector::IpSet(set) => !set.is_empty(),
             _ => matches!(self, Selector::Addresses(..)),
         };
-        is_of_addresses && !self.blocks().iter().any(Block::touches_tailnet)
+        is_of_addresses && !self.blocks().iter().any(Block::overlaps_tailnet)
     }
 
-    /// The addresses that it names; those of `autogroup:internet` in an IP set are not among them.
+    /// Its addresses, without those of `autogroup:internet` in an IP set.
     pub(super) fn blocks(&self) -> &[Block] {
         match self {
             Selector::Addresses(block, _) => std::slice::from_ref(block),
@@ -96,7 +96,7 @@ impl Selector {
     }
 
     /// Whether it is an empty group or IP set.
-    pub(super) fn is_nobody(&self, names: &Names) -> bool {
+    pub(super) fn is_empty(&self, names: &Names) -> bool {
         match self {
             Selector::Group(group) => names.members(group).is_empty(),
             Selector::IpSet(set) => set.is_empty(),
@@ -104,29 +104,31 @@ impl Selector {
         }
     }
 
-    /// Whether it names single addresses, and no others.
+    /// Whether it consists of single addresses.
     pub(super) fn is_single(&self) -> bool {
         let of_addresses = matches!(self, Selector::Addresses(..) | Selector::IpSet(_));
         of_addresses && self.blocks().iter().all(Block::is_single)
     }
 
-    /// Whether it means more than what somebody listed one by one, and why that matters.
+    /// What it includes, if it is wider than a list of tags, groups, users or addresses.
     pub(super) fn wide(&self) -> Option<&'static str> {
         match self {
-            Selector::Any => Some("everything in the tailnet, and everybody whom a device was shared with"),
-            Selector::Danger => Some("everything, outside the tailnet too"),
-            Selector::Member => Some("every user of the tailnet, invited ones too"),
-            Selector::Tagged => Some("every tagged device, whatever its tag"),
+            Selector::Any => {
+                Some("every device of the tailnet, and every user with whom a device was shared")
+            }
+            Selector::Danger => Some("every device, outside of the tailnet too"),
+            Selector::Member => Some("every user of the tailnet, also invited ones"),
+            Selector::Tagged => Some("every device with any tag"),
             Selector::Domain(_) => Some("every user of that domain"),
-            Selector::Shared => Some("everybody whom a device of the tailnet was shared with"),
-            _ if self.blocks().iter().any(|block| !block.is_single() && block.touches_tailnet()) => {
+            Selector::Shared => Some("every user with whom a device was shared"),
+            _ if self.blocks().iter().any(|block| !block.is_single() && block.overlaps_tailnet()) => {
                 Some("every device with such an address")
             }
             _ => None,
         }
     }
 
-    /// Whether it means every device that there is in the tailnet, and that will be.
+    /// Whether it includes every device of the tailnet, also future ones.
     pub(super) fn is_everything(&self) -> bool {
         match self {
             Selector::Any | Selector::Danger => true,
@@ -134,7 +136,7 @@ impl Selector {
         }
     }
 
-    /// Whether every device of the tailnet is meant by one of them, though by none alone.
+    /// Whether the selectors together, but none alone, include every device of the tailnet.
     pub(super) fn are_everything(all: &[&Selector]) -> bool {
         let blocks: Vec<_> = all.iter().flat_map(|selector| selector.blocks()).copied().collect();
         // A device has a user or a tag.
@@ -142,7 +144,7 @@ impl Selector {
         !all.iter().any(|selector| selector.is_everything()) && (either || Block::cover_tailnet(&blocks))
     }
 
-    /// Whether it means `device`, as seen in packets of `family`, when `other` is at the other end.
+    /// Whether it includes `device`, for packets of `family` with `other` at the other end.
     pub(super) fn means(&self, device: &Device, other: &Device, family: Family, names: &Names) -> Answer {
         let user = device.user();
         let if_user = |f: &dyn Fn(&str) -> bool| Answer::from(user.is_some_and(f));
@@ -172,26 +174,26 @@ impl Selector {
             Selector::IpSet(set) => return in_set(set, device, family),
             Selector::Service(name) => (device.service.as_ref() == Some(name)).into(),
         };
-        // An address in the tailnet may be that of any device.
+        // An address in the tailnet can belong to any device.
         if known == Answer::No && device.is_bare() && device.may_be_in_tailnet() {
-            return Answer::perhaps(format!("whether {device} is of {self}, the file does not say"));
+            return Answer::perhaps(format!("the file does not say whether {self} includes {device}"));
         }
         known
     }
 
-    /// Whether every device that `other` means is certainly meant by this as well.
+    /// Whether it certainly includes every device that `other` includes.
     pub(super) fn includes(&self, other: &Selector, names: &Names) -> bool {
         use Selector::*;
         let in_domain = |user: &str, domain: &str| user.split_once('@').is_some_and(|(_, d)| d == domain);
         match (self, other) {
             (Danger | Anywhere, _) => true,
             (Any, Danger | Anywhere) => false,
-            (Any, Addresses(block, _)) => block.touches_tailnet(),
-            (Any, IpSet(set)) => !set.internet && set.blocks.iter().all(Block::touches_tailnet),
+            (Any, Addresses(block, _)) => block.overlaps_tailnet(),
+            (Any, IpSet(set)) => !set.internet && set.blocks.iter().all(Block::overlaps_tailnet),
             (Any, _) => true,
             (Addresses(..) | IpSet(_), IpSet(set)) if set.internet => self == other,
             (Addresses(..) | IpSet(_), Addresses(..) | IpSet(_)) => {
-                Block::left(other.blocks(), self.blocks()).is_empty()
+                Block::difference(other.blocks(), self.blocks()).is_empty()
             }
             (Addresses(..) | IpSet(_), Danger | Any | Anywhere) => false,
             (Addresses(..) | IpSet(_), _) => self.is_everything(),
@@ -210,8 +212,8 @@ impl Selector {
     }
 }
 
-/// Whether somebody logs in by that name. Capital letters make no difference. Other control servers than
-/// Tailscale's have names such as `anna@` as well, which may be the same user as `anna@example.com`.
+/// Whether a user has that login name, without regard to case. Other control servers than Tailscale's also have names such
+/// as `anna@`, which may be the same user as `anna@example.com`.
 fn user_is(user: Option<&str>, name: &str) -> Answer {
     let Some(user) = user else { return Answer::No };
     if user.eq_ignore_ascii_case(name) {
@@ -219,12 +221,12 @@ fn user_is(user: Option<&str>, name: &str) -> Answer {
     }
     let local = |name: &str| name.split('@').next().unwrap_or_default().to_lowercase();
     match (user.ends_with('@') || name.ends_with('@')) && local(user) == local(name) {
-        true => Answer::perhaps(format!("whether {user} and {name} are one user, the file does not say")),
+        true => Answer::perhaps(format!("the file does not say whether {user} and {name} are the same user")),
         false => Answer::No,
     }
 }
 
-/// Whether `*` as a source means a device.
+/// Whether `*` as a source includes a device.
 fn in_tailnet(device: &Device, family: Family, names: &Names) -> Answer {
     let Addresses::Known(addresses) = &device.addresses else { return Answer::Yes };
     let of_family = || addresses.iter().filter(|address| block::family(**address) == family);
@@ -245,7 +247,7 @@ fn in_blocks(blocks: &[Block], name: &str, device: &Device, family: Family) -> A
             addresses.iter().any(|a| blocks.iter().any(|block| block.contains(*a))).into()
         }
         _ if Block::cover_tailnet(&blocks) => Answer::Yes,
-        Addresses::Unknown if blocks.iter().any(Block::touches_tailnet) => {
+        Addresses::Unknown if blocks.iter().any(Block::overlaps_tailnet) => {
             Answer::perhaps(format!("it depends on whether the address of {device} is in {name}"))
         }
         Addresses::Unknown | Addresses::Unnamed => Answer::No,
@@ -257,7 +259,7 @@ fn in_set(set: &IpSet, device: &Device, family: Family) -> Answer {
     let known = in_blocks(&set.blocks, &set.name, device, family);
     match &device.addresses {
         Addresses::Known(addresses) if set.internet && addresses.iter().any(outside) => {
-            known.or(Answer::perhaps(format!("autogroup:internet in {} is not worked out here", set.name)))
+            known.or(Answer::perhaps(format!("autogroup:internet in {} is not evaluated here", set.name)))
         }
         _ => known,
     }

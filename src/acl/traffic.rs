@@ -12,10 +12,10 @@ const UDP: u8 = 17;
 const SCTP: u8 = 132;
 const ICMP: [u8; 2] = [1, 58];
 
-/// Protocols that have ports, and the only ones that the tests of a policy file may name.
+/// The protocols that have ports. The file's own tests may name only these.
 pub(super) const WITH_PORTS: [u8; 3] = [TCP, UDP, SCTP];
 
-/// Names with their numbers at IANA; 99 is Tailscale's own choice. Capital letters make no difference.
+/// Protocols by name, in any case, with their IANA numbers. 99 is Tailscale's own choice.
 const NAMES: [(&str, u8); 17] = [
     ("ah", 51),
     ("dccp", 33),
@@ -42,11 +42,11 @@ pub(super) struct Traffic {
     /// `None`: TCP and UDP.
     protocol: Option<u8>,
     ports: Ports,
-    /// The protocol as written, for showing.
+    /// The protocol as written.
     name: String,
 }
 
-/// Ports from the first to the last.
+/// The ports from `first` to `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ports {
     first: u16,
@@ -54,12 +54,12 @@ pub(super) struct Ports {
 }
 
 impl Traffic {
-    /// Reads an entry of `ip`: `*`, `443`, `80-443`, `tcp:443`, `udp:*`, `*:443`.
+    /// Parses an entry of `ip`: `*`, `443`, `80-443`, `tcp:443`, `udp:*`, `*:443`.
     pub(super) fn parse(text: &str) -> Result<Traffic, String> {
         match text.split_once(':') {
             None | Some(("*", _)) => Traffic::new("", Ports::parse(text.strip_prefix("*:").unwrap_or(text))?),
             Some(("", _)) => {
-                Err(format!("{text:?} lacks the protocol: write \"tcp{text}\", or the ports alone"))
+                Err(format!("{text:?} has no protocol; write \"tcp{text}\", or the ports alone"))
             }
             Some((protocol, ports)) => Traffic::new(protocol, Ports::parse(ports)?),
         }
@@ -69,13 +69,12 @@ impl Traffic {
     pub(super) fn new(protocol: &str, ports: Ports) -> Result<Traffic, String> {
         let number = parse_protocol(protocol)?;
         if number.is_some_and(|number| !WITH_PORTS.contains(&number)) && ports != Ports::ALL {
-            return Err(format!("{protocol} has no ports: write \"{protocol}:*\""));
+            return Err(format!("{protocol} has no ports; write \"{protocol}:*\""));
         }
         Ok(Traffic { protocol: number, ports, name: protocol.to_lowercase() })
     }
 
-    /// Whether it lets packets of this protocol through to this port. Whoever may send anything
-    /// else may send ICMP as well.
+    /// Whether it includes packets of this protocol to this port. Any entry includes ICMP.
     pub(super) fn passes(&self, protocol: u8, port: u16) -> bool {
         if ICMP.contains(&protocol) {
             return true;
@@ -84,7 +83,7 @@ impl Traffic {
         named && (!WITH_PORTS.contains(&protocol) || self.ports.contains(port))
     }
 
-    /// Whether it lets nothing through but TCP to this port.
+    /// Whether it includes only TCP to this port.
     pub(super) fn is_just(&self, port: u16) -> bool {
         self.protocol == Some(TCP) && self.ports == Ports { first: port, last: port }
     }
@@ -107,7 +106,7 @@ impl fmt::Display for Traffic {
 impl Ports {
     const ALL: Ports = Ports { first: 0, last: u16::MAX };
 
-    /// Reads `*`, `443` or `80-443`. Port 0 is none: only `*` includes it.
+    /// Parses `*`, `443` or `80-443`. Only `*` includes port 0.
     pub(super) fn parse(text: &str) -> Result<Ports, String> {
         if text == "*" {
             return Ok(Ports::ALL);
@@ -116,7 +115,7 @@ impl Ports {
         match (number(first), number(last)) {
             (Some(first), Some(last)) if 0 < first && first <= last => Ok(Ports { first, last }),
             _ => Err(format!(
-                "{text:?} is no port: want *, a number from 1 to 65535, or a range such as 8000-8010"
+                "{text:?} is not a port; want *, a number from 1 to 65535, or a range such as 8000-8010"
             )),
         }
     }
@@ -130,7 +129,7 @@ impl Ports {
     }
 }
 
-/// Reads a protocol's name or number. None, and number 0, stand for TCP and UDP.
+/// Parses a protocol's name or number. An empty text and 0 mean TCP and UDP.
 pub(super) fn parse_protocol(text: &str) -> Result<Option<u8>, String> {
     if text.is_empty() {
         return Ok(None);
@@ -140,12 +139,12 @@ pub(super) fn parse_protocol(text: &str) -> Result<Option<u8>, String> {
         Some(0) => Ok(None),
         Some(number) => Ok(Some(number)),
         None => {
-            Err(format!("{text:?} is no protocol: want a name such as tcp or udp, or a number up to 255"))
+            Err(format!("{text:?} is not a protocol; want a name such as tcp or udp, or a number up to 255"))
         }
     }
 }
 
-/// Digits only: Rust would take a sign as well.
+/// Parses digits only, where Rust accepts a sign too.
 fn number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::members::{MemberAccess, MembersByPort, by_id};
 use crate::config::Config;
-use crate::policy::{Access, Endpoint, EndpointSet, Grant, Page, Priority, Rights};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, Grant, PageRight, Priority, Rights};
 use crate::proxy::Session;
 use crate::tailnet::Member;
 
@@ -76,7 +76,7 @@ pub struct WhoPeer {
     pub metrics: bool,
     /// How much of the page it sees; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<Page>,
+    pub page: Option<PageRight>,
     /// The faults of its grants. A faulty grant grants nothing.
     pub faults: Vec<String>,
     /// Its sessions.
@@ -109,8 +109,8 @@ impl Who {
             joined,
             out_of_tailnet: None,
             access: match config.access.mode {
-                Access::Network => "network".to_owned(),
-                Access::Grants => "grants".to_owned(),
+                AccessMode::Network => "network".to_owned(),
+                AccessMode::Grants => "grants".to_owned(),
             },
             capability: config.access.capability.clone(),
             port: config.ports().next().unwrap_or(config.port),
@@ -127,7 +127,7 @@ fn reads_metrics(config: &Config, member: &Member) -> bool {
     member.admitted().any(|a| Rights::merge(config.access.mode, &a.grants).metrics())
 }
 
-fn sees_page(config: &Config, member: &Member) -> Option<Page> {
+fn sees_page(config: &Config, member: &Member) -> Option<PageRight> {
     member.admitted().filter_map(|a| Rights::merge(config.access.mode, &a.grants).page()).max()
 }
 
@@ -141,7 +141,7 @@ impl WhoPeer {
         let grants = member.grants();
         let through = match &grant {
             None => "nothing",
-            Some(_) if grants.iter().all(Grant::is_beside) => "network rule",
+            Some(_) if grants.iter().all(Grant::is_auxiliary_only) => "network rule",
             Some(_) => "grants",
         };
         let grant = grant.unwrap_or(Grant { endpoints: EndpointSet::EMPTY, ..Grant::EVERYTHING });

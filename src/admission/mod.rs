@@ -1,8 +1,9 @@
-//! Who may begin a request now, who waits for it, and who is told to come back later.
+//! Admission: whether a request starts now, waits in the queue, or is refused.
 //!
-//! Two kinds of limits meet here: those that the tailnet policy grants an identity, and those of the
-//! node, which protect Ollama from more than it can do at once.
+//! Two kinds of limits apply: those that the tailnet policy grants an identity, and those of the node, which protect Ollama
+//! from more than it can do at once.
 
+mod busy;
 mod queue;
 mod rate;
 mod tokens;
@@ -13,31 +14,32 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::policy::Grant;
-use queue::{Queue, Waiting};
+pub use busy::Busy;
+use queue::{Queue, WaitingSlot};
 
-/// What the node allows, whoever asks. A grant can only narrow it.
+/// The node's limits. A grant can only narrow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests that make Ollama compute, running at once in all; more have to wait.
+    /// Running slots, for requests that make Ollama compute. More requests wait.
     pub running: u32,
-    /// Of them, those of one identity.
+    /// Running slots of one identity.
     pub running_per_identity: u32,
-    /// Requests that wait, in all; more are told to come back.
+    /// Waiting slots. More requests are refused.
     pub waiting: u32,
     /// How long a request may wait.
     pub wait: Duration,
-    /// Requests of one identity begun within any minute; `None`: any number.
+    /// Requests of one identity started within any minute; `None`: unlimited.
     pub requests_per_minute: Option<u32>,
     /// Bytes of a request's body.
     pub max_body: u64,
-    /// Open connections in all.
+    /// Open connections.
     pub connections: usize,
     /// Open connections of one peer.
     pub connections_per_peer: usize,
 }
 
 impl Limits {
-    /// No limits: only those of grants.
+    /// No limits but those of grants.
     pub const NONE: Limits = Limits {
         running: u32::MAX,
         running_per_identity: u32::MAX,
@@ -72,10 +74,10 @@ impl Default for Timeouts {
     }
 }
 
-/// One identity has at most this part of the places to wait in, so that there is one for others.
-const SHARE: u32 = 4;
+/// One identity has at most one in this many waiting slots, so that others find one.
+const IDENTITIES_IN_QUEUE: u32 = 4;
 
-/// Counts the requests of each identity. Clones count together.
+/// Counts the requests of each identity. Clones share their counts.
 #[derive(Clone, Default)]
 pub struct Admission {
     state: Arc<Mutex<State>>,
@@ -85,43 +87,11 @@ pub struct Admission {
 struct State {
     queue: Queue,
     rates: rate::Rates,
-    spent: tokens::Spent,
+    spent: tokens::SpentTokens,
 }
 
-/// Why a request may not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Busy {
-    /// As many requests of the identity run or wait as its grant allows at once.
-    #[error("the tailnet policy grants you {0} requests at once, and they are running or waiting")]
-    Concurrent(u32),
-    /// As many requests of the identity were begun as may be begun in a minute.
-    #[error("you may begin {limit} requests per minute")]
-    Rate {
-        /// Requests per minute.
-        limit: u32,
-        /// Until the next may begin.
-        wait: Duration,
-    },
-    /// As many tokens of the identity were spent today as its grant allows in a day.
-    #[error(
-        "the tailnet policy grants you {limit} tokens a day, and they are spent; the next day begins at midnight, UTC"
-    )]
-    Tokens {
-        /// Tokens a day.
-        limit: u64,
-        /// Until the next day.
-        wait: Duration,
-    },
-    /// As many requests wait as may wait, in all or of the identity.
-    #[error("too many requests wait already, {0} in all")]
-    Full(u32),
-    /// The request has waited as long as it may.
-    #[error("the request has waited {0:?} for others to end")]
-    Waited(Duration),
-}
-
-/// Leave to run one request; it counts as running until this is dropped.
-pub struct Slot {
+/// A running slot of one request. Dropping it frees the slot.
+pub struct RunningSlot {
     state: Arc<Mutex<State>>,
     identity: String,
     computes: bool,
@@ -132,91 +102,102 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Admission {
-    /// Lets a request of `identity` begin, at once or when its turn has come. A request that does not
-    /// make Ollama compute never waits. Dropping the future gives the turn away. The latest `limits`
-    /// hold for everybody.
+    /// Admits a request of `identity`: at once, or when it gets a running slot. A request that does not make Ollama compute
+    /// never waits. Dropping the future frees its waiting slot. `limits` replace those of earlier calls, for all requests.
     ///
     /// # Errors
-    /// See [`Busy`]. A request that is refused at once counts for nothing.
+    /// See [`Busy`]. A request that is refused at once does not count.
     pub async fn admit(
         &self,
         limits: &Limits,
         identity: &str,
         grant: &Grant,
         computes: bool,
-    ) -> Result<Slot, Busy> {
-        let slot =
-            |computes| Slot { state: Arc::clone(&self.state), identity: identity.to_owned(), computes };
-        let waiting = {
-            let mut state = lock(&self.state);
-            state.queue.limit(limits.running, limits.running_per_identity);
-            if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.held_by(identity) >= *max) {
-                return Err(Busy::Concurrent(limit));
-            }
-            if let Some(limit) = grant.tokens_per_day.filter(|_| computes) {
-                state.spent.check(identity, limit, SystemTime::now())?;
-            }
-            let waits = computes && !state.queue.is_free(identity);
-            let share = limits.waiting.div_ceil(SHARE);
-            if waits && (state.queue.waiting() >= limits.waiting || state.queue.waiting_of(identity) >= share)
-            {
-                return Err(Busy::Full(state.queue.waiting()));
-            }
-            let rate = [grant.requests_per_minute, limits.requests_per_minute].into_iter().flatten().min();
-            if let Some(limit) = rate {
-                state.rates.begin(identity, limit, Instant::now())?;
-            }
-            if !waits {
-                state.queue.enter(identity, computes);
-                return Ok(slot(computes));
-            }
-            state.queue.wait(identity, grant.priority)
-        };
-        let turn = Turn { state: &self.state, waiting: Some(waiting) };
-        match tokio::time::timeout(limits.wait, turn.come()).await {
-            Ok(()) => Ok(slot(true)),
+    ) -> Result<RunningSlot, Busy> {
+        let state = &self.state;
+        let running = || RunningSlot { state: Arc::clone(state), identity: identity.to_owned(), computes };
+        let slot = lock(state).start_or_enqueue(limits, identity, grant, computes)?;
+        let Some(slot) = slot else { return Ok(running()) };
+        let waiting = QueuedRequest { state, slot: Some(slot) };
+        match tokio::time::timeout(limits.wait, waiting.started()).await {
+            Ok(()) => Ok(running()),
             Err(_) => Err(Busy::Waited(limits.wait)),
         }
     }
 
-    /// From now on these limits hold; whoever waits may have a turn under them.
+    /// Replaces the limits on running requests. Higher limits start waiting requests.
     pub fn limit(&self, limits: &Limits) {
-        lock(&self.state).queue.limit(limits.running, limits.running_per_identity);
+        lock(&self.state).queue.set_limits(limits.running, limits.running_per_identity);
     }
 
-    /// Requests that run, and that wait.
+    /// The number of running requests, and of waiting ones.
     pub fn load(&self) -> (u32, u32) {
         let state = lock(&self.state);
         (state.queue.running(), state.queue.waiting())
     }
 }
 
-/// A place in the queue, left when dropped; the turn, should it have come meanwhile, goes on.
-struct Turn<'a> {
+impl State {
+    /// Takes a running slot (`None`) or, if none is free, a waiting slot.
+    fn start_or_enqueue(
+        &mut self,
+        limits: &Limits,
+        identity: &str,
+        grant: &Grant,
+        computes: bool,
+    ) -> Result<Option<WaitingSlot>, Busy> {
+        self.queue.set_limits(limits.running, limits.running_per_identity);
+        if let Some(limit) = grant.max_concurrent.filter(|max| self.queue.slots_of(identity) >= *max) {
+            return Err(Busy::Concurrent(limit));
+        }
+        if let Some(limit) = grant.tokens_per_day.filter(|_| computes) {
+            self.spent.check(identity, limit, SystemTime::now())?;
+        }
+        let must_wait = computes && !self.queue.has_free_slot(identity);
+        let share = limits.waiting.div_ceil(IDENTITIES_IN_QUEUE);
+        let waiting = self.queue.waiting();
+        if must_wait && (waiting >= limits.waiting || self.queue.waiting_of(identity) >= share) {
+            return Err(Busy::Full(waiting));
+        }
+        let rate = [grant.requests_per_minute, limits.requests_per_minute].into_iter().flatten().min();
+        if let Some(limit) = rate {
+            self.rates.start(identity, limit, Instant::now())?;
+        }
+        if must_wait {
+            return Ok(Some(self.queue.enqueue(identity, grant.priority)));
+        }
+        self.queue.start(identity, computes);
+        Ok(None)
+    }
+}
+
+/// A request with a waiting slot. Dropping it frees the slot, also if that has become a running slot meanwhile.
+struct QueuedRequest<'a> {
     state: &'a Mutex<State>,
-    waiting: Option<Waiting>,
+    slot: Option<WaitingSlot>,
 }
 
-impl Turn<'_> {
-    async fn come(mut self) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.turn().await;
+impl QueuedRequest<'_> {
+    /// Waits for a running slot, which is the caller's then.
+    async fn started(mut self) {
+        if let Some(slot) = &mut self.slot {
+            slot.started().await;
         }
-        self.waiting = None; // taken
+        self.slot = None;
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for QueuedRequest<'_> {
     fn drop(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
-            lock(self.state).queue.give_up(waiting);
+        if let Some(slot) = self.slot.take() {
+            lock(self.state).queue.cancel(slot);
         }
     }
 }
 
-impl Slot {
-    /// Whether the request may run under `grant`, after it has waited: more may have been spent meanwhile, and the grant may have
-    /// been narrowed. Its own place counts.
+impl RunningSlot {
+    /// Whether the request may still run under `grant`. While it waited, its identity may have spent more tokens and the
+    /// grant may have been narrowed. Its own slot counts.
     ///
     /// # Errors
     /// [`Busy::Tokens`] or [`Busy::Concurrent`].
@@ -232,15 +213,15 @@ impl Slot {
         }
     }
 
-    /// The request has spent so many tokens of a day's.
+    /// Charges the identity for tokens.
     pub fn spend(&self, tokens: u64) {
         lock(&self.state).spent.spend(&self.identity, tokens, SystemTime::now());
     }
 }
 
-impl Drop for Slot {
+impl Drop for RunningSlot {
     fn drop(&mut self) {
-        lock(&self.state).queue.leave(&self.identity, self.computes);
+        lock(&self.state).queue.finish(&self.identity, self.computes);
     }
 }
 

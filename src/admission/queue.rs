@@ -1,9 +1,10 @@
-//! Whose turn it is. Among those who wait, the highest priority goes first; among equals, the identity
-//! with the fewest running requests; then turns go round (start-time fair queueing: each turn moves an
-//! identity's tag on by one, who is new begins where the last turn began, and the lowest tag goes
-//! first). So one client with a hundred requests does not hold up another with one, and nobody who
-//! comes and goes overtakes somebody who waits for ever.
+//! The running and waiting slots. When a running slot is free, the waiting request with the highest priority gets it;
+//! among equals, the identity with the fewest running requests; then identities take turns by start-time fair queueing.
+//! For that each identity has a tag: a start moves it on by one, a new identity begins at the tag of the latest start, and
+//! the lowest tag goes first. So one client with a hundred requests does not delay another with one, and identities that
+//! come and go can't starve one that waits.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use tokio::sync::oneshot;
@@ -13,23 +14,23 @@ use crate::policy::Priority;
 /// Running and waiting requests.
 #[derive(Default)]
 pub(super) struct Queue {
-    max: u32,
-    max_each: u32,
-    /// Those that compute; only they are limited.
+    max_running: u32,
+    max_running_per_identity: u32,
+    /// Running requests that compute. Only these are limited.
     computing: u32,
-    identities: HashMap<String, Counts>,
+    identities: HashMap<String, Identity>,
     waiting: Vec<Waiter>,
-    /// The number of the next to wait.
-    next: u64,
-    /// The tag with which the last turn began.
-    now: u64,
+    /// The number of the latest waiter.
+    last_number: u64,
+    /// The tag of the latest start.
+    last_tag: u64,
 }
 
 #[derive(Default)]
-struct Counts {
+struct Identity {
     running: u32,
     computing: u32,
-    /// With which its next turn begins, unless `now` is further on.
+    /// The tag of its next start, unless `last_tag` is higher.
     tag: u64,
 }
 
@@ -37,136 +38,144 @@ struct Waiter {
     identity: String,
     priority: Priority,
     number: u64,
-    turn: oneshot::Sender<()>,
+    start: oneshot::Sender<()>,
 }
 
-/// A place in the queue.
-pub(super) struct Waiting {
+/// A waiting slot in the queue.
+pub(super) struct WaitingSlot {
     identity: String,
     number: u64,
-    turn: oneshot::Receiver<()>,
+    started: oneshot::Receiver<()>,
 }
 
-impl Waiting {
-    pub(super) async fn turn(&mut self) {
-        // The queue outlives whoever waits in it.
-        let _ = (&mut self.turn).await;
+impl WaitingSlot {
+    /// Waits until the request has a running slot.
+    pub(super) async fn started(&mut self) {
+        // The sender is not dropped earlier: the queue outlives its waiting slots.
+        let _ = (&mut self.started).await;
     }
 }
 
 impl Queue {
-    /// Sets how many may run at once, in all and of each identity. With more than before, whoever waits
-    /// may go on.
-    pub(super) fn limit(&mut self, max: u32, max_each: u32) {
-        if (self.max, self.max_each) != (max, max_each) {
-            (self.max, self.max_each) = (max, max_each);
-            self.call();
+    /// Sets how many requests may run at once, in all and per identity. Higher limits start waiting requests.
+    pub(super) fn set_limits(&mut self, max_running: u32, max_running_per_identity: u32) {
+        if (self.max_running, self.max_running_per_identity) != (max_running, max_running_per_identity) {
+            (self.max_running, self.max_running_per_identity) = (max_running, max_running_per_identity);
+            self.start_waiting();
         }
     }
 
     pub(super) fn running(&self) -> u32 {
-        self.identities.values().map(|c| c.running).sum()
+        self.identities.values().map(|identity| identity.running).sum()
     }
 
     pub(super) fn running_of(&self, identity: &str) -> u32 {
-        self.identities.get(identity).map_or(0, |c| c.running)
-    }
-
-    /// Requests of an identity that wait.
-    pub(super) fn waiting_of(&self, identity: &str) -> u32 {
-        u32::try_from(self.waiting.iter().filter(|w| w.identity == identity).count()).unwrap_or(u32::MAX)
-    }
-
-    /// Requests of an identity that run or wait.
-    pub(super) fn held_by(&self, identity: &str) -> u32 {
-        self.running_of(identity).saturating_add(self.waiting_of(identity))
+        self.identities.get(identity).map_or(0, |identity| identity.running)
     }
 
     pub(super) fn waiting(&self) -> u32 {
         u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
-    /// Counts a request as running.
-    pub(super) fn enter(&mut self, identity: &str, computes: bool) {
-        let counts = self.identities.entry(identity.to_owned()).or_default();
-        counts.running += 1;
+    pub(super) fn waiting_of(&self, identity: &str) -> u32 {
+        u32::try_from(self.waiting.iter().filter(|w| w.identity == identity).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Running and waiting requests of an identity.
+    pub(super) fn slots_of(&self, identity: &str) -> u32 {
+        self.running_of(identity).saturating_add(self.waiting_of(identity))
+    }
+
+    /// Whether a request of `identity` may start at once. It overtakes no waiting request that could start: such a request
+    /// waits either for its own identity's limit, or for the limit in all, which holds here too.
+    pub(super) fn has_free_slot(&self, identity: &str) -> bool {
+        self.computing < self.max_running && self.is_below_limit(identity)
+    }
+
+    fn is_below_limit(&self, identity: &str) -> bool {
+        self.identities.get(identity).is_none_or(|i| i.computing < self.max_running_per_identity)
+    }
+
+    /// Takes a running slot.
+    pub(super) fn start(&mut self, identity: &str, computes: bool) {
+        let identity = self.identities.entry(identity.to_owned()).or_default();
+        identity.running += 1;
         if computes {
-            counts.computing += 1;
+            identity.computing += 1;
             self.computing += 1;
-            self.now = self.now.max(counts.tag);
-            counts.tag = self.now + 1;
+            self.last_tag = self.last_tag.max(identity.tag);
+            identity.tag = self.last_tag + 1;
         }
     }
 
-    /// Whether a request may begin at once. Who waits now can't, or it would have: only its own
-    /// identity's limit holds it up, or the node's, which holds up this one too.
-    pub(super) fn is_free(&self, identity: &str) -> bool {
-        self.computing < self.max && self.has_room(identity)
+    /// Takes a waiting slot.
+    pub(super) fn enqueue(&mut self, identity: &str, priority: Priority) -> WaitingSlot {
+        self.last_number += 1;
+        let number = self.last_number;
+        let (start, started) = oneshot::channel();
+        self.waiting.push(Waiter { identity: identity.to_owned(), priority, number, start });
+        WaitingSlot { identity: identity.to_owned(), number, started }
     }
 
-    fn has_room(&self, identity: &str) -> bool {
-        self.identities.get(identity).is_none_or(|c| c.computing < self.max_each)
-    }
-
-    pub(super) fn wait(&mut self, identity: &str, priority: Priority) -> Waiting {
-        self.next += 1;
-        let (turn, told) = oneshot::channel();
-        let number = self.next;
-        self.waiting.push(Waiter { identity: identity.to_owned(), priority, number, turn });
-        Waiting { identity: identity.to_owned(), number, turn: told }
-    }
-
-    /// Somebody no longer waits, or no longer wants the turn that has come.
-    pub(super) fn give_up(&mut self, mut waiting: Waiting) {
-        if waiting.turn.try_recv().is_ok() {
-            self.leave(&waiting.identity, true);
+    /// Frees a waiting slot, or the running slot that it has become.
+    pub(super) fn cancel(&mut self, mut slot: WaitingSlot) {
+        if slot.started.try_recv().is_ok() {
+            self.finish(&slot.identity, true);
         } else {
-            self.waiting.retain(|w| w.number != waiting.number);
+            self.waiting.retain(|w| w.number != slot.number);
         }
     }
 
-    /// A request has ended.
-    pub(super) fn leave(&mut self, identity: &str, computes: bool) {
-        if let Some(counts) = self.identities.get_mut(identity) {
-            counts.running -= 1;
+    /// Frees a running slot.
+    pub(super) fn finish(&mut self, identity: &str, computes: bool) {
+        if let Some(identity) = self.identities.get_mut(identity) {
+            identity.running -= 1;
             if computes {
-                counts.computing -= 1;
+                identity.computing -= 1;
                 self.computing -= 1;
             }
         }
-        self.call();
-        // Whoever is not further on than the others is as good as new.
-        let (now, quiet) = (self.now, self.computing == 0 && self.waiting.is_empty());
-        self.identities.retain(|_, c| c.running > 0 || !quiet && c.tag > now);
+        self.start_waiting();
+        self.forget_idle();
     }
 
-    /// Gives turns as long as there are any to give.
-    fn call(&mut self) {
-        while self.computing < self.max {
-            let next = self
-                .waiting
-                .iter()
-                .enumerate()
-                .filter(|(_, w)| self.has_room(&w.identity))
-                .min_by_key(|(_, w)| {
-                    let counts = self.identities.get(&w.identity);
-                    let (running, tag) = counts.map_or((0, 0), |c| (c.computing, c.tag));
-                    (std::cmp::Reverse(w.priority), running, tag.max(self.now), w.number)
-                })
-                .map(|(at, _)| at);
-            let Some(at) = next else { return };
+    /// Forgets identities whose tag no longer sets them back.
+    fn forget_idle(&mut self) {
+        let is_idle = self.computing == 0 && self.waiting.is_empty();
+        let last_tag = self.last_tag;
+        self.identities.retain(|_, i| i.running > 0 || !is_idle && i.tag > last_tag);
+    }
+
+    /// Starts waiting requests while there are running slots for them.
+    fn start_waiting(&mut self) {
+        while let Some(at) = self.next_waiting() {
             let waiter = self.waiting.remove(at);
-            if waiter.turn.send(()).is_ok() {
-                self.enter(&waiter.identity, true);
+            if waiter.start.send(()).is_ok() {
+                self.start(&waiter.identity, true);
             }
         }
+    }
+
+    /// The place in `waiting` of the request that starts next.
+    fn next_waiting(&self) -> Option<usize> {
+        if self.computing >= self.max_running {
+            return None;
+        }
+        let rank = |waiter: &Waiter| {
+            let identity = self.identities.get(&waiter.identity);
+            let (computing, tag) = identity.map_or((0, 0), |i| (i.computing, i.tag));
+            (Reverse(waiter.priority), computing, tag.max(self.last_tag), waiter.number)
+        };
+        let waiting = self.waiting.iter().enumerate();
+        let able = waiting.filter(|(_, waiter)| self.is_below_limit(&waiter.identity));
+        able.min_by_key(|(_, waiter)| rank(waiter)).map(|(at, _)| at)
     }
 }
 
 #[cfg(test)]
 impl Queue {
-    /// Whether nothing is kept of anybody.
-    pub(super) fn is_forgetful(&self) -> bool {
+    /// Whether the queue keeps nothing about any identity.
+    pub(super) fn is_empty(&self) -> bool {
         self.identities.is_empty() && self.waiting.is_empty()
     }
 }

@@ -3,7 +3,7 @@ use crate::policy::Priority;
 
 const ALL: Grant = Grant::EVERYTHING;
 
-/// Admission under limits that stay as they are.
+/// Admission with fixed limits.
 #[derive(Clone)]
 struct Fixed(Admission, Limits);
 
@@ -12,7 +12,7 @@ impl Fixed {
         Fixed(Admission::default(), limits)
     }
 
-    async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<Slot, Busy> {
+    async fn admit(&self, identity: &str, grant: &Grant, computes: bool) -> Result<RunningSlot, Busy> {
         self.0.admit(&self.1, identity, grant, computes).await
     }
 }
@@ -30,7 +30,7 @@ fn limits(running: u32, waiting: u32) -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grants_limit_on_requests_at_once_holds() {
+async fn grant_limits_concurrent_requests() {
     let admission = Fixed::new(Limits::NONE);
     let grant = Grant { max_concurrent: Some(2), ..ALL };
     let first = admission.admit("a", &grant, false).await.ok().unwrap();
@@ -42,18 +42,18 @@ async fn a_grants_limit_on_requests_at_once_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_counts_against_it_too() {
+async fn waiting_requests_count_as_concurrent() {
     let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
-    join(&admission, "a", Priority::Normal, &served).await;
+    enqueue(&admission, "a", Priority::Normal, &served).await;
     let grant = Grant { max_concurrent: Some(1), ..ALL };
     assert_eq!(admission.admit("a", &grant, true).await.err(), Some(Busy::Concurrent(1)));
     assert!(admission.admit("b", &grant, false).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_in_a_minute_and_no_more() {
+async fn rate_limit_holds_in_any_minute() {
     let admission = Fixed::new(Limits { requests_per_minute: Some(60), ..Limits::NONE });
     let grant = Grant { requests_per_minute: Some(6), ..ALL };
     for _ in 0..6 {
@@ -62,29 +62,29 @@ async fn so_many_in_a_minute_and_no_more() {
     tokio::time::advance(Duration::from_secs(40)).await;
     let busy = Busy::Rate { limit: 6, wait: Duration::from_secs(20) };
     assert_eq!(admission.admit("a", &grant, false).await.err(), Some(busy));
-    // Fewer from now on, and more have been begun: the next is due when all but three are a minute old.
+    // With a smaller limit, the next may start when all but three are a minute old.
     let fewer = Grant { requests_per_minute: Some(3), ..ALL };
     let busy = Busy::Rate { limit: 3, wait: Duration::from_secs(20) };
     assert_eq!(admission.admit("a", &fewer, false).await.err(), Some(busy));
     tokio::time::advance(Duration::from_secs(20)).await;
     assert!(admission.admit("a", &grant, false).await.is_ok());
     tokio::time::advance(Duration::from_secs(3600)).await;
-    let mut begun = 0;
+    let mut started = 0;
     for _ in 0..20 {
-        begun += usize::from(admission.admit("a", &grant, false).await.is_ok());
+        started += usize::from(admission.admit("a", &grant, false).await.is_ok());
     }
-    assert_eq!(begun, 6);
-    // A grant can't go beyond what the node allows.
+    assert_eq!(started, 6);
+    // A grant can't exceed the node's limit.
     let wide = Grant { requests_per_minute: Some(1000), ..ALL };
-    let mut begun = 0;
+    let mut started = 0;
     for _ in 0..100 {
-        begun += usize::from(admission.admit("b", &wide, false).await.is_ok());
+        started += usize::from(admission.admit("b", &wide, false).await.is_ok());
     }
-    assert_eq!(begun, 60);
+    assert_eq!(started, 60);
 }
 
-/// Has `identity` wait; its name goes to `served` when its turn has come, and it runs until told.
-async fn join(admission: &Fixed, identity: &'static str, priority: Priority, served: &Served) {
+/// Enqueues a request of `identity`. Once it runs it is in `served`, until it is taken out.
+async fn enqueue(admission: &Fixed, identity: &'static str, priority: Priority, served: &Served) {
     let (admission, served) = (admission.clone(), Arc::clone(served));
     let before = admission.load().1;
     let queue = admission.clone();
@@ -99,7 +99,7 @@ async fn join(admission: &Fixed, identity: &'static str, priority: Priority, ser
     }
 }
 
-type Served = Arc<Mutex<Vec<(&'static str, Slot)>>>;
+type Served = Arc<Mutex<Vec<(&'static str, RunningSlot)>>>;
 
 async fn order(served: &Served, n: usize) -> Vec<&'static str> {
     let mut order = Vec::new();
@@ -112,45 +112,45 @@ async fn order(served: &Served, n: usize) -> Vec<&'static str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_modest_do_not_wait_for_the_greedy() {
+async fn identity_with_one_request_overtakes_one_with_many() {
     let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let running = admission.admit("greedy", &ALL, true).await.ok().unwrap();
     for _ in 0..4 {
-        join(&admission, "greedy", Priority::Normal, &served).await;
+        enqueue(&admission, "greedy", Priority::Normal, &served).await;
     }
-    join(&admission, "modest", Priority::Normal, &served).await;
-    join(&admission, "late", Priority::Normal, &served).await;
+    enqueue(&admission, "modest", Priority::Normal, &served).await;
+    enqueue(&admission, "late", Priority::Normal, &served).await;
     drop(running);
     assert_eq!(order(&served, 6).await, ["modest", "late", "greedy", "greedy", "greedy", "greedy"]);
     assert_eq!(admission.load(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn priority_goes_first() {
+async fn higher_priority_starts_first() {
     let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
     let running = admission.admit("x", &ALL, true).await.ok().unwrap();
-    join(&admission, "low", Priority::Low, &served).await;
-    join(&admission, "normal", Priority::Normal, &served).await;
-    join(&admission, "high", Priority::High, &served).await;
+    enqueue(&admission, "low", Priority::Low, &served).await;
+    enqueue(&admission, "normal", Priority::Normal, &served).await;
+    enqueue(&admission, "high", Priority::High, &served).await;
     drop(running);
     assert_eq!(order(&served, 3).await, ["high", "normal", "low"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_identity_leaves_room_for_others() {
+async fn one_identity_can_not_take_all_running_slots() {
     let each = Limits { running_per_identity: 1, ..limits(2, 10) };
     let admission = Fixed::new(each);
     let served = Served::default();
     let _one = admission.admit("a", &ALL, true).await.ok().unwrap();
-    join(&admission, "a", Priority::High, &served).await;
-    // There is room, though not for the one that waits.
+    enqueue(&admission, "a", Priority::High, &served).await;
+    // A slot is free, but not for the identity that waits.
     assert!(admission.admit("b", &ALL, true).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_an_end_in_length_and_in_time() {
+async fn queue_is_bounded_in_length_and_time() {
     let admission = Fixed::new(limits(1, 1));
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
     let waits = admission.clone();
@@ -159,7 +159,7 @@ async fn the_queue_has_an_end_in_length_and_in_time() {
         tokio::task::yield_now().await;
     }
     assert_eq!(admission.admit("c", &ALL, true).await.err(), Some(Busy::Full(1)));
-    // What does not compute is none of the queue's business.
+    // A request that does not compute never waits.
     assert!(admission.admit("c", &ALL, false).await.is_ok());
     assert_eq!(waiting.await.unwrap(), Some(Busy::Waited(Duration::from_secs(60))));
     assert_eq!(admission.load(), (1, 0));
@@ -168,7 +168,7 @@ async fn the_queue_has_an_end_in_length_and_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_the_queue_takes_no_turn() {
+async fn cancelled_waiters_get_no_running_slot() {
     let admission = Fixed::new(limits(1, 10));
     let served = Served::default();
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
@@ -182,21 +182,21 @@ async fn who_leaves_the_queue_takes_no_turn() {
         assert!(waiting.await.is_err());
         assert_eq!(admission.load(), (1, 0));
     }
-    join(&admission, "b", Priority::Normal, &served).await;
+    enqueue(&admission, "b", Priority::Normal, &served).await;
     drop(running);
     assert_eq!(order(&served, 1).await, ["b"]);
     assert_eq!(admission.load(), (0, 0));
-    assert!(lock(&admission.state).queue.is_forgetful());
+    assert!(lock(&admission.state).queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_and_goes_does_not_overtake_who_waits() {
+async fn identities_that_come_and_go_do_not_starve_a_waiter() {
     let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
-    // Served once already, so that newcomers might seem to be owed more.
+    // One start sets anna's tag back behind those of new identities.
     let first = admission.admit("anna", &ALL, true).await.ok().unwrap();
-    join(&admission, "bob", Priority::Normal, &served).await;
-    join(&admission, "anna", Priority::Normal, &served).await;
+    enqueue(&admission, "bob", Priority::Normal, &served).await;
+    enqueue(&admission, "anna", Priority::Normal, &served).await;
     drop(first);
     let mut order = Vec::new();
     while order.len() < 6 && !order.contains(&"anna") {
@@ -205,20 +205,20 @@ async fn who_comes_and_goes_does_not_overtake_who_waits() {
         }
         let (identity, slot) = served.lock().unwrap().pop().unwrap();
         order.push(identity);
-        // While one runs, the other comes; each is gone altogether in between.
-        join(&admission, if identity == "bob" { "eve" } else { "bob" }, Priority::Normal, &served).await;
+        // While one runs, the other is enqueued; the queue forgets each in between.
+        enqueue(&admission, if identity == "bob" { "eve" } else { "bob" }, Priority::Normal, &served).await;
         drop(slot);
     }
     assert!(order.len() <= 4 && order.contains(&"anna"), "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_identity_leaves_places_to_wait_in() {
+async fn one_identity_can_not_take_all_waiting_slots() {
     let admission = Fixed::new(limits(1, 8));
     let served = Served::default();
     let _running = admission.admit("x", &ALL, true).await.ok().unwrap();
-    join(&admission, "greedy", Priority::Normal, &served).await;
-    join(&admission, "greedy", Priority::Normal, &served).await;
+    enqueue(&admission, "greedy", Priority::Normal, &served).await;
+    enqueue(&admission, "greedy", Priority::Normal, &served).await;
     assert_eq!(admission.admit("greedy", &ALL, true).await.err(), Some(Busy::Full(2)));
-    join(&admission, "modest", Priority::Normal, &served).await;
+    enqueue(&admission, "modest", Priority::Normal, &served).await;
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::record::now;
 use super::{AccessChange, AuditSink, ChangeKind, PeerName};
-use crate::policy::{Access, Rights};
+use crate::policy::{AccessMode, Rights};
 use crate::rotated::Rotation;
 use crate::tailnet::Member;
 
@@ -42,7 +42,7 @@ impl Journal {
 
     /// Compares `members`, the peers that may connect to `port`, with those of the last call. The first call for a
     /// port records each of them as present.
-    pub fn observe(&mut self, port: u16, access: Access, members: &[Member]) {
+    pub fn observe(&mut self, port: u16, access: AccessMode, members: &[Member]) {
         let now: BTreeMap<String, GrantedAccess> = members
             .iter()
             // A peer without an owner or tags is not complete in the netmap yet.
@@ -80,7 +80,7 @@ impl Journal {
     }
 }
 
-fn granted(access: Access, member: &Member) -> GrantedAccess {
+fn granted(access: AccessMode, member: &Member) -> GrantedAccess {
     let grants = member.grants();
     GrantedAccess {
         peer: PeerName {
@@ -147,8 +147,8 @@ mod tests {
             vec![member("a", true, narrow()), member("b", true, vec![])],
             vec![member("a", false, narrow())],
         ] {
-            journal.observe(11434, Access::Network, &members);
-            journal.observe(9090, Access::Network, &[]);
+            journal.observe(11434, AccessMode::Network, &members);
+            journal.observe(9090, AccessMode::Network, &[]);
         }
         assert!(sink.flush(Duration::from_secs(60)));
         let noted: Vec<_> = read(&path).into_iter().map(|c| (c.access.name(), c.peer.stable_id)).collect();
@@ -163,7 +163,7 @@ mod tests {
         let name = "a\n\u{1b}\u{7f}\u{9b}";
         let sink = sink(&path);
         let mut journal = journal(&sink);
-        journal.observe(1, Access::Network, &[member(name, true, vec![json!([name])])]);
+        journal.observe(1, AccessMode::Network, &[member(name, true, vec![json!([name])])]);
         assert!(sink.flush(Duration::from_secs(60)));
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.strip_suffix('\n').unwrap();

@@ -1,5 +1,4 @@
-//! `acl`: the lines that the tailnet policy file needs for this node, or what such a file lets
-//! through to it.
+//! `acl`: prints the entries that the tailnet policy file needs for this node, or checks such a file.
 
 mod identity;
 
@@ -12,32 +11,35 @@ use serde_json::json;
 
 use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
-use crate::acl::{Control, Device, Failure, Faults, Kind, Policy, Reach, Report, Target, lines, parse_for};
+use crate::acl::{
+    ControlServer, Device, Failure, FileFaults, PolicyFile, Reach, Report, Target, WarningKind, lines,
+    parse_for,
+};
 use crate::config::{Config, PlainHttp};
 use crate::control::custom_url;
-use crate::policy::Page;
+use crate::policy::PageRight;
 use identity::{Identity, TAG};
 
 pub(super) const HELP: &str = "\
 Exit codes:
-   0  Ended as asked; with --check, the policy file is sound, keeps devices out, and its own tests pass
-   1  With --check, it is not, lets every device of the tailnet in, or its tests fail or can't be judged
+   0  Success; with --check, the policy file is valid, does not admit every device, and its own tests pass
+   1  With --check, the file is invalid, admits every device of the tailnet, or its tests fail or can't be evaluated
    2  The command line is wrong
-  65  With --check, the policy file is sound, and lets no device reach the node
+  65  With --check, the policy file is valid, and no device can connect to the node
   78  The config is invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct AclArgs {
-    /// Say what this policy file lets through to the node; - reads standard input.
+    /// Check which devices this policy file lets connect to the node; - reads standard input.
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// The node's tag, if the node has not joined yet; several are taken.
+    /// The node's tag, if the node has not joined yet; can be repeated.
     #[arg(long, value_name = "TAG", value_parser = a_tag, conflicts_with = "user")]
     tag: Vec<String>,
-    /// The node's owner, by login name, if the node is to have no tag.
+    /// The login name of the node's owner, if the node has no tag.
     #[arg(long, value_name = "NAME", value_parser = a_user)]
     user: Option<String>,
     #[command(flatten)]
@@ -64,15 +66,15 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         Err(faults) => return refuse(&faults),
     };
     let control = match custom_url(config.node.control_url.as_deref()) {
-        None => Control::Tailscale,
-        Some(_) => Control::Other,
+        None => ControlServer::Tailscale,
+        Some(_) => ControlServer::Other,
     };
     if let Some(user) = args.user.as_deref().filter(|user| user.ends_with('@'))
-        && control == Control::Tailscale
+        && control == ControlServer::Tailscale
     {
         complain(&format!(
-            "remote-ollama-proxy: --user {user}: Tailscale has no such login name: write it whole, such as \
-             anna@example.com. Names such as anna@ are Headscale's: set node.control_url or --control-url"
+            "remote-ollama-proxy: --user {user}: not a login name of Tailscale; write all of it, such as \
+             anna@example.com. Headscale has names such as anna@: for it, set node.control_url or --control-url"
         ));
         return exit::USAGE;
     }
@@ -89,24 +91,24 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
     }
 }
 
-/// What a file is checked for.
+/// The node and the control server that a file is checked for.
 struct Question {
     target: Target,
-    /// Why the node may be another one in the tailnet.
+    /// Why the node's identity in the tailnet may be another one.
     assumed: Option<String>,
-    control: Control,
+    control: ControlServer,
 }
 
 fn target(config: &Config, device: Device) -> Target {
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
-    // Also who is only sent to HTTPS has to get in.
+    // Clients that are redirected to HTTPS connect to the HTTP port too.
     let http = (config.plain_http != PlainHttp::Off).then_some(config.port);
-    let mut asked = http.into_iter().chain(config.https_port);
+    let mut ports = http.into_iter().chain(config.https_port);
     Target {
         device,
         service: config.node.service.clone(),
-        port: asked.next().unwrap_or(config.port),
-        https: asked.next(),
+        port: ports.next().unwrap_or(config.port),
+        https: ports.next(),
         metrics: config.metrics_port,
         page: config.page_port,
         capability,
@@ -118,13 +120,13 @@ fn check(file: &Path, as_json: bool, question: &Question) -> u8 {
     let text = match read(file) {
         Ok(text) => text,
         Err(e) => {
-            complain(&format!("remote-ollama-proxy: {}: can't be read: {e}", file.display()));
+            complain(&format!("remote-ollama-proxy: read {}: {e}", file.display()));
             return exit::FAILURE;
         }
     };
     let checked = parse_for(&text, question.control).map(|policy| Checked::new(&policy, &question.target));
     let code = match &checked {
-        Ok(checked) if !checked.is_sound() => exit::FAILURE,
+        Ok(checked) if !checked.is_valid() => exit::FAILURE,
         Ok(checked) if checked.is_closed() => exit::CLOSED,
         Ok(_) => exit::OK,
         Err(_) => exit::FAILURE,
@@ -145,7 +147,7 @@ fn read(file: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-/// What a policy file that was understood comes to.
+/// The evaluation of a valid policy file.
 struct Checked {
     expectations: usize,
     failures: Vec<Failure>,
@@ -153,21 +155,25 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(policy: &Policy, target: &Target) -> Checked {
+    fn new(policy: &PolicyFile, target: &Target) -> Checked {
         let (expectations, failures) = (policy.expectations(), policy.failures());
         Checked { expectations, failures, report: policy.reach(target) }
     }
 
-    fn is_sound(&self) -> bool {
-        // A limit was meant and does not hold, or not as it was meant; or nobody has drawn one.
-        let meant_otherwise =
-            |kind| matches!(kind, Kind::InvalidValue | Kind::UnknownCapability | Kind::Anybody);
-        self.failures.is_empty() && !self.report.warnings.iter().any(|w| meant_otherwise(w.kind))
+    fn is_valid(&self) -> bool {
+        // These leave the node more open than the author intended.
+        let opens_too_much = |kind| {
+            matches!(
+                kind,
+                WarningKind::InvalidValue | WarningKind::UnknownCapability | WarningKind::WholeTailnet
+            )
+        };
+        self.failures.is_empty() && !self.report.warnings.iter().any(|w| opens_too_much(w.kind))
     }
 
-    /// Whether no device reaches the node.
+    /// Whether no device can connect to the node.
     fn is_closed(&self) -> bool {
-        self.report.warnings.iter().any(|warning| warning.kind == Kind::Nobody)
+        self.report.warnings.iter().any(|warning| warning.kind == WarningKind::Unreachable)
     }
 
     fn table(&self, file: &Path, question: &Question) -> String {
@@ -176,7 +182,7 @@ impl Checked {
         // Writing to a String can't fail.
         let mut text = String::new();
         if let Some(why) = assumed {
-            let _ = writeln!(text, "{}: {} is assumed: {why}", file.display(), target.device);
+            let _ = writeln!(text, "{}: the node is assumed to be {}: {why}", file.display(), target.device);
         }
         let _ = writeln!(text, "{}: who reaches {} on tcp:{}", file.display(), target.device, target.port);
         text += &rows(reach, asks);
@@ -201,14 +207,14 @@ impl Checked {
             (0, _) => writeln!(text, "the file has no tests of its own"),
             (n, 0) => writeln!(text, "the file's own tests pass: {}", count(n, "destination")),
             (n, _) => {
-                writeln!(text, "the file's own tests do not pass: {failed} of {}", count(n, "destination"))
+                writeln!(text, "the file's own tests fail: {failed} of {}", count(n, "destination"))
             }
         };
         for failure in &self.failures {
             let _ = writeln!(text, "  {failure}");
         }
         if !self.report.warnings.is_empty() {
-            text += "to think about\n";
+            text += "warnings\n";
         }
         for warning in &self.report.warnings {
             let _ = writeln!(text, "  {warning}");
@@ -231,7 +237,7 @@ fn rows(reach: &[Reach], may: fn(&Reach) -> String) -> String {
         );
     }
     if reach.is_empty() {
-        return format!("  nobody\n{refusals}");
+        return format!("  no device\n{refusals}");
     }
     let wide = reach.iter().map(|row| row.source.chars().count()).max().unwrap_or_default();
     reach.iter().map(|row| lines_of(row, wide, may(row))).collect::<String>() + &refusals
@@ -255,11 +261,11 @@ fn lines_of(row: &Reach, wide: usize, may: String) -> String {
 
 fn asks(row: &Reach) -> String {
     match &row.rights {
-        Some(rights) => format!("ask {rights}"),
+        Some(rights) => format!("request {rights}"),
         None if row.capabilities.is_empty() => {
-            "ask nothing: the node goes by grants, and there is none".to_owned()
+            "request nothing: access.mode is \"grants\" and no grant applies".to_owned()
         }
-        None => "ask nothing: no grant can be read".to_owned(),
+        None => "request nothing: every grant is invalid".to_owned(),
     }
 }
 
@@ -272,21 +278,21 @@ fn reads(row: &Reach) -> String {
 
 fn sees(row: &Reach) -> String {
     match row.rights.as_ref().and_then(|rights| rights.page) {
-        Some(Page::View) => "see what is their own".to_owned(),
-        Some(Page::Admin) => "see everything, and cancel requests".to_owned(),
+        Some(PageRight::View) => "see what is about its own identity".to_owned(),
+        Some(PageRight::Admin) => "see everything, and cancel requests".to_owned(),
         None => "not see it: no grant has \"page\": \"view\" or \"admin\"".to_owned(),
     }
 }
 
-fn listed(file: &Path, faults: &Faults) -> String {
+fn listed(file: &Path, faults: &FileFaults) -> String {
     let mut text = String::new();
     for fault in &faults.0 {
         let _ = writeln!(text, "{}: {fault}", file.display());
     }
-    text + &format!("{}: what the file lets through was not worked out\n", count(faults.0.len(), "fault"))
+    text + &format!("{}: the file was not evaluated\n", count(faults.0.len(), "fault"))
 }
 
-fn as_value(file: &Path, question: &Question, checked: &Result<Checked, Faults>) -> serde_json::Value {
+fn as_value(file: &Path, question: &Question, checked: &Result<Checked, FileFaults>) -> serde_json::Value {
     let Question { target, assumed, .. } = question;
     let mut value = json!({
         "file": file,
@@ -294,7 +300,7 @@ fn as_value(file: &Path, question: &Question, checked: &Result<Checked, Faults>)
             "tags": target.device.tags, "user": target.device.user, "service": target.service, "assumed": assumed, "port": target.port, "https_port": target.https, "metrics_port": target.metrics,
             "page_port": target.page, "capability": target.capability,
         },
-        "sound": checked.as_ref().is_ok_and(Checked::is_sound),
+        "sound": checked.as_ref().is_ok_and(Checked::is_valid),
         "faults": [],
     });
     match checked {

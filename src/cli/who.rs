@@ -10,7 +10,7 @@ use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count};
 use super::{exit, show};
 use crate::admin::{Who, WhoPeer};
-use crate::policy::{Page, Priority};
+use crate::policy::{PageRight, Priority};
 
 /// What `who` takes.
 #[derive(Debug, Args)]
@@ -128,10 +128,10 @@ fn name(peer: &WhoPeer) -> String {
     format!("{} ({owner})", peer.member.node)
 }
 
-fn page_right(page: Page) -> &'static str {
+fn page_right(page: PageRight) -> &'static str {
     match page {
-        Page::View => "shows what belongs to its identity",
-        Page::Admin => "shows everything, and can cancel requests",
+        PageRight::View => "shows what belongs to its identity",
+        PageRight::Admin => "shows everything, and can cancel requests",
     }
 }
 

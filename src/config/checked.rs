@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::admission::{Limits, Timeouts};
 use crate::auth::CredentialSource;
 use crate::ollama::Upstream;
-use crate::policy::{Access, EndpointSet, ModelRules};
+use crate::policy::{AccessMode, EndpointSet, ModelRules};
 use crate::rotated::Rotation;
 
 /// A valid config.
@@ -135,7 +135,7 @@ pub enum StartOffline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessConfig {
     /// Whether a peer without a grant may use the whole allowlist or nothing.
-    pub mode: Access,
+    pub mode: AccessMode,
     /// The name of the app capability that holds the grants.
     pub capability: String,
 }

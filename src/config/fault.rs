@@ -23,14 +23,14 @@ impl ConfigFault {
         ConfigFault {
             source: secret::scrub(source),
             key: secret::scrub(key),
-            value: secret::shown(key, value),
-            reason: secret::belongs(value).map_or_else(|| secret::scrub(reason), str::to_owned),
+            value: secret::printable(key, value),
+            reason: secret::proper_place(value).map_or_else(|| secret::scrub(reason), str::to_owned),
         }
     }
 
     /// An unknown key. Its value may be a secret, so it is not shown.
     pub(super) fn unknown(source: &str, key: &str, value: &str, reason: &str) -> ConfigFault {
-        let hint = secret::belongs(value).map(|hint| format!("; {hint}")).unwrap_or_default();
+        let hint = secret::proper_place(value).map(|hint| format!("; {hint}")).unwrap_or_default();
         ConfigFault::new(source, key, "", &format!("{reason}{hint}"))
     }
 }

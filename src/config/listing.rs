@@ -6,7 +6,7 @@ use super::{
     AccessLogConfig, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw,
 };
 use crate::admission::{Limits, Timeouts};
-use crate::policy::{Access, ModelRules};
+use crate::policy::{AccessMode, ModelRules};
 
 type Setting = (&'static str, String);
 
@@ -18,8 +18,8 @@ impl Config {
         settings.push(("upstream.url", self.upstream.to_string()));
         settings.extend(models(&self.models));
         let mode = match self.access.mode {
-            Access::Network => "network",
-            Access::Grants => "grants",
+            AccessMode::Network => "network",
+            AccessMode::Grants => "grants",
         };
         settings.push(("access.mode", mode.to_owned()));
         settings.push(("access.capability", self.access.capability.clone()));

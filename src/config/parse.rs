@@ -7,7 +7,7 @@ use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
 use crate::ollama::Upstream;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 
 /// One of a few words.
 fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
@@ -40,8 +40,8 @@ pub(super) fn start_offline(text: &str) -> Result<StartOffline, String> {
 }
 
 /// What a peer without a grant may ask.
-pub(super) fn access(text: &str) -> Result<Access, String> {
-    choice(text, &[("network", Access::Network), ("grants", Access::Grants)])
+pub(super) fn access(text: &str) -> Result<AccessMode, String> {
+    choice(text, &[("network", AccessMode::Network), ("grants", AccessMode::Grants)])
 }
 
 /// Whether models that run in Ollama's cloud are refused.

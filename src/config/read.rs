@@ -14,7 +14,7 @@ use super::{credential, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
-use crate::policy::{Access, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
 use crate::rotated::Rotation;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
@@ -156,7 +156,7 @@ fn auxiliary_port(s: &mut Section<'_, '_>, taken: &TakenPorts, purpose: &str) ->
 
 fn access(s: &mut Section<'_, '_>) -> AccessConfig {
     AccessConfig {
-        mode: s.text("mode", Access::Network, parse::access),
+        mode: s.text("mode", AccessMode::Network, parse::access),
         capability: s.text("capability", CAPABILITY.to_owned(), parse::capability),
     }
 }

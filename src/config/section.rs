@@ -75,7 +75,7 @@ impl Section<'_, '_> {
         };
         let mut parsed = Vec::new();
         for item in items {
-            let (reason, text) = match (secret::belongs(item.get_ref()), parse(item.get_ref())) {
+            let (reason, text) = match (secret::proper_place(item.get_ref()), parse(item.get_ref())) {
                 (Some(hint), _) => (hint.to_owned(), REDACTED.to_owned()),
                 (None, Err(reason)) => (reason, self.raw.slice(item.span())),
                 (None, Ok(value)) => {
@@ -146,7 +146,7 @@ impl Section<'_, '_> {
             }
         };
         // A secret may be a valid value, such as a name, but never the intended one.
-        if let Some(hint) = value.text().and_then(secret::belongs) {
+        if let Some(hint) = value.text().and_then(secret::proper_place) {
             self.raw.fault(origin, &full, REDACTED, hint);
             return None;
         }

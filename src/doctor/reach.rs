@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::admin::{Who, WhoPeer};
 use crate::config::Config;
-use crate::policy::Access;
+use crate::policy::AccessMode;
 use crate::tailnet::NodeStatus;
 
 /// The tag in the lines that `remote-ollama-proxy acl` prints if the config has none.
@@ -37,8 +37,8 @@ pub(super) fn reach(config: &Config, node: &NodeStatus, who: &Who) -> Finding {
         );
     }
     let narrowed = match config.access.mode {
-        Access::Grants => "each by a grant",
-        Access::Network => "narrowed by grants where there are any",
+        AccessMode::Grants => "each by a grant",
+        AccessMode::Network => "narrowed by grants where there are any",
     };
     let owners = owners(&admitted);
     Finding::good("reach", format!("{} of {owners} may connect, {narrowed}", devices(admitted.len())))

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::sections::{Sections, Sent};
 use super::viewers::{OpenStream, Viewer};
-use crate::policy::Page;
+use crate::policy::PageRight;
 use crate::proxy::Caller;
 
 /// How often the sections are compared with those sent.
@@ -23,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub(super) async fn events(
     sections: Arc<Sections>,
     caller: Caller,
-    page: Page,
+    page: PageRight,
     _open: OpenStream,
     sender: mpsc::Sender<Bytes>,
 ) {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::viewers::Viewer;
 use crate::admin::{Who, WhoPeer};
-use crate::policy::{Page, Priority};
+use crate::policy::{PageRight, Priority};
 
 /// Rows of the section.
 const PEERS: usize = 200;
@@ -25,7 +25,7 @@ struct Row<'a> {
     endpoints: &'a [String],
     limits: Vec<String>,
     metrics: bool,
-    page: Option<Page>,
+    page: Option<PageRight>,
     /// As the policy file has them.
     grants: Vec<String>,
     faults: Vec<String>,

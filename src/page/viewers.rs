@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::peer::Peer;
-use crate::policy::{Page, Refusal};
+use crate::policy::{PageRight, Refusal};
 
 /// Streams that one identity can have open. Browsers make six connections to one host; two are left for cancelling.
 const STREAMS_PER_IDENTITY: usize = 4;
@@ -15,13 +15,13 @@ const STREAMS_PER_IDENTITY: usize = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Viewer<'a> {
     pub(super) peer: &'a Peer,
-    pub(super) page: Page,
+    pub(super) page: PageRight,
 }
 
 impl<'a> Viewer<'a> {
     /// Whether the viewer sees what belongs to other identities.
     pub(super) fn sees_all(self) -> bool {
-        self.page == Page::Admin
+        self.page == PageRight::Admin
     }
 
     /// The peer, if the viewer sees only what belongs to its identity.

@@ -1,51 +1,56 @@
-//! Which model a body asks for, told while it streams, as Ollama will read it.
+//! Which model a request's body names, read while it streams, exactly as Ollama will read it.
 //!
-//! Ollama reads a body twice where it may go to the cloud: with Go's `encoding/json` into a struct, which takes keys
-//! without regard to case and of several the last, and stops after the first value; and into a map, which takes the exact
-//! key only and the whole body. So a body passes only as long as both must come to the same: it is one object, and a key
-//! that either could take for the model is there once. That holds for the body's whole length, since a second key may
-//! be its last; whoever follows a body must hand on no part of it that [`feed`](Reader::feed) has not taken.
+//! Ollama parses some bodies twice. Go's `encoding/json` into a struct matches keys without regard to case, takes the
+//! last of several, and stops after the first value. Into a map it matches the exact key only, and reads the whole body.
+//! So the proxy forwards a body only as long as both must find the same model: the body is one object, and it has one key
+//! that either could take for the model. A second key may come last, so this holds for the whole body: never forward bytes
+//! that [`feed`](ModelReader::feed) has not accepted.
 //!
-//! Where this reader is easier to please than Go's, as with what is nested, Go refuses the body as a whole.
+//! Where this reader is more lenient than Go's, as inside nested values, Go refuses the whole body.
 
-/// Follows a body of any length in a few bytes of memory.
+use crate::json::{Bracket, ShortText, Token, Tokenizer};
+
+/// Follows a body of any length in at most 4 KiB of memory.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ModelReader {
+    tokenizer: Tokenizer,
     state: State,
-    /// How many arrays and objects are open inside of the outer object.
-    depth: u32,
-    /// Whether a backslash has come just before, inside of a string.
-    escaped: bool,
-    /// The string that is read, as written, so far as it is worth keeping.
-    text: Vec<u8>,
+    key: ShortText<KEY_MAX>,
+    value: ShortText<VALUE_MAX>,
+    keys: ModelKeys,
     model: Option<String>,
-    /// Where it stands for an absent model.
-    name: Option<Option<String>>,
+    /// The value of "name".
+    name: Option<String>,
+}
+
+/// Which keys of a body can name its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelKeys {
+    /// Only "model".
+    Model,
+    /// "model", or "name" where that is absent or empty, as at `/api/show`.
+    ModelOrName,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Before the object.
-    Start,
-    /// Before a key; the first one may be missing.
-    Key {
+    BeforeObject,
+    /// Before a key. An object may end in place of its first one.
+    BeforeKey {
         first: bool,
     },
     InKey,
-    /// After a key.
-    Colon(Key),
-    /// Before a value.
-    Value(Key),
-    /// In a string that is the value of a key that counts.
-    InText(Key),
-    /// In a number or a word, or behind a value.
-    Rest,
-    /// In another value: in a string of it, or not.
-    Nested {
-        string: bool,
+    BeforeColon(Key),
+    BeforeValue(Key),
+    /// In the string that is the value of this key.
+    InModel(Key),
+    /// In a value that does not matter, with so many brackets open in it.
+    Skipping {
+        depth: u32,
     },
-    /// Behind the object.
-    Done,
+    /// In a number or a literal, or after any value.
+    AfterValue,
+    AfterObject,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,27 +60,27 @@ enum Key {
     Other,
 }
 
-/// Why it can't be told which model a body asks for.
+/// Why a body does not name one certain model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
-    /// It is compressed.
+pub enum BodyFault {
+    /// It has a Content-Encoding.
     #[error("the body is compressed; send it plain")]
     Coded,
-    /// It is something else, or something in front of it or behind it, even a byte order mark.
+    /// It is no object, or something is in front of it or behind it, even a byte order mark.
     #[error("the body is not one JSON object")]
     NotObject,
     /// Two readers could take different ones.
     #[error("the body has the key \"model\" (or, at /api/show, \"name\") more than once")]
     Twice,
-    /// It is a number, for example, or longer than any name.
+    /// The value is not a string, or longer than any name.
     #[error("the body's \"model\" is not a model's name")]
     NotName,
-    /// The body has ended.
+    /// The body has ended without one.
     #[error("the body has no \"model\"")]
     Missing,
-    /// So many bytes have come without it.
+    /// This many bytes have arrived without one.
     #[error(
-        "the body's first {0} bytes have no \"model\": put it first, or have the node's owner raise models.within"
+        "the body's first {0} bytes have no \"model\"; put it first, or ask the operator to raise models.within"
     )]
     TooFar(u64),
 }
@@ -84,152 +89,126 @@ pub enum Doubt {
 const KEY_MAX: usize = 30;
 
 /// A name has at most 600 characters, each of which may be an escape.
-const TEXT_MAX: usize = 3600;
+const VALUE_MAX: usize = 3600;
 
-impl Reader {
-    /// A reader at the beginning of a body. With `name` the key of this name stands for the model where that is absent or
-    /// empty, as it does for `/api/show`.
-    pub fn new(name: bool) -> Reader {
-        Reader {
-            state: State::Start,
-            depth: 0,
-            escaped: false,
-            text: Vec::new(),
+impl ModelReader {
+    /// A reader at the beginning of a body.
+    pub fn new(keys: ModelKeys) -> ModelReader {
+        ModelReader {
+            tokenizer: Tokenizer::default(),
+            state: State::BeforeObject,
+            key: ShortText::default(),
+            value: ShortText::default(),
+            keys,
             model: None,
-            name: name.then_some(None),
+            name: None,
         }
     }
 
-    /// Takes the next bytes.
+    /// Reads the next bytes.
     ///
     /// # Errors
-    /// They must not go on, nor any later ones.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Doubt> {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            // What is in strings is most of a body.
-            if matches!(self.state, State::Nested { string: true }) && !self.escaped {
-                let plain = bytes.iter().take_while(|b| !matches!(**b, b'"' | b'\\')).count();
-                if plain > 0 {
-                    bytes = &bytes[plain..];
-                    continue;
-                }
-            }
-            bytes = rest;
-            self.step(byte)?;
+    /// Neither these bytes nor later ones may be forwarded.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), BodyFault> {
+        while let Some(token) = self.tokenizer.next(&mut bytes) {
+            self.state = self.next_state(token)?;
         }
         Ok(())
     }
 
-    /// The model, once nothing that may still come could change it.
+    /// The model, once no later byte can change it.
     pub fn model(&self) -> Option<&str> {
-        let model = self.model.as_deref().filter(|model| !model.is_empty());
-        match &self.name {
-            Some(name) if self.state == State::Done => {
-                model.or(name.as_deref().filter(|name| !name.is_empty()))
-            }
+        let is_given = |name: &&str| !name.is_empty();
+        let model = self.model.as_deref().filter(is_given);
+        match self.state {
+            State::AfterObject => model.or(self.name.as_deref().filter(is_given)),
             _ => model,
         }
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), Doubt> {
-        let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-        match self.state {
-            State::InKey | State::InText(_) | State::Nested { string: true } => return self.in_string(byte),
-            State::Nested { string: false } => self.nested(byte),
-            _ if blank => {}
-            State::Start if byte == b'{' => self.state = State::Key { first: true },
-            State::Key { .. } if byte == b'"' => self.state = State::InKey,
-            State::Key { first: true } if byte == b'}' => self.state = State::Done,
-            State::Colon(key) if byte == b':' => self.state = State::Value(key),
-            State::Value(key) => self.value(key, byte)?,
-            State::Rest => match byte {
-                b',' => self.state = State::Key { first: false },
-                b'}' => self.state = State::Done,
-                b'"' | b'{' | b'[' | b']' | b':' => return Err(Doubt::NotObject),
-                _ => {}
-            },
-            State::Start | State::Key { .. } | State::Colon(_) | State::Done => return Err(Doubt::NotObject),
-        }
-        Ok(())
+    fn next_state(&mut self, token: Token<'_>) -> Result<State, BodyFault> {
+        Ok(match (self.state, token) {
+            (State::BeforeObject, Token::Open(Bracket::Object)) => State::BeforeKey { first: true },
+            (State::BeforeKey { .. }, Token::StringStart) => {
+                self.key.clear();
+                State::InKey
+            }
+            (State::BeforeKey { first: true }, Token::Close(Bracket::Object)) => State::AfterObject,
+            (State::InKey, Token::StringPart(part)) => {
+                self.key.push(part);
+                State::InKey
+            }
+            (State::InKey, Token::StringEnd) => State::BeforeColon(self.named_key()),
+            (State::BeforeColon(key), Token::Colon) => State::BeforeValue(key),
+            (State::BeforeValue(key), token) => self.begin_value(key, token)?,
+            (State::InModel(key), Token::StringPart(part)) => {
+                self.value.push(part);
+                self.value.get().ok_or(BodyFault::NotName)?;
+                State::InModel(key)
+            }
+            (State::InModel(key), _) => self.end_model(key)?,
+            (State::Skipping { depth }, token) => skip(depth, token),
+            (State::AfterValue, Token::Comma) => State::BeforeKey { first: false },
+            (State::AfterValue, Token::Close(Bracket::Object)) => State::AfterObject,
+            (State::AfterValue, Token::Scalar(_)) => State::AfterValue,
+            _ => return Err(BodyFault::NotObject),
+        })
     }
 
-    fn value(&mut self, key: Key, byte: u8) -> Result<(), Doubt> {
-        self.state = match (byte, key) {
-            (b'"', Key::Other) => State::Nested { string: true },
-            (b'"', key) => State::InText(key),
-            (_, Key::Model | Key::Name) => return Err(Doubt::NotName),
-            (b'{' | b'[', _) => {
-                self.depth = 1;
-                State::Nested { string: false }
+    fn begin_value(&mut self, key: Key, token: Token<'_>) -> Result<State, BodyFault> {
+        match (key, token) {
+            (Key::Other, Token::StringStart) => Ok(State::Skipping { depth: 0 }),
+            (Key::Other, Token::Open(_)) => Ok(State::Skipping { depth: 1 }),
+            (Key::Other, Token::Scalar(_)) => Ok(State::AfterValue),
+            (Key::Other, _) => Err(BodyFault::NotObject),
+            (key, Token::StringStart) => {
+                self.value.clear();
+                Ok(State::InModel(key))
             }
-            (b',' | b'}' | b']' | b':', _) => return Err(Doubt::NotObject),
-            _ => State::Rest,
+            _ => Err(BodyFault::NotName),
+        }
+    }
+
+    fn end_model(&mut self, key: Key) -> Result<State, BodyFault> {
+        let text = self.value.get().and_then(unescape).ok_or(BodyFault::NotName)?;
+        let slot = if key == Key::Name { &mut self.name } else { &mut self.model };
+        match slot.replace(text) {
+            None => Ok(State::AfterValue),
+            Some(_) => Err(BodyFault::Twice),
+        }
+    }
+
+    /// Go folds letters beyond ASCII too, but none of them folds to a letter of these keys.
+    fn named_key(&self) -> Key {
+        let Some(raw) = self.key.get() else { return Key::Other };
+        // Without an escape the key needs no copy.
+        let is = |name: &str| match raw.contains(&b'\\') {
+            true => unescape(raw).is_some_and(|key| key.eq_ignore_ascii_case(name)),
+            false => raw.eq_ignore_ascii_case(name.as_bytes()),
         };
-        Ok(())
-    }
-
-    fn nested(&mut self, byte: u8) {
-        match byte {
-            b'"' => self.state = State::Nested { string: true },
-            // Go refuses more than ten thousand.
-            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-            b'}' | b']' => self.depth -= 1,
-            _ => {}
-        }
-        if self.depth == 0 {
-            self.state = State::Rest;
-        }
-    }
-
-    fn in_string(&mut self, byte: u8) -> Result<(), Doubt> {
-        let ends = byte == b'"' && !self.escaped;
-        self.escaped = byte == b'\\' && !self.escaped;
-        match self.state {
-            State::Nested { .. } if ends && self.depth == 0 => self.state = State::Rest,
-            State::Nested { .. } if ends => self.state = State::Nested { string: false },
-            State::InKey if ends => {
-                let key = self.key();
-                self.text.clear();
-                self.state = State::Colon(key);
-            }
-            State::InText(key) if ends => {
-                let text = text(&self.text).ok_or(Doubt::NotName)?;
-                self.text.clear();
-                let at = match key {
-                    Key::Name => self.name.get_or_insert_default(),
-                    _ => &mut self.model,
-                };
-                if at.replace(text).is_some() {
-                    return Err(Doubt::Twice);
-                }
-                self.state = State::Rest;
-            }
-            // One byte beyond what counts tells that it is longer.
-            State::InKey if self.text.len() <= KEY_MAX => self.text.push(byte),
-            State::InText(_) if self.text.len() >= TEXT_MAX => return Err(Doubt::NotName),
-            State::InText(_) => self.text.push(byte),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Go folds letters beyond ASCII too, but none of them folds to one of these.
-    fn key(&self) -> Key {
-        let named = |name: &str| match self.text.len() <= KEY_MAX && self.text.contains(&b'\\') {
-            true => text(&self.text).is_some_and(|text| text.eq_ignore_ascii_case(name)),
-            false => self.text.eq_ignore_ascii_case(name.as_bytes()),
-        };
-        match () {
-            () if named("model") => Key::Model,
-            () if self.name.is_some() && named("name") => Key::Name,
-            () => Key::Other,
+        if is("model") {
+            Key::Model
+        } else if self.keys == ModelKeys::ModelOrName && is("name") {
+            Key::Name
+        } else {
+            Key::Other
         }
     }
 }
 
-/// A string by what stands between its quotation marks. Where this is `None` Go takes no string at all, or one with
-/// characters in place of those that are none.
-fn text(raw: &[u8]) -> Option<String> {
+/// What follows a token within a value that does not matter. Whether its brackets match, Go checks.
+fn skip(depth: u32, token: Token<'_>) -> State {
+    let depth = match token {
+        Token::Open(_) => depth.saturating_add(1),
+        Token::Close(_) => depth.saturating_sub(1),
+        Token::StringEnd => depth,
+        _ => return State::Skipping { depth },
+    };
+    if depth == 0 { State::AfterValue } else { State::Skipping { depth } }
+}
+
+/// The string between its quotation marks; `None` where Go refuses it, or replaces parts that are not Unicode.
+fn unescape(raw: &[u8]) -> Option<String> {
     serde_json::from_slice(&[b"\"", raw, b"\""].concat()).ok()
 }
 
@@ -239,22 +218,22 @@ mod tests {
 
     use super::*;
 
-    /// What is known of a body once all of it is there, however it comes.
-    fn read(name: bool, body: &[u8]) -> Result<Option<String>, Doubt> {
-        let mut whole = Reader::new(name);
+    /// The model that is known at the end of a body, read whole and byte by byte.
+    fn read(keys: ModelKeys, body: &[u8]) -> Result<Option<String>, BodyFault> {
+        let mut whole = ModelReader::new(keys);
         let fed = whole.feed(body).map(|()| whole.model().map(str::to_owned));
-        let mut slow = Reader::new(name);
+        let mut slow = ModelReader::new(keys);
         let slowly = body.iter().try_for_each(|b| slow.feed(&[*b])).map(|()| slow.model().map(str::to_owned));
         assert_eq!(fed, slowly);
         fed
     }
 
-    fn model(body: &str) -> Result<Option<String>, Doubt> {
-        read(false, body.as_bytes())
+    fn model(body: &str) -> Result<Option<String>, BodyFault> {
+        read(ModelKeys::Model, body.as_bytes())
     }
 
     #[test]
-    fn the_model_is_found_wherever_it_stands() {
+    fn model_is_found_at_any_place_and_in_any_spelling() {
         for body in [
             r#"{"model":"a"}"#,
             r#" { "model" : "a" } "#,
@@ -272,29 +251,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_before_the_body_has_ended() {
-        let mut reader = Reader::new(false);
+    fn model_is_known_before_the_body_ends() {
+        let mut reader = ModelReader::new(ModelKeys::Model);
         reader.feed(br#"{"model":"a"#).unwrap();
         assert_eq!(reader.model(), None);
         reader.feed(br#"","messages":["#).unwrap();
         assert_eq!(reader.model(), Some("a"));
-        assert_eq!(reader.feed(br#"],"mOdel":"b"}"#), Err(Doubt::Twice));
+        assert_eq!(reader.feed(br#"],"mOdel":"b"}"#), Err(BodyFault::Twice));
     }
 
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
+    fn ambiguous_bodies_are_refused() {
         for body in [
             r#"{"model":"a","model":"a"}"#,
             r#"{"model":"a","Model":"b"}"#,
             r#"{"model":"a","mod\u0065l":"b"}"#,
             r#"{"model":"","model":"b"}"#,
         ] {
-            assert_eq!(model(body), Err(Doubt::Twice), "{body}");
+            assert_eq!(model(body), Err(BodyFault::Twice), "{body}");
         }
         for body in
             [r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":["a"]}"#, r#"{"model":"a","MODEL":null}"#]
         {
-            assert_eq!(model(body), Err(Doubt::NotName), "{body}");
+            assert_eq!(model(body), Err(BodyFault::NotName), "{body}");
         }
         for body in [
             "\u{feff}{}",
@@ -312,19 +291,19 @@ mod tests {
             r#"{"a":1:2}"#,
             r#"{'a':1}"#,
         ] {
-            assert_eq!(model(body), Err(Doubt::NotObject), "{body:?}");
+            assert_eq!(model(body), Err(BodyFault::NotObject), "{body:?}");
         }
-        assert_eq!(model(r#"{"model":"\ud800"}"#), Err(Doubt::NotName));
-        assert_eq!(read(false, b"{\"model\":\"\xff\"}"), Err(Doubt::NotName));
-        assert_eq!(model(&format!(r#"{{"model":"{}"}}"#, "a".repeat(5000))), Err(Doubt::NotName));
+        assert_eq!(model(r#"{"model":"\ud800"}"#), Err(BodyFault::NotName));
+        assert_eq!(read(ModelKeys::Model, b"{\"model\":\"\xff\"}"), Err(BodyFault::NotName));
+        assert_eq!(model(&format!(r#"{{"model":"{}"}}"#, "a".repeat(5000))), Err(BodyFault::NotName));
         for none in ["", " ", "{}", "{", r#"{"model":""}"#, r#"{"model":"a"#, r#"{"name":"a"}"#] {
             assert_eq!(model(none), Ok(None), "{none}");
         }
     }
 
     #[test]
-    fn a_name_stands_for_an_absent_model_where_ollama_takes_it_for_one() {
-        let show = |body: &str| read(true, body.as_bytes());
+    fn name_replaces_an_absent_or_empty_model_at_api_show() {
+        let show = |body: &str| read(ModelKeys::ModelOrName, body.as_bytes());
         for body in [
             r#"{"name":"a"}"#,
             r#"{"model":"","name":"a"}"#,
@@ -335,24 +314,24 @@ mod tests {
             assert_eq!(show(body), Ok(Some("a".to_owned())), "{body}");
         }
         assert_eq!(show(r#"{"name":"a""#), Ok(None), "a model could follow");
-        assert_eq!(show(r#"{"name":"a","NAME":"a"}"#), Err(Doubt::Twice));
-        assert_eq!(show(r#"{"model":"a","name":1}"#), Err(Doubt::NotName));
+        assert_eq!(show(r#"{"name":"a","NAME":"a"}"#), Err(BodyFault::Twice));
+        assert_eq!(show(r#"{"model":"a","name":1}"#), Err(BodyFault::NotName));
     }
 
     #[test]
-    fn depth_and_length_cost_nothing() {
+    fn deep_nesting_and_long_keys_take_no_memory() {
         let deep = format!(r#"{{"x":{}{},"model":"a"}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(model(&deep), Ok(Some("a".to_owned())));
-        let mut reader = Reader::new(false);
+        let mut reader = ModelReader::new(ModelKeys::Model);
         reader.feed(br#"{""#).unwrap();
         reader.feed(&vec![b'a'; 1 << 20]).unwrap();
-        assert!(reader.text.capacity() <= 64);
+        assert!(reader.key.get().is_none());
     }
 
     proptest! {
-        /// serde_json reads the same, wherever it reads at all.
+        /// serde_json's own output is read as serde_json wrote it.
         #[test]
-        fn sound_objects(keys in proptest::collection::vec("[a-c\\\\\"]{0,3}|model|Model|name", 0..6), value in "\\PC{0,6}") {
+        fn valid_objects_are_read_as_written(keys in proptest::collection::vec("[a-c\\\\\"]{0,3}|model|Model|name", 0..6), value in "\\PC{0,6}") {
             let json = |text: &str| serde_json::Value::from(text).to_string();
             let pairs: Vec<_> = keys.iter().map(|key| format!("{}:{}", json(key), json(&value))).collect();
             let body = format!("{{{}}}", pairs.join(","));
@@ -360,7 +339,7 @@ mod tests {
             match want {
                 0 => prop_assert_eq!(model(&body), Ok(None)),
                 1 => prop_assert_eq!(model(&body), Ok(Some(value).filter(|v| !v.is_empty()))),
-                _ => prop_assert_eq!(model(&body), Err(Doubt::Twice)),
+                _ => prop_assert_eq!(model(&body), Err(BodyFault::Twice)),
             }
         }
     }

@@ -6,27 +6,27 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::endpoint::{Endpoint, EndpointSet, Management, allow};
-use super::grants::{Grant, Rights};
+use super::grant::Grant;
 use super::hint::Hint;
 use super::host::Hosts;
 use super::models::{ModelCheck, ModelRefusal, ModelRules};
+use super::rights::Rights;
 use super::target::{Target, TargetFault};
 
-/// What may be asked of this node.
+/// The node's own rules, for all peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The endpoints that are on.
+    /// The allowlist.
     pub endpoints: EndpointSet,
-    /// Whether a browser's preflight for an allowed request goes through.
+    /// Whether browsers' preflights for allowed requests are forwarded.
     pub preflight: bool,
     /// The names that clients may use for this node.
     pub hosts: Hosts,
-    /// The models that may be asked for, whoever asks.
+    /// The models that all peers may use.
     pub models: ModelRules,
 }
 
-/// Leave to forward one request. Only [`Policy::decide`] makes it, so a request that nobody
-/// checked can't be forwarded.
+/// The permission to forward one request. Only [`Policy::decide`] creates it, so an unchecked request can't be forwarded.
 #[derive(Debug)]
 pub struct Permit {
     endpoint: Endpoint,
@@ -37,7 +37,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The endpoint that was asked for.
+    /// The endpoint of the request.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
@@ -52,93 +52,93 @@ impl Permit {
         &self.target
     }
 
-    /// Whether the request makes Ollama compute, so that only so many can run at once.
+    /// Whether the request makes Ollama compute, so that it needs a running slot.
     pub fn computes(&self) -> bool {
         self.endpoint.computes() && self.method == Method::POST
     }
 
-    /// Whether a browser asks by it if a request may follow. No model runs for it.
+    /// Whether it is a browser's preflight, for which no model runs.
     pub fn is_preflight(&self) -> bool {
         self.method == Method::OPTIONS
     }
 
-    /// What the peer is granted, with its limits.
+    /// The peer's grant, with its limits.
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
 
-    /// What is still to be found out about the model before the request may go on; `None`: nothing, and
-    /// nobody looks at its body.
+    /// What to check about the model before the request is forwarded; `None`: nothing, and the proxy does not inspect the
+    /// body.
     pub fn model(&self) -> Option<&ModelCheck> {
         self.model.as_ref()
     }
 }
 
-/// Why a request is not forwarded.
+/// Why the policy refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The target has a spelling that could mean something else.
-    #[error("{0}; write it plainly")]
+    /// The target could be read as another one.
+    #[error("{0}; use the plain spelling")]
     Target(TargetFault),
-    /// The target has slashes that make another path of a known one.
+    /// The target is the path of an endpoint with extra slashes.
     #[error("{fault}; {0}", fault = TargetFault::Segment)]
     Slashes(Hint),
-    /// The path is in no table; and the one in it that was meant, if that can be told.
+    /// The path belongs to no endpoint. The hint is the endpoint that the client may have meant.
     #[error("this path is not on the allowlist{}", .0.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
     NotListed(Option<Hint>),
-    /// The endpoint is known but off.
-    #[error("this endpoint is switched off here; the node's owner can set endpoints.{} = true", .0.name())]
+    /// The endpoint is off.
+    #[error("this endpoint is off here; ask the operator to set endpoints.{} = true", .0.name())]
     Off(Endpoint),
     /// The route manages models or the machine.
-    #[error("managing models is never allowed from afar, as it {}; do it on the machine itself", .0.harm)]
+    #[error("this route is never forwarded, as it {}; use it on the machine itself", .0.harm)]
     Management(&'static Management),
-    /// The peer's grants do not have the endpoint.
-    #[error("the tailnet policy does not grant you this endpoint ({}); ask whoever keeps the policy file", .0.name())]
+    /// The peer's grants do not include the endpoint.
+    #[error("the tailnet policy does not grant you this endpoint ({}); ask an admin of the tailnet to add it to your grant", .0.name())]
     NotGranted(Endpoint),
-    /// The peer's grants do not have the metrics.
+    /// The peer's grants do not include the metrics.
     #[error(
-        "the tailnet policy does not grant you the metrics (metrics: true under this node's capability); ask whoever keeps the policy file"
+        "the tailnet policy does not grant you the metrics; ask an admin of the tailnet to add \"metrics\": true to your grant"
     )]
     MetricsNotGranted,
-    /// The peer's grants do not have the page.
+    /// The peer's grants do not include the page.
     #[error(
-        "the tailnet policy does not grant you this page (page: \"view\" or \"admin\" under this node's capability); ask whoever keeps the policy file"
+        "the tailnet policy does not grant you this page; ask an admin of the tailnet to add \"page\": \"view\" or \"admin\" to your grant"
     )]
     PageNotGranted,
-    /// The peer's grants let it see the page, and do nothing there.
+    /// The peer's grants allow it to see the page, not to cancel requests there.
     #[error(
-        "the tailnet policy lets you see this page and no more (cancelling needs page: \"admin\" under this node's capability)"
+        "the tailnet policy grants you to see this page, not to cancel requests; ask an admin of the tailnet to add \"page\": \"admin\" to your grant"
     )]
     PageViewOnly,
-    /// The port for the page has no such path.
-    #[error("this port has the page and nothing else; Ollama is at the node's other port")]
+    /// The page's port has no such path.
+    #[error("this port serves only the page; Ollama is on the node's other port")]
     NotPage,
-    /// At the page's port, and not by the page itself.
+    /// A request to the page's port that the page itself did not make.
     #[error(
-        "this is for the page itself to ask: the request comes from elsewhere, or does not say where from"
+        "only the page itself may request this, and the request comes from another site or does not say where from; open the page in a browser"
     )]
     CrossSite,
-    /// The identity has the page open often enough.
-    #[error("you have this page open {0} times already; close one of them")]
+    /// The identity has the page open this many times.
+    #[error("you have this page open {0} times; close one of them")]
     Watching(usize),
-    /// The port for metrics has no such path.
-    #[error("this port has {METRICS} and nothing else; Ollama is at the node's other port")]
+    /// The metrics port has no such path.
+    #[error("this port serves only {METRICS}; Ollama is on the node's other port")]
     NotMetrics,
-    /// The path is allowed, the method is not. These are.
-    #[error("this path does not take that method; it takes {}", allow(.0))]
+    /// The path is allowed, the method is not. These methods are.
+    #[error("this path does not allow that method; use {}", allow(.0))]
     Method(&'static [Method]),
-    /// A WebSocket is to be opened at an endpoint that is there by requests only.
-    #[error("Ollama has no WebSocket; ask by POST, as clients do that fall back to HTTP")]
+    /// The client tries to open a WebSocket.
+    #[error("Ollama has no WebSocket; use POST, as clients do that fall back to HTTP")]
     WebSocket,
-    /// A preflight, and they are switched off.
-    #[error("browsers' preflight requests are switched off here (http.preflight)")]
+    /// A preflight, and preflights are off.
+    #[error("browsers' preflight requests are off here; ask the operator to set http.preflight = true")]
     Preflight,
-    /// Host is missing, repeated or names somebody else.
+    /// Host is missing, repeated or not a name of this node.
     #[error(
-        "the Host header does not name this node; use its tailnet name or address, or have its owner add the name to http.hosts"
+        "the Host header does not name this node; use its tailnet name or address, or ask the operator to add the name to http.hosts"
     )]
     Host,
-    /// The model is not to be used, or can't be told.
+    /// The model is not allowed, or the request does not name one certain model.
     #[error("{0}")]
     Model(ModelRefusal),
 }
@@ -167,48 +167,29 @@ impl Refusal {
         }
     }
 
-    /// The methods that the path takes, as an Allow header lists them; empty unless it is for them.
+    /// The methods that the path allows, as an Allow header lists them; empty unless the method is refused.
     pub fn allow(&self) -> String {
         if let Refusal::Method(methods) = self { allow(methods) } else { String::new() }
     }
 }
 
-/// The path of the metrics, at the port for them.
+/// The path of the metrics, at the metrics port.
 const METRICS: &str = "/metrics";
 
 impl Policy {
-    /// Decides whether a peer with these rights may make the request that begins with `head`.
+    /// Decides about a request at the Ollama port, by its head and the peer's rights.
     ///
     /// # Errors
     /// The rule that refuses it.
     pub fn decide(&self, rights: &Rights, head: &Parts) -> Result<Permit, Refusal> {
         let (target, path) = self.target(head)?;
-        let endpoint = match Endpoint::at(path) {
-            Some(endpoint) if self.endpoints.contains(endpoint) => endpoint,
-            Some(endpoint) => return Err(Refusal::Off(endpoint)),
-            None => {
-                let not_listed = || Refusal::NotListed(Hint::of(path));
-                return Err(Management::at(path).map_or_else(not_listed, Refusal::Management));
-            }
-        };
+        let endpoint = self.endpoint(path)?;
         let grant = match &rights.grant {
             Some(grant) if grant.endpoints.contains(endpoint) => grant,
             _ => return Err(Refusal::NotGranted(endpoint)),
         };
-        // A preflight asks on behalf of the request that would follow.
-        match preflight_method(head) {
-            Some(wanted) if endpoint.methods().contains(&wanted) => {
-                if !self.preflight {
-                    return Err(Refusal::Preflight);
-                }
-            }
-            None if endpoint.methods().contains(&head.method) => {}
-            None if endpoint.is_tried_by_websocket() && opens_websocket(head) => {
-                return Err(Refusal::WebSocket);
-            }
-            _ => return Err(Refusal::Method(endpoint.methods())),
-        }
-        // Nobody names a model by a preflight.
+        self.check_method(endpoint, head)?;
+        // A preflight names no model.
         let model = match head.method {
             Method::OPTIONS => None,
             _ => self.models.check(grant, endpoint, path, &head.headers).map_err(Refusal::Model)?,
@@ -217,22 +198,46 @@ impl Policy {
         Ok(Permit { endpoint, method, target, grant, model })
     }
 
-    /// Decides whether a peer with these rights may have the metrics, at the port for them, by the
-    /// request that begins with `head`. Who may not is told nothing of what is there.
+    fn endpoint(&self, path: &str) -> Result<Endpoint, Refusal> {
+        match Endpoint::at(path) {
+            Some(endpoint) if self.endpoints.contains(endpoint) => Ok(endpoint),
+            Some(endpoint) => Err(Refusal::Off(endpoint)),
+            None => match Management::at(path) {
+                Some(route) => Err(Refusal::Management(route)),
+                None => Err(Refusal::NotListed(Hint::of(path))),
+            },
+        }
+    }
+
+    /// Checks the method, or that of the request that a preflight is about.
+    fn check_method(&self, endpoint: Endpoint, head: &Parts) -> Result<(), Refusal> {
+        let allows = |method: &Method| endpoint.methods().contains(method);
+        match preflight_method(head) {
+            Some(wanted) if !allows(&wanted) => Err(Refusal::Method(endpoint.methods())),
+            Some(_) if !self.preflight => Err(Refusal::Preflight),
+            Some(_) => Ok(()),
+            None if allows(&head.method) => Ok(()),
+            None if endpoint.is_tried_by_websocket() && opens_websocket(head) => Err(Refusal::WebSocket),
+            None => Err(Refusal::Method(endpoint.methods())),
+        }
+    }
+
+    /// Decides about a request at the metrics port. A peer without a right to the metrics gets the same refusal on every
+    /// path.
     ///
     /// # Errors
     /// The rule that refuses it.
     pub fn decide_metrics(&self, rights: &Rights, head: &Parts) -> Result<(), Refusal> {
         let granted = rights.metrics().then_some(()).ok_or(Refusal::MetricsNotGranted);
-        self.beside(head, granted, Refusal::NotMetrics, |path| {
+        self.decide_auxiliary(head, granted, Refusal::NotMetrics, |path| {
             (path == METRICS).then_some(((), &[Method::GET]))
         })?;
         Ok(())
     }
 
-    /// Decides what a port beside the proxy's answers to the request that begins with `head`, of what
-    /// `routes` says is there, each with its methods. Who is not `granted` it is told nothing of that.
-    pub(super) fn beside<'a, G, R>(
+    /// Decides about a request at an auxiliary port. `routes` has the port's paths, each with its methods, and `nothing` is
+    /// the refusal of other paths. A peer without the right (`granted`) learns of no path.
+    pub(super) fn decide_auxiliary<'a, G, R>(
         &self,
         head: &'a Parts,
         granted: Result<G, Refusal>,
@@ -248,7 +253,7 @@ impl Policy {
         Ok((granted, route))
     }
 
-    /// The target and its path, of a request for this node that means what it says.
+    /// The target and its path, if the request is for this node and its target has only one reading.
     ///
     /// # Errors
     /// The rule that refuses it.

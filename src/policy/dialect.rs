@@ -1,8 +1,8 @@
-//! The API that a client speaks, by the path it asks for: its library understands only errors of that API's shape.
+//! Which API a client uses, by the path of its request. Its library understands only errors in that API's shape.
 
 use super::endpoint::Endpoint;
 
-/// The shape of an error.
+/// An API, by the shape of its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `{"error":{"message":…,"type":…,"param":null,"code":…}}`
@@ -13,12 +13,12 @@ pub enum Dialect {
     Ollama,
 }
 
-/// What OpenAI's clients put behind their base URL.
+/// What OpenAI's clients append to their base URL.
 const OPENAI: [&str; 5] = ["chat", "completions", "responses", "embeddings", "models"];
 
 impl Dialect {
-    /// The dialect of the API that a path belongs to. A wrong base URL does not hide it: `/v1` may be missing or
-    /// doubled, and slashes and a prefix do not count.
+    /// The API that a path belongs to, even if the client's base URL is wrong: `/v1` may be missing or doubled, and extra
+    /// slashes and a prefix are ignored.
     pub fn of(path: &str) -> Dialect {
         if let Some(endpoint) = Endpoint::at(path) {
             return Self::of_segments(&segments(endpoint.path()));
@@ -27,14 +27,18 @@ impl Dialect {
     }
 
     fn of_segments(segments: &[&str]) -> Dialect {
-        // What follows the last of them is the client's own, and not its base URL's.
+        // The base URL ends with the last of these; the client appends the rest.
         let last = segments.iter().rposition(|s| matches!(*s, "api" | "v1"));
-        let (base, asked) = segments.split_at(last.map_or(0, |at| at + 1));
+        let (base, appended) = segments.split_at(last.map_or(0, |at| at + 1));
         if base.last() == Some(&"api") {
-            // Ollama has nothing of that name.
-            return if asked.ends_with(&["chat", "completions"]) { Dialect::OpenAi } else { Dialect::Ollama };
+            // Ollama has no `/api/chat/completions`, but other servers have.
+            return if appended.ends_with(&["chat", "completions"]) {
+                Dialect::OpenAi
+            } else {
+                Dialect::Ollama
+            };
         }
-        match asked.iter().find(|s| **s == "messages" || OPENAI.contains(s)) {
+        match appended.iter().find(|s| **s == "messages" || OPENAI.contains(s)) {
             Some(&"messages") => Dialect::Anthropic,
             Some(_) => Dialect::OpenAi,
             None if base.last() == Some(&"v1") => Dialect::OpenAi,
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dialect_is_told_by_what_the_path_ends_in() {
+    fn dialect_follows_from_the_end_of_the_path() {
         use Dialect::*;
         for (end, dialect) in [
             ("chat/completions", OpenAi),
@@ -81,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_base_url_of_another_program_changes_nothing() {
+    fn base_urls_of_other_servers_are_recognized() {
         use Dialect::*;
         for (path, dialect) in [
             ("/api/chat/completions", OpenAi),
@@ -92,7 +96,7 @@ mod tests {
             ("/v1/files", OpenAi),
             ("/v1/audio/transcriptions", OpenAi),
             ("/v1", OpenAi),
-            // Models that are called so.
+            // Models of these names.
             ("/v1/models/api", OpenAi),
             ("/v1/models/v1", OpenAi),
             ("/v1/models/messages", OpenAi),

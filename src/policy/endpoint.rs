@@ -1,14 +1,16 @@
-//! Ollama's endpoints as this proxy knows them. A route that is not in the table can't be allowed,
-//! so what a newer Ollama adds is refused until somebody decides about it here.
+//! The endpoints of Ollama that the proxy knows. A route that is not in the table can't be allowed, so a route that a newer
+//! Ollama adds is refused until it is added here.
 //!
-//! Source: Ollama's `server/routes.go`, versions 0.17 to 0.32; GET routes marked with HEAD are the
-//! ones that Ollama registers for both.
+//! Source: Ollama's `server/routes.go`, versions 0.17 to 0.32. `GET_HEAD` marks the routes that Ollama registers for both
+//! methods.
 
 use std::fmt;
 
 use http::Method;
 
-/// An endpoint that can be switched on, by index into the table below.
+use super::body::ModelKeys;
+
+/// An endpoint that the config can allow, by its index in the table below.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint(u8);
 
@@ -16,7 +18,7 @@ struct Spec {
     /// The name in the config, in grants and in logs.
     name: &'static str,
     methods: &'static [Method],
-    /// The path; one that ends in `{model}` takes a model's name there.
+    /// The path. `{model}` at its end stands for a model's name.
     path: &'static str,
     default: bool,
 }
@@ -55,7 +57,7 @@ static TABLE: [Spec; 16] = [
 const MODEL: &str = "{model}";
 
 impl Endpoint {
-    /// Every endpoint that can be switched on.
+    /// Every endpoint that the config can allow.
     pub fn all() -> impl Iterator<Item = Endpoint> {
         (0..TABLE.len() as u8).map(Endpoint)
     }
@@ -65,7 +67,7 @@ impl Endpoint {
         Self::all().find(|e| e.name() == name)
     }
 
-    /// The endpoint that serves a path, whatever the method.
+    /// The endpoint that serves a path, with any method.
     pub(super) fn at(path: &str) -> Option<Endpoint> {
         Self::all().find(|e| match e.path().strip_suffix(MODEL) {
             Some(prefix) => path.strip_prefix(prefix).is_some_and(super::target::is_model),
@@ -78,7 +80,7 @@ impl Endpoint {
         self.spec().name
     }
 
-    /// The path, with `{model}` where a model's name goes.
+    /// The path, with `{model}` in place of a model's name.
     pub fn path(self) -> &'static str {
         self.spec().path
     }
@@ -93,27 +95,27 @@ impl Endpoint {
         allow(self.methods())
     }
 
-    /// Whether a model runs for it; the others are answered from memory or disk.
+    /// Whether a request makes a model run. Ollama answers the others from memory or disk.
     pub fn computes(self) -> bool {
         self.methods() == POST && self.name() != "api_show"
     }
 
-    /// Whether clients open a WebSocket here first, which Ollama does not serve.
+    /// Whether clients first try a WebSocket here, which Ollama does not serve.
     pub(super) fn is_tried_by_websocket(self) -> bool {
         self.name() == "v1_responses"
     }
 
-    /// Where a request names the model that it is about; `None`: it is about none, or about all.
-    pub(super) fn names_model(self) -> Option<Named> {
+    /// Where a request names its model; `None` if it is about no single model.
+    pub(super) fn model_source(self) -> Option<ModelSource> {
         match self.name() {
-            "api_show" => Some(Named::Body { name: true }),
-            "v1_model" => Some(Named::Path),
-            _ if self.computes() => Some(Named::Body { name: false }),
+            "api_show" => Some(ModelSource::Body(ModelKeys::ModelOrName)),
+            "v1_model" => Some(ModelSource::Path),
+            _ if self.computes() => Some(ModelSource::Body(ModelKeys::Model)),
             _ => None,
         }
     }
 
-    /// Whether it is on unless the config says otherwise.
+    /// Whether the endpoint is on by default.
     pub fn default_on(self) -> bool {
         self.spec().default
     }
@@ -125,14 +127,11 @@ impl Endpoint {
 
 /// Where a request names its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum ModelSource {
     /// In the last segment of the path.
     Path,
-    /// In the body, as "model" or, with `name`, as "name" where that is missing.
-    Body {
-        /// See above.
-        name: bool,
-    },
+    /// In the body, under one of these keys.
+    Body(ModelKeys),
 }
 
 /// Methods as an Allow header lists them.
@@ -151,10 +150,10 @@ impl fmt::Debug for Endpoint {
 pub struct EndpointSet(u32);
 
 impl EndpointSet {
-    /// None at all.
+    /// No endpoint.
     pub const EMPTY: EndpointSet = EndpointSet(0);
 
-    /// Every endpoint that can be switched on.
+    /// Every endpoint that the config can allow.
     pub const ALL: EndpointSet = EndpointSet((1 << TABLE.len()) - 1);
 
     /// The endpoints in either set.
@@ -182,7 +181,7 @@ impl EndpointSet {
 }
 
 impl Default for EndpointSet {
-    /// The endpoints that are on unless the config says otherwise.
+    /// The endpoints that are on by default.
     fn default() -> Self {
         Endpoint::all().fold(Self::EMPTY, |set, e| set.with(e, e.default_on()))
     }
@@ -194,14 +193,14 @@ impl fmt::Debug for EndpointSet {
     }
 }
 
-/// A route that changes the machine or speaks for its owner, and can't be switched on.
+/// A route that changes the machine or acts on behalf of its owner. The config can't allow it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Management {
-    /// The name that somebody would write in the config.
+    /// The name that it would have in the config.
     pub name: &'static str,
-    /// The path; one that ends in `/` stands for everything below it.
+    /// The path. `/` at its end includes all paths below it.
     pub path: &'static str,
-    /// What a peer could do with it.
+    /// What a peer could do with it, as a verb and its object.
     pub harm: &'static str,
 }
 
@@ -209,7 +208,7 @@ const fn never(name: &'static str, path: &'static str, harm: &'static str) -> Ma
     Management { name, path, harm }
 }
 
-/// Every route of Ollama's that can't be switched on, with the reason.
+/// Every route of Ollama that the config can't allow, with the reason.
 pub static MANAGEMENT: [Management; 13] = [
     never("api_pull", "/api/pull", "fills the disk with models of the peer's choice"),
     never("api_push", "/api/push", "publishes this machine's models under its owner's name"),

@@ -1,10 +1,10 @@
-//! What a client with a wrong base URL meant to ask for.
+//! The endpoint that a client with a wrong base URL meant.
 
 use std::fmt;
 
 use super::endpoint::Endpoint;
 
-/// A path that is known here, and what has to change for a client to ask for it.
+/// The path of an endpoint, and how to change the client's base URL to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     path: String,
@@ -19,11 +19,11 @@ enum Change {
     Slashes,
 }
 
-/// The most characters of a path that are repeated.
+/// The longest path that a hint repeats, in bytes.
 const SHOWN_MAX: usize = 100;
 
 impl Hint {
-    /// The known path that `path` becomes when `/v1` or slashes are removed, or `/v1` is added.
+    /// The endpoint's path that `path` becomes by adding `/v1`, or by removing `/v1` or slashes.
     pub(super) fn of(path: &str) -> Option<Hint> {
         let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
         let times = segments.iter().take_while(|s| **s == "v1").count();
@@ -54,7 +54,7 @@ impl fmt::Display for Hint {
             Change::OneV1 => "the base URL has one /v1 too many",
             Change::Slashes => "the path has one slash too many",
         })?;
-        write!(f, ": ask {}", self.path)
+        write!(f, ": use {}", self.path)
     }
 }
 
@@ -63,35 +63,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_base_url_is_told_the_path_to_ask_for() {
-        for (path, told) in [
-            ("/chat/completions", "the base URL must end in /v1: ask /v1/chat/completions"),
-            ("/chat/completions/", "the base URL must end in /v1: ask /v1/chat/completions"),
-            ("//chat/completions", "the base URL must end in /v1: ask /v1/chat/completions"),
-            ("/responses", "the base URL must end in /v1: ask /v1/responses"),
-            ("/completions", "the base URL must end in /v1: ask /v1/completions"),
-            ("/embeddings", "the base URL must end in /v1: ask /v1/embeddings"),
-            ("/models", "the base URL must end in /v1: ask /v1/models"),
-            ("/models/a%3Ab", "the base URL must end in /v1: ask /v1/models/a%3Ab"),
-            ("/messages", "the base URL must end in /v1: ask /v1/messages"),
-            ("/v1/v1/messages", "the base URL has one /v1 too many: ask /v1/messages"),
-            ("/v1/v1/chat/completions", "the base URL has one /v1 too many: ask /v1/chat/completions"),
-            ("/v1//v1/chat/completions/", "the base URL has one /v1 too many: ask /v1/chat/completions"),
-            ("/v1/api/tags", "the base URL must not end in /v1: ask /api/tags"),
-            ("/v1/v1/api/chat", "the base URL must not end in /v1: ask /api/chat"),
-            ("/v1/chat/completions/", "the path has one slash too many: ask /v1/chat/completions"),
-            ("/v1//chat/completions", "the path has one slash too many: ask /v1/chat/completions"),
-            ("//v1/chat/completions", "the path has one slash too many: ask /v1/chat/completions"),
-            ("/v1/models/", "the path has one slash too many: ask /v1/models"),
-            ("/api/tags/", "the path has one slash too many: ask /api/tags"),
-            ("//api/tags", "the path has one slash too many: ask /api/tags"),
+    fn wrong_base_url_gets_a_hint() {
+        for (path, hint) in [
+            ("/chat/completions", "the base URL must end in /v1: use /v1/chat/completions"),
+            ("/chat/completions/", "the base URL must end in /v1: use /v1/chat/completions"),
+            ("//chat/completions", "the base URL must end in /v1: use /v1/chat/completions"),
+            ("/responses", "the base URL must end in /v1: use /v1/responses"),
+            ("/completions", "the base URL must end in /v1: use /v1/completions"),
+            ("/embeddings", "the base URL must end in /v1: use /v1/embeddings"),
+            ("/models", "the base URL must end in /v1: use /v1/models"),
+            ("/models/a%3Ab", "the base URL must end in /v1: use /v1/models/a%3Ab"),
+            ("/messages", "the base URL must end in /v1: use /v1/messages"),
+            ("/v1/v1/messages", "the base URL has one /v1 too many: use /v1/messages"),
+            ("/v1/v1/chat/completions", "the base URL has one /v1 too many: use /v1/chat/completions"),
+            ("/v1//v1/chat/completions/", "the base URL has one /v1 too many: use /v1/chat/completions"),
+            ("/v1/api/tags", "the base URL must not end in /v1: use /api/tags"),
+            ("/v1/v1/api/chat", "the base URL must not end in /v1: use /api/chat"),
+            ("/v1/chat/completions/", "the path has one slash too many: use /v1/chat/completions"),
+            ("/v1//chat/completions", "the path has one slash too many: use /v1/chat/completions"),
+            ("//v1/chat/completions", "the path has one slash too many: use /v1/chat/completions"),
+            ("/v1/models/", "the path has one slash too many: use /v1/models"),
+            ("/api/tags/", "the path has one slash too many: use /api/tags"),
+            ("//api/tags", "the path has one slash too many: use /api/tags"),
         ] {
-            assert_eq!(Hint::of(path).unwrap().to_string(), told, "{path}");
+            assert_eq!(Hint::of(path).unwrap().to_string(), hint, "{path}");
         }
     }
 
     #[test]
-    fn what_is_no_known_path_by_v1_or_slashes_gets_no_hint() {
+    fn other_paths_get_no_hint() {
         let long = format!("/models/{}", "x".repeat(SHOWN_MAX));
         for path in [
             "",

@@ -1,30 +1,33 @@
-//! What may be asked: a pure decision over a peer and a request's head. No clock, file or socket.
+//! The decision whether a request is forwarded: a pure function of a peer's rights and the request's head, without clock,
+//! file or socket.
 //!
-//! Everything is refused unless a rule lets it through. [`decide`](Policy::decide) is the only
-//! maker of a [`Permit`], and only a `Permit` can be forwarded.
+//! Every request is refused unless the rules allow it. Only [`decide`](Policy::decide) creates a [`Permit`], and only a
+//! `Permit` can be forwarded.
 
 mod body;
 mod decide;
 mod dialect;
 mod endpoint;
 mod framing;
-mod grants;
+mod grant;
 mod hint;
 mod host;
 mod model;
 mod models;
 mod page;
+mod rights;
 mod target;
 
-pub use body::{Doubt, Reader};
+pub use body::{BodyFault, ModelKeys, ModelReader};
 pub use decide::{Permit, Policy, Refusal};
 pub use dialect::Dialect;
 pub use endpoint::{Endpoint, EndpointSet, MANAGEMENT, Management};
-pub use framing::{Fault, Framing, HEAD_MAX, Place};
-pub use grants::{Access, Grant, Page, Priority, Rights};
+pub use framing::{Framing, FramingFault, FramingPosition, HEAD_MAX};
+pub use grant::{Grant, PageRight, Priority};
 pub use hint::Hint;
 pub use host::Hosts;
-pub use model::{Model, Models, NameFault};
+pub use model::{Model, ModelNameFault, Models};
 pub use models::{ModelCheck, ModelRefusal, ModelRules};
 pub use page::{PAGE_HEADER, PageRoute};
+pub use rights::{AccessMode, Rights};
 pub use target::{Target, TargetFault};

@@ -1,33 +1,33 @@
-//! The rules about models. They are the only ones for which a body is looked at, and off unless somebody sets them.
+//! The rules about models. Only for these the proxy inspects request bodies, and all are off by default.
 
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
-use super::body::{Doubt, Reader};
-use super::endpoint::{Endpoint, Named};
-use super::grants::Grant;
-use super::model::{Model, Models, NameFault};
+use super::body::{BodyFault, ModelKeys, ModelReader};
+use super::endpoint::{Endpoint, ModelSource};
+use super::grant::Grant;
+use super::model::{Model, ModelNameFault, Models};
 
-/// Which models may be asked for, whoever asks. By default every one, without a look.
+/// Which models every peer may use. By default all, and the proxy does not inspect bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRules {
-    /// These; `None`: every one.
+    /// Only these; `None`: all.
     pub allow: Option<Models>,
-    /// Whether those are refused that do not run on this machine.
+    /// Refuse models that do not run on this machine.
     pub deny_cloud: bool,
-    /// Within how many bytes from the beginning of a body its model has to stand.
+    /// The model must be within this many bytes from the beginning of a body.
     pub within: u64,
 }
 
 impl Default for ModelRules {
-    /// Many clients put the model behind the messages.
+    /// One megabyte, because many clients put the model after the messages.
     fn default() -> Self {
         ModelRules { allow: None, deny_cloud: false, within: 1_000_000 }
     }
 }
 
 impl ModelRules {
-    /// What has to be found out about the model of a request; nothing where no rule is about it.
+    /// What to check about the model of a request; `None` if no rule is about it.
     pub(super) fn check(
         &self,
         grant: &Grant,
@@ -38,20 +38,24 @@ impl ModelRules {
         if self.allow.is_none() && !self.deny_cloud && grant.models.is_none() {
             return Ok(None);
         }
-        let Some(named) = endpoint.names_model() else { return Ok(None) };
-        let mut check =
-            ModelCheck { rules: self.clone(), granted: grant.models.clone(), place: Place::Body(false) };
-        match named {
-            Named::Path => {
+        let Some(source) = endpoint.model_source() else { return Ok(None) };
+        let mut check = ModelCheck {
+            rules: self.clone(),
+            granted: grant.models.clone(),
+            keys: ModelKeys::Model,
+            known: None,
+        };
+        match source {
+            ModelSource::Path => {
                 let segment = path.rsplit('/').next().unwrap_or_default();
                 let name = segment.replace("%3A", ":").replace("%3a", ":");
-                check.place = Place::Known(check.admit(&name)?);
+                check.known = Some(check.admit(&name)?);
             }
-            // Ollama unpacks some bodies.
-            Named::Body { .. } if headers.get_all(CONTENT_ENCODING).iter().any(is_coding) => {
-                return Err(ModelRefusal::Untold(Doubt::Coded));
+            // Ollama decompresses some bodies.
+            ModelSource::Body(_) if headers.get_all(CONTENT_ENCODING).iter().any(is_coding) => {
+                return Err(ModelRefusal::Body(BodyFault::Coded));
             }
-            Named::Body { name } => check.place = Place::Body(name),
+            ModelSource::Body(keys) => check.keys = keys,
         }
         Ok(Some(check))
     }
@@ -61,95 +65,90 @@ fn is_coding(value: &HeaderValue) -> bool {
     !value.as_bytes().eq_ignore_ascii_case(b"identity")
 }
 
-/// What has to be found out about the model of a request before it may go on.
+/// What to check about the model of a request before it may be forwarded.
 #[derive(Debug, Clone)]
 pub struct ModelCheck {
     rules: ModelRules,
     granted: Option<Models>,
-    place: Place,
+    /// The keys that name the model, if the body does.
+    keys: ModelKeys,
+    /// The model, if the path names it and the rules allow it.
+    known: Option<Model>,
 }
 
-#[derive(Debug, Clone)]
-enum Place {
-    /// The path has it, and the rules let it through.
-    Known(Model),
-    /// In the body; whether as "name" too.
-    Body(bool),
-}
+/// The most bytes of a body of `/api/show` to hold back for its model. These bodies are short, and the queue does not
+/// limit how many run at once.
+const SHOW_WITHIN_MAX: u64 = 64 << 10;
 
 impl ModelCheck {
-    /// The model, where it was in the path.
+    /// The model, if the path names it.
     pub fn known(&self) -> Option<&Model> {
-        match &self.place {
-            Place::Known(model) => Some(model),
-            Place::Body(_) => None,
-        }
+        self.known.as_ref()
     }
 
     /// What reads the model out of the body.
-    pub fn reader(&self) -> Reader {
-        Reader::new(matches!(self.place, Place::Body(true)))
+    pub fn reader(&self) -> ModelReader {
+        ModelReader::new(self.keys)
     }
 
-    /// Within how many bytes from the beginning of the body the model has to stand.
+    /// The model must be within this many bytes from the beginning of the body.
     pub fn within(&self) -> u64 {
-        match self.place {
-            // Of these any number may run at once, and their bodies are short.
-            Place::Body(true) => self.rules.within.min(64 << 10),
-            _ => self.rules.within,
+        match self.keys {
+            ModelKeys::Model => self.rules.within,
+            ModelKeys::ModelOrName => self.rules.within.min(SHOW_WITHIN_MAX),
         }
     }
 
-    /// Whether the model has to run on this machine, which only Ollama can tell.
+    /// Whether the model must run on this machine. Only Ollama knows whether it does.
     pub fn local_only(&self) -> bool {
         self.rules.deny_cloud
     }
 
-    /// Decides about a model by its name, as the client has sent it.
+    /// Decides about a model by its name as the client sent it.
     ///
     /// # Errors
     /// The rule that refuses it.
     pub fn admit(&self, sent: &str) -> Result<Model, ModelRefusal> {
-        let model = Model::parse(sent).map_err(|fault| ModelRefusal::Name(shown(sent), fault))?;
+        let model = Model::parse(sent).map_err(|fault| ModelRefusal::Name(printable_name(sent), fault))?;
         let outside = |models: &Option<Models>| models.as_ref().is_some_and(|m| !m.contains(&model));
         if self.rules.deny_cloud && model.is_cloud() {
             Err(ModelRefusal::cloud(sent))
         } else if outside(&self.rules.allow) {
-            Err(ModelRefusal::NotAllowed(shown(sent)))
+            Err(ModelRefusal::NotAllowed(printable_name(sent)))
         } else if outside(&self.granted) {
-            Err(ModelRefusal::NotGranted(shown(sent)))
+            Err(ModelRefusal::NotGranted(printable_name(sent)))
         } else {
             Ok(model)
         }
     }
 }
 
-/// Why a request is not forwarded, by the rules about models. Names are as the client sent them, as far as they are worth
-/// repeating.
+/// Why the rules about models refuse a request. Names are as the client sent them, made printable and cut to 100
+/// characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelRefusal {
-    /// The body does not say which model it asks for, so that nobody could read it otherwise.
-    #[error("models are restricted here, and {0}")]
-    Untold(Doubt),
-    /// It says something that is no name.
-    #[error("models are restricted here, and of \"{0}\" it can't be told which one it is: {1}")]
-    Name(String, NameFault),
+    /// The body does not name one certain model.
+    #[error("models are restricted here: {0}")]
+    Body(BodyFault),
+    /// The name is none, or could mean two models.
+    #[error("models are restricted here: \"{0}\" is not a usable model name: {1}")]
+    Name(String, ModelNameFault),
     /// The config does not have the model.
-    #[error(
-        "the model \"{0}\" is not one that may be used here; the node's owner can add it to models.allow"
-    )]
+    #[error("the model \"{0}\" is not allowed here; ask the operator to add it to models.allow")]
     NotAllowed(String),
     /// The peer's grants do not have it.
-    #[error("the tailnet policy does not grant you the model \"{0}\"; ask whoever keeps the policy file")]
+    #[error(
+        "the tailnet policy does not grant you the model \"{0}\"; ask an admin of the tailnet to add it to your grant"
+    )]
     NotGranted(String),
     /// It runs on Ollama's servers.
     #[error(
-        "the model \"{0}\" runs in the cloud, which is refused here (models.cloud); use one that is on the machine"
+        "the model \"{0}\" runs in the cloud, and cloud models are off here (models.cloud); use a model on this machine"
     )]
     Cloud(String),
     /// Ollama does not list it.
     #[error(
-        "the model \"{0}\" is not on the machine, and others are refused here (models.cloud); /v1/models lists what there is"
+        "the model \"{0}\" is not on this machine, and other models are off here (models.cloud); GET /v1/models lists the models"
     )]
     NotHere(String),
 }
@@ -157,18 +156,18 @@ pub enum ModelRefusal {
 impl ModelRefusal {
     /// The model with this name runs on Ollama's servers.
     pub fn cloud(sent: &str) -> ModelRefusal {
-        ModelRefusal::Cloud(shown(sent))
+        ModelRefusal::Cloud(printable_name(sent))
     }
 
     /// Ollama does not list a model with this name.
     pub fn not_here(sent: &str) -> ModelRefusal {
-        ModelRefusal::NotHere(shown(sent))
+        ModelRefusal::NotHere(printable_name(sent))
     }
 
-    /// The model's name, as far as it was told.
+    /// The model's name, if the request has one.
     pub fn name(&self) -> Option<&str> {
         match self {
-            ModelRefusal::Untold(_) => None,
+            ModelRefusal::Body(_) => None,
             ModelRefusal::Name(name, _)
             | ModelRefusal::NotAllowed(name)
             | ModelRefusal::NotGranted(name)
@@ -178,11 +177,11 @@ impl ModelRefusal {
     }
 }
 
-/// The most characters of a name that are repeated or logged.
+/// The most characters of a name that a refusal or a log repeats.
 const SHOWN_MAX: usize = 100;
 
-/// A name as far as it is worth repeating: printable and at most 100 characters.
-pub(super) fn shown(name: &str) -> String {
+/// A name that is safe to repeat: printable ASCII, cut to 100 characters.
+pub(super) fn printable_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') { c } else { '?' };
     name.chars().take(SHOWN_MAX).map(plain).collect()
 }

@@ -5,28 +5,28 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::decide::{Policy, Refusal};
-use super::grants::{Page, Rights};
+use super::grant::PageRight;
+use super::rights::Rights;
 
-/// What is there.
+/// What the page's port serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageRoute<'a> {
-    /// The page.
+    /// The HTML.
     Index,
-    /// How it looks.
+    /// The style sheet.
     Style,
-    /// What it does.
+    /// The script.
     Script,
-    /// Its picture.
+    /// The icon.
     Icon,
-    /// What it shows, as it changes.
+    /// The stream of what the page shows.
     Events,
     /// Cancels the request with this id.
     Cancel(&'a str),
 }
 
-/// The header that the page's own requests have, with any value. None that a form or an image of another
-/// site makes can have it, and a script there would have to ask first (Fetch standard, "CORS-safelisted
-/// request-header"), which is refused.
+/// The header of the page's own requests, with any value. A form or an image of another site can't set it. A script there
+/// needs a preflight first (Fetch standard, "CORS-safelisted request-header"), which is refused.
 pub const PAGE_HEADER: &str = "x-remote-ollama-proxy";
 
 impl<'a> PageRoute<'a> {
@@ -47,8 +47,8 @@ impl<'a> PageRoute<'a> {
 }
 
 impl Policy {
-    /// Decides whether a peer with these rights may have what the request that begins with `head` asks for
-    /// at the port for the page, and how much it sees of it. Who may not is told nothing of what is there.
+    /// Decides about a request at the page's port: what it is for, and how much of the page the peer may see. A peer without
+    /// a right to the page gets the same refusal on every path.
     ///
     /// # Errors
     /// The rule that refuses it.
@@ -56,18 +56,18 @@ impl Policy {
         &self,
         rights: &Rights,
         head: &'a Parts,
-    ) -> Result<(Page, PageRoute<'a>), Refusal> {
+    ) -> Result<(PageRight, PageRoute<'a>), Refusal> {
         let granted = rights.page().ok_or(Refusal::PageNotGranted);
-        let (page, route) = self.beside(head, granted, Refusal::NotPage, PageRoute::at)?;
+        let (page, route) = self.decide_auxiliary(head, granted, Refusal::NotPage, PageRoute::at)?;
         let headers = &head.headers;
         match (route, page) {
-            // A link on some other page may lead here.
+            // A link on another site may lead here.
             (PageRoute::Index, _) => {}
-            (PageRoute::Cancel(_), Page::View) => return Err(Refusal::PageViewOnly),
-            (PageRoute::Cancel(_), Page::Admin) if !is_of_the_page(headers) => {
+            (PageRoute::Cancel(_), PageRight::View) => return Err(Refusal::PageViewOnly),
+            (PageRoute::Cancel(_), PageRight::Admin) if !is_from_the_page(headers) => {
                 return Err(Refusal::CrossSite);
             }
-            _ if !is_not_of_another_site(headers) => return Err(Refusal::CrossSite),
+            _ if is_from_another_site(headers) => return Err(Refusal::CrossSite),
             _ if headers.contains_key(ORIGIN) && !is_own_origin(headers) => return Err(Refusal::CrossSite),
             _ => {}
         }
@@ -75,24 +75,23 @@ impl Policy {
     }
 }
 
-/// What a header says, if it is there once and is text.
+/// A header's value, if the header is there exactly once and is text.
 fn once(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// Browsers say where a request comes from (Fetch Metadata), though not where the connection is plain HTTP.
+/// Says which site makes a request (Fetch Metadata). Browsers do not send it over plain HTTP.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Whether a browser does not say that a page of another site makes the request.
-fn is_not_of_another_site(headers: &HeaderMap) -> bool {
-    !headers.contains_key(FETCH_SITE) || matches!(once(headers, FETCH_SITE), Some("same-origin" | "none")) // none: a person
+/// Whether the browser attributes the request to another site. `none` is a user's own action.
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    headers.contains_key(FETCH_SITE) && !matches!(once(headers, FETCH_SITE), Some("same-origin" | "none"))
 }
 
-/// Whether a browser says that the page itself makes the request: all that it says of that is so, and it
-/// says something.
-fn is_of_the_page(headers: &HeaderMap) -> bool {
+/// Whether the browser attributes the request to the page itself: by at least one header, and by no header to another site.
+fn is_from_the_page(headers: &HeaderMap) -> bool {
     let site = headers.contains_key(FETCH_SITE).then(|| once(headers, FETCH_SITE) == Some("same-origin"));
     let origin = headers.contains_key(ORIGIN).then(|| is_own_origin(headers));
     headers.contains_key(PAGE_HEADER)

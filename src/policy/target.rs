@@ -1,23 +1,22 @@
-//! The request target, compared byte for byte: nothing is decoded, cleaned or completed.
+//! The request target. It is compared byte for byte: never decoded, cleaned or completed.
 //!
-//! Ollama's router cleans the path and then matches its decoded form, so `/api%2fpull` and
-//! `/v1/../api/pull` would reach `/api/pull` there. A target that could mean something else to
-//! Ollama than it says is refused, whatever it says.
+//! Ollama's router cleans the path and matches its decoded form, so `/api%2fpull` and `/v1/../api/pull` would reach
+//! `/api/pull` there. The proxy refuses every target that Ollama could read as another one.
 
-/// An origin-form target (RFC 9112, 3.2.1) in its plainest spelling.
+/// An origin-form target (RFC 9112, 3.2.1) that has only one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// The path, from `/` on.
+    /// The path, which begins with `/`.
     pub path: &'a str,
-    /// What follows `?`; not looked at beyond its bytes.
+    /// What follows `?`. Only its characters are checked.
     pub query: Option<&'a str>,
 }
 
-/// Why a target is refused before anyone compares it.
+/// Why a target is refused before it is compared with the endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetFault {
     /// Absolute-form, authority-form or `*`.
-    #[error("the target must be a path that starts with /")]
+    #[error("the target is not a path that starts with /")]
     NotAPath,
     /// `//`, `/./` or `/../`.
     #[error("the path has an empty or dot segment")]
@@ -26,7 +25,7 @@ pub enum TargetFault {
     #[error("the path has a percent-encoded character")]
     Encoded,
     /// A byte that needs encoding, such as `\`, a control byte or one beyond ASCII.
-    #[error("the path or query has a character that does not belong there")]
+    #[error("the path or query has a character that URLs do not allow")]
     Character,
 }
 
@@ -59,8 +58,8 @@ impl<'a> Target<'a> {
 
 /// Whether a path segment can be a model's name: letters, digits, `.`, `_`, `-`, `:` and `%3A`.
 ///
-/// Source: Ollama's `types/model/name.go` for the characters. A `/` can't be asked for on this
-/// route: Ollama answers 404 to `%2F`.
+/// Source: Ollama's `types/model/name.go` for the characters. A name with a `/` has no spelling on this route, as Ollama
+/// answers 404 to `%2F`.
 pub(super) fn is_model(segment: &str) -> bool {
     let mut rest = segment;
     while let Some(first) = rest.bytes().next() {
@@ -82,12 +81,12 @@ fn encodes_colon(text: &str) -> bool {
     text.get(..3).is_some_and(|t| t.eq_ignore_ascii_case("%3A"))
 }
 
-/// Bytes of a path as RFC 3986 has them (pchar and `/`), without the ones it would have encoded.
+/// Bytes of a path (RFC 3986: pchar and `/`).
 fn is_path(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&b)
 }
 
-/// Bytes of a query (RFC 3986, 3.4), and a few that clients send bare all the same.
+/// Bytes of a query (RFC 3986, 3.4), and a few that clients send without encoding them.
 fn is_query(b: u8) -> bool {
     is_path(b) || b"?[]|^{}`".contains(&b)
 }
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_paths_pass() {
+    fn plain_paths_are_accepted() {
         for path in ["/", "/api/tags", "/v1/models/llama3.2:1b", "/v1/models/a%3Ab", "/v1/models/a%3ab"] {
             assert_eq!(Target::parse(path), Ok(Target { path, query: None }));
         }
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_could_mean_something_else_is_refused() {
+    fn ambiguous_targets_are_refused() {
         use TargetFault::*;
         for (raw, fault) in [
             ("", NotAPath),
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn model_names() {
+    fn model_names_have_only_their_characters() {
         for good in ["a", "llama3.2:1b", "a%3Ab", "A_b-c.d", "..a", "a.."] {
             assert!(is_model(good), "{good}");
         }
@@ -155,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_never_changes_a_byte(raw in "\\PC{0,60}") {
+        fn no_target_causes_a_panic_or_is_changed(raw in "\\PC{0,60}") {
             if let Ok(target) = Target::parse(&raw) {
                 let again = match target.query {
                     Some(query) => format!("{}?{query}", target.path),
@@ -166,7 +165,7 @@ mod tests {
         }
 
         #[test]
-        fn what_passes_is_its_own_cleaned_form(raw in "/[a-z./%:A-F0-9]{0,20}") {
+        fn accepted_paths_are_already_clean(raw in "/[a-z./%:A-F0-9]{0,20}") {
             if let Ok(target) = Target::parse(&raw) {
                 prop_assert!(!target.path.contains("//"));
                 prop_assert!(!target.path.split('/').any(|s| s == "." || s == ".."));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::{Limits, Timeouts};
 use crate::ollama::Upstream;
-use crate::policy::{Access, Policy};
+use crate::policy::{AccessMode, Policy};
 
 /// The rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Rules {
     /// What may be asked.
     pub policy: Policy,
     /// What a peer without a grant may do.
-    pub access: Access,
+    pub access: AccessMode,
     /// How many connections and requests are admitted.
     pub limits: Limits,
     /// How long clients may be silent.

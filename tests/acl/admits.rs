@@ -1,6 +1,6 @@
 //! Which device reaches which other, rule by rule.
 
-use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, TCP, parse};
+use remote_ollama_proxy::acl::{Addresses, Answer, Device, PolicyFile, TCP, parse};
 
 const UDP: u8 = 17;
 
@@ -12,7 +12,7 @@ pub(crate) const NAMES: &str = r#"
     "postures": {"posture:x": ["node:os == 'macos'"]}, "ipsets": {"ipset:office": ["add 192.0.2.0/24"], "ipset:lab": ["add host:lab", "remove 100.64.7.8-100.64.7.15", "add 100.64.7.9"], "ipset:web": ["add autogroup:internet"]},
     "tagOwners": {"tag:server": ["group:dev"], "tag:client": ["tag:server"], "tag:ci": []},"#;
 
-pub(crate) fn with(sections: &str) -> Policy {
+pub(crate) fn with(sections: &str) -> PolicyFile {
     let text = format!("{{{NAMES}{sections}}}");
     parse(&text).unwrap_or_else(|faults| panic!("{sections}:\n{faults}"))
 }
@@ -27,7 +27,7 @@ fn device(name: &str) -> Device {
     }
 }
 
-fn admits(policy: &Policy, src: &str, dst: &str, protocol: u8, port: u16) -> &'static str {
+fn admits(policy: &PolicyFile, src: &str, dst: &str, protocol: u8, port: u16) -> &'static str {
     match policy.admits(&device(src), &device(dst), protocol, port) {
         Answer::Yes => "yes",
         Answer::No => "no",

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use remote_ollama_proxy::acl::{Device, Target, parse};
 use remote_ollama_proxy::config::CAPABILITY;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use serde_json::{Map, Value};
 
 /// Texts that have a meaning in a policy, and near misses.
@@ -128,7 +128,7 @@ fn evaluate(text: &str) {
         metrics: Some(80),
         page: Some(81),
         capability: CAPABILITY.to_owned(),
-        access: Access::Network,
+        access: AccessMode::Network,
     };
     for device in [Device::tagged(["tag:a", "tag:b"]), Device::of_user("anna@x.y"), Device::tagged([""; 0])] {
         let report = policy.reach(&target(device));

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, Verdict, parse};
+use remote_ollama_proxy::acl::{Addresses, Answer, Device, PolicyFile, TestVerdict, parse};
 use remote_ollama_proxy::config::CAPABILITY;
 use serde_json::{Value, json};
 
@@ -150,11 +150,11 @@ fn both_evaluations_agree_on_the_files_own_tests() {
     let answers = ask(&texts.iter().map(|text| question(text)).collect::<Vec<_>>());
     let (mut pass, mut fail, mut open) = (0, 0, 0);
     for (text, answer) in texts.iter().zip(&answers) {
-        let policy: Policy = parse(text).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+        let policy: PolicyFile = parse(text).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
         let failures = policy.failures();
         let error = answer.get("error").and_then(Value::as_str).unwrap_or_default();
         assert!(error.is_empty() || error.contains("tests[0]: "), "{error}\n{text}");
-        if failures.iter().any(|failure| failure.verdict == Verdict::Fails) {
+        if failures.iter().any(|failure| failure.verdict == TestVerdict::Fails) {
             assert!(!error.is_empty(), "{failures:?}\n{text}");
             fail += 1;
         } else if failures.is_empty() {
@@ -250,11 +250,11 @@ fn both_evaluations_accept_the_same_hujson() {
     let answers =
         ask(&texts.iter().map(|text| json!({"policy": text, "syntax_only": true})).collect::<Vec<_>>());
     let mut valid = 0;
-    // A lone surrogate is no text in Rust, so it is refused.
-    assert!(parse(r#"{"ssh": "\ud800"}"#).unwrap_err().to_string().contains("no HuJSON"));
+    // Half of a surrogate pair is no text in Rust, and is refused.
+    assert!(parse(r#"{"ssh": "\ud800"}"#).unwrap_err().to_string().contains("not HuJSON"));
     for (text, answer) in texts.iter().zip(&answers) {
-        // The texts have no grants, which is another fault.
-        let ours = !parse(text).unwrap_err().to_string().contains("no HuJSON");
+        // The texts lack grants, which is another fault.
+        let ours = !parse(text).unwrap_err().to_string().contains("not HuJSON");
         assert_eq!(ours, answer.get("error").is_none(), "{text:?}: {answer} {}", parse(text).unwrap_err());
         valid += usize::from(ours);
     }

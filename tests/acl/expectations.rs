@@ -1,6 +1,6 @@
 //! The file's own tests: when they fail, and when they stay undecided.
 
-use remote_ollama_proxy::acl::Verdict;
+use remote_ollama_proxy::acl::TestVerdict;
 
 use crate::admits::with;
 
@@ -9,8 +9,8 @@ fn outcome(grants: &str, test: &str) -> String {
     let policy = with(&format!(r#""grants": [{grants}], "tests": [{{{test}}}]"#));
     let failures = policy.failures();
     let verdict = |f: &remote_ollama_proxy::acl::Failure| match f.verdict {
-        Verdict::Fails => format!("fails: {}", f.reason),
-        Verdict::CantTell => format!("can't tell: {}", f.reason),
+        TestVerdict::Fails => format!("fails: {}", f.reason),
+        TestVerdict::CantTell => format!("can't tell: {}", f.reason),
     };
     failures.iter().map(verdict).collect::<Vec<_>>().join("\n")
 }
@@ -64,7 +64,7 @@ fn policy_tests_pass_and_fail_as_tailscale_documents() {
         (
             posture,
             r#""src": "tag:client", "deny": ["tag:server:1"]"#,
-            "can't tell: tag:client → tag:server:1: srcPosture posture:x is not judged here",
+            "can't tell: tag:client → tag:server:1: srcPosture posture:x is not evaluated here",
         ),
         (posture, r#""src": "tag:ci", "deny": ["tag:server:1"]"#, ""),
         (tcp, r#""src": "group:none", "accept": ["tag:server:1"], "deny": ["tag:server:53"]"#, ""),

@@ -1,8 +1,8 @@
 //! The table of sources that reach the node, and its warnings.
 
-use remote_ollama_proxy::acl::{Addresses, Device, Kind, Report, Target};
+use remote_ollama_proxy::acl::{Addresses, Device, Report, Target, WarningKind};
 use remote_ollama_proxy::config::CAPABILITY;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 
 use crate::admits::with;
 
@@ -15,7 +15,7 @@ fn target(device: Device) -> Target {
         metrics: None,
         page: None,
         capability: CAPABILITY.to_owned(),
-        access: Access::Network,
+        access: AccessMode::Network,
     }
 }
 
@@ -34,9 +34,9 @@ fn rows(report: &Report) -> Vec<String> {
     report.reach.iter().map(row).collect()
 }
 
-fn warnings(report: &Report) -> Vec<Kind> {
+fn warnings(report: &Report) -> Vec<WarningKind> {
     // The files here are too short to have tests.
-    report.warnings.iter().map(|w| w.kind).filter(|kind| *kind != Kind::NoTests).collect()
+    report.warnings.iter().map(|w| w.kind).filter(|kind| *kind != WarningKind::NoTests).collect()
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn node_of_a_user_is_reached_as_that_user() {
 }
 
 #[test]
-fn too_wide_rules_are_warned_of() {
-    use Kind::*;
+fn what_is_too_wide_is_said() {
+    use WarningKind::*;
     let grant =
         |src: &str, ip: &str| format!(r#"{{"src": ["{src}"], "dst": ["tag:server"], "ip": ["{ip}"]}}"#);
     let tcp = "tcp:11434";
@@ -161,25 +161,25 @@ fn too_wide_rules_are_warned_of() {
         (grant("user:*@example.com", tcp), vec![WideSource]),
         (grant("autogroup:shared", tcp), vec![WideSource]),
         (grant("lab", tcp), vec![WideSource, ReachesOthers]),
-        // The node is also in the source.
-        (grant("*", tcp), vec![Anybody, ReachesOthers]),
-        (grant("0.0.0.0/0", tcp), vec![Anybody, ReachesOthers]),
-        (grant("100.64.0.0/10", tcp), vec![Anybody, ReachesOthers]),
-        (grant("fd7a:115c:a1e0::/48", tcp), vec![Anybody, ReachesOthers]),
+        // The node is in the source as well.
+        (grant("*", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("0.0.0.0/0", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("100.64.0.0/10", tcp), vec![WholeTailnet, ReachesOthers]),
+        (grant("fd7a:115c:a1e0::/48", tcp), vec![WholeTailnet, ReachesOthers]),
         (grant("100.64.0.0/11", tcp), vec![WideSource, ReachesOthers]),
         (grant("autogroup:tagged", tcp), vec![WideSource, ReachesOthers]),
         // Two halves that together are every device, in one entry and in two, and almost so.
         (
             grant("autogroup:member\", \"autogroup:tagged", tcp),
-            vec![Anybody, WideSource, WideSource, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers],
         ),
         (
             grant("100.64.0.0/11\", \"100.96.0.0/11", tcp),
-            vec![Anybody, WideSource, WideSource, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers],
         ),
         (
             format!("{}, {}", grant("fd7a:115c:a1e0:8000::/49", tcp), grant("fd7a:115c:a1e0::/49", tcp)),
-            vec![Anybody, WideSource, WideSource, ReachesOthers, ReachesOthers],
+            vec![WholeTailnet, WideSource, WideSource, ReachesOthers, ReachesOthers],
         ),
         (
             format!("{}, {}", grant("autogroup:tagged", tcp), grant("autogroup:member", "tcp:22")),
@@ -194,8 +194,8 @@ fn too_wide_rules_are_warned_of() {
         (grant("tag:client", "*"), vec![OtherPorts]),
         (format!("{fine}, {}", grant("tag:ci", "tcp:22")), vec![OtherPorts]),
         (format!("{fine}, {}", grant("tag:ci", "icmp:*")), vec![OtherPorts]),
-        (grant("group:none", tcp), vec![Nobody, EmptyGroup]),
-        ("".to_owned(), vec![Nobody]),
+        (grant("group:none", tcp), vec![Unreachable, EmptyGroup]),
+        ("".to_owned(), vec![Unreachable]),
         (
             format!(r#"{fine}, {{"src": ["tag:server"], "dst": ["autogroup:internet"], "ip": ["*"]}}"#),
             vec![ReachesOthers],
@@ -230,11 +230,14 @@ fn too_wide_rules_are_warned_of() {
 fn tag_without_owner_and_unknown_section_are_warned_of() {
     let policy = with(r#""grants": [], "newSection": {}"#);
     let report = policy.reach(&target(Device::tagged(["tag:other"])));
-    assert_eq!(warnings(&report), [Kind::TagWithoutOwner, Kind::Nobody, Kind::NotJudged]);
-    assert!(report.warnings.iter().any(|w| w.kind == Kind::NoTests));
+    assert_eq!(
+        warnings(&report),
+        [WarningKind::TagWithoutOwner, WarningKind::Unreachable, WarningKind::NotJudged]
+    );
+    assert!(report.warnings.iter().any(|w| w.kind == WarningKind::NoTests));
     let text: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|t| t.contains("tag:other is not in tagOwners")), "{text:?}");
-    assert!(text.iter().any(|t| t.contains("line 6: the section newSection")), "{text:?}");
+    assert!(text.iter().any(|t| t.contains("line 6: unknown section newSection")), "{text:?}");
 }
 
 #[test]
@@ -249,6 +252,6 @@ fn grants_are_merged_as_in_the_proxy() {
         rows.iter().map(|row| row.rights.as_ref().map(ToString::to_string)).collect::<Vec<_>>()
     };
     let narrowed = Some("v1_models, api_tags; at most 3 at once".to_owned());
-    assert_eq!(rights(Access::Network), [narrowed.clone(), Some("whatever the node allows".to_owned())]);
-    assert_eq!(rights(Access::Grants), [narrowed, None]);
+    assert_eq!(rights(AccessMode::Network), [narrowed.clone(), Some("whatever the node allows".to_owned())]);
+    assert_eq!(rights(AccessMode::Grants), [narrowed, None]);
 }

@@ -1,8 +1,10 @@
 //! The sample policy: whom it admits, and that its own tests detect every way to widen it.
 
-use remote_ollama_proxy::acl::{Control, Device, Kind, Reach, Target, Verdict, lines, parse};
+use remote_ollama_proxy::acl::{
+    ControlServer, Device, Reach, Target, TestVerdict, WarningKind, lines, parse,
+};
 use remote_ollama_proxy::config::CAPABILITY;
-use remote_ollama_proxy::policy::{Access, Page};
+use remote_ollama_proxy::policy::{AccessMode, PageRight};
 use serde_json::{Value, json};
 
 const SAMPLE: &str = include_str!("../../acl/policy.hujson");
@@ -18,7 +20,7 @@ fn target() -> Target {
         metrics: None,
         page: None,
         capability: CAPABILITY.to_owned(),
-        access: Access::Network,
+        access: AccessMode::Network,
     }
 }
 
@@ -36,7 +38,7 @@ fn sample() -> Value {
 /// Whether the file is refused, or one of its own tests fails for sure.
 fn noticed(policy: &Value) -> bool {
     parse(&policy.to_string())
-        .map_or(true, |policy| policy.failures().iter().any(|failure| failure.verdict == Verdict::Fails))
+        .map_or(true, |policy| policy.failures().iter().any(|failure| failure.verdict == TestVerdict::Fails))
 }
 
 #[test]
@@ -82,7 +84,10 @@ fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
     let sees = |row: &Reach| (row.source.clone(), row.rights.as_ref().and_then(|rights| rights.page));
     assert_eq!(
         report.page.iter().map(sees).collect::<Vec<_>>(),
-        [("group:ai-admins".to_owned(), Some(Page::Admin)), ("group:ai-guests".to_owned(), Some(Page::View)),]
+        [
+            ("group:ai-admins".to_owned(), Some(PageRight::Admin)),
+            ("group:ai-guests".to_owned(), Some(PageRight::View)),
+        ]
     );
     // The sources have the same rights as before.
     let plain = parse(SAMPLE).unwrap().reach(&target());
@@ -93,7 +98,15 @@ fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
     );
     // For a node without these ports, the report warns of unused entries.
     let kinds: Vec<_> = policy.reach(&target()).warnings.iter().map(|w| w.kind).collect();
-    assert_eq!(kinds, [Kind::OtherPorts, Kind::CapabilityWithoutNetwork, Kind::OtherPorts, Kind::OtherPorts]);
+    assert_eq!(
+        kinds,
+        [
+            WarningKind::OtherPorts,
+            WarningKind::CapabilityWithoutNetwork,
+            WarningKind::OtherPorts,
+            WarningKind::OtherPorts
+        ]
+    );
 }
 
 /// Tailscale refuses any other protocol with "test protocol must be tcp, udp, sctp, or empty", and port 0.
@@ -201,27 +214,27 @@ fn sample_without_guests_is_valid() {
     assert_eq!(policy.failures(), []);
     let report = policy.reach(&target());
     assert_eq!(report.reach.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), SOURCES[..3]);
-    assert_eq!(report.warnings.iter().map(|w| w.kind).collect::<Vec<_>>(), [Kind::EmptyGroup]);
+    assert_eq!(report.warnings.iter().map(|w| w.kind).collect::<Vec<_>>(), [WarningKind::EmptyGroup]);
 }
 
 #[test]
 fn printed_policy_is_valid_and_closed() {
     for (tag, port, https, metrics, page, access) in [
-        ("tag:ai-server", 11434, None, None, None, Access::Network),
-        ("tag:gpu-1", 22, None, Some(80), Some(443), Access::Grants),
-        ("tag:x", 80, Some(443), Some(9090), None, Access::Network),
-        ("tag:y", 443, None, Some(22), Some(80), Access::Grants),
-        ("tag:z", 11434, Some(443), None, Some(80), Access::Network),
+        ("tag:ai-server", 11434, None, None, None, AccessMode::Network),
+        ("tag:gpu-1", 22, None, Some(80), Some(443), AccessMode::Grants),
+        ("tag:x", 80, Some(443), Some(9090), None, AccessMode::Network),
+        ("tag:y", 443, None, Some(22), Some(80), AccessMode::Grants),
+        ("tag:z", 11434, Some(443), None, Some(80), AccessMode::Network),
     ] {
         let target = Target { device: Device::tagged([tag]), port, https, metrics, page, access, ..target() };
-        let lines = lines(tag, &target, Control::Tailscale);
+        let lines = lines(tag, &target, ControlServer::Tailscale);
         let policy = parse(&lines.hujson()).unwrap_or_else(|faults| panic!("{faults}\n{}", lines.hujson()));
         assert_eq!(policy.failures(), []);
         let report = policy.reach(&target);
         assert_eq!(report.warnings, []);
         let sources: Vec<_> = report.reach.iter().map(|row| row.source.as_str()).collect();
         assert_eq!(sources, ["tag:ai-client", "tag:ai-ci"]);
-        // The first source has all that the node allows.
+        // The first one may request whatever the node allows.
         assert!(report.reach[0].rights.as_ref().is_some_and(|rights| rights.endpoints.is_none()));
         let readers: Vec<_> = report.metrics.iter().map(|row| (row.source.as_str(), &row.rights)).collect();
         match (metrics, &readers[..]) {
@@ -236,7 +249,7 @@ fn printed_policy_is_valid_and_closed() {
             (None, []) => {}
             (Some(_), [("tag:ai-page", Some(rights))]) => {
                 assert!(
-                    rights.page == Some(Page::Admin) && rights.endpoints == Some(Vec::new()),
+                    rights.page == Some(PageRight::Admin) && rights.endpoints == Some(Vec::new()),
                     "{rights:?}"
                 );
             }

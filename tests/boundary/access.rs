@@ -1,7 +1,7 @@
 //! Access that the tailnet grants and revokes while connections are open.
 
 use remote_ollama_proxy::audit::Ended;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::tailnet::PortMembers;
 use serde_json::json;
 
@@ -34,7 +34,7 @@ async fn grant_narrows_access_and_its_absence_does_not() {
 #[tokio::test]
 async fn access_by_grants_refuses_a_peer_without_a_grant() {
     let (url, _seen) = Ollama::new().await.answering(OK);
-    let proxy = Boundary::new(&url).access(Access::Grants).start();
+    let proxy = Boundary::new(&url).access(AccessMode::Grants).start();
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 403);
     proxy.grant(vec![json!({})]);
     assert_eq!(proxy.ask(&get("/api/tags")).await.status(), 200);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::{MetricsPort, MetricsText, Port};
 use serde_json::json;
 use tokio::io::DuplexStream;
@@ -68,7 +68,7 @@ impl Metrics {
 
 #[tokio::test]
 async fn metrics_require_their_grant() {
-    for access in [Access::Network, Access::Grants] {
+    for access in [AccessMode::Network, AccessMode::Grants] {
         let running = Boundary::new(NO_OLLAMA).access(access).start();
         let metrics = Metrics::of(&running);
         for grants in [
@@ -83,7 +83,10 @@ async fn metrics_require_their_grant() {
                 let answer = metrics.ask(&request).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {request}");
                 let said = answer.text();
-                assert!(said.contains("metrics: true") && said.contains("policy file"), "{said}");
+                assert!(
+                    said.contains(r#"\"metrics\": true"#) && said.contains("admin of the tailnet"),
+                    "{said}"
+                );
                 assert!(said.contains("(rule: grant)"), "{said}");
             }
         }

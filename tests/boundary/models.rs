@@ -81,7 +81,7 @@ async fn refused_model_never_reaches_ollama() {
     let ollama = Ollama::new().await;
     let proxy = Boundary::new(&ollama.url).policy(only(&["qwen3"])).start();
     let mut bodies = vec![
-        ("{\"model\":\"gemma3\"}".to_owned(), "\\\"gemma3\\\" is not one that may be used here"),
+        ("{\"model\":\"gemma3\"}".to_owned(), "\\\"gemma3\\\" is not allowed here"),
         ("{\"model\":\"qwen3:8b\"}".to_owned(), "models.allow"),
         ("{\"model\":\"qwen3:cloud\"}".to_owned(), "models.allow"),
         ("{\"model\":\"qwen3:local\"}".to_owned(), ":local"),
@@ -301,8 +301,8 @@ async fn cloud_models_are_refused() {
         ("here:8b:Cloud", "runs in the cloud"),
         ("alias", "runs in the cloud"),
         ("Alias:Latest", "runs in the cloud"),
-        ("absent", "is not on the machine"),
-        ("here:8b", "is not on the machine"),
+        ("absent", "is not on this machine"),
+        ("here:8b", "is not on this machine"),
     ] {
         let answer = proxy.ask(&post("/v1/messages", &format!("{{\"model\":\"{model}\"}}"))).await;
         let wanted = if words.is_empty() { 200 } else { 404 };

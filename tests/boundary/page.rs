@@ -9,7 +9,7 @@ use remote_ollama_proxy::config::{self, Override};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::page::{Page, RecentActivity};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::Access;
+use remote_ollama_proxy::policy::AccessMode;
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sink::{Output, Sinks};
@@ -172,7 +172,7 @@ fn request(method: &str, path: &str, more: &str) -> String {
 
 #[tokio::test]
 async fn page_requires_its_grant() {
-    for access in [Access::Network, Access::Grants] {
+    for access in [AccessMode::Network, AccessMode::Grants] {
         let running = Boundary::new(NO_OLLAMA).access(access).start();
         let site = Site::of(&running);
         for grants in [

@@ -12,7 +12,7 @@ use remote_ollama_proxy::listen::{Accepted, Left, Listen};
 use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::{Access, EndpointSet, Hosts, ModelRules, Policy};
+use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
 use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
@@ -115,7 +115,7 @@ impl Boundary {
     pub(crate) fn new(upstream: &str) -> Boundary {
         let rules = Rules {
             policy: policy(),
-            access: Access::Network,
+            access: AccessMode::Network,
             limits: Limits::NONE,
             timeouts: Timeouts::default(),
             usage: false,
@@ -129,7 +129,7 @@ impl Boundary {
         self
     }
 
-    pub(crate) fn access(mut self, access: Access) -> Boundary {
+    pub(crate) fn access(mut self, access: AccessMode) -> Boundary {
         self.rules.access = access;
         self
     }

@@ -67,9 +67,9 @@ def test_ollama(ollama_client, rule, call):
 
 
 @pytest.mark.parametrize(("base", "ask"), [
-    pytest.param("", "the base URL must end in /v1: ask /v1/chat/completions", id="without-v1"),
-    pytest.param("/v1/v1", "the base URL has one /v1 too many: ask /v1/chat/completions", id="v1-twice"),
-    pytest.param("//v1", "the path has one slash too many: ask /v1/chat/completions", id="slash-twice"),
+    pytest.param("", "the base URL must end in /v1: use /v1/chat/completions", id="without-v1"),
+    pytest.param("/v1/v1", "the base URL has one /v1 too many: use /v1/chat/completions", id="v1-twice"),
+    pytest.param("//v1", "the path has one slash too many: use /v1/chat/completions", id="slash-twice"),
 ])
 def test_openai_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, ask):
     with (openai.OpenAI(base_url=proxy_url + base, api_key="unused", max_retries=0) as client,
@@ -79,8 +79,8 @@ def test_openai_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, ask):
 
 
 @pytest.mark.parametrize(("base", "ask"), [
-    pytest.param("/v1", "the base URL has one /v1 too many: ask /v1/messages", id="v1-twice"),
-    pytest.param("//", "the path has one slash too many: ask /v1/messages", id="slash-twice"),
+    pytest.param("/v1", "the base URL has one /v1 too many: use /v1/messages", id="v1-twice"),
+    pytest.param("//", "the path has one slash too many: use /v1/messages", id="slash-twice"),
 ])
 def test_anthropic_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, ask):
     with (anthropic.Anthropic(base_url=proxy_url + base, api_key="unused", max_retries=0) as client,
@@ -93,7 +93,7 @@ def test_anthropic_with_a_wrong_base_url_shows_the_right_one(proxy_url, base, as
 def test_ollama_with_a_wrong_host_shows_the_right_one(proxy_url):
     with pytest.raises(ollama.ResponseError) as raised:
         ollama.Client(host=f"{proxy_url}/v1").chat(MISSING_MODEL, user(PROMPT))
-    assert "the base URL must not end in /v1: ask /api/chat" in raised.value.error
+    assert "the base URL must not end in /v1: use /api/chat" in raised.value.error
 
 
 def readable(message: object, rule: str) -> None:

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use remote_ollama_proxy::acl::{Addresses, Answer, Device, Policy, TCP, parse};
+use remote_ollama_proxy::acl::{Addresses, Answer, Device, PolicyFile, TCP, parse};
 use remote_ollama_proxy::config::CAPABILITY;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -44,8 +44,8 @@ impl Scene {
         Scene { proxy, tailnet }
     }
 
-    /// Checks that every device is admitted or refused as `policy` says, at this port and at others.
-    async fn is_as(&self, policy: &Policy, ports: &[u16]) -> Vec<&'static str> {
+    /// Every device is let in or not, as `policy` says, at the port and beside it.
+    async fn is_as(&self, policy: &PolicyFile, ports: &[u16]) -> Vec<&'static str> {
         let server = Device::tagged(["tag:ai-server"]).with(Addresses::Unnamed);
         let mut admitted = Vec::new();
         for (hostname, who) in DEVICES {

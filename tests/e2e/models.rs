@@ -30,7 +30,7 @@ async fn only_allowed_models_pass() {
         ("slow", "models.allow"),
         ("tiny:cloud", "runs in the cloud"),
         ("tiny:1b-cloud", "runs in the cloud"),
-        ("tinier", "is not on the machine"),
+        ("tinier", "is not on this machine"),
     ] {
         for request in requests(model) {
             let answer = world.ask(&request).await;

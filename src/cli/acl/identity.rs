@@ -1,4 +1,4 @@
-//! Which node a policy file is judged for: policies know nodes by their tags, or by their owner.
+//! The node's identity in the tailnet, by which policy files name it: its tags, or its owner.
 
 use super::super::ask;
 use crate::acl::{Addresses, Device};
@@ -6,18 +6,18 @@ use crate::admin::Status;
 use crate::config::Config;
 use crate::stored::{self, Owner};
 
-/// The node's tag where nothing says another.
+/// The tag of a node that has none yet.
 pub(super) const TAG: &str = "tag:ai-server";
 
-/// The node, and how sure that is.
+/// The node, and whether its identity is certain.
 pub(super) struct Identity {
     pub(super) device: Device,
-    /// Why it may be another one in the tailnet; `None`: it is known, or the command line says it.
+    /// Why the identity may be another one; `None`: it is certain, or set on the command line.
     pub(super) assumed: Option<String>,
 }
 
 impl Identity {
-    /// `tags` and `user` are those of the command line, and go before everything else.
+    /// `tags` and `user` are those of the command line, which take precedence.
     pub(super) fn of(tags: &[String], user: Option<&str>, config: &Config) -> Identity {
         let named = match user {
             Some(user) => Some(Device::of_user(user)),
@@ -34,7 +34,7 @@ impl Identity {
         let (tags, folder) = (&config.node.tags, config.node.state_dir.display());
         let (device, why) = match stored.and_then(|node| node.owner) {
             Some(Owner::User(user)) => {
-                // An administrator may have given it tags since.
+                // An admin may have given it tags since then.
                 let asked = match tags.is_empty() {
                     true => String::new(),
                     false => format!(", though node.tags asks for {}", tags.join(", ")),
@@ -58,12 +58,12 @@ impl Identity {
                 format!("node.tags says so, and no node has joined from the state folder {folder} yet"),
             ),
         };
-        let why = format!("{why}: run the proxy, or say --tag or --user, to be certain");
+        let why = format!("{why}: start the proxy, or set --tag or --user, to be certain");
         Identity { device, assumed: Some(why) }
     }
 }
 
-/// The node as the tailnet sees it, if a proxy runs that has joined.
+/// The node's identity as a running proxy reports it, if it has joined.
 fn joined(config: &Config) -> Option<Device> {
     let node = ask::ask_if_running::<Status>(config, "/status")?.node;
     let device = match node.user {

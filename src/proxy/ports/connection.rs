@@ -13,7 +13,7 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::PeerRule;
-use crate::policy::{Fault, HEAD_MAX};
+use crate::policy::{FramingFault, HEAD_MAX};
 use crate::proxy::ports::body::Body;
 use crate::proxy::ports::handler::{Caller, Client, Handler};
 use crate::proxy::ports::port::{Admitted, Port};
@@ -117,7 +117,7 @@ where
             session.record_refusal(PeerRule::HeadTime, None);
             watch.send_last(HEAD_TIMEOUT).await;
         }
-        Some(StreamFault::Framing(fault @ Fault::TargetTooLong)) => {
+        Some(StreamFault::Framing(fault @ FramingFault::TargetTooLong)) => {
             session.record_refusal(PeerRule::Malformed, Some(fault.to_string()));
             watch.clone().send_last(TARGET_TOO_LONG).await;
             watch.linger().await;

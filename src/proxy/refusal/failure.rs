@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::admission::Busy;
 use crate::audit::Ended;
-use crate::policy::{Dialect, Fault, ModelRefusal, Refusal};
+use crate::policy::{Dialect, FramingFault, ModelRefusal, Refusal};
 use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::timeouts::TimeoutKind;
 
@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     Refused(Refusal),
     /// The request is ambiguous or malformed.
     #[error("{0}")]
-    Framing(Fault),
+    Framing(FramingFault),
     /// A limit of the identity, or a full queue.
     #[error("{0}")]
     Busy(Busy),
@@ -85,8 +85,8 @@ impl Failure {
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Slow(_) => StatusCode::REQUEST_TIMEOUT,
-            Failure::Framing(Fault::TargetTooLong) => StatusCode::URI_TOO_LONG,
-            Failure::Framing(Fault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Failure::Framing(FramingFault::TargetTooLong) => StatusCode::URI_TOO_LONG,
+            Failure::Framing(FramingFault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Failure::Framing(_) | Failure::Left => StatusCode::BAD_REQUEST,
             Failure::Https(_) => StatusCode::PERMANENT_REDIRECT,
             Failure::Down { .. } | Failure::Stopping | Failure::NoCertificate => {
@@ -192,7 +192,7 @@ fn refusal_status(refusal: &Refusal, dialect: Dialect) -> StatusCode {
 fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
     match (dialect, refusal) {
         (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
-        (_, ModelRefusal::Untold(_)) => StatusCode::BAD_REQUEST,
+        (_, ModelRefusal::Body(_)) => StatusCode::BAD_REQUEST,
         _ => StatusCode::NOT_FOUND,
     }
 }

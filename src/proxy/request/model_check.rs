@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::io::AsyncRead;
 
 use crate::ollama::Upstream;
-use crate::policy::{Doubt, Model, ModelCheck, ModelRefusal, Reader, Refusal};
+use crate::policy::{BodyFault, Model, ModelCheck, ModelReader, ModelRefusal, Refusal};
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::request::cloud::{Cloud, ModelLocation};
 use crate::proxy::sessions::request_body::RequestBody;
@@ -29,7 +29,7 @@ pub(super) struct ModelLookup<'a, Io> {
 struct Peeked {
     frames: VecDeque<Frame<Bytes>>,
     /// Has read the frames.
-    reader: Reader,
+    reader: ModelReader,
     /// The model, as the client calls it.
     name: String,
 }
@@ -72,15 +72,15 @@ impl<Io: AsyncRead + Unpin> ModelLookup<'_, Io> {
                 return Ok(Peeked { frames, reader, name });
             }
             if !frames.is_empty() && body.is_end_stream() {
-                return Err(unknown(Doubt::Missing));
+                return Err(unknown(BodyFault::Missing));
             }
             if read >= self.check.within() {
-                return Err(unknown(Doubt::TooFar(self.check.within())));
+                return Err(unknown(BodyFault::TooFar(self.check.within())));
             }
             let frame = match self.watch.unless_fault(body.frame()).await? {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Err(self.watch.fault().unwrap_or(StreamFault::Left).into()),
-                None => return Err(unknown(Doubt::Missing)),
+                None => return Err(unknown(BodyFault::Missing)),
             };
             if let Some(data) = frame.data_ref() {
                 read += data.len() as u64;
@@ -99,6 +99,6 @@ fn refused(refusal: ModelRefusal) -> Failure {
 }
 
 /// The model can't be determined.
-fn unknown(fault: Doubt) -> Failure {
-    refused(ModelRefusal::Untold(fault))
+fn unknown(fault: BodyFault) -> Failure {
+    refused(ModelRefusal::Body(fault))
 }

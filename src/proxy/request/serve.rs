@@ -26,7 +26,7 @@ use crate::proxy::upstream::exchange::{UpstreamAnswer, exchange};
 use crate::proxy::upstream::pool::PoolSlot;
 use crate::proxy::upstream::reply::Reply;
 use crate::proxy::upstream::upload::{BodyStart, Upload, UploadFault};
-use crate::usage::Scanner;
+use crate::usage::TokenCounter;
 
 impl Handler for Proxy {
     fn pool_slot(&self) -> Arc<PoolSlot> {
@@ -121,7 +121,7 @@ impl Proxy {
         match upload_fault.get() {
             None => answer_for_client(decision.permit.method(), answered?),
             Some(UploadFault::TooLarge) => Err(Failure::TooLarge(max_body)),
-            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::Untold(fault)).into()),
+            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::Body(fault)).into()),
         }
     }
 
@@ -138,7 +138,7 @@ impl Proxy {
         let dialect = Dialect::of(head.uri.path());
         headers::add_request_id(response.headers_mut(), &request.record.id(), dialect);
         let counted = request.counts_tokens && response.status() == StatusCode::OK;
-        let scanner = counted.then(|| Scanner::of(response.headers()));
+        let scanner = counted.then(|| TokenCounter::of(response.headers()));
         response.map(|body| {
             let (slot, watch) = (Arc::clone(&client.pool_slot), client.watch.clone());
             Body::Reply(Box::new(Reply {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::peer::Peer;
-use crate::policy::{Access, Policy, Rights};
+use crate::policy::{AccessMode, Policy, Rights};
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::session::Session;
 use crate::tailnet::{Authorizer, Member, Verdict};
@@ -71,7 +71,7 @@ impl AccessCheck {
 }
 
 /// The rights that a verdict gives; `None`: the peer may not connect.
-pub(crate) fn rights_by(mode: Access, verdict: &Verdict) -> Option<Rights> {
+pub(crate) fn rights_by(mode: AccessMode, verdict: &Verdict) -> Option<Rights> {
     match verdict {
         Verdict::Admit { grants } => Some(Rights::merge(mode, grants)),
         Verdict::Refuse => None,

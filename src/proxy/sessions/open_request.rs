@@ -7,7 +7,7 @@ use http::Method;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::admission::{Busy, Slot};
+use crate::admission::{Busy, RunningSlot};
 use crate::audit::OpenRecord;
 use crate::policy::{Endpoint, Grant};
 use crate::proxy::sessions::session::{ActiveRequest, Session};
@@ -20,7 +20,7 @@ pub(crate) struct OpenRequest {
     /// Carries the id and the endpoint to every diagnostic line about the request.
     pub(crate) span: Span,
     session: Arc<Session>,
-    slot: Option<Slot>,
+    slot: Option<RunningSlot>,
     listed: bool,
     /// Whether the tokens of its answer are counted.
     pub(crate) counts_tokens: bool,
@@ -57,7 +57,7 @@ impl OpenRequest {
     }
 
     /// The request has its running slot, after it has waited for `queued`.
-    pub(crate) fn begin(&mut self, slot: Slot, queued: Duration) {
+    pub(crate) fn begin(&mut self, slot: RunningSlot, queued: Duration) {
         self.record.begins(queued);
         self.session.run();
         self.slot = Some(slot);

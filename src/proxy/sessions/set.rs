@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::audit::{AuditSink, Ended};
 use crate::listen::Abort;
 use crate::peer::Peer;
-use crate::policy::{Access, Rights};
+use crate::policy::{AccessMode, Rights};
 use crate::proxy::sessions::access::rights_by;
 use crate::proxy::sessions::session::{Outcome, Session};
 use crate::tailnet::{Member, PortMembers};
@@ -95,7 +95,7 @@ impl Sessions {
     /// Applies the lists of sweep `number` to every session whose rights are older. A session is cut if its peer may no
     /// longer connect, or may no longer ask for the endpoint of its running request; the others have their new rights from
     /// the next request on. Sessions on ports absent from `lists` are left unchanged. Returns how many were cut.
-    pub(crate) fn sweep(&self, mode: Access, lists: &[PortMembers], number: u64) -> usize {
+    pub(crate) fn sweep(&self, mode: AccessMode, lists: &[PortMembers], number: u64) -> usize {
         let sessions = self.all();
         let by_port: HashMap<u16, HashMap<&str, &Member>> = lists
             .iter()

@@ -16,7 +16,7 @@ use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::answer::AnswerBody;
 use crate::proxy::upstream::conn::UpstreamConn;
 use crate::proxy::upstream::pool::PoolSlot;
-use crate::usage::Scanner;
+use crate::usage::TokenCounter;
 
 pub(crate) struct Reply<Io> {
     pub(crate) body: AnswerBody,
@@ -26,7 +26,7 @@ pub(crate) struct Reply<Io> {
     pub(crate) slot: Arc<PoolSlot>,
     pub(crate) watch: Watch<Io>,
     /// Counts tokens, if they are counted.
-    pub(crate) scanner: Option<Scanner>,
+    pub(crate) scanner: Option<TokenCounter>,
     pub(crate) request: OpenRequest,
     /// `None` before the end.
     pub(crate) ended: Option<Ended>,

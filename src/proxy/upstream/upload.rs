@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::audit::Traffic;
-use crate::policy::{Doubt, Reader};
+use crate::policy::{BodyFault, ModelReader};
 use crate::proxy::sessions::request_body::RequestBody;
 
 /// The beginning of a body, read before the rest to learn the model. Empty if no rule is about models.
@@ -18,7 +18,7 @@ use crate::proxy::sessions::request_body::RequestBody;
 pub(crate) struct BodyStart {
     pub(crate) frames: VecDeque<Frame<Bytes>>,
     /// Has read the frames, and reads on.
-    pub(crate) reader: Option<Reader>,
+    pub(crate) reader: Option<ModelReader>,
 }
 
 /// A request's body, passed on chunk by chunk as it arrives.
@@ -50,7 +50,7 @@ pub(crate) enum UploadFault {
     /// It exceeds its limit.
     TooLarge,
     /// Its model is unknown or ambiguous.
-    Model(Doubt),
+    Model(BodyFault),
 }
 
 /// Tells the fault of a body to what waits for the answer.

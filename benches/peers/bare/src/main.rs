@@ -1,5 +1,5 @@
-//! The product's node and hyper without what makes it a boundary: what policy, grants and audit
-//! cost is the product's difference from this.
+//! The proxy's node and hyper, without policy, grants and audit: their cost is the proxy's difference from
+//! this program.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use plain::{Fault, Site};
 use remote_ollama_proxy::tsnet::Builder;
 
-/// The product's.
+/// The same allocator as the proxy's.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

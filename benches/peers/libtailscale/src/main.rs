@@ -1,4 +1,4 @@
-//! Upstream's libtailscale under the same hyper code as `bare`: what another node makes of it.
+//! Upstream's libtailscale under the same hyper code as `bare`, to compare the nodes.
 //!
 //! It can't identify the peer of a connection, so there is no identity check.
 
@@ -11,7 +11,7 @@ use plain::{Fault, Site};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-/// The product's.
+/// The same allocator as the proxy's.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -19,7 +19,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 async fn main() -> Result<(), Fault> {
     let site = Site::new()?;
     let (give, mut accepted) = mpsc::channel(64);
-    // Its accept blocks.
+    // The library's accept blocks its thread.
     std::thread::spawn({
         let site = site.clone();
         move || {
@@ -68,13 +68,13 @@ fn accept(site: &Site, give: &mpsc::Sender<StdStream>) -> Result<(), Fault> {
     }
 }
 
-/// Turns a call's result into the library's words.
+/// Turns the result of a call into the library's error.
 fn done(node: ts::tailscale, result: i32) -> Result<(), Fault> {
     if result == 0 {
         return Ok(());
     }
-    let mut said = vec![0u8; 512];
-    // SAFETY: The buffer is as long as it says.
-    unsafe { ts::tailscale_errmsg(node, said.as_mut_ptr().cast(), said.len()) };
-    Err(String::from_utf8_lossy(&said).trim_end_matches('\0').to_owned().into())
+    let mut message = vec![0u8; 512];
+    // SAFETY: The length is the buffer's.
+    unsafe { ts::tailscale_errmsg(node, message.as_mut_ptr().cast(), message.len()) };
+    Err(String::from_utf8_lossy(&message).trim_end_matches('\0').to_owned().into())
 }

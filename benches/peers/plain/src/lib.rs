@@ -1,7 +1,7 @@
-//! The product's way with hyper and nothing else: HTTP/1.1 to both sides, one connection to the
-//! upstream for each client connection, kept for its next request and driven by the same task. No
-//! policy, no grants, no admission, no audit, no timers, no watch on the client: what they cost is
-//! the product's difference from this.
+//! Forwards HTTP with hyper as the proxy does: HTTP/1.1 on both sides, and one upstream connection for
+//! each client connection, reused for its next request and driven by the same task. There is no
+//! policy, no grants, no admission, no audit, no timers and no disconnect detection: their cost is the
+//! proxy's difference from this crate.
 
 use std::env;
 use std::io::Read;
@@ -24,25 +24,25 @@ use tokio::net::TcpStream;
 /// An error of a connection, which is not reported.
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the bench tells a contestant.
+/// The environment of a contestant, set by the bench.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Its name in the tailnet.
+    /// Node name.
     pub name: String,
     /// URL of the control server.
     pub control: String,
-    /// What to join with.
+    /// Auth key.
     pub key: String,
     /// Folder for the node's state.
     pub dir: String,
     /// Port to listen on in the tailnet.
     pub port: u16,
-    /// The stand-in for Ollama.
+    /// Address of the stand-in for Ollama.
     pub upstream: SocketAddr,
 }
 
 impl Site {
-    /// Reads the environment. From now on the process ends with its standard input.
+    /// Reads the environment. From then on the process ends when its standard input closes.
     ///
     /// # Errors
     /// A variable is missing or can't be read.
@@ -62,24 +62,24 @@ impl Site {
     }
 }
 
-/// Says that connections are accepted.
+/// Reports that connections are accepted.
 pub fn ready() {
     println!("listening in the tailnet");
 }
 
 /// Serves one client connection to its end.
 pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, upstream: SocketAddr) {
-    let slot = Slot::default();
+    let slot = PoolSlot::default();
     let service = service_fn(move |request| forward(request, Arc::clone(&slot), upstream));
-    // A client that leaves is no fault.
+    // An error here is a client that disconnected.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(io), service).await;
 }
 
-type Slot = Arc<Mutex<Option<Link>>>;
+type PoolSlot = Arc<Mutex<Option<UpstreamConn>>>;
 type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Incoming>>>;
 
 /// A connection to the upstream.
-struct Link {
+struct UpstreamConn {
     sender: SendRequest<Incoming>,
     driver: Option<Driver>,
 }
@@ -92,39 +92,39 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 
 async fn forward(
     request: Request<Incoming>,
-    slot: Slot,
+    slot: PoolSlot,
     upstream: SocketAddr,
 ) -> Result<Response<Reply>, Fault> {
-    let kept = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut link = match kept {
-        Some(link) => link,
+    let idle = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut conn = match idle {
+        Some(conn) => conn,
         None => {
             let stream = TcpStream::connect(upstream).await?;
             stream.set_nodelay(true)?;
             let (sender, driver) = handshake(TokioIo::new(stream)).await?;
-            Link { sender, driver: Some(Box::pin(driver)) }
+            UpstreamConn { sender, driver: Some(Box::pin(driver)) }
         }
     };
     std::future::poll_fn(|cx| {
-        drive(&mut link.driver, cx);
-        link.sender.poll_ready(cx)
+        drive(&mut conn.driver, cx);
+        conn.sender.poll_ready(cx)
     })
     .await?;
-    let mut answer = std::pin::pin!(link.sender.send_request(request));
-    let driver = &mut link.driver;
+    let mut answer = std::pin::pin!(conn.sender.send_request(request));
+    let driver = &mut conn.driver;
     let response = std::future::poll_fn(|cx| {
         drive(driver, cx);
         answer.as_mut().poll(cx)
     })
     .await?;
-    Ok(response.map(|body| Reply { body, link: Some(link), slot }))
+    Ok(response.map(|body| Reply { body, conn: Some(conn), slot }))
 }
 
-/// The body of an answer; its connection goes back to the slot at its end.
+/// The body of an answer. At its end the connection goes back to the slot.
 struct Reply {
     body: Incoming,
-    link: Option<Link>,
-    slot: Slot,
+    conn: Option<UpstreamConn>,
+    slot: PoolSlot,
 }
 
 impl Body for Reply {
@@ -135,16 +135,13 @@ impl Body for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        for driven in [false, true] {
-            let frame = Pin::new(&mut self.body).poll_frame(cx);
-            if frame.is_ready() || driven {
-                return frame;
-            }
-            if let Some(link) = &mut self.link {
-                drive(&mut link.driver, cx);
-            }
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
         }
-        Poll::Pending
+        if let Some(conn) = &mut self.conn {
+            drive(&mut conn.driver, cx);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -159,7 +156,7 @@ impl Body for Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if self.body.is_end_stream() {
-            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.link.take();
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.conn.take();
         }
     }
 }

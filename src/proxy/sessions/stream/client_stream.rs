@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::policy::Fault;
+use crate::policy::FramingFault;
 use crate::proxy::sessions::stream::state::{State, StreamFault, lock};
 
 pub(crate) struct ClientStream<Io> {
@@ -38,9 +38,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for ClientStream<Io> {
         // The library would read on up to its own bound, and answer as if the headers were too long.
         if state.fault.is_none()
             && !state.is_answering()
-            && state.heads.front() == Some(&Err(Fault::TargetTooLong))
+            && state.heads.front() == Some(&Err(FramingFault::TargetTooLong))
         {
-            state.fault = Some(StreamFault::Framing(Fault::TargetTooLong));
+            state.fault = Some(StreamFault::Framing(FramingFault::TargetTooLong));
             return Poll::Ready(Ok(())); // as at the end of the stream
         }
         match state.poll_fill(cx, buf) {

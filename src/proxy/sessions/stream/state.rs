@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use crate::admission::Timeouts;
 use crate::audit::Ended;
 use crate::listen::Left;
-use crate::policy::{Fault, Framing, Place};
+use crate::policy::{Framing, FramingFault, FramingPosition};
 use crate::proxy::sessions::session::Session;
 use crate::proxy::sessions::timeouts::{TimeoutKind, Timer};
 
@@ -29,7 +29,7 @@ pub(crate) enum StreamFault {
     Left,
     /// The request's body is malformed.
     #[error("{0}")]
-    Framing(Fault),
+    Framing(FramingFault),
     /// The client was silent for too long.
     #[error("{0}")]
     Slow(TimeoutKind),
@@ -52,11 +52,11 @@ pub(super) struct State<Io> {
     pub(super) io: Io,
     pub(super) framing: Framing,
     /// One entry for each request whose head has been read and whose handler has not been called.
-    pub(super) heads: VecDeque<Result<(), Fault>>,
+    pub(super) heads: VecDeque<Result<(), FramingFault>>,
     /// Bytes that the watch has read and the library has not.
     pub(super) ahead: Vec<u8>,
     /// The fault in the body of the last request that has been read.
-    pub(super) body_fault: Option<Fault>,
+    pub(super) body_fault: Option<FramingFault>,
     /// Why the connection can't go on.
     pub(super) fault: Option<StreamFault>,
     pub(super) context: StreamContext,
@@ -115,7 +115,7 @@ impl<Io> State<Io> {
 
     /// Whether the running request lacks a part of its body. All bytes so far have been read, so the client is silent.
     fn awaits_body(&self) -> bool {
-        self.framing.place() == Place::Body
+        self.framing.position() == FramingPosition::Body
             && self.heads.is_empty()
             && !self.context.awaits_continue.load(Ordering::Relaxed)
     }
@@ -152,7 +152,7 @@ impl<Io: AsyncRead + Unpin> State<Io> {
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let new = &buf.filled()[before..];
         let heads = self.heads.len();
-        if self.framing.place() == Place::Body && !new.is_empty() {
+        if self.framing.position() == FramingPosition::Body && !new.is_empty() {
             self.context.awaits_continue.store(false, Ordering::Relaxed);
         }
         if result.is_err() || new.is_empty() {
@@ -162,7 +162,7 @@ impl<Io: AsyncRead + Unpin> State<Io> {
             self.blame_running_request();
         }
         // Bytes of a body restart its timeout. Bytes of a head do not, and neither do empty lines before one.
-        if self.framing.place() == Place::Body || self.heads.len() != heads {
+        if self.framing.position() == FramingPosition::Body || self.heads.len() != heads {
             self.reads.stop();
         }
         Poll::Ready(result)
@@ -171,22 +171,24 @@ impl<Io: AsyncRead + Unpin> State<Io> {
     /// While the library waits for the client's next byte: ready, as at the end of the stream, once it has waited for too
     /// long.
     pub(super) fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let place = self.framing.place();
+        let position = self.framing.position();
         // The library reads only to notice the client's end, or for more of a body, which the watch waits for; or the
         // client still has to read the last answer, for which there is another timeout.
         let answers = self.answering.now.load(Ordering::Relaxed);
-        if answers || self.writes.is_running() && place != Place::Body {
+        if answers || self.writes.is_running() && position != FramingPosition::Body {
             if !self.awaits_body() {
                 self.reads.stop();
             }
             *lock(&self.answering.waker) = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let kind = match place {
-            Place::Between | Place::Body if self.is_stopping() => return Poll::Ready(Ok(())),
-            Place::Body => TimeoutKind::Body, // the rest of a request that has been answered
-            Place::Head => TimeoutKind::Head,
-            Place::Between => TimeoutKind::Request,
+        let kind = match position {
+            FramingPosition::Between | FramingPosition::Body if self.is_stopping() => {
+                return Poll::Ready(Ok(()));
+            }
+            FramingPosition::Body => TimeoutKind::Body, // the rest of a request that has been answered
+            FramingPosition::Head => TimeoutKind::Head,
+            FramingPosition::Between => TimeoutKind::Request,
         };
         ready!(self.reads.poll(kind, &self.context.timeouts, cx));
         self.fault.get_or_insert(StreamFault::Slow(kind));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::policy::Fault;
+use crate::policy::FramingFault;
 use crate::proxy::sessions::stream::client_stream::ClientStream;
 use crate::proxy::sessions::stream::state::{AnswerState, State, StreamFault, lock};
 
@@ -96,11 +96,11 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     ///
     /// # Errors
     /// What is wrong with the head.
-    pub(crate) fn next_head(&self) -> Result<(), Fault> {
+    pub(crate) fn next_head(&self) -> Result<(), FramingFault> {
         let mut state = lock(&self.state);
         // Without an entry, either the library sees a head where the framing has none, or the bytes before it, of a body
         // that was read and dropped, were malformed.
-        let fault = state.body_fault.unwrap_or(Fault::RequestLine);
+        let fault = state.body_fault.unwrap_or(FramingFault::RequestLine);
         let head = state.heads.pop_front().unwrap_or(Err(fault));
         state.blame_running_request();
         head
