@@ -101,10 +101,10 @@ fn read_target(text: &str, names: &Names) -> Result<(Option<Vec<Device>>, u16), 
 
 /// Refuses Services as sources.
 fn check_sources(devices: Option<Vec<Device>>) -> Result<Option<Vec<Device>>, String> {
-    match devices.iter().flatten().any(|device| device.service.is_some()) {
-        true => Err("a Service opens no connections; use it as a destination".to_owned()),
-        false => Ok(devices),
+    if devices.iter().flatten().any(|device| device.service.is_some()) {
+        return Err("a Service opens no connections; use it as a destination".to_owned());
     }
+    Ok(devices)
 }
 
 /// The devices that a name in a test stands for: a typical one, or one for each member of a group, so an empty group fails

@@ -163,12 +163,11 @@ impl Lines {
     }
 
     fn hujson_tests(&self) -> String {
-        let mut text = match self.tests_once_joined.is_empty() {
-            true => "\t// Tailscale refuses an edit after which these fail.\n",
-            false => {
+        let mut text = if self.tests_once_joined.is_empty() {
+            "\t// Tailscale refuses an edit after which these fail.\n"
+        } else {
                 "\t// Headscale refuses the file if a test fails, or if its source or a destination has no device. Uncomment a\n\
                  \t// test once devices with its tags have joined. Run `headscale policy check` first.\n"
-            }
         }
         .to_owned();
         text += "\t\"tests\": [\n";

@@ -41,14 +41,15 @@ impl Names {
         let owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
         // A tag may own a tag, so read all tags before the owners.
         for (tag, at) in &owners {
-            match is_tag(tag) {
-                true => names.tags.push((*tag).to_owned()),
-                false => faults.push(FileFault::new(
+            if is_tag(tag) {
+                names.tags.push((*tag).to_owned());
+            } else {
+                faults.push(FileFault::new(
                     at.line(),
                     &at.key,
                     "",
                     "not a tag's name; want tag: followed by letters, digits and dashes, with a letter first",
-                )),
+                ));
             }
         }
         for (_, at) in &owners {
@@ -68,12 +69,13 @@ impl Names {
         }
         let mut members = Vec::new();
         for (at, member) in at.texts(faults) {
-            match self.is_user(member) {
-                true => members.push(member.to_lowercase()),
-                false => faults.push(at.fault(
+            if self.is_user(member) {
+                members.push(member.to_lowercase());
+            } else {
+                faults.push(at.fault(
                     "not a login name such as anna@example.com; a group has no other members, \
                      and no other groups",
-                )),
+                ));
             }
         }
         self.groups.insert(name.to_owned(), members);

@@ -99,15 +99,14 @@ impl PolicyFile {
     /// Whether the rule is for `source`. The file does not say which roles the node's owner has.
     fn names_source(&self, rule: &Rule, source: &Selector, target: &Target) -> Answer {
         let owner = matches!(source, Selector::User(user) if target.is_owned_by(user));
-        match owner && rule.dst.contains(&Selector::Own) {
-            true => {
-                let device = target.device.clone();
-                let means = |family| {
-                    Answer::any(rule.src.iter().map(|src| src.means(&device, &device, family, &self.names)))
-                };
-                means(Family::V4).or(means(Family::V6))
-            }
-            false => self.includes(&rule.src, source).into(),
+        if owner && rule.dst.contains(&Selector::Own) {
+            let device = &target.device;
+            let means = |family| {
+                Answer::any(rule.src.iter().map(|src| src.means(device, device, family, &self.names)))
+            };
+            means(Family::V4).or(means(Family::V6))
+        } else {
+            self.includes(&rule.src, source).into()
         }
     }
 

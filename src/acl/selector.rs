@@ -220,9 +220,10 @@ fn user_is(user: Option<&str>, name: &str) -> Answer {
         return Answer::Yes;
     }
     let local = |name: &str| name.split('@').next().unwrap_or_default().to_lowercase();
-    match (user.ends_with('@') || name.ends_with('@')) && local(user) == local(name) {
-        true => Answer::perhaps(format!("the file does not say whether {user} and {name} are the same user")),
-        false => Answer::No,
+    if (user.ends_with('@') || name.ends_with('@')) && local(user) == local(name) {
+        Answer::perhaps(format!("the file does not say whether {user} and {name} are the same user"))
+    } else {
+        Answer::No
     }
 }
 

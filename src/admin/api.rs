@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::members::MembersByPort;
-use super::ready::{NotReady, RequestPath};
+use super::ready::{NotReady, Readiness};
 use super::reload::Reload;
 use super::requests::{CancelAnswer, Requests};
 use super::status::{Status, StatusParts};
@@ -117,13 +117,13 @@ impl Admin {
     async fn not_ready(&self) -> Option<NotReady> {
         let config = self.settings.config();
         let fault = OllamaClient::new(&config.upstream).version().await.err().map(|error| error.to_string());
-        let path = RequestPath {
+        let readiness = Readiness {
             stopping: self.proxy.is_stopping(),
             plain_http: config.plain_http,
             node: &self.node.borrow(),
             ollama_fault: fault.as_deref(),
         };
-        path.not_ready()
+        readiness.not_ready()
     }
 
     /// Cancels a request on behalf of `by`; false if there is no such request.

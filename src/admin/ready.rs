@@ -28,8 +28,8 @@ pub enum NotReadyCause {
     Ollama,
 }
 
-/// The parts that a request needs.
-pub(super) struct RequestPath<'a> {
+/// The state of the parts that a request needs.
+pub(super) struct Readiness<'a> {
     pub(super) stopping: bool,
     pub(super) plain_http: PlainHttp,
     pub(super) node: &'a NodeStatus,
@@ -37,7 +37,7 @@ pub(super) struct RequestPath<'a> {
     pub(super) ollama_fault: Option<&'a str>,
 }
 
-impl RequestPath<'_> {
+impl Readiness<'_> {
     /// The first part that keeps a request from being served, in the order in which a request reaches them.
     pub(super) fn not_ready(&self) -> Option<NotReady> {
         let (what, reason) = if self.stopping {
@@ -79,8 +79,8 @@ mod tests {
     use crate::tailnet::CertificateStatus;
 
     /// With HTTPS only.
-    fn path<'a>(node: &'a NodeStatus, ollama_fault: Option<&'a str>) -> RequestPath<'a> {
-        RequestPath { stopping: false, plain_http: PlainHttp::Off, node, ollama_fault }
+    fn readiness<'a>(node: &'a NodeStatus, ollama_fault: Option<&'a str>) -> Readiness<'a> {
+        Readiness { stopping: false, plain_http: PlainHttp::Off, node, ollama_fault }
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         };
         let up = node("Running", None);
         let reason_of = |node: &NodeStatus, ollama_fault| {
-            path(node, ollama_fault).not_ready().map(|NotReady { what, reason }| (what, reason))
+            readiness(node, ollama_fault).not_ready().map(|NotReady { what, reason }| (what, reason))
         };
         assert_eq!(reason_of(&up, None), None);
         let (what, reason) = reason_of(&up, Some("refused")).unwrap();
@@ -102,13 +102,13 @@ mod tests {
         assert_eq!(what, NotReadyCause::Node);
         assert_eq!(reason, "the tailnet node is in the state NeedsLogin: the node key expired");
         assert_eq!(reason_of(&node("Running", Some("logs")), None).unwrap().0, NotReadyCause::Node);
-        let stopping = RequestPath { stopping: true, ..path(&up, None) };
+        let stopping = Readiness { stopping: true, ..readiness(&up, None) };
         assert_eq!(stopping.not_ready().unwrap().what, NotReadyCause::Stopping);
         let deleted = NodeStatus { deleted: Some("it was deleted".to_owned()), ..up.clone() };
         assert_eq!(reason_of(&deleted, None).unwrap(), (NotReadyCause::Node, "it was deleted".to_owned()));
         let mut uncertified = NodeStatus { certificate: Some(CertificateStatus::default()), ..up.clone() };
         assert_eq!(reason_of(&uncertified, Some("refused")).unwrap().0, NotReadyCause::Certificate);
-        let plain = RequestPath { plain_http: PlainHttp::Serve, ..path(&uncertified, None) };
+        let plain = Readiness { plain_http: PlainHttp::Serve, ..readiness(&uncertified, None) };
         assert_eq!(plain.not_ready(), None);
         uncertified.certificate = Some(CertificateStatus {
             expiry: Some("2026-12-01T12:00:00Z".to_owned()),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::ready::{NotReady, RequestPath};
+use super::ready::{NotReady, Readiness};
 use super::requests::{ListedRequest, Requests};
 use crate::config::Config;
 use crate::ollama::OllamaStatus;
@@ -42,7 +42,7 @@ pub struct Status {
     pub limits: StatusLimits,
     /// The running and waiting requests.
     pub requests: Vec<ListedRequest>,
-    /// The log and the journal, with the lines that were lost.
+    /// The diagnostics, the access log and the journal, with the lines that were lost.
     #[serde(default)]
     pub logs: Vec<SinkState>,
     /// The peers in the netmap, by name.
@@ -98,7 +98,7 @@ impl Status {
         let Load { running, waiting } = proxy.load();
         // With a version Ollama serves requests, even if the list of loaded models failed.
         let ollama_fault = ollama.fault.as_deref().filter(|_| ollama.version.is_none());
-        let path = RequestPath {
+        let readiness = Readiness {
             stopping: proxy.is_stopping(),
             plain_http: config.plain_http,
             node: &node,
@@ -110,7 +110,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: humantime::format_rfc3339_seconds(started).to_string(),
-            not_ready: path.not_ready(),
+            not_ready: readiness.not_ready(),
             panics: panics::count(),
             node,
             running,

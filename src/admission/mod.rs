@@ -8,9 +8,10 @@ mod queue;
 mod rate;
 mod tokens;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::policy::Grant;
@@ -97,10 +98,6 @@ pub struct RunningSlot {
     computes: bool,
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Admission {
     /// Admits a request of `identity`: at once, or when it gets a running slot. A request that does not make Ollama compute
     /// never waits. Dropping the future frees its waiting slot. `limits` replace those of earlier calls, for all requests.
@@ -116,7 +113,7 @@ impl Admission {
     ) -> Result<RunningSlot, Busy> {
         let state = &self.state;
         let running = || RunningSlot { state: Arc::clone(state), identity: identity.to_owned(), computes };
-        let slot = lock(state).start_or_enqueue(limits, identity, grant, computes)?;
+        let slot = state.lock().start_or_enqueue(limits, identity, grant, computes)?;
         let Some(slot) = slot else { return Ok(running()) };
         let waiting = QueuedRequest { state, slot: Some(slot) };
         match tokio::time::timeout(limits.wait, waiting.started()).await {
@@ -127,12 +124,12 @@ impl Admission {
 
     /// Replaces the limits on running requests. Higher limits start waiting requests.
     pub fn limit(&self, limits: &Limits) {
-        lock(&self.state).queue.set_limits(limits.running, limits.running_per_identity);
+        self.state.lock().queue.set_limits(limits.running, limits.running_per_identity);
     }
 
     /// The number of running requests, and of waiting ones.
     pub fn load(&self) -> (u32, u32) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         (state.queue.running(), state.queue.waiting())
     }
 }
@@ -190,7 +187,7 @@ impl QueuedRequest<'_> {
 impl Drop for QueuedRequest<'_> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            lock(self.state).queue.cancel(slot);
+            self.state.lock().queue.cancel(slot);
         }
     }
 }
@@ -202,7 +199,7 @@ impl RunningSlot {
     /// # Errors
     /// [`Busy::Tokens`] or [`Busy::Concurrent`].
     pub fn check(&self, grant: &Grant) -> Result<(), Busy> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(&self.identity) > *max)
         {
             return Err(Busy::Concurrent(limit));
@@ -215,13 +212,13 @@ impl RunningSlot {
 
     /// Charges the identity for tokens.
     pub fn spend(&self, tokens: u64) {
-        lock(&self.state).spent.spend(&self.identity, tokens, SystemTime::now());
+        self.state.lock().spent.spend(&self.identity, tokens, SystemTime::now());
     }
 }
 
 impl Drop for RunningSlot {
     fn drop(&mut self) {
-        lock(&self.state).queue.finish(&self.identity, self.computes);
+        self.state.lock().queue.finish(&self.identity, self.computes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The running and waiting slots. When a running slot is free, the waiting request with the highest priority gets it;
 //! among equals, the identity with the fewest running requests; then identities take turns by start-time fair queueing.
-//! For that each identity has a tag: a start moves it on by one, a new identity begins at the tag of the latest start, and
-//! the lowest tag goes first. So one client with a hundred requests does not delay another with one, and identities that
+//! For that each identity has a virtual start time: each start advances it by one, a new identity begins at the virtual
+//! time of the latest start, and the lowest goes first. So one client with a hundred requests does not delay another with one, and identities that
 //! come and go can't starve one that waits.
 
 use std::cmp::Reverse;
@@ -22,16 +22,16 @@ pub(super) struct Queue {
     waiting: Vec<Waiter>,
     /// The number of the latest waiter.
     last_number: u64,
-    /// The tag of the latest start.
-    last_tag: u64,
+    /// The virtual start time of the latest start.
+    virtual_time: u64,
 }
 
 #[derive(Default)]
 struct Identity {
     running: u32,
     computing: u32,
-    /// The tag of its next start, unless `last_tag` is higher.
-    tag: u64,
+    /// The virtual time of its next start, unless the queue's is later.
+    next_start: u64,
 }
 
 struct Waiter {
@@ -103,8 +103,8 @@ impl Queue {
         if computes {
             identity.computing += 1;
             self.computing += 1;
-            self.last_tag = self.last_tag.max(identity.tag);
-            identity.tag = self.last_tag + 1;
+            self.virtual_time = self.virtual_time.max(identity.next_start);
+            identity.next_start = self.virtual_time + 1;
         }
     }
 
@@ -139,11 +139,11 @@ impl Queue {
         self.forget_idle();
     }
 
-    /// Forgets identities whose tag no longer sets them back.
+    /// Forgets identities whose next start would rank like a new identity's.
     fn forget_idle(&mut self) {
         let is_idle = self.computing == 0 && self.waiting.is_empty();
-        let last_tag = self.last_tag;
-        self.identities.retain(|_, i| i.running > 0 || !is_idle && i.tag > last_tag);
+        let virtual_time = self.virtual_time;
+        self.identities.retain(|_, i| i.running > 0 || !is_idle && i.next_start > virtual_time);
     }
 
     /// Starts waiting requests while there are running slots for them.
@@ -163,8 +163,8 @@ impl Queue {
         }
         let rank = |waiter: &Waiter| {
             let identity = self.identities.get(&waiter.identity);
-            let (computing, tag) = identity.map_or((0, 0), |i| (i.computing, i.tag));
-            (Reverse(waiter.priority), computing, tag.max(self.last_tag), waiter.number)
+            let (computing, next_start) = identity.map_or((0, 0), |i| (i.computing, i.next_start));
+            (Reverse(waiter.priority), computing, next_start.max(self.virtual_time), waiter.number)
         };
         let waiting = self.waiting.iter().enumerate();
         let able = waiting.filter(|(_, waiter)| self.is_below_limit(&waiter.identity));

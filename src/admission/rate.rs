@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Rates {
     starts: HashMap<String, VecDeque<Instant>>,
-    last_sweep: Option<Instant>,
+    last_cleanup: Option<Instant>,
 }
 
 impl Rates {
@@ -35,8 +35,8 @@ impl Rates {
 
     /// Once a minute, forgets identities without a request in the last minute.
     fn forget_idle(&mut self, now: Instant) {
-        if self.last_sweep.is_none_or(|last| now.duration_since(last) >= MINUTE) {
-            self.last_sweep = Some(now);
+        if self.last_cleanup.is_none_or(|last| now.duration_since(last) >= MINUTE) {
+            self.last_cleanup = Some(now);
             self.starts.retain(|_, all| all.back().is_some_and(|last| now.duration_since(*last) < MINUTE));
         }
     }

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use super::*;
 use crate::policy::Priority;
 
@@ -186,14 +188,14 @@ async fn cancelled_waiters_get_no_running_slot() {
     drop(running);
     assert_eq!(order(&served, 1).await, ["b"]);
     assert_eq!(admission.load(), (0, 0));
-    assert!(lock(&admission.state).queue.is_empty());
+    assert!(admission.state.lock().queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn identities_that_come_and_go_do_not_starve_a_waiter() {
     let admission = Fixed::new(limits(1, 100));
     let served = Served::default();
-    // One start sets anna's tag back behind those of new identities.
+    // One start makes anna's next start rank behind those of new identities.
     let first = admission.admit("anna", &ALL, true).await.ok().unwrap();
     enqueue(&admission, "bob", Priority::Normal, &served).await;
     enqueue(&admission, "anna", Priority::Normal, &served).await;

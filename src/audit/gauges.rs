@@ -39,6 +39,14 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// A new registry for each scrape, so that it has no old values.
 pub(super) fn gauges(now: &Now<'_>) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
+    add_load(&mut registry, now);
+    add_node(&mut registry, now);
+    add_process(&mut registry, now);
+    registry
+}
+
+/// What the proxy and Ollama do now.
+fn add_load(registry: &mut Registry, now: &Now<'_>) {
     let mut add = |name, help, value: i64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(value);
@@ -48,28 +56,30 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
     add("waiting", "Requests that wait for their turn", now.waiting.into());
     add("connections", "Open connections", now.connections as i64);
     add("ollama_up", "Whether Ollama answers, asked for this answer", now.ollama_up.into());
+}
 
+/// The state of the node, and when its key and its certificate expire.
+fn add_node(registry: &mut Registry, now: &Now<'_>) {
     let states = Family::<[(&str, &str); 1], Gauge>::default();
     for state in STATES {
         states.get_or_create(&[("state", state)]).set((state == now.node.state).into());
     }
     registry.register("node_state", "1 for the state that the tailnet node is in", states);
-    let started = Timestamp::try_from(now.started).unwrap_or_default();
-    let mut add = |name, help, at: Timestamp| {
-        let gauge = Seconds::default();
-        gauge.set(at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64());
-        registry.register(name, help, gauge);
-    };
-    add("start_time_seconds", "When the proxy started, in Unix time", started);
-    if let Some(at) = now.node.key_expiry.as_deref().and_then(|at| at.parse::<Timestamp>().ok()) {
-        add("key_expiry_timestamp_seconds", "When the node key expires, in Unix time; absent: never", at);
+    if let Some(at) = now.node.key_expiry.as_deref().and_then(|at| at.parse().ok()) {
+        let help = "When the node key expires, in Unix time; absent: never";
+        add_time(registry, "key_expiry_timestamp_seconds", help, at);
     }
     let certificate = now.node.certificate.as_ref().and_then(|c| c.expiry.as_deref());
-    if let Some(at) = certificate.and_then(|at| at.parse::<Timestamp>().ok()) {
+    if let Some(at) = certificate.and_then(|at| at.parse().ok()) {
         let help = "When the certificate for HTTPS expires, in Unix time; absent: there is none";
-        add("certificate_expiry_timestamp_seconds", help, at);
+        add_time(registry, "certificate_expiry_timestamp_seconds", help, at);
     }
+}
 
+/// The process: its start, its version, and its own faults.
+fn add_process(registry: &mut Registry, now: &Now<'_>) {
+    let started = Timestamp::try_from(now.started).unwrap_or_default();
+    add_time(registry, "start_time_seconds", "When the proxy started, in Unix time", started);
     let panics = Counter::<u64>::default();
     panics.inc_by(panics::count());
     registry.register("panics", "Tasks that a fault in the program has ended", panics);
@@ -87,5 +97,10 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
     let build = Family::<[(&str, &str); 1], Gauge>::default();
     build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
     registry.register("build_info", "Always 1; the version is a label", build);
-    registry
+}
+
+fn add_time(registry: &mut Registry, name: &str, help: &str, at: Timestamp) {
+    let gauge = Seconds::default();
+    gauge.set(at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64());
+    registry.register(name, help, gauge);
 }

@@ -13,10 +13,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use super::PeerName;
 
 /// How many identities have counters of their own. All others are counted together.
-pub(super) const MOST: usize = 100;
+pub(super) const IDENTITIES_MAX: usize = 100;
 
 /// An identity that sent no request for this long can be evicted for a new one. So a tailnet that creates a node for
-/// each CI run adds at most [`MOST`] series a day.
+/// each CI run adds at most [`IDENTITIES_MAX`] series a day.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The identities' tallies.
@@ -69,7 +69,7 @@ impl Table {
     fn tally_of(&mut self, peer: &PeerName, now: Instant) -> &mut Tally {
         let identity = peer.identity();
         if !self.known.contains_key(identity) {
-            if self.known.len() >= MOST && !self.evict(now) {
+            if self.known.len() >= IDENTITIES_MAX && !self.evict(now) {
                 return &mut self.other;
             }
             let node = peer.is_tagged().then(|| peer.node.clone());
@@ -106,13 +106,13 @@ impl Collector for Identities {
         for (name, help, count) in [
             (
                 "identity_requests",
-                "Requests that have ended, by who asked",
+                "Requests that have ended, by identity",
                 (|t| t.requests) as fn(&Tally) -> u64,
             ),
-            ("identity_bytes_in", "As bytes_in, by who asked", |t| t.bytes_in),
-            ("identity_bytes_out", "As bytes_out, by who asked", |t| t.bytes_out),
-            ("identity_tokens_in", "As tokens_in, by who asked", |t| t.tokens_in),
-            ("identity_tokens_out", "As tokens_out, by who asked", |t| t.tokens_out),
+            ("identity_bytes_in", "As bytes_in, by identity", |t| t.bytes_in),
+            ("identity_bytes_out", "As bytes_out, by identity", |t| t.bytes_out),
+            ("identity_tokens_in", "As tokens_in, by identity", |t| t.tokens_in),
+            ("identity_tokens_out", "As tokens_out, by identity", |t| t.tokens_out),
         ] {
             // The library ends every other help text with a dot.
             let mut family =

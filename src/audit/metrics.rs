@@ -74,54 +74,9 @@ impl Default for Metrics {
             stream: histograms(),
             identities: Arc::default(),
         };
-        let registry = &mut metrics.registry;
-        registry.register("requests", "Requests that have ended", metrics.requests.clone());
-        registry.register(
-            "refused",
-            "Requests that the proxy answered in Ollama's place",
-            metrics.refused.clone(),
-        );
-        registry.register(
-            "bytes_in",
-            "Bytes of requests' bodies that went on to Ollama",
-            metrics.bytes_in.clone(),
-        );
-        registry.register(
-            "bytes_out",
-            "Bytes of answers' bodies that came from Ollama",
-            metrics.bytes_out.clone(),
-        );
-        registry.register(
-            "tokens_in",
-            "Tokens of prompts, as answers tell, where they are counted",
-            metrics.tokens_in.clone(),
-        );
-        registry.register(
-            "tokens_out",
-            "Tokens of answers, as answers tell, where they are counted",
-            metrics.tokens_out.clone(),
-        );
-        registry.register(
-            "tokens_untold",
-            "Requests that were to be counted and whose answers told of no tokens",
-            metrics.untold.clone(),
-        );
-        registry.register(
-            "queue_seconds",
-            "From a request's head until its turn in the proxy came",
-            metrics.queue.clone(),
-        );
-        registry.register(
-            "upstream_first_byte_seconds",
-            "From a request's turn until Ollama's answer began",
-            metrics.first_byte.clone(),
-        );
-        registry.register(
-            "stream_seconds",
-            "From the beginning of Ollama's answer to the request's end",
-            metrics.stream.clone(),
-        );
-        registry.register_collector(Box::new(Arc::clone(&metrics.identities)));
+        metrics.register_counters();
+        metrics.register_histograms();
+        metrics.registry.register_collector(Box::new(Arc::clone(&metrics.identities)));
         metrics
     }
 }
@@ -162,6 +117,62 @@ impl Metrics {
             let streamed = record.took.duration().saturating_sub(first_byte.duration());
             self.stream.get_or_create(&route).observe(streamed.as_secs_f64());
         }
+    }
+
+    /// Registers the counters.
+    fn register_counters(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests that have ended", self.requests.clone());
+        registry.register(
+            "refused",
+            "Requests that the proxy answered itself: refusals, failures of Ollama and redirects to HTTPS",
+            self.refused.clone(),
+        );
+        registry.register(
+            "bytes_in",
+            "Bytes of requests' bodies that went on to Ollama",
+            self.bytes_in.clone(),
+        );
+        registry.register(
+            "bytes_out",
+            "Bytes of answers' bodies that came from Ollama",
+            self.bytes_out.clone(),
+        );
+        registry.register(
+            "tokens_in",
+            "Tokens of prompts, as reported by answers, where they are counted",
+            self.tokens_in.clone(),
+        );
+        registry.register(
+            "tokens_out",
+            "Tokens of answers, as reported by answers, where they are counted",
+            self.tokens_out.clone(),
+        );
+        registry.register(
+            "tokens_untold",
+            "Requests whose tokens are counted and whose answers reported none",
+            self.untold.clone(),
+        );
+    }
+
+    /// Registers the histograms.
+    fn register_histograms(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "queue_seconds",
+            "From a request's head until it got a running slot",
+            self.queue.clone(),
+        );
+        registry.register(
+            "upstream_first_byte_seconds",
+            "From a request's running slot until Ollama's answer began",
+            self.first_byte.clone(),
+        );
+        registry.register(
+            "stream_seconds",
+            "From the beginning of Ollama's answer to the request's end",
+            self.stream.clone(),
+        );
     }
 
     /// All metrics as text; `now` has the gauges.

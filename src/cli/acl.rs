@@ -47,17 +47,17 @@ pub(super) struct AclArgs {
 }
 
 fn a_tag(text: &str) -> Result<String, String> {
-    match text.strip_prefix("tag:").is_some_and(|name| !name.is_empty()) {
-        true => Ok(text.to_owned()),
-        false => Err("a tag begins with tag:, such as tag:ai-server".to_owned()),
+    if text.strip_prefix("tag:").is_none_or(str::is_empty) {
+        return Err("a tag begins with tag:, such as tag:ai-server".to_owned());
     }
+    Ok(text.to_owned())
 }
 
 fn a_user(text: &str) -> Result<String, String> {
-    match text.contains('@') {
-        true => Ok(text.to_owned()),
-        false => Err("a login name has an @, such as anna@example.com".to_owned()),
+    if !text.contains('@') {
+        return Err("a login name has an @, such as anna@example.com".to_owned());
     }
+    Ok(text.to_owned())
 }
 
 pub(super) fn acl(args: &AclArgs) -> u8 {
@@ -270,10 +270,9 @@ fn asks(row: &Reach) -> String {
 }
 
 fn reads(row: &Reach) -> String {
-    match row.rights.as_ref().is_some_and(|rights| rights.metrics) {
-        true => "read them".to_owned(),
-        false => "not read them: no grant has \"metrics\": true".to_owned(),
-    }
+    let may_read = row.rights.as_ref().is_some_and(|rights| rights.metrics);
+    let text = if may_read { "read them" } else { "not read them: no grant has \"metrics\": true" };
+    text.to_owned()
 }
 
 fn sees(row: &Reach) -> String {

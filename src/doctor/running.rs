@@ -12,54 +12,90 @@ use super::{control_server, node};
 use crate::admin::{self, AdminError, Status, Who};
 use crate::config::Config;
 
-pub(super) async fn examine(config: &Config) -> Vec<Finding> {
-    let (status, who) = match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
-        (Ok(status), Ok(who)) => (status, who),
-        (Err(reason), _) | (_, Err(reason)) => {
-            let checks = ["listeners", "clock", "name", "tags", "tailnet", "node-key", "reach"];
-            let service = config.node.service.as_ref().map(|_| "service");
-            return checks
-                .into_iter()
-                .chain(service)
-                .map(|check| Finding::unknown(check, reason.clone()))
-                .collect();
-        }
-    };
-    if !status.node.has_joined() {
-        return joining(config, &status);
-    }
-    let mut findings = vec![
-        listeners(status.pid),
-        control_server::clock(&status.node),
-        node::name(config, &status.node),
-        control_server::tags(config, &status.node),
-        node::tailnet(config, &status),
-        control_server::node_key(config, &status.node, SystemTime::now()),
-        if status.node.is_running() {
-            reach(config, &status.node, &who)
-        } else {
-            Finding::unknown("reach", "not checked, since no peer can reach the node now")
-        },
-    ];
-    findings.extend(status.node.service.as_ref().map(|service| node::service(config, service)));
-    findings
-        .extend(status.node.certificate.as_ref().map(|certificate| node::certificate(config, certificate)));
-    findings
+/// A check that needs the running proxy.
+#[derive(Clone, Copy)]
+enum Check {
+    Listeners,
+    Clock,
+    Name,
+    Tags,
+    Tailnet,
+    NodeKey,
+    Reach,
+    Service,
+    Https,
 }
 
-/// The findings of a node that has not joined.
-fn joining(config: &Config, status: &Status) -> Vec<Finding> {
-    let unknown =
-        |check| Finding::unknown(check, "not checked, since the node has not joined the tailnet yet");
-    vec![
-        listeners(status.pid),
-        unknown("clock"),
-        unknown("name"),
-        unknown("tags"),
-        node::tailnet(config, status),
-        unknown("node-key"),
-        unknown("reach"),
-    ]
+/// All checks, in the order of their findings.
+const CHECKS: [Check; 9] = [
+    Check::Listeners,
+    Check::Clock,
+    Check::Name,
+    Check::Tags,
+    Check::Tailnet,
+    Check::NodeKey,
+    Check::Reach,
+    Check::Service,
+    Check::Https,
+];
+
+pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+    match (ask::<Status>(config, "/status").await, ask::<Who>(config, "/who").await) {
+        (Ok(status), Ok(who)) => {
+            CHECKS.into_iter().filter_map(|check| check.examine(config, &status, &who)).collect()
+        }
+        (Err(reason), _) | (_, Err(reason)) => {
+            CHECKS.into_iter().filter_map(|check| check.unknown(config, &reason)).collect()
+        }
+    }
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Check::Listeners => "listeners",
+            Check::Clock => "clock",
+            Check::Name => "name",
+            Check::Tags => "tags",
+            Check::Tailnet => "tailnet",
+            Check::NodeKey => "node-key",
+            Check::Reach => "reach",
+            Check::Service => "service",
+            Check::Https => "https",
+        }
+    }
+
+    /// `None`: the running proxy has nothing to check.
+    fn examine(self, config: &Config, status: &Status, who: &Who) -> Option<Finding> {
+        let node = &status.node;
+        if !node.has_joined() && !matches!(self, Check::Listeners | Check::Tailnet) {
+            return self.unknown(config, "not checked, since the node has not joined the tailnet yet");
+        }
+        Some(match self {
+            Check::Listeners => listeners(status.pid),
+            Check::Clock => control_server::clock(node),
+            Check::Name => node::name(config, node),
+            Check::Tags => control_server::tags(config, node),
+            Check::Tailnet => node::tailnet(config, status),
+            Check::NodeKey => control_server::node_key(config, node, SystemTime::now()),
+            Check::Reach if node.is_running() => reach(config, node, who),
+            Check::Reach => {
+                Finding::unknown(self.name(), "not checked, since no peer can reach the node now")
+            }
+            Check::Service => node::service(config, node.service.as_ref()?),
+            Check::Https => node::certificate(config, node.certificate.as_ref()?),
+        })
+    }
+
+    /// `None`: the config has nothing to check.
+    fn unknown(self, config: &Config, reason: &str) -> Option<Finding> {
+        let is_configured = match self {
+            Check::Service => config.node.service.is_some(),
+            Check::Https => config.https_port.is_some(),
+            _ => true,
+        };
+        is_configured.then(|| Finding::unknown(self.name(), reason))
+    }
 }
 
 async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, String> {

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
 use crate::stored::{self, STATE_FILE};
 
-/// Says whether this process may access a path so.
+/// Says whether this process may access a path with these permissions.
 type AccessCheck = fn(&Path, Access) -> Result<(), Errno>;
 
 pub(super) fn folder(config: &Config) -> Finding {

@@ -33,7 +33,7 @@ pub use tally::Tally;
 pub use usual::{FACTOR, Measure};
 
 /// How many identities, and how many kinds of refused attempts, have rows of their own. All others share one.
-const MOST: usize = 1000;
+const ROWS_MAX: usize = 1000;
 
 /// How many endpoints and rules have rows of their own. The proxy has fewer; a file that was changed may have more.
 const NAMES_MAX: usize = 64;
@@ -57,10 +57,10 @@ pub struct History {
     lines: Lines,
     total: Tally,
     ended: BTreeMap<&'static str, u64>,
-    identities: Rows<Who, Known, MOST>,
+    identities: Rows<Who, Known, ROWS_MAX>,
     endpoints: Endpoints,
     rules: Rows<String, u64, NAMES_MAX>,
-    refused: Rows<Attempt, Times, MOST>,
+    refused: Rows<Attempt, Times, ROWS_MAX>,
     devices: Rows<Device, Seen, PEERS_MAX>,
     changes: VecDeque<ReportedChange>,
     older_changes: u64,

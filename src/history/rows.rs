@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-/// At most `MOST` rows by their key. All further keys share one row.
+/// At most `ROWS_MAX` rows by their key. All further keys share one row.
 #[derive(Debug)]
-pub(super) struct Rows<K, V, const MOST: usize> {
+pub(super) struct Rows<K, V, const ROWS_MAX: usize> {
     rows: BTreeMap<K, V>,
     /// The shared row.
     pub(super) others: V,
 }
 
-impl<K, V: Default, const MOST: usize> Default for Rows<K, V, MOST> {
+impl<K, V: Default, const ROWS_MAX: usize> Default for Rows<K, V, ROWS_MAX> {
     fn default() -> Self {
         Rows { rows: BTreeMap::new(), others: V::default() }
     }
 }
 
-impl<K: Ord + Clone, V: Default, const MOST: usize> Rows<K, V, MOST> {
+impl<K: Ord + Clone, V: Default, const ROWS_MAX: usize> Rows<K, V, ROWS_MAX> {
     /// The row of `key`.
     pub(super) fn of(&mut self, key: &K) -> &mut V {
         if self.has_room_for(key) { self.rows.entry(key.clone()).or_default() } else { &mut self.others }
@@ -39,7 +39,7 @@ impl<K: Ord + Clone, V: Default, const MOST: usize> Rows<K, V, MOST> {
     }
 
     fn has_room_for(&self, key: &K) -> bool {
-        self.rows.len() < MOST || self.rows.contains_key(key)
+        self.rows.len() < ROWS_MAX || self.rows.contains_key(key)
     }
 }
 

@@ -235,21 +235,21 @@ fn file_kind_tells_diagnostics_from_other_files() {
 
 #[test]
 fn memory_is_bounded() {
-    let mut lines: Vec<_> = (0..MOST + 7).map(|n| served(&day(21), &format!("n{n}"), "tag:ci")).collect();
-    lines.extend((0..MOST + 5).map(|n| refused(&day(21), "n0", "allowlist", &format!("/{n}"))));
+    let mut lines: Vec<_> = (0..ROWS_MAX + 7).map(|n| served(&day(21), &format!("n{n}"), "tag:ci")).collect();
+    lines.extend((0..ROWS_MAX + 5).map(|n| refused(&day(21), "n0", "allowlist", &format!("/{n}"))));
     lines.extend((0..CHANGES_MAX + 3).map(|_| journal(&day(21), "changed", "n0")));
     lines.extend((0..NAMES_MAX).map(|n| refused(&day(21), "n0", &format!("rule{n}"), "/")));
     let summary = of(&lines);
-    assert_eq!((summary.identities.len(), summary.others.requests), (MOST, 7));
-    assert_eq!((summary.refused.len(), summary.refused_more), (MOST, 5 + NAMES_MAX as u64));
+    assert_eq!((summary.identities.len(), summary.others.requests), (ROWS_MAX, 7));
+    assert_eq!((summary.refused.len(), summary.refused_more), (ROWS_MAX, 5 + NAMES_MAX as u64));
     assert_eq!((summary.access.len(), summary.access_more), (CHANGES_MAX, 3));
     assert_eq!(summary.rules.len(), NAMES_MAX + 1);
-    assert_eq!(summary.total.attempts(), (MOST + 7) as u64 + 2 * (MOST + 5 + NAMES_MAX) as u64);
+    assert_eq!(summary.total.attempts(), (ROWS_MAX + 7) as u64 + 2 * (ROWS_MAX + 5 + NAMES_MAX) as u64);
 }
 
 #[test]
 fn identity_without_requests_in_the_span_is_evicted() {
-    let mut lines: Vec<_> = (0..MOST).map(|n| served(&day(1), &format!("n{n}"), "tag:ci")).collect();
+    let mut lines: Vec<_> = (0..ROWS_MAX).map(|n| served(&day(1), &format!("n{n}"), "tag:ci")).collect();
     lines.push(served(&day(21), "new", "tag:ci"));
     let summary = of(&lines);
     assert_eq!((summary.identities.len(), &*summary.identities[0].identity), (1, "new"));

@@ -39,7 +39,7 @@ impl Health {
         Health { admin, ollama: Arc::default() }
     }
 
-    /// A viewer that sees only its own gets no models, addresses or errors: they tell of others.
+    /// A viewer limited to its own identity gets no models, addresses or errors, which could identify others.
     pub(super) fn section(&self, viewer: Viewer<'_>) -> impl Serialize + use<> {
         let all = viewer.sees_all();
         let node = self.admin.node.borrow().clone();

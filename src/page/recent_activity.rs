@@ -69,7 +69,7 @@ impl RecentActivity {
                 Err(_) | Ok(()) => {}
             }
         }
-        self.recent().follow(before);
+        self.recent().prepend(before);
     }
 
     fn read(&self, before: &mut Recent, path: &Path, is_access_log: bool) -> io::Result<()> {
@@ -79,7 +79,7 @@ impl RecentActivity {
             let written = file.metadata()?.modified()?;
             if self.began.duration_since(written).is_ok_and(|ago| ago > days) {
                 if is_access_log {
-                    before.reach_back(timestamp(written));
+                    before.extend_to(timestamp(written));
                 }
                 continue;
             }

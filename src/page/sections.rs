@@ -1,5 +1,5 @@
-//! What the page shows to each viewer, as sections of JSON. A viewer that sees only its own learns nothing of other
-//! identities, except how many requests run and wait.
+//! What the page shows to each viewer, as sections of JSON. A viewer limited to its own identity
+//! learns nothing of others, except how many requests run and wait.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl Sections {
         let is_reading = self.recent.is_reading();
         let recent = self.recent.recent();
         let day = now.as_second() / (24 * 60 * 60);
-        let version = Some(ActivityVersion { changes: recent.changed(), day, is_reading });
+        let version = Some(ActivityVersion { changes: recent.version(), day, is_reading });
         if sent.activity == version {
             return;
         }

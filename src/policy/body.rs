@@ -43,7 +43,7 @@ enum State {
     BeforeColon(Key),
     BeforeValue(Key),
     /// In the string that is the value of this key.
-    InModel(Key),
+    InNameValue(Key),
     /// In a value that does not matter, with so many brackets open in it.
     Skipping {
         depth: u32,
@@ -141,12 +141,12 @@ impl ModelReader {
             (State::InKey, Token::StringEnd) => State::BeforeColon(self.named_key()),
             (State::BeforeColon(key), Token::Colon) => State::BeforeValue(key),
             (State::BeforeValue(key), token) => self.begin_value(key, token)?,
-            (State::InModel(key), Token::StringPart(part)) => {
+            (State::InNameValue(key), Token::StringPart(part)) => {
                 self.value.push(part);
                 self.value.get().ok_or(BodyFault::NotName)?;
-                State::InModel(key)
+                State::InNameValue(key)
             }
-            (State::InModel(key), _) => self.end_model(key)?,
+            (State::InNameValue(key), _) => self.end_model(key)?,
             (State::Skipping { depth }, token) => skip(depth, token),
             (State::AfterValue, Token::Comma) => State::BeforeKey { first: false },
             (State::AfterValue, Token::Close(Bracket::Object)) => State::AfterObject,
@@ -163,7 +163,7 @@ impl ModelReader {
             (Key::Other, _) => Err(BodyFault::NotObject),
             (key, Token::StringStart) => {
                 self.value.clear();
-                Ok(State::InModel(key))
+                Ok(State::InNameValue(key))
             }
             _ => Err(BodyFault::NotName),
         }
@@ -182,9 +182,12 @@ impl ModelReader {
     fn named_key(&self) -> Key {
         let Some(raw) = self.key.get() else { return Key::Other };
         // Without an escape the key needs no copy.
-        let is = |name: &str| match raw.contains(&b'\\') {
-            true => unescape(raw).is_some_and(|key| key.eq_ignore_ascii_case(name)),
-            false => raw.eq_ignore_ascii_case(name.as_bytes()),
+        let is = |name: &str| {
+            if raw.contains(&b'\\') {
+                unescape(raw).is_some_and(|key| key.eq_ignore_ascii_case(name))
+            } else {
+                raw.eq_ignore_ascii_case(name.as_bytes())
+            }
         };
         if is("model") {
             Key::Model
@@ -196,7 +199,7 @@ impl ModelReader {
     }
 }
 
-/// What follows a token within a value that does not matter. Whether its brackets match, Go checks.
+/// What follows a token within a value that does not matter. Go checks that brackets match.
 fn skip(depth: u32, token: Token<'_>) -> State {
     let depth = match token {
         Token::Open(_) => depth.saturating_add(1),

@@ -107,7 +107,7 @@ pub enum Refusal {
     PageNotGranted,
     /// The peer's grants allow it to see the page, not to cancel requests there.
     #[error(
-        "the tailnet policy grants you to see this page, not to cancel requests; ask an admin of the tailnet to add \"page\": \"admin\" to your grant"
+        "the tailnet policy lets you see this page, not cancel requests; ask an admin of the tailnet to add \"page\": \"admin\" to your grant"
     )]
     PageViewOnly,
     /// The page's port has no such path.
@@ -128,7 +128,7 @@ pub enum Refusal {
     #[error("this path does not allow that method; use {}", allow(.0))]
     Method(&'static [Method]),
     /// The client tries to open a WebSocket.
-    #[error("Ollama has no WebSocket; use POST, as clients do that fall back to HTTP")]
+    #[error("Ollama has no WebSocket; use POST over HTTP")]
     WebSocket,
     /// A preflight, and preflights are off.
     #[error("browsers' preflight requests are off here; ask the operator to set http.preflight = true")]

@@ -59,10 +59,8 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 /// Splits a value into the host, with brackets if it is an IPv6 address, and the digits after `:`, if there is one.
 fn host_and_port(value: &[u8]) -> Option<(&str, Option<&str>)> {
     let value = std::str::from_utf8(value).ok()?;
-    let end = match value.starts_with('[') {
-        true => value.find(']')? + 1,
-        false => value.find(':').unwrap_or(value.len()),
-    };
+    let end =
+        if value.starts_with('[') { value.find(']')? + 1 } else { value.find(':').unwrap_or(value.len()) };
     let (host, rest) = value.split_at(end);
     let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
     let is_valid_host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {

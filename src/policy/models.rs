@@ -130,7 +130,7 @@ pub enum ModelRefusal {
     /// The body does not name one certain model.
     #[error("models are restricted here: {0}")]
     Body(BodyFault),
-    /// The name is none, or could mean two models.
+    /// The text is no model name, or could mean two.
     #[error("models are restricted here: \"{0}\" is not a usable model name: {1}")]
     Name(String, ModelNameFault),
     /// The config does not have the model.

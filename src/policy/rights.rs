@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::endpoint::{Endpoint, EndpointSet};
 use super::grant::{Grant, PageRight};
 
-/// What a peer may request that has no grant.
+/// What a peer without a grant may request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum AccessMode {
     /// The whole allowlist. A grant narrows it.

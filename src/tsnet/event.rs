@@ -70,41 +70,43 @@ impl Events {
     }
 }
 
+/// An event as the Go library writes it.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Wire {
+    State {
+        state: String,
+    },
+    Login {
+        login_url: String,
+    },
+    Key {
+        key_expiry: Option<String>,
+    },
+    Health {
+        warnings: Vec<String>,
+    },
+    Membership {
+        error: Option<String>,
+    },
+    Refused {
+        error: String,
+    },
+    Name {
+        status: Status,
+    },
+    Netmap,
+    Clock {
+        #[serde(default)]
+        ahead: i64,
+    },
+    Error {
+        #[serde(flatten)]
+        failure: Failure,
+    },
+}
+
 fn parse(line: &str) -> Option<Event> {
-    #[derive(Deserialize)]
-    #[serde(tag = "type", rename_all = "lowercase")]
-    enum Wire {
-        State {
-            state: String,
-        },
-        Login {
-            login_url: String,
-        },
-        Key {
-            key_expiry: Option<String>,
-        },
-        Health {
-            warnings: Vec<String>,
-        },
-        Membership {
-            error: Option<String>,
-        },
-        Refused {
-            error: String,
-        },
-        Name {
-            status: Status,
-        },
-        Netmap,
-        Clock {
-            #[serde(default)]
-            ahead: i64,
-        },
-        Error {
-            #[serde(flatten)]
-            failure: Failure,
-        },
-    }
     Some(match serde_json::from_str(line).ok()? {
         Wire::State { state } => match state.as_str() {
             "Running" => Event::Running,

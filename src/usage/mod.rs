@@ -33,7 +33,7 @@ enum Framing {
     Plain,
     /// In the `data:` lines of server-sent events (HTML standard, 9.2). Ollama writes one such line for each event.
     Events(Line),
-    /// Nowhere that the proxy can read.
+    /// Not readable by the proxy.
     Unreadable,
 }
 

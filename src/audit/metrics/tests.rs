@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::Ended;
-use crate::audit::identities::{KEPT, MOST};
+use crate::audit::identities::{IDENTITIES_MAX, KEPT};
 use crate::peer::Peer;
 use crate::sink::SinkState;
 use crate::tailnet::{CertificateStatus, NodeStatus};
@@ -127,15 +127,15 @@ fn identities_are_bounded_and_no_request_is_lost() {
         );
     };
     let series = || text(&metrics).lines().filter(|l| l.contains("identity_requests_total{")).count();
-    (0..MOST + 50).for_each(|n| ask(n, begun));
-    assert_eq!((series(), value(&text(&metrics), OTHER)), (MOST + 1, 50));
+    (0..IDENTITIES_MAX + 50).for_each(|n| ask(n, begun));
+    assert_eq!((series(), value(&text(&metrics), OTHER)), (IDENTITIES_MAX + 1, 50));
 
     // A day later some are still active. New identities evict those that are not.
     let later = begun + KEPT;
     (0..10).for_each(|n| ask(n, later));
     (1000..1200).for_each(|n| ask(n, later));
     let text = text(&metrics);
-    assert_eq!(series(), MOST + 1);
+    assert_eq!(series(), IDENTITIES_MAX + 1);
     for n in (0..10).map(|n| (n, 2)).chain((1000..1090).map(|n| (n, 1))) {
         let series = format!(r#"identity_requests_total{{identity="user{}@example.com",node=""}}"#, n.0);
         assert_eq!(value(&text, &series), n.1, "{series}");

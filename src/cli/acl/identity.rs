@@ -35,9 +35,10 @@ impl Identity {
         let (device, why) = match stored.and_then(|node| node.owner) {
             Some(Owner::User(user)) => {
                 // An admin may have given it tags since then.
-                let asked = match tags.is_empty() {
-                    true => String::new(),
-                    false => format!(", though node.tags asks for {}", tags.join(", ")),
+                let asked = if tags.is_empty() {
+                    String::new()
+                } else {
+                    format!(", though node.tags asks for {}", tags.join(", "))
                 };
                 (Device::of_user(user), format!("the node belonged to that user when it joined{asked}"))
             }

@@ -101,8 +101,17 @@ fn overview(summary: &Summary) -> Vec<Row<'_>> {
     rows
 }
 
-fn tables(summary: &Summary) -> Vec<Row<'_>> {
-    let unusual = summary.unusual.iter().map(|u| Row {
+fn tables(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    unusual(summary)
+        .chain(first_seen(summary))
+        .chain(access(summary))
+        .chain(refused(summary))
+        .chain(endpoints(summary))
+        .chain(rules(summary))
+}
+
+fn unusual(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.unusual.iter().map(|u| Row {
         part: "unusual",
         first: u.day.to_string(),
         identity: &u.identity,
@@ -111,8 +120,11 @@ fn tables(summary: &Summary) -> Vec<Row<'_>> {
         value: Some(u.value),
         usual: Some(u.usual),
         ..Row::default()
-    });
-    let first_seen = summary.first_seen.iter().map(|seen| {
+    })
+}
+
+fn first_seen(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.first_seen.iter().map(|seen| {
         let row = Row {
             part: "first-seen",
             first: second(seen.time),
@@ -122,8 +134,11 @@ fn tables(summary: &Summary) -> Vec<Row<'_>> {
             ..Row::default()
         };
         row.counts(&seen.tally)
-    });
-    let access = summary.access.iter().map(|change| Row {
+    })
+}
+
+fn access(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.access.iter().map(|change| Row {
         part: "access",
         first: second(change.time),
         identity: &change.identity,
@@ -132,8 +147,11 @@ fn tables(summary: &Summary) -> Vec<Row<'_>> {
         subject: change.access.name().into(),
         value: Some(change.port.into()),
         ..Row::default()
-    });
-    let refused = summary.refused.iter().map(|refused| Row {
+    })
+}
+
+fn refused(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.refused.iter().map(|refused| Row {
         part: "refused",
         first: second(refused.first),
         last: second(refused.last),
@@ -144,18 +162,23 @@ fn tables(summary: &Summary) -> Vec<Row<'_>> {
         subject: refused.attempt().into(),
         value: Some(refused.count),
         ..Row::default()
-    });
-    let endpoints = summary.endpoints.iter().map(|asked| {
+    })
+}
+
+fn endpoints(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.endpoints.iter().map(|asked| {
         let subject = asked.endpoint.as_str().into();
         Row { part: "endpoint", subject, ..Row::default() }.counts(&asked.tally)
-    });
-    let rules = summary.rules.iter().map(|(rule, count)| Row {
+    })
+}
+
+fn rules(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.rules.iter().map(|(rule, count)| Row {
         part: "rule",
         rule,
         value: Some(*count),
         ..Row::default()
-    });
-    unusual.chain(first_seen).chain(access).chain(refused).chain(endpoints).chain(rules).collect()
+    })
 }
 
 fn identities(summary: &Summary) -> Vec<Row<'_>> {

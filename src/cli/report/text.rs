@@ -14,11 +14,26 @@ const ROWS: usize = 20;
 
 pub(super) fn text(summary: &Summary) -> String {
     let mut text = head(summary);
+    add_unusual(&mut text, summary);
+    add_first_seen(&mut text, summary);
+    add_access(&mut text, summary);
+    add_refused(&mut text, summary);
+    add_identities(&mut text, summary);
+    if summary.total.counts_tokens() {
+        add_tokens(&mut text, summary);
+    }
+    add_endpoints_and_rules(&mut text, summary);
+    text
+}
+
+fn add_unusual(text: &mut String, summary: &Summary) {
     let unusual = summary.unusual.iter().map(unusual);
     let title =
         format!("unusual volume: days with more than {FACTOR} times the identity's median day before");
-    table(&mut text, &title, unusual, 0);
+    table(text, &title, unusual, 0);
+}
 
+fn add_first_seen(text: &mut String, summary: &Summary) {
     let first_seen = summary.first_seen.iter().map(|seen| {
         let (device, tally) = (device(&seen.node, &seen.principal), &seen.tally);
         let did = format!("{}, {} refused", number(tally.requests, "request"), tally.refused);
@@ -29,50 +44,54 @@ pub(super) fn text(summary: &Summary) -> String {
         (true, true) => "first seen: incomplete, since there are more devices than the report keeps",
         (true, false) => "first seen",
     };
-    table(&mut text, title, first_seen, 0);
+    table(text, title, first_seen, 0);
+}
 
+fn add_access(text: &mut String, summary: &Summary) {
     let access = summary.access.iter().map(|change| {
         let device = device(&change.node, &change.principal);
         format!("{}  {:<8} port {:<6} {device}", second(change.time), change.access.name(), change.port)
     });
     let no_journal = summary.lines.journal_from.is_none().then(|| "no journal was read".to_owned());
     let title = "access gained, changed and lost";
-    table(&mut text, title, access.chain(no_journal), summary.access_more);
+    table(text, title, access.chain(no_journal), summary.access_more);
+}
 
+fn add_refused(text: &mut String, summary: &Summary) {
     let refused = summary.refused.iter().map(|r| {
         let device = device(&r.node, &r.principal);
         let (rule, asked) = (cut(&r.rule, 12), cut(&r.attempt(), 24));
         format!("{:>6} {rule:<12} {} {asked:<24}  {device}", r.count, second(r.last))
     });
-    table(
-        &mut text,
-        "refused attempts: how often, by which rule, and when last",
-        refused,
-        summary.refused_more,
-    );
+    table(text, "refused attempts: how often, by which rule, and when last", refused, summary.refused_more);
+}
 
+fn add_identities(text: &mut String, summary: &Summary) {
     let identities = summary.identities.iter().map(|id| {
         let tagged = id.principal != id.identity;
         let who = if tagged { device(&id.identity, &id.principal) } else { id.identity.clone() };
         row(&id.tally, &who)
     });
     let others = (summary.others != Tally::default()).then(|| row(&summary.others, "all others"));
-    counted(&mut text, "by identity", identities.chain(others));
+    counted(text, "by identity", identities.chain(others));
+}
+
+fn add_tokens(text: &mut String, summary: &Summary) {
     let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
     let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| tally.counts_tokens());
     let tokens = tokens.map(|(tally, who)| {
         let [input, output] = token_counts(tally).map(|count| count.unwrap_or("-".to_owned()));
         format!("{input:>12} {output:>12} {:>10}  {who}", tally.tokens_untold)
     });
-    if summary.total.counts_tokens() {
-        let title = "tokens, where they are counted, and how many answers reported none";
-        let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "unreported");
-        table(&mut text, &heads, tokens, 0);
-    }
-    counted(&mut text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
+    let title = "tokens, where they are counted, and how many answers reported none";
+    let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "unreported");
+    table(text, &heads, tokens, 0);
+}
+
+fn add_endpoints_and_rules(text: &mut String, summary: &Summary) {
+    counted(text, "by endpoint", summary.endpoints.iter().map(|a| row(&a.tally, &cut(&a.endpoint, 41))));
     let rules = summary.rules.iter().map(|(rule, count)| format!("{count:>7} {}", cut(rule, 60)));
-    table(&mut text, "by rule that refused", rules, 0);
-    text
+    table(text, "by rule that refused", rules, 0);
 }
 
 fn head(summary: &Summary) -> String {

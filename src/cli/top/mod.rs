@@ -26,7 +26,7 @@ use view::{Act, View};
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The timeout for its answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn top(args: &ConfigArgs) -> u8 {
     let config = match args.load() {
@@ -112,8 +112,9 @@ async fn follow(socket: &Path, mut view: View, mut terminal: DefaultTerminal) ->
 }
 
 async fn ask_in_time<T: DeserializeOwned>(socket: &Path, method: Method, target: &str) -> Result<T, String> {
-    let asked = tokio::time::timeout(PATIENCE, admin::ask(socket, method, target)).await;
-    let answer = asked.map_err(|_| format!("no answer within {PATIENCE:?}"))?.map_err(|e| e.to_string())?;
+    let asked = tokio::time::timeout(ANSWER_TIMEOUT, admin::ask(socket, method, target)).await;
+    let answer =
+        asked.map_err(|_| format!("no answer within {ANSWER_TIMEOUT:?}"))?.map_err(|e| e.to_string())?;
     serde_json::from_slice(&answer).map_err(|e| format!("the running proxy is of another version: {e}"))
 }
 

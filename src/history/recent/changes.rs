@@ -81,7 +81,7 @@ impl Changes {
     }
 
     /// Puts what happened `before` ahead of what it has.
-    pub(super) fn follow(&mut self, before: Changes) {
+    pub(super) fn prepend(&mut self, before: Changes) {
         let after = std::mem::replace(self, before);
         self.dropped += after.dropped;
         after.kept.into_iter().for_each(|change| self.add(change));

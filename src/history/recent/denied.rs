@@ -99,7 +99,7 @@ impl DeniedList {
     }
 
     /// Puts what happened `before` ahead of what it has.
-    pub(super) fn follow(&mut self, before: DeniedList) {
+    pub(super) fn prepend(&mut self, before: DeniedList) {
         let after = std::mem::replace(self, before);
         self.dropped += after.dropped;
         after.kept.into_iter().for_each(|denied| self.add(denied));

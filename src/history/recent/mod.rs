@@ -36,7 +36,7 @@ pub struct Recent {
     identities: Rows<Who, Days, IDENTITIES_MAX>,
     denied: DeniedList,
     changes: Changes,
-    changed: u64,
+    version: u64,
 }
 
 type Days = BTreeMap<Date, Tally>;
@@ -81,18 +81,18 @@ impl Recent {
             identities: Rows::default(),
             denied: DeniedList::default(),
             changes: Changes::default(),
-            changed: 0,
+            version: 0,
         }
     }
 
-    /// A number that is another one after each change.
-    pub fn changed(&self) -> u64 {
-        self.changed
+    /// Changes with every change.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// A request ended.
     pub fn request(&mut self, record: &AccessRecord) {
-        self.changed += 1;
+        self.version += 1;
         let (device, first, tally) =
             (Device::from(&record.peer), first_day(record.time), count_record(record));
         let who = Who::from(&device);
@@ -107,10 +107,10 @@ impl Recent {
         }
     }
 
-    /// A peer's access changed.
+    /// A peer's access version.
     pub fn change(&mut self, change: &AccessChange) {
         if let Some(change) = Change::new(change) {
-            self.changed += 1;
+            self.version += 1;
             self.changes.add(change);
         }
     }
@@ -142,7 +142,7 @@ impl Recent {
         if *time >= until {
             return;
         }
-        self.reach_back(*time);
+        self.extend_to(*time);
         if let AccessEvent::Request(record) = event
             && day_of(*time) >= first
         {
@@ -150,16 +150,16 @@ impl Recent {
         }
     }
 
-    /// The access log has something of that time.
-    pub fn reach_back(&mut self, at: Timestamp) {
+    /// Notes that the access log reaches back to `at`.
+    pub fn extend_to(&mut self, at: Timestamp) {
         extend_back(&mut self.log_from, at);
     }
 
-    /// Adds what happened `before` everything that it has.
-    pub fn follow(&mut self, before: Recent) {
-        let Recent { began: _, log_from, identities, denied, changes, changed } = before;
+    /// Adds `before`, which happened earlier than everything here.
+    pub fn prepend(&mut self, before: Recent) {
+        let Recent { began: _, log_from, identities, denied, changes, version } = before;
         if let Some(from) = log_from {
-            self.reach_back(from);
+            self.extend_to(from);
         }
         for (who, days) in identities.iter() {
             days.iter().for_each(|(day, tally)| self.identities.of(who).entry(*day).or_default().add(tally));
@@ -167,9 +167,9 @@ impl Recent {
         for (day, tally) in identities.others {
             self.identities.others.entry(day).or_default().add(&tally);
         }
-        self.denied.follow(denied);
-        self.changes.follow(changes);
-        self.changed += changed + 1;
+        self.denied.prepend(denied);
+        self.changes.prepend(changes);
+        self.version += version + 1;
     }
 
     /// The days until `now` of at most `most` identities; of the identity of `whose` alone, if given.

@@ -158,7 +158,7 @@ fn left_out_refusals_are_counted_once() {
         (0..count).map(told).collect()
     };
     recent.read(many(now(), 70, &|_| "ci".to_owned()).as_bytes(), now() + DAY).unwrap();
-    recent.follow(read(&many(now() - DAY, 60, &|_| "ci".to_owned()), now()));
+    recent.prepend(read(&many(now() - DAY, 60, &|_| "ci".to_owned()), now()));
     let (denied, more) = recent.denied(None, 50);
     let counted: Vec<_> = denied.iter().map(|denied| denied.more).collect();
     assert_eq!((counted, more), (vec![0, 0, 0, 0, 125], 0));
@@ -174,7 +174,7 @@ fn older_records_go_first() {
     let mut recent = Recent::new(now());
     let later = line(now() + Duration::from_secs(1), "a", "anna@example.com", Some("grant"));
     recent.read(later.as_bytes(), now() + DAY).unwrap();
-    recent.follow(read(&line(now() - DAY, "a", "anna@example.com", Some("host")), now()));
+    recent.prepend(read(&line(now() - DAY, "a", "anna@example.com", Some("host")), now()));
     let (denied, _) = recent.denied(None, 50);
     let rules: Vec<_> = denied.iter().map(|denied| &*denied.rule).collect();
     assert_eq!(rules, ["grant", "host"]);

@@ -19,7 +19,7 @@ const CHUNK_LINE_MAX: usize = 16;
 /// The part of a request that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FramingPosition {
-    /// None yet: the last request has ended, or an empty line after it has begun.
+    /// Between requests. An empty line before a head counts.
     Between,
     /// A head, or anything after a fault.
     Head,
@@ -113,9 +113,10 @@ impl Framing {
             }
             if self.held.len() > HEAD_MAX {
                 let is_past_request_line = self.held.contains(&b'\n');
-                return Some(Err(match is_past_request_line {
-                    true => FramingFault::TooLong,
-                    false => FramingFault::TargetTooLong,
+                return Some(Err(if is_past_request_line {
+                    FramingFault::TooLong
+                } else {
+                    FramingFault::TargetTooLong
                 }));
             }
             if self.held.ends_with(b"\r\n\r\n") {
