@@ -52,8 +52,8 @@ pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(
     let hangup = reload::hangup();
     let mut open = Open::default();
     let outcome = join_and_serve(Parts::build(settings, sinks), hangup, stop, &mut open).await;
-    if outcome.is_err() {
-        stop.failed();
+    if let Err(failure) = &outcome {
+        stop.failed(failure);
     }
     open.close(stop).await;
     if let Some(Drained { cut }) = outcome? {
