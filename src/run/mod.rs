@@ -76,3 +76,6 @@ async fn join_and_serve(
     wait::wait_for_stop(&mut running, stop, open).await?;
     drain::drain(&mut running, stop, open).await.map(Some)
 }
+
+#[cfg(test)]
+mod tests;
