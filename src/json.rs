@@ -1,6 +1,6 @@
 //! An incremental JSON tokenizer: takes a text in chunks of any size and never holds any of it.
 //!
-//! It finds the structure (brackets, commas, colons, strings) and checks nothing else; whoever needs a grammar, as
+//! It finds the structure (brackets, commas, colons, strings) and checks nothing else; a caller that needs a grammar, as
 //! [`ModelReader`](crate::policy::ModelReader) does, builds it on these tokens.
 //!
 //! By hand, because the crates that parse in chunks (`json-event-parser`, `actson`, `struson`) hold each string until it

@@ -11,6 +11,10 @@ use std::time::Duration;
 
 pub use file::{RotatedFile, write_line};
 
+/// The maximum number of files that were set aside. The oldest are removed first. It bounds the disk space that one
+/// log can take, so that a peer that causes many lines can't fill the disk.
+const FILES_MAX: usize = 100;
+
 /// When a file is set aside, and for how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {

@@ -40,7 +40,9 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
     tracing_subscriber::registry().with(json).with(text).init();
     let sink = |name, notice, to| {
         let report = Box::new(|state: &_| panic!("{state}"));
-        Arc::new(Sink::start(Labels { name, to: String::new(), notice, report }, InMemory(to)).expect("a thread"))
+        Arc::new(
+            Sink::start(Labels { name, to: String::new(), notice, report }, InMemory(to)).expect("a thread"),
+        )
     };
     let access_log = sink("access", lost_in_access_log, &ACCESS_LOG);
     let journal = sink("journal", lost_in_journal, &JOURNAL);
@@ -108,7 +110,10 @@ fn request(peer: &Arc<Peer>, method: &Method, path: &str) {
     assert!(FILES.access_log.flush(Duration::from_secs(60)));
     one_line(&TEXT.take());
     let shown = one_object(&JSON.take());
-    assert_eq!((&shown["node"], &shown["principal"]), (&escaped(&peer.node).into(), &escaped(&peer.principal()).into()));
+    assert_eq!(
+        (&shown["node"], &shown["principal"]),
+        (&escaped(&peer.node).into(), &escaped(&peer.principal()).into())
+    );
 
     let line = ACCESS_LOG.take();
     let AccessEvent::Request(record) = reads_back(one_line(&line)) else { panic!("no record") };

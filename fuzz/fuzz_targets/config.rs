@@ -1,4 +1,4 @@
-//! The config file. Wherever in it somebody puts a secret, it is shown nowhere, and what is refused says why.
+//! The config file. A secret is never printed, wherever in the file it is, and each refused value comes with its reason.
 //!
 //! `$SECRET` and `$HEADSCALE` in an input stand for secrets, `$AUTH` and `$CLIENT` for files that hold one each.
 

@@ -179,12 +179,12 @@ pub(super) fn line(value: &impl Serialize) -> String {
     format!("{}\n", printable(&json))
 }
 
-/// The line of the access log that stands for lost ones.
+/// The notice of lost lines in the access log.
 pub fn lost_in_access_log(notice: &Notice<'_>) -> String {
     line(&AccessEvent::LinesLost(notice.into())).trim_end().to_owned()
 }
 
-/// The line of the journal that stands for lost ones.
+/// The notice of lost lines in the journal.
 pub fn lost_in_journal(notice: &Notice<'_>) -> String {
     line(&JournalEntry::LinesLost(notice.into())).trim_end().to_owned()
 }

@@ -10,10 +10,10 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::Rotation;
 use super::name::{SetAside, resolve, set_aside};
+use super::{FILES_MAX, Rotation};
 use crate::sink::Output;
 
 /// A file that lines are appended to. It is opened with the first line, and again whenever its path names another file
@@ -82,18 +82,28 @@ impl RotatedFile {
             // For example on a full disk. The open file keeps its name.
             Err(error) => return fs::rename(&aside, file).and(Err(error)),
         }
-        let removed = before.iter().map(|(when, path)| {
-            self.remove_if_old(when, path, now).map_err(|error| format!("{}: {error}", path.display()))
+        // `before` is sorted by age and lacks the file that was just set aside.
+        let excess = (before.len() + 1).saturating_sub(FILES_MAX);
+        let removed = before.iter().enumerate().map(|(index, (when, path))| {
+            let kept_until = if index < excess { Duration::ZERO } else { self.rotation.max_age };
+            self.remove_if_older(kept_until, when, path, now)
+                .map_err(|error| format!("{}: {error}", path.display()))
         });
         self.unremoved = removed.fold(Ok(()), Result::and).err();
         Ok(())
     }
 
-    fn remove_if_old(&self, when: &SetAside, path: &Path, now: SystemTime) -> io::Result<()> {
+    fn remove_if_older(
+        &self,
+        age: Duration,
+        when: &SetAside,
+        path: &Path,
+        now: SystemTime,
+    ) -> io::Result<()> {
         let removed = fs::symlink_metadata(path).and_then(|named| {
             // The proxy never sets a folder or a link aside.
-            let too_old = named.is_file() && when.is_older(named.modified()?, self.rotation.max_age, now);
-            if too_old { (self.remove)(path) } else { Ok(()) }
+            let expired = named.is_file() && (age.is_zero() || when.is_older(named.modified()?, age, now));
+            if expired { (self.remove)(path) } else { Ok(()) }
         });
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -181,8 +191,6 @@ fn name(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -200,13 +208,28 @@ mod tests {
     }
 
     #[test]
+    fn number_of_files_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let rotation = Rotation { max_size: 1, max_age: Duration::MAX };
+        let mut file = RotatedFile::new(&dir.path().join("a.log"), rotation);
+        for number in 0..FILES_MAX + 20 {
+            file.append(format!("{number}\n").as_bytes()).unwrap();
+        }
+        let files = crate::rotated::read(&dir.path().join("a.log")).unwrap();
+        assert_eq!(files.len(), FILES_MAX + 1);
+        // The newest lines are kept.
+        assert_eq!(fs::read_to_string(&files[0].0).unwrap(), "19\n");
+    }
+
+    #[test]
     fn failed_removal_is_no_failed_rotation() {
         let dir = tempfile::tempdir().unwrap();
-        let rotation = Rotation { max_size: 1, max_age: Duration::ZERO };
+        let expired = File::create(dir.path().join("a.log.20200101T000000Z")).unwrap();
+        expired.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let rotation = Rotation { max_size: 1, max_age: Duration::from_secs(1) };
         let mut file = RotatedFile::new(&dir.path().join("a.log"), rotation);
         file.remove = |_| Err(io::ErrorKind::PermissionDenied.into());
-        for line in [b"1\n", b"2\n", b"3\n"] {
-            std::thread::sleep(Duration::from_millis(1100)); // older than the second in its name
+        for line in [b"1\n", b"2\n"] {
             file.append(line).unwrap();
         }
         assert_eq!(file.grows(), None);

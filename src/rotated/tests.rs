@@ -43,7 +43,7 @@ fn files_are_read_in_the_order_of_writing() {
     assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     fs::write(dir.path().join("a.log.20200101T000000"), "line 0\n").unwrap();
     for name in ["a.log.old", "a.log.20200101T000000.gz", "b.log.20200101T000000", "a.log2"] {
-        fs::write(dir.path().join(name), "of somebody else\n").unwrap();
+        fs::write(dir.path().join(name), "of another program\n").unwrap();
     }
     let mut file =
         RotatedFile::open(&path, Rotation { max_size: 20, max_age: Duration::from_secs(1 << 32) }).unwrap();

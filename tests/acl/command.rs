@@ -421,7 +421,7 @@ fn hosted_service_counts_as_access_to_the_node() {
     assert_eq!(
         acl(config, &["--check", "-"], &open).status.code(),
         Some(1),
-        "everybody, by way of the Service"
+        "every device, through the Service"
     );
     // The printed lines contain it too.
     let lines = acl(config, &[], "");

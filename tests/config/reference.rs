@@ -89,9 +89,9 @@ fn section(page: &mut String, text: &str) {
             .filter(|line| comment(line).is_none())
             .map(|line| {
                 let (key, rest) = line[1..].split_once(" = ").unwrap();
-                let (value, beside) = rest.split_once(" # ").unwrap_or((rest, ""));
-                let beside = beside.split_whitespace().collect::<Vec<_>>().join(" ");
-                Setting { key, value: value.trim(), meaning: beside }
+                let (value, comment) = rest.split_once(" # ").unwrap_or((rest, ""));
+                let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+                Setting { key, value: value.trim(), meaning: comment }
             })
             .collect();
         let each_has_its_own = settings.iter().all(|setting| !setting.meaning.is_empty());

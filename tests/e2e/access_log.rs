@@ -150,9 +150,10 @@ async fn ask_four(at: SocketAddr) {
 
 #[tokio::test]
 async fn access_log_is_independent_of_the_diagnostics() {
-    let world = World::new(ollama::url(), "log.level = \"off\"\n").await;
+    let world = World::new(ollama::url(), "log.level = \"info,access=off\"\n").await;
     assert_eq!(world.ask(&get("/api/version")).await.status(), 200);
     assert_eq!(await_records(&world, 1).await[0]["ended"], "complete");
+    assert!(!world.proxy.process.output().contains("\"target\":\"access\""));
 }
 
 #[tokio::test]

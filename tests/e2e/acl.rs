@@ -44,7 +44,7 @@ impl Scene {
         Scene { proxy, tailnet }
     }
 
-    /// Every device is let in or not, as `policy` says, at the port and beside it.
+    /// Every device is admitted or not, as `policy` says, at the port and at another one.
     async fn is_as(&self, policy: &PolicyFile, ports: &[u16]) -> Vec<&'static str> {
         let server = Device::tagged(["tag:ai-server"]).with(Addresses::Unnamed);
         let mut admitted = Vec::new();

@@ -89,7 +89,7 @@ async fn login_with_a_key_waits_for_approval() {
     let gone = Start { config: "node.ephemeral = true\n".to_owned(), ..Start::new(&tailnet, NOWHERE) };
     let mut login = gone.command(&["login"]);
     login.ended_with(78).await;
-    login.line(&["node.ephemeral = true", "would forget the node"]).await;
+    login.line(&["node.ephemeral = true", "would remove the node"]).await;
 
     let wrong = Start {
         key: Some("tskey-auth-wrong".to_owned()),

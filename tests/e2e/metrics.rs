@@ -108,7 +108,7 @@ async fn metrics_port_follows_the_policy_file() {
     let answer = ci.answer().await;
     assert_eq!(answer.status(), 403);
     assert!(
-        answer.text().contains("metrics: true") && answer.text().contains("(rule: grant)"),
+        answer.text().contains("grant you the metrics") && answer.text().contains("(rule: grant)"),
         "{}",
         answer.text()
     );
@@ -133,7 +133,7 @@ async fn metrics_port_follows_the_policy_file() {
         "{said}"
     );
     let said = String::from_utf8(world.run("status", &[]).await.stdout).unwrap();
-    assert!(said.contains("for the metrics on port 9090"), "{said}");
+    assert!(said.lines().any(|line| line.split_whitespace().eq(["metrics.port", "9090"])), "{said}");
 
     // A revocation cuts this connection, and no other.
     world.tailnet.api("PUT", "/policy", policy(false)).await;

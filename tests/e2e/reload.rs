@@ -69,6 +69,6 @@ async fn reload_names_what_needs_a_restart() {
     add(&world, "[listen]\nport = 8080\n[endpoints]\napi_tags = false");
     let out = reload(&world).await;
     let said = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success() && said.contains("at the next start only: listen.port"), "{said}");
+    assert!(out.status.success() && said.contains("take effect at the next start: listen.port"), "{said}");
     assert_eq!(world.ask(&get("/api/tags")).await.status(), 403);
 }

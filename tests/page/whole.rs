@@ -124,13 +124,13 @@ async fn lost_log_lines_are_shown_until_a_restart() {
     let (browser, url) = scene.open("studio").await;
     let card = "document.querySelector('#health > [data-key=\"Log\"]')";
     assert_eq!(browser.script(&format!("return {card} === null;")).await, json!(true));
-    let log = scene.world.tailnet.dir.path().join("proxy.log");
+    let log = scene.world.tailnet.dir.path().join("past.jsonl");
     std::fs::remove_file(&log).unwrap();
     std::fs::create_dir(&log).unwrap();
     drop(scene.chat("bobs-laptop").await);
     browser.until("the card", &format!("{card} !== null && {card}.className === 'bad'")).await;
     let said = browser.text("#health > [data-key=\"Log\"]").await;
-    assert!(said.contains("lost") && said.contains("proxy.log: can't be written: Is a directory"), "{said}");
+    assert!(said.contains("lost") && said.contains("past.jsonl: can't be written: Is a directory"), "{said}");
     std::fs::remove_dir(&log).unwrap();
     browser.until("the end of it", &format!("{card}.className === 'warn'")).await;
     let said = browser.text("#health > [data-key=\"Log\"]").await;
