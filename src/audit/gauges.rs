@@ -52,10 +52,10 @@ fn add_load(registry: &mut Registry, now: &Now<'_>) {
         gauge.set(value);
         registry.register(name, help, gauge);
     };
-    add("running", "Requests that run", now.running.into());
-    add("waiting", "Requests that wait for their turn", now.waiting.into());
-    add("connections", "Open connections", now.connections as i64);
-    add("ollama_up", "Whether Ollama answers, asked for this answer", now.ollama_up.into());
+    add("running", "Requests with a running slot", now.running.into());
+    add("waiting", "Requests with a waiting slot", now.waiting.into());
+    add("connections", "Open sessions at the Ollama port", now.connections as i64);
+    add("ollama_up", "1 if Ollama answers, asked at each scrape", now.ollama_up.into());
 }
 
 /// The state of the node, and when its key and its certificate expire.
@@ -64,7 +64,7 @@ fn add_node(registry: &mut Registry, now: &Now<'_>) {
     for state in STATES {
         states.get_or_create(&[("state", state)]).set((state == now.node.state).into());
     }
-    registry.register("node_state", "1 for the state that the tailnet node is in", states);
+    registry.register("node_state", "1 for the present state of the tailnet node", states);
     if let Some(at) = now.node.key_expiry.as_deref().and_then(|at| at.parse().ok()) {
         let help = "When the node key expires, in Unix time; absent: never";
         add_time(registry, "key_expiry_timestamp_seconds", help, at);
@@ -82,7 +82,7 @@ fn add_process(registry: &mut Registry, now: &Now<'_>) {
     add_time(registry, "start_time_seconds", "When the proxy started, in Unix time", started);
     let panics = Counter::<u64>::default();
     panics.inc_by(panics::count());
-    registry.register("panics", "Tasks that a fault in the program has ended", panics);
+    registry.register("panics", "Tasks that ended in a panic", panics);
     let lost = Family::<[(&str, String); 1], Counter>::default();
     for log in now.logs {
         lost.get_or_create(&[("log", log.name.clone())]).inc_by(log.lost);

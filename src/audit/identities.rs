@@ -104,11 +104,7 @@ impl Collector for Identities {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let table = self.0.lock();
         for (name, help, count) in [
-            (
-                "identity_requests",
-                "Requests that have ended, by identity",
-                (|t| t.requests) as fn(&Tally) -> u64,
-            ),
+            ("identity_requests", "Ended requests, by identity", (|t| t.requests) as fn(&Tally) -> u64),
             ("identity_bytes_in", "As bytes_in, by identity", |t| t.bytes_in),
             ("identity_bytes_out", "As bytes_out, by identity", |t| t.bytes_out),
             ("identity_tokens_in", "As tokens_in, by identity", |t| t.tokens_in),

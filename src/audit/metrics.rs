@@ -122,35 +122,27 @@ impl Metrics {
     /// Registers the counters.
     fn register_counters(&mut self) {
         let registry = &mut self.registry;
-        registry.register("requests", "Requests that have ended", self.requests.clone());
+        registry.register("requests", "Ended requests", self.requests.clone());
         registry.register(
             "refused",
             "Requests that the proxy answered itself: refusals, failures of Ollama and redirects to HTTPS",
             self.refused.clone(),
         );
-        registry.register(
-            "bytes_in",
-            "Bytes of requests' bodies that went on to Ollama",
-            self.bytes_in.clone(),
-        );
-        registry.register(
-            "bytes_out",
-            "Bytes of answers' bodies that came from Ollama",
-            self.bytes_out.clone(),
-        );
+        registry.register("bytes_in", "Bytes of request bodies sent to Ollama", self.bytes_in.clone());
+        registry.register("bytes_out", "Bytes of answer bodies received from Ollama", self.bytes_out.clone());
         registry.register(
             "tokens_in",
-            "Tokens of prompts, as reported by answers, where they are counted",
+            "Prompt tokens that answers report, where tokens are counted",
             self.tokens_in.clone(),
         );
         registry.register(
             "tokens_out",
-            "Tokens of answers, as reported by answers, where they are counted",
+            "Generated tokens that answers report, where tokens are counted",
             self.tokens_out.clone(),
         );
         registry.register(
             "tokens_untold",
-            "Requests whose tokens are counted and whose answers reported none",
+            "Requests whose tokens are counted, but whose answers report none",
             self.untold.clone(),
         );
     }
@@ -160,17 +152,17 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "queue_seconds",
-            "From a request's head until it got a running slot",
+            "From the head of a request to its running slot",
             self.queue.clone(),
         );
         registry.register(
             "upstream_first_byte_seconds",
-            "From a request's running slot until Ollama's answer began",
+            "From the running slot to the first byte of Ollama's answer",
             self.first_byte.clone(),
         );
         registry.register(
             "stream_seconds",
-            "From the beginning of Ollama's answer to the request's end",
+            "From the first byte of Ollama's answer to the end of the request",
             self.stream.clone(),
         );
     }
