@@ -12,9 +12,9 @@ use super::selector::Selector;
 const HEADSCALE: [&str; 5] = ["internet", "member", "tagged", "self", "danger-all"];
 
 impl Names {
-    /// Reads the owners of a tag.
-    pub(super) fn read_owners(&self, at: &At<'_>, faults: &mut Vec<FileFault>) {
-        for (at, text) in at.texts(faults) {
+    /// Checks the owners of each tag.
+    pub(super) fn check_owners(&self, tag_owners: &[(&str, At<'_>)], faults: &mut Vec<FileFault>) {
+        for (at, text) in tag_owners.iter().flat_map(|(_, at)| at.texts(faults)).collect::<Vec<_>>() {
             match self.selector(text) {
                 Ok(_) if self.control == ControlServer::Other && text.starts_with("autogroup:") => {
                     faults.push(
