@@ -74,6 +74,7 @@ fn a_type_that_calls_its_method_in_another_file_depends_on_that_file() {
         ("pub struct Names; fn read(names: &[Names]) { names.iter().map(Names::owners); }", true),
         ("pub struct Names; fn read(names: &Names) { assert!(names.owners()); }", true),
         ("pub struct Names { owners: u8 } fn read(names: &Names) { names.owners; }", false),
+        ("pub struct Names { owners: bool } fn read(names: &Names) { if names.owners {} }", false),
         ("pub struct Names; #[cfg(test)] mod tests { fn read(n: &super::Names) { n.owners(); } }", false),
         ("pub struct Names; impl Names { #[cfg(test)] fn read(&self) { self.owners(); } }", false),
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, ImplItem, Item, ItemImpl, ItemUse, Type, UseTree, Visibility};
 
@@ -167,6 +167,10 @@ impl Module {
     fn scan(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is = |at: usize, c: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == c);
+        let is_arguments = |at: usize| match tokens.get(at) {
+            Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Parenthesis,
+            _ => false,
+        };
         let is_separator = |at: usize| is(at, ':') && is(at + 1, ':');
         let mut at = 0;
         while at < tokens.len() {
@@ -177,11 +181,10 @@ impl Module {
             }
             let follows_dot = at > 0 && is(at - 1, '.') && !(at > 1 && is(at - 2, '.'));
             match &tokens[at] {
-                TokenTree::Ident(name) if follows_dot => {
-                    if is_separator(at + 1) || matches!(tokens.get(at + 1), Some(TokenTree::Group(_))) {
-                        self.calls.insert(name.to_string());
-                    }
+                TokenTree::Ident(name) if follows_dot && (is_separator(at + 1) || is_arguments(at + 1)) => {
+                    self.calls.insert(name.to_string());
                 }
+                TokenTree::Ident(_) if follows_dot => {} // a field
                 TokenTree::Ident(name) => {
                     let mut path = vec![name.to_string()];
                     while let (true, Some(TokenTree::Ident(name))) =
