@@ -106,7 +106,8 @@ impl OpenRecord {
         self.status = Some(status);
         self.rule = Some(rule);
         self.ended = Some(ended);
-        if self.endpoint.is_none() {
+        // CONNECT has no path.
+        if self.endpoint.is_none() && !path.is_empty() {
             let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
             self.path = Some(path.chars().take(PATH_MAX).map(printable).collect());
         }
