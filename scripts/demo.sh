@@ -25,9 +25,10 @@ main() {
   end
   heading "The demo took $((SECONDS - began)) s without the builds, and everything has been stopped. In your own tailnet:"
   cat <<'TEXT'
-1. Run target/release/remote-ollama-proxy init. It writes a config and names a file for an auth key.
-2. Create an auth key with tag:ai-server in the admin console (acl/README.md has a policy for it), and store it there.
-3. Run target/release/remote-ollama-proxy run.
+1. Run target/release/remote-ollama-proxy init. It writes a config and prints the next steps.
+2. Allow peers: target/release/remote-ollama-proxy acl prints the entries for the tailnet policy file.
+3. Create an auth key with tag:ai-server in the admin console, and store it in the file that init named.
+4. Run target/release/remote-ollama-proxy doctor, then target/release/remote-ollama-proxy run.
 4. On a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
 TEXT
 }

@@ -226,16 +226,17 @@ fn next(path: &Path, is_named: bool, settings: &[Setting]) -> String {
     let named =
         if is_named { format!(" --config {}", quoted(&path.to_string_lossy())) } else { String::new() };
     let root = if is_root() {
-        "note: `remote-ollama-proxy run` refuses root without --as-root: better do these steps from an ordinary account\n"
+        "note: `run` and `service` refuse root: take these steps from an ordinary account\n"
     } else {
         ""
     };
     format!(
         "written: {}\n\
-         1. put a tagged one-off auth key into {key}: run this command, paste the key, then press Enter and Ctrl-D:\n   \
+         1. allow peers: remote-ollama-proxy acl{named} prints the entries for the tailnet policy file\n\
+         2. put a tagged single-use auth key into {key}: run this command, paste the key, then press Enter and Ctrl-D:\n   \
             (umask 077 && cat > {})\n\
-         2. check the config: remote-ollama-proxy check{named}\n\
-         3. keep the proxy running: remote-ollama-proxy service install{named}\n\
+         3. review the set-up: remote-ollama-proxy doctor{named}\n\
+         4. keep the proxy running: remote-ollama-proxy service install{named}\n\
          {root}",
         path.display(),
         quoted(key)

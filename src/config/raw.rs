@@ -161,9 +161,10 @@ impl<'a> Raw<'a> {
     /// Why the name is unknown in a section, or at the top level if `section` is empty.
     fn unknown_key(&self, section: &str, name: &str, is_table: bool) -> String {
         let suffix = format!(".{name}");
-        let elsewhere = self.keys.iter().find_map(|key| key.strip_suffix(&suffix));
-        if let Some(elsewhere) = elsewhere.filter(|_| !is_table) {
-            return format!("unknown key here: move it to [{elsewhere}]");
+        let elsewhere: Vec<_> = self.keys.iter().filter_map(|key| key.strip_suffix(&suffix)).collect();
+        if !elsewhere.is_empty() && !is_table {
+            let sections: Vec<_> = elsewhere.iter().map(|section| format!("[{section}]")).collect();
+            return format!("unknown key here: move it to {}", sections.join(" or "));
         }
         if section.is_empty() {
             let what = if is_table { "unknown section" } else { "unknown key outside of a section" };

@@ -43,7 +43,7 @@ fn init_without_flags_writes_the_defaults() {
     assert!(checked.out.contains("remote-ollama-proxy/key does not exist"), "{}", checked.out);
 
     // For root, it says that root may not run the proxy.
-    assert_eq!(ended.out.contains("--as-root"), rustix::process::geteuid().is_root(), "{}", ended.out);
+    assert_eq!(ended.out.contains("refuse root"), rustix::process::geteuid().is_root(), "{}", ended.out);
 
     // The printed command for the key is a real one.
     let command = ended.out.lines().find(|line| line.contains("umask")).unwrap().trim();
@@ -80,7 +80,7 @@ fn init_takes_answers_from_flags_and_names_faulty_ones() {
     ];
     let ended = home.run(&flags);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    assert!(ended.out.contains(&format!("check --config '{}'\n", file.display())), "{}", ended.out);
+    assert!(ended.out.contains(&format!("doctor --config '{}'\n", file.display())), "{}", ended.out);
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(own(&text).len(), 5);
     let checked = home.run(&["check", "--config", file.to_str().unwrap()]);
