@@ -4,10 +4,13 @@
 mod file;
 mod name;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 pub use file::{RotatedFile, write_line};
 
@@ -28,19 +31,19 @@ pub struct Rotation {
 /// even if another process sets the file aside at the same time.
 ///
 /// # Errors
-/// One can't be opened, or there is none.
+/// One can't be opened or is no regular file, or there is none.
 pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
     let names = || {
         let all = name::resolve(path).map_or(Ok(Vec::new()), |path| name::set_aside(&path))?;
         let paths = all.into_iter().map(|(_, path)| path);
-        // Neither a folder, nor a pipe, which would block.
+        // Neither a folder nor a pipe.
         io::Result::Ok(
             paths.filter(|path| path.metadata().map_or(true, |of| of.is_file())).collect::<Vec<_>>(),
         )
     };
     let mut before = names()?;
     loop {
-        let open = |path: &Path| Ok((path.to_owned(), File::open(path)?));
+        let open = |path: &Path| Ok((path.to_owned(), open_regular(path)?));
         let mut opened: io::Result<Vec<_>> = before.iter().map(|path| open(path)).collect();
         match open(path) {
             // The file was set aside, and the disk had no room for the next one.
@@ -54,6 +57,17 @@ pub fn read(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
         }
         before = now;
     }
+}
+
+/// Opens a regular file for reading. Anything else is an error at once: a pipe without a writer would block.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
+        let reason = "it is not a regular file, so nothing can be read back from it";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

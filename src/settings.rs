@@ -213,4 +213,20 @@ mod tests {
         assert_eq!(settings.reload_now().unwrap().restart, pairs.map(|(key, _)| key));
         assert_eq!(settings.config(), before);
     }
+
+    #[test]
+    fn access_log_needs_a_restart() {
+        let file = ("access_log.file", "/nowhere/a.jsonl");
+        let changes = [file, ("access_log.max_size", "5"), ("access_log.max_age", "2h")];
+        for pairs in [&changes[..], &[("access_log.enabled", "false")]] {
+            let next = pairs.to_vec();
+            let settings = settings(move || config(&next));
+            let before = settings.config();
+            let keys: Vec<_> = pairs.iter().map(|(key, _)| *key).collect();
+            assert_eq!(settings.reload_now().unwrap().restart, keys);
+            assert_eq!(settings.config(), before);
+        }
+        let settings = settings(|| config(&[("node.state_dir", "/nowhere")]));
+        assert_eq!(settings.reload_now().unwrap().restart, ["node.state_dir"]);
+    }
 }

@@ -24,10 +24,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Reads the names. `check_owners` checks the owners of the tags afterwards, as a tag may own a tag.
     pub(super) fn read(
         groups: Option<At<'_>>,
         hosts: Option<At<'_>>,
-        tag_owners: Option<At<'_>>,
+        tag_owners: &[(&str, At<'_>)],
         control: ControlServer,
         faults: &mut Vec<FileFault>,
     ) -> Names {
@@ -38,9 +39,7 @@ impl Names {
         for (name, at) in hosts.iter().flat_map(|at| at.entries(faults)).collect::<Vec<_>>() {
             names.read_host(name, &at, faults);
         }
-        let owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
-        // A tag may own a tag, so read all tags before the owners.
-        for (tag, at) in &owners {
+        for (tag, at) in tag_owners {
             match is_tag(tag) {
                 true => names.tags.push((*tag).to_owned()),
                 false => faults.push(FileFault::new(
@@ -50,9 +49,6 @@ impl Names {
                     "not a tag's name; want tag: followed by letters, digits and dashes, with a letter first",
                 )),
             }
-        }
-        for (_, at) in &owners {
-            names.read_owners(at, faults);
         }
         names
     }

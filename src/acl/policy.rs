@@ -81,7 +81,9 @@ impl PolicyFile {
                 ControlServer::Other => "neither grants nor acls: then every device may reach everything",
             }));
         }
-        let mut names = Names::read(groups, hosts, tag_owners, control, faults);
+        let tag_owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
+        let mut names = Names::read(groups, hosts, &tag_owners, control, faults);
+        names.check_owners(&tag_owners, faults);
         names.define(ipsets, postures, faults);
         names.approve(approvers, faults);
         names.check_attributes(attributes, faults);

@@ -12,18 +12,20 @@ use super::selector::Selector;
 const HEADSCALE: [&str; 5] = ["internet", "member", "tagged", "self", "danger-all"];
 
 impl Names {
-    /// Reads the owners of a tag.
-    pub(super) fn read_owners(&self, at: &At<'_>, faults: &mut Vec<FileFault>) {
-        for (at, text) in at.texts(faults) {
-            match self.selector(text) {
-                Ok(_) if self.control == ControlServer::Other && text.starts_with("autogroup:") => {
-                    faults.push(
-                        at.fault("can't own a tag at Headscale; want a user such as anna@, a group or a tag"),
-                    );
+    /// Checks the owners of each tag.
+    pub(super) fn check_owners(&self, tag_owners: &[(&str, At<'_>)], faults: &mut Vec<FileFault>) {
+        for (_, at) in tag_owners {
+            for (at, text) in at.texts(faults) {
+                match self.selector(text) {
+                    Ok(_) if self.control == ControlServer::Other && text.starts_with("autogroup:") => {
+                        faults.push(at.fault(
+                            "can't own a tag at Headscale; want a user such as anna@, a group or a tag",
+                        ));
+                    }
+                    Ok(owner) if owner.may_own() => {}
+                    Ok(_) => faults.push(at.fault("can't own a tag; want a user, group, autogroup or tag")),
+                    Err(reason) => faults.push(at.fault(reason)),
                 }
-                Ok(owner) if owner.may_own() => {}
-                Ok(_) => faults.push(at.fault("can't own a tag; want a user, group, autogroup or tag")),
-                Err(reason) => faults.push(at.fault(reason)),
             }
         }
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::to_millis;
+use super::record::{to_millis, to_three_digits};
 use super::{AccessRecord, Ended, PeerName};
 use crate::peer::printable;
 use crate::sink::Notice;
@@ -29,6 +29,7 @@ pub enum AccessEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerRefused {
     /// When.
+    #[serde(serialize_with = "to_three_digits")]
     pub time: Timestamp,
     /// Who.
     #[serde(flatten)]
@@ -81,6 +82,7 @@ impl PeerRule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionCut {
     /// When.
+    #[serde(serialize_with = "to_three_digits")]
     pub time: Timestamp,
     /// Whose session it was.
     #[serde(flatten)]
@@ -103,6 +105,7 @@ pub struct SessionCut {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinesLost {
     /// When writing worked again.
+    #[serde(serialize_with = "to_three_digits")]
     pub time: Timestamp,
     /// How many lines are missing.
     pub lost: u64,
@@ -130,6 +133,7 @@ pub enum JournalEntry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccessChange {
     /// When the proxy learned of it.
+    #[serde(serialize_with = "to_three_digits")]
     pub time: Timestamp,
     /// What changed.
     pub access: ChangeKind,

@@ -106,7 +106,8 @@ impl OpenRecord {
         self.status = Some(status);
         self.rule = Some(rule);
         self.ended = Some(ended);
-        if self.endpoint.is_none() {
+        // CONNECT has no path.
+        if self.endpoint.is_none() && !path.is_empty() {
             let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
             self.path = Some(path.chars().take(PATH_MAX).map(printable).collect());
         }
@@ -166,4 +167,43 @@ fn request_id() -> String {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis())
     });
     format!("{start:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::audit::{AccessChange, Observer};
+
+    #[derive(Default)]
+    struct Paths(Mutex<Vec<Option<String>>>);
+
+    impl Observer for Paths {
+        fn request(&self, record: &AccessRecord) {
+            self.0.lock().push(record.path.clone());
+        }
+
+        fn access(&self, _: &AccessChange) {}
+    }
+
+    #[test]
+    fn request_without_a_path_has_none_in_its_record() {
+        let paths = Arc::new(Paths::default());
+        let audit = Arc::new(AuditSink::new(None, None, Some(paths.clone())));
+        let peer = Arc::new(Peer {
+            addr: ([100, 64, 0, 2], 5).into(),
+            node: "a".to_owned(),
+            stable_id: "n1".to_owned(),
+            user: None,
+            tags: Vec::new(),
+            os: String::new(),
+        });
+        for path in ["", "/a b"] {
+            let mut record =
+                OpenRecord::new(peer.clone(), 80, &Method::CONNECT, Arc::default(), audit.clone());
+            record.failed(StatusCode::FORBIDDEN, "allowlist", path, Ended::Refused);
+        }
+        assert_eq!(*paths.0.lock(), [None, Some("/a?b".to_owned())]);
+    }
 }

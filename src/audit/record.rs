@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Ended;
 use crate::peer::Peer;
@@ -15,6 +15,7 @@ use crate::usage::Tokens;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccessRecord {
     /// When the request ended.
+    #[serde(serialize_with = "to_three_digits")]
     pub time: Timestamp,
     /// The request's id, unique on this machine.
     pub id: String,
@@ -30,7 +31,8 @@ pub struct AccessRecord {
     /// The endpoint's name in the config. `None`: the request was refused before the policy matched one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Cow<'static, str>>,
-    /// The path of a refused request without endpoint: at most 100 printable ASCII characters.
+    /// The path of a refused request without endpoint: at most 100 printable ASCII characters. `None` also if it has
+    /// none, as with CONNECT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The status of the answer, if the client got one.
@@ -144,4 +146,9 @@ pub(super) fn now() -> Timestamp {
 
 pub(super) fn to_millis(at: Timestamp) -> Timestamp {
     at.round(Unit::Millisecond).unwrap_or(at)
+}
+
+/// Writes a time with three digits of its second, so that the order of the texts is the order of the times.
+pub(super) fn to_three_digits<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{at:.3}"))
 }

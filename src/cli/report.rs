@@ -138,7 +138,16 @@ fn read_configured(history: &mut History, args: &ConfigArgs) -> Result<(), u8> {
     let journal = config.node.state_dir.join(Journal::FILE);
     let has_journal = read_rotated(history, &journal)?;
     let Some(access_log) = &config.access_log else {
-        complain("remote-ollama-proxy: access_log.enabled = false in the config: only the journal is read");
+        let off = "access_log.enabled = false in the config";
+        if !has_journal {
+            let shown = journal.display();
+            complain(&format!(
+                "remote-ollama-proxy: cannot read {shown}: the file does not exist, and {off}, so there is no file to \
+                 read: start the proxy, or pass the --config that it runs with"
+            ));
+            return Err(exit::FAILURE);
+        }
+        complain(&format!("remote-ollama-proxy: {off}: only the journal is read"));
         return Ok(());
     };
     let has_access_log = read_rotated(history, &access_log.file)?;
@@ -155,16 +164,31 @@ fn read_configured(history: &mut History, args: &ConfigArgs) -> Result<(), u8> {
 
 /// Reads `path` and its older files. Returns whether there are any.
 fn read_rotated(history: &mut History, path: &Path) -> Result<bool, u8> {
-    match rotated::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(cannot_read(path, &error)),
-        Ok(files) => {
-            for (path, file) in files {
-                // No readable line is no error here: the file may begin with half a record.
-                read(history, &path, BufReader::new(file))?;
-            }
-            Ok(true)
+    let files = match rotated::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(cannot_read(path, &error)),
+        Ok(files) => files,
+    };
+    let (mut has_records, mut without) = (false, None);
+    for (path, file) in files {
+        let file = BufReader::new(file);
+        let is_empty = file.get_ref().metadata().is_ok_and(|found| found.len() == 0);
+        match read(history, &path, file)? {
+            FileKind::Records => has_records |= !is_empty,
+            FileKind::Diagnostics | FileKind::Unknown => without = Some(path),
         }
+    }
+    // Among files with records, one may have none, such as one of an earlier version: its lines count as unreadable.
+    match without {
+        Some(path) if !has_records => {
+            complain(&format!(
+                "remote-ollama-proxy: cannot read {}: no line of it is a record of this version: move it out of the \
+                 way, or name the files to read",
+                path.display()
+            ));
+            Err(exit::FAILURE)
+        }
+        _ => Ok(true),
     }
 }
 

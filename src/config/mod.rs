@@ -6,6 +6,7 @@ mod credential;
 mod fault;
 mod file;
 mod listing;
+mod log_file;
 mod parse;
 mod raw;
 mod read;

@@ -10,7 +10,7 @@ use super::checked::{
 };
 use super::raw::Raw;
 use super::section::{Section, section};
-use super::{credential, parse};
+use super::{credential, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
@@ -39,7 +39,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     let state_dir = node.state_dir.clone();
-    Config {
+    let mut config = Config {
         node,
         port,
         plain_http,
@@ -55,9 +55,12 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         models: section(raw, "models", models),
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
-        log: section(raw, "log", log),
-        access_log: section(raw, "access_log", |s| access_log(s, &state_dir)),
-    }
+        log: section(raw, "log", |s| log(s, &state_dir)),
+        access_log: None,
+    };
+    let log_file = config.log.file.as_deref();
+    config.access_log = section(raw, "access_log", |s| access_log(s, &state_dir, log_file));
+    config
 }
 
 fn node(s: &mut Section<'_, '_>, default_dir: Option<PathBuf>, environment: &Environment) -> NodeConfig {
@@ -218,18 +221,34 @@ fn shutdown(s: &mut Section<'_, '_>) -> ShutdownConfig {
     ShutdownConfig { drain_timeout, withdraw }
 }
 
-fn log(s: &mut Section<'_, '_>) -> LogConfig {
+fn log(s: &mut Section<'_, '_>, state_dir: &Path) -> LogConfig {
+    let file = s.text("file", None, |text| parse::path(text).map(Some));
+    if file.as_deref().is_some_and(|file| log_file::is_own(file, state_dir)) {
+        s.fault("file", "the proxy keeps a file of its own at this path: choose another file");
+    }
     LogConfig {
         level: s.text("level", "info".to_owned(), parse::log_level),
         format: s.text("format", LogFormat::Text, parse::log_format),
-        file: s.text("file", None, |text| parse::path(text).map(Some)),
+        file,
         rotation: rotation(s),
     }
 }
 
-fn access_log(s: &mut Section<'_, '_>, state_dir: &Path) -> Option<AccessLogConfig> {
+/// `log_file`: the value of `log.file`.
+fn access_log(s: &mut Section<'_, '_>, state_dir: &Path, log_file: Option<&Path>) -> Option<AccessLogConfig> {
     let enabled = s.get("enabled", true);
     let file = s.text("file", None, |text| parse::path(text).map(Some));
+    if let Some(file) = &file {
+        if !log_file::may_hold_records(file, state_dir) {
+            s.fault(
+                "file",
+                "it is in node.state_dir, among the proxy's own files: name it access.jsonl there, or choose another \
+                 folder",
+            );
+        } else if log_file.is_some_and(|other| log_file::are_same(file, other)) {
+            s.fault("file", "log.file names the same file: choose another file for one of them");
+        }
+    }
     let file = file.unwrap_or_else(|| state_dir.join(AccessLogConfig::FILE));
     let rotation = rotation(s);
     enabled.then_some(AccessLogConfig { file, rotation })

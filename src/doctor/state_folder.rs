@@ -13,6 +13,7 @@ use crate::audit::Journal;
 use crate::auth::{Credential, CredentialKind, CredentialSource};
 use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
+use crate::rotated;
 use crate::stored::{self, STATE_FILE};
 
 /// Says whether this process may access a path so.
@@ -48,7 +49,35 @@ fn examine_folder(config: &Config, may_access: AccessCheck) -> Finding {
             }
         }
     }
+    if let Some(finding) = readable_records(config) {
+        return finding;
+    }
     Finding::good("state", format!("{} and the keys in it are private and writable", folder.display()))
+}
+
+/// The finding if other accounts may open a file of records. The proxy creates these with mode 0600, and leaves the mode
+/// of one that exists.
+fn readable_records(config: &Config) -> Option<Finding> {
+    let journal = config.node.state_dir.join(Journal::FILE);
+    let access_log = config.access_log.as_ref().map(|log| log.file.clone());
+    let files =
+        std::iter::once(journal).chain(access_log).filter_map(|path| rotated::read(&path).ok()).flatten();
+    let open: Vec<_> = files
+        .filter(|(_, file)| file.metadata().is_ok_and(|found| found.mode() & 0o077 != 0))
+        .map(|(path, _)| path)
+        .collect();
+    let shown: Vec<_> = open.iter().map(|path| path.display().to_string()).collect();
+    let quoted: Vec<_> = open.iter().map(|path| format!("{path:?}")).collect();
+    (!open.is_empty()).then(|| {
+        Finding::warning(
+            "state",
+            format!(
+                "the mode of {} lets other accounts open the records of who asked for what",
+                shown.join(", ")
+            ),
+            format!("chmod go= {}", quoted.join(" ")),
+        )
+    })
 }
 
 /// The finding if the folder or the keys in it are missing, or not private to this account.
@@ -167,7 +196,7 @@ fn key_format(credential: &Credential, found: &CredentialSource, control_url: Op
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::finding::Outcome::{self, Fault, Good};
+    use super::super::finding::Outcome::{self, Fault, Good, Warning};
     use super::*;
     use crate::config::AccessLogConfig;
     use crate::config::Override;
@@ -217,6 +246,26 @@ mod tests {
         let found = folder(&config);
         std::fs::set_permissions(state, PermissionsExt::from_mode(0o700)).unwrap();
         assert_eq!(found.outcome, if root { Good } else { Fault }, "{found:?}");
+    }
+
+    #[test]
+    fn records_that_other_accounts_may_read_are_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("a.jsonl");
+        let config = config(dir.path(), &[("access_log.file", outside.to_str().unwrap())]);
+        let state = &config.node.state_dir;
+        private(&state.join(STATE_FILE), "{}", 0o600);
+        let files = [&state.join(Journal::FILE), &outside, &dir.path().join("a.jsonl.20261101T000000Z")];
+        files.iter().for_each(|file| private(file, "", 0o600));
+        assert_eq!(folder(&config).outcome, Good);
+        for file in files {
+            private(file, "", 0o640);
+            let found = folder(&config);
+            assert!(found.outcome == Warning && found.reason.contains(file.to_str().unwrap()), "{found:?}");
+            let remedy = format!("chmod go= {file:?}");
+            assert_eq!(found.remedy, Some(remedy));
+            std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
+        }
     }
 
     #[test]

@@ -191,6 +191,16 @@ fn older_files_are_read_without_a_current_file() {
 }
 
 #[test]
+fn pipe_is_an_error_instead_of_a_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.log");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+    assert_eq!(read(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
 fn open_failure_is_an_error() {
     let rotation = Rotation { max_size: 1, max_age: Duration::ZERO };
     assert!(RotatedFile::open("/nowhere/a.log".as_ref(), rotation).is_err());

@@ -294,6 +294,38 @@ fn report_reads_standard_input_without_a_config() {
 }
 
 #[test]
+fn report_without_any_record_fails() {
+    let home = Home::new();
+    let state = home.path().join("state");
+    let config = format!("node.state_dir = {state:?}\n");
+    let fails = |path: &std::path::Path, reason: &str| {
+        let ended = report(&home, &[]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{}", ended.err);
+        let start = format!("remote-ollama-proxy: cannot read {}: ", path.display());
+        assert!(ended.err.starts_with(&start) && ended.err.contains(reason), "{}", ended.err);
+    };
+    home.write("c.toml", &format!("{config}access_log.enabled = false"));
+    fails(&state.join("journal.jsonl"), "there is no file to read");
+
+    // The access log as versions up to 0.1.0 wrote it.
+    home.write("c.toml", &config);
+    let text = "2026-11-24T16:44:13.022046Z  INFO access: id=\"1-1\" node=\"a\" ended=\"complete\"\n";
+    let log = home.write("state/access.jsonl", text);
+    home.write("state/journal.jsonl", &journal(21, "lost", "a", "b"));
+    fails(&log, "move it out of the way");
+    // An older file of that kind hides nothing.
+    std::fs::rename(&log, state.join("access.jsonl.20261101T000000")).unwrap();
+    home.write("state/access.jsonl", &served(21));
+    let ended = report(&home, &["--format", "json"]);
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&told["lines"]["unreadable"], &told["total"]["requests"]), (&json!(1), &json!(1)));
+
+    std::fs::remove_file(&log).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    fails(&log, "not a regular file");
+}
+
+#[test]
 fn report_names_what_it_cannot_read() {
     let home = Home::new();
     let state = home.path().join("state");

@@ -135,6 +135,16 @@ proptest! {
 }
 
 #[test]
+fn order_of_times_as_text_is_their_order() {
+    let texts = ["13", "13.02", "13.022", "14"].map(|second| {
+        let time = format!("2026-11-24T16:44:{second}Z").parse().unwrap();
+        line(&JournalEntry::LinesLost(LinesLost { time, lost: 1, error: String::new() }))
+    });
+    assert!(texts.is_sorted(), "{texts:?}");
+    assert!(texts[0].contains(r#""time":"2026-11-24T16:44:13.000Z""#), "{}", texts[0]);
+}
+
+#[test]
 fn line_of_an_older_version_is_read_and_new_fields_are_ignored() {
     let line = r#"{"event":"request","time":"2026-11-24T16:44:13.022Z","id":"1-1","node":"a","stable_id":"n1","principal":"tag:x","addr":"100.64.0.2:5","port":80,"method":"GET","bytes_in":0,"bytes_out":0,"ms":1,"ended":"client-left","later":{"a":[1]}}"#;
     let AccessEvent::Request(record) = serde_json::from_str(line).unwrap() else { panic!() };

@@ -1,6 +1,5 @@
-//! The Ollama port: its parts, and serving it.
+//! The Ollama port: its parts and its state.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,8 +7,6 @@ use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::audit::AuditSink;
-use crate::listen::Listen;
-use crate::proxy::ports::accept::Drained;
 use crate::proxy::ports::port::Port;
 use crate::proxy::request::cloud::Cloud;
 use crate::proxy::request::origins::Origins;
@@ -84,28 +81,5 @@ impl Proxy {
     pub fn load(&self) -> Load {
         let (running, waiting) = self.admission.load();
         Load { running, waiting }
-    }
-
-    /// Serves connections until `shutdown` is ready. Then running requests may end until `deadline` is ready, which is
-    /// polled from then on, and what is left is cut.
-    ///
-    /// # Errors
-    /// The listener has ended by itself.
-    pub async fn serve(
-        &self,
-        listener: impl Listen,
-        shutdown: impl Future<Output = ()>,
-        deadline: impl Future<Output = ()>,
-    ) -> io::Result<Drained> {
-        let mut rules = self.port.access().changes();
-        let mut serving =
-            std::pin::pin!(self.port.serve(listener, Arc::new(self.clone()), shutdown, deadline));
-        loop {
-            tokio::select! {
-                served = &mut serving => return served,
-                // New limits may give waiting requests their running slots.
-                Ok(()) = rules.changed() => self.admission.limit(&rules.borrow_and_update().limits),
-            }
-        }
     }
 }

@@ -1,5 +1,7 @@
-//! One request at the Ollama port, step by step: decide, wait for a running slot, decide again, check the model, forward.
+//! Serving the Ollama port. The steps of one request: decide, wait for a running slot, decide again, check the model,
+//! forward.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +12,10 @@ use tokio::io::AsyncRead;
 use tracing::Instrument;
 
 use crate::audit::Ended;
+use crate::listen::Listen;
 use crate::policy::{Dialect, ModelRefusal, Refusal};
 use crate::proxy::headers;
+use crate::proxy::ports::accept::Drained;
 use crate::proxy::ports::body::Body;
 use crate::proxy::ports::handler::{Client, Handler};
 use crate::proxy::refusal::answer::RefusalAnswer;
@@ -52,6 +56,29 @@ impl Handler for Proxy {
 }
 
 impl Proxy {
+    /// Serves connections until `shutdown` is ready. Then running requests may end until `deadline` is ready, which is
+    /// polled from then on, and what is left is cut.
+    ///
+    /// # Errors
+    /// The listener has ended by itself.
+    pub async fn serve(
+        &self,
+        listener: impl Listen,
+        shutdown: impl Future<Output = ()>,
+        deadline: impl Future<Output = ()>,
+    ) -> io::Result<Drained> {
+        let mut rules = self.port().access().changes();
+        let mut serving =
+            std::pin::pin!(self.port().serve(listener, Arc::new(self.clone()), shutdown, deadline));
+        loop {
+            tokio::select! {
+                served = &mut serving => return served,
+                // New limits may give waiting requests their running slots.
+                Ok(()) = rules.changed() => self.admission.limit(&rules.borrow_and_update().limits),
+            }
+        }
+    }
+
     /// Ollama's answer to a request, once every check has passed.
     async fn ask<Io: AsyncRead + Unpin>(
         &self,

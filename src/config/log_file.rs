@@ -1,0 +1,86 @@
+//! Keeps the files of `[log]` and `[access_log]` apart from each other and from the proxy's own files in the state folder.
+
+use std::path::{Path, PathBuf};
+
+use super::checked::AccessLogConfig;
+use crate::audit::Journal;
+use crate::stored::STATE_FILE;
+
+/// What else the proxy and tailscale's library keep in the state folder.
+const OWN: [&str; 7] =
+    [STATE_FILE, "lock", "admin.sock", "certs", "derpmap.cached.json", "profile-data", "tailscaled.log.conf"];
+
+/// Files in the state folder that are set aside under their name and a time.
+const ROTATED: [&str; 2] = [Journal::FILE, AccessLogConfig::FILE];
+
+/// Whether the proxy keeps a file or folder of its own at `file`.
+pub(super) fn is_own(file: &Path, state_dir: &Path) -> bool {
+    let Some(inside) = below(file, state_dir) else { return false };
+    let name = inside.iter().next().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    OWN.contains(&&*name) || ROTATED.iter().any(|rotated| name.starts_with(rotated))
+}
+
+/// Whether the access log may be at `file`: outside of the state folder, or there under its default name or one that
+/// begins with it.
+pub(super) fn may_hold_records(file: &Path, state_dir: &Path) -> bool {
+    let Some(inside) = below(file, state_dir) else { return true };
+    inside.components().count() == 1 && inside.to_string_lossy().starts_with(AccessLogConfig::FILE)
+}
+
+pub(super) fn are_same(one: &Path, other: &Path) -> bool {
+    real(one) == real(other)
+}
+
+/// The rest of `file` below the state folder. `None`: it is elsewhere, or this account has no state folder.
+fn below(file: &Path, state_dir: &Path) -> Option<PathBuf> {
+    let (file, state_dir) = (real(file), real(state_dir));
+    let inside = file.strip_prefix(&state_dir).ok().filter(|_| !state_dir.as_os_str().is_empty());
+    inside.map(Path::to_owned)
+}
+
+/// `path` without links and `..`, as far as it exists. A file system that ignores case gives the stored one.
+fn real(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = existing else { return path.to_owned() };
+    match path.strip_prefix(above) {
+        Ok(rest) if rest.as_os_str().is_empty() => real,
+        Ok(rest) => real.join(rest),
+        Err(_) => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn own_files_are_recognized_through_links_and_dots() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join(STATE_FILE), "{}").unwrap();
+        let (link, file_link) = (dir.path().join("link"), dir.path().join("a.jsonl"));
+        symlink(&state, &link).unwrap();
+        symlink(state.join(STATE_FILE), &file_link).unwrap();
+        for own in [
+            state.join(STATE_FILE),
+            link.join("journal.jsonl"),
+            state.join("../state/lock"),
+            state.join("certs/a"),
+            file_link,
+        ] {
+            assert!(is_own(&own, &state) && !may_hold_records(&own, &state), "{own:?}");
+        }
+        for other in [state.join("proxy.log"), dir.path().join("lock"), "/dev/stderr".into()] {
+            assert!(!is_own(&other, &state), "{other:?}");
+        }
+        assert!(!may_hold_records(&state.join("other.jsonl"), &state));
+        for allowed in [link.join("access.jsonl"), state.join("access.jsonl.mine"), dir.path().join("lock")] {
+            assert!(may_hold_records(&allowed, &state), "{allowed:?}");
+        }
+        assert!(may_hold_records(&state.join("a.jsonl"), Path::new("")));
+        assert!(are_same(&link.join("a.log"), &state.join("a.log")));
+    }
+}
