@@ -114,7 +114,15 @@ func run(ctx context.Context, o options) error {
 	}
 	defer end()
 	b := &bench{ctx: ctx, options: o, dir: dir, tailnet: tn, upstream: upstream, figures: report.Figures{}}
-	parts := list(o.parts)
+	if err := b.measure(chosen); err != nil {
+		return err
+	}
+	return b.publish(b.report(chosen, missing))
+}
+
+// measure takes the chosen measurements.
+func (b *bench) measure(chosen []contestants.Contestant) error {
+	parts := list(b.options.parts)
 	for _, part := range []struct {
 		name    string
 		measure func([]contestants.Contestant) error
@@ -126,7 +134,13 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	r := b.report(chosen, missing)
+	return nil
+}
+
+// publish prints the results and writes the files of the options. It fails if nothing
+// was measured or a complete run misses a goal.
+func (b *bench) publish(r report.Report) error {
+	o := b.options
 	r.Table(os.Stdout)
 	if o.document != "" && o.parts != "" {
 		before, err := report.Read(o.json)

@@ -125,7 +125,7 @@ fn both_evaluations_agree_on_access_and_grants() {
                     );
                     *(if theirs { &mut yes } else { &mut no }) += 1;
                 }
-                // They are evaluated for one version of IP, and so is ours.
+                // The Go program evaluates grants for IPv4 only.
                 let ours = policy.capabilities(&over_v4(src.clone()), &over_v4(dst.clone()), CAPABILITY);
                 let theirs = answer["values"][i][j].as_array().cloned().unwrap_or_default();
                 // Tailscale lists them in no fixed order.

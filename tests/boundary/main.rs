@@ -14,7 +14,6 @@ mod headers;
 #[path = "../support/http.rs"]
 mod http;
 mod https;
-mod judge;
 mod matrix;
 mod metrics;
 mod models;
@@ -31,5 +30,6 @@ mod routes;
 mod spellings;
 mod streams;
 mod support;
+mod sweeper;
 mod upgrade;
 mod usage;

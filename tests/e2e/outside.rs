@@ -122,14 +122,14 @@ fn addresses(call: &str) -> Vec<SocketAddr> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn traffic_goes_only_to_control_relay_peers_and_ollama() {
-    speaks_to_nobody_else(false).await;
+    check_destinations(false).await;
 }
 
 /// The ACME server looks for the DNS record of the proof.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn https_adds_only_the_acme_server_and_the_resolver() {
-    speaks_to_nobody_else(true).await;
+    check_destinations(true).await;
 }
 
 /// The resolver of this machine.
@@ -213,7 +213,7 @@ async fn unresolvable_control_server_is_not_replaced_by_another() {
 }
 
 #[cfg(target_os = "linux")]
-async fn speaks_to_nobody_else(https: bool) {
+async fn check_destinations(https: bool) {
     let tailnet = Tailnet::new().await;
     let trace = tailnet.dir.path().join("trace");
     let key = Some(tailnet.key(json!({})).await);

@@ -1,11 +1,11 @@
 //! A panic ends one connection. It has its own test binary, since the program replaces the panic hook.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-#![allow(dead_code, reason = "what the tests of the boundary share has more than is needed here")]
+#![allow(dead_code, reason = "the support module of the boundary tests has more than this test needs")]
 
 #[path = "../support/http.rs"]
 mod http;
-#[path = "../boundary/support.rs"]
+#[path = "../boundary/support/mod.rs"]
 mod support;
 
 use std::io;

@@ -83,12 +83,7 @@ func run(o options) error {
 			stop()
 		}()
 	}
-	// netns would bind sockets to the interface of the default route, so that they could
-	// not use loopback.
-	netns.SetEnabled(false)
-	envknob.SetNoLogsNoSupport()
-	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
-
+	configureTailscale()
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "testtailnet-")
 		if err != nil {
@@ -100,6 +95,20 @@ func run(o options) error {
 	if o.join != "" {
 		return joinRemote(ctx, o)
 	}
+	return serve(ctx, o)
+}
+
+// configureTailscale sets the process-wide switches of Tailscale's library.
+func configureTailscale() {
+	// netns would bind sockets to the interface of the default route, so that they could
+	// not use loopback.
+	netns.SetEnabled(false)
+	envknob.SetNoLogsNoSupport()
+	envknob.Setenv("TS_DISABLE_PORTMAPPER", "true")
+}
+
+// serve runs a tailnet with its relay, ACME server and HTTP interface until ctx is done.
+func serve(ctx context.Context, o options) error {
 	relay, err := relay.Listen(logger.Discard)
 	if err != nil {
 		return err
@@ -116,14 +125,8 @@ func run(o options) error {
 	}
 	defer control.Close()
 	control.SetTXT = issuer.SetTXT
-	if o.policy != "" {
-		text, err := os.ReadFile(o.policy)
-		if err == nil {
-			err = control.SetPolicy(text)
-		}
-		if err != nil {
-			return fmt.Errorf("-policy %s: %w", o.policy, err)
-		}
+	if err := applyPolicy(control, o.policy); err != nil {
+		return err
 	}
 	devices := clients.NewManager(control, o.dir, log.Printf)
 	defer devices.Close()
@@ -144,6 +147,21 @@ func run(o options) error {
 		return err
 	}
 	<-ctx.Done()
+	return nil
+}
+
+// applyPolicy reads the policy file of the -policy option, if it is set.
+func applyPolicy(server *control.Server, file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = server.SetPolicy(text)
+	}
+	if err != nil {
+		return fmt.Errorf("-policy %s: %w", file, err)
+	}
 	return nil
 }
 

@@ -80,15 +80,7 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 		Dir: dir, Store: persistent{store}, Hostname: hostname, ControlURL: m.control.URL(), AuthKey: key,
 		Logf: logger.Discard, UserLogf: logf,
 	}
-	ctx, cancel := context.WithTimeout(ctx, upTimeout)
-	defer cancel()
-	var status *ipnstate.Status
-	if err = server.Start(); err == nil {
-		err = disableGRO(server)
-	}
-	if err == nil {
-		status, err = server.Up(ctx)
-	}
+	status, err := up(ctx, server)
 	if err != nil {
 		server.Close()
 		os.RemoveAll(dir)
@@ -105,6 +97,19 @@ func (m *Manager) Start(ctx context.Context, hostname string, tags []string, use
 	defer m.mu.Unlock()
 	m.clients[name] = c
 	return c, nil
+}
+
+// up starts a server and waits until it is up.
+func up(ctx context.Context, server *tsnet.Server) (*ipnstate.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	if err := disableGRO(server); err != nil {
+		return nil, err
+	}
+	return server.Up(ctx)
 }
 
 // Client returns the client with a name.

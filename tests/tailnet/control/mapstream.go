@@ -80,24 +80,8 @@ func (s *Server) update(n *node, req *tailcfg.MapRequest) {
 
 // stream sends n the current state and then every change, until n disconnects.
 func (s *Server) stream(ctx context.Context, out *writer, n *node) {
-	st := &stream{pending: make(chan struct{}, 1), replaced: make(chan struct{})}
-	st.poke()
-	s.mu.Lock()
-	if n.stream != nil {
-		close(n.stream.replaced)
-	}
-	n.stream = st
-	s.changed()
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if n.stream == st {
-			n.stream, n.lastSeen = nil, time.Now().UTC().Truncate(time.Second)
-			s.changed()
-		}
-		s.sent.Broadcast()
-	}()
+	st := s.openStream(n)
+	defer s.closeStream(n, st)
 	var sent sentState
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
@@ -112,22 +96,7 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 		case <-tick.C:
 			res = &tailcfg.MapResponse{KeepAlive: true}
 		case <-st.pending:
-			s.mu.Lock()
-			change = s.change
-			view := s.view(n, time.Now())
-			if st.resend.IsValid() {
-				view = view.without(st.resend)
-				st.resend, change = netip.Addr{}, 0
-				st.poke()
-			}
-			request := s.servicesRequest(n)
-			s.mu.Unlock()
-			if res = sent.difference(view); request != nil {
-				if res == nil {
-					res = &tailcfg.MapResponse{}
-				}
-				res.PingRequest = request
-			}
+			res, change = s.nextResponse(n, st, &sent)
 		}
 		if res != nil && out.send(res) != nil {
 			return
@@ -139,6 +108,54 @@ func (s *Server) stream(ctx context.Context, out *writer, n *node) {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// openStream makes a stream the current one of n, in place of an older one.
+func (s *Server) openStream(n *node) *stream {
+	st := &stream{pending: make(chan struct{}, 1), replaced: make(chan struct{})}
+	st.poke()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.stream != nil {
+		close(n.stream.replaced)
+	}
+	n.stream = st
+	s.changed()
+	return st
+}
+
+// closeStream marks n as offline, unless another stream has replaced st.
+func (s *Server) closeStream(n *node, st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.stream == st {
+		n.stream, n.lastSeen = nil, time.Now().UTC().Truncate(time.Second)
+		s.changed()
+	}
+	s.sent.Broadcast()
+}
+
+// nextResponse returns what n does not have yet, or nil, and the number of the change
+// that the response includes. The number is 0 if another response must follow.
+func (s *Server) nextResponse(n *node, st *stream, sent *sentState) (*tailcfg.MapResponse, uint64) {
+	s.mu.Lock()
+	change := s.change
+	view := s.view(n, time.Now())
+	if st.resend.IsValid() {
+		view = view.without(st.resend)
+		st.resend, change = netip.Addr{}, 0
+		st.poke()
+	}
+	request := s.servicesRequest(n)
+	s.mu.Unlock()
+	res := sent.difference(view)
+	if request != nil {
+		if res == nil {
+			res = &tailcfg.MapResponse{}
+		}
+		res.PingRequest = request
+	}
+	return res, change
 }
 
 // writer frames messages as nodes expect them: length, then JSON.

@@ -140,22 +140,8 @@ func (t *sentState) difference(v view) *tailcfg.MapResponse {
 		res.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "policy": v.filter}
 		any = true
 	}
-	present := map[tailcfg.NodeID]bool{}
-	for _, p := range v.peers {
-		present[p.ID] = true
-		before := t.peers[p.ID]
-		if update(&before, p) {
-			t.peers[p.ID] = before
-			res.PeersChanged, any = append(res.PeersChanged, p), true
-		}
-	}
-	for id := range t.peers {
-		if !present[id] {
-			delete(t.peers, id)
-			res.PeersRemoved, any = append(res.PeersRemoved, id), true
-		}
-	}
-	slices.Sort(res.PeersRemoved)
+	res.PeersChanged, res.PeersRemoved = t.peerDifference(v)
+	any = any || len(res.PeersChanged) > 0 || len(res.PeersRemoved) > 0
 	if first {
 		res.Peers, res.PeersChanged = res.PeersChanged, nil
 	}
@@ -168,6 +154,28 @@ func (t *sentState) difference(v view) *tailcfg.MapResponse {
 	now := time.Now().Add(v.ahead).UTC()
 	res.ControlTime = &now // nodes measure expiry by this clock
 	return res
+}
+
+// peerDifference returns the peers of v that are new or changed, and the IDs of those
+// that are gone.
+func (t *sentState) peerDifference(v view) (changed []*tailcfg.Node, removed []tailcfg.NodeID) {
+	present := map[tailcfg.NodeID]bool{}
+	for _, p := range v.peers {
+		present[p.ID] = true
+		before := t.peers[p.ID]
+		if update(&before, p) {
+			t.peers[p.ID] = before
+			changed = append(changed, p)
+		}
+	}
+	for id := range t.peers {
+		if !present[id] {
+			delete(t.peers, id)
+			removed = append(removed, id)
+		}
+	}
+	slices.Sort(removed)
+	return changed, removed
 }
 
 // update replaces before with the JSON of v, and reports whether it has changed.

@@ -100,7 +100,7 @@ func (p *Policy) addGrant(g grant) error {
 	case slices.Contains(g.Dst, "autogroup:internet") && len(g.App) > 0:
 		return errors.New("app can't be granted for autogroup:internet")
 	case len(g.SrcPosture) > 0 || len(g.Via) > 0:
-		return errors.New("srcPosture and via are not supported here: without them the grant would let in more than in a real tailnet")
+		return errors.New("srcPosture and via are not supported here: without them the grant would admit more than in a real tailnet")
 	}
 	r := rule{app: g.App}
 	for name := range g.App {
@@ -131,7 +131,7 @@ func (p *Policy) addACL(a acl) error {
 	case a.Action != "accept":
 		return fmt.Errorf("action is %q: only \"accept\" exists", a.Action)
 	case len(a.SrcPosture) > 0:
-		return errors.New("srcPosture is not supported here: without it the rule would let in more than in a real tailnet")
+		return errors.New("srcPosture is not supported here: without it the rule would admit more than in a real tailnet")
 	}
 	src, err := p.sources(a.Src)
 	if err != nil {

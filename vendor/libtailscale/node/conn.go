@@ -36,9 +36,9 @@ type Conn struct {
 	ended    atomic.Int32  // directions that have ended
 	closing  sync.Once
 
-	mu     sync.Mutex
-	pair   *os.File // our end of the descriptor's socketpair; nil until Descriptor
-	closed bool     // Descriptor must not make one any more
+	mu           sync.Mutex
+	pair         *os.File // our end of the descriptor's socketpair; nil until Descriptor
+	noDescriptor bool     // Descriptor must not make one any more
 
 	// Guarded by conns.mu.
 	claimed  bool // the host program has accepted the connection
@@ -79,7 +79,7 @@ func Descriptor(id uint64) (fd int, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.pair != nil {
+	if c.noDescriptor || c.pair != nil {
 		ours.Close()
 		unix.Close(fd)
 		return -1, ErrClosed
@@ -107,7 +107,7 @@ func (c *Conn) end() {
 		}
 		c.net.Close()
 		c.mu.Lock()
-		c.closed = true
+		c.noDescriptor = true
 		pair := c.pair
 		c.mu.Unlock()
 		if pair == nil {

@@ -69,7 +69,7 @@ func resetOrphans() {
 			return
 		}
 		for i, c := range remaining {
-			if i < overdue || !c.admitted() {
+			if i < overdue || !c.mayStay() {
 				c.Abort()
 				c.endpoint.Abort() // Abort does nothing if the connection was closed before
 			}
@@ -94,9 +94,10 @@ func overdueOrphans(now time.Time) (remaining []*Conn, overdue int) {
 	return remaining, max(older(orphanTimeout), older(orphanGrace)-slowOrphans)
 }
 
-// admitted reports whether the peer still has access. While the node closes, Close
+// mayStay reports whether the orphan may deliver the rest of its data: its peer has
+// access, or access can't be checked because the node is closing. In that case Close
 // bounds the time of the connection.
-func (c *Conn) admitted() bool {
+func (c *Conn) mayStay() bool {
 	ok, err := c.node.CheckAccess(c.Remote.Addr(), c.Local)
 	return ok || err != nil
 }

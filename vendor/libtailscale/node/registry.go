@@ -4,8 +4,9 @@ import (
 	"sync"
 )
 
-// conns holds every connection until it is finished, released, and its peer has all
-// data; see orphan. One lock covers all of its transitions, so that they can't race.
+// conns holds the open connections. A connection stays until all three hold: it is
+// finished, it is released, and its peer has acknowledged all data; see orphan. One
+// lock covers all transitions, so that they can't race.
 var conns struct {
 	mu sync.Mutex
 	m  map[uint64]*Conn

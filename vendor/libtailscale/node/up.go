@@ -135,9 +135,9 @@ func (n *Node) upCancelled(ctx context.Context, lastWarning string) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errf(KindCanceled, "coming up was cancelled")
 	case lastWarning != "":
-		return errf(KindControl, "it did not let the node in before the deadline: %s", lastWarning)
+		return errf(KindControl, "the node was not accepted before the deadline: %s", lastWarning)
 	}
-	return errf(KindControl, "it did not answer before the deadline")
+	return errf(KindControl, "no answer before the deadline")
 }
 
 // loginWarning returns the warning that explains why the node is not logged in.

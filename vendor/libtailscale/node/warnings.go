@@ -71,7 +71,7 @@ func warningsOf(state *health.State) []string {
 			continue
 		case tsconst.HealthWarnableLoginState:
 			if _, cause, ok := strings.Cut(text, lastLoginError); ok {
-				text = "the control server has not let the node in: " + cause
+				text = "the control server has not accepted the node: " + cause
 				if class := networkFault(normalize(cause)); class != "" {
 					text = unreachable(class)
 				}

@@ -2,13 +2,12 @@
 //! test writes.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::audit::{AuditSink, Now, Observer};
-use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::listen::{Accepted, Listen};
 use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
@@ -17,10 +16,16 @@ use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
 use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
 use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, DuplexStream};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::io::DuplexStream;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+
+mod memory;
+mod ollama;
+
+pub(crate) use memory::*;
+pub(crate) use ollama::*;
 
 pub(crate) use crate::http::*;
 
@@ -39,19 +44,6 @@ pub(crate) fn peer() -> Peer {
         user: Some("anna@example.com".to_owned()),
         tags: Vec::new(),
         os: "linux".to_owned(),
-    }
-}
-
-pub(crate) struct Memory(pub(crate) mpsc::Receiver<Accepted<DuplexStream>>);
-
-impl Listen for Memory {
-    type Io = DuplexStream;
-
-    async fn accept(&mut self) -> std::io::Result<Accepted<DuplexStream>> {
-        match self.0.recv().await {
-            Some(accepted) => Ok(accepted),
-            None => std::future::pending().await,
-        }
     }
 }
 
@@ -295,102 +287,6 @@ impl Running {
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<Drained>> {
         let _ = self.stop.send(());
         self.task
-    }
-}
-
-/// Connects the peer to our address `local`, whose listener receives from `to`.
-pub(crate) async fn connect(
-    to: &mpsc::Sender<Accepted<DuplexStream>>,
-    local: SocketAddr,
-) -> Client<DuplexStream> {
-    connect_as(peer(), to, local).await
-}
-
-/// The same for another peer.
-pub(crate) async fn connect_as(
-    peer: Peer,
-    to: &mpsc::Sender<Accepted<DuplexStream>>,
-    local: SocketAddr,
-) -> Client<DuplexStream> {
-    let (client, near) = tokio::io::duplex(64 << 10);
-    let (far, io) = tokio::io::duplex(64 << 10);
-    let abort = Arc::new(Notify::new());
-    let aborted = Arc::clone(&abort);
-    // The network, which `abort` cuts.
-    let gone = Arc::new(AtomicBool::new(false));
-    let over = Arc::clone(&gone);
-    tokio::spawn(async move {
-        let ((mut from, mut back), (mut away, mut to)) = (tokio::io::split(near), tokio::io::split(far));
-        let forth = async {
-            let _ = tokio::io::copy(&mut from, &mut to).await;
-            over.store(true, Ordering::SeqCst);
-            let _ = to.shutdown().await;
-        };
-        let back = async {
-            let _ = tokio::io::copy(&mut away, &mut back).await;
-            let _ = back.shutdown().await;
-        };
-        tokio::select! {
-            _ = async { tokio::join!(forth, back) } => {}
-            () = aborted.notified() => {}
-        }
-    });
-    let abort = Box::new(move || abort.notify_one());
-    let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
-    to.send(Accepted { io, peer, local, left, abort }).await.unwrap();
-    Client::new(client)
-}
-
-/// A stand-in for Ollama.
-pub(crate) struct Ollama {
-    pub(crate) url: String,
-    pub(crate) listener: TcpListener,
-}
-
-impl Ollama {
-    pub(crate) async fn new() -> Ollama {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Ollama { url: format!("http://{}", listener.local_addr().unwrap()), listener }
-    }
-
-    /// The next connection.
-    pub(crate) async fn accept(&self) -> Client<TcpStream> {
-        Client::new(soon("a connection to Ollama", self.listener.accept()).await.unwrap().0)
-    }
-
-    /// Whether no connection waits to be accepted.
-    pub(crate) async fn untouched(&self) -> bool {
-        std::future::poll_fn(|cx| std::task::Poll::Ready(self.listener.poll_accept(cx).is_pending())).await
-    }
-
-    /// Answers every request with `answer`, and returns their heads and bodies.
-    pub(crate) fn answering(self, answer: &'static str) -> (String, mpsc::UnboundedReceiver<Answer>) {
-        self.answering_with(move |_| answer.to_owned())
-    }
-
-    /// The same, with the answer computed from the head.
-    pub(crate) fn answering_with(
-        self,
-        answer: impl Fn(&str) -> String + Send + Sync + 'static,
-    ) -> (String, mpsc::UnboundedReceiver<Answer>) {
-        let answer = Arc::new(answer);
-        let (seen, requests) = mpsc::unbounded_channel();
-        let url = self.url.clone();
-        tokio::spawn(async move {
-            loop {
-                let mut conn = Client::new(self.listener.accept().await.unwrap().0);
-                let (seen, answer) = (seen.clone(), Arc::clone(&answer));
-                tokio::spawn(async move {
-                    while let Some(head) = conn.head().await {
-                        let Some(body) = conn.body(&head).await else { return };
-                        let answer = answer(&head);
-                        let _ = seen.send(Answer { head, body });
-                        conn.send(answer).await;
-                    }
-                });
-            }
-        });
-        (url, requests)
     }
 }
 

@@ -1,0 +1,122 @@
+//! What the page shows, and to whom.
+
+use remote_ollama_proxy::audit::{AccessChange, ChangeKind, Observer};
+use remote_ollama_proxy::peer::Peer;
+use serde_json::{Value, json};
+
+use super::*;
+
+#[tokio::test]
+async fn viewer_sees_only_their_own_requests() {
+    let ollama = Ollama::new().await;
+    let running = Boundary::new(&ollama.url).start();
+    let site = Site::of(&running);
+    running.grant(vec![json!({"page": "view"})]);
+    let _running = (running.stream(&ollama).await, running.stream_of(bob(), &ollama).await);
+    for peer in [peer(), bob()] {
+        let mut client = running.client_of(peer.clone()).await;
+        client.send(get(&format!("/refused-to-{}", peer.stable_id))).await;
+        assert_eq!(client.answer().await.status(), 403);
+        site.recent.access(&AccessChange {
+            time: jiff::Timestamp::now(),
+            access: ChangeKind::Gained,
+            port: 80,
+            peer: (&peer).into(),
+            grants: Vec::new(),
+            faults: Vec::new(),
+        });
+    }
+    let mut stream = site.watch().await;
+    let both =
+        |known: &Value| known["refusals"]["rows"] != json!([]) && known["requests"]["rows"] != json!([]);
+    let text = stream.until("what is theirs", both).await;
+    assert!(!text.contains("bob") && !text.contains("n3"), "{text}");
+    for section in ["requests", "peers", "refusals", "changes"] {
+        assert_eq!(stream.nodes(section), ["laptop.tailnet.test"], "{section}");
+        assert_eq!(stream.known[section]["more"], 0);
+    }
+    assert_eq!(stream.known["peers"]["others"], 0);
+    let days = stream.known["days"]["identities"].as_array().unwrap();
+    assert_eq!((days.len(), &days[0]["identity"]), (1, &json!("anna@example.com")));
+    assert_eq!((&days[0]["requests"], &days[0]["refused"]), (&json!(1), &json!(1)));
+    // A viewer sees how busy the node is.
+    assert_eq!(stream.known["health"]["running"], 2);
+    for secret in ["models", "fault"] {
+        assert!(stream.known["health"]["ollama"].get(secret).is_none_or(Value::is_null), "{secret}");
+    }
+
+    running.grant(vec![json!({"page": "admin"})]);
+    site.sweep(&running);
+    let mut stream = site.watch().await;
+    stream.until("everything", both).await;
+    for section in ["requests", "peers", "refusals", "changes"] {
+        let mut nodes = stream.nodes(section);
+        nodes.sort_unstable();
+        assert_eq!(nodes, ["bobs-phone.tailnet.test", "laptop.tailnet.test"], "{section}");
+    }
+    assert_eq!(stream.known["days"]["identities"].as_array().unwrap().len(), 2);
+    let bobs = &stream.known["peers"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|p| p["node"] == bob().node)
+        .unwrap()
+        .clone();
+    assert_eq!((&bobs["page"], &bobs["through"]), (&json!("view"), &json!("network rule")));
+}
+
+#[tokio::test]
+async fn lost_lines_are_shown_to_admins_only() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::of(&running);
+    running.grant(vec![json!({"page": "admin"})]);
+    let mut stream = site.watch().await;
+    stream.next().await.unwrap();
+    assert_eq!(stream.known["health"]["logs"], json!([]));
+    site.sinks.journal.push(b"{}\n");
+    stream.until("what was lost", |known| known["health"]["logs"] != json!([])).await;
+    let [journal] = &stream.known["health"]["logs"].as_array().unwrap()[..] else { panic!() };
+    assert_eq!((&journal["name"], &journal["to"]), (&json!("journal"), &json!("/var/journal")));
+    assert_eq!((&journal["lost"], &journal["fault"]), (&json!(1), &json!("no storage space")));
+
+    running.grant(vec![json!({"page": "view"})]);
+    site.sweep(&running);
+    let mut stream = site.watch().await;
+    let text = stream.next().await.unwrap();
+    assert!(stream.known["health"]["logs"].is_null() && !text.contains("/var/"), "{text}");
+}
+
+#[tokio::test]
+async fn refusals_of_one_renamed_device_do_not_evict_those_of_others() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::of(&running);
+    let refuse = async |peer: Peer| {
+        let mut client = running.client_of(peer).await;
+        client.send(get("/x")).await;
+        assert_eq!(client.answer().await.status(), 403);
+    };
+    refuse(bob()).await;
+    for n in 0..60 {
+        let tags = vec!["tag:ci".to_owned()];
+        let node = format!("ci-{}.tailnet.test", n % 12);
+        refuse(Peer { node, stable_id: "n9".to_owned(), user: None, tags, ..peer() }).await;
+    }
+    running.grant(vec![json!({"page": "admin"})]);
+    let mut stream = site.watch().await;
+    let bobs = |known: &Value| known["refusals"]["rows"][5]["node"] == bob().node;
+    stream.until("all refusals", |known| bobs(known) && known["refusals"]["rows"][4]["more"] == 55).await;
+    assert_eq!(stream.nodes("refusals").len(), 6);
+}
+
+#[tokio::test]
+async fn hostile_path_stays_text() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::of(&running);
+    running.grant(vec![json!({"page": "admin"})]);
+    let path = "/\"}\\n\\ndata:{};alert(1)&amp;'";
+    running.ask(&get(path)).await;
+    let mut stream = site.watch().await;
+    stream.until("the refusal", |known| known["refusals"]["rows"] != json!([])).await;
+    assert_eq!(stream.known["refusals"]["rows"][0]["asked"], path);
+    assert_eq!(stream.known["refusals"]["rows"][0]["port"], 11434);
+}
