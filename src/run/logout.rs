@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::tsnet::LogoutResult;
 
 /// How long the control server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Logs out at the control server and removes the stored node. The access log and the journal stay.
 ///
@@ -16,5 +16,5 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// See [`RunError`]. A running proxy holds the state folder.
 pub async fn logout(config: &Config) -> Result<LogoutResult, RunError> {
     let explain = |error| explain(error, config);
-    build_node(config, None).map_err(explain)?.logout(PATIENCE).await.map_err(explain)
+    build_node(config, None).map_err(explain)?.logout(LOGOUT_TIMEOUT).await.map_err(explain)
 }

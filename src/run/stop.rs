@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 /// How long the process may go on after the second signal. Flushing its log takes another 0.5 s at most.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// How often the process was told to stop. SIGTERM and SIGINT count, and so does a failure. The time limit of stopping counts
+/// How many signals have arrived. SIGTERM and SIGINT count, and so does a failure. The time limit of stopping counts
 /// as the second signal.
 #[derive(Clone)]
 pub struct Stop {
@@ -44,7 +44,7 @@ impl Stop {
                     _ = int.recv() => {}
                 }
             };
-            runtime.block_on(time_is_up(signalled, &failure, &count, limit));
+            runtime.block_on(count_signals(signalled, &failure, &count, limit));
             end();
         })?;
         Ok(Stop { signals, failed })
@@ -61,7 +61,7 @@ impl Stop {
     }
 
     /// Counts a failure as the first signal.
-    pub fn failed(&self) {
+    pub fn count_failure(&self) {
         self.failed.notify_one();
     }
 
@@ -80,8 +80,8 @@ impl Stop {
     }
 }
 
-/// Counts the signals in `count`. Returns when the process has to end.
-async fn time_is_up(
+/// Counts the signals in `count`. Returns when the process has to end, after the second one.
+async fn count_signals(
     mut signalled: impl AsyncFnMut(),
     failed: &Notify,
     count: &watch::Sender<u32>,
@@ -127,7 +127,7 @@ mod tests {
         let next = async || {
             signalled.recv().await;
         };
-        time_is_up(next, &failed, &watch::Sender::new(0), || LIMIT).await;
+        count_signals(next, &failed, &watch::Sender::new(0), || LIMIT).await;
         drop(send);
         began.elapsed()
     }

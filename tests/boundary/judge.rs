@@ -63,7 +63,7 @@ async fn scene() -> Scene {
     let mut config =
         remote_ollama_proxy::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
     config.node.state_dir = state.path().to_owned();
-    let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
+    let source = Source { load: Box::new(|| unreachable!()), set_log_level: Box::new(|_| {}) };
     let (answers, answered) = watch::channel(Answers::AtOnce);
     let lists = Arc::new(Lists {
         roster: proxy.members(),

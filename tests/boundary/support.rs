@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use remote_ollama_proxy::admission::{Limits, Timeouts};
 use remote_ollama_proxy::audit::{AuditSink, Now, Observer};
-use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::listen::{Accepted, Listen, PeerGone};
 use remote_ollama_proxy::ollama::Upstream;
 use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
-use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
+use remote_ollama_proxy::sink::{Output, Sink, SinkOptions, in_json};
 use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -101,7 +101,7 @@ fn local() -> SocketAddr {
 /// A sink with a name of its own.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
-    Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
+    Arc::new(Sink::start(SinkOptions { name, to, notice: in_json, report }, output).unwrap())
 }
 
 /// Builds a proxy: with the default policy, access by the network and no limits, unless the test sets something else.
@@ -336,8 +336,8 @@ pub(crate) async fn connect_as(
         }
     });
     let abort = Box::new(move || abort.notify_one());
-    let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
-    to.send(Accepted { io, peer, local, left, abort }).await.unwrap();
+    let peer_gone: PeerGone = Box::new(move || gone.load(Ordering::SeqCst));
+    to.send(Accepted { io, peer, local, peer_gone, abort }).await.unwrap();
     Client::new(client)
 }
 
