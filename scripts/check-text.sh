@@ -24,4 +24,19 @@ complain() {
 complain "$hosts" "a package registry's host" "${everything[@]}"
 complain "$paths" "a path of one machine" "${everything[@]}"
 complain "$clocks" "a clock; wait for a condition with tests/support/wait.rs instead" "${tests[@]}"
+
+# unit_tests: prints the lines of the unit tests in src as FILE:LINE:TEXT. A file of tests is one whole; in any other file they are what
+# follows `#[cfg(test)]` and `mod`.
+unit_tests() {
+  git ls-files -z 'src/*.rs' | xargs -0 awk '
+    FNR == 1 { inside = FILENAME ~ /(^|[/])tests([.]rs$|[/])/; attribute = 0 }
+    attribute && /^mod / { inside = 1 }
+    { attribute = /^#\[cfg\(test\)\]/ }
+    inside { print FILENAME ":" FNR ":" $0 }
+  '
+}
+if unit_tests | grep --extended-regexp "$clocks"; then
+  echo 'error: the lines above have a clock; wait for a channel, a Condvar or a poll, or advance paused time' >&2
+  status=1
+fi
 exit "$status"

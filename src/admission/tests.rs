@@ -1,3 +1,9 @@
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
 use super::*;
 use crate::policy::Priority;
 
@@ -83,38 +89,58 @@ async fn rate_limit_holds_in_any_minute() {
     assert_eq!(started, 60);
 }
 
-/// Enqueues a request of `identity`. Once it runs it is in `served`, until it is taken out.
-async fn enqueue(admission: &Fixed, identity: &'static str, priority: Priority, served: &Served) {
-    let (admission, served) = (admission.clone(), Arc::clone(served));
-    let before = admission.load().1;
-    let queue = admission.clone();
-    tokio::spawn(async move {
-        let grant = Grant { priority, ..ALL };
-        if let Ok(slot) = admission.admit(identity, &grant, true).await {
-            served.lock().unwrap().push((identity, slot));
-        }
-    });
-    while queue.load().1 == before {
-        tokio::task::yield_now().await;
+/// Polls `future` once. Whether it has to wait.
+async fn is_pending<F: Future>(future: &mut Pin<Box<F>>) -> bool {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
+/// The requests that have started, in order. Each holds its running slot until it is taken from here.
+struct Served {
+    started: UnboundedSender<(&'static str, Result<RunningSlot, Busy>)>,
+    requests: UnboundedReceiver<(&'static str, Result<RunningSlot, Busy>)>,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        let (started, requests) = unbounded_channel();
+        Served { started, requests }
     }
 }
 
-type Served = Arc<Mutex<Vec<(&'static str, RunningSlot)>>>;
-
-async fn order(served: &Served, n: usize) -> Vec<&'static str> {
-    let mut order = Vec::new();
-    while order.len() < n {
-        let done = served.lock().unwrap().pop();
-        order.extend(done.map(|(identity, _slot)| identity));
-        tokio::task::yield_now().await;
+impl Served {
+    /// Waits for the next request to start.
+    async fn next(&mut self) -> (&'static str, RunningSlot) {
+        let (identity, slot) = self.requests.recv().await.unwrap();
+        (identity, slot.unwrap_or_else(|busy| panic!("{identity}: {busy:?}")))
     }
-    order
+
+    /// The order in which the next `n` requests start, if each ends at once.
+    async fn order(&mut self, n: usize) -> Vec<&'static str> {
+        let mut order = Vec::new();
+        while order.len() < n {
+            order.push(self.next().await.0);
+        }
+        order
+    }
+}
+
+/// Enqueues a request of `identity`, which goes to `served` once it runs.
+async fn enqueue(admission: &Fixed, identity: &'static str, priority: Priority, served: &Served) {
+    let before = admission.load().1;
+    let (queue, started) = (admission.clone(), served.started.clone());
+    let mut request = Box::pin(async move {
+        let slot = queue.admit(identity, &Grant { priority, ..ALL }, true).await;
+        let _ = started.send((identity, slot)); // an error: the test has ended
+    });
+    assert!(is_pending(&mut request).await, "{identity} does not wait");
+    assert_eq!(admission.load().1, before + 1);
+    tokio::spawn(request);
 }
 
 #[tokio::test(start_paused = true)]
 async fn identity_with_one_request_overtakes_one_with_many() {
     let admission = Fixed::new(limits(1, 100));
-    let served = Served::default();
+    let mut served = Served::default();
     let running = admission.admit("greedy", &ALL, true).await.ok().unwrap();
     for _ in 0..4 {
         enqueue(&admission, "greedy", Priority::Normal, &served).await;
@@ -122,20 +148,20 @@ async fn identity_with_one_request_overtakes_one_with_many() {
     enqueue(&admission, "modest", Priority::Normal, &served).await;
     enqueue(&admission, "late", Priority::Normal, &served).await;
     drop(running);
-    assert_eq!(order(&served, 6).await, ["modest", "late", "greedy", "greedy", "greedy", "greedy"]);
+    assert_eq!(served.order(6).await, ["modest", "late", "greedy", "greedy", "greedy", "greedy"]);
     assert_eq!(admission.load(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn higher_priority_starts_first() {
     let admission = Fixed::new(limits(1, 100));
-    let served = Served::default();
+    let mut served = Served::default();
     let running = admission.admit("x", &ALL, true).await.ok().unwrap();
     enqueue(&admission, "low", Priority::Low, &served).await;
     enqueue(&admission, "normal", Priority::Normal, &served).await;
     enqueue(&admission, "high", Priority::High, &served).await;
     drop(running);
-    assert_eq!(order(&served, 3).await, ["high", "normal", "low"]);
+    assert_eq!(served.order(3).await, ["high", "normal", "low"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,15 +179,12 @@ async fn one_identity_can_not_take_all_running_slots() {
 async fn queue_is_bounded_in_length_and_time() {
     let admission = Fixed::new(limits(1, 1));
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
-    let waits = admission.clone();
-    let waiting = tokio::spawn(async move { waits.admit("b", &ALL, true).await.err() });
-    while admission.load().1 == 0 {
-        tokio::task::yield_now().await;
-    }
+    let mut waiting = Box::pin(admission.admit("b", &ALL, true));
+    assert!(is_pending(&mut waiting).await);
     assert_eq!(admission.admit("c", &ALL, true).await.err(), Some(Busy::Full(1)));
     // A request that does not compute never waits.
     assert!(admission.admit("c", &ALL, false).await.is_ok());
-    assert_eq!(waiting.await.unwrap(), Some(Busy::Waited(Duration::from_secs(60))));
+    assert_eq!(waiting.await.err(), Some(Busy::Waited(Duration::from_secs(60))));
     assert_eq!(admission.load(), (1, 0));
     drop(running);
     assert!(admission.admit("d", &ALL, true).await.is_ok());
@@ -170,21 +193,18 @@ async fn queue_is_bounded_in_length_and_time() {
 #[tokio::test(start_paused = true)]
 async fn cancelled_waiters_get_no_running_slot() {
     let admission = Fixed::new(limits(1, 10));
-    let served = Served::default();
+    let mut served = Served::default();
     let running = admission.admit("a", &ALL, true).await.ok().unwrap();
     for _ in 0..3 {
-        let waits = admission.clone();
-        let waiting = tokio::spawn(async move { waits.admit("gone", &ALL, true).await.is_ok() });
-        while admission.load().1 == 0 {
-            tokio::task::yield_now().await;
-        }
-        waiting.abort();
-        assert!(waiting.await.is_err());
+        let mut waiting = Box::pin(admission.admit("gone", &ALL, true));
+        assert!(is_pending(&mut waiting).await);
+        assert_eq!(admission.load(), (1, 1));
+        drop(waiting);
         assert_eq!(admission.load(), (1, 0));
     }
     enqueue(&admission, "b", Priority::Normal, &served).await;
     drop(running);
-    assert_eq!(order(&served, 1).await, ["b"]);
+    assert_eq!(served.order(1).await, ["b"]);
     assert_eq!(admission.load(), (0, 0));
     assert!(lock(&admission.state).queue.is_empty());
 }
@@ -192,7 +212,7 @@ async fn cancelled_waiters_get_no_running_slot() {
 #[tokio::test(start_paused = true)]
 async fn identities_that_come_and_go_do_not_starve_a_waiter() {
     let admission = Fixed::new(limits(1, 100));
-    let served = Served::default();
+    let mut served = Served::default();
     // One start sets anna's tag back behind those of new identities.
     let first = admission.admit("anna", &ALL, true).await.ok().unwrap();
     enqueue(&admission, "bob", Priority::Normal, &served).await;
@@ -200,10 +220,7 @@ async fn identities_that_come_and_go_do_not_starve_a_waiter() {
     drop(first);
     let mut order = Vec::new();
     while order.len() < 6 && !order.contains(&"anna") {
-        while served.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        let (identity, slot) = served.lock().unwrap().pop().unwrap();
+        let (identity, slot) = served.next().await;
         order.push(identity);
         // While one runs, the other is enqueued; the queue forgets each in between.
         enqueue(&admission, if identity == "bob" { "eve" } else { "bob" }, Priority::Normal, &served).await;

@@ -44,16 +44,16 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
         gauge.set(value);
         registry.register(name, help, gauge);
     };
-    add("running", "Requests that run", now.running.into());
-    add("waiting", "Requests that wait for their turn", now.waiting.into());
-    add("connections", "Open connections", now.connections as i64);
-    add("ollama_up", "Whether Ollama answers, asked for this answer", now.ollama_up.into());
+    add("running", "Requests with a running slot", now.running.into());
+    add("waiting", "Requests with a waiting slot", now.waiting.into());
+    add("connections", "Open sessions at the Ollama port", now.connections as i64);
+    add("ollama_up", "1 if Ollama answers, asked at each scrape", now.ollama_up.into());
 
     let states = Family::<[(&str, &str); 1], Gauge>::default();
     for state in STATES {
         states.get_or_create(&[("state", state)]).set((state == now.node.state).into());
     }
-    registry.register("node_state", "1 for the state that the tailnet node is in", states);
+    registry.register("node_state", "1 for the present state of the tailnet node", states);
     let started = Timestamp::try_from(now.started).unwrap_or_default();
     let mut add = |name, help, at: Timestamp| {
         let gauge = Seconds::default();
@@ -72,7 +72,7 @@ pub(super) fn gauges(now: &Now<'_>) -> Registry {
 
     let panics = Counter::<u64>::default();
     panics.inc_by(panics::count());
-    registry.register("panics", "Tasks that a fault in the program has ended", panics);
+    registry.register("panics", "Tasks that ended in a panic", panics);
     let lost = Family::<[(&str, String); 1], Counter>::default();
     for log in now.logs {
         lost.get_or_create(&[("log", log.name.clone())]).inc_by(log.lost);

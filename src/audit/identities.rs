@@ -104,15 +104,11 @@ impl Collector for Identities {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let table = self.0.lock();
         for (name, help, count) in [
-            (
-                "identity_requests",
-                "Requests that have ended, by who asked",
-                (|t| t.requests) as fn(&Tally) -> u64,
-            ),
-            ("identity_bytes_in", "As bytes_in, by who asked", |t| t.bytes_in),
-            ("identity_bytes_out", "As bytes_out, by who asked", |t| t.bytes_out),
-            ("identity_tokens_in", "As tokens_in, by who asked", |t| t.tokens_in),
-            ("identity_tokens_out", "As tokens_out, by who asked", |t| t.tokens_out),
+            ("identity_requests", "Ended requests, by identity", (|t| t.requests) as fn(&Tally) -> u64),
+            ("identity_bytes_in", "As bytes_in, by identity", |t| t.bytes_in),
+            ("identity_bytes_out", "As bytes_out, by identity", |t| t.bytes_out),
+            ("identity_tokens_in", "As tokens_in, by identity", |t| t.tokens_in),
+            ("identity_tokens_out", "As tokens_out, by identity", |t| t.tokens_out),
         ] {
             // The library ends every other help text with a dot.
             let mut family =

@@ -75,50 +75,46 @@ impl Default for Metrics {
             identities: Arc::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Requests that have ended", metrics.requests.clone());
+        registry.register("requests", "Ended requests", metrics.requests.clone());
         registry.register(
             "refused",
-            "Requests that the proxy answered in Ollama's place",
+            "Requests that the proxy answered instead of Ollama",
             metrics.refused.clone(),
         );
-        registry.register(
-            "bytes_in",
-            "Bytes of requests' bodies that went on to Ollama",
-            metrics.bytes_in.clone(),
-        );
+        registry.register("bytes_in", "Bytes of request bodies sent to Ollama", metrics.bytes_in.clone());
         registry.register(
             "bytes_out",
-            "Bytes of answers' bodies that came from Ollama",
+            "Bytes of answer bodies received from Ollama",
             metrics.bytes_out.clone(),
         );
         registry.register(
             "tokens_in",
-            "Tokens of prompts, as answers tell, where they are counted",
+            "Prompt tokens that answers report, where tokens are counted",
             metrics.tokens_in.clone(),
         );
         registry.register(
             "tokens_out",
-            "Tokens of answers, as answers tell, where they are counted",
+            "Generated tokens that answers report, where tokens are counted",
             metrics.tokens_out.clone(),
         );
         registry.register(
             "tokens_untold",
-            "Requests that were to be counted and whose answers told of no tokens",
+            "Requests whose tokens are counted, but whose answers report none",
             metrics.untold.clone(),
         );
         registry.register(
             "queue_seconds",
-            "From a request's head until its turn in the proxy came",
+            "From the head of a request to its running slot",
             metrics.queue.clone(),
         );
         registry.register(
             "upstream_first_byte_seconds",
-            "From a request's turn until Ollama's answer began",
+            "From the running slot to the first byte of Ollama's answer",
             metrics.first_byte.clone(),
         );
         registry.register(
             "stream_seconds",
-            "From the beginning of Ollama's answer to the request's end",
+            "From the first byte of Ollama's answer to the end of the request",
             metrics.stream.clone(),
         );
         registry.register_collector(Box::new(Arc::clone(&metrics.identities)));

@@ -71,12 +71,12 @@ fn outcome(runtime: Runtime, work: impl Future<Output = u8>) -> u8 {
 async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
     let logs_to_file = settings.config().log.file.is_some();
     let (stop_settings, stop_sinks) = (Arc::clone(&settings), sinks.clone());
-    let end = move || {
+    let end = move |failure: Option<u8>| {
         stop_sinks.flush(FLUSH_AT_ONCE);
-        // A success, so that the service manager does not start it again: the operator asked it to stop.
-        std::process::exit(exit::OK.into())
+        // Without a failure a success, so that the service manager does not start it again: the operator asked it to stop.
+        std::process::exit(failure.unwrap_or(exit::OK).into())
     };
-    let stop = Stop::new(move || run::time_to_stop(&stop_settings.config()), end);
+    let stop = Stop::new(move || run::time_to_stop(&stop_settings.config()), exit_code, end);
     let failure = match stop {
         Ok(stop) => run::run(settings, &stop, sinks).await.err(),
         Err(error) => Some(RunError::Signals(error)),
@@ -147,6 +147,13 @@ mod tests {
             exit::OK
         });
         assert_eq!(code, exit::OK);
+    }
+
+    #[test]
+    fn failed_part_exits_with_a_failure() {
+        for failure in [RunError::Panicked { part: "planted" }, RunError::Ended { part: "planted" }] {
+            assert_eq!(exit_code(&failure), exit::FAILURE, "{failure}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The summary of a span, the most relevant first. docs/operations.md describes its JSON.
+//! The summary of a span, the most relevant first. docs/report.md describes its JSON.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -52,8 +52,8 @@ pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(
     let hangup = reload::hangup();
     let mut open = Open::default();
     let outcome = join_and_serve(Parts::build(settings, sinks), hangup, stop, &mut open).await;
-    if outcome.is_err() {
-        stop.count_failure();
+    if let Err(failure) = &outcome {
+        stop.count_failure(failure);
     }
     open.close(stop).await;
     if let Some(Drained { cut }) = outcome? {
@@ -76,3 +76,6 @@ async fn join_and_serve(
     wait::wait_for_stop(&mut running, stop, open).await?;
     drain::drain(&mut running, stop, open).await.map(Some)
 }
+
+#[cfg(test)]
+mod tests;

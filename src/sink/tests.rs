@@ -1,6 +1,6 @@
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::*;
 use crate::rotated::write_line;
@@ -11,6 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Default)]
 struct Scripted {
     written: Arc<Mutex<String>>,
+    /// Notified after each line.
+    wrote: Arc<Condvar>,
     fails: Arc<Mutex<bool>>,
     panics: Arc<Mutex<bool>>,
 }
@@ -23,7 +25,18 @@ impl Output for Scripted {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.written.lock().unwrap().push_str(str::from_utf8(line).unwrap());
+        self.wrote.notify_all();
         Ok(())
+    }
+}
+
+impl Scripted {
+    /// Waits for a line that ends with `end`. Unlike a flush, this asks the sink for nothing.
+    fn wait_for(&self, end: &str) {
+        let unwritten = |written: &mut String| !written.ends_with(end);
+        let written = self.written.lock().unwrap();
+        let (written, waited) = self.wrote.wait_timeout_while(written, PATIENCE, unwritten).unwrap();
+        assert!(!waited.timed_out(), "{end:?} is not at the end of {written:?}");
     }
 }
 
@@ -73,10 +86,10 @@ fn notice_of_lost_lines_needs_no_further_line() {
     *output.fails.lock().unwrap() = true;
     push(&sink, "1\n");
     *output.fails.lock().unwrap() = false;
-    while sink.state().fault.is_some() {
-        std::thread::yield_now();
-    }
+    output.wait_for("\n");
     assert_eq!(*output.written.lock().unwrap(), "1 lost: no storage space\n");
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(sink.state().fault, None);
 }
 
 #[test]
@@ -152,9 +165,10 @@ fn queued_lines_are_written_at_the_end() {
 
 #[test]
 fn stalled_report_blocks_neither_lines_nor_writer() {
-    let (go, let_go) = channel::<()>();
+    let ((begun, begins), (go, let_go)) = (channel(), channel::<()>());
     let let_go = Mutex::new(let_go);
     let report = Box::new(move |_: &SinkState| {
+        begun.send(()).unwrap();
         let _ = let_go.lock().unwrap().recv();
     });
     let options = SinkOptions { name: "log", to: String::new(), notice: |_| String::new(), report };
@@ -162,14 +176,10 @@ fn stalled_report_blocks_neither_lines_nor_writer() {
     *output.fails.lock().unwrap() = true;
     let sink = Sink::start(options, output.clone()).unwrap();
     sink.push(b"1\n");
-    while sink.state().fault.is_none() {
-        std::thread::yield_now();
-    }
+    begins.recv_timeout(PATIENCE).unwrap();
     *output.fails.lock().unwrap() = false;
     sink.push(b"2\n");
-    while !output.written.lock().unwrap().ends_with("2\n") {
-        std::thread::yield_now();
-    }
+    output.wait_for("2\n");
     assert!(!sink.flush(Duration::ZERO));
     drop(go);
     assert!(sink.flush(PATIENCE));

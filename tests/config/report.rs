@@ -9,6 +9,7 @@ use crate::security::{quoted, rows, section};
 use crate::{Ended, Home};
 
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const REPORT: &str = include_str!("../../docs/report.md");
 
 /// From the 20th on.
 const SPAN: [&str; 4] = ["--since", "2026-11-20", "--until", "2026-11-25"];
@@ -120,7 +121,7 @@ fn report_as_json_has_the_documented_names() {
         "tokens_untold",
         "ollama_ms",
     ];
-    let documented = rows(section(OPERATIONS, "Reports"));
+    let documented = rows(section(REPORT, "JSON"));
     let named = |part: &str| -> Vec<String> {
         let row = documented.iter().find(|row| row[0] == format!("`{part}`"));
         let row = row.unwrap_or_else(|| panic!("{part} is not documented"));
@@ -148,7 +149,7 @@ fn report_as_csv_is_one_table() {
     let ended = report(&home, &["--format", "csv"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     let columns = ended.out.lines().next().unwrap();
-    let (_, told) = section(OPERATIONS, "Reports").split_once("\n### CSV\n").unwrap();
+    let told = section(REPORT, "CSV");
     let named: Vec<_> = rows(told).iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     assert_eq!(columns.split(',').collect::<Vec<_>>(), named);
     for line in ended.out.lines() {

@@ -171,7 +171,7 @@ fn documentation_lists_each_metric() {
             format!("`{name}{suffix}` | {kind} | {}", help.trim_end_matches('.'))
         })
         .collect();
-    let page = include_str!("../../../docs/operations.md");
+    let page = include_str!("../../../docs/metrics.md");
     let documented: BTreeSet<_> = page
         .lines()
         .filter(|line| line.starts_with(&format!("| `{PREFIX}_")))

@@ -1,4 +1,4 @@
-//! The report as one table for spreadsheets. docs/operations.md describes its columns.
+//! The report as one table for spreadsheets. docs/report.md describes its columns.
 
 use std::borrow::Cow;
 
