@@ -17,7 +17,7 @@ pub struct Accepted<Io> {
     /// Our address and port that the peer has connected to.
     pub local: SocketAddr,
     /// Whether the peer has disconnected. True even if bytes from it are still unread.
-    pub left: Left,
+    pub peer_gone: PeerGone,
     /// Resets the connection, from any task: reads and writes of the stream fail at once, and the peer sees a reset if the
     /// transport has one.
     pub abort: Abort,
@@ -26,19 +26,19 @@ pub struct Accepted<Io> {
 impl<Io> Accepted<Io> {
     /// The connection with its stream wrapped in another one.
     pub fn map<Other>(self, other: impl FnOnce(Io, &Peer) -> Other) -> Accepted<Other> {
-        let Accepted { io, peer, local, left, abort } = self;
-        Accepted { io: other(io, &peer), peer, local, left, abort }
+        let Accepted { io, peer, local, peer_gone, abort } = self;
+        Accepted { io: other(io, &peer), peer, local, peer_gone, abort }
     }
 }
 
-/// See [`Accepted::left`].
-pub type Left = Box<dyn Fn() -> bool + Send + Sync>;
+/// See [`Accepted::peer_gone`].
+pub type PeerGone = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// See [`Accepted::abort`].
 pub type Abort = Box<dyn Fn() + Send + Sync>;
 
-/// A source of connections: the tailnet listener, or in-memory streams in tests, so that the binary needs no development
-/// back door.
+/// A source of connections: the tailnet listener. Tests implement it for streams in memory; the binary has no second
+/// listener.
 pub trait Listen: Send {
     /// The byte stream of one connection.
     type Io: AsyncRead + AsyncWrite + Send + Unpin + 'static;

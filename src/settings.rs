@@ -24,12 +24,12 @@ pub struct Settings {
     source: Source,
 }
 
-/// Where a config comes from, and what it changes outside of the proxy.
+/// How to read the config again, and how to apply its log level.
 pub struct Source {
     /// Reads the config again, from where it was read first.
     pub load: Box<dyn Fn() -> Result<Config, ConfigFaults> + Send + Sync>,
     /// Applies the level of the log.
-    pub log: Box<dyn Fn(&LogConfig) + Send + Sync>,
+    pub set_log_level: Box<dyn Fn(&LogConfig) + Send + Sync>,
 }
 
 /// The outcome of a reload.
@@ -91,7 +91,7 @@ impl Settings {
             tracing::error!("the new config is rejected, the old one stays in force: {faults}");
         })?;
         let restart = restart::keep(&self.config(), &mut new);
-        (self.source.log)(&new.log);
+        (self.source.set_log_level)(&new.log);
         {
             let names = self.names.lock();
             // The rules first: a new config starts a sweep, which uses the rules.
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn settings(next: impl Fn() -> Result<Config, ConfigFaults> + Send + Sync + 'static) -> Settings {
-        let source = Source { load: Box::new(next), log: Box::new(|_| {}) };
+        let source = Source { load: Box::new(next), set_log_level: Box::new(|_| {}) };
         Settings::new(config(&[]).unwrap(), source)
     }
 

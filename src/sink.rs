@@ -19,7 +19,7 @@ use std::time::Duration;
 use queue::Queue;
 
 pub use notice::{Notice, in_json, in_text};
-pub use output::{Labels, Output};
+pub use output::{Output, SinkOptions};
 pub use state::SinkState;
 
 /// A queue of lines. Lines in the queue when it is dropped are still written.
@@ -30,10 +30,10 @@ impl Sink {
     ///
     /// # Errors
     /// The thread can't be started.
-    pub fn start(labels: Labels, output: impl Output) -> io::Result<Self> {
-        let sink = Sink(Arc::new(Queue::new(labels)));
+    pub fn start(options: SinkOptions, output: impl Output) -> io::Result<Self> {
+        let sink = Sink(Arc::new(Queue::new(options)));
         let queue = Arc::clone(&sink.0);
-        let name = format!("write-{}", queue.labels.name);
+        let name = format!("write-{}", queue.options.name);
         std::thread::Builder::new().name(name).spawn(move || writer::write(&queue, output))?;
         Ok(sink)
     }

@@ -29,7 +29,7 @@ pub struct AdminSocket {
 
 impl AdminSocket {
     /// Waits until the server has ended, which only a panic can cause. Cancel-safe.
-    pub async fn failed(&mut self) {
+    pub async fn until_failed(&mut self) {
         let _ = (&mut self.serving).await;
     }
 }

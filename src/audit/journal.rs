@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::audit::{JournalEntry, lost_in_journal};
     use crate::rotated::RotatedFile;
-    use crate::sink::{Labels, Sink, SinkState};
+    use crate::sink::{Sink, SinkOptions, SinkState};
     use crate::tailnet::Address;
 
     fn member(id: &str, admitted: bool, grants: Vec<Value>) -> Member {
@@ -118,8 +118,8 @@ mod tests {
 
     fn sink(path: &Path) -> Arc<Sink> {
         let report = Box::new(|state: &SinkState| panic!("{state}"));
-        let labels = Labels { name: "journal", to: String::new(), notice: lost_in_journal, report };
-        Arc::new(Sink::start(labels, RotatedFile::new(path, Journal::ROTATION)).unwrap())
+        let options = SinkOptions { name: "journal", to: String::new(), notice: lost_in_journal, report };
+        Arc::new(Sink::start(options, RotatedFile::new(path, Journal::ROTATION)).unwrap())
     }
 
     fn journal(sink: &Arc<Sink>) -> Journal {

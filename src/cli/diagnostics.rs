@@ -9,7 +9,7 @@ use super::complain;
 use crate::audit::{Journal, lost_in_access_log, lost_in_journal};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::rotated::{RotatedFile, Rotation, write_line};
-use crate::sink::{Labels, Notice, Output, Sink, SinkState, in_json, in_text};
+use crate::sink::{Notice, Output, Sink, SinkOptions, SinkState, in_json, in_text};
 
 /// How long the process waits at its end until the last lines are written, for each of the log, the access log and the journal.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
@@ -48,14 +48,14 @@ fn log_sink(log: &LogConfig) -> Result<Sink, String> {
     let Some(path) = &log.file else {
         // No report: it would go where the lines can't be written.
         let report = Box::new(|_: &SinkState| {});
-        let labels = Labels { name: "log", to: "standard error".to_owned(), notice, report };
-        return Sink::start(labels, Stderr::default()).map_err(no_thread);
+        let options = SinkOptions { name: "log", to: "standard error".to_owned(), notice, report };
+        return Sink::start(options, Stderr::default()).map_err(no_thread);
     };
     let file = RotatedFile::open(path, log.rotation)
         .map_err(|error| format!("cannot write the log to {} (log.file): {error}", path.display()))?;
     let report = Box::new(|log: &SinkState| complain(&format!("remote-ollama-proxy: the log {log}")));
-    let labels = Labels { name: "log", to: path.display().to_string(), notice, report };
-    let sink = Sink::start(labels, file).map_err(no_thread)?;
+    let options = SinkOptions { name: "log", to: path.display().to_string(), notice, report };
+    let sink = Sink::start(options, file).map_err(no_thread)?;
     complain(&format!("remote-ollama-proxy: the log is in {}", path.display()));
     Ok(sink)
 }
@@ -64,28 +64,28 @@ fn log_sink(log: &LogConfig) -> Result<Sink, String> {
 pub(super) fn start_records(config: &Config) -> Result<(Option<Arc<Sink>>, Arc<Sink>), String> {
     let logs_to_file = config.log.file.is_some();
     let access = config.access_log.as_ref().map(|log| {
-        let labels = record_labels("access", &log.file, lost_in_access_log, logs_to_file);
-        record_sink(labels, &log.file, log.rotation)
+        let options = record_options("access", &log.file, lost_in_access_log, logs_to_file);
+        record_sink(options, &log.file, log.rotation)
     });
     let path = config.node.state_dir.join(Journal::FILE);
-    let labels = record_labels("journal", &path, lost_in_journal, logs_to_file);
-    Ok((access.transpose()?, record_sink(labels, &path, Journal::ROTATION)?))
+    let options = record_options("journal", &path, lost_in_journal, logs_to_file);
+    Ok((access.transpose()?, record_sink(options, &path, Journal::ROTATION)?))
 }
 
 /// A file of records. It is opened with its first line: before that its folder may belong to another process.
-fn record_sink(labels: Labels, path: &Path, rotation: Rotation) -> Result<Arc<Sink>, String> {
-    let sink = Sink::start(labels, RotatedFile::new(path, rotation));
+fn record_sink(options: SinkOptions, path: &Path, rotation: Rotation) -> Result<Arc<Sink>, String> {
+    let sink = Sink::start(options, RotatedFile::new(path, rotation));
     sink.map(Arc::new)
         .map_err(|error| format!("cannot write {}: no thread is left for it: {error}", path.display()))
 }
 
 /// Faults of a file of records go to the log, and to standard error too if the log is a file.
-fn record_labels(
+fn record_options(
     name: &'static str,
     path: &Path,
     notice: fn(&Notice<'_>) -> String,
     logs_to_file: bool,
-) -> Labels {
+) -> SinkOptions {
     let report = Box::new(move |state: &SinkState| {
         let SinkState { to, lost, fault, grows, unremoved, .. } = state;
         if let Some(error) = fault {
@@ -99,7 +99,7 @@ fn record_labels(
             complain(&format!("remote-ollama-proxy: {state}"));
         }
     });
-    Labels { name, to: path.display().to_string(), notice, report }
+    SinkOptions { name, to: path.display().to_string(), notice, report }
 }
 
 /// Standard error: it may be a file on a full disk, or a pipe without a reader.

@@ -44,8 +44,10 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
         }
     };
     raise_file_limit();
-    let settings =
-        Settings::new(config, Source { load: Box::new(move || args.load()), log: Box::new(set_level) });
+    let settings = Settings::new(
+        config,
+        Source { load: Box::new(move || args.load()), set_log_level: Box::new(set_level) },
+    );
     let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => outcome(runtime, work(Arc::new(settings), sinks.clone())),
         Err(error) => {
@@ -90,9 +92,11 @@ async fn work(settings: Arc<Settings>, sinks: Sinks) -> u8 {
 /// The exit code for a failure.
 pub(super) fn exit_code(failure: &RunError) -> u8 {
     match failure {
-        RunError::Listener(_) | RunError::Signals(_) | RunError::Panicked { .. } | RunError::Ended { .. } => {
-            exit::FAILURE
-        }
+        RunError::Listener(_)
+        | RunError::Signals(_)
+        | RunError::Panicked { .. }
+        | RunError::Ended { .. }
+        | RunError::AllEnded => exit::FAILURE,
         RunError::Admin(_) => exit::STATE,
         RunError::NothingToJoinWith { .. } => exit::NO_PERMISSION,
         RunError::Untagged { .. } => exit::CONFIG,

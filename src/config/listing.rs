@@ -75,7 +75,7 @@ fn ports(config: &Config) -> Vec<Setting> {
 
 fn models(rules: &ModelRules) -> Vec<Setting> {
     let allow = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
-    let cloud = if rules.deny_cloud { "deny" } else { "allow" };
+    let cloud = if rules.local_only { "deny" } else { "allow" };
     vec![
         ("models.allow", or_not_set(allow, "every model")),
         ("models.cloud", cloud.to_owned()),

@@ -45,7 +45,7 @@ pub(super) fn access(text: &str) -> Result<AccessMode, String> {
 }
 
 /// Whether models that run in Ollama's cloud are refused.
-pub(super) fn deny_cloud(text: &str) -> Result<bool, String> {
+pub(super) fn local_only(text: &str) -> Result<bool, String> {
     choice(text, &[("allow", false), ("deny", true)])
 }
 

@@ -198,14 +198,14 @@ fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {
 }
 
 fn models(s: &mut Section<'_, '_>) -> ModelRules {
-    let ModelRules { deny_cloud, within, .. } = ModelRules::default();
+    let ModelRules { local_only, within, .. } = ModelRules::default();
     let patterns = s.list("allow", Models::pattern);
     if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
         s.fault("allow", "an empty list refuses every model: list models, or remove the key to allow all");
     }
     ModelRules {
         allow: s.is_written("allow").then(|| Models::of(patterns)),
-        deny_cloud: s.text("cloud", deny_cloud, parse::deny_cloud),
+        local_only: s.text("cloud", local_only, parse::local_only),
         within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
     }
 }

@@ -35,7 +35,7 @@ async fn cloud(config: &Config) -> Finding {
     let turn_off = "set OLLAMA_NO_CLOUD=1 for Ollama and restart it";
     match OllamaClient::new(&config.upstream).cloud_is_off().await {
         Ok(Some(true)) => Finding::good("ollama-cloud", "models in the cloud are off"),
-        Ok(Some(false)) if config.models.deny_cloud => Finding::warning(
+        Ok(Some(false)) if config.models.local_only => Finding::warning(
             "ollama-cloud",
             "Ollama's cloud is on: the proxy refuses models in it (models.cloud), but a tool in a request may have Ollama search the web, with the account of its owner",
             turn_off,

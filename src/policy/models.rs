@@ -14,7 +14,7 @@ pub struct ModelRules {
     /// Only these; `None`: all.
     pub allow: Option<Models>,
     /// Refuse models that do not run on this machine.
-    pub deny_cloud: bool,
+    pub local_only: bool,
     /// The model must be within this many bytes from the beginning of a body.
     pub within: u64,
 }
@@ -22,7 +22,7 @@ pub struct ModelRules {
 impl Default for ModelRules {
     /// One megabyte, because many clients put the model after the messages.
     fn default() -> Self {
-        ModelRules { allow: None, deny_cloud: false, within: 1_000_000 }
+        ModelRules { allow: None, local_only: false, within: 1_000_000 }
     }
 }
 
@@ -35,7 +35,7 @@ impl ModelRules {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Option<ModelCheck>, ModelRefusal> {
-        if self.allow.is_none() && !self.deny_cloud && grant.models.is_none() {
+        if self.allow.is_none() && !self.local_only && grant.models.is_none() {
             return Ok(None);
         }
         let Some(source) = endpoint.model_source() else { return Ok(None) };
@@ -101,7 +101,7 @@ impl ModelCheck {
 
     /// Whether the model must run on this machine. Only Ollama knows whether it does.
     pub fn local_only(&self) -> bool {
-        self.rules.deny_cloud
+        self.rules.local_only
     }
 
     /// Decides about a model by its name as the client sent it.
@@ -111,7 +111,7 @@ impl ModelCheck {
     pub fn admit(&self, sent: &str) -> Result<Model, ModelRefusal> {
         let model = Model::parse(sent).map_err(|fault| ModelRefusal::Name(printable_name(sent), fault))?;
         let outside = |models: &Option<Models>| models.as_ref().is_some_and(|m| !m.contains(&model));
-        if self.rules.deny_cloud && model.is_cloud() {
+        if self.rules.local_only && model.is_cloud() {
             Err(ModelRefusal::cloud(sent))
         } else if outside(&self.rules.allow) {
             Err(ModelRefusal::NotAllowed(printable_name(sent)))

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::*;
-use crate::sink::{Labels, Notice, Output, Sink, SinkState};
+use crate::sink::{Notice, Output, Sink, SinkOptions, SinkState};
 
 mod outages;
 

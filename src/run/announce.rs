@@ -1,4 +1,4 @@
-//! Says where the proxy listens, and what an operator may not expect of it.
+//! Logs where the proxy listens, and warns if the node's name or tags differ from the config.
 
 use super::build::Parts;
 use crate::config::Config;

@@ -25,34 +25,34 @@ pub(super) struct Attempt {
 /// Brings a node up. `on_started` gets the events of each node that has started. The keychain is read only if the control
 /// server asks for a key: it may have to be unlocked, and a stored node needs none.
 ///
-/// The caller closes the node in `slot`, whatever the outcome.
+/// The caller closes the node in `node`, whatever the outcome.
 ///
 /// # Errors
 /// The node can't be built, or an error of `on_started`.
 pub(super) async fn attempt(
     config: &Config,
-    slot: &mut Option<Arc<Node>>,
+    node: &mut Option<Arc<Node>>,
     mut on_started: impl FnMut(Events) -> Result<(), RunError>,
 ) -> Result<Attempt, RunError> {
     let found = &config.node.credential;
-    let first = bring_up(config, found.credential(), slot, &mut on_started).await?;
+    let first = bring_up(config, found.credential(), node, &mut on_started).await?;
     let CredentialSource::Keychain(keychain) = found else { return Ok(first) };
     if !matches!(first.outcome, Err(Error::LoginNeeded { .. } | Error::KeyExpired { .. })) {
         return Ok(first);
     }
     let Some(credential) = read_keychain(keychain, config).await else { return Ok(first) };
     first.node.close().await; // it holds the state folder
-    bring_up(config, Some(&credential), slot, &mut on_started).await
+    bring_up(config, Some(&credential), node, &mut on_started).await
 }
 
 async fn bring_up(
     config: &Config,
     credential: Option<&Credential>,
-    slot: &mut Option<Arc<Node>>,
+    node: &mut Option<Arc<Node>>,
     on_started: &mut impl FnMut(Events) -> Result<(), RunError>,
 ) -> Result<Attempt, RunError> {
-    let node = build_node(config, credential).map_err(|error| explain(error, config))?;
-    let node = Arc::clone(slot.insert(Arc::new(node)));
+    let built = build_node(config, credential).map_err(|error| explain(error, config))?;
+    let node = Arc::clone(node.insert(Arc::new(built)));
     let outcome = {
         let mut up = pin!(node.up(config.node.up_timeout));
         tokio::select! {

@@ -83,12 +83,14 @@ impl CertificateKeeper {
         format!("the tailnet gives this node no certificates: {way_out}")
     }
 
-    /// Presents the node's certificate for `name`. In the last part of the life of `latest` the node has to renew it. A
-    /// plain request then would have the node try as well, and the ACME server counts failed tries.
+    /// Presents the node's certificate for `name`. In the last part of the life of `latest` the node has to renew it.
+    ///
+    /// Makes one call only, the one with `at_least`: a second call would be a second failed order, and Let's Encrypt limits
+    /// those.
     async fn renew(&self, name: &str, latest: &mut Option<Latest>) -> Result<(), String> {
         let of_name = latest.as_ref().filter(|latest| latest.name == name);
-        let min_validity = of_name.and_then(|latest| last_part(&latest.certificate, SystemTime::now()));
-        let answer = self.node.certificate(name, min_validity.unwrap_or_default(), DEADLINE).await;
+        let at_least = of_name.and_then(|latest| last_part(&latest.certificate, SystemTime::now()));
+        let answer = self.node.certificate(name, at_least.unwrap_or_default(), DEADLINE).await;
         let certificate = answer.map_err(|error| error.to_string())?;
         self.present(name, &certificate)?;
         *latest = Some(Latest { name: name.to_owned(), certificate });

@@ -56,13 +56,16 @@ impl Open {
     }
 }
 
-/// Opens the admin socket in `slot`, unless it is open. The node must hold the state folder.
+/// Opens the admin socket in `admin_socket`, unless it is open. The node must hold the state folder.
 ///
 /// # Errors
 /// The socket can't be opened.
-pub(super) fn open_admin_socket(slot: &mut Option<AdminSocket>, admin: &Arc<Admin>) -> Result<(), RunError> {
-    if slot.is_none() {
-        *slot = Some(Arc::clone(admin).start().map_err(RunError::Admin)?);
+pub(super) fn open_admin_socket(
+    admin_socket: &mut Option<AdminSocket>,
+    admin: &Arc<Admin>,
+) -> Result<(), RunError> {
+    if admin_socket.is_none() {
+        *admin_socket = Some(Arc::clone(admin).start().map_err(RunError::Admin)?);
     }
     Ok(())
 }

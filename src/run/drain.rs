@@ -4,7 +4,7 @@ use tokio::time::sleep;
 
 use super::close::Open;
 use super::error::RunError;
-use super::running::{Running, failed};
+use super::running::{Running, until_failed};
 use super::stop::Stop;
 use crate::proxy::Drained;
 
@@ -19,9 +19,9 @@ pub(super) async fn drain(running: &mut Running, stop: &Stop, open: &mut Open) -
     ollama_port.drain();
     let failure = tokio::select! {
         drained = ollama_port.ended() => return drained,
-        failure = failed(tasks, &mut open.admin_socket) => Some(failure),
+        failure = until_failed(tasks, &mut open.admin_socket) => Some(failure),
         () = stop.at_once() => {
-            tracing::info!("told to stop again: cutting running requests");
+            tracing::info!("second signal: cutting running requests");
             None
         }
         () = sleep(deadline) => None,

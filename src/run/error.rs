@@ -58,7 +58,10 @@ pub enum RunError {
         /// The name of its task.
         part: &'static str,
     },
-    /// The process can't be told to stop.
+    /// All tasks have ended as they should, but the proxy was not stopped.
+    #[error("all tasks ended: the proxy exits, to be started again")]
+    AllEnded,
+    /// The process can't receive signals.
     #[error("cannot receive the signals to stop: {0}")]
     Signals(std::io::Error),
     /// The listener has ended by itself.

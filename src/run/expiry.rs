@@ -57,7 +57,7 @@ impl Expiry {
     /// The time left, if a reminder is due.
     fn due(&mut self, now: SystemTime) -> Option<Duration> {
         let left = self.at?.duration_since(now).ok()?;
-        // An error: the clock was set back, and no reminder is put off by that.
+        // After the clock was set back (an error here), remind at once.
         let today = self.reminded.and_then(|at| now.duration_since(at).ok()).is_some_and(|ago| ago < DAY);
         if left > AHEAD || today {
             return None;

@@ -26,7 +26,7 @@ pub(super) struct Joined {
 }
 
 /// Joins, with the node and the admin socket in `open`. The admin socket answers as soon as the node has started.
-/// `None` if told to stop before that is done.
+/// `None` if the first signal arrives before that is done.
 ///
 /// # Errors
 /// See [`RunError`].
@@ -48,7 +48,7 @@ pub(super) async fn join(parts: &Parts, stop: &Stop, open: &mut Open) -> Result<
     let Attempt { node, outcome } = tokio::select! {
         attempt = attempt(&config, &mut open.node, on_started) => attempt?,
         () = stop.wait() => {
-            tracing::info!("told to stop before the node joined");
+            tracing::info!("stopping before the node has joined");
             return Ok(None);
         }
     };

@@ -47,13 +47,16 @@ impl Listeners {
         let metrics = listen(config.metrics_port).await?;
         let redirect = listen(redirects_to(config).map(|_| config.port)).await?;
         let page = listen(config.page_port).await?;
-        host_service(config, joined).await?;
+        accept_service_connections(config, joined).await?;
         Ok(Listeners { ollama, certificate, metrics, page, redirect })
     }
 }
 
 /// Takes the Service's connections, too. The tailnet routes no client here until the Service is advertised.
-async fn host_service(config: &Config, Joined { node, status }: &Joined) -> Result<(), RunError> {
+async fn accept_service_connections(
+    config: &Config,
+    Joined { node, status }: &Joined,
+) -> Result<(), RunError> {
     let Some(service) = &config.node.service else { return Ok(()) };
     if status.tags.is_empty() {
         let way_out = ControlTask::Tag.at(config.node.control_url.as_deref());

@@ -43,7 +43,7 @@ pub use login::{LoginStep, login};
 pub use logout::logout;
 pub use stop::Stop;
 
-/// Joins the tailnet and serves peers until told to stop. On every path the Service is withdrawn, then the admin socket
+/// Joins the tailnet and serves peers until the first signal. On every path the Service is withdrawn, then the admin socket
 /// and the node are closed, within 8 s. The log and the journal go to `sinks`.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(
     let mut open = Open::default();
     let outcome = join_and_serve(Parts::build(settings, sinks), hangup, stop, &mut open).await;
     if let Err(failure) = &outcome {
-        stop.failed(failure);
+        stop.count_failure(failure);
     }
     open.close(stop).await;
     if let Some(Drained { cut }) = outcome? {
@@ -62,7 +62,7 @@ pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(
     Ok(())
 }
 
-/// `None` if told to stop before the node has joined.
+/// `None` if the first signal arrives before the node has joined.
 async fn join_and_serve(
     parts: Parts,
     hangup: Option<Signal>,

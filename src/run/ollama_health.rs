@@ -6,8 +6,8 @@ pub(super) struct OllamaHealth {
     pub(super) up: bool,
     /// How many answers in a row contradict `up`.
     contrary: u32,
-    /// Ollama has been down before.
-    wary: bool,
+    /// After Ollama has answered once, it counts as up again only after three answers.
+    has_been_up: bool,
 }
 
 impl OllamaHealth {
@@ -23,14 +23,14 @@ impl OllamaHealth {
         self.contrary += 1;
         let enough = if !answered {
             Self::DOWN
-        } else if self.wary {
+        } else if self.has_been_up {
             Self::UP_AGAIN
         } else {
             1
         };
         let changes = self.contrary >= enough;
         if changes {
-            *self = OllamaHealth { up: answered, contrary: 0, wary: true };
+            *self = OllamaHealth { up: answered, contrary: 0, has_been_up: true };
         }
         changes
     }

@@ -22,10 +22,10 @@ pub(super) struct Running {
 }
 
 /// Waits until a part other than the Ollama port fails. Cancel-safe.
-pub(super) async fn failed(tasks: &mut Tasks, admin_socket: &mut Option<AdminSocket>) -> RunError {
-    let Some(admin_socket) = admin_socket else { return tasks.failed().await };
+pub(super) async fn until_failed(tasks: &mut Tasks, admin_socket: &mut Option<AdminSocket>) -> RunError {
+    let Some(admin_socket) = admin_socket else { return tasks.until_failed().await };
     tokio::select! {
-        failure = tasks.failed() => failure,
-        () = admin_socket.failed() => RunError::Panicked { part: "admin socket" },
+        failure = tasks.until_failed() => failure,
+        () = admin_socket.until_failed() => RunError::Panicked { part: "admin socket" },
     }
 }

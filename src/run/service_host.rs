@@ -17,7 +17,7 @@ use crate::tsnet::{Error, Node};
 const PROBE: Duration = Duration::from_secs(2);
 
 /// How long the tailnet library may take to apply a change.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ADVERTISE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before a failed withdrawal is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ enum Advertised {
     Unknown,
 }
 
-/// What the tailnet is told.
+/// A change of the advertisement.
 enum Change {
     Advertise,
     Withdraw(WithdrawReason),
@@ -82,7 +82,7 @@ impl<N: Advertise> ServiceHost<N> {
         ServiceHost { node, settings, service, node_status, advertised: Mutex::new(Advertised::No) }
     }
 
-    /// Advertises the Service while Ollama answers, until the process is told to stop.
+    /// Advertises the Service while Ollama answers, until the first signal.
     pub(super) async fn follow_ollama(&self, stop: &Stop) {
         let mut health = OllamaHealth::default();
         loop {
@@ -149,14 +149,14 @@ impl<N: Advertise> ServiceHost<N> {
         }
         // Unknown until the call has returned, should this be cancelled.
         let before = std::mem::replace(&mut *advertised, Advertised::Unknown);
-        let error = match timeout(PATIENCE, self.node.advertise(on)).await {
+        let error = match timeout(ADVERTISE_TIMEOUT, self.node.advertise(on)).await {
             Ok(Ok(())) => {
                 *advertised = wanted;
                 self.report(change);
                 return true;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {PATIENCE:?}"),
+            Err(_) => format!("no answer within {ADVERTISE_TIMEOUT:?}"),
         };
         if before != Advertised::Unknown {
             let service = &self.service;
@@ -215,7 +215,7 @@ mod tests {
 
     fn host(failures: u32) -> ServiceHost<PlannedTailnet> {
         let config = crate::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
-        let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
+        let source = Source { load: Box::new(|| unreachable!()), set_log_level: Box::new(|_| {}) };
         let node = Arc::new(PlannedTailnet { failures: failures.into(), calls: Default::default() });
         let status = watch::Sender::new(NodeStatus::default());
         ServiceHost::new("svc:test".to_owned(), node, Arc::new(Settings::new(config, source)), status)

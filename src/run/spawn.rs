@@ -49,7 +49,7 @@ pub(super) fn spawn(
     spawner.watch_node(parts.watched, Arc::clone(proxy.audit()));
     spawner.reload_on(hangup);
     spawner.keep_certificate(listeners.certificate);
-    spawner.host_service(stop, open);
+    spawner.spawn_service_host(stop, open);
     let config = spawner.settings.config();
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
@@ -116,7 +116,7 @@ impl Spawner {
         }
     }
 
-    fn host_service(&mut self, stop: &Stop, open: &mut Open) {
+    fn spawn_service_host(&mut self, stop: &Stop, open: &mut Open) {
         if let Some(service) = self.settings.config().node.service.clone() {
             let (node, settings) = (Arc::clone(&self.node), Arc::clone(&self.settings));
             let host = Arc::new(ServiceHost::new(service, node, settings, self.node_status.clone()));

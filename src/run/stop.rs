@@ -12,7 +12,7 @@ use super::error::RunError;
 /// How long the process may go on after the second signal. Flushing its log takes another 0.5 s at most.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// How often the process was told to stop. SIGTERM and SIGINT count, and so does a failure. The time limit of stopping counts
+/// How many signals have arrived. SIGTERM and SIGINT count, and so does a failure. The time limit of stopping counts
 /// as the second signal.
 #[derive(Clone)]
 pub struct Stop {
@@ -49,7 +49,7 @@ impl Stop {
                     _ = int.recv() => {}
                 }
             };
-            end(runtime.block_on(time_is_up(signalled, &failed, &count, limit)));
+            end(runtime.block_on(count_signals(signalled, &failed, &count, limit)));
         })?;
         Ok(Stop { signals, failure, exit_code })
     }
@@ -65,7 +65,7 @@ impl Stop {
     }
 
     /// Counts a failure as the first signal. From now on the process ends with the exit code for it.
-    pub fn failed(&self, failure: &RunError) {
+    pub fn count_failure(&self, failure: &RunError) {
         self.failure.send_replace(Some((self.exit_code)(failure)));
     }
 
@@ -85,7 +85,7 @@ impl Stop {
 }
 
 /// Counts the signals in `count`. Returns when the process has to end, with the exit code for the failure until then.
-async fn time_is_up(
+async fn count_signals(
     mut signalled: impl AsyncFnMut(),
     failure: &watch::Sender<Option<u8>>,
     count: &watch::Sender<u32>,
@@ -134,7 +134,7 @@ mod tests {
         let (failure, count) = (watch::Sender::new(None), watch::Sender::new(0));
         let mut counted = count.subscribe();
         let failed = failure.clone();
-        let ended = tokio::spawn(async move { time_is_up(next, &failed, &count, || LIMIT).await });
+        let ended = tokio::spawn(async move { count_signals(next, &failed, &count, || LIMIT).await });
         for (i, (at, cause)) in causes.iter().enumerate() {
             tokio::time::advance(began + Duration::from_secs(*at) - Instant::now()).await;
             match cause {

@@ -50,7 +50,7 @@ impl Tasks {
         });
     }
 
-    /// Runs `part`, which ends once the proxy is told to stop.
+    /// Runs `part`, which ends at the first signal.
     pub(super) fn spawn_until_stop(
         &mut self,
         name: &'static str,
@@ -68,7 +68,7 @@ impl Tasks {
     }
 
     /// Waits for the first failure. A panic is one. Cancel-safe.
-    pub(super) async fn failed(&mut self) -> RunError {
+    pub(super) async fn until_failed(&mut self) -> RunError {
         while let Some(ended) = self.tasks.join_next_with_id().await {
             match ended {
                 Ok((_, Some(failure))) => return failure,
@@ -79,7 +79,7 @@ impl Tasks {
                 }
             }
         }
-        RunError::Ended { part: "last" }
+        RunError::AllEnded
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
         let mut tasks = Tasks::default();
         tasks.spawn_endless("lasting", pending());
         tasks.spawn("planted", async { panic!("planted") });
-        let failure = tasks.failed().await;
+        let failure = tasks.until_failed().await;
         assert!(matches!(failure, RunError::Panicked { part: "planted" }), "{failure}");
     }
 
@@ -110,7 +110,7 @@ mod tests {
         tasks.spawn_until_stop("stopped", async {});
         tasks.spawn_server("lasting", pending::<io::Result<()>>());
         tasks.spawn_endless("planted", async {});
-        let failure = tasks.failed().await;
+        let failure = tasks.until_failed().await;
         assert!(matches!(failure, RunError::Ended { part: "planted" }), "{failure}");
     }
 }

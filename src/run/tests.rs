@@ -56,7 +56,7 @@ impl Listen for OneClient {
             tags: Vec::new(),
             os: "linux".to_owned(),
         };
-        Ok(Accepted { io, peer, local: LOCAL.into(), left: Box::new(|| false), abort: Box::new(|| {}) })
+        Ok(Accepted { io, peer, local: LOCAL.into(), peer_gone: Box::new(|| false), abort: Box::new(|| {}) })
     }
 }
 
@@ -83,7 +83,7 @@ impl OneRequest {
         let upstream = format!("http://{}", ollama.local_addr().unwrap());
         config.upstream = Upstream::parse(&upstream).unwrap();
         assert!(config.shutdown.drain_timeout > PATIENCE);
-        let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
+        let source = Source { load: Box::new(|| unreachable!()), set_log_level: Box::new(|_| {}) };
         let settings = Arc::new(Settings::new(config, source));
         settings.set_names(String::new(), vec![LOCAL.0.into()], Vec::new());
         let audit = Arc::new(AuditSink::new(None, None, None));

@@ -2,13 +2,13 @@
 
 use super::close::{Open, in_closing_time};
 use super::error::RunError;
-use super::running::{Running, failed};
+use super::running::{Running, until_failed};
 use super::service_host::ServiceHost;
 use super::stop::Stop;
 use crate::config::Withdraw;
 use crate::settings::Settings;
 
-/// Waits until the process is told to stop, and the Service is handed over. If a part fails, running requests are cut at
+/// Waits until the first signal, and until the Service is handed over. If a part fails, running requests are cut at
 /// once: without that part the proxy may not keep its promises.
 ///
 /// # Errors
@@ -22,7 +22,7 @@ pub(super) async fn wait_for_stop(
     tokio::select! {
         () = stop_and_hand_over(settings, open.service_host.as_deref(), stop) => Ok(()),
         ended = ollama_port.ended() => Err(ended.err().unwrap_or(RunError::Ended { part: "Ollama port" })),
-        failure = failed(tasks, &mut open.admin_socket) => {
+        failure = until_failed(tasks, &mut open.admin_socket) => {
             ollama_port.cut();
             // In limited time: the Ollama port may be what hangs.
             let _ = in_closing_time(async { drop(ollama_port.ended().await) }, stop).await;

@@ -23,8 +23,8 @@ pub trait Output: Send + 'static {
     }
 }
 
-/// The name of a sink, and how it reports faults.
-pub struct Labels {
+/// The name of a sink, and the callbacks with which it reports faults.
+pub struct SinkOptions {
     /// `log`, `access` or `journal`.
     pub name: &'static str,
     /// Where its lines go, for people.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-use super::{Labels, SinkState};
+use super::{SinkOptions, SinkState};
 
 /// How many bytes may wait: the records of about ten thousand requests. A longer line is queued only alone.
 pub(super) const MOST: usize = 4 << 20;
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Shared by the tasks that push lines and the thread that writes them.
 pub(super) struct Queue {
-    pub(super) labels: Labels,
+    pub(super) options: SinkOptions,
     waiting: Mutex<Waiting>,
     /// Wakes the thread: there is a job.
     work: Condvar,
@@ -48,10 +48,10 @@ struct Waiting {
     /// How many lines were dropped since the last one was queued.
     dropped: u64,
     /// The notice of lost lines, if any, is to be written now.
-    say: bool,
+    notice_due: bool,
     closed: bool,
-    writes: bool,
-    reports: bool,
+    is_writing: bool,
+    is_reporting: bool,
     lost: u64,
     last_lost: Option<Timestamp>,
     fault: Option<String>,
@@ -68,13 +68,17 @@ impl Waiting {
     }
 
     fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.dropped == 0 && !self.say && !self.writes && !self.reports
+        self.jobs.is_empty()
+            && self.dropped == 0
+            && !self.notice_due
+            && !self.is_writing
+            && !self.is_reporting
     }
 }
 
 impl Queue {
-    pub(super) fn new(labels: Labels) -> Self {
-        Queue { labels, waiting: Mutex::default(), work: Condvar::new(), idle: Condvar::new() }
+    pub(super) fn new(options: SinkOptions) -> Self {
+        Queue { options, waiting: Mutex::default(), work: Condvar::new(), idle: Condvar::new() }
     }
 
     pub(super) fn push(self: &Arc<Self>, line: &[u8]) {
@@ -91,25 +95,26 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Waits for the next job; `None` once the queue is closed and empty. `unsaid`: a notice of lost lines is still to be
-    /// written.
-    pub(super) fn next(&self, unsaid: bool) -> Option<Job> {
+    /// Waits for the next job; `None` once the queue is closed and empty. `notice_pending`: a notice of lost lines is
+    /// still to be written.
+    pub(super) fn next(&self, notice_pending: bool) -> Option<Job> {
         let mut waiting = self.waiting.lock();
         loop {
             let next = waiting.jobs.pop_front();
             waiting.bytes -= next.as_ref().map_or(0, |job| job.line.len());
             let rest = next.is_none().then(|| std::mem::take(&mut waiting.dropped)).filter(|lost| *lost > 0);
-            let say = next.is_none() && std::mem::take(&mut waiting.say);
-            let job = next.or(rest.map(|lost| Job { lost, ..Job::default() })).or(say.then(Job::default));
+            let notice_due = next.is_none() && std::mem::take(&mut waiting.notice_due);
+            let job =
+                next.or(rest.map(|lost| Job { lost, ..Job::default() })).or(notice_due.then(Job::default));
             if job.is_some() {
-                waiting.writes = true;
+                waiting.is_writing = true;
                 return job;
             }
             if waiting.closed {
                 return None;
             }
-            if unsaid {
-                waiting.say |= self.work.wait_for(&mut waiting, RETRY).timed_out();
+            if notice_pending {
+                waiting.notice_due |= self.work.wait_for(&mut waiting, RETRY).timed_out();
             } else {
                 self.work.wait(&mut waiting);
             }
@@ -133,7 +138,7 @@ impl Queue {
                 Err((lines, why)) => waiting.lose(lines, why),
             }
         });
-        waiting.writes = false;
+        waiting.is_writing = false;
         drop(waiting);
         self.idle.notify_all();
     }
@@ -151,16 +156,16 @@ impl Queue {
         let (queue, state) = (Arc::clone(self), self.state_of(waiting));
         // On a thread of its own: standard error may be a pipe without a reader.
         let reporter = std::thread::Builder::new().name("report-lost".to_owned()).spawn(move || {
-            (queue.labels.report)(&state);
-            queue.waiting.lock().reports = false;
+            (queue.options.report)(&state);
+            queue.waiting.lock().is_reporting = false;
             queue.idle.notify_all();
         });
-        waiting.reports = reporter.is_ok();
+        waiting.is_reporting = reporter.is_ok();
     }
 
     pub(super) fn flush(&self, within: Duration) -> bool {
         let mut waiting = self.waiting.lock();
-        waiting.say = true;
+        waiting.notice_due = true;
         self.work.notify_one();
         self.idle.wait_while_for(&mut waiting, |waiting| !waiting.is_idle(), within);
         waiting.is_idle()
@@ -177,8 +182,8 @@ impl Queue {
 
     fn state_of(&self, waiting: &Waiting) -> SinkState {
         SinkState {
-            name: self.labels.name.to_owned(),
-            to: self.labels.to.clone(),
+            name: self.options.name.to_owned(),
+            to: self.options.to.clone(),
             lost: waiting.lost,
             last_lost: waiting.last_lost.map(|at| format!("{at:.0}")),
             fault: waiting.fault.clone(),

@@ -45,8 +45,8 @@ fn start(output: impl Output) -> (Sink, Receiver<SinkState>) {
     let (report, reports) = channel();
     let report = Box::new(move |state: &SinkState| report.send(state.clone()).unwrap());
     let notice = |notice: &Notice<'_>| format!("{} lost: {}", notice.lost, notice.why);
-    let labels = Labels { name: "log", to: "/a.log".to_owned(), notice, report };
-    (Sink::start(labels, output).unwrap(), reports)
+    let options = SinkOptions { name: "log", to: "/a.log".to_owned(), notice, report };
+    (Sink::start(options, output).unwrap(), reports)
 }
 
 fn push(sink: &Sink, line: &str) {
@@ -171,10 +171,10 @@ fn stalled_report_blocks_neither_lines_nor_writer() {
         begun.send(()).unwrap();
         let _ = let_go.lock().unwrap().recv();
     });
-    let labels = Labels { name: "log", to: String::new(), notice: |_| String::new(), report };
+    let options = SinkOptions { name: "log", to: String::new(), notice: |_| String::new(), report };
     let output = Scripted::default();
     *output.fails.lock().unwrap() = true;
-    let sink = Sink::start(labels, output.clone()).unwrap();
+    let sink = Sink::start(options, output.clone()).unwrap();
     sink.push(b"1\n");
     begins.recv_timeout(PATIENCE).unwrap();
     *output.fails.lock().unwrap() = false;

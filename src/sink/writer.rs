@@ -45,7 +45,7 @@ impl Gap {
         if self.lost > 0 {
             let why = if self.why.is_empty() { super::queue::FULL } else { &self.why };
             let notice = Notice { at: Timestamp::now(), lost: self.lost, why };
-            output.append(format!("{}\n", (queue.labels.notice)(&notice)).as_bytes())?;
+            output.append(format!("{}\n", (queue.options.notice)(&notice)).as_bytes())?;
             *self = Gap::default();
         }
         Ok(())

@@ -40,7 +40,7 @@ impl CurrentCertificate {
     /// A server config for TLS 1.2 and 1.3 that offers HTTP/1.1 alone.
     ///
     /// # Errors
-    /// The TLS library rejects the config, which it does not.
+    /// Never in practice: the config is fixed. The TLS library's signature has an error.
     pub(super) fn config(self: Arc<Self>) -> Result<ServerConfig, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?

@@ -37,7 +37,7 @@ impl<L: Listen> DualListener<L> {
     /// With `listener` for HTTPS, which presents `certificate`. Failed handshakes are recorded in `audit`.
     ///
     /// # Errors
-    /// The TLS library rejects its config, which it does not.
+    /// Never in practice: the config is fixed. The TLS library's signature has an error.
     pub fn https(
         self,
         listener: L,

@@ -97,7 +97,7 @@ impl Listen for Listener {
     async fn accept(&mut self) -> io::Result<listen::Accepted<Conn>> {
         let PeerConn { conn, peer, local } = Listener::accept(self).await.map_err(io::Error::other)?;
         let aborter = conn.aborter();
-        let (left, abort) = (aborter.clone(), Box::new(move || aborter.abort()));
-        Ok(listen::Accepted { io: conn, peer, local, left: Box::new(move || left.peer_closed()), abort })
+        let (gone, abort) = (aborter.clone(), Box::new(move || aborter.abort()));
+        Ok(listen::Accepted { io: conn, peer, local, peer_gone: Box::new(move || gone.peer_closed()), abort })
     }
 }

@@ -282,7 +282,7 @@ fn listing(show: &'static str) -> impl Fn(&str) -> String {
 fn local_only() -> Policy {
     Policy {
         endpoints: EndpointSet::ALL,
-        models: ModelRules { deny_cloud: true, ..ModelRules::default() },
+        models: ModelRules { local_only: true, ..ModelRules::default() },
         ..policy()
     }
 }

@@ -65,7 +65,7 @@ async fn fixture() -> Fixture {
     let mut config =
         remote_ollama_proxy::config::load(Some("/dev/null".as_ref()), &[], &Environment::default()).unwrap();
     config.node.state_dir = state.path().to_owned();
-    let source = Source { load: Box::new(|| unreachable!()), log: Box::new(|_| {}) };
+    let source = Source { load: Box::new(|| unreachable!()), set_log_level: Box::new(|_| {}) };
     let (mode, answers) = watch::channel(AnswerMode::Immediate);
     let netmap = Arc::new(StubNetmap {
         members: proxy.members(),

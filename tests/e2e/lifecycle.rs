@@ -191,7 +191,7 @@ async fn second_stop_while_joining_ends_at_once() {
     let (mut process, _silent, _dir) = exchanging_while_joining().await;
     let begun = Instant::now();
     process.signal(Signal::TERM);
-    process.line(&["told to stop"]).await;
+    process.line(&["stopping before the node has joined"]).await;
     process.signal(Signal::INT);
     process.ended_with(0).await;
     let took = begun.elapsed();
@@ -228,7 +228,7 @@ async fn second_stop_ends_at_once() {
     world.proxy.process.signal(Signal::INT);
     assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
     world.proxy.process.ended_with(0).await;
-    world.proxy.process.line(&["told to stop again"]).await;
+    world.proxy.process.line(&["second signal"]).await;
     world.proxy.process.line(&["\"stopped\"", "\"cut\":1"]).await;
 }
 

@@ -70,7 +70,7 @@ impl AuxiliaryPort {
         Io: AsyncRead + Unpin,
         E: Into<Failure>,
     {
-        client.watch.next_head().map_err(Failure::Framing)?;
+        client.watch.check_next_head().map_err(Failure::Framing)?;
         client.watch.unless_fault(content).await?.map_err(Into::into)
     }
 

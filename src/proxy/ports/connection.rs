@@ -42,11 +42,11 @@ pub(super) async fn serve<Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Admitted { io, left, entered } = admitted;
+    let Admitted { io, peer_gone, entered } = admitted;
     let session = &entered.session;
     let unread = UnreadBodies::default();
     let context = StreamContext {
-        left,
+        peer_gone,
         session: Arc::clone(session),
         timeouts: port.access().rules().timeouts,
         stopping: Arc::clone(port.stopping()),
@@ -56,7 +56,7 @@ pub(super) async fn serve<Io>(
     let client = Client {
         caller: Caller::new(Arc::clone(session), port.access().clone()),
         watch: watch.clone(),
-        pool_slot: handler.pool_slot(),
+        pool_entry: handler.pool_entry(),
     };
     let is_http_10 = Arc::new(AtomicBool::new(false));
     let service = service(client, handler, unread.clone(), Arc::clone(&is_http_10));
@@ -68,7 +68,7 @@ pub(super) async fn serve<Io>(
         let ended = tokio::select! {
             biased;
             ended = graceful.watch(connection) => ended,
-            () = unread.discard() => return, // never returns
+            never = unread.discard() => match never {},
         };
         match ended {
             Ok(()) => watch.linger().await,
@@ -78,7 +78,7 @@ pub(super) async fn serve<Io>(
     // The reason for a cut is in the access record of the request that it ends.
     tokio::select! {
         () = served => {}
-        () = session.cut_off() => {}
+        () = session.until_cut() => {}
     }
 }
 

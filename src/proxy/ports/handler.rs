@@ -13,12 +13,12 @@ use crate::proxy::sessions::access::{AccessCheck, CurrentAccess};
 use crate::proxy::sessions::request_body::RequestBody;
 use crate::proxy::sessions::session::Session;
 use crate::proxy::sessions::stream::watch::Watch;
-use crate::proxy::upstream::pool::PoolSlot;
+use crate::proxy::upstream::pool::PoolEntry;
 
 /// Answers the requests of one port.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers one request of `client`. Nothing has been decided about the request yet, not even whether its head is sound
-    /// ([`Watch::next_head`]).
+    /// ([`Watch::check_next_head`]).
     fn answer<Io>(
         &self,
         client: &Client<Io>,
@@ -29,7 +29,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
         Io: AsyncRead + Send + Unpin + 'static;
 
     /// The place for a new client's connection to Ollama. Only the Ollama port needs one.
-    fn pool_slot(&self) -> Arc<PoolSlot> {
+    fn pool_entry(&self) -> Arc<PoolEntry> {
         Arc::default()
     }
 }
@@ -38,7 +38,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) struct Client<Io> {
     pub(crate) caller: Caller,
     pub(crate) watch: Watch<Io>,
-    pub(crate) pool_slot: Arc<PoolSlot>,
+    pub(crate) pool_entry: Arc<PoolEntry>,
 }
 
 /// The peer of one session, as a port's rules see it. Clones are the same caller.

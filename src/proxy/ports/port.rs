@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use crate::audit::{AuditSink, Ended, PeerRule};
-use crate::listen::{Accepted, Left};
+use crate::listen::{Accepted, PeerGone};
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::access::AccessCheck;
 use crate::proxy::sessions::set::{Entered, SessionCount, Sessions};
@@ -44,7 +44,7 @@ impl Sweep {
 /// An accepted connection whose session has entered the set.
 pub(super) struct Admitted<Io> {
     pub(super) io: Io,
-    pub(super) left: Left,
+    pub(super) peer_gone: PeerGone,
     pub(super) entered: Entered,
 }
 
@@ -92,7 +92,7 @@ impl Port {
 
     /// Admits a connection, unless its peer has lost access since it connected, or too many are open.
     pub(super) fn admit<Io>(&self, accepted: Accepted<Io>) -> Option<Admitted<Io>> {
-        let Accepted { io, peer, local, left, abort } = accepted;
+        let Accepted { io, peer, local, peer_gone, abort } = accepted;
         let session = self.sessions.connected(peer, local, abort);
         let peer = &session.peer;
         loop {
@@ -111,7 +111,7 @@ impl Port {
             }
             // A sweep may have begun meanwhile; then its list may be newer than the verdict.
             if let Some(entered) = self.sessions.enter(&session, rights, sweeps) {
-                return Some(Admitted { io, left, entered });
+                return Some(Admitted { io, peer_gone, entered });
             }
         }
     }

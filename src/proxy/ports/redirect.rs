@@ -65,7 +65,7 @@ impl Handler for RedirectPort {
         Io: AsyncRead + Send + Unpin + 'static,
     {
         let _answering = client.watch.answering();
-        let failure = match client.watch.next_head() {
+        let failure = match client.watch.check_next_head() {
             Ok(()) => self.redirect(&client.caller, &head),
             Err(fault) => Failure::Framing(fault),
         };

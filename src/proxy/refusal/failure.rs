@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     #[error("Ollama asked to switch protocols")]
     Switching,
     /// The answer has a transfer coding other than `chunked`.
-    #[error("Ollama's answer has a transfer coding other than one chunked")]
+    #[error("Ollama's answer has a transfer coding other than a single \"chunked\"")]
     Coded,
     /// The length of an answer without a body can be read in several ways, or in none.
     #[error("Ollama's answer has a Content-Length that is not one number")]
@@ -136,7 +136,13 @@ impl Failure {
             | Failure::Coded
             | Failure::Length
             | Failure::UnknownLocation(_) => Ended::UpstreamFailed,
-            _ => Ended::Refused,
+            Failure::Refused(_)
+            | Failure::Framing(_)
+            | Failure::Busy(_)
+            | Failure::Stopping
+            | Failure::TooLarge(_)
+            | Failure::Https(_)
+            | Failure::NoCertificate => Ended::Refused,
         }
     }
 
@@ -159,7 +165,8 @@ impl Failure {
             }
             Failure::Https(_) => "this node takes HTTPS only; the header Location has the address".to_owned(),
             Failure::NoCertificate => {
-                "this node takes HTTPS only, and has no certificate yet; its owner's log says why".to_owned()
+                "this node takes HTTPS only, and has no certificate yet; the operator's log says why"
+                    .to_owned()
             }
             Failure::Left => "the client left".to_owned(),
         }
@@ -182,7 +189,17 @@ fn refusal_status(refusal: &Refusal, dialect: Dialect) -> StatusCode {
         Refusal::Host => StatusCode::MISDIRECTED_REQUEST,
         Refusal::NotMetrics | Refusal::NotPage => StatusCode::NOT_FOUND,
         Refusal::Watching(_) => StatusCode::TOO_MANY_REQUESTS,
-        _ => StatusCode::FORBIDDEN,
+        Refusal::Target(_)
+        | Refusal::Slashes(_)
+        | Refusal::NotListed(_)
+        | Refusal::Off(_)
+        | Refusal::Management(_)
+        | Refusal::NotGranted(_)
+        | Refusal::MetricsNotGranted
+        | Refusal::PageNotGranted
+        | Refusal::PageViewOnly
+        | Refusal::CrossSite
+        | Refusal::Preflight => StatusCode::FORBIDDEN,
     }
 }
 
@@ -193,6 +210,13 @@ fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
     match (dialect, refusal) {
         (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
         (_, ModelRefusal::Body(_)) => StatusCode::BAD_REQUEST,
-        _ => StatusCode::NOT_FOUND,
+        (
+            Dialect::OpenAi | Dialect::Anthropic,
+            ModelRefusal::Name(..)
+            | ModelRefusal::NotAllowed(_)
+            | ModelRefusal::NotGranted(_)
+            | ModelRefusal::Cloud(_)
+            | ModelRefusal::NotHere(_),
+        ) => StatusCode::NOT_FOUND,
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncRead;
 use crate::ollama::Upstream;
 use crate::policy::{BodyFault, Model, ModelCheck, ModelReader, ModelRefusal, Refusal};
 use crate::proxy::refusal::failure::Failure;
-use crate::proxy::request::cloud::{Cloud, ModelLocation};
+use crate::proxy::request::local_models::{LocalModels, ModelLocation};
 use crate::proxy::sessions::request_body::RequestBody;
 use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::stream::watch::Watch;
@@ -20,7 +20,7 @@ use crate::proxy::upstream::upload::BodyStart;
 /// The check of one request's model.
 pub(super) struct ModelLookup<'a, Io> {
     pub(super) check: &'a ModelCheck,
-    pub(super) cloud: &'a Cloud,
+    pub(super) local_models: &'a LocalModels,
     pub(super) upstream: &'a Upstream,
     pub(super) watch: &'a Watch<Io>,
 }
@@ -55,7 +55,7 @@ impl<Io: AsyncRead + Unpin> ModelLookup<'_, Io> {
         if !self.check.local_only() {
             return Ok(());
         }
-        let location = self.watch.unless_fault(self.cloud.look_up(self.upstream, model)).await?;
+        let location = self.watch.unless_fault(self.local_models.look_up(self.upstream, model)).await?;
         match location.map_err(Failure::UnknownLocation)? {
             ModelLocation::Local => Ok(()),
             ModelLocation::Remote => Err(refused(ModelRefusal::cloud(name))),

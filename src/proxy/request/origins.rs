@@ -3,11 +3,11 @@
 //! identity. Until Ollama has answered a page, that page reads none of the proxy's answers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::proxy::headers;
@@ -44,7 +44,7 @@ impl Origins {
             return;
         }
         let by = only(answer, ACCESS_CONTROL_ALLOW_ORIGIN).filter(|by| *by == origin || *by == "*");
-        let mut identities = self.lock();
+        let mut identities = self.0.lock();
         let Some((origin, by)) = by.and_then(|by| Some((copy(origin)?, copy(by)?))) else {
             // An emptied entry stays: without it, an identity could come back and evict others again and again.
             if let Some(origins) = identities.get_mut(identity) {
@@ -72,15 +72,11 @@ impl Origins {
             headers.insert(VARY, HeaderValue::from_static("Origin"));
         }
         let Some(origin) = only(request, ORIGIN) else { return };
-        let identities = self.lock();
+        let identities = self.0.lock();
         let allowed = identities.get(identity).and_then(|origins| origins.get(origin));
         if let Some(allowed) = allowed.filter(|allowed| allowed.since.elapsed() < LIFETIME) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.by.clone());
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, ByOrigin>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::admission::Admission;
 use crate::audit::AuditSink;
 use crate::proxy::ports::port::Port;
-use crate::proxy::request::cloud::Cloud;
+use crate::proxy::request::local_models::LocalModels;
 use crate::proxy::request::origins::Origins;
 use crate::proxy::rules::Rules;
 use crate::proxy::sessions::set::Sessions;
@@ -20,7 +20,7 @@ use crate::tailnet::{Authorizer, Member};
 pub struct Proxy {
     port: Port,
     pub(super) admission: Admission,
-    pub(super) cloud: Arc<Cloud>,
+    pub(super) local_models: Arc<LocalModels>,
     pub(super) pool: UpstreamPool,
     pub(super) origins: Arc<Origins>,
 }
@@ -45,7 +45,7 @@ impl Proxy {
         Proxy {
             port: Port::new(rules, authorizer, audit),
             admission: Admission::default(),
-            cloud: Arc::default(),
+            local_models: Arc::default(),
             pool: UpstreamPool::default(),
             origins: Arc::default(),
         }

@@ -27,14 +27,14 @@ use crate::proxy::request::proxy::Proxy;
 use crate::proxy::sessions::open_request::OpenRequest;
 use crate::proxy::sessions::request_body::RequestBody;
 use crate::proxy::upstream::exchange::{UpstreamAnswer, exchange};
-use crate::proxy::upstream::pool::PoolSlot;
+use crate::proxy::upstream::pool::PoolEntry;
 use crate::proxy::upstream::reply::Reply;
 use crate::proxy::upstream::upload::{BodyStart, Upload, UploadFault};
 use crate::usage::TokenCounter;
 
 impl Handler for Proxy {
-    fn pool_slot(&self) -> Arc<PoolSlot> {
-        Arc::new(PoolSlot::new(&self.pool))
+    fn pool_entry(&self) -> Arc<PoolEntry> {
+        Arc::new(PoolEntry::new(&self.pool))
     }
 
     async fn answer<Io>(&self, client: &Client<Io>, head: Parts, body: RequestBody) -> Response<Body<Io>>
@@ -87,7 +87,7 @@ impl Proxy {
         body: RequestBody,
         request: &mut OpenRequest,
     ) -> Result<UpstreamAnswer, Failure> {
-        client.watch.next_head().map_err(Failure::Framing)?;
+        client.watch.check_next_head().map_err(Failure::Framing)?;
         if self.is_stopping() {
             return Err(Failure::Stopping);
         }
@@ -133,7 +133,8 @@ impl Proxy {
         let start = match decision.permit.model() {
             None => BodyStart::default(),
             Some(check) => {
-                let lookup = ModelLookup { check, cloud: &self.cloud, upstream, watch: &client.watch };
+                let lookup =
+                    ModelLookup { check, local_models: &self.local_models, upstream, watch: &client.watch };
                 lookup.run(&mut body, max_body).await?
             }
         };
@@ -143,7 +144,7 @@ impl Proxy {
         if request.counts_tokens {
             refuse_codings(&mut sent);
         }
-        let answered = exchange(upstream, &client.pool_slot, &client.watch, sent).await;
+        let answered = exchange(upstream, &client.pool_entry, &client.watch, sent).await;
         // A body that was cut off shows as a failure of the exchange.
         match upload_fault.get() {
             None => answer_for_client(decision.permit.method(), answered?),
@@ -165,15 +166,15 @@ impl Proxy {
         let dialect = Dialect::of(head.uri.path());
         headers::add_request_id(response.headers_mut(), &request.record.id(), dialect);
         let counted = request.counts_tokens && response.status() == StatusCode::OK;
-        let scanner = counted.then(|| TokenCounter::of(response.headers()));
+        let counter = counted.then(|| TokenCounter::of(response.headers()));
         response.map(|body| {
-            let (slot, watch) = (Arc::clone(&client.pool_slot), client.watch.clone());
+            let (pool_entry, watch) = (Arc::clone(&client.pool_entry), client.watch.clone());
             Body::Reply(Box::new(Reply {
                 body,
                 conn: Some(conn),
-                slot,
+                pool_entry,
                 watch,
-                scanner,
+                counter,
                 request,
                 ended: None,
             }))

@@ -1,7 +1,5 @@
-//! May this peer, now, here? No other file answers that.
-//!
-//! The question comes up three times: a port asks when it accepts a connection ([`AccessCheck::admit`]), a sweep asks for
-//! each session ([`rights_by`]), and a handler asks for each request ([`AccessCheck::now`]).
+//! The access of a peer at one port. It is checked only here, at three times: when the port accepts a connection
+//! ([`AccessCheck::admit`]), when a sweep looks at a session ([`rights_by`]), and at each request ([`AccessCheck::now`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use crate::proxy::rules::Rules;
 use crate::proxy::sessions::session::Session;
 use crate::tailnet::{Authorizer, Member, Verdict};
 
-/// Checks the access of peers at one port. Clones are the same check.
+/// Checks the access of peers at one port. Clones share one check.
 #[derive(Clone)]
 pub(crate) struct AccessCheck {
     rules: watch::Receiver<Arc<Rules>>,

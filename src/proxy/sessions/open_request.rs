@@ -47,7 +47,7 @@ impl OpenRequest {
         self.span.record("endpoint", endpoint.name());
         self.record.endpoint = Some(endpoint);
         self.listed = true;
-        self.session.wait(ActiveRequest {
+        self.session.show_waiting(ActiveRequest {
             id: self.record.id(),
             endpoint,
             since: self.record.started,
@@ -59,7 +59,7 @@ impl OpenRequest {
     /// The request has its running slot, after it has waited for `queued`.
     pub(crate) fn begin(&mut self, slot: RunningSlot, queued: Duration) {
         self.record.begins(queued);
-        self.session.run();
+        self.session.show_running();
         self.slot = Some(slot);
     }
 
@@ -82,7 +82,7 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         if self.listed {
-            self.session.finish();
+            self.session.clear_request();
         }
     }
 }

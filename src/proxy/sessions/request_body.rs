@@ -5,9 +5,10 @@
 //! client's next request fails. So a bounded rest is read and dropped and the connection is kept, as Go's server does. If
 //! the client announces more, the answer says `Connection: close` (RFC 9112, 9.6).
 
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use http::{HeaderName, HeaderValue, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::proxy::headers;
@@ -28,7 +30,7 @@ const REST_MAX: u64 = 256 << 10;
 /// How long reading a rest may take. Pauses have the timeout of any body.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The unread rests of bodies on one client connection. Clones are the same.
+/// The unread rests of bodies on one client connection. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct UnreadBodies(Arc<Shared>);
 
@@ -44,7 +46,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Bytes that are announced and not read; 0 for a chunked body.
-    left: u64,
+    remaining: u64,
     /// The client wants the connection closed after this request.
     is_last: bool,
     /// What the answer says about the connection; `None` before there is an answer.
@@ -76,8 +78,8 @@ impl UnreadBodies {
 
     /// The body of the connection's next request.
     pub(crate) fn begin(&self, head: &Parts, body: Incoming) -> RequestBody {
-        let (left, is_last) = (body.size_hint().lower(), is_last(head));
-        *self.state() = State { left, is_last, after: None, rest: None };
+        let (remaining, is_last) = (body.size_hint().lower(), is_last(head));
+        *self.state() = State { remaining, is_last, after: None, rest: None };
         let expects = head.headers.contains_key(EXPECT) && !body.is_end_stream();
         self.0.awaits_continue.store(expects, Ordering::Relaxed);
         RequestBody { body: Some(body), unread: self.clone() }
@@ -89,7 +91,7 @@ impl UnreadBodies {
         let headers = response.headers_mut();
         let closes = headers.get(CONNECTION).is_some_and(|value| value == "close");
         let waits = self.0.awaits_continue.load(Ordering::Relaxed);
-        if closes || state.is_last || state.left > REST_MAX || waits {
+        if closes || state.is_last || state.remaining > REST_MAX || waits {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             state.after = Some(AfterAnswer::Close);
             state.rest = None;
@@ -99,9 +101,9 @@ impl UnreadBodies {
         }
     }
 
-    /// Reads and drops rests for as long as the connection lasts, in the task that drives it. Never returns. A rest that is
-    /// too long or takes too long is given up, which ends the connection.
-    pub(crate) async fn discard(&self) {
+    /// Reads and drops rests for as long as the connection lasts, in the task that drives it. A rest that is too long or
+    /// takes too long is given up, which ends the connection.
+    pub(crate) async fn discard(&self) -> Infallible {
         loop {
             if let Some(body) = self.next() {
                 // In a box: few connections need it, and it would be part of each one's task.
@@ -117,7 +119,7 @@ impl UnreadBodies {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 
@@ -129,11 +131,11 @@ fn is_last(head: &Parts) -> bool {
 
 /// Reads a body to its end, at most [`REST_MAX`] bytes of it.
 async fn discard_all(mut body: Incoming) {
-    let mut left = REST_MAX;
+    let mut remaining = REST_MAX;
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        match left.checked_sub(length) {
-            Some(less) => left = less,
+        match remaining.checked_sub(length) {
+            Some(less) => remaining = less,
             None => return,
         }
     }
@@ -149,8 +151,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *body).poll_frame(cx);
-        let left = body.size_hint().lower();
-        self.unread.state().left = left;
+        let remaining = body.size_hint().lower();
+        self.unread.state().remaining = remaining;
         self.unread.0.awaits_continue.store(false, Ordering::Relaxed);
         polled
     }

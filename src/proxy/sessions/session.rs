@@ -1,10 +1,11 @@
 //! One session: its peer, the peer's rights, and the request that is active on it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::Method;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::audit::{AuditSink, Ended, OpenRecord, PeerRule, Traffic};
@@ -59,10 +60,6 @@ pub(super) enum Outcome {
     Cut,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Session {
     /// A session without rights.
     pub(super) fn new(
@@ -88,34 +85,34 @@ impl Session {
 
     /// What the peer may ask now.
     pub fn rights(&self) -> Arc<Rights> {
-        Arc::clone(&lock(&self.access).rights)
+        Arc::clone(&self.access.lock().rights)
     }
 
     /// The request that runs or waits now.
     pub fn request(&self) -> Option<ActiveRequest> {
-        lock(&self.request).clone()
+        self.request.lock().clone()
     }
 
     /// The endpoint of the request that runs now.
     pub fn running(&self) -> Option<Endpoint> {
-        lock(&self.request).as_ref().filter(|request| request.running).map(|request| request.endpoint)
+        self.request.lock().as_ref().filter(|request| request.running).map(|request| request.endpoint)
     }
 
     /// Shows a permitted request, which waits for a running slot.
-    pub(super) fn wait(&self, request: ActiveRequest) {
-        *lock(&self.request) = Some(request);
+    pub(super) fn show_waiting(&self, request: ActiveRequest) {
+        *self.request.lock() = Some(request);
     }
 
     /// Shows that the request has its running slot.
-    pub(super) fn run(&self) {
-        if let Some(request) = &mut *lock(&self.request) {
+    pub(super) fn show_running(&self) {
+        if let Some(request) = &mut *self.request.lock() {
             request.running = true;
         }
     }
 
-    /// Shows that the request has ended.
-    pub(super) fn finish(&self) {
-        *lock(&self.request) = None;
+    /// Removes the request, which has ended.
+    pub(super) fn clear_request(&self) {
+        *self.request.lock() = None;
     }
 
     /// The access record of a new request. If the session is cut, the record says why.
@@ -145,7 +142,7 @@ impl Session {
 
     /// Cuts the session if the request with this id is active on it.
     pub(super) fn cancel(&self, id: &str, by: &str) -> bool {
-        let request = lock(&self.request);
+        let request = self.request.lock();
         let found = request.as_ref().is_some_and(|request| request.id == id);
         if found {
             self.audit.cancelled(&self.peer, self.local.port(), id, by);
@@ -164,13 +161,13 @@ impl Session {
     }
 
     /// Waits until the session is cut. Nothing else wakes a connection that does not read. Only one task may wait here.
-    pub(crate) async fn cut_off(&self) {
+    pub(crate) async fn until_cut(&self) {
         self.cut_now.notified().await;
     }
 
     /// Sets the rights before the session joins the others.
     pub(super) fn admit(&self, rights: Rights, as_of: u64) {
-        *lock(&self.access) = AccessEntry { rights: Arc::new(rights), as_of };
+        *self.access.lock() = AccessEntry { rights: Arc::new(rights), as_of };
     }
 
     /// Applies the rights of sweep `number` (`None`: the peer may no longer connect), unless the session has more recent
@@ -179,7 +176,7 @@ impl Session {
         let admitted = rights.is_some();
         let rights = Arc::new(rights.unwrap_or(Rights::NONE));
         {
-            let mut access = lock(&self.access);
+            let mut access = self.access.lock();
             if access.as_of >= number {
                 return Outcome::Keep;
             }

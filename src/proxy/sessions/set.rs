@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::audit::{AuditSink, Ended};
 use crate::listen::Abort;
@@ -56,7 +58,7 @@ impl Sessions {
     /// was asked for `rights`. `None`: another sweep has begun since, so its list may be newer or older than these rights,
     /// and the caller has to ask the tailnet again.
     pub(crate) fn enter(&self, session: &Arc<Session>, rights: Rights, as_of: u64) -> Option<Entered> {
-        let mut sessions = self.lock();
+        let mut sessions = self.by_id.lock();
         if self.sweeps() != as_of {
             return None;
         }
@@ -67,7 +69,7 @@ impl Sessions {
 
     /// The sessions at this moment, oldest first.
     pub fn all(&self) -> Vec<Arc<Session>> {
-        self.lock().values().cloned().collect()
+        self.by_id.lock().values().cloned().collect()
     }
 
     /// Cuts the session of the active request with this id, at the request of `by`. Returns whether there is one.
@@ -87,7 +89,7 @@ impl Sessions {
 
     /// The open sessions, in all and of the node of `peer`.
     pub(crate) fn count(&self, peer: &Peer) -> SessionCount {
-        let sessions = self.lock();
+        let sessions = self.by_id.lock();
         let of_peer = sessions.values().filter(|session| session.peer.stable_id == peer.stable_id).count();
         SessionCount { all: sessions.len(), of_peer }
     }
@@ -129,10 +131,6 @@ impl Sessions {
         }
         sessions.len()
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Session>>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A session in the set, until this is dropped.
@@ -143,7 +141,7 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.sessions.lock().remove(&self.session.id);
+        self.sessions.by_id.lock().remove(&self.session.id);
     }
 }
 

@@ -103,8 +103,8 @@ impl UpstreamConn {
         AnswerBody::begin(body, &mut self.driver, AHEAD_MAX as u64).await.map_err(Failure::BrokenOff)
     }
 
-    /// Whether it can take another request after a complete answer. With a part of the request's body still unsent it
-    /// can't: the pool would not send it, and the client's bytes would wait for ever.
+    /// Whether it can take another request after a complete answer. Not with a part of the request's body still unsent: an
+    /// idle connection is not polled, so the rest of the body would never be sent.
     pub(super) fn is_reusable(&self) -> bool {
         self.is_http_11 && self.upload.is_over()
     }
@@ -112,7 +112,7 @@ impl UpstreamConn {
 
 impl Drop for UpstreamConn {
     fn drop(&mut self) {
-        // The kernel would go on to send the rest of a request that was given up, and Ollama would not see the end before.
+        // Without a reset the kernel sends what is buffered, and Ollama notices the end only after that.
         if !self.upload.is_over() {
             self.stream.reset_on_close();
         }

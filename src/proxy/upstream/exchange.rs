@@ -11,7 +11,7 @@ use crate::proxy::refusal::failure::Failure;
 use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::answer::AnswerBody;
 use crate::proxy::upstream::conn::{SendError, UpstreamConn};
-use crate::proxy::upstream::pool::PoolSlot;
+use crate::proxy::upstream::pool::PoolEntry;
 use crate::proxy::upstream::upload::Upload;
 
 /// An answer that has begun, and the connection on which it arrives.
@@ -20,19 +20,19 @@ pub(crate) struct UpstreamAnswer {
     pub(crate) conn: UpstreamConn,
 }
 
-/// Sends `request` to Ollama, once. It is sent again, on a new connection, only if no byte of it had left on a pooled one
-/// that turned out to be closed.
+/// Sends `request` to Ollama once. If a pooled connection turns out to be closed before the first byte of the request is
+/// sent, sends it on a new one.
 ///
 /// # Errors
 /// Ollama does not answer, or the client does not go on with its request.
 pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
     upstream: &Arc<Upstream>,
-    slot: &PoolSlot,
+    entry: &PoolEntry,
     watch: &Watch<Io>,
     request: Request<Upload>,
 ) -> Result<UpstreamAnswer, Failure> {
     let mut unsent = request;
-    if let Some(mut conn) = pooled(slot, upstream).await {
+    if let Some(mut conn) = pooled(entry, upstream).await {
         match conn.send(unsent, watch).await {
             Ok(response) => return begin(response, conn).await,
             Err(error) => {
@@ -48,8 +48,8 @@ pub(crate) async fn exchange<Io: AsyncRead + Unpin>(
     }
 }
 
-async fn pooled(slot: &PoolSlot, upstream: &Upstream) -> Option<UpstreamConn> {
-    let mut conn = slot.take()?;
+async fn pooled(entry: &PoolEntry, upstream: &Upstream) -> Option<UpstreamConn> {
+    let mut conn = entry.take()?;
     conn.is_usable(upstream).await.then_some(conn)
 }
 

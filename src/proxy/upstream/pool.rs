@@ -1,8 +1,10 @@
 //! The pool of idle connections to Ollama. Each belongs to one client connection, for its next request.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::proxy::upstream::conn::UpstreamConn;
 
@@ -21,22 +23,22 @@ struct Idle {
     last: u64,
 }
 
-/// The place in the pool of one client connection. No other can take its connection.
+/// One client connection's entry in the pool. No other client can take its connection.
 #[derive(Default)]
-pub(crate) struct PoolSlot {
+pub(crate) struct PoolEntry {
     pool: UpstreamPool,
     /// The number of its connection in the pool; 0: it has none there.
     number: AtomicU64,
 }
 
-impl PoolSlot {
+impl PoolEntry {
     pub(crate) fn new(pool: &UpstreamPool) -> Self {
-        PoolSlot { pool: pool.clone(), number: AtomicU64::default() }
+        PoolEntry { pool: pool.clone(), number: AtomicU64::default() }
     }
 
     /// Keeps an idle connection.
     pub(super) fn put(&self, conn: UpstreamConn) {
-        let mut idle = self.pool.lock();
+        let mut idle = self.pool.0.lock();
         idle.last += 1;
         let number = idle.last;
         idle.conns.insert(number, conn);
@@ -48,18 +50,12 @@ impl PoolSlot {
 
     /// Takes the connection back, unless it was closed.
     pub(super) fn take(&self) -> Option<UpstreamConn> {
-        self.pool.lock().conns.remove(&self.number.swap(0, Ordering::Relaxed))
+        self.pool.0.lock().conns.remove(&self.number.swap(0, Ordering::Relaxed))
     }
 }
 
-impl Drop for PoolSlot {
+impl Drop for PoolEntry {
     fn drop(&mut self) {
         drop(self.take());
-    }
-}
-
-impl UpstreamPool {
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

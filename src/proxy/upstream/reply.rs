@@ -15,7 +15,7 @@ use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::stream::watch::Watch;
 use crate::proxy::upstream::answer::AnswerBody;
 use crate::proxy::upstream::conn::UpstreamConn;
-use crate::proxy::upstream::pool::PoolSlot;
+use crate::proxy::upstream::pool::PoolEntry;
 use crate::usage::TokenCounter;
 
 pub(crate) struct Reply<Io> {
@@ -23,10 +23,10 @@ pub(crate) struct Reply<Io> {
     /// `None` once the answer was interrupted.
     pub(crate) conn: Option<UpstreamConn>,
     /// Takes the connection after a complete answer.
-    pub(crate) slot: Arc<PoolSlot>,
+    pub(crate) pool_entry: Arc<PoolEntry>,
     pub(crate) watch: Watch<Io>,
     /// Counts tokens, if they are counted.
-    pub(crate) scanner: Option<TokenCounter>,
+    pub(crate) counter: Option<TokenCounter>,
     pub(crate) request: OpenRequest,
     /// `None` before the end.
     pub(crate) ended: Option<Ended>,
@@ -54,8 +54,8 @@ impl<Io: AsyncRead + Unpin> Reply<Io> {
                 Some(Ok(frame)) => {
                     // Trailers are for this hop only; Ollama sends none.
                     let Ok(data) = frame.into_data() else { continue };
-                    if let Some(scanner) = &mut self.scanner {
-                        scanner.feed(&data);
+                    if let Some(counter) = &mut self.counter {
+                        counter.feed(&data);
                     }
                     self.request.record.traffic.bytes_out.fetch_add(data.len() as u64, Ordering::Relaxed);
                     Poll::Ready(Some(Ok(Frame::data(data))))
@@ -91,15 +91,15 @@ impl<Io> Drop for Reply<Io> {
     fn drop(&mut self) {
         // The HTTP library does not ask for the end of a body whose length is known and that is complete.
         let complete = self.ended == Some(Ended::Complete) || self.body.is_end_stream();
-        if let Some(scanner) = &self.scanner {
-            self.request.record.tokens = Some(scanner.tokens());
-            self.request.spend(scanner.spent(complete));
+        if let Some(counter) = &self.counter {
+            self.request.record.tokens = Some(counter.tokens());
+            self.request.spend(counter.spent(complete));
         }
         if let Some(ended) = self.ended.or(complete.then_some(Ended::Complete)) {
             self.request.record.end(ended);
         }
         if let Some(conn) = self.conn.take().filter(|conn| complete && conn.is_reusable()) {
-            self.slot.put(conn);
+            self.pool_entry.put(conn);
         }
     }
 }

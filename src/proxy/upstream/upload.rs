@@ -26,7 +26,7 @@ pub(crate) struct Upload {
     start: BodyStart,
     rest: RequestBody,
     /// How many more bytes may pass.
-    left: u64,
+    remaining: u64,
     traffic: Arc<Traffic>,
     fault: UploadFaultCell,
     /// Shared with the connection until the body has ended.
@@ -53,7 +53,7 @@ pub(crate) enum UploadFault {
     Model(BodyFault),
 }
 
-/// Tells the fault of a body to what waits for the answer.
+/// Shared by a body and its request: the body's fault.
 #[derive(Clone, Default)]
 pub(crate) struct UploadFaultCell(Arc<OnceLock<UploadFault>>);
 
@@ -64,7 +64,7 @@ impl UploadFaultCell {
     }
 }
 
-/// What the connection to Ollama gets in place of the rest of a body.
+/// The error that ends a body early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     #[error("{0}")]
@@ -77,7 +77,7 @@ impl Upload {
     /// Passes on at most `max` bytes of `start` and `rest`, counted in `traffic`.
     pub(crate) fn new(start: BodyStart, rest: RequestBody, max: u64, traffic: Arc<Traffic>) -> Self {
         let (fault, handle) = (UploadFaultCell::default(), UploadHandle::default());
-        Upload { start, rest, left: max, traffic, fault, handle }
+        Upload { start, rest, remaining: max, traffic, fault, handle }
     }
 
     /// Where a fault will be found.
@@ -124,10 +124,10 @@ impl Body for Upload {
         let Some(frame) = ready!(self.poll_next(cx)) else { return Poll::Ready(None) };
         let frame = frame?;
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let Some(left) = self.left.checked_sub(length) else {
+        let Some(remaining) = self.remaining.checked_sub(length) else {
             return Poll::Ready(Some(Err(self.cut_off(UploadFault::TooLarge))));
         };
-        self.left = left;
+        self.remaining = remaining;
         self.traffic.bytes_in.fetch_add(length, Ordering::Relaxed);
         Poll::Ready(Some(Ok(frame)))
     }

@@ -14,9 +14,9 @@ impl Log {
         let (report, reports) = channel();
         let report = Box::new(move |state: &SinkState| report.send(state.clone()).unwrap());
         let notice = |notice: &Notice<'_>| format!("{} lost", notice.lost);
-        let labels = Labels { name: "log", to: path.display().to_string(), notice, report };
+        let options = SinkOptions { name: "log", to: path.display().to_string(), notice, report };
         let file = RotatedFile::open(&path, rotation).unwrap();
-        Log { sink: Sink::start(labels, file).unwrap(), path, reports }
+        Log { sink: Sink::start(options, file).unwrap(), path, reports }
     }
 
     fn push(&self, line: &str) {

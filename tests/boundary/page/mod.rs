@@ -73,7 +73,7 @@ impl Site {
         let pairs = [("page.port", "80"), ("upstream.url", NO_OLLAMA)].map(pair);
         let config = config::load(Some("/dev/null".as_ref()), &pairs, &Default::default()).unwrap();
         let load = || Err(config::load(Some("/nowhere".as_ref()), &[], &Default::default()).unwrap_err());
-        let source = Source { load: Box::new(load), log: Box::new(|_| {}) };
+        let source = Source { load: Box::new(load), set_log_level: Box::new(|_| {}) };
         let status = NodeStatus { state: "Running".to_owned(), ..NodeStatus::default() };
         let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..status });
         let list = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];

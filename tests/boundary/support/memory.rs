@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use remote_ollama_proxy::listen::{Accepted, Left, Listen};
+use remote_ollama_proxy::listen::{Accepted, Listen, PeerGone};
 use remote_ollama_proxy::peer::Peer;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
@@ -64,7 +64,7 @@ pub(crate) async fn connect_as(
         }
     });
     let abort = Box::new(move || abort.notify_one());
-    let left: Left = Box::new(move || gone.load(Ordering::SeqCst));
-    to.send(Accepted { io, peer, local, left, abort }).await.unwrap();
+    let peer_gone: PeerGone = Box::new(move || gone.load(Ordering::SeqCst));
+    to.send(Accepted { io, peer, local, peer_gone, abort }).await.unwrap();
     Client::new(client)
 }

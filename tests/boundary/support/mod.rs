@@ -13,7 +13,7 @@ use remote_ollama_proxy::page::RecentActivity;
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{AccessMode, EndpointSet, Hosts, ModelRules, Policy};
 use remote_ollama_proxy::proxy::{Drained, Proxy, Rules};
-use remote_ollama_proxy::sink::{Labels, Output, Sink, in_json};
+use remote_ollama_proxy::sink::{Output, Sink, SinkOptions, in_json};
 use remote_ollama_proxy::tailnet::{Address, Authorizer, Member, NodeStatus, PortMembers, Verdict};
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -93,7 +93,7 @@ fn local() -> SocketAddr {
 /// A sink with a name of its own.
 pub(crate) fn sink(name: &'static str, output: impl Output) -> Arc<Sink> {
     let (to, report) = (format!("/var/{name}"), Box::new(|_: &_| {}));
-    Arc::new(Sink::start(Labels { name, to, notice: in_json, report }, output).unwrap())
+    Arc::new(Sink::start(SinkOptions { name, to, notice: in_json, report }, output).unwrap())
 }
 
 /// Builds a proxy: with the default policy, access by the network and no limits, unless the test sets something else.

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::policy::FramingFault;
-use crate::proxy::sessions::stream::state::{State, StreamFault, lock};
+use crate::proxy::sessions::stream::state::{State, StreamFault};
 
 pub(crate) struct ClientStream<Io> {
     state: Arc<Mutex<State<Io>>>,
@@ -22,7 +23,7 @@ impl<Io> ClientStream<Io> {
 
 impl<Io: AsyncRead + Unpin> AsyncRead for ClientStream<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if !state.ahead.is_empty() {
             let n = state.ahead.len().min(buf.remaining());
             buf.put_slice(&state.ahead[..n]);
@@ -52,7 +53,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for ClientStream<Io> {
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for ClientStream<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let written = Pin::new(&mut state.io).poll_write(cx, buf);
         state.poll_write_timeout(written, cx)
     }
@@ -62,23 +63,23 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for ClientStream<Io> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let written = Pin::new(&mut state.io).poll_write_vectored(cx, bufs);
         state.poll_write_timeout(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        lock(&self.state).io.is_write_vectored()
+        self.state.lock().io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let flushed = Pin::new(&mut state.io).poll_flush(cx);
         state.poll_write_timeout(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let ended = Pin::new(&mut state.io).poll_shutdown(cx);
         state.poll_write_timeout(ended, cx)
     }

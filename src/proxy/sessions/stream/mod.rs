@@ -9,7 +9,9 @@ pub(crate) mod client_stream;
 pub(crate) mod state;
 pub(crate) mod watch;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use client_stream::ClientStream;
 use state::{State, StreamContext};

@@ -3,23 +3,24 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::admission::Timeouts;
 use crate::audit::Ended;
-use crate::listen::Left;
+use crate::listen::PeerGone;
 use crate::policy::{Framing, FramingFault, FramingPosition};
 use crate::proxy::sessions::session::Session;
 use crate::proxy::sessions::timeouts::{TimeoutKind, Timer};
 
 /// How often the node is asked whether the peer has left while more bytes are buffered than the watch reads ahead.
-const LEFT_INTERVAL: Duration = Duration::from_millis(20);
+const PEER_GONE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a request can't go on, from the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,7 @@ pub(crate) enum StreamFault {
 /// What a stream has to know of the connection that it belongs to.
 pub(crate) struct StreamContext {
     /// Whether the peer has left, although bytes from it are still unread.
-    pub(crate) left: Left,
+    pub(crate) peer_gone: PeerGone,
     /// Cut when the client does not read its answer.
     pub(crate) session: Arc<Session>,
     pub(crate) timeouts: Timeouts,
@@ -60,7 +61,7 @@ pub(super) struct State<Io> {
     /// Why the connection can't go on.
     pub(super) fault: Option<StreamFault>,
     pub(super) context: StreamContext,
-    left_timer: Option<Pin<Box<Sleep>>>,
+    peer_gone_timer: Option<Pin<Box<Sleep>>>,
     reads: Timer,
     pub(super) writes: Timer,
     pub(super) answering: Arc<AnswerState>,
@@ -75,11 +76,6 @@ pub(super) struct AnswerState {
     pub(super) waker: Mutex<Option<Waker>>,
 }
 
-/// Never contended: the library and the watch run in one task.
-pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<Io> State<Io> {
     pub(super) fn new(io: Io, context: StreamContext) -> State<Io> {
         State {
@@ -90,7 +86,7 @@ impl<Io> State<Io> {
             body_fault: None,
             fault: None,
             context,
-            left_timer: None,
+            peer_gone_timer: None,
             reads: Timer::default(),
             writes: Timer::default(),
             answering: Arc::default(),
@@ -98,7 +94,7 @@ impl<Io> State<Io> {
     }
 
     /// A fault in a body belongs to the running request, unless a later request's head has been read.
-    pub(super) fn blame_running_request(&mut self) {
+    pub(super) fn attribute_body_fault(&mut self) {
         if let (true, Some(fault)) = (self.heads.is_empty(), self.body_fault) {
             self.fault.get_or_insert(StreamFault::Framing(fault));
         }
@@ -131,16 +127,17 @@ impl<Io> State<Io> {
         Poll::Ready(StreamFault::Slow(TimeoutKind::Body))
     }
 
-    /// Asks the node every [`LEFT_INTERVAL`] whether the peer has left. Reading would not tell: too much is buffered.
-    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<StreamFault> {
+    /// Asks the node every [`PEER_GONE_INTERVAL`] whether the peer has left. Reading would not tell: too much is buffered.
+    pub(super) fn poll_peer_gone(&mut self, cx: &mut Context<'_>) -> Poll<StreamFault> {
         loop {
-            if (self.context.left)() {
+            if (self.context.peer_gone)() {
                 self.fault = Some(StreamFault::Left);
                 return Poll::Ready(StreamFault::Left);
             }
-            let timer = self.left_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LEFT_INTERVAL)));
+            let timer =
+                self.peer_gone_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PEER_GONE_INTERVAL)));
             ready!(timer.as_mut().poll(cx));
-            self.left_timer = None;
+            self.peer_gone_timer = None;
         }
     }
 }
@@ -159,7 +156,7 @@ impl<Io: AsyncRead + Unpin> State<Io> {
             self.fault.get_or_insert(StreamFault::Left);
         } else if let Err(fault) = self.framing.feed(new, &mut self.heads) {
             self.body_fault = Some(fault);
-            self.blame_running_request();
+            self.attribute_body_fault();
         }
         // Bytes of a body restart its timeout. Bytes of a head do not, and neither do empty lines before one.
         if self.framing.position() == FramingPosition::Body || self.heads.len() != heads {
@@ -172,14 +169,14 @@ impl<Io: AsyncRead + Unpin> State<Io> {
     /// long.
     pub(super) fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let position = self.framing.position();
-        // The library reads only to notice the client's end, or for more of a body, which the watch waits for; or the
-        // client still has to read the last answer, for which there is another timeout.
+        // While a request is being answered, the library reads only to notice the client's end, or for more of a body, for
+        // which the watch waits. While the client still has to read the last answer, the timeout of the answer runs.
         let answers = self.answering.now.load(Ordering::Relaxed);
         if answers || self.writes.is_running() && position != FramingPosition::Body {
             if !self.awaits_body() {
                 self.reads.stop();
             }
-            *lock(&self.answering.waker) = Some(cx.waker().clone());
+            *self.answering.waker.lock() = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let kind = match position {

@@ -1,15 +1,16 @@
 //! The handle of a client's stream that a running request holds: it notices that the client has left or is silent.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::policy::FramingFault;
 use crate::proxy::sessions::stream::client_stream::ClientStream;
-use crate::proxy::sessions::stream::state::{AnswerState, State, StreamFault, lock};
+use crate::proxy::sessions::stream::state::{AnswerState, State, StreamFault};
 
 /// How far a watch reads ahead, in bytes. Beyond it the library has to read first.
 const AHEAD_MAX: usize = 16 << 10;
@@ -36,7 +37,7 @@ pub(crate) struct Answering(Arc<AnswerState>);
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.now.store(false, Ordering::Relaxed);
-        if let Some(waker) = lock(&self.0.waker).take() {
+        if let Some(waker) = self.0.waker.lock().take() {
             waker.wake();
         }
     }
@@ -49,14 +50,14 @@ impl<Io> Watch<Io> {
 
     /// Marks a request as being answered until the returned value is dropped.
     pub(crate) fn answering(&self) -> Answering {
-        let answering = Arc::clone(&lock(&self.state).answering);
+        let answering = Arc::clone(&self.state.lock().answering);
         answering.now.store(true, Ordering::Relaxed);
         Answering(answering)
     }
 
     /// Why the connection can't go on, if it can't.
     pub(crate) fn fault(&self) -> Option<StreamFault> {
-        lock(&self.state).fault
+        self.state.lock().fault
     }
 }
 
@@ -64,7 +65,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
     /// Sends the last bytes of the connection and shuts it down, after the library is done. While other bytes wait to be
     /// sent, it sends nothing, as these would take their place.
     pub(crate) async fn send_last(self, bytes: &[u8]) {
-        if lock(&self.state).writes.is_running() {
+        if self.state.lock().writes.is_running() {
             return;
         }
         let mut stream = ClientStream::new(self.state);
@@ -75,7 +76,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Watch<Io> {
 
     /// Shuts our side down, and reads until the client has shut down its own, at most for [`LINGER`].
     pub(crate) async fn linger(self) {
-        let stopping = lock(&self.state).context.stopping.load(Ordering::Relaxed);
+        let stopping = self.state.lock().context.stopping.load(Ordering::Relaxed);
         let limit = if stopping { LINGER_PAUSE } else { LINGER };
         let mut stream = ClientStream::new(self.state);
         // The library has done so already, unless the input was no HTTP at all.
@@ -96,13 +97,13 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
     ///
     /// # Errors
     /// What is wrong with the head.
-    pub(crate) fn next_head(&self) -> Result<(), FramingFault> {
-        let mut state = lock(&self.state);
+    pub(crate) fn check_next_head(&self) -> Result<(), FramingFault> {
+        let mut state = self.state.lock();
         // Without an entry, either the library sees a head where the framing has none, or the bytes before it, of a body
         // that was read and dropped, were malformed.
         let fault = state.body_fault.unwrap_or(FramingFault::RequestLine);
         let head = state.heads.pop_front().unwrap_or(Err(fault));
-        state.blame_running_request();
+        state.attribute_body_fault();
         head
     }
 
@@ -121,13 +122,13 @@ impl<Io: AsyncRead + Unpin> Watch<Io> {
 
     /// Ready once the request can't go on.
     pub(crate) fn poll_fault(&self, cx: &mut Context<'_>) -> Poll<StreamFault> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         loop {
             if let Some(fault) = state.fault {
                 return Poll::Ready(fault);
             }
             if state.ahead.len() >= AHEAD_MAX {
-                return state.poll_left(cx);
+                return state.poll_peer_gone(cx);
             }
             let mut space = [std::mem::MaybeUninit::uninit(); 4096];
             let mut buf = ReadBuf::uninit(&mut space);
