@@ -20,7 +20,7 @@ use remote_ollama_proxy::audit::{
 use remote_ollama_proxy::history::{History, Recent, Span};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::AccessMode;
-use remote_ollama_proxy::sink::{SinkOptions, Output, Sink};
+use remote_ollama_proxy::sink::{Output, Sink, SinkOptions};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +41,8 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
     let sink = |name, notice, to| {
         let report = Box::new(|state: &_| panic!("{state}"));
         Arc::new(
-            Sink::start(SinkOptions { name, to: String::new(), notice, report }, InMemory(to)).expect("a thread"),
+            Sink::start(SinkOptions { name, to: String::new(), notice, report }, InMemory(to))
+                .expect("a thread"),
         )
     };
     let access_log = sink("access", lost_in_access_log, &ACCESS_LOG);
