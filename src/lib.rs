@@ -29,6 +29,7 @@ pub mod sink;
 mod stored;
 pub mod sweeper;
 pub mod tailnet;
+mod time;
 pub mod tls;
 #[cfg(feature = "tailnet")]
 pub mod tsnet;

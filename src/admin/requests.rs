@@ -39,7 +39,7 @@ pub struct ListedRequest {
 impl ListedRequest {
     /// The time since its head had arrived.
     pub fn age(&self, now: SystemTime) -> Duration {
-        let since = humantime::parse_rfc3339(&self.since).unwrap_or(now);
+        let since = crate::time::parse_rfc3339(&self.since).unwrap_or(now);
         now.duration_since(since).unwrap_or_default()
     }
 }
@@ -67,7 +67,7 @@ impl Requests {
         let mut requests: Vec<_> = sessions.iter().filter_map(|s| Some((s, s.request()?))).collect();
         requests.sort_by_key(|(_, request)| request.since);
         let listed = requests.into_iter().map(|(session, request)| ListedRequest {
-            since: humantime::format_rfc3339_millis(SystemTime::now() - request.since.elapsed()).to_string(),
+            since: crate::time::format_rfc3339_millis(SystemTime::now() - request.since.elapsed()),
             id: request.id,
             node: session.peer.node.clone(),
             principal: session.peer.principal(),

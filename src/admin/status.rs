@@ -109,7 +109,7 @@ impl Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            since: humantime::format_rfc3339_seconds(started).to_string(),
+            since: crate::time::format_rfc3339_seconds(started),
             not_ready: readiness.not_ready(),
             panics: panics::count(),
             node,
@@ -131,7 +131,7 @@ impl Status {
 
     /// The time since the process started.
     pub fn uptime(&self, now: SystemTime) -> Option<Duration> {
-        now.duration_since(humantime::parse_rfc3339(&self.since).ok()?).ok()
+        now.duration_since(crate::time::parse_rfc3339(&self.since).ok()?).ok()
     }
 }
 

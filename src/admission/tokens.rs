@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn at(time: &str) -> SystemTime {
-        humantime::parse_rfc3339(time).unwrap()
+        crate::time::parse_rfc3339(time).unwrap()
     }
 
     #[test]

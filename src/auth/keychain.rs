@@ -23,7 +23,7 @@ pub enum KeychainFault {
     #[error("the keychain can't be used: {0}")]
     Unusable(String),
     /// It did not answer in time, usually because it waits for the user.
-    #[error("the keychain did not answer within {}: unlock it", humantime::format_duration(*.0))]
+    #[error("the keychain did not answer within {}: unlock it", crate::time::format_duration(*.0))]
     Silent(Duration),
     /// The entry is not a credential.
     #[error("the entry in the keychain {0}")]

@@ -41,7 +41,7 @@ pub(super) fn login(args: &ConfigArgs) -> u8 {
     };
     let was_tagged =
         matches!(stored::read(&config.node.state_dir), Ok(Some(node)) if node.owner == Some(Owner::Tags));
-    let timeout = humantime::format_duration(config.node.up_timeout);
+    let timeout = crate::time::format_duration(config.node.up_timeout);
     complain(&format!("Asking the control server, for at most {timeout}…"));
     let joined = runtime.block_on(run::login(&config, |wait| prompt(wait, &config, was_tagged)));
     if let Ok((log, _)) = log {

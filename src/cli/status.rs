@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn time_until_a_model_is_unloaded_is_short() {
-        let now = humantime::parse_rfc3339("2026-11-24T16:44:13Z").unwrap();
+        let now = crate::time::parse_rfc3339("2026-11-24T16:44:13Z").unwrap();
         for (at, text) in [
             ("2319-03-06T04:31:30.123456789Z", "kept loaded"),
             ("2026-11-24T17:49:13.987654321+01:00", "unloaded after 5m without a request"),

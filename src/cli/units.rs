@@ -24,9 +24,9 @@ pub(super) fn bytes(n: u64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// `45s`, `12m 3s`, `3days 4h`: the two largest units.
+/// `45s`, `12m 3s`, `3d 4h`: the two largest units.
 pub(super) fn time(duration: Duration) -> String {
-    let whole = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+    let whole = crate::time::format_duration(Duration::from_secs(duration.as_secs()));
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
@@ -49,6 +49,6 @@ mod tests {
             assert_eq!(bytes(n), shown, "{n}");
         }
         assert_eq!(time(Duration::from_millis(45_900)), "45s");
-        assert_eq!(time(Duration::from_secs(3 * 86_400 + 4 * 3600 + 61)), "3days 4h");
+        assert_eq!(time(Duration::from_secs(3 * 86_400 + 4 * 3600 + 61)), "3d 4h");
     }
 }

@@ -162,7 +162,7 @@ fn list(items: &[String], instead: &str) -> String {
 }
 
 fn time(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+    crate::time::format_duration(duration)
 }
 
 /// Exact, in the largest unit that divides it.

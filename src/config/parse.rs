@@ -168,7 +168,7 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A duration that may be zero, of at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= DAY);
+    let duration = crate::time::parse_duration(text).ok().filter(|duration| *duration <= DAY);
     duration.ok_or_else(|| "expected a duration from 0s to 24h, such as \"30s\" or \"2m\"".to_owned())
 }
 
@@ -180,8 +180,8 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 
 /// An age from an hour to ten years.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
-    let age = humantime::parse_duration(text).ok().filter(|age| (DAY / 24..=3660 * DAY).contains(age));
-    age.ok_or_else(|| "expected an age from 1h to 10years, such as \"12h\" or \"30days\"".to_owned())
+    let age = crate::time::parse_duration(text).ok().filter(|age| (DAY / 24..=3660 * DAY).contains(age));
+    age.ok_or_else(|| "expected an age from 1h to 3660d, such as \"12h\" or \"30d\"".to_owned())
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

@@ -14,7 +14,7 @@ pub(super) fn clock(node: &NodeStatus) -> Finding {
     if node.clock_ahead == 0 {
         return Finding::good("clock", "within 5 minutes of the control server's clock");
     }
-    let by = humantime::format_duration(Duration::from_secs(node.clock_ahead.unsigned_abs()));
+    let by = crate::time::format_duration(Duration::from_secs(node.clock_ahead.unsigned_abs()));
     let direction = if node.clock_ahead > 0 { "ahead of" } else { "behind" };
     Finding::warning(
         "clock",
@@ -38,7 +38,7 @@ pub(super) fn tags(config: &Config, node: &NodeStatus) -> Finding {
 
 pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> Finding {
     let Some(at) = &node.key_expiry else { return Finding::good("node-key", "it never expires") };
-    let Ok(expiry) = humantime::parse_rfc3339(at) else {
+    let Ok(expiry) = crate::time::parse_rfc3339(at) else {
         return Finding::unknown(
             "node-key",
             format!("cannot read its expiry {at:?}: not a time of RFC 3339"),
@@ -63,9 +63,9 @@ pub(super) fn node_key(config: &Config, node: &NodeStatus, now: SystemTime) -> F
     }
 }
 
-fn whole_hours(duration: Duration) -> humantime::FormattedDuration {
+fn whole_hours(duration: Duration) -> String {
     let hour = 60 * 60;
-    humantime::format_duration(Duration::from_secs(duration.as_secs() / hour * hour))
+    crate::time::format_duration(Duration::from_secs(duration.as_secs() / hour * hour))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn node_key_is_a_warning_in_its_last_two_weeks_and_a_fault_afterwards() {
         let expiry = "2030-03-15T12:00:00Z";
-        let at = humantime::parse_rfc3339(expiry).unwrap();
+        let at = crate::time::parse_rfc3339(expiry).unwrap();
         let day = Duration::from_secs(24 * 60 * 60);
         let node = NodeStatus { key_expiry: Some(expiry.to_owned()), ..NodeStatus::default() };
         for (now, outcome) in
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(node_key(&config(&[]), &NodeStatus::default(), at).outcome, Good);
         let other = config(&[("node.control_url", "https://h.example")]);
         let found = node_key(&other, &node, at - day);
-        assert!(found.reason.contains("in 1day;"), "{found:?}");
+        assert!(found.reason.contains("in 1d;"), "{found:?}");
         assert!(found.remedy.unwrap().contains("https://h.example"));
     }
 

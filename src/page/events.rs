@@ -40,7 +40,7 @@ pub(super) async fn events(
             }
             tokio::time::sleep(INTERVAL).await;
         };
-        let now = humantime::format_rfc3339_millis(SystemTime::now());
+        let now = crate::time::format_rfc3339_millis(SystemTime::now());
         permit.send(Bytes::from(format!("data: {{\"now\":\"{now}\"{changed}}}\n\n")));
         last = Some(Instant::now());
         tokio::time::sleep(INTERVAL).await;

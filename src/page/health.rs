@@ -49,7 +49,7 @@ impl Health {
         faulty_logs.retain(|log| !log.is_sound());
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "since": humantime::format_rfc3339_seconds(self.admin.started).to_string(),
+            "since": crate::time::format_rfc3339_seconds(self.admin.started),
             "stopping": self.admin.proxy.is_stopping(),
             "ollama": self.ollama().map(|status| ollama(status, viewer)),
             "node": {

@@ -66,7 +66,7 @@ impl CertificateKeeper {
             failures = if fault.is_some() { failures + 1 } else { 0 };
             let pause = pause(failures);
             if let Some(fault) = &fault {
-                let again_in = humantime::format_duration(pause);
+                let again_in = crate::time::format_duration(pause);
                 tracing::warn!(fault, %again_in, "cannot get a certificate for HTTPS: retrying");
             }
             self.update_status(|status| status.fault = fault);
@@ -134,7 +134,7 @@ fn pause(failures: u32) -> Duration {
 
 /// The length of the last part of the certificate's life, if that has begun.
 fn last_part(certificate: &Certificate, now: SystemTime) -> Option<Duration> {
-    let time = |text: &str| humantime::parse_rfc3339(text).ok();
+    let time = |text: &str| crate::time::parse_rfc3339(text).ok();
     let (issued, expiry) = (time(&certificate.issued)?, time(&certificate.expiry)?);
     let part = expiry.duration_since(issued).ok()? / LAST_PART;
     let left = expiry.duration_since(now).unwrap_or_default();
@@ -163,7 +163,7 @@ mod tests {
             expiry: expiry.to_owned(),
         };
         let day = Duration::from_secs(24 * 60 * 60);
-        let at = |text| last_part(&certificate, humantime::parse_rfc3339(text).unwrap());
+        let at = |text| last_part(&certificate, crate::time::parse_rfc3339(text).unwrap());
         assert_eq!(at("2026-01-03T23:59:59Z"), None);
         assert_eq!(at("2026-01-04T00:00:01Z"), Some(day));
         assert_eq!(at("2026-02-01T00:00:00Z"), Some(day));

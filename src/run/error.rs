@@ -92,7 +92,7 @@ pub(super) fn explain(error: Error, config: &Config) -> RunError {
         Error::ControlUnreachable { reason } if reason.contains(NOT_YET_VALID) => {
             format!(
                 "set this machine's clock, which says {}",
-                humantime::format_rfc3339_seconds(SystemTime::now())
+                crate::time::format_rfc3339_seconds(SystemTime::now())
             )
         }
         Error::ApprovalPending => format!("{}, then start again", at_control(ControlTask::Approve)),

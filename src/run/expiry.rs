@@ -24,7 +24,7 @@ pub(super) async fn remind_of_expiry(settings: Arc<Settings>, mut node: watch::R
     loop {
         expiry.set(node.borrow_and_update().key_expiry.as_deref());
         if let Some(left) = expiry.due(SystemTime::now()) {
-            let left = humantime::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
+            let left = crate::time::format_duration(Duration::from_secs(left.as_secs() / 60 * 60));
             let way_out = ControlTask::DisableExpiry.at(settings.config().node.control_url.as_deref());
             tracing::warn!(
                 %left,
@@ -48,7 +48,7 @@ struct Expiry {
 impl Expiry {
     /// `at` is RFC 3339; `None`: the key does not expire.
     fn set(&mut self, at: Option<&str>) {
-        let at = at.and_then(|at| humantime::parse_rfc3339(at).ok());
+        let at = at.and_then(|at| crate::time::parse_rfc3339(at).ok());
         if self.at != at {
             *self = Expiry { at, reminded: None };
         }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn reminder_is_due_once_a_day_in_the_last_two_weeks() {
-        let at = humantime::parse_rfc3339("2030-03-15T12:00:00Z").unwrap();
+        let at = crate::time::parse_rfc3339("2030-03-15T12:00:00Z").unwrap();
         let mut expiry = Expiry::default();
         assert_eq!(expiry.due(at - DAY), None);
         expiry.set(Some("2030-03-15T12:00:00Z"));

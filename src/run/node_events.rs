@@ -86,7 +86,7 @@ fn log_clock(ahead: i64) {
     if ahead == 0 {
         return tracing::info!("this machine's clock is right again");
     }
-    let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs()));
+    let by = crate::time::format_duration(Duration::from_secs(ahead.unsigned_abs()));
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     tracing::warn!(
         "this machine's clock is {by} {direction} the control server's: set it, best by NTP; a wrong clock expires keys at the wrong time and makes certificates invalid"

@@ -138,7 +138,7 @@ async fn doctor_reports_wrong_clock_expiring_key_and_missing_names() {
     tailnet.api("PUT", "/settings", json!({})).await;
     finds(tailnet, "name", "good", &[]).await;
     tailnet.api("POST", "/nodes/remote-ollama-proxy/key-expiry", json!({"in": "71h"})).await;
-    finds(tailnet, "node-key", "warning", &["in 2days 2", "headscale nodes expire", &tailnet.control]).await;
+    finds(tailnet, "node-key", "warning", &["in 2d 2", "headscale nodes expire", &tailnet.control]).await;
 }
 
 #[tokio::test]

@@ -157,7 +157,10 @@ async fn certificate_is_renewed_without_a_restart() {
         scene.world.until("the certificate", "/status", |s| s["node"]["certificate"].is_object()).await;
     let certificate = &status["node"]["certificate"];
     assert_eq!((&certificate["name"], &certificate["fault"]), (&json!(NAME), &Value::Null));
-    let expiry = humantime::parse_rfc3339(certificate["expiry"].as_str().unwrap()).unwrap();
+    let expiry = std::time::SystemTime::try_from(
+        certificate["expiry"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap(),
+    )
+    .unwrap();
     let seconds = expiry.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let metrics = scene.world.admin("GET", "/metrics").await;
     let gauge = format!("remote_ollama_proxy_certificate_expiry_timestamp_seconds {seconds}.0\n");

@@ -298,11 +298,7 @@ async fn only_a_soon_expiring_key_is_warned_of() {
     let path = "/nodes/remote-ollama-proxy/key-expiry";
     world.tailnet.api("POST", path, expires("480h")).await;
     world.tailnet.api("POST", path, expires("240h")).await;
-    world
-        .proxy
-        .process
-        .line(&["the node's key expires", "\"9days 23h", "at the control server http://"])
-        .await;
+    world.proxy.process.line(&["the node's key expires", "\"9d 23h", "at the control server http://"]).await;
     assert_eq!(world.proxy.process.output().matches("the node's key expires").count(), 1);
 }
 

@@ -40,6 +40,10 @@ pub(crate) fn policy(alice: &str) -> Value {
     })
 }
 
+fn rfc3339(at: SystemTime) -> String {
+    format!("{:.3}", jiff::Timestamp::try_from(at).unwrap())
+}
+
 pub(crate) struct Scene {
     pub(crate) world: World,
 }
@@ -131,7 +135,7 @@ fn past() -> String {
             let requests = if wave == 0 { 0 } else { most * (2 + wave) / 12 };
             for n in 0..requests {
                 let ago = Duration::from_secs(day * 86_400 - n * 60 - at as u64);
-                let time = humantime::format_rfc3339_millis(now - ago);
+                let time = rfc3339(now - ago);
                 // The kiosk requests streams without token counts.
                 let tokens = match node {
                     "kiosk" => r#""tokens":{}"#.to_owned(),
@@ -153,7 +157,7 @@ fn past() -> String {
         (5, "build-7", "tag:ai-ci", "POST", "/api/chat", "grant", 403),
         (2, "bobs-laptop", "bob@example.com", "DELETE", "/api/delete", "management", 403),
     ] {
-        let time = humantime::format_rfc3339_millis(now - Duration::from_secs(hours * 3600));
+        let time = rfc3339(now - Duration::from_secs(hours * 3600));
         writeln!(
             log,
             r#"{{"event":"request","time":"{time}","id":"r-{hours}","node":"{node}.tailnet.test","stable_id":"past-{node}","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"{method}","path":"{path}","status":{status},"rule":"{rule}","bytes_in":0,"bytes_out":0,"ms":0.5,"ended":"refused"}}"#

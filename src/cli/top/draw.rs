@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn drawn(view: &View, width: u16) -> Vec<String> {
-        let now = humantime::parse_rfc3339("2026-11-24T16:45:15Z").unwrap();
+        let now = crate::time::parse_rfc3339("2026-11-24T16:45:15Z").unwrap();
         let mut terminal = Terminal::new(TestBackend::new(width, 6)).unwrap();
         terminal.draw(|frame| draw(view, now, frame)).unwrap();
         let buffer = terminal.backend().buffer();
