@@ -1,4 +1,4 @@
-//! Counts the tokens that an answer of Ollama's reports, while it streams. [`answer`] finds the counts in the structure of
+//! Counts the tokens that an answer of Ollama's reports, while it streams. `answer` finds the counts in the structure of
 //! the JSON; whatever a model writes is inside of strings and nested values, which it skips.
 //!
 //! The framing of server-sent events is by hand: the crates for it hold each event until it ends, and Ollama's answers need

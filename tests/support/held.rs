@@ -31,6 +31,12 @@ pub(crate) fn held(process: &Process) -> Held {
     }
 }
 
+/// What a proxy holds before its first request, plus the descriptor of the access log, which the first record opens.
+pub(crate) fn held_before_requests(process: &Process) -> Held {
+    let held = held(process);
+    Held { descriptors: held.descriptors + 1, ..held }
+}
+
 /// Resident memory, in megabytes.
 pub(crate) fn rss(process: &Process) -> f64 {
     let out = Command::new("ps").args(["-o", "rss=", "-p", &process.id().to_string()]).output().unwrap();

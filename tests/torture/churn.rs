@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinError;
 
 use crate::figures::{self, Meant, figure};
-use crate::held::{held, settled};
+use crate::held::{held_before_requests, settled};
 use crate::http::*;
 use crate::standin::Standin;
 use crate::swarm::Swarm;
@@ -132,7 +132,7 @@ async fn hundred_thousand_connections_are_attributed_right_and_leave_nothing() {
     let mut world = World::new(&ollama.url, CONFIG).await;
     let peers = Arc::new(Swarm::new(&world, PEERS).await.0);
     let process = &world.proxy.process;
-    let quiet = held(process);
+    let quiet = held_before_requests(process);
 
     let begun = Instant::now();
     let mut answers = churn(&peers, 0..CONNECTIONS / 5).await.unwrap_or_else(|e| fail(&world, e));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::figures::{self, Meant, figure, percentile};
-use crate::held::{Held, allow_descriptors, held, rss, settled};
+use crate::held::{Held, allow_descriptors, held, held_before_requests, rss, settled};
 use crate::http::*;
 use crate::standin::Standin;
 use crate::swarm::{Steady, Swarm, chat, connect_small};
@@ -59,7 +59,7 @@ async fn thousand_stalled_readers_cost_little_and_leave_nothing() {
     let world = World::new(&ollama.url, CONFIG).await;
     let swarm = Swarm::new(&world, PEERS).await;
     let process = &world.proxy.process;
-    let quiet = held(process);
+    let quiet = held_before_requests(process);
 
     let readers = ask(&swarm, &world).await;
     ollama.runs(READERS as usize).await;
@@ -102,7 +102,7 @@ async fn thousand_stalled_readers_wait_or_are_refused_by_default() {
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, "").await;
     let swarm = Swarm::new(&world, PEERS).await;
-    let quiet = held(&world.proxy.process);
+    let quiet = held_before_requests(&world.proxy.process);
 
     let readers = ask(&swarm, &world).await;
     ollama.runs(RUNNING).await;

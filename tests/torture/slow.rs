@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::figures::{self, Meant, figure, percentile};
-use crate::held::{allow_descriptors, held, settled};
+use crate::held::{allow_descriptors, held, held_before_requests, settled};
 use crate::http::delay;
 use crate::process::Process;
 use crate::standin::Standin;
@@ -43,7 +43,7 @@ async fn withstand(part: &str, path: &str, mode: &[&str]) {
     let world = World::new(&ollama.url, CONFIG).await;
     let attacker = Elsewhere::new(&world, &LAST).await;
     let process = &world.proxy.process;
-    let quiet = held(process);
+    let quiet = held_before_requests(process);
 
     let steady = Steady::start(world.at, PACE);
     delay(Duration::from_secs(SECONDS)).await; // measures without the attack

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::figures::{self, Meant, figure};
-use crate::held::{held, rss, settled};
+use crate::held::{held_before_requests, rss, settled};
 use crate::http::*;
 use crate::standin::Standin;
 use crate::swarm::{Swarm, chat, connect};
@@ -76,7 +76,7 @@ async fn soak_leaves_no_growth_and_no_errors() {
     let world = World::new(&ollama.url, CONFIG).await;
     let swarm = Arc::new(Swarm::new(&world, PEERS).await);
     let process = &world.proxy.process;
-    let quiet = held(process);
+    let quiet = held_before_requests(process);
 
     let (begun, end) = (Instant::now(), Duration::from_secs_f64(60.0 * minutes));
     let (done, errors) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
