@@ -28,6 +28,7 @@ complain "$clocks" "a clock; wait for a condition with tests/support/wait.rs ins
 # unit_tests: prints the lines of the unit tests in src as FILE:LINE:TEXT. A file of tests is one whole; in any other file they are what
 # follows `#[cfg(test)]` and `mod`.
 unit_tests() {
+  # shellcheck disable=SC2016 # awk has variables of its own
   git ls-files -z 'src/*.rs' | xargs -0 awk '
     FNR == 1 { inside = FILENAME ~ /(^|[/])tests([.]rs$|[/])/; attribute = 0 }
     attribute && /^mod / { inside = 1 }
