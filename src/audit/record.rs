@@ -98,8 +98,13 @@ impl PeerName {
 
     /// Whether the device acts as its tags, without a user.
     pub fn is_tagged(&self) -> bool {
-        self.principal.is_empty() || self.principal.starts_with("tag:")
+        acts_as_tags(&self.principal)
     }
+}
+
+/// Whether a principal is that of a tagged device, not a user.
+pub(crate) fn acts_as_tags(principal: &str) -> bool {
+    principal.is_empty() || principal.starts_with("tag:")
 }
 
 impl From<&Peer> for PeerName {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::tally::Tally;
-use crate::audit::{AccessEvent, AccessRecord, JournalEntry, PeerName};
+use crate::audit::{AccessEvent, AccessRecord, JournalEntry, PeerName, acts_as_tags};
 use crate::peer::{self, printable};
 use crate::policy::Endpoint;
 
@@ -102,8 +102,7 @@ pub(super) struct Device {
 impl Device {
     /// The identity that the device counts as: the login name of its user, or the name of a tagged device.
     pub(super) fn identity(&self) -> &str {
-        let tagged = self.principal.is_empty() || self.principal.starts_with("tag:");
-        if tagged { &self.node } else { &self.principal }
+        if acts_as_tags(&self.principal) { &self.node } else { &self.principal }
     }
 }
 
