@@ -185,14 +185,14 @@ mod tests {
             ),
             ("https://login.tailscale.com", "tskey-client-a", "OAuth client exists"),
         ] {
-            let overrides = [("node.control_url", control_url), ("node.tags", "tag:a")];
-            let overrides = overrides.map(|(key, value)| crate::config::Override {
-                key,
-                value: value.to_owned(),
+            let control = crate::config::Override {
+                key: "node.control_url",
+                value: control_url.to_owned(),
                 source: "test".to_owned(),
-            });
-            let config =
-                crate::config::load(Some("/dev/null".as_ref()), &overrides, &environment(secret)).unwrap();
+            };
+            let none = auth::Environment::default();
+            let mut config = crate::config::load(Some("/dev/null".as_ref()), &[control], &none).unwrap();
+            config.node.credential = environment(secret).find().unwrap().unwrap();
             let text = explain(Error::KeyInvalid { reason: "x".to_owned() }, &config).to_string();
             assert!(text.contains(way_out), "{control_url}, {secret}: {text}");
         }

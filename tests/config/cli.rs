@@ -32,8 +32,8 @@ fn check_warns_of_what_headscale_does_not_have() {
     let home = Home::new();
     let both = "node.service = 'svc:ollama'\nnode.tags = ['tag:a']\nhttps.enabled = true\n";
     for (control, warnings) in [("https://headscale.example.com", 2), ("https://login.tailscale.com", 0)] {
-        home.write("c.toml", &format!("node.control_url = '{control}'\n{both}"));
-        let ended = home.run(&["check", "--config", "c.toml"]);
+        let config = home.write("c.toml", &format!("node.control_url = '{control}'\n{both}"));
+        let ended = home.run(&["check", "--config", config.to_str().unwrap()]);
         assert_eq!((ended.code, ended.err.lines().count()), (Some(0), warnings), "{}", ended.err);
         let has = |part: &str| ended.err.contains(part) == (warnings > 0);
         assert!(has("remove node.service") && has("set https.enabled = false"), "{}", ended.err);
