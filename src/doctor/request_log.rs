@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::finding::Finding;
-use super::process::{OllamaProcess, System};
+use super::process::{self, OllamaProcess};
 use super::variables::{self, Places, Setting};
 use crate::service::Account;
 
@@ -43,7 +43,7 @@ pub(super) fn examine(port: Option<u16>) -> Finding {
     let account = Account::of_process();
     let (home, config_home) = account.map(|account| (account.home, account.config_home)).unwrap_or_default();
     let places = Places { root: "/".into(), home, config_home };
-    let processes = System::native().ollamas(port);
+    let processes = process::ollamas(port);
     let mut temporary = vec![std::env::temp_dir(), "/tmp".into()];
     temporary.extend(processes.iter().filter_map(|p| Some(p.environment.as_ref()?.get("TMPDIR")?.into())));
     let mut seen = Seen::default();
@@ -73,7 +73,7 @@ impl Seen {
                 Some(environment) => {
                     self.value(format!("the running process {pid}"), environment.get(VARIABLE))
                 }
-                None => self.unread.push(format!("the environment of process {pid}")),
+                None => self.unread.push(format!("process {pid}")),
             }
         }
     }

@@ -6,9 +6,8 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::finding::Finding;
-use super::process::System;
 use super::reach::reach;
-use super::{control_server, node};
+use super::{control_server, node, process};
 use crate::admin::{self, AdminError, Status, Who};
 use crate::config::Config;
 
@@ -112,7 +111,7 @@ async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, St
 
 /// Asks the system, since a compromised proxy could hide a listener.
 fn listeners(pid: u32) -> Finding {
-    match System::native().listeners(pid) {
+    match process::listeners(pid) {
         Err(reason) => Finding::unknown("listeners", reason),
         Ok(open) if open.is_empty() => {
             Finding::good("listeners", format!("process {pid} listens on no TCP port of this machine"))

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::{Environment, OllamaProcess};
+use super::found::{Environment, OllamaProcess};
 
 /// The state of a listening socket in /proc/net/tcp: the kernel's `TCP_LISTEN`.
 const LISTEN: &str = "0A";

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Environment, OllamaProcess};
+use super::found::{Environment, OllamaProcess};
 
 pub(super) fn listeners(pid: u32) -> Result<Vec<String>, String> {
     let arguments = ["-nP", "-a", "-iTCP", "-sTCP:LISTEN", "-Fn", "-p"];

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::{Places, Setting, files};
+use super::places::{Places, Setting, files};
 
 pub(super) fn settings(places: &Places, variable: &str) -> Vec<Setting> {
     let folders = [

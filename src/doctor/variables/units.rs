@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Places, Setting, files};
+use super::places::{Places, Setting, files};
 
 /// The units that start Ollama: of Ollama's installer and most packages, of Homebrew, and of `service install`.
 const UNITS: [&str; 3] = ["ollama.service", "homebrew.ollama.service", "remote-ollama-proxy-ollama.service"];
