@@ -51,7 +51,10 @@ pub(crate) enum ControlTask {
     Tag,
     MagicDns,
     ApproveService,
-    #[cfg_attr(not(feature = "tailnet"), expect(dead_code, reason = "only a node has certificates"))]
+    #[cfg_attr(
+        not(any(feature = "tailnet", test)),
+        expect(dead_code, reason = "only a node has certificates")
+    )]
     Certificates,
 }
 
