@@ -168,6 +168,32 @@ mod tests {
                 r#"{"content":[{"type":"text","text":"x"}],"usage":{"input_tokens" : 3,"output_tokens":4}}"#,
                 tokens(3, 4),
             ),
+            // Since Ollama 0.33.3 answers say what of the prompt came from the cache. Anthropic's API counts it apart.
+            (
+                JSON,
+                r#"{"usage":{"input_tokens":1,"cache_read_input_tokens":3,"output_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                EVENTS,
+                "data: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":0}}}\n\ndata: {\"usage\":{\"cache_read_input_tokens\":3,\"input_tokens\":1,\"output_tokens\":8}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"usage":{"prompt_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"usage":{"input_tokens":4,"input_tokens_details":{"cached_tokens":3},"output_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"done":true,"prompt_eval_count":4,"prompt_eval_cached_count":3,"eval_count":8}"#,
+                tokens(4, 8),
+            ),
             (
                 JSON,
                 r#"{"message":{"role":"assistant","content":"x"},"done":true,"prompt_eval_count":5,"eval_count":6}"#,
