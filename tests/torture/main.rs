@@ -10,6 +10,7 @@
 mod cancel;
 mod churn;
 mod counter;
+mod departed;
 mod drain;
 mod fairness;
 mod faults;
