@@ -73,5 +73,11 @@ async fn time_of_an_abandoned_prompt_is_measured() {
     let abandoned = free_after(&world, client).await;
     let whole = whole.as_secs_f64() * 1e3;
     figure(PART, &format!("a prompt of {PROMPT} tokens"), whole, "ms", Meant::Told);
-    figure(PART, "a short request, after a client left in a quarter of that time", abandoned, "ms", Meant::Told);
+    figure(
+        PART,
+        "a short request, after a client left in a quarter of that time",
+        abandoned,
+        "ms",
+        Meant::Told,
+    );
 }
