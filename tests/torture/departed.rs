@@ -15,7 +15,7 @@ use crate::tailnet::World;
 
 const PART: &str = "Ollama, after the client of a request has gone";
 /// A prompt that takes some seconds without vector instructions. Each character is a token.
-const PROMPT: usize = 400;
+const PROMPT: usize = 300;
 /// A prompt of that length may take this long on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
 
