@@ -79,8 +79,7 @@ fn whole_folders_are_never_forwarded() {
 fn versions<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
     let all = ollama_routes::versions();
     let at = |version: &str| all.iter().position(|v| *v == version).unwrap_or_else(|| panic!("{version}"));
-    let spans: Vec<_> =
-        routes.map(|r| (at(r.first), r.last.map_or(all.len() - 1, |last| at(last)))).collect();
+    let spans: Vec<_> = routes.map(|r| (at(r.first), r.last.map_or(all.len() - 1, &at))).collect();
     let first = spans.iter().map(|span| span.0).min().unwrap();
     let last = spans.iter().map(|span| span.1).max().unwrap();
     match (first == 0, last + 1 == all.len()) {
