@@ -64,6 +64,11 @@ impl TokenCounter {
         TokenCounter { framing, answer: AnswerReader::default(), unreadable: 0 }
     }
 
+    /// A counter for an answer that reports nothing whatever its form, such as an image in JSON. It is charged by its size.
+    pub fn by_size() -> TokenCounter {
+        TokenCounter { framing: Framing::Unreadable, answer: AnswerReader::default(), unreadable: 0 }
+    }
+
     /// Reads the next bytes of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
         match &mut self.framing {

@@ -22,6 +22,8 @@ mod http;
 mod matrix;
 #[path = "../support/ollama.rs"]
 mod ollama;
+#[path = "../support/ollama_routes.rs"]
+mod ollama_routes;
 #[path = "../support/process.rs"]
 mod process;
 mod readers;
