@@ -204,7 +204,10 @@ fn every_endpoint_that_clients_names_exists() {
     let example = CLIENTS.split("\n[endpoints]\n").nth(1).unwrap().split("```").next().unwrap();
     let keys = example.lines().filter_map(|line| line.strip_suffix(" = true"));
     let unknown = keys.filter(|key| Endpoint::named(key).is_none());
-    none("endpoints in the example of docs/clients.md that do not exist", &unknown.map(str::to_owned).collect());
+    none(
+        "endpoints in the example of docs/clients.md that do not exist",
+        &unknown.map(str::to_owned).collect(),
+    );
 }
 
 #[test]
