@@ -85,7 +85,7 @@ update_python() {
     rm "$work/new" # else uv would prefer the versions in it
     "$uv" pip compile "${options[@]}" --no-deps --python-version 3.14 >"$work/newest/requirements.txt"
     changes "$file" "$work/newest/requirements.txt" |
-      sed -n 's/ → \(.*\)/: \1 needs a newer Python, or does not fit another package/p' >>"$work/left"
+      sed -n 's/ → \([0-9].*\)/: \1 needs a newer Python, or does not fit another package/p' >>"$work/left"
   done
 }
 
