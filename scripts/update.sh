@@ -39,26 +39,42 @@ update_crates() {
 
 # Updates what each go.mod requires itself. Indirect modules get the versions that these ask for, and were tested with.
 update_modules() {
-  local file folder name newest wanted stable
+  local file folder name newest stable
+  local own='=> \.\./' # a module of this repository, whose requirements count here too; so it is updated first
   # Stable versions of Tailscale have an even second number.
   stable=$(cd vendor/libtailscale && go list -m -versions tailscale.com | tr ' ' '\n' |
     grep -E '^v1\.[0-9]*[02468]\.[0-9]+$' | tail -n 1)
-  for file in "${files[@]}"; do
-    [[ $file = *go.mod ]] || continue
-    folder=${file%/go.mod} wanted=()
+  for file in $(git grep -L "$own" '*go.mod') $(git grep -l "$own" '*go.mod'); do
+    folder=${file%/go.mod}
+    say "Updating $file"
     for name in $(direct_modules "$file"); do
       case $name in
-        tailscale.com) wanted+=("$name@$stable") ;;
+        tailscale.com) go_get "$folder" "$name" "$stable" ;;
         gvisor.dev/gvisor | github.com/gin-gonic/gin)
           newest=$(cd "$folder" && go list -m -f '{{.Version}}' "$name@latest")
           grep -qF "$name $newest" "$file" || echo "$name: $newest exists, but it follows Tailscale or Ollama" >>"$work/left"
           ;;
-        *) wanted+=("$name@latest") ;;
+        *) go_get "$folder" "$name" latest ;;
       esac
     done
-    [ "${#wanted[@]}" -eq 0 ] || step "Updating $file" "$work/log" within "$folder" go get "${wanted[@]}"
-    step "Tidying $file" "$work/log" within "$folder" go mod tidy
+    grep -q "$own" "$file" || ! cmp -s "$file" "$work/old/$file" || continue
+    attempt_go "$folder" "$work/old/$folder" "all of $file" mod tidy
   done
+}
+
+# go_get FOLDER MODULE VERSION
+go_get() {
+  cp "$1/go.mod" "$1/go.sum" "$work"
+  attempt_go "$1" "$work" "$2 $3" get "$2@$3"
+}
+
+# attempt_go FOLDER SAVED WHAT ARGUMENT...: runs go in FOLDER. If a module can't be had, it gets back the files in SAVED.
+attempt_go() {
+  if ! (cd "$1" && go "${@:4}") >"$work/log" 2>&1; then
+    cp "$2/go.mod" "$2/go.sum" "$1"
+    echo "$3: $(grep -vE '^go: (downloading|.*; switching to)' "$work/log" | head -n 1 |
+      sed 's|^.* \([^ ]*@[^ ]*: \)reading [^ ]* |\1|')" >>"$work/left"
+  fi
 }
 
 # direct_modules FILE: the modules and the tools that it names without `// indirect`.
