@@ -18,11 +18,11 @@ all() {
   for name in crates modules python npm tools; do
     scripts/update.sh "$name" || failed+=("$name")
   done
-  say "Not looked up: actions in .github/workflows, images in packaging/Containerfile, a new major version of a Go module"
-  say "Data with a date; see whether it is old:"
-  dated
+  say "Not looked up: actions in .github/workflows, images in packaging/Containerfile, new major versions of Go modules"
+  say "Data with a date; renew what is old:"
+  git grep -hE '^(date = |# Read on )' -- src/doctor/advisories.toml tests/support/ollama-routes.tsv >&2 || true
   [ "${#failed[@]}" -eq 0 ] || die "not updated: ${failed[*]}; the reasons are above"
-  say "Next: make check && make test. The figures in docs/performance.md belong to the versions in benches/; to renew: make bench"
+  say "Next: make check && make test; scripts/msrv.sh. If benches/ changed, docs/performance.md has figures of old versions."
 }
 
 # --- parts: each changes some of `files`, and adds to `left` what it left -----------------------------------------------
@@ -105,23 +105,41 @@ update_python() {
   done
 }
 
-# A package.json names exact versions. `*` is the newest that fits this Node.
+# A package.json names exact versions. The newest that fits this Node replaces them, and a lock file is renewed. npm works
+# in a copy, since it formats package.json in its own way.
 update_npm() {
-  local file folder name newest names
+  local file folder name newest wanted
   for file in "${files[@]}"; do
     [[ $file = *package.json ]] || continue
-    folder=$work/npm/${file%/*} names=()
+    folder=$work/npm/${file%/*} wanted=()
     mkdir -p "$folder"
     cp "${file%.json}"*.json "$folder"
-    for name in $(versions "$file" | cut -d ' ' -f 1); do names+=("$name@*"); done
-    step "Updating $file" "$work/log" npm install --prefix "$folder" --package-lock-only --save-exact \
-      --ignore-scripts --no-audit --no-fund "${names[@]}"
-    [ -z "$(changes "$file" "$folder/package.json")" ] || cp "$folder"/*.json "${file%/*}"
-    for name in "${names[@]%@*}"; do
+    while IFS= read -r name; do wanted+=("$name"); done < <(newer_npm "$folder")
+    step "Updating $file" "$work/log" in_copy "$folder" ${wanted[@]+"${wanted[@]}"}
+    for name in "${file%/*}"/package*.json; do
+      [ -z "$(changes "$name" "$folder/${name##*/}")" ] || cp "$folder/${name##*/}" "$name"
+    done
+    for name in $(versions "$file" | cut -d ' ' -f 1); do
       newest=$(npm view "$name" version)
-      versions "$file" | grep -qxF "$name $newest" || echo "$name: $newest needs a newer Node than $(node --version)" >>"$work/left"
+      versions "$file" | grep -qxF "$name $newest" ||
+        echo "$name: $newest is not for Node $(node --version), see what it needs: npm view $name engines" >>"$work/left"
     done
   done
+}
+
+# newer_npm FOLDER: NAME@VERSION for each package that is newer than package.json says and fits this Node.
+newer_npm() {
+  (npm outdated --prefix "$1" --json || true) | python3 -c 'import json, re, sys
+key = lambda version: [int(number) for number in re.findall(r"\d+", version)]
+for name, found in json.load(sys.stdin).items():
+    if key(found["latest"]) > key(found["wanted"]):
+        print(name + "@" + found["latest"])'
+}
+
+# in_copy FOLDER NAME@VERSION...
+in_copy() {
+  local options=(--prefix "$1" --package-lock-only --save-exact --ignore-scripts --no-audit --no-fund)
+  npm install "${options[@]}" "${@:2}" && npm update "${options[@]}"
 }
 
 # The programs that scripts/tools.sh and scripts/advisories.sh name with a version.
@@ -149,6 +167,10 @@ versions() {
     *Cargo.lock) awk -F '"' '/^name = / { name = $2 } /^version = / && name { print name, $2 }' "$1" ;;
     *go.mod) awk '{ sub(/^require /, "") } $1 == "go" || NF >= 2 && $2 ~ /^v[0-9]/ { print $1, $2 }' "$1" ;;
     *requirements.txt) sed -nE 's/^([A-Za-z0-9._-]+)[^=]*==([^ ;]+).*/\1 \2/p' "$1" ;;
+    *package-lock.json) python3 -c 'import json, sys
+for path, found in json.load(open(sys.argv[1]))["packages"].items():
+    if path:
+        print(path.split("node_modules/")[-1], found["version"])' "$1" ;;
     *package.json) python3 -c 'import json, sys
 for name, version in json.load(open(sys.argv[1])).get("dependencies", {}).items():
     print(name, version)' "$1" ;;
