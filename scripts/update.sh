@@ -93,6 +93,10 @@ update_python() {
   uv=${uv%/*}/uv
   mkdir "$work/newest"
   for file in "${files[@]}"; do
+    if [ ! -e "${file%.txt}.in" ]; then
+      echo "$file: there is no ${file%.txt}.in, which names what is wanted" >>"$work/left"
+      continue
+    fi
     options=(--quiet --no-header --no-annotate --only-binary :all: "${file%.txt}.in")
     ! grep -q -e --hash= "$file" || options+=(--generate-hashes)
     step "Updating $file" "$work/log" \
