@@ -2,7 +2,7 @@
 # Works with GNU make 3.81, the version that macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test thorough torture soak bench fuzz check deb pictures screenshots fmt clean testtailnet
+.PHONY: help setup build demo test thorough torture soak bench fuzz check deb pictures screenshots update fmt clean testtailnet
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (
 screenshots: ## Regenerate the screenshots of the page in docs/pictures/ from its test
 	@scripts/setup.sh test
 	@scripts/screenshots.sh
+
+update: ## Update crates, Go modules, Python and npm packages; print each change and what was left
+	@scripts/update.sh
 
 fmt: ## Format Rust and Go code
 	cargo fmt
