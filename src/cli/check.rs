@@ -22,7 +22,7 @@ fn listing(args: &ConfigArgs, config: &Config) -> String {
     }
     text.push_str("endpoints\n");
     for endpoint in config.endpoints.iter() {
-        let _ = writeln!(text, "  {:<20} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
+        let _ = writeln!(text, "  {:<23} {:<9} {}", endpoint.name(), endpoint.allow(), endpoint.path());
     }
     text
 }

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod advisories;
 mod architecture;
 mod cli;
 mod credentials;
 mod docs;
+mod endpoints;
 mod example;
 mod fixtures;
 mod init;
+#[path = "../support/ollama_routes.rs"]
+mod ollama_routes;
 mod overrides;
 mod pages;
 mod reference;
