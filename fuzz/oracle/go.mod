@@ -1,6 +1,6 @@
 module remote-ollama-proxy/fuzz/oracle
 
-go 1.26.6
+go 1.27.4
 
 require github.com/gin-gonic/gin v1.10.0
 

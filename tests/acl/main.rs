@@ -12,5 +12,8 @@ mod expectations;
 mod faults;
 #[cfg(feature = "tailnet")]
 mod generated;
+#[cfg(feature = "tailnet")]
+#[path = "../../build/go.rs"]
+mod go;
 mod reach;
 mod sample;
