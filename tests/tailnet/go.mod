@@ -59,12 +59,3 @@ require (
 	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
 	golang.zx2c4.com/wireguard/windows v1.0.1 // indirect
 )
-
-// Older than tailscale.com asks for. The module proxy that the tests and CI download from does not serve the newer ones: it
-// answers 403. tailscale.com 1.104.5 was released with this wireguard-go, and 1.104.2 with this gliderssh, which only tests
-// link. Remove each line once its newer version can be downloaded.
-replace (
-	github.com/tailscale/gliderssh => github.com/tailscale/gliderssh v0.3.4-0.20260716005906-1a0f895faf28
-	github.com/tailscale/wireguard-go => github.com/tailscale/wireguard-go v0.0.0-20260928213032-417aef361226
-	gvisor.dev/gvisor => gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237
-)
