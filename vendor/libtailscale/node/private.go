@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"unsafe"
 
@@ -23,21 +22,16 @@ import (
 // because that package exports nothing equivalent.
 type privateField struct {
 	owner reflect.Type
-	path  string // from the owner to the field: "a.b.c"; a number is an element of an array
+	path  string // from the owner to the field: "a.b.c"
 	want  reflect.Type
 	use   string
 }
-
-// toWireGuard is netstack's queue of packets for WireGuard. Its number among the outgoing
-// queues is a constant of netstack, which reflection can't see:
-// TestPacketsForAPeerAreInTheQueueThatIsWatched checks it.
-const toWireGuard = "linkEP.outboundQueues.1.c"
 
 var privateFields = []privateField{
 	{reflect.TypeFor[gonet.TCPConn](), "ep", reflect.TypeFor[tcpip.Endpoint](), "reset connections"},
 	{reflect.TypeFor[gonet.TCPConn](), "wq", reflect.TypeFor[*gwaiter.Queue](), "read without blocking"},
 	{reflect.TypeFor[netstack.Impl](), "ipstack", reflect.TypeFor[*stack.Stack](), "reset all connections on close"},
-	{reflect.TypeFor[netstack.Impl](), toWireGuard, reflect.TypeFor[chan *stack.PacketBuffer](), "write without blocking"},
+	{reflect.TypeFor[netstack.Impl](), "linkEP.q.c", reflect.TypeFor[chan *stack.PacketBuffer](), "write without blocking"},
 	{reflect.TypeFor[tsnet.Server](), "lb", reflect.TypeFor[*ipnlocal.LocalBackend](), "identify peers"},
 	{reflect.TypeFor[tsnet.Server](), "shutdownCancel", reflect.TypeFor[context.CancelFunc](), "cancel the exchange of a client secret"},
 	{reflect.TypeFor[ipnlocal.LocalBackend](), "mu", reflect.TypeFor[syncs.Mutex](), "probe the control server"},
@@ -54,28 +48,17 @@ func checkPrivateFields(fields []privateField) error {
 			if at.Kind() == reflect.Pointer {
 				at = at.Elem()
 			}
-			if at = memberType(at, name); at == nil {
+			field, ok := reflect.StructField{}, false
+			if at.Kind() == reflect.Struct {
+				field, ok = at.FieldByName(name)
+			}
+			if !ok {
 				return f.mismatch("does not exist")
 			}
+			at = field.Type
 		}
 		if at != f.want {
 			return f.mismatch("is a " + at.String())
-		}
-	}
-	return nil
-}
-
-// memberType returns the type of a field of a struct, or of an element of an array; nil
-// if there is none.
-func memberType(of reflect.Type, name string) reflect.Type {
-	switch of.Kind() {
-	case reflect.Struct:
-		if field, ok := of.FieldByName(name); ok {
-			return field.Type
-		}
-	case reflect.Array:
-		if i, err := strconv.Atoi(name); err == nil && 0 <= i && i < of.Len() {
-			return of.Elem()
 		}
 	}
 	return nil
@@ -102,23 +85,12 @@ func moduleVersion(pkg string) string {
 }
 
 // private reads a field that checkPrivateFields has checked.
-func private(object any, path string) any {
-	return reflect.ValueOf(privateAddr(object, path)).Elem().Interface()
+func private(object any, field string) any {
+	return reflect.ValueOf(privateAddr(object, field)).Elem().Interface()
 }
 
 // privateAddr returns a pointer to a field that checkPrivateFields has checked.
-func privateAddr(object any, path string) any {
-	at := reflect.ValueOf(object)
-	for name := range strings.SplitSeq(path, ".") {
-		if at.Kind() == reflect.Pointer {
-			at = at.Elem()
-		}
-		if at.Kind() == reflect.Array {
-			i, _ := strconv.Atoi(name)
-			at = at.Index(i)
-		} else {
-			at = at.FieldByName(name)
-		}
-	}
-	return reflect.NewAt(at.Type(), unsafe.Pointer(at.UnsafeAddr())).Interface()
+func privateAddr(object any, field string) any {
+	f := reflect.ValueOf(object).Elem().FieldByName(field)
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Interface()
 }

@@ -40,7 +40,7 @@ func (c *Conn) backpressured() bool { return 2*len(c.outgoing) > cap(c.outgoing)
 
 // packetQueueOf returns netstack's queue of packets for WireGuard.
 func packetQueueOf(server *tsnet.Server) chan *stack.PacketBuffer {
-	return private(netstackOf(server), toWireGuard).(chan *stack.PacketBuffer)
+	return private(private(private(netstackOf(server), "linkEP"), "q"), "c").(chan *stack.PacketBuffer)
 }
 
 // partsReader reads several slices as one. It implements tcpip.Payloader.

@@ -3,14 +3,11 @@ package node
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
-	"reflect"
 	"testing"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 )
@@ -140,27 +137,6 @@ func TestTryWriteTakesNothingUnderBackpressure(t *testing.T) {
 	far.conn.outgoing = real
 	if n := TryWrite(far.conn.ID, [][]byte{make([]byte, directMax), {1}}, 0); n != 0 {
 		t.Errorf("took %d bytes of a write that is too large", n)
-	}
-}
-
-// The number of the queue in toWireGuard is netstack's constant.
-func TestPacketsForAPeerAreInTheQueueThatIsWatched(t *testing.T) {
-	n := newTailnet(t).upNode(t, "n")
-	ip := header.IPv4(make([]byte, header.IPv4MinimumSize))
-	ip.Encode(&header.IPv4Fields{
-		TotalLength: header.IPv4MinimumSize,
-		SrcAddr:     tcpip.AddrFrom4(n.Addresses()[0].As4()),
-		DstAddr:     tcpip.AddrFrom4([4]byte{100, 100, 1, 2}),
-	})
-	packet := stack.NewPacketBuffer(stack.PacketBufferOptions{ReserveHeaderBytes: len(ip)})
-	defer packet.DecRef()
-	packet.NetworkProtocolNumber = header.IPv4ProtocolNumber
-	copy(packet.NetworkHeader().Push(len(ip)), ip)
-
-	router := reflect.ValueOf(private(netstackOf(n.server), "linkEP.outboundQueueRouter"))
-	queue := router.Call([]reflect.Value{reflect.ValueOf(packet)})[0].Int()
-	if want := fmt.Sprintf("linkEP.outboundQueues.%d.c", queue); want != toWireGuard {
-		t.Errorf("packets for a peer are in %s, not in %s", want, toWireGuard)
 	}
 }
 
