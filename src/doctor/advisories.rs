@@ -1,59 +1,157 @@
-//! Ollama's version, compared with known vulnerabilities. docs/advisories.md has the sources and the other advisories.
+//! Ollama's version, compared with the list of known vulnerabilities in advisories.toml. docs/advisories.md shows the
+//! whole list.
+
+use std::time::{Duration, SystemTime};
 
 use semver::Version;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::finding::Finding;
 
-/// A vulnerability of Ollama that an update removes.
-struct Advisory {
-    id: &'static str,
-    /// The first version without it.
-    fixed: Version,
-    what: &'static str,
+const CHECK: &str = "ollama-version";
+
+const LIST: &str = include_str!("advisories.toml");
+
+/// From this age on, the absence from the list says too little to be called good: half a year.
+const OLD: Duration = Duration::from_secs(182 * 24 * 60 * 60);
+
+#[derive(Deserialize)]
+struct List {
+    /// The day of the last search for new entries.
+    date: String,
+    /// The newest release that was compared with the entries.
+    newest: Release,
+    #[serde(rename = "advisory")]
+    advisories: Vec<Advisory>,
 }
 
-static ADVISORIES: [Advisory; 3] = [
-    Advisory {
-        id: "CVE-2025-51471",
-        fixed: Version::new(0, 14, 3),
-        what: "pulling a model can send the operator's token to another server; the proxy refuses pulls by peers",
-    },
-    Advisory {
-        id: "CVE-2026-7482",
-        fixed: Version::new(0, 17, 1),
-        what: "a crafted model file can read memory with other clients' prompts; the proxy refuses such requests by peers",
-    },
-    Advisory {
-        id: "no id",
-        fixed: Version::new(0, 18, 0),
-        what: "a compressed body to POST /v1/responses decompresses without a limit",
-    },
-];
+#[derive(Deserialize)]
+struct Advisory {
+    ids: Vec<String>,
+    title: String,
+    reach: Reach,
+    from: Option<Release>,
+    /// The first release without it.
+    fixed: Option<Release>,
+    remedy: Option<String>,
+}
 
-pub(super) fn of(version: &str) -> Finding {
-    let Ok(parsed) = Version::parse(version.trim_start_matches('v')) else {
-        return Finding::unknown(
-            "ollama-version",
-            format!("cannot compare {version:?}: it is not a version"),
-        );
+/// Whether a peer can reach it.
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Reach {
+    Refused,
+    Blocked,
+    Open,
+}
+
+/// A release. A release candidate counts as its release.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Release(Version);
+
+impl Release {
+    fn parse(text: &str) -> Result<Release, semver::Error> {
+        let parsed = Version::parse(text.trim_start_matches('v'))?;
+        Ok(Release(Version::new(parsed.major, parsed.minor, parsed.patch)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Release {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Release, D::Error> {
+        Release::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Advisory {
+    fn affects(&self, version: &Release) -> bool {
+        self.from.as_ref().is_none_or(|from| version >= from)
+            && self.fixed.as_ref().is_none_or(|fixed| version < fixed)
+    }
+
+    fn id(&self) -> &str {
+        self.ids.first().map_or("no id", String::as_str)
+    }
+}
+
+pub(super) fn of(version: &str, now: SystemTime) -> Finding {
+    let Ok(list) = toml::from_str::<List>(LIST) else {
+        return Finding::unknown(CHECK, "cannot read the list of known vulnerabilities in this program");
     };
-    // A release candidate counts as its release.
-    let number = Version::new(parsed.major, parsed.minor, parsed.patch);
-    let known: Vec<_> = ADVISORIES.iter().filter(|advisory| number < advisory.fixed).collect();
-    let Some(newest) = known.iter().map(|advisory| &advisory.fixed).max() else {
-        return Finding::good(
-            "ollama-version",
+    match Release::parse(version) {
+        Ok(number) => list.examine(version, &number, now),
+        Err(_) => Finding::unknown(CHECK, format!("cannot compare {version:?}: it is not a version")),
+    }
+}
+
+impl List {
+    fn examine(&self, version: &str, number: &Release, now: SystemTime) -> Finding {
+        let date = &self.date;
+        let affects = |advisory: &&Advisory| advisory.affects(number);
+        let open: Vec<_> =
+            self.advisories.iter().filter(affects).filter(|a| a.reach == Reach::Open).collect();
+        // An update removes them, so that the operator is safe from them too.
+        let refused: Vec<_> = self
+            .advisories
+            .iter()
+            .filter(affects)
+            .filter(|a| a.reach == Reach::Refused && a.fixed.is_some())
+            .collect();
+        let found = described(&open, &refused);
+        if *number > self.newest {
+            let remaining =
+                if found.is_empty() { String::new() } else { format!("; without a known fix: {found}") };
+            return Finding::unknown(
+                CHECK,
+                format!(
+                    "{version} is not on this list, which is of {date} and ends with {}{remaining}",
+                    self.newest.0
+                ),
+            );
+        }
+        if !found.is_empty() {
+            let reason = format!("{version}, by the list of {date}: {found}");
+            return Finding::warning(CHECK, reason, remedy(&open, &refused));
+        }
+        if self.age(now).is_none_or(|age| age > OLD) {
+            return Finding::unknown(
+                CHECK,
+                format!(
+                    "{version} is not affected by this list, which is of {date} and too old to rely on: update the proxy"
+                ),
+            );
+        }
+        Finding::good(
+            CHECK,
             format!(
-                "{version}: no known vulnerability that an update fixes (docs/advisories.md has the others)"
+                "{version}: no known vulnerability that an update fixes or a peer can reach, by the list of {date}"
             ),
-        );
-    };
-    let list: Vec<_> = known.iter().map(|Advisory { id, what, .. }| format!("{what} ({id})")).collect();
-    Finding::warning(
-        "ollama-version",
-        format!("{version}: {}", list.join("; ")),
-        format!("update Ollama to {newest} or newer"),
-    )
+        )
+    }
+
+    fn age(&self, now: SystemTime) -> Option<Duration> {
+        let date = crate::time::parse_rfc3339(&format!("{}T00:00:00Z", self.date)).ok()?;
+        Some(now.duration_since(date).unwrap_or_default())
+    }
+}
+
+fn described(open: &[&Advisory], refused: &[&Advisory]) -> String {
+    let mut all: Vec<_> = open.iter().map(|a| format!("{} ({})", a.title, a.id())).collect();
+    if !refused.is_empty() {
+        let ids: Vec<_> = refused.iter().map(|a| a.id()).collect();
+        all.push(format!("by requests that the proxy refuses to peers: {}", ids.join(", ")));
+    }
+    all.join("; ")
+}
+
+/// The update that removes the most of them, and what helps against the others.
+fn remedy(open: &[&Advisory], refused: &[&Advisory]) -> String {
+    let newest = open.iter().chain(refused).filter_map(|a| a.fixed.as_ref()).max();
+    let update = newest.map(|newest| format!("update Ollama to {} or newer", newest.0));
+    let unfixed = open.iter().filter(|a| a.fixed.is_none()).filter_map(|a| {
+        Some(format!("against {}, for which no fix is known: {}", a.id(), a.remedy.as_ref()?))
+    });
+    update.into_iter().chain(unfixed).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -61,16 +159,105 @@ mod tests {
     use super::super::finding::Outcome;
     use super::*;
 
+    fn day(text: &str) -> SystemTime {
+        crate::time::parse_rfc3339(&format!("{text}T12:00:00Z")).unwrap()
+    }
+
+    /// A list with one entry of each kind.
+    fn list() -> List {
+        let text = r#"
+            date = "2026-06-01"
+            newest = "0.20.0"
+            [[advisory]]
+            ids = ["CVE-1"]
+            title = "open"
+            reach = "open"
+            from = "0.10.0"
+            fixed = "0.18.0"
+            [[advisory]]
+            ids = []
+            title = "unfixed"
+            reach = "open"
+            from = "0.19.0"
+            remedy = "wait"
+            [[advisory]]
+            ids = ["CVE-2"]
+            title = "refused"
+            reach = "refused"
+            fixed = "0.12.0"
+            [[advisory]]
+            ids = ["CVE-3"]
+            title = "design"
+            reach = "refused"
+            [[advisory]]
+            ids = ["CVE-4"]
+            title = "blocked"
+            reach = "blocked"
+        "#;
+        toml::from_str(text).unwrap()
+    }
+
+    fn examine(version: &str, today: &str) -> (Outcome, String, String) {
+        let found = list().examine(version, &Release::parse(version).unwrap(), day(today));
+        (found.outcome, found.reason, found.remedy.unwrap_or_default())
+    }
+
     #[test]
-    fn old_version_is_a_warning_that_names_what_an_update_fixes() {
-        let old = of("0.17.4");
-        assert_eq!(old.outcome, Outcome::Warning);
-        assert!(old.reason.contains("without a limit") && !old.reason.contains("51471"), "{old:?}");
-        assert_eq!(old.remedy.as_deref(), Some("update Ollama to 0.18.0 or newer"));
-        assert_eq!(of("0.32.15").outcome, Outcome::Good);
-        assert_eq!(of("0.18.0-rc1").outcome, Outcome::Good);
+    fn affected_version_is_a_warning_with_the_update_that_fixes_it() {
+        let (outcome, reason, remedy) = examine("0.11.0", "2026-06-02");
+        assert_eq!((outcome, &*remedy), (Outcome::Warning, "update Ollama to 0.18.0 or newer"));
+        assert!(reason.contains("open (CVE-1)") && reason.contains("refuses to peers: CVE-2"), "{reason}");
+        assert!(!reason.contains("design") && !reason.contains("blocked"), "{reason}");
+        let (outcome, reason, remedy) = examine("0.9.0", "2026-06-02");
+        assert_eq!((outcome, &*remedy), (Outcome::Warning, "update Ollama to 0.12.0 or newer"));
+        assert!(!reason.contains("CVE-1"), "{reason}");
+        // A release candidate counts as its release.
+        assert_eq!(examine("0.18.0-rc1", "2026-06-02").0, Outcome::Good);
+    }
+
+    #[test]
+    fn unfixed_vulnerability_that_a_peer_can_reach_is_a_warning_with_its_own_remedy() {
+        let (outcome, reason, remedy) = examine("0.20.0", "2026-06-02");
+        assert_eq!(outcome, Outcome::Warning);
+        assert!(reason.contains("unfixed (no id)"), "{reason}");
+        assert_eq!(remedy, "against no id, for which no fix is known: wait");
+    }
+
+    #[test]
+    fn version_newer_than_the_list_is_unknown_and_never_good() {
+        let (outcome, reason, _) = examine("0.20.1", "2026-06-02");
+        assert_eq!(outcome, Outcome::Unknown);
+        assert!(reason.starts_with("0.20.1 is not on this list, which is of 2026-06-01"), "{reason}");
+        assert!(reason.contains("without a known fix: unfixed"), "{reason}");
+    }
+
+    #[test]
+    fn old_list_makes_nothing_good_and_hides_no_warning() {
+        assert_eq!(examine("0.18.0", "2026-11-29").0, Outcome::Good);
+        let (outcome, reason, _) = examine("0.18.0", "2026-12-02");
+        assert_eq!(outcome, Outcome::Unknown);
+        assert!(reason.contains("of 2026-06-01 and too old"), "{reason}");
+        assert_eq!(examine("0.17.0", "2026-12-02").0, Outcome::Warning);
+        // A wrong clock does not make the list old.
+        assert_eq!(examine("0.18.0", "2020-01-01").0, Outcome::Good);
+    }
+
+    #[test]
+    fn committed_list_can_be_read() {
+        let list: List = toml::from_str(LIST).unwrap();
+        let today = day(&list.date);
+        let newest = &list.newest.0;
+        assert_eq!(of("0.17.4", today).outcome, Outcome::Warning);
+        let next = Version::new(newest.major, newest.minor + 1, 0).to_string();
+        assert_eq!(of(&next, today).outcome, Outcome::Unknown);
         for odd in ["", "0.0.0.1", "main", "1.2"] {
-            assert_eq!(of(odd).outcome, Outcome::Unknown, "{odd}");
+            assert_eq!(of(odd, today).outcome, Outcome::Unknown, "{odd}");
+        }
+        for advisory in &list.advisories {
+            let ordered = advisory.from.as_ref().zip(advisory.fixed.as_ref()).is_none_or(|(a, b)| a < b);
+            assert!(ordered, "{}", advisory.id());
+            let has_way_out = advisory.fixed.is_some() || advisory.remedy.is_some();
+            assert!(advisory.reach != Reach::Open || has_way_out, "{}", advisory.id());
         }
     }
 }

@@ -7,9 +7,12 @@ mod finding;
 mod host;
 mod node;
 mod ollama;
+mod process;
 mod reach;
+mod request_log;
 mod running;
 mod state_folder;
+mod variables;
 
 pub use finding::{Finding, Outcome};
 
@@ -30,6 +33,7 @@ pub async fn examine(config: Result<&Config, &ConfigFaults>) -> Vec<Finding> {
         state_folder::key(config),
     ];
     findings.extend(ollama::examine(config).await);
+    findings.push(request_log::examine(config.upstream.port()));
     findings.extend(running::examine(config).await);
     findings
 }

@@ -1,7 +1,7 @@
 //! Ollama: whether it answers, its version, its cloud models, and whether it is reachable past the proxy.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
 
@@ -23,7 +23,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         Ok(version) => vec![
             exposure,
             Finding::good("ollama", format!("it answers at {upstream}")),
-            advisories::of(&version),
+            advisories::of(&version, SystemTime::now()),
             cloud(config).await,
         ],
         Err(error) => vec![exposure, Finding::fault("ollama", error.reason(), error.way_out())],

@@ -1,6 +1,5 @@
 //! The running proxy: what it says of itself, and what the system says of its process.
 
-use std::process::Command;
 use std::time::SystemTime;
 
 use http::Method;
@@ -8,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::finding::Finding;
 use super::reach::reach;
-use super::{control_server, node};
+use super::{control_server, node, process};
 use crate::admin::{self, AdminError, Status, Who};
 use crate::config::Config;
 
@@ -112,23 +111,15 @@ async fn ask<T: DeserializeOwned>(config: &Config, target: &str) -> Result<T, St
 
 /// Asks the system, since a compromised proxy could hide a listener.
 fn listeners(pid: u32) -> Finding {
-    let arguments = ["-nP", "-a", "-iTCP", "-sTCP:LISTEN", "-Fn", "-p"];
-    let output = match Command::new("lsof").args(arguments).arg(pid.to_string()).output() {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => {
-            return Finding::unknown(
-                "listeners",
-                format!("cannot run lsof, which lists the sockets of a process: {error}"),
-            );
+    match process::listeners(pid) {
+        Err(reason) => Finding::unknown("listeners", reason),
+        Ok(open) if open.is_empty() => {
+            Finding::good("listeners", format!("process {pid} listens on no TCP port of this machine"))
         }
-    };
-    let open: Vec<_> = output.lines().filter_map(|line| line.strip_prefix('n')).collect();
-    if open.is_empty() {
-        return Finding::good("listeners", format!("process {pid} listens on no TCP port of this machine"));
+        Ok(open) => Finding::fault(
+            "listeners",
+            format!("process {pid} listens on {}", open.join(", ")),
+            "stop it: a proxy that was built from this source opens none",
+        ),
     }
-    Finding::fault(
-        "listeners",
-        format!("process {pid} listens on {}", open.join(", ")),
-        "stop it: a proxy that was built from this source opens none",
-    )
 }

@@ -1,6 +1,7 @@
 //! The security review: before the first run, during a run, and with faults.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -8,6 +9,7 @@ use tokio::process::Command;
 
 use crate::http::{eventually, found};
 use crate::ollama;
+use crate::process::Process;
 use crate::tailnet::{Start, Tailnet, World};
 
 /// The exit code, and the outcome, reason and remedy of each check.
@@ -154,4 +156,57 @@ async fn doctor_suggests_an_identity_for_an_untagged_node() {
     let _proxy = start.up().await;
     finds(&tailnet, "tags", "warning", &["belongs to anna@example.com", "logout"]).await;
     finds(&tailnet, "reach", "warning", &["write 100.", "in place of tag:ai-server"]).await;
+}
+
+/// An Ollama without models, with its own temporary folder and these variables.
+async fn ollama_with(dir: &Path, variables: &[(&str, &str)]) -> (Process, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ollama/ollama.sh");
+    let built = Command::new(script).arg("build").output().await.unwrap();
+    let program = String::from_utf8(built.stdout).unwrap();
+    let mut command = Command::new(program.trim());
+    command.arg("serve").env("HOME", dir).env("TMPDIR", dir).env("OLLAMA_MODELS", dir.join("models"));
+    command.env("OLLAMA_HOST", "127.0.0.1:0").env("OLLAMA_NO_CLOUD", "1").envs(variables.iter().copied());
+    let mut process = Process::start("ollama", &mut command);
+    let line = process.line(&["Listening on 127.0.0.1:"]).await;
+    let port: String =
+        line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    (process, format!("http://127.0.0.1:{port}"))
+}
+
+#[tokio::test]
+async fn doctor_reports_an_ollama_that_writes_prompts_to_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ollama, url) = ollama_with(dir.path(), &[("OLLAMA_DEBUG_LOG_REQUESTS", "a-secret")]).await;
+    let folders = || {
+        let entries = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.to_string_lossy().contains("/ollama-request-logs-")).collect::<Vec<_>>()
+    };
+    if folders().is_empty() {
+        // Before 0.18.3 Ollama does not know the variable.
+        std::fs::create_dir(dir.path().join("ollama-request-logs-42")).unwrap();
+    }
+    let folder = folders().remove(0).canonicalize().unwrap();
+    let tailnet = Tailnet::new().await;
+    let start = Start::new(&tailnet, &url);
+    start.command(&["check"]).ended_with(0).await;
+    let (_, findings) = doctor(&tailnet).await;
+    let found = findings.iter().find(|f| f["check"] == "request-log").unwrap();
+    let (reason, remedy) = (found["reason"].as_str().unwrap(), found["remedy"].as_str().unwrap());
+    assert_eq!(found["outcome"], "warning", "{found}");
+    assert!(reason.contains(&format!("is on in the running process {}", ollama.id())), "{found}");
+    assert!(reason.contains(&*folder.to_string_lossy()), "{found}");
+    assert!(remedy.starts_with("set OLLAMA_DEBUG_LOG_REQUESTS=0"), "{found}");
+    assert!(remedy.contains(&format!("rm -r {}", folder.display())), "{found}");
+    assert!(!found.to_string().contains("a-secret"), "{found}");
+
+    // Without the variable and the folder, neither is reported, whatever else is on this machine.
+    drop(ollama);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (ollama, url) = ollama_with(dir.path(), &[("OLLAMA_DEBUG_LOG_REQUESTS", "0")]).await;
+    let start = Start { state: start.state, ..Start::new(&tailnet, &url) };
+    start.command(&["check"]).ended_with(0).await;
+    let (_, findings) = doctor(&tailnet).await;
+    let found = findings.iter().find(|f| f["check"] == "request-log").unwrap().to_string();
+    assert!(!found.contains(&format!("process {}", ollama.id())), "{found}");
+    assert!(!found.contains(&*folder.to_string_lossy()), "{found}");
 }

@@ -44,7 +44,7 @@ fn proxy_plist_keeps_every_path() {
 }
 
 #[test]
-fn ollama_plist_binds_to_loopback_without_cloud() {
+fn ollama_plist_binds_to_loopback_without_cloud_and_request_log() {
     let person = Person::new();
     let text = person.service("launchd", &["install", "--print", "--with-ollama=/bin/ls"]).said(exit::OK);
     let agent = read(text.split_inclusive("</plist>\n").next().unwrap());
@@ -52,6 +52,7 @@ fn ollama_plist_binds_to_loopback_without_cloud() {
     let variables = agent["EnvironmentVariables"].as_dictionary().unwrap();
     assert_eq!(variables["OLLAMA_HOST"].as_string(), Some("127.0.0.1:11434"));
     assert_eq!(variables["OLLAMA_NO_CLOUD"].as_string(), Some("1"));
+    assert_eq!(variables["OLLAMA_DEBUG_LOG_REQUESTS"].as_string(), Some("0"));
 }
 
 /// The installed files are those of the repository: with their placeholders as values, they come out unchanged.

@@ -37,6 +37,9 @@ fn systemd_accepts_every_line() {
     let both = person.service("systemd", &["install", "--print", "--with-ollama=/bin/ls"]).said(exit::OK);
     let (ollama, proxy) = both.split_once("\n\n# The proxy").unwrap();
     assert_eq!(verify(&person, "remote-ollama-proxy-ollama.service", ollama), "");
+    for set in ["\"OLLAMA_HOST=127.0.0.1:11434\"", "OLLAMA_NO_CLOUD=1", "OLLAMA_DEBUG_LOG_REQUESTS=0"] {
+        assert!(ollama.contains(&format!("\nEnvironment={set}\n")), "{ollama}");
+    }
     assert_eq!(verify(&person, "remote-ollama-proxy.service", &format!("# The proxy{proxy}")), "");
 
     // Checks that it would complain.
