@@ -2,6 +2,8 @@
 # Works with GNU make 3.81, the version that macOS has.
 
 .DEFAULT_GOAL := help
+# As in tests/ollama/lib.sh, for what runs without a script.
+export GOTOOLCHAIN := $(or $(GOTOOLCHAIN),auto)
 .PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check deb pictures screenshots update fmt clean testtailnet
 
 help: ## List the targets

@@ -172,23 +172,32 @@ rust() {
   fi
 }
 
-# Go 1.21 and newer download the version that a module requires, so the check runs within the module.
+# Go 1.21 and newer download the version that a module requires, so the check runs within the module. The first run takes
+# as long as that download.
 go_toolchain() {
-  local module=$root/vendor/libtailscale wanted found way_out
+  local module=$root/vendor/libtailscale oldest=1.21 wanted found way_out
   wanted=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$module/go.mod")
   way_out=$(go_way_out "$wanted")
   if ! has go; then
     if [ -x /usr/local/go/bin/go ]; then
       missing+=("Go is there, but not in PATH: export PATH=\$PATH:/usr/local/go/bin")
     else
-      missing+=("Go $wanted or newer: $way_out")
+      missing+=("Go $oldest or newer, which downloads Go $wanted itself: $way_out")
     fi
     return
   fi
   if ! found=$(cd "$module" && go version 2>&1); then
-    missing+=("Go $wanted or newer, since go version says \"${found##*$'\n'}\": $way_out")
-  elif found=$(version "$found") && ! at_least "$wanted" "$found"; then
-    missing+=("Go $wanted or newer, since this is $found: $way_out")
+    missing+=("Go $wanted, since go version says \"${found##*$'\n'}\": check the network and go env GOPROXY, or: $way_out")
+    return
+  fi
+  found=$(version "${found##*$'\n'}") # after a line about the download
+  if at_least "$wanted" "$found"; then
+    return
+  fi
+  if at_least "$oldest" "$found"; then
+    missing+=("Go $wanted, since this is $found, and GOTOOLCHAIN=$GOTOOLCHAIN prevents the download: unset GOTOOLCHAIN, or: $way_out")
+  else
+    missing+=("Go $oldest or newer, which downloads Go $wanted itself, since this is $found: $way_out")
   fi
 }
 
