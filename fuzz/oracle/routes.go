@@ -1,27 +1,39 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
 
-// routes are all routes of Ollama 0.17 to 0.32, by method. Source: server/routes.go.
-var routes = map[string][]string{
-	http.MethodGet: {
-		"/", "/api/version", "/api/status", "/api/tags", "/api/ps", "/api/experimental/aliases",
-		"/api/experimental/model-recommendations", "/v1/models", "/v1/models/:model",
-	},
-	http.MethodHead: {"/", "/api/version", "/api/tags", "/api/blobs/:digest"},
-	http.MethodPost: {
-		"/api/pull", "/api/push", "/api/show", "/api/me", "/api/signout", "/api/create", "/api/copy",
-		"/api/blobs/:digest", "/api/generate", "/api/chat", "/api/embed", "/api/embeddings",
-		"/api/experimental/aliases", "/api/experimental/web_search", "/api/experimental/web_fetch",
-		"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",
-		"/v1/images/generations", "/v1/images/edits", "/v1/audio/transcriptions",
-	},
-	http.MethodDelete: {"/api/delete", "/api/user/keys/:encodedKey", "/api/experimental/aliases"},
+// list has the routes of every version of Ollama.
+const list = "../../tests/support/ollama-routes.tsv"
+
+// addRoutes adds every route of the list.
+func addRoutes(engine *gin.Engine) error {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 4 {
+			return fmt.Errorf("%s: want four fields: %q", list, line)
+		}
+		if method, path := fields[0], fields[1]; method == "*" {
+			engine.Any(path, note)
+		} else {
+			engine.Handle(method, path, note)
+		}
+	}
+	return nil
 }
 
 // ollama returns Ollama's handler.
@@ -29,17 +41,16 @@ func ollama() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
-	for method, paths := range routes {
-		for _, path := range paths {
-			engine.Handle(method, path, note)
-		}
+	if err := addRoutes(engine); err != nil {
+		fmt.Fprintln(os.Stderr, "oracle:", err)
+		os.Exit(1)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", beforeGin(engine))
 	return mux
 }
 
-// beforeGin is Ollama's newer registry, which handles two paths before gin, for every method
+// beforeGin is the registry of older versions, which handles two paths before gin, for every method
 // (server/internal/registry/server.go).
 func beforeGin(gin http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -63,6 +63,11 @@ enum Key {
 /// Why a body does not name one certain model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
+    /// It is a multipart body, or the endpoint takes no other.
+    #[error(
+        "the proxy finds no model in a multipart body; use an endpoint that takes JSON, or ask for access without model rules"
+    )]
+    Multipart,
     /// It has a Content-Encoding.
     #[error("the body is compressed; send it plain")]
     Coded,

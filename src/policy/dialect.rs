@@ -14,7 +14,7 @@ pub enum Dialect {
 }
 
 /// What OpenAI's clients append to their base URL.
-const OPENAI: [&str; 5] = ["chat", "completions", "responses", "embeddings", "models"];
+const OPENAI: [&str; 7] = ["chat", "completions", "responses", "embeddings", "models", "audio", "images"];
 
 impl Dialect {
     /// The API that a path belongs to, even if the client's base URL is wrong: `/v1` may be missing or doubled, and extra
@@ -62,6 +62,11 @@ mod tests {
             ("chat/completions", OpenAi),
             ("responses", OpenAi),
             ("responses/resp_1", OpenAi),
+            ("responses/compact", OpenAi),
+            ("audio/transcriptions", OpenAi),
+            ("audio/speech", OpenAi),
+            ("images/generations", OpenAi),
+            ("images/edits", OpenAi),
             ("completions", OpenAi),
             ("embeddings", OpenAi),
             ("models", OpenAi),
@@ -94,7 +99,6 @@ mod tests {
             ("/openai/deployments/tiny/chat/completions", OpenAi),
             ("/v1/chat/completions/id/messages", OpenAi),
             ("/v1/files", OpenAi),
-            ("/v1/audio/transcriptions", OpenAi),
             ("/v1", OpenAi),
             // Models of these names.
             ("/v1/models/api", OpenAi),

@@ -1,8 +1,8 @@
 //! The endpoints of Ollama that the proxy knows. A route that is not in the table can't be allowed, so a route that a newer
 //! Ollama adds is refused until it is added here.
 //!
-//! Source: Ollama's `server/routes.go`, versions 0.17 to 0.32. `GET_HEAD` marks the routes that Ollama registers for both
-//! methods.
+//! Source: `tests/support/ollama-routes.tsv`, the routes of Ollama 0.17.0 to 0.34.4; `tests/config/endpoints.rs` compares.
+//! `GET_HEAD` marks the routes that Ollama registers for both methods.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ const fn off(name: &'static str, methods: &'static [Method], path: &'static str)
     Spec { name, methods, path, default: false }
 }
 
-static TABLE: [Spec; 16] = [
+static TABLE: [Spec; 20] = [
     on("v1_chat_completions", POST, "/v1/chat/completions"),
     on("v1_models", GET, "/v1/models"),
     on("v1_model", GET, "/v1/models/{model}"),
@@ -50,6 +50,10 @@ static TABLE: [Spec; 16] = [
     off("api_embeddings", POST, "/api/embeddings"),
     off("v1_completions", POST, "/v1/completions"),
     off("v1_embeddings", POST, "/v1/embeddings"),
+    off("v1_responses_compact", POST, "/v1/responses/compact"),
+    off("v1_audio_transcriptions", POST, "/v1/audio/transcriptions"),
+    off("v1_images_generations", POST, "/v1/images/generations"),
+    off("v1_images_edits", POST, "/v1/images/edits"),
     off("api_ps", GET, "/api/ps"),
     off("root", GET_HEAD, "/"),
 ];
@@ -100,6 +104,11 @@ impl Endpoint {
         self.methods() == POST && self.name() != "api_show"
     }
 
+    /// Whether Ollama's answers report how many tokens they took.
+    pub fn reports_tokens(self) -> bool {
+        !matches!(self.name(), "v1_audio_transcriptions" | "v1_images_generations" | "v1_images_edits")
+    }
+
     /// Whether clients first try a WebSocket here, which Ollama does not serve.
     pub(super) fn is_tried_by_websocket(self) -> bool {
         self.name() == "v1_responses"
@@ -110,6 +119,7 @@ impl Endpoint {
         match self.name() {
             "api_show" => Some(ModelSource::Body(ModelKeys::ModelOrName)),
             "v1_model" => Some(ModelSource::Path),
+            "v1_audio_transcriptions" => Some(ModelSource::Form),
             _ if self.computes() => Some(ModelSource::Body(ModelKeys::Model)),
             _ => None,
         }
@@ -132,6 +142,8 @@ pub(super) enum ModelSource {
     Path,
     /// In the body, under one of these keys.
     Body(ModelKeys),
+    /// In a multipart form or in the query: Ollama takes the query's first. The proxy reads neither.
+    Form,
 }
 
 /// Methods as an Allow header lists them.
@@ -209,7 +221,7 @@ const fn never(name: &'static str, path: &'static str, harm: &'static str) -> Ma
 }
 
 /// Every route of Ollama that the config can't allow, with the reason.
-pub static MANAGEMENT: [Management; 13] = [
+pub static MANAGEMENT: [Management; 12] = [
     never("api_pull", "/api/pull", "fills the disk with models of the peer's choice"),
     never("api_push", "/api/push", "publishes this machine's models under its owner's name"),
     never("api_create", "/api/create", "adds models and reads files to make them from"),
@@ -219,18 +231,26 @@ pub static MANAGEMENT: [Management; 13] = [
     never("api_me", "/api/me", "shows who is signed in on this machine"),
     never("api_signout", "/api/signout", "signs this machine's owner out"),
     never("api_user_keys", "/api/user/keys/", "removes this machine's keys"),
-    never("api_web_search", "/api/experimental/web_search", "searches the web with the owner's account"),
-    never("api_web_fetch", "/api/experimental/web_fetch", "fetches web pages with the owner's account"),
-    never(
-        "api_model_recommendations",
-        "/api/experimental/model-recommendations",
-        "asks the internet on the owner's behalf",
-    ),
     never("api_status", "/api/status", "shows how this machine's Ollama is set up"),
+    never(
+        "api_codex",
+        "/api/codex/",
+        "sends prompts to OpenAI and shows which models this machine's owner used",
+    ),
+    never(
+        "api_experimental",
+        "/api/experimental/",
+        "uses the owner's account or renames models, and changes with each version",
+    ),
 ];
 
 impl Management {
     pub(super) fn at(path: &str) -> Option<&'static Management> {
-        MANAGEMENT.iter().find(|m| path == m.path || m.path.ends_with('/') && path.starts_with(m.path))
+        MANAGEMENT.iter().find(|m| match m.path.strip_suffix('/') {
+            Some(folder) => {
+                path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            None => path == m.path,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! The rules about models. Only for these the proxy inspects request bodies, and all are off by default.
 
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 use super::body::{BodyFault, ModelKeys, ModelReader};
@@ -51,6 +51,10 @@ impl ModelRules {
                 let name = segment.replace("%3A", ":").replace("%3a", ":");
                 check.known = Some(check.admit(&name)?);
             }
+            ModelSource::Form => return Err(ModelRefusal::Body(BodyFault::Multipart)),
+            ModelSource::Body(_) if headers.get_all(CONTENT_TYPE).iter().any(is_multipart) => {
+                return Err(ModelRefusal::Body(BodyFault::Multipart));
+            }
             // Ollama decompresses some bodies.
             ModelSource::Body(_) if headers.get_all(CONTENT_ENCODING).iter().any(is_coding) => {
                 return Err(ModelRefusal::Body(BodyFault::Coded));
@@ -63,6 +67,10 @@ impl ModelRules {
 
 fn is_coding(value: &HeaderValue) -> bool {
     !value.as_bytes().eq_ignore_ascii_case(b"identity")
+}
+
+fn is_multipart(value: &HeaderValue) -> bool {
+    value.as_bytes().trim_ascii().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
 }
 
 /// What to check about the model of a request before it may be forwarded.

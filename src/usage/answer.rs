@@ -19,6 +19,8 @@ pub(super) struct AnswerReader {
     /// The number being read; `None` if the value is something else.
     number: Option<u64>,
     tokens: Tokens,
+    /// Tokens of the prompt that came from a cache, where `tokens.input` leaves them out.
+    cached: u64,
     /// Values since the last count above zero. Some streams report zeros until they end.
     unreported: u64,
 }
@@ -26,8 +28,8 @@ pub(super) struct AnswerReader {
 /// Counts are at most this deep: in `usage` in `message` in the outermost object.
 const LEVELS: usize = 3;
 
-/// The longest key that counts, `completion_tokens`, and some.
-const KEY_MAX: usize = 20;
+/// The longest key that counts, `cache_read_input_tokens`, and some.
+const KEY_MAX: usize = 26;
 
 /// What an object is, by where it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,8 +44,10 @@ enum Place {
 }
 
 impl AnswerReader {
+    /// The counts so far. The whole prompt counts, also what came from a cache.
     pub(super) fn tokens(&self) -> Tokens {
-        self.tokens
+        let Tokens { input, output } = self.tokens;
+        Tokens { input: input.map(|input| input.saturating_add(self.cached)), output }
     }
 
     /// Values since the last count above zero.
@@ -53,7 +57,8 @@ impl AnswerReader {
 
     /// Drops a value that has not ended: the next byte begins another one.
     pub(super) fn begin_value(&mut self) {
-        *self = AnswerReader { tokens: self.tokens, unreported: self.unreported, ..AnswerReader::default() };
+        let AnswerReader { tokens, cached, unreported, .. } = *self;
+        *self = AnswerReader { tokens, cached, unreported, ..AnswerReader::default() };
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
@@ -117,6 +122,10 @@ impl AnswerReader {
         let Some(number) = self.number.take() else { return };
         let count = match (self.place(), self.key()) {
             (Place::Usage, b"prompt_tokens" | b"input_tokens") => &mut self.tokens.input,
+            (Place::Usage, b"cache_read_input_tokens") => {
+                self.cached = number;
+                return;
+            }
             (Place::Outermost, b"prompt_eval_count") => &mut self.tokens.input,
             (Place::Usage, b"completion_tokens" | b"output_tokens") => &mut self.tokens.output,
             (Place::Outermost, b"eval_count") => &mut self.tokens.output,

@@ -64,6 +64,11 @@ impl TokenCounter {
         TokenCounter { framing, answer: AnswerReader::default(), unreadable: 0 }
     }
 
+    /// A counter for an answer that reports nothing whatever its form, such as an image in JSON. It is charged by its size.
+    pub fn by_size() -> TokenCounter {
+        TokenCounter { framing: Framing::Unreadable, answer: AnswerReader::default(), unreadable: 0 }
+    }
+
     /// Reads the next bytes of the answer.
     pub fn feed(&mut self, bytes: &[u8]) {
         match &mut self.framing {
@@ -167,6 +172,32 @@ mod tests {
                 JSON,
                 r#"{"content":[{"type":"text","text":"x"}],"usage":{"input_tokens" : 3,"output_tokens":4}}"#,
                 tokens(3, 4),
+            ),
+            // Since Ollama 0.33.3 answers say what of the prompt came from the cache. Anthropic's API counts it apart.
+            (
+                JSON,
+                r#"{"usage":{"input_tokens":1,"cache_read_input_tokens":3,"output_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                EVENTS,
+                "data: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":0}}}\n\ndata: {\"usage\":{\"cache_read_input_tokens\":3,\"input_tokens\":1,\"output_tokens\":8}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"usage":{"prompt_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"usage":{"input_tokens":4,"input_tokens_details":{"cached_tokens":3},"output_tokens":8}}"#,
+                tokens(4, 8),
+            ),
+            (
+                JSON,
+                r#"{"done":true,"prompt_eval_count":4,"prompt_eval_cached_count":3,"eval_count":8}"#,
+                tokens(4, 8),
             ),
             (
                 JSON,

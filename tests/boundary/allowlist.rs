@@ -50,9 +50,16 @@ fn others() -> Vec<(&'static str, String)> {
         for route in &MANAGEMENT {
             all.push((method, format!("{}{}", route.path, if route.path.ends_with('/') { "x" } else { "" })));
         }
-        for path in
-            ["/v1/audio/transcriptions", "/metrics", "/api/new", "/v2/models", "/v1/models/", "/api", "/v1"]
-        {
+        for path in [
+            "/v1/audio/speech",
+            "/v1/files",
+            "/metrics",
+            "/api/new",
+            "/v2/models",
+            "/v1/models/",
+            "/api",
+            "/v1",
+        ] {
             all.push((method, path.to_owned()));
         }
     }

@@ -17,6 +17,9 @@ mod https;
 mod matrix;
 mod metrics;
 mod models;
+mod multipart;
+#[path = "../support/ollama_routes.rs"]
+mod ollama_routes;
 mod pace;
 mod page;
 mod pairing;

@@ -3,7 +3,7 @@
 MODEL = "tiny"
 SLOW_MODEL = "slow"
 MODELS = {"tiny:latest", "slow:latest"}
-MISSING_MODEL = "no-such-model"
+MISSING_MODEL = "no-such-model:latest"  # with a tag, since some versions of Ollama add it to the name in their error
 
 PROMPT = "hi"
 HELLO = " Hello from the tiny test model . Bye"

@@ -1,5 +1,5 @@
 //! docs/log-messages.md lists every log message at warning level or above, docs/troubleshooting.md every rule of a
-//! refusal and every exit code, and nothing else. Every link of every page resolves.
+//! refusal and every exit code, and nothing else. The names in docs/clients.md exist. Every link of every page resolves.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::security::{anchor, none, quoted, root, rows, section};
 const LOG_MESSAGES: &str = include_str!("../../docs/log-messages.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const CLIENTS: &str = include_str!("../../docs/clients.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// Every Rust file below src/, without its unit tests.
 fn sources() -> Vec<(String, String)> {
@@ -176,13 +177,56 @@ fn every_exit_code_is_documented() {
 #[test]
 fn endpoints_that_clients_need_are_named_as_in_the_config() {
     let needed = rows(section(CLIENTS, "What each asks for"));
-    assert!(needed.len() > 5);
+    assert!(needed.len() > 20);
     for row in needed {
         let known = |name: &&str, on| Endpoint::named(name).is_some_and(|e| e.default_on() == on);
         let wrong = |cell, on| quoted(cell).filter(|name| !known(name, on)).map(str::to_owned).collect();
-        none(&format!("{}: not on by default", row[0]), &wrong(row[1], true));
-        none(&format!("{}: not off by default", row[0]), &wrong(row[2], false));
+        none(&format!("{}: not on by default", row[0]), &wrong(row[2], true));
+        none(&format!("{}: not off by default", row[0]), &wrong(row[3], false));
     }
+}
+
+/// The short texts between backticks of a page, without its blocks of code.
+fn words(page: &str) -> BTreeSet<&str> {
+    let prose = page.split("\n```").step_by(2);
+    let lines = prose.flat_map(str::lines).filter(|line| !line.starts_with("    "));
+    lines.flat_map(quoted).collect()
+}
+
+#[test]
+fn every_endpoint_that_clients_names_exists() {
+    let endpoint = |word: &&&str| word.starts_with("v1_") || word.starts_with("api_");
+    let words = words(CLIENTS);
+    let named: BTreeSet<_> = words.iter().filter(endpoint).copied().collect();
+    assert!(named.len() > 10, "{named:?}");
+    let unknown = named.into_iter().filter(|name| Endpoint::named(name).is_none());
+    none("endpoints of docs/clients.md that do not exist", &unknown.map(str::to_owned).collect());
+    let example = CLIENTS.split("\n[endpoints]\n").nth(1).unwrap().split("```").next().unwrap();
+    let keys = example.lines().filter_map(|line| line.strip_suffix(" = true"));
+    let unknown = keys.filter(|key| Endpoint::named(key).is_none());
+    none(
+        "endpoints in the example of docs/clients.md that do not exist",
+        &unknown.map(str::to_owned).collect(),
+    );
+}
+
+#[test]
+fn every_setting_that_clients_names_exists() {
+    let file = |name: &str| [".toml", ".json", ".jsonl"].iter().any(|end| name.ends_with(end));
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let words = words(CLIENTS);
+    let keys = words.iter().filter(|word| !file(word)).filter_map(|word| word.split_once('.'));
+    let keys: Vec<_> = keys.filter(|(part, key)| plain(part) && plain(key)).collect();
+    assert!(keys.len() > 2, "{keys:?}");
+    let exists = |part: &str, key: &str| {
+        CONFIGURATION.contains(&format!("\n## {part}\n"))
+            && rows(section(CONFIGURATION, part)).iter().any(|row| row[0] == format!("`{key}`"))
+    };
+    let unknown = keys.into_iter().filter(|(part, key)| !exists(part, key));
+    none(
+        "settings of docs/clients.md that do not exist",
+        &unknown.map(|(part, key)| format!("{part}.{key}")).collect(),
+    );
 }
 
 /// The pages of this repository: path and text.
@@ -230,4 +274,20 @@ fn every_link_of_every_page_resolves() {
         }
     }
     none("links that lead nowhere", &wrong);
+}
+
+/// scripts/msrv.sh builds with it.
+#[test]
+fn oldest_rust_is_the_same_everywhere() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    for (file, text) in [
+        ("README.md", format!("[Rust](https://rustup.rs) {oldest} or newer")),
+        ("docs/install.md", format!("[Rust](https://rustup.rs) {oldest} or newer")),
+        ("CONTRIBUTING.md", format!("`rust-version` in Cargo.toml, {oldest}:")),
+        ("fuzz/Cargo.toml", format!("rust-version = \"{oldest}\"")),
+        ("benches/peers/Cargo.toml", format!("rust-version = \"{oldest}\"")),
+    ] {
+        let found = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(found.contains(&text), "{file} does not say: {text}");
+    }
 }

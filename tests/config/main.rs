@@ -7,9 +7,12 @@ mod architecture;
 mod cli;
 mod credentials;
 mod docs;
+mod endpoints;
 mod example;
 mod fixtures;
 mod init;
+#[path = "../support/ollama_routes.rs"]
+mod ollama_routes;
 mod overrides;
 mod pages;
 mod reference;

@@ -27,6 +27,7 @@ mod models;
 #[path = "../support/ollama.rs"]
 mod ollama;
 mod onboarding;
+mod optional_endpoints;
 mod outside;
 #[path = "../support/process.rs"]
 mod process;

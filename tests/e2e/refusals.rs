@@ -5,7 +5,7 @@ use crate::recorder::Recorder;
 use crate::tailnet::World;
 
 /// Every route that Ollama serves and this proxy does not, with a harmful request.
-const ROUTES: [(&str, &str, &str); 30] = [
+const ROUTES: [(&str, &str, &str); 35] = [
     ("POST", "/api/pull", r#"{"model":"tiny"}"#),
     ("POST", "/api/push", r#"{"model":"tiny"}"#),
     ("POST", "/api/create", r#"{"model":"x","from":"tiny"}"#),
@@ -28,6 +28,11 @@ const ROUTES: [(&str, &str, &str); 30] = [
     ("POST", "/v1/completions", r#"{"model":"tiny","prompt":"x"}"#),
     ("POST", "/v1/embeddings", r#"{"model":"tiny","input":"x"}"#),
     ("POST", "/v1/audio/transcriptions", "x"),
+    ("POST", "/v1/images/generations", r#"{"model":"tiny","prompt":"x"}"#),
+    ("POST", "/v1/images/edits", r#"{"model":"tiny","prompt":"x"}"#),
+    ("POST", "/v1/responses/compact", r#"{"model":"tiny","input":"x"}"#),
+    ("POST", "/api/codex/v1/responses", r#"{"model":"tiny","input":"x"}"#),
+    ("GET", "/api/codex/_status", ""),
     ("GET", "/api/ps", ""),
     ("GET", "/", ""),
     ("HEAD", "/", ""),

@@ -30,8 +30,8 @@ usage: ollama.sh COMMAND
   --origins LIST           allow these browser origins too (OLLAMA_ORIGINS); default: Ollama's own
 
 environment
-  OLLAMA_BIN               the Ollama program to use. Without it: on macOS the one in PATH; on Debian and Ubuntu v0.17.4
-                           is built from its Go module, once (two to five minutes)
+  OLLAMA_BIN               the Ollama program to use, of any version. Without it: on macOS the one in PATH; on Debian and
+                           Ubuntu v0.17.4 is built from its Go module, once (two to five minutes)
   OLLAMA_DEBUG             passed on to the server, unlike every other OLLAMA_* variable of the caller
 TEXT
 }
@@ -249,6 +249,7 @@ serve() {
   local run=$1 store=$2 port=$3 name log=$1/server.log bound=''
   shift 3
   mkdir -p "$run/home"
+  : >"$log" # answers_or_ended reads it
   set -m # its own process group: Ctrl-C on a terminal reaches only this script, which then stops the server
   (
     set +m

@@ -1,49 +1,35 @@
 //! Requests to try in every spelling: Ollama's routes, methods, and headers that name another method. Also which of
 //! them may pass, written independently of the proxy's code.
 
-/// Every route of Ollama with its method, and some that it does not have.
-pub(crate) const ROUTES: [(&str, &str); 41] = [
-    ("POST", "/v1/chat/completions"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/tiny"),
-    ("POST", "/v1/responses"),
-    ("POST", "/v1/messages"),
-    ("GET", "/api/version"),
-    ("GET", "/api/tags"),
-    ("POST", "/api/show"),
-    // Off unless switched on.
-    ("POST", "/api/chat"),
-    ("POST", "/api/generate"),
-    ("POST", "/api/embed"),
-    ("POST", "/api/embeddings"),
-    ("POST", "/v1/completions"),
-    ("POST", "/v1/embeddings"),
-    ("GET", "/api/ps"),
-    ("GET", "/"),
-    // Never.
-    ("POST", "/api/pull"),
-    ("POST", "/api/push"),
-    ("POST", "/api/create"),
-    ("POST", "/api/copy"),
-    ("DELETE", "/api/delete"),
-    ("POST", "/api/blobs/sha256:00"),
-    ("POST", "/api/me"),
-    ("POST", "/api/signout"),
-    ("DELETE", "/api/user/keys/x"),
-    ("POST", "/api/experimental/web_search"),
-    ("POST", "/api/experimental/web_fetch"),
-    ("GET", "/api/experimental/model-recommendations"),
-    ("GET", "/api/status"),
-    ("POST", "/v1/audio/transcriptions"),
-    ("POST", "/v1/images/generations"),
-    // Unknown to Ollama.
+use crate::ollama_routes;
+
+/// Each path of Ollama's, in any version, with one of its methods; and some that it does not have.
+pub(crate) fn all() -> Vec<(&'static str, String)> {
+    let mut all: Vec<(&str, String)> = Vec::new();
+    for route in ollama_routes::all() {
+        let (method, path) = (if route.method == "*" { "POST" } else { route.method }, route.sample());
+        if method != "HEAD" && all.iter().all(|(_, known)| *known != path) {
+            all.push((method, path));
+        }
+    }
+    all.extend(UNKNOWN.map(|(method, path)| (method, path.to_owned())));
+    all
+}
+
+/// Unknown to Ollama.
+const UNKNOWN: [(&str, &str); 15] = [
     ("GET", "/metrics"),
     ("GET", "/debug/pprof/"),
     ("GET", "/api"),
     ("GET", "/api/"),
+    ("GET", "/api/experimental"),
+    ("POST", "/api/experimental/new"),
+    ("POST", "/api/codex"),
     ("GET", "/v1"),
+    ("POST", "/v1/messages/count_tokens"),
     ("GET", "/v1/models/"),
     ("GET", "/v1/models/library/tiny"),
+    ("GET", "/v1/responses/compact/"),
     ("GET", "/v2/models"),
     ("POST", "/api/new"),
     ("GET", "/%"),
@@ -91,13 +77,17 @@ const ALLOWED: [(&str, &str); 9] = [
 ];
 
 /// Requests that pass with every switch on.
-pub(crate) const ALSO: [(&str, &str); 9] = [
+pub(crate) const ALSO: [(&str, &str); 13] = [
     ("POST", "/api/chat"),
     ("POST", "/api/generate"),
     ("POST", "/api/embed"),
     ("POST", "/api/embeddings"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/embeddings"),
+    ("POST", "/v1/responses/compact"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("POST", "/v1/images/generations"),
+    ("POST", "/v1/images/edits"),
     ("GET", "/api/ps"),
     ("GET", "/"),
     ("HEAD", "/"),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::http::{Answer, Client, header};
-use crate::routes::{HEADERS, METHODS, ROUTES, allowed};
+use crate::routes::{self, HEADERS, METHODS, allowed};
 
 /// A body whose model keeps Ollama from computing.
 pub(crate) const BODY: &str = r#"{"model":"no-such"}"#;
@@ -58,17 +58,17 @@ impl fmt::Debug for Spelling {
 /// All spellings, each once.
 pub(crate) fn all() -> Vec<Spelling> {
     let mut all = Vec::new();
-    for (method, path) in ROUTES {
-        for target in targets(path) {
+    for (method, path) in routes::all() {
+        for target in targets(&path) {
             all.push(Spelling { method: method.into(), target, headers: "" });
         }
         let bare_methods = BARE.map(|bare| [b"GET", bare].concat());
         for method in words(METHODS).map(Vec::from).chain(bare_methods) {
-            all.push(Spelling { method, target: path.into(), headers: "" });
+            all.push(Spelling { method, target: path.clone().into(), headers: "" });
         }
         for headers in HEADERS {
             for method in [method, "GET", "OPTIONS", "HEAD"] {
-                all.push(Spelling { method: method.into(), target: path.into(), headers });
+                all.push(Spelling { method: method.into(), target: path.clone().into(), headers });
             }
         }
     }

@@ -10,6 +10,7 @@
 mod cancel;
 mod churn;
 mod counter;
+mod departed;
 mod drain;
 mod fairness;
 mod faults;
@@ -23,6 +24,8 @@ mod http;
 mod matrix;
 #[path = "../support/ollama.rs"]
 mod ollama;
+#[path = "../support/ollama_routes.rs"]
+mod ollama_routes;
 #[path = "../support/process.rs"]
 mod process;
 mod readers;

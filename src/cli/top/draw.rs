@@ -18,7 +18,7 @@ const HEADER: [&str; 8] = ["ID", "PEER", "ENDPOINT", "STATE", "AGE", "RATE", "IN
 const WIDTHS: [Constraint; 8] = [
     Constraint::Length(15),
     Constraint::Min(12),
-    Constraint::Max(20),
+    Constraint::Max(23),
     Constraint::Length(7),
     Constraint::Length(9),
     Constraint::Length(8),
@@ -112,9 +112,9 @@ mod tests {
             drawn(&view(), 110),
             [
                 "remote-ollama-proxy: 1 running, 1 waiting",
-                "ID              PEER                           ENDPOINT             STATE   AGE       RATE     IN      OUT",
-                "1a20e718f5e-7   laptop (tag:ai-client)         v1_chat_completions  running 1m 2s     4.0 kB/s 100 B   4.0 kB",
-                "1a20e718f5e-8   laptop (tag:ai-client)         v1_chat_completions  waiting 1m 2s              100 B   0 B",
+                "ID              PEER                        ENDPOINT                STATE   AGE       RATE     IN      OUT",
+                "1a20e718f5e-7   laptop (tag:ai-client)      v1_chat_completions     running 1m 2s     4.0 kB/s 100 B   4.0 kB",
+                "1a20e718f5e-8   laptop (tag:ai-client)      v1_chat_completions     waiting 1m 2s              100 B   0 B",
                 "",
                 "↑ ↓ choose   c cancel   q quit",
             ]

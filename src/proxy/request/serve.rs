@@ -166,7 +166,10 @@ impl Proxy {
         let dialect = Dialect::of(head.uri.path());
         headers::add_request_id(response.headers_mut(), &request.record.id(), dialect);
         let counted = request.counts_tokens && response.status() == StatusCode::OK;
-        let counter = counted.then(|| TokenCounter::of(response.headers()));
+        let counter = counted.then(|| match request.record.endpoint {
+            Some(endpoint) if !endpoint.reports_tokens() => TokenCounter::by_size(),
+            _ => TokenCounter::of(response.headers()),
+        });
         response.map(|body| {
             let (pool_entry, watch) = (Arc::clone(&client.pool_entry), client.watch.clone());
             Body::Reply(Box::new(Reply {

@@ -249,7 +249,7 @@ impl Running {
     }
 
     /// One request on a connection of its own.
-    pub(crate) async fn ask(&self, request: &str) -> Answer {
+    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = self.client().await;
         client.send(request).await;
         client.answer().await
