@@ -27,7 +27,7 @@ test-clients: ## Run Codex, Claude Code, opencode and others against the proxy (
 	@scripts/setup.sh clients
 	@scripts/test-clients.sh
 
-thorough: ## Run what make test leaves out: race detector, build without the node, torture (half an hour)
+thorough: ## Run what make test leaves out: race detector, build without the node, Headscale, torture, oldest Rust (40 minutes)
 	@scripts/setup.sh test
 	@scripts/thorough.sh
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything with the oldest Rust that Cargo.toml names, and runs the unit tests; CI calls it.
+# Builds everything with the oldest Rust that Cargo.toml names, and runs the unit tests; `make thorough` and CI call it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
