@@ -2,8 +2,10 @@
 //!
 //! Source: Tailscale documentation, "Syntax reference for the tailnet policy file", "Tests".
 
+use super::control_server::ControlServer;
 use super::device::{Addresses, Device};
 use super::fault::FileFault;
+use super::headscale;
 use super::names::Names;
 use super::read::At;
 use super::rule::split_target;
@@ -37,8 +39,12 @@ impl Expectation {
     pub(super) fn read(at: &At<'_>, names: &Names, faults: &mut Vec<FileFault>) -> Vec<Expectation> {
         let fields = ["src|user", "accept|allow", "deny", "proto", "srcPostureAttrs"];
         let [src, accept, deny, proto, _] = at.fields(fields, faults);
-        let Some(protocols) = protocols(proto.as_ref(), faults) else { return Vec::new() };
-        if accept.is_none() && deny.is_none() {
+        let Some(protocols) = protocols(proto.as_ref(), names.control, faults) else { return Vec::new() };
+        // Headscale refuses empty lists too.
+        let is_empty = |at: &At<'_>| {
+            names.control == ControlServer::Other && at.is_list() && at.list(&mut Vec::new()).is_empty()
+        };
+        if accept.iter().chain(&deny).all(is_empty) {
             faults.push(at.fault("neither accept nor deny: the test tests nothing"));
         }
         let Some(src) = src else {
@@ -78,11 +84,12 @@ impl Expectation {
 }
 
 /// The protocols that a test is about; `None` after a fault.
-fn protocols(field: Option<&At<'_>>, faults: &mut Vec<FileFault>) -> Option<Vec<u8>> {
+fn protocols(field: Option<&At<'_>>, control: ControlServer, faults: &mut Vec<FileFault>) -> Option<Vec<u8>> {
     let Some((at, text)) = field.and_then(|at| Some((at, at.text(faults)?))) else {
         return Some(DEFAULT_PROTOCOLS.to_vec());
     };
-    let reason = match parse_protocol(text) {
+    let known = control.check(headscale::check_protocol, text);
+    let reason = match known.and_then(|()| parse_protocol(text)) {
         Ok(None) => return Some(DEFAULT_PROTOCOLS.to_vec()),
         Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => return Some(vec![protocol]),
         Ok(Some(_)) => "a test is about tcp, udp or sctp: other protocols have no ports".to_owned(),
@@ -94,6 +101,7 @@ fn protocols(field: Option<&At<'_>>, faults: &mut Vec<FileFault>) -> Option<Vec<
 
 /// Reads `host:port`; the devices are `None` if the file does not say which they are.
 fn read_target(text: &str, names: &Names) -> Result<(Option<Vec<Device>>, u16), String> {
+    names.control.check(headscale::check_test_target, text)?;
     let (host, port) = split_target(text)?;
     let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
     Ok((devices(host, names)?, port))

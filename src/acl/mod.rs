@@ -15,6 +15,7 @@ mod expectation;
 mod failure;
 mod fault;
 mod headscale;
+mod headscale_ssh;
 mod hujson;
 mod ipset;
 mod lines;

@@ -90,6 +90,10 @@ impl PolicyFile {
         names.define(ipsets, postures, faults);
         names.approve(approvers, faults);
         names.check_attributes(attributes, faults);
+        if let Some(at) = ssh_tests.as_ref().filter(|at| at.is_list() && !at.list(faults).is_empty()) {
+            let text = format!("sshTests were read and not run; {}", control.runs_ssh_tests());
+            notes.push(Warning::new(WarningKind::NotJudged, at.line(), text));
+        }
         names.check_ssh(ssh, ssh_tests, faults);
         let mut reader = Reader { names: &names, faults, notes: &mut notes };
         let rules = reader.rules(grants, acls, posture);

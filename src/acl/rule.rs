@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::block::Family;
 use super::device::Device;
 use super::fault::FileFault;
+use super::headscale;
 use super::names::Names;
 use super::origin::Origin;
 use super::read::At;
@@ -71,13 +72,15 @@ impl Reader<'_> {
         };
         let before = self.faults.len();
         for (at, text) in ip.iter().flat_map(|at| at.texts(self.faults)).collect::<Vec<_>>() {
-            match Traffic::parse(text) {
+            let known = self.names.control.check(headscale::check_ip, text);
+            match known.and_then(|()| Traffic::parse(text)) {
                 Ok(traffic) => rule.ip.push(traffic),
                 Err(reason) => self.faults.push(at.fault(reason)),
             }
         }
         for (name, at) in app.iter().flat_map(|at| at.entries(self.faults)).collect::<Vec<_>>() {
-            if let Err(reason) = check_capability(name) {
+            let known = self.names.control.check(headscale::check_capability, name);
+            if let Err(reason) = known.and_then(|()| check_capability(name)) {
                 self.faults.push(FileFault::new(at.line(), &at.key, "", reason));
             }
             rule.app.push((name.to_owned(), at.list(self.faults).iter().map(At::json).collect()));
@@ -106,13 +109,16 @@ impl Reader<'_> {
         let src = self.sources(at, src);
         let conditions = self.conditions(posture, None);
         let protocol = proto.as_ref().and_then(|at| at.text(self.faults)).unwrap_or_default();
-        if let (Some(at), Err(reason)) = (&proto, parse_protocol(protocol)) {
+        let control = self.names.control;
+        let known = control.check(headscale::check_protocol, protocol);
+        if let (Some(at), Err(reason)) = (&proto, known.and_then(|()| parse_protocol(protocol))) {
             self.faults.push(at.fault(reason));
             return Vec::new();
         }
         let mut rules = Vec::new();
         for (at, text) in self.texts(at, "dst", dst) {
-            let read = split_target(text).and_then(|(host, ports)| {
+            let known = control.check(headscale::check_target, text);
+            let read = known.and_then(|()| split_target(text)).and_then(|(host, ports)| {
                 let parse = |ports: &str| Ports::parse(ports).and_then(|p| Traffic::new(protocol, p));
                 Ok((self.names.destination(host)?, ports.split(',').map(parse).collect::<Result<_, _>>()?))
             });
@@ -208,16 +214,16 @@ const TAILSCALE_CAPABILITIES: [&str; 8] =
     ["drive", "golink", "kubernetes", "relay", "secrets", "tailsql", "tsidp", "webui"];
 
 /// Checks that a policy file may grant a capability.
-fn check_capability(name: &str) -> Result<(), &'static str> {
+fn check_capability(name: &str) -> Result<(), String> {
     let (domain, path) = name.split_once('/').unwrap_or_default();
     let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if path.is_empty() || !domain.contains('.') || !domain.split('.').all(label) {
-        return Err("not a capability's name; want domain/name, such as example.com/cap/x");
+        return Err("not a capability's name; want domain/name, such as example.com/cap/x".to_owned());
     }
     let domain = domain.to_ascii_lowercase();
     let own = path.strip_prefix("cap/").is_some_and(|cap| TAILSCALE_CAPABILITIES.contains(&cap));
     if (domain == "tailscale.com" && !own) || domain.ends_with(".tailscale.com") {
-        return Err("Tailscale reserves this capability; use a domain of yours");
+        return Err("Tailscale reserves this capability; use a domain of yours".to_owned());
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::block::Block;
 use super::control_server::ControlServer;
 use super::fault::FileFault;
 use super::headscale;
+use super::headscale_ssh;
 use super::ipset::IpSet;
 use super::names::Names;
 use super::read::At;
@@ -125,9 +126,11 @@ impl Names {
         let Some(at) = approvers else { return };
         let [routes, exit_node, services] = at.fields(["routes", "exitNode", "services"], faults);
         for (route, at) in entries(&routes, faults) {
-            match Block::parse_cidr(route) {
-                Some(block) => self.routes.push(block),
-                None => faults.push(FileFault::new(at.line(), &at.key, "", "not a CIDR such as 10.0.0.0/24")),
+            let known = self.control.check(headscale::check_route, route);
+            let block = Block::parse_cidr(route).ok_or_else(|| "not a CIDR such as 10.0.0.0/24".to_owned());
+            match known.and(block) {
+                Ok(block) => self.routes.push(block),
+                Err(reason) => faults.push(FileFault::new(at.line(), &at.key, "", reason)),
             }
             self.approvers(&at, faults);
         }
@@ -152,9 +155,13 @@ impl Names {
         }
     }
 
-    /// Checks the targets of `nodeAttrs`.
+    /// Checks the targets and attributes of `nodeAttrs`.
     pub(super) fn check_attributes(&self, attributes: Option<At<'_>>, faults: &mut Vec<FileFault>) {
         for entry in list(&attributes, faults) {
+            for (at, text) in texts(&entry, "attr", faults) {
+                let known = self.control.check(headscale::check_attribute, text);
+                faults.extend(known.err().map(|reason| at.fault(reason)));
+            }
             for (at, text) in texts(&entry, "target", faults) {
                 self.check(&at, text, faults, |target| match target {
                     Selector::Own | Selector::Internet | Selector::Service(_) => {
@@ -188,8 +195,14 @@ impl Names {
             if named(&entry, "users", faults).iter().all(|at| at.texts(faults).is_empty()) {
                 faults.push(entry.fault("users is missing; name the accounts"));
             }
+            if self.control == ControlServer::Other {
+                headscale_ssh::check_rule(&entry, self, faults);
+            }
         }
         for entry in list(&tests, faults) {
+            if self.control == ControlServer::Other {
+                headscale_ssh::check_test(&entry, faults);
+            }
             let src = named(&entry, "src", faults);
             if let Some((at, text)) = src.and_then(|at| at.text(faults).map(|text| (at, text))) {
                 self.check(&at, text, faults, source);
