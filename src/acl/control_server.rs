@@ -8,7 +8,7 @@ pub enum ControlServer {
     /// Tailscale's.
     #[default]
     Tailscale,
-    /// Another one. The file is read as Headscale 0.29 reads it.
+    /// Another one. The file is checked by the rules of Headscale 0.29.2.
     Other,
 }
 

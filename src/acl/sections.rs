@@ -129,6 +129,10 @@ impl Names {
             let known = self.control.check(headscale::check_route, route);
             let block = Block::parse_cidr(route).ok_or_else(|| "not a CIDR such as 10.0.0.0/24".to_owned());
             match known.and(block) {
+                // In two spellings: Headscale refuses it.
+                Ok(block) if self.control == ControlServer::Other && self.routes.contains(&block) => {
+                    faults.push(FileFault::new(at.line(), &at.key, "", "appears twice; write it once"));
+                }
                 Ok(block) => self.routes.push(block),
                 Err(reason) => faults.push(FileFault::new(at.line(), &at.key, "", reason)),
             }

@@ -27,7 +27,10 @@ Exit codes:
    1  With --check, the file is invalid, admits every device of the tailnet, or its tests fail or can't be evaluated
    2  The command line is wrong
   65  With --check, the policy file is valid, and no device can connect to the node
-  78  The config is invalid";
+  78  The config is invalid
+
+sshTests are not run. With a control server other than Tailscale's, the file is checked by the rules of Headscale 0.29.2,
+without its devices: `headscale policy check` on the server has the last word.";
 
 #[derive(Debug, Args)]
 pub(super) struct AclArgs {

@@ -2,7 +2,7 @@
 
 /// A part of a policy file, and whether Headscale 0.29 accepts the file. The file defines the user `anna@` and the tags
 /// `tag:a` and `tag:b`, and has a grant unless the part has one, or `acls`.
-pub(crate) const PARTS: [(&str, bool); 111] = [
+pub(crate) const PARTS: [(&str, bool); 112] = [
     // Users, groups and hosts.
     (r#""groups": {"group:g": ["anna@", "bob@example.com"]}"#, true),
     (r#""groups": {"group:g": ["anna"]}"#, false),
@@ -93,6 +93,7 @@ pub(crate) const PARTS: [(&str, bool); 111] = [
     (r#""autoApprovers": {"routes": {"10.0.0.0/8": ["anna@"]}}"#, true),
     (r#""autoApprovers": {"routes": {"10.0.0.0": ["anna@"]}}"#, false),
     (r#""autoApprovers": {"routes": {"fd7a::1": ["anna@"]}}"#, false),
+    (r#""autoApprovers": {"routes": {"fd7a::/16": ["anna@"], "fd7a:0::/16": ["anna@"]}}"#, false),
     (r#""tests": [{"src": "anna@", "deny": []}]"#, false),
     (r#""tests": [{"src": "anna@", "deny": ["100.64.0.9/32:1"]}]"#, false),
     // SSH: actions, accounts, variables, periods.

@@ -39,6 +39,22 @@ fn key_that_headscale_does_not_know_is_one_fault_with_its_line() {
     assert_eq!(faults.matches("tests[0].dest").count(), 1, "{faults}");
 }
 
+/// Headscale runs them over its devices, which the file does not name.
+#[test]
+fn tests_of_ssh_are_said_not_to_be_run() {
+    let ssh = r#""sshTests": [{"src": "anna@", "dst": ["tag:b"], "deny": ["root"]}]"#;
+    for (control, remedy) in [
+        (ControlServer::Other, "`headscale policy check` runs them"),
+        (ControlServer::Tailscale, "Tailscale runs them when the file is saved"),
+    ] {
+        let text = file(ssh).replace("anna@", "anna@example.com");
+        let report = parse_for(&text, control).unwrap().reach(&target());
+        let not_run = report.warnings.iter().find(|w| w.kind == WarningKind::NotJudged).unwrap();
+        assert!(not_run.text.contains("sshTests were read and not run"), "{not_run}");
+        assert!(not_run.text.contains(remedy), "{not_run}");
+    }
+}
+
 #[test]
 fn sample_for_headscale_admits_its_sources_and_has_no_tests_before_devices_have_joined() {
     let policy = read(SAMPLE);
