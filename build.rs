@@ -135,7 +135,7 @@ mod tailnet {
     /// Why Go does not use the version that the module requires, and the way out.
     fn toolchain_problem(stderr: &str, wanted: &str, chosen: Option<&str>) -> Option<String> {
         let has = |needle| stderr.contains(needle);
-        if has("requires go >=") || has("in PATH") && chosen.is_some() {
+        if has("requires go >=") || has("invalid GOTOOLCHAIN") || has("in PATH") && chosen.is_some() {
             let chosen = chosen.unwrap_or("auto");
             return Some(format!(
                 "Go {wanted} or newer is needed, and the environment variable GOTOOLCHAIN={chosen} prevents its download \

@@ -16,7 +16,8 @@ all() {
   scripts/setup.sh demo # Rust, Go and Python
   need npm "install Node.js with npm"
   for name in crates modules python npm tools; do
-    scripts/update.sh "$name" || failed+=("$name")
+    # `step` ends with 130 after Ctrl-C, which bash takes for a failure of this part only.
+    scripts/update.sh "$name" || { [ $? -ne 130 ] || exit 130; failed+=("$name"); }
   done
   say "Not looked up: actions in .github/workflows, images in packaging/Containerfile, new major versions of Go modules"
   say "Data with a date; renew what is old:"
