@@ -14,7 +14,11 @@ pub enum ControlServer {
 
 impl ControlServer {
     /// Runs a check of what Headscale refuses and Tailscale does not.
-    pub(super) fn check(self, refuses: fn(&str) -> Result<(), String>, text: &str) -> Result<(), String> {
+    pub(super) fn check_dialect(
+        self,
+        refuses: fn(&str) -> Result<(), String>,
+        text: &str,
+    ) -> Result<(), String> {
         match self {
             ControlServer::Tailscale => Ok(()),
             ControlServer::Other => refuses(text),

@@ -88,7 +88,7 @@ fn protocols(field: Option<&At<'_>>, control: ControlServer, faults: &mut Vec<Fi
     let Some((at, text)) = field.and_then(|at| Some((at, at.text(faults)?))) else {
         return Some(DEFAULT_PROTOCOLS.to_vec());
     };
-    let known = control.check(headscale::check_protocol, text);
+    let known = control.check_dialect(headscale::check_protocol, text);
     let reason = match known.and_then(|()| parse_protocol(text)) {
         Ok(None) => return Some(DEFAULT_PROTOCOLS.to_vec()),
         Ok(Some(protocol)) if WITH_PORTS.contains(&protocol) => return Some(vec![protocol]),
@@ -101,7 +101,7 @@ fn protocols(field: Option<&At<'_>>, control: ControlServer, faults: &mut Vec<Fi
 
 /// Reads `host:port`; the devices are `None` if the file does not say which they are.
 fn read_target(text: &str, names: &Names) -> Result<(Option<Vec<Device>>, u16), String> {
-    names.control.check(headscale::check_test_target, text)?;
+    names.control.check_dialect(headscale::check_test_target, text)?;
     let (host, port) = split_target(text)?;
     let port = Ports::parse(port)?.single().ok_or("a test names one port")?;
     Ok((devices(host, names)?, port))

@@ -30,7 +30,7 @@ impl Names {
     /// Parses one entry of `src` or `dst`. An unknown name is a fault, as it is nearly always a typo, and the rule would
     /// silently never apply.
     pub(super) fn selector(&self, text: &str) -> Result<Selector, String> {
-        self.control.check(headscale::check_name, text)?;
+        self.control.check_dialect(headscale::check_name, text)?;
         let (kind, name) = text.split_once(':').unwrap_or(("", text));
         Ok(match kind {
             "tag" if self.tags.iter().any(|tag| tag == text) => Selector::Tag(text.to_owned()),

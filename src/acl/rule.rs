@@ -72,14 +72,14 @@ impl Reader<'_> {
         };
         let before = self.faults.len();
         for (at, text) in ip.iter().flat_map(|at| at.texts(self.faults)).collect::<Vec<_>>() {
-            let known = self.names.control.check(headscale::check_ip, text);
+            let known = self.names.control.check_dialect(headscale::check_ip, text);
             match known.and_then(|()| Traffic::parse(text)) {
                 Ok(traffic) => rule.ip.push(traffic),
                 Err(reason) => self.faults.push(at.fault(reason)),
             }
         }
         for (name, at) in app.iter().flat_map(|at| at.entries(self.faults)).collect::<Vec<_>>() {
-            let known = self.names.control.check(headscale::check_capability, name);
+            let known = self.names.control.check_dialect(headscale::check_capability, name);
             if let Err(reason) = known.and_then(|()| check_capability(name)) {
                 self.faults.push(FileFault::new(at.line(), &at.key, "", reason));
             }
@@ -110,14 +110,14 @@ impl Reader<'_> {
         let conditions = self.conditions(posture, None);
         let protocol = proto.as_ref().and_then(|at| at.text(self.faults)).unwrap_or_default();
         let control = self.names.control;
-        let known = control.check(headscale::check_protocol, protocol);
+        let known = control.check_dialect(headscale::check_protocol, protocol);
         if let (Some(at), Err(reason)) = (&proto, known.and_then(|()| parse_protocol(protocol))) {
             self.faults.push(at.fault(reason));
             return Vec::new();
         }
         let mut rules = Vec::new();
         for (at, text) in self.texts(at, "dst", dst) {
-            let known = control.check(headscale::check_target, text);
+            let known = control.check_dialect(headscale::check_target, text);
             let read = known.and_then(|()| split_target(text)).and_then(|(host, ports)| {
                 let parse = |ports: &str| Ports::parse(ports).and_then(|p| Traffic::new(protocol, p));
                 Ok((self.names.destination(host)?, ports.split(',').map(parse).collect::<Result<_, _>>()?))

@@ -126,7 +126,7 @@ impl Names {
         let Some(at) = approvers else { return };
         let [routes, exit_node, services] = at.fields(["routes", "exitNode", "services"], faults);
         for (route, at) in entries(&routes, faults) {
-            let known = self.control.check(headscale::check_route, route);
+            let known = self.control.check_dialect(headscale::check_route, route);
             let block = Block::parse_cidr(route).ok_or_else(|| "not a CIDR such as 10.0.0.0/24".to_owned());
             match known.and(block) {
                 // In two spellings: Headscale refuses it.
@@ -163,7 +163,7 @@ impl Names {
     pub(super) fn check_attributes(&self, attributes: Option<At<'_>>, faults: &mut Vec<FileFault>) {
         for entry in list(&attributes, faults) {
             for (at, text) in texts(&entry, "attr", faults) {
-                let known = self.control.check(headscale::check_attribute, text);
+                let known = self.control.check_dialect(headscale::check_attribute, text);
                 faults.extend(known.err().map(|reason| at.fault(reason)));
             }
             for (at, text) in texts(&entry, "target", faults) {

@@ -22,15 +22,15 @@ use crate::policy::PageRight;
 use identity::{Identity, TAG};
 
 pub(super) const HELP: &str = "\
+--check does not run sshTests. With a control server other than Tailscale's, it checks the file by the rules of Headscale
+0.29.2, without its devices: `headscale policy check` on the server has the last word.
+
 Exit codes:
    0  Success; with --check, the policy file is valid, does not admit every device, and its own tests pass
    1  With --check, the file is invalid, admits every device of the tailnet, or its tests fail or can't be evaluated
    2  The command line is wrong
   65  With --check, the policy file is valid, and no device can connect to the node
-  78  The config is invalid
-
-sshTests are not run. With a control server other than Tailscale's, the file is checked by the rules of Headscale 0.29.2,
-without its devices: `headscale policy check` on the server has the last word.";
+  78  The config is invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct AclArgs {
