@@ -75,11 +75,13 @@ fn ports(config: &Config) -> Vec<Setting> {
 
 fn models(rules: &ModelRules) -> Vec<Setting> {
     let allow = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
-    let cloud = if rules.local_only { "deny" } else { "allow" };
+    let allow_or_deny = |allowed| if allowed { "allow" } else { "deny" }.to_owned();
     vec![
         ("models.allow", or_not_set(allow, "every model")),
-        ("models.cloud", cloud.to_owned()),
+        ("models.cloud", allow_or_deny(!rules.local_only)),
         ("models.within", size(rules.within)),
+        ("models.keep_alive", allow_or_deny(rules.keep_alive)),
+        ("models.load_options", allow_or_deny(rules.load_options)),
     ]
 }
 

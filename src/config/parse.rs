@@ -44,9 +44,9 @@ pub(super) fn access(text: &str) -> Result<AccessMode, String> {
     choice(text, &[("network", AccessMode::Network), ("grants", AccessMode::Grants)])
 }
 
-/// Whether models that run in Ollama's cloud are refused.
-pub(super) fn local_only(text: &str) -> Result<bool, String> {
-    choice(text, &[("allow", false), ("deny", true)])
+/// Whether a model rule lets requests pass.
+pub(super) fn allow(text: &str) -> Result<bool, String> {
+    choice(text, &[("allow", true), ("deny", false)])
 }
 
 /// A port, 1 to 65535.

@@ -198,15 +198,17 @@ fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {
 }
 
 fn models(s: &mut Section<'_, '_>) -> ModelRules {
-    let ModelRules { local_only, within, .. } = ModelRules::default();
+    let ModelRules { local_only, within, keep_alive, load_options, .. } = ModelRules::default();
     let patterns = s.list("allow", Models::pattern);
     if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
         s.fault("allow", "an empty list refuses every model: list models, or remove the key to allow all");
     }
     ModelRules {
         allow: s.is_written("allow").then(|| Models::of(patterns)),
-        local_only: s.text("cloud", local_only, parse::local_only),
+        local_only: s.text("cloud", local_only, |word| parse::allow(word).map(|allow| !allow)),
         within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
+        keep_alive: s.text("keep_alive", keep_alive, parse::allow),
+        load_options: s.text("load_options", load_options, parse::allow),
     }
 }
 
