@@ -14,7 +14,7 @@ use super::{credential, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, Model, ModelRules, Models};
 use crate::rotated::Rotation;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
@@ -39,6 +39,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     let state_dir = node.state_dir.clone();
+    let (models, preload) = section(raw, "models", |s| (models(s), preload(s)));
     let mut config = Config {
         node,
         port,
@@ -52,7 +53,8 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         limits: section(raw, "limits", limits),
         timeouts: section(raw, "timeouts", timeouts),
         endpoints: section(raw, "endpoints", endpoints),
-        models: section(raw, "models", models),
+        models,
+        preload,
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
         log: section(raw, "log", |s| log(s, &state_dir)),
@@ -210,6 +212,16 @@ fn models(s: &mut Section<'_, '_>) -> ModelRules {
         keep_alive: s.text("keep_alive", keep_alive, parse::allow),
         load_options: s.text("load_options", load_options, parse::allow),
     }
+}
+
+fn preload(s: &mut Section<'_, '_>) -> Vec<Model> {
+    let mut models = Vec::new();
+    for model in s.list("preload", parse::preload) {
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    models
 }
 
 fn http(s: &mut Section<'_, '_>) -> HttpConfig {

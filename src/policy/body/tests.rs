@@ -54,8 +54,7 @@ fn ambiguous_bodies_are_refused() {
     ] {
         assert_eq!(model(body), Err(BodyFault::Twice), "{body}");
     }
-    for body in
-        [r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":["a"]}"#, r#"{"model":"a","MODEL":null}"#]
+    for body in [r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":["a"]}"#, r#"{"model":"a","MODEL":null}"#]
     {
         assert_eq!(model(body), Err(BodyFault::NotName), "{body}");
     }
