@@ -39,7 +39,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     let state_dir = node.state_dir.clone();
-    let (models, preload) = section(raw, "models", |s| (models(s), preload(s)));
+    let mut preload = Vec::new();
     let mut config = Config {
         node,
         port,
@@ -53,7 +53,11 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         limits: section(raw, "limits", limits),
         timeouts: section(raw, "timeouts", timeouts),
         endpoints: section(raw, "endpoints", endpoints),
-        models,
+        models: section(raw, "models", |s| {
+            let rules = models(s);
+            preload = models_to_load(s);
+            rules
+        }),
         preload,
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
@@ -214,7 +218,7 @@ fn models(s: &mut Section<'_, '_>) -> ModelRules {
     }
 }
 
-fn preload(s: &mut Section<'_, '_>) -> Vec<Model> {
+fn models_to_load(s: &mut Section<'_, '_>) -> Vec<Model> {
     let mut models = Vec::new();
     for model in s.list("preload", parse::preload) {
         if !models.contains(&model) {

@@ -49,7 +49,7 @@ async fn denied_setting_is_refused_with_the_key_and_the_way_out() {
             let answer = proxy.ask(&post(target, body)).await;
             let text = answer.text();
             assert_eq!(answer.status(), 403, "{target} {body} {text}");
-            assert!(text.starts_with("{\"error\":\"requests may not set "), "{text}");
+            assert!(text.contains("requests may not set "), "{text}");
             for part in [key, &format!("(rule: {rule})"), &format!("models.{} = ", rule.replace('-', "_"))] {
                 assert!(text.contains(part), "{part}: {text}");
             }
