@@ -103,3 +103,22 @@ impl fmt::Display for MergedRights {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rights_name_what_a_grant_denies() {
+        let shown = |value: Value| merge(AccessMode::Network, std::iter::once(&value)).unwrap().to_string();
+        assert_eq!(shown(json!({"keep_alive": true})), "whatever the node allows");
+        let narrow =
+            json!({"models": ["a"], "keep_alive": false, "load_options": false, "max_concurrent": 2});
+        assert_eq!(
+            shown(narrow),
+            "whatever the node allows; models a; no keep_alive; no load options; at most 2 at once"
+        );
+    }
+}
