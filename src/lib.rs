@@ -18,6 +18,7 @@ pub mod page;
 pub mod panics;
 pub mod peer;
 pub mod policy;
+pub mod preload;
 pub mod proxy;
 pub mod rotated;
 #[cfg(feature = "tailnet")]

@@ -73,6 +73,8 @@ fn check_sum(merged: &Grant, grants: &[Grant]) {
     assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
     assert_eq!(merged.tokens_per_day, largest(grants.iter().map(|g| g.tokens_per_day)));
     assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
+    assert_eq!(merged.keep_alive, grants.iter().any(|g| g.keep_alive));
+    assert_eq!(merged.load_options, grants.iter().any(|g| g.load_options));
     let patterns = |grant: &Grant| grant.models.as_ref().map(|models| models.patterns().to_vec());
     let all: Option<Vec<_>> = grants.iter().map(patterns).collect();
     let all = all.map(|all| all.concat().into_iter().collect::<BTreeSet<_>>());
@@ -130,6 +132,8 @@ fn expected(value: &Value) -> Option<Grant> {
                 let short: Option<Vec<_>> = patterns.iter().map(|pattern| short(pattern)).collect();
                 grant.models = Some(Models::of(short?));
             }
+            "keep_alive" => grant.keep_alive = value.as_bool()?,
+            "load_options" => grant.load_options = value.as_bool()?,
             "max_concurrent" => grant.max_concurrent = Some(count(value)?),
             "requests_per_minute" => grant.requests_per_minute = Some(count(value)?),
             "tokens_per_day" => grant.tokens_per_day = Some(value.as_u64().filter(|n| *n > 0)?),

@@ -14,6 +14,10 @@ pub struct MergedRights {
     pub endpoints: Option<Vec<&'static str>>,
     /// The patterns of models; `None`: all that the node allows.
     pub models: Option<Vec<String>>,
+    /// Whether it may set `keep_alive`, where the node allows it.
+    pub keep_alive: bool,
+    /// Whether it may set options such as `num_ctx`, which reload models, where the node allows it.
+    pub load_options: bool,
     /// Requests at once; `None`: as many as the node allows.
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute; `None`: as many as the node allows.
@@ -47,6 +51,8 @@ impl From<Grant> for MergedRights {
         MergedRights {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
             models: grant.models.map(|models| models.patterns().to_vec()),
+            keep_alive: grant.keep_alive,
+            load_options: grant.load_options,
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
             tokens_per_day: grant.tokens_per_day,
@@ -73,6 +79,12 @@ impl fmt::Display for MergedRights {
         if let Some(models) = &self.models {
             write!(f, "; models {}", models.join(", "))?;
         }
+        if !self.keep_alive {
+            f.write_str("; no keep_alive")?;
+        }
+        if !self.load_options {
+            f.write_str("; no load options")?;
+        }
         if let Some(most) = self.max_concurrent {
             write!(f, "; at most {most} at once")?;
         }
@@ -89,5 +101,24 @@ impl fmt::Display for MergedRights {
             write!(f, "; priority {}", self.priority)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rights_name_what_a_grant_denies() {
+        let shown = |value: Value| merge(AccessMode::Network, std::iter::once(&value)).unwrap().to_string();
+        assert_eq!(shown(json!({"keep_alive": true})), "whatever the node allows");
+        let narrow =
+            json!({"models": ["a"], "keep_alive": false, "load_options": false, "max_concurrent": 2});
+        assert_eq!(
+            shown(narrow),
+            "whatever the node allows; models a; no keep_alive; no load options; at most 2 at once"
+        );
     }
 }

@@ -20,6 +20,7 @@ use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
 use crate::ollama::{OllamaClient, OllamaStatus};
+use crate::preload::PreloadedModel;
 use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
@@ -38,6 +39,8 @@ pub struct Admin {
     pub members: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
     /// The status of the node.
     pub node: watch::Receiver<NodeStatus>,
+    /// The models of `models.preload`.
+    pub preload: watch::Receiver<Vec<PreloadedModel>>,
     /// When the proxy started.
     pub started: SystemTime,
     /// The diagnostics, the access log and the journal.
@@ -109,6 +112,7 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
+            preload: self.preload.borrow().clone(),
             logs: self.sinks.states(),
         };
         Status::new(parts, ollama)

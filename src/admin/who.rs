@@ -57,6 +57,12 @@ pub struct WhoPeer {
     /// The model patterns of its merged grants; absent: every model that the config allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
+    /// Whether its merged grants let it set `keep_alive`.
+    #[serde(default = "allowed")]
+    pub keep_alive: bool,
+    /// Whether they let it set options such as `num_ctx`, which reload models.
+    #[serde(default = "allowed")]
+    pub load_options: bool,
     /// Running slots at once, by its merged grants; absent: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
@@ -83,6 +89,11 @@ pub struct WhoPeer {
     pub connections: usize,
     /// The endpoints of its requests with a running slot.
     pub running: Vec<String>,
+}
+
+/// What a proxy of an earlier version means by the lack of a right.
+fn allowed() -> bool {
+    true
 }
 
 impl Who {
@@ -154,6 +165,8 @@ impl WhoPeer {
             through: through.to_owned(),
             endpoints: config.endpoints.iter().filter(|e| grant.endpoints.contains(*e)).map(named).collect(),
             models: grant.models.map(|models| models.patterns().to_vec()),
+            keep_alive: grant.keep_alive,
+            load_options: grant.load_options,
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
             tokens_per_day: grant.tokens_per_day,

@@ -122,6 +122,17 @@ impl Admission {
         }
     }
 
+    /// Waits until a running slot is free that no waiting request could take. It stays free: what the caller starts then
+    /// holds no slot, so it can't make a request wait or be refused. `limits` replace those of earlier calls.
+    pub async fn slot_is_free(&self, limits: &Limits) {
+        let when_free = {
+            let mut state = self.state.lock();
+            state.queue.set_limits(limits.running, limits.running_per_identity);
+            state.queue.when_slot_is_free()
+        };
+        let _ = when_free.await; // no error: the queue outlives this call
+    }
+
     /// Replaces the limits on running requests. Higher limits start waiting requests.
     pub fn limit(&self, limits: &Limits) {
         self.state.lock().queue.set_limits(limits.running, limits.running_per_identity);

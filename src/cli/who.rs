@@ -151,6 +151,8 @@ fn limits(peer: &WhoPeer) -> String {
         Priority::High => Some(", priority high".to_owned()),
     };
     let all = [
+        (!peer.keep_alive).then(|| ", no keep_alive".to_owned()),
+        (!peer.load_options).then(|| ", no load options".to_owned()),
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
         limit(peer.tokens_per_day, "tokens a day"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::admission::{Limits, Timeouts};
 use crate::auth::CredentialSource;
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, EndpointSet, ModelRules};
+use crate::policy::{AccessMode, EndpointSet, Model, ModelRules};
 use crate::rotated::Rotation;
 
 /// A valid config.
@@ -36,8 +36,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[endpoints]`: those that are on.
     pub endpoints: EndpointSet,
-    /// `[models]`.
+    /// `[models]`: the rules for requests.
     pub models: ModelRules,
+    /// `models.preload`: the models that the proxy loads, none of them twice.
+    pub preload: Vec<Model>,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[shutdown]`.

@@ -6,7 +6,7 @@ use super::{
     AccessLogConfig, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw,
 };
 use crate::admission::{Limits, Timeouts};
-use crate::policy::{AccessMode, ModelRules};
+use crate::policy::{AccessMode, Model, ModelRules};
 
 type Setting = (&'static str, String);
 
@@ -16,7 +16,7 @@ impl Config {
         let mut settings = node(&self.node);
         settings.extend(ports(self));
         settings.push(("upstream.url", self.upstream.to_string()));
-        settings.extend(models(&self.models));
+        settings.extend(models(&self.models, &self.preload));
         let mode = match self.access.mode {
             AccessMode::Network => "network",
             AccessMode::Grants => "grants",
@@ -73,13 +73,17 @@ fn ports(config: &Config) -> Vec<Setting> {
     ]
 }
 
-fn models(rules: &ModelRules) -> Vec<Setting> {
+fn models(rules: &ModelRules, preload: &[Model]) -> Vec<Setting> {
+    let preload: Vec<_> = preload.iter().map(ToString::to_string).collect();
     let allow = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
-    let cloud = if rules.local_only { "deny" } else { "allow" };
+    let allow_or_deny = |allowed| if allowed { "allow" } else { "deny" }.to_owned();
     vec![
         ("models.allow", or_not_set(allow, "every model")),
-        ("models.cloud", cloud.to_owned()),
+        ("models.cloud", allow_or_deny(!rules.local_only)),
         ("models.within", size(rules.within)),
+        ("models.keep_alive", allow_or_deny(rules.keep_alive)),
+        ("models.load_options", allow_or_deny(rules.load_options)),
+        ("models.preload", list(&preload, "no model is loaded in advance")),
     ]
 }
 

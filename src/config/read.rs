@@ -14,7 +14,7 @@ use super::{credential, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, Model, ModelRules, Models};
 use crate::rotated::Rotation;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
@@ -39,6 +39,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     let state_dir = node.state_dir.clone();
+    let mut preload = Vec::new();
     let mut config = Config {
         node,
         port,
@@ -52,7 +53,12 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         limits: section(raw, "limits", limits),
         timeouts: section(raw, "timeouts", timeouts),
         endpoints: section(raw, "endpoints", endpoints),
-        models: section(raw, "models", models),
+        models: section(raw, "models", |s| {
+            let rules = models(s);
+            preload = models_to_load(s);
+            rules
+        }),
+        preload,
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
         log: section(raw, "log", |s| log(s, &state_dir)),
@@ -198,16 +204,28 @@ fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {
 }
 
 fn models(s: &mut Section<'_, '_>) -> ModelRules {
-    let ModelRules { local_only, within, .. } = ModelRules::default();
+    let ModelRules { local_only, within, keep_alive, load_options, .. } = ModelRules::default();
     let patterns = s.list("allow", Models::pattern);
     if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
         s.fault("allow", "an empty list refuses every model: list models, or remove the key to allow all");
     }
     ModelRules {
         allow: s.is_written("allow").then(|| Models::of(patterns)),
-        local_only: s.text("cloud", local_only, parse::local_only),
+        local_only: s.text("cloud", local_only, |word| parse::allow(word).map(|allow| !allow)),
         within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
+        keep_alive: s.text("keep_alive", keep_alive, parse::allow),
+        load_options: s.text("load_options", load_options, parse::allow),
     }
+}
+
+fn models_to_load(s: &mut Section<'_, '_>) -> Vec<Model> {
+    let mut models = Vec::new();
+    for model in s.list("preload", parse::preload) {
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    models
 }
 
 fn http(s: &mut Section<'_, '_>) -> HttpConfig {

@@ -7,6 +7,7 @@ mod finding;
 mod host;
 mod node;
 mod ollama;
+mod preload;
 mod process;
 mod reach;
 mod request_log;

@@ -18,7 +18,7 @@ mod page;
 mod rights;
 mod target;
 
-pub use body::{BodyFault, ModelKeys, ModelReader};
+pub use body::{BodyFault, DeniedBy, DeniedKey, DeniedSettings, ModelKeys, ModelReader, ModelSetting};
 pub use decide::{Permit, Policy, Refusal};
 pub use dialect::Dialect;
 pub use endpoint::{Endpoint, EndpointSet, MANAGEMENT, Management};

@@ -11,6 +11,7 @@ use crate::admin::Admin;
 use crate::audit::{AuditSink, Observer};
 use crate::config::{Config, PlainHttp};
 use crate::page::RecentActivity;
+use crate::preload::PreloadedModel;
 use crate::proxy::{Port, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
@@ -24,6 +25,7 @@ pub(super) struct Parts {
     pub(super) authorizer: Arc<NodeAuthorizer>,
     pub(super) node_status: watch::Sender<NodeStatus>,
     pub(super) proxy: Proxy,
+    pub(super) preload: watch::Sender<Vec<PreloadedModel>>,
     pub(super) metrics_port: Port,
     pub(super) page_port: Port,
     pub(super) redirect_port: Port,
@@ -50,11 +52,13 @@ impl Parts {
         watched.add(&metrics_port, config.metrics_port);
         watched.add(&page_port, config.page_port);
         watched.add(&redirect_port, redirects_to(&config).map(|_| config.port));
+        let preload = watch::Sender::default();
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
             members: watched.members(),
             node: node_status.subscribe(),
+            preload: preload.subscribe(),
             started: since,
             sinks,
         });
@@ -64,6 +68,7 @@ impl Parts {
             authorizer,
             node_status,
             proxy,
+            preload,
             metrics_port,
             page_port,
             redirect_port,

@@ -23,6 +23,7 @@ use super::tasks::Tasks;
 use crate::admin::Admin;
 use crate::audit::AuditSink;
 use crate::page::Page;
+use crate::preload::Preloader;
 use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
 use crate::settings::Settings;
 use crate::sweeper::{Sweeper, WatchedPorts};
@@ -50,6 +51,7 @@ pub(super) fn spawn(
     spawner.reload_on(hangup);
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
+    spawner.preload_models(Preloader::new(Arc::clone(&spawner.settings), proxy.clone(), parts.preload), stop);
     let config = spawner.settings.config();
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
@@ -114,6 +116,17 @@ impl Spawner {
             let keeper = CertificateKeeper::new(node, settings, self.node_status.clone(), certificate);
             self.tasks.spawn_endless("certificate keeper", async move { keeper.run().await });
         }
+    }
+
+    /// Until the first signal: from then on only requests that run already go on.
+    fn preload_models(&mut self, preloader: Preloader, stop: &Stop) {
+        let stop = stop.clone();
+        self.tasks.spawn_until_stop("preload", async move {
+            tokio::select! {
+                () = preloader.run() => {}
+                () = stop.wait() => {}
+            }
+        });
     }
 
     fn spawn_service_host(&mut self, stop: &Stop, open: &mut Open) {

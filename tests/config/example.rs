@@ -11,11 +11,12 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys without a default, or with one that depends on the account. The file shows an example.
-pub(crate) const EXAMPLES: [&str; 11] = [
+pub(crate) const EXAMPLES: [&str; 12] = [
     "access_log.file",
     "log.file",
     "limits.requests_per_minute",
     "models.allow",
+    "models.preload",
     "metrics.port",
     "page.port",
     "node.state_dir",

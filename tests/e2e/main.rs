@@ -29,6 +29,7 @@ mod ollama;
 mod onboarding;
 mod optional_endpoints;
 mod outside;
+mod preload;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/recorder.rs"]

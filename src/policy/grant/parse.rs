@@ -13,6 +13,10 @@ use crate::policy::model::Models;
 struct Keys {
     endpoints: Option<Vec<String>>,
     models: Option<Vec<String>>,
+    #[serde(default = "allowed")]
+    keep_alive: bool,
+    #[serde(default = "allowed")]
+    load_options: bool,
     max_concurrent: Option<u32>,
     requests_per_minute: Option<u32>,
     tokens_per_day: Option<u64>,
@@ -22,6 +26,11 @@ struct Keys {
     #[serde(default)]
     metrics: bool,
     page: Option<PageRight>,
+}
+
+/// What an absent right is.
+fn allowed() -> bool {
+    true
 }
 
 impl Grant {
@@ -42,6 +51,8 @@ fn parse(value: &Value) -> Result<Grant, String> {
     Ok(Grant {
         endpoints: keys.endpoints.as_deref().map_or(Ok(EndpointSet::ALL), endpoints)?,
         models: keys.models.as_deref().map(models).transpose()?,
+        keep_alive: keys.keep_alive,
+        load_options: keys.load_options,
         max_concurrent: keys.max_concurrent,
         requests_per_minute: keys.requests_per_minute,
         tokens_per_day: keys.tokens_per_day,
@@ -115,7 +126,10 @@ mod tests {
         assert!(grant.metrics);
         assert_eq!(grant.page, Some(PageRight::View));
         assert_eq!(Grant::parse(&json!({"page": "admin"})).unwrap().page, Some(PageRight::Admin));
-        assert_eq!(grant.models.unwrap().patterns(), ["a", "qwen*"]);
+        assert_eq!(grant.models.clone().unwrap().patterns(), ["a", "qwen*"]);
+        let narrow = Grant::parse(&json!({"keep_alive": false, "load_options": false})).unwrap();
+        assert_eq!(narrow, Grant { keep_alive: false, load_options: false, ..Grant::EVERYTHING });
+        assert!(grant.keep_alive && grant.load_options);
         assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
         assert_eq!(Grant::parse(&json!({"endpoints": ["*"]})).unwrap(), Grant::EVERYTHING);
@@ -142,6 +156,11 @@ mod tests {
             (json!({"metrics": 1}), "boolean"),
             (json!({"metrics": null}), "metrics"),
             (json!({"metric": true}), "metric"),
+            (json!({"keep_alive": "5m"}), "boolean"),
+            (json!({"keep_alive": 0}), "boolean"),
+            (json!({"keep_alive": null}), "keep_alive"),
+            (json!({"load_options": ["num_ctx"]}), "boolean"),
+            (json!({"num_ctx": false}), "num_ctx"),
             (json!({"page": true}), "page: want"),
             (json!({"page": "owner"}), "page: want \"view\" or \"admin\""),
             (json!({"priority": "urgent"}), "priority: want \"high\", \"normal\" or \"low\""),

@@ -209,7 +209,7 @@ fn refusal_status(refusal: &Refusal, dialect: Dialect) -> StatusCode {
 fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
     match (dialect, refusal) {
         (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
-        (_, ModelRefusal::Body(_)) => StatusCode::BAD_REQUEST,
+        (_, ModelRefusal::Body(_) | ModelRefusal::Setting(_)) => StatusCode::BAD_REQUEST,
         (
             Dialect::OpenAi | Dialect::Anthropic,
             ModelRefusal::Name(..)

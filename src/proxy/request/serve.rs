@@ -149,7 +149,7 @@ impl Proxy {
         match upload_fault.get() {
             None => answer_for_client(decision.permit.method(), answered?),
             Some(UploadFault::TooLarge) => Err(Failure::TooLarge(max_body)),
-            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::Body(fault)).into()),
+            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::from(fault)).into()),
         }
     }
 
