@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Rights};
+use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Quotas, Rights};
 
 /// What a source may request. The node's own config is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,8 +18,9 @@ pub struct MergedRights {
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute; `None`: as many as the node allows.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day; `None`: unlimited.
-    pub tokens_per_day: Option<u64>,
+    /// Requests and tokens a day, a week and a month; `None`: as many as the node allows.
+    #[serde(flatten)]
+    pub quotas: Quotas,
     /// Bytes of a request's body; `None`: as many as the node allows.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
@@ -49,7 +50,7 @@ impl From<Grant> for MergedRights {
             models: grant.models.map(|models| models.patterns().to_vec()),
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
-            tokens_per_day: grant.tokens_per_day,
+            quotas: grant.quotas,
             max_body: grant.max_body,
             priority: match grant.priority {
                 Priority::Low => "low",
@@ -79,8 +80,8 @@ impl fmt::Display for MergedRights {
         if let Some(most) = self.requests_per_minute {
             write!(f, "; at most {most} a minute")?;
         }
-        if let Some(most) = self.tokens_per_day {
-            write!(f, "; at most {most} tokens a day")?;
+        for (quota, most) in self.quotas.limited() {
+            write!(f, "; at most {most} {quota}")?;
         }
         if let Some(most) = self.max_body {
             write!(f, "; bodies of at most {most} bytes")?;

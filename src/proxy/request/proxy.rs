@@ -77,6 +77,11 @@ impl Proxy {
         self.port.access().admits_strangers(local, members)
     }
 
+    /// What identities have spent of their quotas, among other limits.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// The active requests.
     pub fn load(&self) -> Load {
         let (running, waiting) = self.admission.load();
