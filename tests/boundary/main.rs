@@ -24,6 +24,7 @@ mod pace;
 mod page;
 mod pairing;
 mod queue;
+mod quotas;
 mod refusals;
 mod request_id;
 mod rest;

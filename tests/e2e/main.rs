@@ -31,6 +31,7 @@ mod outside;
 mod process;
 #[path = "../support/recorder.rs"]
 mod recorder;
+mod quotas;
 mod refusals;
 mod reload;
 mod revocation;
