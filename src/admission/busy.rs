@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::spent::QuotaState;
+use super::quota_state::QuotaState;
 use crate::time::format_rfc3339_seconds;
 
 /// Why a request is refused for now.

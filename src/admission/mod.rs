@@ -8,6 +8,7 @@ mod calendar;
 mod queue;
 mod quota_file;
 mod quota_keeper;
+mod quota_state;
 mod rate;
 mod spent;
 
@@ -23,7 +24,7 @@ pub use busy::Busy;
 use queue::{Queue, WaitingSlot};
 pub use quota_file::QuotaFile;
 pub use quota_keeper::QuotaKeeper;
-pub use spent::QuotaState;
+pub use quota_state::QuotaState;
 use spent::SpentQuotas;
 
 /// The node's limits. A grant can only narrow them.

@@ -123,6 +123,7 @@ pub(super) fn restore(content: &[u8], spent: &mut SpentQuotas) -> Restored {
             _ => restored.unreadable += 1,
         }
     }
+    spent.trim();
     restored
 }
 

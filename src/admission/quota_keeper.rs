@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::quota_file::{self, QuotaFile};
+use super::quota_file::{self, QuotaFile, Restored};
 use super::{Admission, calendar};
 use crate::policy::Window;
 use crate::time::format_rfc3339_seconds;
@@ -41,26 +42,7 @@ impl QuotaKeeper {
             Ok(content) => {
                 let mut state = admission.state.lock();
                 let restored = quota_file::restore(&content, &mut state.spent);
-                let (day, identities) = (state.spent.day(), restored.identities);
-                drop(state);
-                if restored.unreadable > 0 {
-                    let unreadable = restored.unreadable;
-                    tracing::warn!(
-                        path,
-                        identities,
-                        unreadable,
-                        "lines of the quotas' file are damaged: the rest applies"
-                    );
-                }
-                if identities > 0 && day > calendar::day(SystemTime::now()) {
-                    let until = format_rfc3339_seconds(calendar::end(Window::Day, day));
-                    tracing::warn!(
-                        path,
-                        until,
-                        "the clock is behind the quotas' file: nothing spent is given back until then; if the clock \
-                         was ahead by mistake, stop the proxy and remove the file"
-                    );
-                }
+                warn_of_file(&path, restored, state.spent.day());
             }
             Err(error) => {
                 tracing::error!(path, %error, "cannot read what was spent of the quotas: counting from 0");
@@ -112,6 +94,27 @@ impl QuotaKeeper {
                 false
             }
         }
+    }
+}
+
+/// `day`: the latest day in the file.
+fn warn_of_file(path: &str, restored: Restored, day: Date) {
+    let Restored { identities, unreadable } = restored;
+    if unreadable > 0 {
+        tracing::warn!(
+            path,
+            identities,
+            unreadable,
+            "lines of the quotas' file are damaged: the rest applies"
+        );
+    }
+    if identities > 0 && day > calendar::day(SystemTime::now()) {
+        let until = format_rfc3339_seconds(calendar::end(Window::Day, day));
+        tracing::warn!(
+            path,
+            until,
+            "the clock is behind the quotas' file: nothing spent is given back until that day has passed"
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::busy::Busy;
 use super::calendar;
+use super::quota_state::QuotaState;
 use crate::policy::{Quota, QuotaUnit, Quotas, Window};
 
 /// How many identities are counted. Beyond that, the one that has spent the least is forgotten.
@@ -38,26 +39,6 @@ pub(super) struct Count {
     pub(super) month: u64,
     pub(super) week: u64,
     pub(super) day: u64,
-}
-
-/// One quota of an identity at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaState {
-    /// The kind.
-    pub quota: Quota,
-    /// Its limit.
-    pub limit: u64,
-    /// What is spent of it. It can exceed the limit: requests that run may end.
-    pub spent: u64,
-    /// When the window ends, and the count starts again at 0.
-    pub ends: SystemTime,
-}
-
-impl QuotaState {
-    /// What is left.
-    pub fn remaining(&self) -> u64 {
-        self.limit.saturating_sub(self.spent)
-    }
 }
 
 impl Default for SpentQuotas {
@@ -108,10 +89,12 @@ impl SpentQuotas {
         let mut spent = self.identities.get(identity).copied().unwrap_or_default();
         spent.of_unit(unit).add(amount);
         self.insert(identity, spent);
+        self.trim();
         self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     /// Takes over what was spent by `day`, in addition to what is known. Where both know an identity, the larger count holds.
+    /// To be followed by [`SpentQuotas::trim`].
     pub(super) fn restore(&mut self, identity: &str, day: Date, mut spent: Spent) {
         self.advance_to(day);
         spent.advance(day, self.day);
@@ -155,19 +138,25 @@ impl SpentQuotas {
     }
 
     fn insert(&mut self, identity: &str, spent: Spent) {
-        if spent == Spent::default() {
+        match self.identities.get_mut(identity) {
+            Some(known) => *known = spent,
+            None if spent == Spent::default() => {}
+            None => drop(self.identities.insert(identity.to_owned(), spent)),
+        }
+    }
+
+    /// Forgets the identities that have spent the least, if there are too many.
+    pub(super) fn trim(&mut self) {
+        let excess = self.identities.len().saturating_sub(IDENTITIES_MAX);
+        if excess == 0 {
             return;
         }
-        if let Some(known) = self.identities.get_mut(identity) {
-            *known = spent;
-            return;
-        }
-        self.identities.insert(identity.to_owned(), spent);
-        if self.identities.len() > IDENTITIES_MAX {
-            let least = self.identities.iter().min_by_key(|(_, spent)| **spent);
-            if let Some(least) = least.map(|(identity, _)| identity.clone()) {
-                self.identities.remove(&least);
-            }
+        let mut by_spent: Vec<_> =
+            self.identities.iter().map(|(identity, spent)| (*spent, identity)).collect();
+        by_spent.select_nth_unstable(excess);
+        let least: Vec<_> = by_spent.into_iter().take(excess).map(|(_, identity)| identity.clone()).collect();
+        for identity in least {
+            self.identities.remove(&identity);
         }
     }
 }

@@ -22,7 +22,9 @@ fn limited(url: &str, quotas: Quotas) -> Running {
 
 fn answer(more: &str) -> String {
     let length = TOLD.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n{TOLD}")
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n{TOLD}"
+    )
 }
 
 /// Seconds in a duration such as `26h0m5s`.

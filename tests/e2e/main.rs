@@ -29,9 +29,9 @@ mod optional_endpoints;
 mod outside;
 #[path = "../support/process.rs"]
 mod process;
+mod quotas;
 #[path = "../support/recorder.rs"]
 mod recorder;
-mod quotas;
 mod refusals;
 mod reload;
 mod revocation;

@@ -22,7 +22,8 @@ async fn quota(world: &World, key: &str, wanted: impl Fn(u64) -> bool) -> Value 
             .collect();
         quotas.into_iter().find(|quota| quota["key"] == key)
     };
-    let is_wanted = |answer: &Value| of(answer).is_some_and(|quota| quota["used"].as_u64().is_some_and(&wanted));
+    let is_wanted =
+        |answer: &Value| of(answer).is_some_and(|quota| quota["used"].as_u64().is_some_and(&wanted));
     let answer = who::until(&world.tailnet, "the quota", is_wanted).await;
     of(&answer).unwrap()
 }

@@ -102,6 +102,17 @@ fn lines_of_other_versions_are_read_as_far_as_they_are_known() {
     assert_eq!((counts["twice"].tokens.day, counts["twice"].requests.day), (9, 5));
 }
 
+#[test]
+fn file_with_too_many_identities_keeps_those_that_spent_most() {
+    let line =
+        |n: u64| format!("{{\"identity\":\"{n}\",\"day\":\"2026-11-29\",\"tokens\":{{\"month\":{n}}}}}\n");
+    let content: String = (1..=50_000).map(line).collect();
+    let (spent, report) = restored(content.as_bytes());
+    assert_eq!(report, Restored { identities: 50_000, unreadable: 0 });
+    let counts = counts(&spent);
+    assert!(counts.len() == 10_000 && counts.values().all(|spent| spent.tokens.month > 40_000));
+}
+
 /// The lines of one file have the same day. If they don't, each is taken for its own.
 #[test]
 fn counts_of_an_earlier_day_keep_only_what_is_still_current() {
