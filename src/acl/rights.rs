@@ -92,3 +92,19 @@ impl fmt::Display for MergedRights {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn quotas_are_shown_as_text_and_json() {
+        let values = [json!({"endpoints": ["api_tags"], "requests_per_week": 5, "tokens_per_day": 9})];
+        let merged = merge(AccessMode::Network, values.iter()).unwrap();
+        assert_eq!(merged.to_string(), "api_tags; at most 5 requests a week; at most 9 tokens a day");
+        let json = serde_json::to_value(&merged).unwrap();
+        assert_eq!((&json["tokens_per_day"], &json["requests_per_day"]), (&json!(9), &json!(null)));
+    }
+}

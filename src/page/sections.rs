@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::health::Health;
 use super::peers;
