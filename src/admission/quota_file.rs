@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::spent::{Spent, SpentQuotas};
@@ -65,7 +66,8 @@ impl QuotaFile {
     /// The file can't be opened or read, or is no regular file.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         // Without O_NONBLOCK, opening a pipe waits for a writer.
-        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.0) {
+        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(nonblock).open(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
         };

@@ -31,7 +31,7 @@ fn daily_tokens_end_and_return_at_midnight_utc() {
     assert_eq!(wait, Duration::from_millis(500));
     assert_eq!(check(&mut spent, "b", day, late), Ok(()));
     assert_eq!(check(&mut spent, "a", day, at("2026-11-25T00:00:00Z")), Ok(()));
-    assert!(spent.snapshot().1.len() == 1, "the month's count stays");
+    assert_eq!(spent.snapshot().1.len(), 1, "the month's count stays");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn week_begins_on_monday_and_month_on_its_first_day() {
     assert_eq!(refused(&mut spent, week, "2026-12-01T00:00:00Z"), Some(("requests_per_week", 144)));
     // Nothing is kept about an identity whose windows have all ended.
     assert_eq!(refused(&mut spent, week, "2027-02-01T00:00:00Z"), None);
-    assert!(spent.snapshot().1.len() == 0);
+    assert!(spent.snapshot().1.is_empty());
 }
 
 #[test]
