@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Rights};
+use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Quotas, Rights};
 
 /// What a source may request. The node's own config is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,8 +22,9 @@ pub struct MergedRights {
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute; `None`: as many as the node allows.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day; `None`: unlimited.
-    pub tokens_per_day: Option<u64>,
+    /// Requests and tokens a day, a week and a month; `None`: as many as the node allows.
+    #[serde(flatten)]
+    pub quotas: Quotas,
     /// Bytes of a request's body; `None`: as many as the node allows.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
@@ -55,7 +56,7 @@ impl From<Grant> for MergedRights {
             load_options: grant.load_options,
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
-            tokens_per_day: grant.tokens_per_day,
+            quotas: grant.quotas,
             max_body: grant.max_body,
             priority: match grant.priority {
                 Priority::Low => "low",
@@ -91,8 +92,8 @@ impl fmt::Display for MergedRights {
         if let Some(most) = self.requests_per_minute {
             write!(f, "; at most {most} a minute")?;
         }
-        if let Some(most) = self.tokens_per_day {
-            write!(f, "; at most {most} tokens a day")?;
+        for (quota, most) in self.quotas.limited() {
+            write!(f, "; at most {most} {quota}")?;
         }
         if let Some(most) = self.max_body {
             write!(f, "; bodies of at most {most} bytes")?;
@@ -120,5 +121,14 @@ mod tests {
             shown(narrow),
             "whatever the node allows; models a; no keep_alive; no load options; at most 2 at once"
         );
+    }
+
+    #[test]
+    fn quotas_are_shown_as_text_and_json() {
+        let values = [json!({"endpoints": ["api_tags"], "requests_per_week": 5, "tokens_per_day": 9})];
+        let merged = merge(AccessMode::Network, values.iter()).unwrap();
+        assert_eq!(merged.to_string(), "api_tags; at most 5 requests a week; at most 9 tokens a day");
+        let json = serde_json::to_value(&merged).unwrap();
+        assert_eq!((&json["tokens_per_day"], &json["requests_per_day"]), (&json!(9), &json!(null)));
     }
 }

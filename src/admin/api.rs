@@ -81,7 +81,8 @@ impl Admin {
     fn who(&self) -> Who {
         let (members, config) = (self.members(), self.settings.config());
         let node = self.node.borrow().clone();
-        let who = Who::new(&config, &members, &self.proxy.sessions().all(), node.has_joined());
+        let sessions = self.proxy.sessions().all();
+        let who = Who::new(&config, &members, &sessions, self.proxy.admission(), node.has_joined());
         Who {
             out_of_tailnet: node.out_of_tailnet().map(str::to_owned),
             open_to_unknown_devices: self.admits_unknown_devices(&members, &node),

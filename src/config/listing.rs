@@ -88,12 +88,19 @@ fn models(rules: &ModelRules, preload: &[Model]) -> Vec<Setting> {
 }
 
 fn limits(limits: &Limits) -> Vec<Setting> {
+    let quotas = &limits.quotas;
     vec![
         ("limits.running", limits.running.to_string()),
         ("limits.running_per_identity", limits.running_per_identity.to_string()),
         ("limits.waiting", limits.waiting.to_string()),
         ("limits.wait", time(limits.wait)),
         ("limits.requests_per_minute", or_not_set(limits.requests_per_minute, "no limit")),
+        ("limits.requests_per_day", or_not_set(quotas.requests_per_day, "no limit")),
+        ("limits.requests_per_week", or_not_set(quotas.requests_per_week, "no limit")),
+        ("limits.requests_per_month", or_not_set(quotas.requests_per_month, "no limit")),
+        ("limits.tokens_per_day", or_not_set(quotas.tokens_per_day, "no limit")),
+        ("limits.tokens_per_week", or_not_set(quotas.tokens_per_week, "no limit")),
+        ("limits.tokens_per_month", or_not_set(quotas.tokens_per_month, "no limit")),
         ("limits.max_body", size(limits.max_body)),
         ("limits.connections", limits.connections.to_string()),
         ("limits.connections_per_peer", limits.connections_per_peer.to_string()),

@@ -76,6 +76,14 @@ pub(super) fn count(number: &i64) -> Result<u32, String> {
     }
 }
 
+/// A number of at least one that may be large.
+pub(super) fn large_count(number: &i64) -> Result<u64, String> {
+    match u64::try_from(*number) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("expected a whole number from 1 to {}", i64::MAX)),
+    }
+}
+
 /// A number that may be zero.
 pub(super) fn count_or_none(number: &i64) -> Result<u32, String> {
     u32::try_from(*number).map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))

@@ -14,7 +14,7 @@ use super::{credential, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, Model, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, Model, ModelRules, Models, Quotas};
 use crate::rotated::Rotation;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
@@ -178,9 +178,22 @@ fn limits(s: &mut Section<'_, '_>) -> Limits {
         waiting: s.parse("waiting", 256, parse::count_or_none),
         wait: s.text("wait", Duration::from_secs(300), parse::timeout),
         requests_per_minute: s.parse("requests_per_minute", None, |n| parse::count(n).map(Some)),
+        quotas: quotas(s),
         max_body: s.parse("max_body", 100_000_000, |n| parse::count(n).map(u64::from)),
         connections: s.parse("connections", 1024, |n| parse::count(n).map(|n| n as usize)),
         connections_per_peer: s.parse("connections_per_peer", 256, |n| parse::count(n).map(|n| n as usize)),
+    }
+}
+
+fn quotas(s: &mut Section<'_, '_>) -> Quotas {
+    let mut limit = |key| s.parse(key, None, |n| parse::large_count(n).map(Some));
+    Quotas {
+        requests_per_day: limit("requests_per_day"),
+        requests_per_week: limit("requests_per_week"),
+        requests_per_month: limit("requests_per_month"),
+        tokens_per_day: limit("tokens_per_day"),
+        tokens_per_week: limit("tokens_per_week"),
+        tokens_per_month: limit("tokens_per_month"),
     }
 }
 

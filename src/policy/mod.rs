@@ -15,6 +15,7 @@ mod host;
 mod model;
 mod models;
 mod page;
+mod quota;
 mod rights;
 mod target;
 
@@ -29,5 +30,6 @@ pub use host::Hosts;
 pub use model::{Model, ModelNameFault, Models};
 pub use models::{ModelCheck, ModelRefusal, ModelRules};
 pub use page::{PAGE_HEADER, PageRoute};
+pub use quota::{Quota, QuotaUnit, Quotas, Window};
 pub use rights::{AccessMode, Rights};
 pub use target::{Target, TargetFault};

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::error::RunError;
 use super::service_host::ServiceHost;
 use super::stop::Stop;
 use crate::admin::{Admin, AdminSocket};
+use crate::admission::QuotaKeeper;
 use crate::config::{Config, Withdraw};
 use crate::tsnet::Node;
 
@@ -33,10 +35,11 @@ pub(super) struct Open {
     pub(super) node: Option<Arc<Node>>,
     pub(super) admin_socket: Option<AdminSocket>,
     pub(super) service_host: Option<Arc<ServiceHost>>,
+    pub(super) quota_keeper: Option<Arc<QuotaKeeper>>,
 }
 
 impl Open {
-    /// Withdraws the Service, closes the admin socket, then the node. Gives up after [`CLOSING`], or [`HURRY`] after a
+    /// Withdraws the Service, saves what was spent of quotas, closes the admin socket, then the node. Gives up after [`CLOSING`], or [`HURRY`] after a
     /// second signal.
     pub(super) async fn close(self, stop: &Stop) {
         if !in_closing_time(self.close_in_order(), stop).await {
@@ -47,6 +50,9 @@ impl Open {
     async fn close_in_order(self) {
         if let Some(host) = self.service_host {
             host.withdraw().await;
+        }
+        if let Some(keeper) = self.quota_keeper {
+            let _ = spawn_blocking(move || keeper.save()).await; // it logs its failure
         }
         // The socket is in the state folder, which belongs to this process until the node is closed.
         drop(self.admin_socket);

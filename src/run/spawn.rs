@@ -21,10 +21,11 @@ use super::service_host::ServiceHost;
 use super::stop::Stop;
 use super::tasks::Tasks;
 use crate::admin::Admin;
+use crate::admission::QuotaKeeper;
 use crate::audit::AuditSink;
 use crate::page::Page;
 use crate::preload::Preloader;
-use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
+use crate::proxy::{MetricsPort, MetricsText, Proxy, RedirectPort};
 use crate::settings::Settings;
 use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::NodeStatus;
@@ -52,6 +53,7 @@ pub(super) fn spawn(
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
     spawner.preload_models(Preloader::new(Arc::clone(&spawner.settings), proxy.clone(), parts.preload), stop);
+    spawner.keep_quotas(&proxy, open);
     let config = spawner.settings.config();
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
@@ -127,6 +129,14 @@ impl Spawner {
                 () = stop.wait() => {}
             }
         });
+    }
+
+    /// The state folder belongs to this process by now, and no request is admitted yet.
+    fn keep_quotas(&mut self, proxy: &Proxy, open: &mut Open) {
+        let state_dir = &self.settings.config().node.state_dir;
+        let keeper = Arc::new(QuotaKeeper::restore(proxy.admission().clone(), state_dir));
+        open.quota_keeper = Some(Arc::clone(&keeper));
+        self.tasks.spawn_endless("quota keeper", keeper.run());
     }
 
     fn spawn_service_host(&mut self, stop: &Stop, open: &mut Open) {

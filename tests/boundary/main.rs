@@ -26,6 +26,7 @@ mod page;
 mod pairing;
 mod preload;
 mod queue;
+mod quotas;
 mod refusals;
 mod request_id;
 mod rest;

@@ -11,10 +11,16 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys without a default, or with one that depends on the account. The file shows an example.
-pub(crate) const EXAMPLES: [&str; 12] = [
+pub(crate) const EXAMPLES: [&str; 18] = [
     "access_log.file",
     "log.file",
     "limits.requests_per_minute",
+    "limits.requests_per_day",
+    "limits.requests_per_week",
+    "limits.requests_per_month",
+    "limits.tokens_per_day",
+    "limits.tokens_per_week",
+    "limits.tokens_per_month",
     "models.allow",
     "models.preload",
     "metrics.port",

@@ -32,6 +32,7 @@ mod outside;
 mod preload;
 #[path = "../support/process.rs"]
 mod process;
+mod quotas;
 #[path = "../support/recorder.rs"]
 mod recorder;
 mod refusals;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::endpoint::EndpointSet;
 use super::model::Models;
+use super::quota::Quotas;
 
 /// What a peer may request. The node's own config is the outer bound: `None` means that only the config limits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub struct Grant {
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day, in UTC, from 1; `None`: unlimited and not counted.
-    pub tokens_per_day: Option<u64>,
+    /// Requests and tokens a day, a week and a month.
+    pub quotas: Quotas,
     /// Bytes of a request's body.
     pub max_body: Option<u64>,
     /// Which requests start first when several wait.
@@ -71,7 +72,7 @@ impl Grant {
         load_options: true,
         max_concurrent: None,
         requests_per_minute: None,
-        tokens_per_day: None,
+        quotas: Quotas::NONE,
         max_body: None,
         priority: Priority::Normal,
         metrics: false,
@@ -100,7 +101,7 @@ impl Grant {
                 load_options: self.load_options || other.load_options,
                 max_concurrent: larger_limit(self.max_concurrent, other.max_concurrent),
                 requests_per_minute: larger_limit(self.requests_per_minute, other.requests_per_minute),
-                tokens_per_day: larger_limit(self.tokens_per_day, other.tokens_per_day),
+                quotas: self.quotas.or(other.quotas),
                 max_body: larger_limit(self.max_body, other.max_body),
                 priority: self.priority.max(other.priority),
                 metrics,
@@ -156,7 +157,11 @@ mod tests {
                     load_options,
                     max_concurrent,
                     requests_per_minute,
-                    tokens_per_day: tokens.map(u64::from),
+                    quotas: Quotas {
+                        tokens_per_day: tokens.map(u64::from),
+                        requests_per_month: tokens.map(u64::from),
+                        ..Quotas::NONE
+                    },
                     max_body,
                     priority,
                     metrics,

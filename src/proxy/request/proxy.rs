@@ -83,6 +83,11 @@ impl Proxy {
         self.admission.slot_is_free(limits).await;
     }
 
+    /// What identities have spent of their quotas, among other limits.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// The active requests.
     pub fn load(&self) -> Load {
         let (running, waiting) = self.admission.load();
