@@ -58,14 +58,19 @@ async fn environment_has_only_the_listed_variables() {
     }
 }
 
+/// The test may itself have inherited descriptors that are no concern of the program.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn command_inherits_no_descriptor() {
-    let _open = std::fs::File::open("/etc/hostname").unwrap();
+async fn command_inherits_no_file_and_no_socket_of_the_program() {
+    let file = tempfile::NamedTempFile::new().unwrap();
     let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    // `ls` opens the folder itself as 3.
-    let command = EventCommand { program: "/bin/ls".into(), args: vec!["/proc/self/fd".to_owned()] };
-    assert_eq!(command.run("", LONG).await.stdout, "0; 1; 2; 3");
+    let _runtimes_own = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let command = EventCommand { program: "/bin/ls".into(), args: vec!["-l".into(), "/proc/self/fd".into()] };
+    let shown = command.run("", LONG).await.stdout;
+    assert!(shown.contains(" 0 -> pipe:") && shown.contains(" 2 -> pipe:"), "{shown}");
+    for own in [file.path().to_str().unwrap(), "socket:", "eventpoll"] {
+        assert!(!shown.contains(own), "{own}: {shown}");
+    }
 }
 
 /// Both the command and a process that it has started hold a pipe, whose other end is read here.
