@@ -11,7 +11,7 @@ use crate::audit::{AccessChange, AccessRecord, ChangeKind, Observer, PeerRefused
 use crate::config::Config;
 
 /// The rules by which a used-up quota refuses requests.
-const QUOTAS: [&str; 1] = ["tokens"];
+const QUOTAS: [&str; 2] = ["tokens", "requests"];
 
 /// In seconds.
 const DAY: i64 = 24 * 60 * 60;

@@ -9,7 +9,7 @@ use crate::events::{EventKind, Events, Occurrence, OllamaDown, OllamaUp};
 use crate::ollama::OllamaClient;
 
 /// The pause between two probes of Ollama, each of which may take 2 s.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(2);
 
 /// Probes Ollama, but only while the config wants one of the two events. Ends only if the settings do.
 pub(super) async fn watch_ollama(events: Events) {

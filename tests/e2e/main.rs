@@ -11,6 +11,7 @@ mod clients;
 mod doctor;
 mod endpoints;
 mod ends;
+mod events;
 #[path = "../support/http.rs"]
 mod http;
 // Only on Linux does Go read the roots to trust from a variable.
