@@ -122,6 +122,51 @@ impl Observer for EventObserver {
 mod tests {
     use super::*;
 
+    /// A record with this rule, of this device.
+    fn record(rule: Option<&str>, stable_id: &str) -> AccessRecord {
+        let rule = rule.map_or(String::new(), |rule| format!(r#""rule":"{rule}","#));
+        let json = format!(
+            r#"{{"time":"2026-11-24T16:44:13.022Z","id":"1","node":"a.ts.net","stable_id":"{stable_id}",
+            "principal":"anna@example.com","addr":"100.64.0.2:5","port":11434,"method":"POST",{rule}
+            "bytes_in":0,"bytes_out":0,"ms":1,"ended":"refused"}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[tokio::test]
+    async fn refusals_become_events_by_their_rule() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let log = dir.path().join("access.jsonl");
+        let text = format!("events.command = ['/bin/sh']\naccess_log.file = {log:?}\n");
+        std::fs::write(&file, text).unwrap();
+        let config = crate::config::load(Some(&file), &[], &Default::default()).unwrap();
+        let config = tokio::sync::watch::Sender::new(std::sync::Arc::new(config));
+        let (events, mut incoming) = Events::new(config.subscribe());
+        let current = config.borrow().clone();
+        let observer = EventObserver::new(events, &current);
+        let rules = [None, Some("rate"), Some("grant"), Some("model"), Some("tokens"), Some("tokens")];
+        for rule in rules {
+            observer.request(&record(rule, "n1"));
+        }
+        observer.request(&record(Some("requests"), "n2"));
+        observer.request(&record(Some("grant"), "n2"));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let occurrence = incoming.events.recv().await.unwrap().occurrence;
+            told.push((occurrence.kind(), occurrence.subject()));
+        }
+        told.sort();
+        let expected = [
+            (EventKind::PeerRefused, "refused n1"),
+            (EventKind::PeerRefused, "refused n2"),
+            (EventKind::QuotaReached, "quota requests anna@example.com"),
+            (EventKind::QuotaReached, "quota tokens anna@example.com"),
+        ];
+        assert_eq!(told, expected.map(|(kind, subject)| (kind, subject.to_owned())));
+        assert!(incoming.events.try_recv().is_err());
+    }
+
     #[test]
     fn used_up_quota_is_told_once_a_day_for_each_identity() {
         let mut told = QuotasTold::default();

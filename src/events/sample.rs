@@ -54,7 +54,7 @@ fn occurrence(kind: EventKind) -> Occurrence {
         }),
         EventKind::LogLost => Occurrence::LogLost(LogLost {
             log: "access".to_owned(),
-            to: "/home/anna/.local/state/remote-ollama-proxy/access.jsonl".to_owned(),
+            to: "/var/log/access.jsonl".to_owned(),
             lost: 3,
             error: Some("No space left on device (os error 28)".to_owned()),
         }),
