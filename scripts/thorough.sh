@@ -18,4 +18,5 @@ attempt within tests/tailnet go test -race -timeout 30m ./...
 attempt run cargo test --locked --no-fail-fast --no-default-features --lib --bins --test config
 # Unlike `make torture`, with the debug build that is there, and no measured time fails it.
 attempt run cargo test --locked --no-fail-fast --test torture
+attempt run scripts/msrv.sh
 report_attempts

@@ -165,3 +165,17 @@ async fn reload_refuses_a_program_that_others_can_change() {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(!out.status.success() && said.contains("other accounts can change"), "{said}");
 }
+
+#[tokio::test]
+async fn stopping_proxy_kills_a_command_that_does_not_end() {
+    let script = "mkfifo fifo; exec 9>fifo; sleep 100000 & sleep 100000";
+    let mut world = world("http://127.0.0.1:1", script, "events.timeout = \"24h\"\n").await;
+    let fifo = world.tailnet.dir.path().join("fifo");
+    found("the command", async || fifo.exists().then_some(())).await;
+    let mut reader = tokio::fs::File::open(fifo).await.unwrap();
+    world.proxy.process.signal(rustix::process::Signal::TERM);
+    world.proxy.process.line(&["the command of [events] did not end in time, so it was killed"]).await;
+    world.proxy.process.ended_with(0).await;
+    // Ends only once no process holds the pipe.
+    soon("the end of the command", reader.read_to_end(&mut Vec::new())).await.unwrap();
+}

@@ -12,6 +12,8 @@ mod doctor;
 mod endpoints;
 mod ends;
 mod events;
+#[path = "../../build/go.rs"]
+mod go;
 #[path = "../support/http.rs"]
 mod http;
 // Only on Linux does Go read the roots to trust from a variable.
