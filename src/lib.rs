@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod doctor;
+pub mod events;
 pub mod history;
 mod json;
 pub mod listen;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::admission::{Limits, Timeouts};
 use crate::auth::CredentialSource;
+use crate::events::{EventCommand, EventKind};
 use crate::ollama::Upstream;
 use crate::policy::{AccessMode, EndpointSet, Model, ModelRules};
 use crate::rotated::Rotation;
@@ -48,6 +49,26 @@ pub struct Config {
     pub log: LogConfig,
     /// `[access_log]`; `None` if it is off.
     pub access_log: Option<AccessLogConfig>,
+    /// `[events]`.
+    pub events: EventsConfig,
+}
+
+/// `[events]`: a command that is run on events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// The command; `None`: nothing is run.
+    pub command: Option<EventCommand>,
+    /// The events that it is run for; at least one.
+    pub on: Vec<EventKind>,
+    /// How long a run may take, 1 s to 24 h.
+    pub timeout: Duration,
+}
+
+impl EventsConfig {
+    /// Whether a command is run for events of this kind.
+    pub fn wants(&self, kind: EventKind) -> bool {
+        self.command.is_some() && self.on.contains(&kind)
+    }
 }
 
 /// `[access_log]`.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    AccessLogConfig, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw,
+    AccessLogConfig, Config, EventsConfig, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp,
+    StartOffline, Withdraw,
 };
 use crate::admission::{Limits, Timeouts};
+use crate::events::EventKind;
 use crate::policy::{AccessMode, Model, ModelRules};
 
 type Setting = (&'static str, String);
@@ -29,6 +31,7 @@ impl Config {
         settings.extend(shutdown(self));
         settings.extend(log(&self.log));
         settings.extend(access_log(self.access_log.as_ref()));
+        settings.extend(events(&self.events));
         settings
     }
 }
@@ -156,6 +159,15 @@ fn access_log(log: Option<&AccessLogConfig>) -> Vec<Setting> {
         ("access_log.file", of(log.map(|log| log.file.display().to_string()))),
         ("access_log.max_size", of(log.map(|log| size(log.rotation.max_size as u64)))),
         ("access_log.max_age", of(log.map(|log| time(log.rotation.max_age)))),
+    ]
+}
+
+fn events(events: &EventsConfig) -> Vec<Setting> {
+    let on: Vec<_> = events.on.iter().copied().map(EventKind::name).collect();
+    vec![
+        ("events.command", or_not_set(events.command.as_ref(), "nothing is run")),
+        ("events.on", on.join(", ")),
+        ("events.timeout", time(events.timeout)),
     ]
 }
 

@@ -151,6 +151,14 @@ pub(super) fn path(path: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A word of a command.
+pub(super) fn word(word: &str) -> Result<String, String> {
+    if word.is_empty() || word.contains('\0') {
+        return Err("expected text that is not empty".to_owned());
+    }
+    Ok(word.to_owned())
+}
+
 /// The URL of a control server, without a final slash.
 pub(super) fn control_url(url: &str) -> Result<String, String> {
     let expected =

@@ -10,7 +10,7 @@ use super::checked::{
 };
 use super::raw::Raw;
 use super::section::{Section, section};
-use super::{credential, log_file, parse};
+use super::{credential, events, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
@@ -63,6 +63,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         shutdown: section(raw, "shutdown", shutdown),
         log: section(raw, "log", |s| log(s, &state_dir)),
         access_log: None,
+        events: section(raw, "events", events::events),
     };
     let log_file = config.log.file.as_deref();
     config.access_log = section(raw, "access_log", |s| access_log(s, &state_dir, log_file));

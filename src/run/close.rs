@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::error::RunError;
@@ -36,13 +36,18 @@ pub(super) struct Open {
     pub(super) admin_socket: Option<AdminSocket>,
     pub(super) service_host: Option<Arc<ServiceHost>>,
     pub(super) quota_keeper: Option<Arc<QuotaKeeper>>,
+    /// Runs the command of `[events]`. It ends after the first signal, once the command has ended.
+    pub(super) events: Option<JoinHandle<()>>,
 }
 
 impl Open {
     /// Withdraws the Service, saves what was spent of quotas, closes the admin socket, then the node. Gives up after [`CLOSING`], or [`HURRY`] after a
     /// second signal.
-    pub(super) async fn close(self, stop: &Stop) {
-        if !in_closing_time(self.close_in_order(), stop).await {
+    pub(super) async fn close(mut self, stop: &Stop) {
+        let events = self.events.take();
+        let (closed, ()) =
+            tokio::join!(in_closing_time(self.close_in_order(), stop), end_events(events, stop));
+        if !closed {
             tracing::warn!("the tailnet node did not close in time: exiting anyway");
         }
     }
@@ -59,6 +64,19 @@ impl Open {
         if let Some(node) = self.node {
             node.close().await;
         }
+    }
+}
+
+/// Gives the command of `[events]` time to end, and kills it after that.
+async fn end_events(events: Option<JoinHandle<()>>, stop: &Stop) {
+    let Some(mut events) = events else { return };
+    let ended = async {
+        let _ = (&mut events).await; // an error: it has panicked, which is logged
+    };
+    if !in_closing_time(ended, stop).await {
+        tracing::warn!("stopping: the command of [events] did not end in time, so it was killed");
+        events.abort();
+        let _ = events.await;
     }
 }
 

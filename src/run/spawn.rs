@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::build::{Parts, redirects_to};
 use super::certificate::CertificateKeeper;
@@ -15,18 +16,21 @@ use super::listeners::Listeners;
 use super::node_events::NodeEvents;
 use super::node_status;
 use super::ollama_port::OllamaPort;
+use super::ollama_watch::watch_ollama;
 use super::reload::reload_on_hangup;
 use super::running::Running;
 use super::service_host::ServiceHost;
 use super::stop::Stop;
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
 use crate::admin::Admin;
 use crate::admission::QuotaKeeper;
 use crate::audit::AuditSink;
+use crate::events::{Events, Incoming, run_events, watch_logs};
 use crate::page::Page;
 use crate::preload::Preloader;
 use crate::proxy::{MetricsPort, MetricsText, Proxy, RedirectPort};
 use crate::settings::Settings;
+use crate::sink::Sinks;
 use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::NodeStatus;
 use crate::tls::CurrentCertificate;
@@ -48,7 +52,9 @@ pub(super) fn spawn(
     parts.authorizer.use_node(Arc::clone(&node));
 
     let mut spawner = Spawner { node, settings, node_status, tasks: Tasks::default() };
-    spawner.watch_node(parts.watched, Arc::clone(proxy.audit()));
+    spawner.watch_node(parts.watched, Arc::clone(proxy.audit()), &parts.events);
+    spawner.watch_for_events(parts.events, parts.sinks);
+    open.events = Some(spawner.run_events(parts.incoming, stop));
     spawner.reload_on(hangup);
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
@@ -83,7 +89,7 @@ struct Spawner {
 
 impl Spawner {
     /// The sweeper goes on while the proxy drains: a peer that loses access then is cut, too.
-    fn watch_node(&mut self, ports: WatchedPorts, audit: Arc<AuditSink>) {
+    fn watch_node(&mut self, ports: WatchedPorts, audit: Arc<AuditSink>, raised: &Events) {
         let changed = Arc::<Notify>::default();
         let sweeper = Sweeper {
             settings: Arc::clone(&self.settings),
@@ -102,8 +108,23 @@ impl Spawner {
         };
         let config = self.settings.config();
         self.tasks.spawn("node events", async move { explain(events.run().await, &config) });
-        let reminder = remind_of_expiry(Arc::clone(&self.settings), self.node_status.subscribe());
+        let (settings, node) = (Arc::clone(&self.settings), self.node_status.subscribe());
+        let reminder = remind_of_expiry(settings, node, raised.clone());
         self.tasks.spawn_endless("key expiry reminder", reminder);
+    }
+
+    fn watch_for_events(&mut self, events: Events, sinks: Sinks) {
+        self.tasks.spawn_endless("log watcher", watch_logs(events.clone(), sinks));
+        self.tasks.spawn_endless("Ollama watcher", watch_ollama(events));
+    }
+
+    /// Not one of the tasks: they end before the proxy closes, and the command may take until then.
+    fn run_events(&self, incoming: Incoming, stop: &Stop) -> JoinHandle<()> {
+        let (stop, node) = (stop.clone(), self.node_status.subscribe());
+        tokio::spawn(tasks::named(
+            "event runner",
+            run_events(incoming, node, async move { stop.wait().await }),
+        ))
     }
 
     fn reload_on(&mut self, hangup: Option<Signal>) {

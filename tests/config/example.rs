@@ -11,8 +11,9 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys without a default, or with one that depends on the account. The file shows an example.
-pub(crate) const EXAMPLES: [&str; 18] = [
+pub(crate) const EXAMPLES: [&str; 19] = [
     "access_log.file",
+    "events.command",
     "log.file",
     "limits.requests_per_minute",
     "limits.requests_per_day",

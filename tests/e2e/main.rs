@@ -11,6 +11,7 @@ mod clients;
 mod doctor;
 mod endpoints;
 mod ends;
+mod events;
 #[path = "../../build/go.rs"]
 mod go;
 #[path = "../support/http.rs"]
