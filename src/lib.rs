@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod doctor;
+pub mod events;
 pub mod history;
 mod json;
 pub mod listen;
@@ -18,6 +19,7 @@ pub mod page;
 pub mod panics;
 pub mod peer;
 pub mod policy;
+pub mod preload;
 pub mod proxy;
 pub mod rotated;
 #[cfg(feature = "tailnet")]

@@ -71,8 +71,12 @@ fn check_sum(merged: &Grant, grants: &[Grant]) {
     }
     assert_eq!(merged.max_concurrent, largest(grants.iter().map(|g| g.max_concurrent)));
     assert_eq!(merged.requests_per_minute, largest(grants.iter().map(|g| g.requests_per_minute)));
-    assert_eq!(merged.tokens_per_day, largest(grants.iter().map(|g| g.tokens_per_day)));
+    for (index, (quota, limit)) in merged.quotas.all().into_iter().enumerate() {
+        assert_eq!(limit, largest(grants.iter().map(|g| g.quotas.all()[index].1)), "{quota}");
+    }
     assert_eq!(merged.max_body, largest(grants.iter().map(|g| g.max_body)));
+    assert_eq!(merged.keep_alive, grants.iter().any(|g| g.keep_alive));
+    assert_eq!(merged.load_options, grants.iter().any(|g| g.load_options));
     let patterns = |grant: &Grant| grant.models.as_ref().map(|models| models.patterns().to_vec());
     let all: Option<Vec<_>> = grants.iter().map(patterns).collect();
     let all = all.map(|all| all.concat().into_iter().collect::<BTreeSet<_>>());
@@ -109,6 +113,7 @@ fn page(value: &Value) -> Option<PageRight> {
 fn expected(value: &Value) -> Option<Grant> {
     let mut grant = Grant::EVERYTHING;
     let count = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let quota = |value: &Value| value.as_u64().filter(|n| *n > 0);
     for (key, value) in value.as_object()? {
         match key.as_str() {
             "endpoints" => {
@@ -130,9 +135,16 @@ fn expected(value: &Value) -> Option<Grant> {
                 let short: Option<Vec<_>> = patterns.iter().map(|pattern| short(pattern)).collect();
                 grant.models = Some(Models::of(short?));
             }
+            "keep_alive" => grant.keep_alive = value.as_bool()?,
+            "load_options" => grant.load_options = value.as_bool()?,
             "max_concurrent" => grant.max_concurrent = Some(count(value)?),
             "requests_per_minute" => grant.requests_per_minute = Some(count(value)?),
-            "tokens_per_day" => grant.tokens_per_day = Some(value.as_u64().filter(|n| *n > 0)?),
+            "requests_per_day" => grant.quotas.requests_per_day = Some(quota(value)?),
+            "requests_per_week" => grant.quotas.requests_per_week = Some(quota(value)?),
+            "requests_per_month" => grant.quotas.requests_per_month = Some(quota(value)?),
+            "tokens_per_day" => grant.quotas.tokens_per_day = Some(quota(value)?),
+            "tokens_per_week" => grant.quotas.tokens_per_week = Some(quota(value)?),
+            "tokens_per_month" => grant.quotas.tokens_per_month = Some(quota(value)?),
             "max_body" => grant.max_body = Some(value.as_u64()?),
             "priority" => {
                 grant.priority = match value.as_str()? {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Rights};
+use crate::policy::{AccessMode, EndpointSet, Grant, PageRight, Priority, Quotas, Rights};
 
 /// What a source may request. The node's own config is the outer bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,12 +14,17 @@ pub struct MergedRights {
     pub endpoints: Option<Vec<&'static str>>,
     /// The patterns of models; `None`: all that the node allows.
     pub models: Option<Vec<String>>,
+    /// Whether it may set `keep_alive`, where the node allows it.
+    pub keep_alive: bool,
+    /// Whether it may set options such as `num_ctx`, which reload models, where the node allows it.
+    pub load_options: bool,
     /// Requests at once; `None`: as many as the node allows.
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute; `None`: as many as the node allows.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day; `None`: unlimited.
-    pub tokens_per_day: Option<u64>,
+    /// Requests and tokens a day, a week and a month; `None`: as many as the node allows.
+    #[serde(flatten)]
+    pub quotas: Quotas,
     /// Bytes of a request's body; `None`: as many as the node allows.
     pub max_body: Option<u64>,
     /// `low`, `normal` or `high`.
@@ -47,9 +52,11 @@ impl From<Grant> for MergedRights {
         MergedRights {
             endpoints: some.then(|| grant.endpoints.iter().map(|endpoint| endpoint.name()).collect()),
             models: grant.models.map(|models| models.patterns().to_vec()),
+            keep_alive: grant.keep_alive,
+            load_options: grant.load_options,
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
-            tokens_per_day: grant.tokens_per_day,
+            quotas: grant.quotas,
             max_body: grant.max_body,
             priority: match grant.priority {
                 Priority::Low => "low",
@@ -73,14 +80,20 @@ impl fmt::Display for MergedRights {
         if let Some(models) = &self.models {
             write!(f, "; models {}", models.join(", "))?;
         }
+        if !self.keep_alive {
+            f.write_str("; no keep_alive")?;
+        }
+        if !self.load_options {
+            f.write_str("; no load options")?;
+        }
         if let Some(most) = self.max_concurrent {
             write!(f, "; at most {most} at once")?;
         }
         if let Some(most) = self.requests_per_minute {
             write!(f, "; at most {most} a minute")?;
         }
-        if let Some(most) = self.tokens_per_day {
-            write!(f, "; at most {most} tokens a day")?;
+        for (quota, most) in self.quotas.limited() {
+            write!(f, "; at most {most} {quota}")?;
         }
         if let Some(most) = self.max_body {
             write!(f, "; bodies of at most {most} bytes")?;
@@ -89,5 +102,33 @@ impl fmt::Display for MergedRights {
             write!(f, "; priority {}", self.priority)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rights_name_what_a_grant_denies() {
+        let shown = |value: Value| merge(AccessMode::Network, std::iter::once(&value)).unwrap().to_string();
+        assert_eq!(shown(json!({"keep_alive": true})), "whatever the node allows");
+        let narrow =
+            json!({"models": ["a"], "keep_alive": false, "load_options": false, "max_concurrent": 2});
+        assert_eq!(
+            shown(narrow),
+            "whatever the node allows; models a; no keep_alive; no load options; at most 2 at once"
+        );
+    }
+
+    #[test]
+    fn quotas_are_shown_as_text_and_json() {
+        let values = [json!({"endpoints": ["api_tags"], "requests_per_week": 5, "tokens_per_day": 9})];
+        let merged = merge(AccessMode::Network, values.iter()).unwrap();
+        assert_eq!(merged.to_string(), "api_tags; at most 5 requests a week; at most 9 tokens a day");
+        let json = serde_json::to_value(&merged).unwrap();
+        assert_eq!((&json["tokens_per_day"], &json["requests_per_day"]), (&json!(9), &json!(null)));
     }
 }

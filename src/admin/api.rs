@@ -20,6 +20,7 @@ use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
 use crate::ollama::{OllamaClient, OllamaStatus};
+use crate::preload::PreloadedModel;
 use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
@@ -38,6 +39,8 @@ pub struct Admin {
     pub members: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
     /// The status of the node.
     pub node: watch::Receiver<NodeStatus>,
+    /// The models of `models.preload`.
+    pub preload: watch::Receiver<Vec<PreloadedModel>>,
     /// When the proxy started.
     pub started: SystemTime,
     /// The diagnostics, the access log and the journal.
@@ -78,7 +81,8 @@ impl Admin {
     fn who(&self) -> Who {
         let (members, config) = (self.members(), self.settings.config());
         let node = self.node.borrow().clone();
-        let who = Who::new(&config, &members, &self.proxy.sessions().all(), node.has_joined());
+        let sessions = self.proxy.sessions().all();
+        let who = Who::new(&config, &members, &sessions, self.proxy.admission(), node.has_joined());
         Who {
             out_of_tailnet: node.out_of_tailnet().map(str::to_owned),
             open_to_unknown_devices: self.admits_unknown_devices(&members, &node),
@@ -109,6 +113,7 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
+            preload: self.preload.borrow().clone(),
             logs: self.sinks.states(),
         };
         Status::new(parts, ollama)

@@ -18,4 +18,4 @@ pub use reload::Reload;
 pub use requests::{CancelAnswer, ListedRequest, RequestState, Requests};
 pub use server::AdminSocket;
 pub use status::{Status, StatusLimits, StatusPeer};
-pub use who::{Who, WhoPeer};
+pub use who::{Who, WhoPeer, WhoQuota};

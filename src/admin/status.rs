@@ -9,6 +9,7 @@ use super::requests::{ListedRequest, Requests};
 use crate::config::Config;
 use crate::ollama::OllamaStatus;
 use crate::panics;
+use crate::preload::PreloadedModel;
 use crate::proxy::{Load, Proxy};
 use crate::sink::SinkState;
 use crate::tailnet::{Member, NodeStatus};
@@ -32,6 +33,9 @@ pub struct Status {
     pub node: NodeStatus,
     /// The upstream.
     pub ollama: OllamaStatus,
+    /// The models of `models.preload`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preload: Vec<PreloadedModel>,
     /// Requests with a running slot.
     pub running: u32,
     /// Requests with a waiting slot.
@@ -88,12 +92,13 @@ pub(super) struct StatusParts<'a> {
     pub(super) members: &'a [Member],
     pub(super) node: NodeStatus,
     pub(super) started: SystemTime,
+    pub(super) preload: Vec<PreloadedModel>,
     pub(super) logs: Vec<SinkState>,
 }
 
 impl Status {
     pub(super) fn new(parts: StatusParts<'_>, ollama: OllamaStatus) -> Status {
-        let StatusParts { config, proxy, members, node, started, logs } = parts;
+        let StatusParts { config, proxy, members, node, started, preload, logs } = parts;
         let sessions = proxy.sessions().all();
         let Load { running, waiting } = proxy.load();
         // With a version Ollama serves requests, even if the list of loaded models failed.
@@ -113,6 +118,7 @@ impl Status {
             not_ready: readiness.not_ready(),
             panics: panics::count(),
             node,
+            preload: compared_with_memory(preload, &ollama),
             running,
             waiting,
             connections: sessions.len(),
@@ -133,6 +139,14 @@ impl Status {
     pub fn uptime(&self, now: SystemTime) -> Option<Duration> {
         now.duration_since(crate::time::parse_rfc3339(&self.since).ok()?).ok()
     }
+}
+
+/// Ollama may have unloaded models since. If it does not say which are in memory, the list stays as it is.
+fn compared_with_memory(preload: Vec<PreloadedModel>, ollama: &OllamaStatus) -> Vec<PreloadedModel> {
+    if ollama.fault.is_some() {
+        return preload;
+    }
+    preload.into_iter().map(|model| model.compared_with(&ollama.models)).collect()
 }
 
 fn listing(config: &Config) -> Vec<(String, String)> {

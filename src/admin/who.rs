@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::members::{MemberAccess, MembersByPort, by_id};
+use crate::admission::{Admission, QuotaState};
 use crate::config::Config;
 use crate::policy::{AccessMode, Endpoint, EndpointSet, Grant, PageRight, Priority, Rights};
 use crate::proxy::Session;
@@ -57,15 +58,21 @@ pub struct WhoPeer {
     /// The model patterns of its merged grants; absent: every model that the config allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
+    /// Whether its merged grants let it set `keep_alive`.
+    #[serde(default = "allowed")]
+    pub keep_alive: bool,
+    /// Whether they let it set options such as `num_ctx`, which reload models.
+    #[serde(default = "allowed")]
+    pub load_options: bool,
     /// Running slots at once, by its merged grants; absent: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
     /// Requests per minute, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// Tokens per day, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens_per_day: Option<u64>,
+    /// The quotas of its identity, by the config and its merged grants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<WhoQuota>,
     /// Bytes of a request body, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
@@ -85,6 +92,42 @@ pub struct WhoPeer {
     pub running: Vec<String>,
 }
 
+/// What a proxy of an earlier version means by the lack of a right.
+fn allowed() -> bool {
+    true
+}
+
+/// One quota of a peer's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoQuota {
+    /// Its key in the config and in grants, such as `tokens_per_day`.
+    pub key: String,
+    /// The limit.
+    pub limit: u64,
+    /// What all devices of the identity have used of it.
+    pub used: u64,
+    /// When the count starts again at 0, as RFC 3339.
+    pub resets: String,
+}
+
+impl From<QuotaState> for WhoQuota {
+    fn from(state: QuotaState) -> Self {
+        WhoQuota {
+            key: state.quota.key().to_owned(),
+            limit: state.limit,
+            used: state.spent,
+            resets: crate::time::format_rfc3339_seconds(state.ends),
+        }
+    }
+}
+
+impl WhoQuota {
+    /// `17 of 1000 tokens a day`.
+    pub(crate) fn used_of_limit(&self) -> String {
+        format!("{} of {} {}", self.used, self.limit, self.key.replace("_per_", " a "))
+    }
+}
+
 impl Who {
     /// The answer for a node in the tailnet. [`Who::out_of_tailnet`] and [`Who::open_to_unknown_devices`] are left
     /// empty.
@@ -92,6 +135,7 @@ impl Who {
         config: &Config,
         members: &MembersByPort,
         sessions: &[Arc<Session>],
+        admission: &Admission,
         joined: bool,
     ) -> Who {
         let access = members.at_ollama_ports(config);
@@ -102,7 +146,7 @@ impl Who {
             WhoPeer {
                 metrics: metrics.get(id).is_some_and(|member| reads_metrics(config, member)),
                 page: page.get(id).and_then(|member| sees_page(config, member)),
-                ..WhoPeer::at_ollama(config, access, sessions)
+                ..WhoPeer::at_ollama(config, access, sessions, admission)
             }
         };
         Who {
@@ -133,7 +177,12 @@ fn sees_page(config: &Config, member: &Member) -> Option<PageRight> {
 
 impl WhoPeer {
     /// The peer's rights at the Ollama ports; those at auxiliary ports are left empty.
-    fn at_ollama(config: &Config, access: &MemberAccess, sessions: &[Arc<Session>]) -> WhoPeer {
+    fn at_ollama(
+        config: &Config,
+        access: &MemberAccess,
+        sessions: &[Arc<Session>],
+        admission: &Admission,
+    ) -> WhoPeer {
         let MemberAccess { member, ports } = access;
         let mode = config.access.mode;
         // The union over its addresses. A policy that treats them differently is rare.
@@ -145,6 +194,7 @@ impl WhoPeer {
             Some(_) => "grants",
         };
         let grant = grant.unwrap_or(Grant { endpoints: EndpointSet::EMPTY, ..Grant::EVERYTHING });
+        let quotas = admission.quotas(member.identity(), &config.limits.quotas.and(grant.quotas));
         let own = || sessions.iter().filter(|s| s.peer.stable_id == member.stable_id);
         let named = |endpoint: Endpoint| endpoint.name().to_owned();
         WhoPeer {
@@ -154,9 +204,11 @@ impl WhoPeer {
             through: through.to_owned(),
             endpoints: config.endpoints.iter().filter(|e| grant.endpoints.contains(*e)).map(named).collect(),
             models: grant.models.map(|models| models.patterns().to_vec()),
+            keep_alive: grant.keep_alive,
+            load_options: grant.load_options,
             max_concurrent: grant.max_concurrent,
             requests_per_minute: grant.requests_per_minute,
-            tokens_per_day: grant.tokens_per_day,
+            quotas: quotas.into_iter().map(WhoQuota::from).collect(),
             max_body: grant.max_body,
             priority: grant.priority,
             metrics: false,

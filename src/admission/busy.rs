@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::quota_state::QuotaState;
+use crate::time::format_rfc3339_seconds;
+
 /// Why a request is refused for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
@@ -18,14 +21,16 @@ pub enum Busy {
         /// Until the next may start.
         wait: Duration,
     },
-    /// The identity has spent the tokens that its grant allows in a day.
+    /// The identity has spent one of its quotas.
     #[error(
-        "the tailnet policy grants you {limit} tokens a day, all of them spent; the next day begins at midnight, UTC"
+        "your limit is {} {} ({}), and you have used {}; the next {} begins at {}",
+        state.limit, state.quota, state.quota.key(), state.spent, state.quota.window.name(),
+        format_rfc3339_seconds(state.ends)
     )]
-    Tokens {
-        /// Tokens a day.
-        limit: u64,
-        /// Until the next day.
+    Quota {
+        /// The quota.
+        state: QuotaState,
+        /// Until its window ends.
         wait: Duration,
     },
     /// The queue has no waiting slot left, or none for this identity.

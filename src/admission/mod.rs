@@ -4,19 +4,28 @@
 //! from more than it can do at once.
 
 mod busy;
+mod calendar;
 mod queue;
+mod quota_file;
+mod quota_keeper;
+mod quota_state;
 mod rate;
-mod tokens;
+mod spent;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::policy::Grant;
+use crate::policy::{Grant, QuotaUnit, Quotas};
 pub use busy::Busy;
 use queue::{Queue, WaitingSlot};
+pub use quota_file::QuotaFile;
+pub use quota_keeper::QuotaKeeper;
+pub use quota_state::QuotaState;
+use spent::SpentQuotas;
 
 /// The node's limits. A grant can only narrow them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +40,8 @@ pub struct Limits {
     pub wait: Duration,
     /// Requests of one identity started within any minute; `None`: unlimited.
     pub requests_per_minute: Option<u32>,
+    /// Requests and tokens of one identity in a day, a week and a month.
+    pub quotas: Quotas,
     /// Bytes of a request's body.
     pub max_body: u64,
     /// Open connections.
@@ -47,6 +58,7 @@ impl Limits {
         waiting: 0,
         wait: Duration::ZERO,
         requests_per_minute: None,
+        quotas: Quotas::NONE,
         max_body: u64::MAX,
         connections: usize::MAX,
         connections_per_peer: usize::MAX,
@@ -88,7 +100,7 @@ pub struct Admission {
 struct State {
     queue: Queue,
     rates: rate::Rates,
-    spent: tokens::SpentTokens,
+    spent: SpentQuotas,
 }
 
 /// A running slot of one request. Dropping it frees the slot.
@@ -122,6 +134,17 @@ impl Admission {
         }
     }
 
+    /// Waits until a running slot is free that no waiting request could take. It stays free: what the caller starts then
+    /// holds no slot, so it can't make a request wait or be refused. `limits` replace those of earlier calls.
+    pub async fn slot_is_free(&self, limits: &Limits) {
+        let when_free = {
+            let mut state = self.state.lock();
+            state.queue.set_limits(limits.running, limits.running_per_identity);
+            state.queue.when_slot_is_free()
+        };
+        let _ = when_free.await; // no error: the queue outlives this call
+    }
+
     /// Replaces the limits on running requests. Higher limits start waiting requests.
     pub fn limit(&self, limits: &Limits) {
         self.state.lock().queue.set_limits(limits.running, limits.running_per_identity);
@@ -131,6 +154,19 @@ impl Admission {
     pub fn load(&self) -> (u32, u32) {
         let state = self.state.lock();
         (state.queue.running(), state.queue.waiting())
+    }
+
+    /// Each of `quotas` that has a limit, with what `identity` has spent. Takes no lock if none has.
+    pub fn quotas(&self, identity: &str, quotas: &Quotas) -> Vec<QuotaState> {
+        if *quotas == Quotas::NONE {
+            return Vec::new();
+        }
+        self.state.lock().spent.states(identity, quotas, SystemTime::now())
+    }
+
+    /// A receiver of a number that changes with whatever an identity spends of its quotas.
+    pub fn spent_changes(&self) -> watch::Receiver<u64> {
+        self.state.lock().spent.changes()
     }
 }
 
@@ -147,9 +183,8 @@ impl State {
         if let Some(limit) = grant.max_concurrent.filter(|max| self.queue.slots_of(identity) >= *max) {
             return Err(Busy::Concurrent(limit));
         }
-        if let Some(limit) = grant.tokens_per_day.filter(|_| computes) {
-            self.spent.check(identity, limit, SystemTime::now())?;
-        }
+        let quotas = limits.quotas.and(grant.quotas);
+        self.check_quotas(identity, &quotas, computes)?;
         let must_wait = computes && !self.queue.has_free_slot(identity);
         let share = limits.waiting.div_ceil(IDENTITIES_IN_QUEUE);
         let waiting = self.queue.waiting();
@@ -160,11 +195,21 @@ impl State {
         if let Some(limit) = rate {
             self.rates.start(identity, limit, Instant::now())?;
         }
+        if quotas.limit(QuotaUnit::Requests) {
+            self.spent.spend(identity, QuotaUnit::Requests, 1, SystemTime::now());
+        }
         if must_wait {
             return Ok(Some(self.queue.enqueue(identity, grant.priority)));
         }
         self.queue.start(identity, computes);
         Ok(None)
+    }
+
+    fn check_quotas(&mut self, identity: &str, quotas: &Quotas, computes: bool) -> Result<(), Busy> {
+        if *quotas == Quotas::NONE {
+            return Ok(());
+        }
+        self.spent.check(identity, quotas, computes, SystemTime::now())
     }
 }
 
@@ -193,26 +238,27 @@ impl Drop for QueuedRequest<'_> {
 }
 
 impl RunningSlot {
-    /// Whether the request may still run under `grant`. While it waited, its identity may have spent more tokens and the
-    /// grant may have been narrowed. Its own slot counts.
+    /// Whether the request may still run under `grant` and `quotas`. While it waited, its identity may have spent more
+    /// tokens and the grant may have been narrowed. Its own slot counts. Its own request is counted already, so quotas of
+    /// requests do not apply again.
     ///
     /// # Errors
-    /// [`Busy::Tokens`] or [`Busy::Concurrent`].
-    pub fn check(&self, grant: &Grant) -> Result<(), Busy> {
+    /// [`Busy::Quota`] or [`Busy::Concurrent`].
+    pub fn check(&self, grant: &Grant, quotas: &Quotas) -> Result<(), Busy> {
         let mut state = self.state.lock();
         if let Some(limit) = grant.max_concurrent.filter(|max| state.queue.running_of(&self.identity) > *max)
         {
             return Err(Busy::Concurrent(limit));
         }
-        match grant.tokens_per_day.filter(|_| self.computes) {
-            Some(limit) => state.spent.check(&self.identity, limit, SystemTime::now()),
-            None => Ok(()),
+        if !self.computes {
+            return Ok(());
         }
+        state.check_quotas(&self.identity, &quotas.of_tokens(), true)
     }
 
     /// Charges the identity for tokens.
     pub fn spend(&self, tokens: u64) {
-        self.state.lock().spent.spend(&self.identity, tokens, SystemTime::now());
+        self.state.lock().spent.spend(&self.identity, QuotaUnit::Tokens, tokens, SystemTime::now());
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Queue {
     computing: u32,
     identities: HashMap<String, Identity>,
     waiting: Vec<Waiter>,
+    /// Who waits for a free running slot without taking it.
+    spectators: Vec<oneshot::Sender<()>>,
     /// The number of the latest waiter.
     last_number: u64,
     /// The virtual start time of the latest start.
@@ -117,6 +119,15 @@ impl Queue {
         WaitingSlot { identity: identity.to_owned(), number, started }
     }
 
+    /// Is ready as soon as a running slot is free that no waiting request could take. The slot stays free.
+    pub(super) fn when_slot_is_free(&mut self) -> oneshot::Receiver<()> {
+        let (free, when_free) = oneshot::channel();
+        self.spectators.retain(|spectator| !spectator.is_closed());
+        self.spectators.push(free);
+        self.start_waiting();
+        when_free
+    }
+
     /// Frees a waiting slot, or the running slot that it has become.
     pub(super) fn cancel(&mut self, mut slot: WaitingSlot) {
         if slot.started.try_recv().is_ok() {
@@ -146,12 +157,17 @@ impl Queue {
         self.identities.retain(|_, i| i.running > 0 || !is_idle && i.next_start > virtual_time);
     }
 
-    /// Starts waiting requests while there are running slots for them.
+    /// Starts waiting requests while there are running slots for them. Then tells who waits for one that is left.
     fn start_waiting(&mut self) {
         while let Some(at) = self.next_waiting() {
             let waiter = self.waiting.remove(at);
             if waiter.start.send(()).is_ok() {
                 self.start(&waiter.identity, true);
+            }
+        }
+        if self.computing < self.max_running {
+            for spectator in self.spectators.drain(..) {
+                let _ = spectator.send(()); // an error: it no longer waits
             }
         }
     }

@@ -239,3 +239,26 @@ async fn one_identity_can_not_take_all_waiting_slots() {
     assert_eq!(admission.admit("greedy", &ALL, true).await.err(), Some(Busy::Full(2)));
     enqueue(&admission, "modest", Priority::Normal, &served).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn spectator_waits_for_every_request_and_takes_no_slot() {
+    let admission = Fixed::new(limits(1, 10));
+    let served = &mut Served::default();
+    let running = admission.admit("a", &ALL, true).await.ok().unwrap();
+    let mut spectator = Box::pin(admission.slot_is_free(&admission.1));
+    assert!(is_pending(&mut spectator).await);
+    enqueue(&admission, "b", Priority::Low, served).await;
+    drop(running);
+    let (name, running) = served.next().await;
+    assert_eq!(name, "b");
+    assert!(is_pending(&mut spectator).await, "a request of the lowest priority goes first");
+    drop(running);
+    assert!(!is_pending(&mut spectator).await);
+    // The slot is still free.
+    assert_eq!(admission.load(), (0, 0));
+    let _running = admission.admit("a", &ALL, true).await.ok().unwrap();
+    let mut second = Box::pin(admission.slot_is_free(&admission.1));
+    assert!(is_pending(&mut second).await);
+    admission.limit(&limits(2, 10));
+    assert!(!is_pending(&mut second).await, "a higher limit frees a slot");
+}

@@ -22,6 +22,6 @@ pub use gauges::Now;
 pub use journal::Journal;
 pub use metrics::Metrics;
 pub use open_record::{OpenRecord, Traffic};
-pub(crate) use record::acts_as_tags;
 pub use record::{AccessRecord, Millis, PeerName};
+pub(crate) use record::{acts_as_tags, now, to_three_digits};
 pub use sink::{AuditSink, Observer};

@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn request_without_a_path_has_none_in_its_record() {
         let paths = Arc::new(Paths::default());
-        let audit = Arc::new(AuditSink::new(None, None, Some(paths.clone())));
+        let audit = Arc::new(AuditSink::new(None, None, Some(paths.clone() as Arc<dyn Observer>)));
         let peer = Arc::new(Peer {
             addr: ([100, 64, 0, 2], 5).into(),
             node: "a".to_owned(),

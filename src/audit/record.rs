@@ -145,7 +145,7 @@ impl From<Millis> for f64 {
 }
 
 /// This moment, to the millisecond.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     to_millis(Timestamp::now())
 }
 
@@ -154,6 +154,6 @@ pub(super) fn to_millis(at: Timestamp) -> Timestamp {
 }
 
 /// Writes a time with three digits of its second, so that the order of the texts is the order of the times.
-pub(super) fn to_three_digits<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn to_three_digits<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&format_args!("{at:.3}"))
 }

@@ -13,10 +13,13 @@ use super::{
 use crate::peer::Peer;
 use crate::sink::Sink;
 
-/// Keeps recent records for people. Called by the task that records, so it must neither wait nor take long.
+/// Watches records as they are made. Called by the task that records, so it must neither wait nor take long.
 pub trait Observer: Send + Sync {
     /// A request ended.
     fn request(&self, record: &AccessRecord);
+
+    /// A peer was refused before there was a request of it.
+    fn peer_refused(&self, _: &PeerRefused) {}
 
     /// A peer's access changed.
     fn access(&self, change: &AccessChange);
@@ -29,7 +32,7 @@ pub struct AuditSink {
     metrics: Metrics,
     access_log: Option<Arc<Sink>>,
     journal: Option<Arc<Sink>>,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl AuditSink {
@@ -37,9 +40,10 @@ impl AuditSink {
     pub fn new(
         access_log: Option<Arc<Sink>>,
         journal: Option<Arc<Sink>>,
-        observer: Option<Arc<dyn Observer>>,
+        observers: impl IntoIterator<Item = Arc<dyn Observer>>,
     ) -> Self {
-        AuditSink { metrics: Metrics::default(), access_log, journal, observer }
+        let observers = observers.into_iter().collect();
+        AuditSink { metrics: Metrics::default(), access_log, journal, observers }
     }
 
     /// What has been counted.
@@ -49,16 +53,16 @@ impl AuditSink {
 
     pub(super) fn request(&self, record: AccessRecord) {
         self.metrics.count(&record);
-        if let Some(observer) = &self.observer {
-            observer.request(&record);
-        }
+        self.observers.iter().for_each(|observer| observer.request(&record));
         self.write(&AccessEvent::Request(record));
     }
 
     /// `peer` was refused at `port` before there was a request. `reason` has details for people.
     pub fn peer_refused(&self, peer: &Peer, port: u16, rule: PeerRule, reason: Option<String>) {
         let (addr, peer) = (peer.addr, peer.into());
-        self.write(&AccessEvent::PeerRefused(PeerRefused { time: now(), peer, addr, port, rule, reason }));
+        let refused = PeerRefused { time: now(), peer, addr, port, rule, reason };
+        self.observers.iter().for_each(|observer| observer.peer_refused(&refused));
+        self.write(&AccessEvent::PeerRefused(refused));
     }
 
     /// The session of `peer` at `port` was cut.
@@ -78,9 +82,7 @@ impl AuditSink {
 
     pub(super) fn change(&self, change: AccessChange) {
         render::change(&change);
-        if let Some(observer) = &self.observer {
-            observer.access(&change);
-        }
+        self.observers.iter().for_each(|observer| observer.access(&change));
         if let Some(journal) = &self.journal {
             journal.push(line(&JournalEntry::Change(change)).as_bytes());
         }

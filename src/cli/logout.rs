@@ -10,6 +10,7 @@ use super::ask::refuse_running;
 use super::root::NodeArgs;
 use super::run::exit_code;
 use super::{complain, exit, refuse, show};
+use crate::admission::QuotaFile;
 use crate::audit::Journal;
 use crate::config::{AccessLogConfig, Config};
 use crate::control::ControlTask;
@@ -20,7 +21,7 @@ pub(super) struct LogoutArgs {
     /// Do not ask for confirmation on the terminal.
     #[arg(long)]
     yes: bool,
-    /// Remove the access log and the journal from the state folder as well.
+    /// Remove the access log, the journal and what was spent of quotas from the state folder as well.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -66,7 +67,7 @@ pub(super) fn logout(args: &LogoutArgs) -> u8 {
         && let Err(error) = remove_records(&config.node.state_dir)
     {
         complain(&format!(
-            "remote-ollama-proxy: cannot remove the access log and the journal in {dir}: {error}: remove them by hand"
+            "remote-ollama-proxy: cannot remove the access log, the journal and quotas.jsonl in {dir}: {error}: remove them by hand"
         ));
         return exit::STATE;
     }
@@ -88,13 +89,13 @@ fn text_of(config: &Config, stored: bool, error: Option<String>) -> String {
     }
 }
 
-/// Removes the access log and the journal, with their rotated files.
+/// Removes the access log and the journal, with their rotated files, and what was spent of quotas.
 fn remove_records(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        if [AccessLogConfig::FILE, Journal::FILE].iter().any(|file| name.to_string_lossy().starts_with(file))
-        {
+        let name = name.to_string_lossy();
+        if [AccessLogConfig::FILE, Journal::FILE, QuotaFile::NAME].iter().any(|file| name.starts_with(file)) {
             fs::remove_file(entry.path())?;
         }
     }

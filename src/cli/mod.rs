@@ -26,6 +26,7 @@ mod root;
 mod run;
 mod service;
 mod status;
+mod test_event;
 mod top;
 mod units;
 mod version;
@@ -90,6 +91,9 @@ enum Command {
     /// Reload the config of the running proxy without interrupting requests.
     #[command(after_help = exit::of(ADMIN_CODES), mut_args(args::shown(ADMIN_OVERRIDES)))]
     Reload(ConfigArgs),
+    /// Run the command of `[events]` once with an invented event, and show the outcome.
+    #[command(after_help = test_event::HELP, mut_args(args::shown(&["hostname"])))]
+    TestEvent(test_event::TestEventArgs),
     /// Check the config: list all faults, or all settings in force.
     #[command(after_help = exit::of(&[exit::CONFIG]))]
     Check(ConfigArgs),
@@ -134,6 +138,7 @@ impl Cli {
             Command::Who(args) => who::who(&args),
             Command::Report(args) => report::report(&args),
             Command::Reload(args) => reload::reload(&args),
+            Command::TestEvent(args) => test_event::test_event(&args),
             Command::Doctor(args) => doctor::doctor(&args),
             Command::Acl(args) => acl::acl(&args),
             Command::Init(args) => init::init(&args),

@@ -14,6 +14,7 @@ use super::units::{bytes, count, time};
 use super::{exit, show};
 use crate::admin::{ListedRequest, NotReady, NotReadyCause, RequestState, Status, StatusPeer};
 use crate::ollama::{LoadedModel, OllamaStatus};
+use crate::preload::PreloadedModel;
 use crate::tailnet::NodeStatus;
 
 /// What `status` takes.
@@ -71,6 +72,7 @@ fn listing(status: &Status, now: SystemTime) -> String {
     add_process(&mut lines, status, now);
     add_node(&mut lines, &status.node);
     add_ollama(&mut lines, &status.ollama, now);
+    status.preload.iter().for_each(|model| lines.add("  preload", preload(model)));
     add_requests(&mut lines, status, now);
     status.logs.iter().filter(|log| !log.is_sound()).for_each(|log| lines.add(&log.name, log.to_string()));
     lines.add("peers", status.peers.len().to_string());
@@ -143,6 +145,11 @@ fn add_requests(lines: &mut Lines, status: &Status, now: SystemTime) {
 fn model(LoadedModel { name, size, size_vram, expires_at }: &LoadedModel, now: SystemTime) -> String {
     let loaded = loaded_until(expires_at, now);
     format!("{name}, {}, {} on a GPU, {loaded}", bytes(*size), bytes(*size_vram))
+}
+
+fn preload(PreloadedModel { model, state, reason }: &PreloadedModel) -> String {
+    let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+    format!("{model}, {}{}", state.word(), reason.unwrap_or_default())
 }
 
 /// For a model that is never unloaded, Ollama gives a time centuries ahead.

@@ -79,6 +79,9 @@ fn add_admitted(text: &mut String, who: &Who, peer: &WhoPeer) {
     };
     line("may use", &endpoints(peer));
     line("rights from", &format!("{}{}", peer.through, limits(peer)));
+    for quota in &peer.quotas {
+        line("used", &format!("{}, until {}", quota.used_of_limit(), quota.resets));
+    }
     line("sessions", &sessions(peer));
     if who.https_port.is_some() {
         let ports: Vec<_> = peer.ports.iter().map(u16::to_string).collect();
@@ -151,9 +154,10 @@ fn limits(peer: &WhoPeer) -> String {
         Priority::High => Some(", priority high".to_owned()),
     };
     let all = [
+        (!peer.keep_alive).then(|| ", no keep_alive".to_owned()),
+        (!peer.load_options).then(|| ", no load options".to_owned()),
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "per minute"),
-        limit(peer.tokens_per_day, "tokens a day"),
         peer.max_body.map(|n| format!(", at most {} each", bytes(n))),
         priority,
     ];

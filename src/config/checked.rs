@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::admission::{Limits, Timeouts};
 use crate::auth::CredentialSource;
+use crate::events::{EventCommand, EventKind};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, EndpointSet, ModelRules};
+use crate::policy::{AccessMode, EndpointSet, Model, ModelRules};
 use crate::rotated::Rotation;
 
 /// A valid config.
@@ -36,8 +37,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[endpoints]`: those that are on.
     pub endpoints: EndpointSet,
-    /// `[models]`.
+    /// `[models]`: the rules for requests.
     pub models: ModelRules,
+    /// `models.preload`: the models that the proxy loads, none of them twice.
+    pub preload: Vec<Model>,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[shutdown]`.
@@ -46,6 +49,26 @@ pub struct Config {
     pub log: LogConfig,
     /// `[access_log]`; `None` if it is off.
     pub access_log: Option<AccessLogConfig>,
+    /// `[events]`.
+    pub events: EventsConfig,
+}
+
+/// `[events]`: a command that is run on events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// The command; `None`: nothing is run.
+    pub command: Option<EventCommand>,
+    /// The events that it is run for; at least one.
+    pub on: Vec<EventKind>,
+    /// How long a run may take, 1 s to 24 h.
+    pub timeout: Duration,
+}
+
+impl EventsConfig {
+    /// Whether a command is run for events of this kind.
+    pub fn wants(&self, kind: EventKind) -> bool {
+        self.command.is_some() && self.on.contains(&kind)
+    }
 }
 
 /// `[access_log]`.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    AccessLogConfig, Config, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp, StartOffline, Withdraw,
+    AccessLogConfig, Config, EventsConfig, HttpConfig, LogConfig, LogFormat, NodeConfig, PlainHttp,
+    StartOffline, Withdraw,
 };
 use crate::admission::{Limits, Timeouts};
-use crate::policy::{AccessMode, ModelRules};
+use crate::events::EventKind;
+use crate::policy::{AccessMode, Model, ModelRules};
 
 type Setting = (&'static str, String);
 
@@ -16,7 +18,7 @@ impl Config {
         let mut settings = node(&self.node);
         settings.extend(ports(self));
         settings.push(("upstream.url", self.upstream.to_string()));
-        settings.extend(models(&self.models));
+        settings.extend(models(&self.models, &self.preload));
         let mode = match self.access.mode {
             AccessMode::Network => "network",
             AccessMode::Grants => "grants",
@@ -29,6 +31,7 @@ impl Config {
         settings.extend(shutdown(self));
         settings.extend(log(&self.log));
         settings.extend(access_log(self.access_log.as_ref()));
+        settings.extend(events(&self.events));
         settings
     }
 }
@@ -73,23 +76,34 @@ fn ports(config: &Config) -> Vec<Setting> {
     ]
 }
 
-fn models(rules: &ModelRules) -> Vec<Setting> {
+fn models(rules: &ModelRules, preload: &[Model]) -> Vec<Setting> {
+    let preload: Vec<_> = preload.iter().map(ToString::to_string).collect();
     let allow = rules.allow.as_ref().map(|allow| allow.patterns().join(", "));
-    let cloud = if rules.local_only { "deny" } else { "allow" };
+    let allow_or_deny = |allowed| if allowed { "allow" } else { "deny" }.to_owned();
     vec![
         ("models.allow", or_not_set(allow, "every model")),
-        ("models.cloud", cloud.to_owned()),
+        ("models.cloud", allow_or_deny(!rules.local_only)),
         ("models.within", size(rules.within)),
+        ("models.keep_alive", allow_or_deny(rules.keep_alive)),
+        ("models.load_options", allow_or_deny(rules.load_options)),
+        ("models.preload", list(&preload, "no model is loaded in advance")),
     ]
 }
 
 fn limits(limits: &Limits) -> Vec<Setting> {
+    let quotas = &limits.quotas;
     vec![
         ("limits.running", limits.running.to_string()),
         ("limits.running_per_identity", limits.running_per_identity.to_string()),
         ("limits.waiting", limits.waiting.to_string()),
         ("limits.wait", time(limits.wait)),
         ("limits.requests_per_minute", or_not_set(limits.requests_per_minute, "no limit")),
+        ("limits.requests_per_day", or_not_set(quotas.requests_per_day, "no limit")),
+        ("limits.requests_per_week", or_not_set(quotas.requests_per_week, "no limit")),
+        ("limits.requests_per_month", or_not_set(quotas.requests_per_month, "no limit")),
+        ("limits.tokens_per_day", or_not_set(quotas.tokens_per_day, "no limit")),
+        ("limits.tokens_per_week", or_not_set(quotas.tokens_per_week, "no limit")),
+        ("limits.tokens_per_month", or_not_set(quotas.tokens_per_month, "no limit")),
         ("limits.max_body", size(limits.max_body)),
         ("limits.connections", limits.connections.to_string()),
         ("limits.connections_per_peer", limits.connections_per_peer.to_string()),
@@ -145,6 +159,15 @@ fn access_log(log: Option<&AccessLogConfig>) -> Vec<Setting> {
         ("access_log.file", of(log.map(|log| log.file.display().to_string()))),
         ("access_log.max_size", of(log.map(|log| size(log.rotation.max_size as u64)))),
         ("access_log.max_age", of(log.map(|log| time(log.rotation.max_age)))),
+    ]
+}
+
+fn events(events: &EventsConfig) -> Vec<Setting> {
+    let on: Vec<_> = events.on.iter().copied().map(EventKind::name).collect();
+    vec![
+        ("events.command", or_not_set(events.command.as_ref(), "nothing is run")),
+        ("events.on", on.join(", ")),
+        ("events.timeout", time(events.timeout)),
     ]
 }
 

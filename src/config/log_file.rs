@@ -3,12 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use super::checked::AccessLogConfig;
+use crate::admission::QuotaFile;
 use crate::audit::Journal;
 use crate::stored::STATE_FILE;
 
 /// What else the proxy and tailscale's library keep in the state folder.
-const OWN: [&str; 7] =
-    [STATE_FILE, "lock", "admin.sock", "certs", "derpmap.cached.json", "profile-data", "tailscaled.log.conf"];
+const OWN: [&str; 9] = [
+    STATE_FILE,
+    "lock",
+    "admin.sock",
+    "certs",
+    "derpmap.cached.json",
+    "profile-data",
+    "tailscaled.log.conf",
+    QuotaFile::NAME,
+    QuotaFile::NEXT,
+];
 
 /// Files in the state folder that are set aside under their name and a time.
 const ROTATED: [&str; 2] = [Journal::FILE, AccessLogConfig::FILE];
@@ -69,6 +79,7 @@ mod tests {
             link.join("journal.jsonl"),
             state.join("../state/lock"),
             state.join("certs/a"),
+            state.join("quotas.jsonl"),
             file_link,
         ] {
             assert!(is_own(&own, &state) && !may_hold_records(&own, &state), "{own:?}");

@@ -3,6 +3,7 @@
 
 mod checked;
 mod credential;
+mod events;
 mod fault;
 mod file;
 mod listing;
@@ -14,8 +15,8 @@ mod section;
 mod typed;
 
 pub use checked::{
-    AccessConfig, AccessLogConfig, CAPABILITY, Config, HttpConfig, LogConfig, LogFormat, NodeConfig,
-    PlainHttp, ShutdownConfig, StartOffline, Withdraw,
+    AccessConfig, AccessLogConfig, CAPABILITY, Config, EventsConfig, HttpConfig, LogConfig, LogFormat,
+    NodeConfig, PlainHttp, ShutdownConfig, StartOffline, Withdraw,
 };
 pub use fault::{ConfigFault, ConfigFaults};
 pub use file::{default_path, keys, load};

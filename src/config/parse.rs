@@ -7,7 +7,7 @@ use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
 use crate::ollama::Upstream;
-use crate::policy::AccessMode;
+use crate::policy::{AccessMode, Model};
 
 /// One of a few words.
 fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
@@ -44,9 +44,20 @@ pub(super) fn access(text: &str) -> Result<AccessMode, String> {
     choice(text, &[("network", AccessMode::Network), ("grants", AccessMode::Grants)])
 }
 
-/// Whether models that run in Ollama's cloud are refused.
-pub(super) fn local_only(text: &str) -> Result<bool, String> {
-    choice(text, &[("allow", false), ("deny", true)])
+/// Whether a model rule lets requests pass.
+pub(super) fn allow(text: &str) -> Result<bool, String> {
+    choice(text, &[("allow", true), ("deny", false)])
+}
+
+/// A model that Ollama can load on this machine.
+pub(super) fn preload(name: &str) -> Result<Model, String> {
+    match Model::parse(name) {
+        Ok(model) if model.is_cloud() => {
+            Err("runs in the cloud, so there is nothing to load: remove it".to_owned())
+        }
+        Ok(model) => Ok(model),
+        Err(fault) => Err(format!("expected a model's name such as \"qwen3:8b\": {fault}")),
+    }
 }
 
 /// A port, 1 to 65535.
@@ -62,6 +73,14 @@ pub(super) fn count(number: &i64) -> Result<u32, String> {
     match u32::try_from(*number) {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(format!("expected a whole number from 1 to {}", u32::MAX)),
+    }
+}
+
+/// A number of at least one that may be large.
+pub(super) fn large_count(number: &i64) -> Result<u64, String> {
+    match u64::try_from(*number) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("expected a whole number from 1 to {}", i64::MAX)),
     }
 }
 
@@ -130,6 +149,14 @@ pub(super) fn path(path: &str) -> Result<PathBuf, String> {
     } else {
         Err("expected an absolute path, or one that starts with ~/".to_owned())
     }
+}
+
+/// A word of a command.
+pub(super) fn word(word: &str) -> Result<String, String> {
+    if word.is_empty() || word.contains('\0') {
+        return Err("expected text that is not empty".to_owned());
+    }
+    Ok(word.to_owned())
 }
 
 /// The URL of a control server, without a final slash.

@@ -10,11 +10,11 @@ use super::checked::{
 };
 use super::raw::Raw;
 use super::section::{Section, section};
-use super::{credential, log_file, parse};
+use super::{credential, events, log_file, parse};
 use crate::admission::{Limits, Timeouts};
 use crate::auth::{CredentialSource, Environment};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, ModelRules, Models};
+use crate::policy::{AccessMode, Endpoint, EndpointSet, MANAGEMENT, Model, ModelRules, Models, Quotas};
 use crate::rotated::Rotation;
 
 /// How long clients get to move to another host of a Service. Source: `kube/services` in Tailscale's source,
@@ -39,6 +39,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     taken.add("metrics.port", metrics_port);
     let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
     let state_dir = node.state_dir.clone();
+    let mut preload = Vec::new();
     let mut config = Config {
         node,
         port,
@@ -52,11 +53,17 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         limits: section(raw, "limits", limits),
         timeouts: section(raw, "timeouts", timeouts),
         endpoints: section(raw, "endpoints", endpoints),
-        models: section(raw, "models", models),
+        models: section(raw, "models", |s| {
+            let rules = models(s);
+            preload = models_to_load(s);
+            rules
+        }),
+        preload,
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
         log: section(raw, "log", |s| log(s, &state_dir)),
         access_log: None,
+        events: section(raw, "events", events::events),
     };
     let log_file = config.log.file.as_deref();
     config.access_log = section(raw, "access_log", |s| access_log(s, &state_dir, log_file));
@@ -172,9 +179,22 @@ fn limits(s: &mut Section<'_, '_>) -> Limits {
         waiting: s.parse("waiting", 256, parse::count_or_none),
         wait: s.text("wait", Duration::from_secs(300), parse::timeout),
         requests_per_minute: s.parse("requests_per_minute", None, |n| parse::count(n).map(Some)),
+        quotas: quotas(s),
         max_body: s.parse("max_body", 100_000_000, |n| parse::count(n).map(u64::from)),
         connections: s.parse("connections", 1024, |n| parse::count(n).map(|n| n as usize)),
         connections_per_peer: s.parse("connections_per_peer", 256, |n| parse::count(n).map(|n| n as usize)),
+    }
+}
+
+fn quotas(s: &mut Section<'_, '_>) -> Quotas {
+    let mut limit = |key| s.parse(key, None, |n| parse::large_count(n).map(Some));
+    Quotas {
+        requests_per_day: limit("requests_per_day"),
+        requests_per_week: limit("requests_per_week"),
+        requests_per_month: limit("requests_per_month"),
+        tokens_per_day: limit("tokens_per_day"),
+        tokens_per_week: limit("tokens_per_week"),
+        tokens_per_month: limit("tokens_per_month"),
     }
 }
 
@@ -198,16 +218,28 @@ fn endpoints(s: &mut Section<'_, '_>) -> EndpointSet {
 }
 
 fn models(s: &mut Section<'_, '_>) -> ModelRules {
-    let ModelRules { local_only, within, .. } = ModelRules::default();
+    let ModelRules { local_only, within, keep_alive, load_options, .. } = ModelRules::default();
     let patterns = s.list("allow", Models::pattern);
     if s.is_written("allow") && patterns.is_empty() && !s.is_faulty("allow") {
         s.fault("allow", "an empty list refuses every model: list models, or remove the key to allow all");
     }
     ModelRules {
         allow: s.is_written("allow").then(|| Models::of(patterns)),
-        local_only: s.text("cloud", local_only, parse::local_only),
+        local_only: s.text("cloud", local_only, |word| parse::allow(word).map(|allow| !allow)),
         within: s.parse("within", within, |n| parse::count(n).map(u64::from)),
+        keep_alive: s.text("keep_alive", keep_alive, parse::allow),
+        load_options: s.text("load_options", load_options, parse::allow),
     }
+}
+
+fn models_to_load(s: &mut Section<'_, '_>) -> Vec<Model> {
+    let mut models = Vec::new();
+    for model in s.list("preload", parse::preload) {
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    models
 }
 
 fn http(s: &mut Section<'_, '_>) -> HttpConfig {

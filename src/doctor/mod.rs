@@ -3,10 +3,12 @@
 
 mod advisories;
 mod control_server;
+mod events;
 mod finding;
 mod host;
 mod node;
 mod ollama;
+mod preload;
 mod process;
 mod reach;
 mod request_log;
@@ -32,6 +34,7 @@ pub async fn examine(config: Result<&Config, &ConfigFaults>) -> Vec<Finding> {
         state_folder::folder(config),
         state_folder::key(config),
     ];
+    findings.extend(events::command(config));
     findings.extend(ollama::examine(config).await);
     findings.push(request_log::examine(config.upstream.port()));
     findings.extend(running::examine(config).await);

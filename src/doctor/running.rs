@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::finding::Finding;
 use super::reach::reach;
-use super::{control_server, node, process};
+use super::{control_server, node, preload, process};
 use crate::admin::{self, AdminError, Status, Who};
 use crate::config::Config;
 
@@ -23,10 +23,11 @@ enum Check {
     Reach,
     Service,
     Https,
+    Preload,
 }
 
 /// All checks, in the order of their findings.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     Check::Listeners,
     Check::Clock,
     Check::Name,
@@ -36,6 +37,7 @@ const CHECKS: [Check; 9] = [
     Check::Reach,
     Check::Service,
     Check::Https,
+    Check::Preload,
 ];
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
@@ -61,6 +63,7 @@ impl Check {
             Check::Reach => "reach",
             Check::Service => "service",
             Check::Https => "https",
+            Check::Preload => "preload",
         }
     }
 
@@ -83,6 +86,7 @@ impl Check {
             }
             Check::Service => node::service(config, node.service.as_ref()?),
             Check::Https => node::certificate(config, node.certificate.as_ref()?),
+            Check::Preload => preload::loaded(&status.preload)?,
         })
     }
 
@@ -91,6 +95,7 @@ impl Check {
         let is_configured = match self {
             Check::Service => config.node.service.is_some(),
             Check::Https => config.https_port.is_some(),
+            Check::Preload => !config.preload.is_empty(),
             _ => true,
         };
         is_configured.then(|| Finding::unknown(self.name(), reason))

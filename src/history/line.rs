@@ -62,6 +62,18 @@ pub(super) fn each_line(mut from: impl BufRead, mut note: impl FnMut(u64, Line))
     Ok(())
 }
 
+/// Passes each line of an access log to `note`. Other lines are left out.
+///
+/// # Errors
+/// Reading failed; the lines before it were passed.
+pub(crate) fn each_access_event(from: impl BufRead, mut note: impl FnMut(AccessEvent)) -> io::Result<()> {
+    each_line(from, |_, line| {
+        if let Line::Access(event) = line {
+            note(*event);
+        }
+    })
+}
+
 fn read(line: &[u8]) -> Line {
     if let Ok(event) = serde_json::from_slice(line) {
         Line::Access(Box::new(event))

@@ -25,6 +25,7 @@ use crate::audit::{
 };
 use crate::peer::printable;
 
+pub(crate) use line::each_access_event;
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
     Asked, Day, FirstSeen, Identity, LinePlace, Lines, Refused, ReportedChange, Span, Summary, Unusual,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
@@ -64,6 +64,17 @@ pub struct ModelOrigin {
     remote_model: String,
 }
 
+/// What `/api/show` says about a model.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelDetails {
+    /// Where it runs.
+    #[serde(flatten)]
+    pub origin: ModelOrigin,
+    /// What it can do, such as `completion` and `embedding`. Absent in old versions of Ollama.
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct Version {
     version: String,
@@ -88,6 +99,13 @@ impl ModelOrigin {
     /// Whether another machine runs the model.
     pub fn is_remote(&self) -> bool {
         !self.remote_host.is_empty() || !self.remote_model.is_empty()
+    }
+}
+
+impl ModelDetails {
+    fn only_embeds(&self) -> bool {
+        let can = |what: &str| self.capabilities.iter().any(|capability| capability == what);
+        can("embedding") && !can("completion")
     }
 }
 
@@ -118,9 +136,17 @@ impl<'a> OllamaClient<'a> {
         Ok(self.get::<Models<_>>("/api/tags").await?.models)
     }
 
-    /// Where `model` runs.
-    pub async fn show(&self, model: &str) -> Result<ModelOrigin, OllamaError> {
+    /// The details of `model`.
+    pub async fn show(&self, model: &str) -> Result<ModelDetails, OllamaError> {
         self.ask(Method::POST, "/api/show", json!({ "model": model }).to_string().into()).await
+    }
+
+    /// Loads `model` with an empty request, as Ollama's docs/api.md has it under "Load a model". `/api/generate` refuses a
+    /// model that only embeds.
+    pub async fn load(&self, model: &str, details: &ModelDetails) -> Result<(), OllamaError> {
+        let target = if details.only_embeds() { "/api/embed" } else { "/api/generate" };
+        let body = json!({ "model": model }).to_string().into();
+        self.ask::<IgnoredAny>(Method::POST, target, body).await.map(|_| ())
     }
 
     /// Whether Ollama sends nothing to models in the cloud; `None`: this version does not say.
@@ -142,7 +168,7 @@ impl<'a> OllamaClient<'a> {
         let answer = answer.unwrap_or(Err(OllamaFailure::TimeOut(self.time_limit)));
         let understood = answer.and_then(|answer| match answer.status() {
             StatusCode::OK => serde_json::from_slice(answer.body()).map_err(OllamaFailure::Body),
-            status => Err(OllamaFailure::Status(status)),
+            status => Err(OllamaFailure::of_status(status, answer.body())),
         });
         understood.map_err(|failure| OllamaError { address: self.upstream.to_string(), target, failure })
     }

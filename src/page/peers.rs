@@ -80,13 +80,15 @@ fn limits(peer: &WhoPeer) -> Vec<String> {
     };
     let all = [
         peer.models.as_ref().map(|models| format!("models {}", models.join(", "))),
+        (!peer.keep_alive).then(|| "no keep_alive".to_owned()),
+        (!peer.load_options).then(|| "no load options".to_owned()),
         limit(peer.max_concurrent.map(u64::from), "at once"),
         limit(peer.requests_per_minute.map(u64::from), "a minute"),
-        limit(peer.tokens_per_day, "tokens a day"),
         limit(peer.max_body, "bytes a body"),
         priority,
     ];
-    all.into_iter().flatten().collect()
+    let quotas = peer.quotas.iter().map(|quota| format!("{} used", quota.used_of_limit()));
+    all.into_iter().flatten().chain(quotas).collect()
 }
 
 fn truncated(text: &str) -> String {

@@ -3,11 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::health::Health;
 use super::peers;
@@ -22,18 +25,25 @@ const IDENTITIES: usize = 50;
 const REFUSALS: usize = 50;
 const CHANGES: usize = 50;
 
+/// The least time between two looks at what was spent of quotas, as each looks at every peer.
+const SPENT: Duration = Duration::from_secs(5);
+
 /// Makes the sections.
 pub(super) struct Sections {
     admin: Arc<Admin>,
     recent: Arc<RecentActivity>,
     health: Health,
     who: Mutex<Option<CachedWho>>,
+    spent: watch::Receiver<u64>,
 }
 
 /// The rights of all peers, and what they were made from.
 struct CachedWho {
     config: Arc<Config>,
     members: MembersByPort,
+    /// The change of what was spent of quotas, and when `who` was made: with a change, it is made again after [`SPENT`].
+    spent: u64,
+    made: Instant,
     who: Arc<Who>,
 }
 
@@ -68,7 +78,8 @@ impl Sent {
 impl Sections {
     pub(super) fn new(admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
         let health = Health::new(Arc::clone(&admin));
-        Sections { admin, recent, health, who: Mutex::default() }
+        let spent = admin.proxy.admission().spent_changes();
+        Sections { admin, recent, health, who: Mutex::default(), spent }
     }
 
     /// The sections that differ from those in `sent`, each after a comma; `None` if no section does.
@@ -99,19 +110,22 @@ impl Sections {
         json!({ "rows": requests, "more": more })
     }
 
-    /// The rights of all peers. The value is the same `Arc` until the config or a list of peers changes.
+    /// The rights of all peers. The value is the same `Arc` until the config, a list of peers or what was spent of quotas
+    /// changes.
     fn who(&self) -> Arc<Who> {
         let (config, members) = (self.admin.settings.config(), self.admin.members());
+        let spent = *self.spent.borrow();
         let mut cached = self.who.lock();
         if let Some(cached) = &*cached
             && Arc::ptr_eq(&cached.config, &config)
             && cached.members.same_lists(&members)
+            && (cached.spent == spent || cached.made.elapsed() < SPENT)
         {
             return Arc::clone(&cached.who);
         }
         let joined = self.admin.node.borrow().has_joined();
-        let who = Arc::new(Who::new(&config, &members, &[], joined));
-        *cached = Some(CachedWho { config, members, who: Arc::clone(&who) });
+        let who = Arc::new(Who::new(&config, &members, &[], self.admin.proxy.admission(), joined));
+        *cached = Some(CachedWho { config, members, spent, made: Instant::now(), who: Arc::clone(&who) });
         who
     }
 

@@ -1,4 +1,5 @@
-//! Which model a request's body names, read while it streams, exactly as Ollama will read it.
+//! Which model a request's body names, and which settings of models it changes, read while it streams, exactly as Ollama
+//! will read it.
 //!
 //! Ollama parses some bodies twice. Go's `encoding/json` into a struct matches keys without regard to case, takes the
 //! last of several, and stops after the first value. Into a map it matches the exact key only, and reads the whole body.
@@ -7,6 +8,10 @@
 //! that [`feed`](ModelReader::feed) has not accepted.
 //!
 //! Where this reader is more lenient than Go's, as inside nested values, Go refuses the whole body.
+
+mod settings;
+
+pub use settings::{DeniedBy, DeniedKey, DeniedSettings, ModelSetting};
 
 use crate::json::{Bracket, ShortText, Token, Tokenizer};
 
@@ -18,6 +23,8 @@ pub struct ModelReader {
     key: ShortText<KEY_MAX>,
     value: ShortText<VALUE_MAX>,
     keys: ModelKeys,
+    denied: DeniedSettings,
+    object: Object,
     model: Option<String>,
     /// The value of "name".
     name: Option<String>,
@@ -30,6 +37,16 @@ pub enum ModelKeys {
     Model,
     /// "model", or "name" where that is absent or empty, as at `/api/show`.
     ModelOrName,
+    /// None: no rule is about the model.
+    Ignored,
+}
+
+/// The object whose keys are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    Body,
+    /// The value of the body's "options".
+    Options,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +74,7 @@ enum State {
 enum Key {
     Model,
     Name,
+    Options,
     Other,
 }
 
@@ -88,10 +106,13 @@ pub enum BodyFault {
         "the body's first {0} bytes have no \"model\"; put it first, or ask the operator to raise models.within"
     )]
     TooFar(u64),
+    /// It has a key that the client may not set.
+    #[error("{0}")]
+    Denied(DeniedKey),
 }
 
-/// Each of the five letters of "model" may be written as an escape of six bytes.
-const KEY_MAX: usize = 30;
+/// Each letter of a key may be written as an escape of six bytes.
+const KEY_MAX: usize = 6 * settings::LONGEST;
 
 /// A name has at most 600 characters, each of which may be an escape.
 const VALUE_MAX: usize = 3600;
@@ -105,9 +126,17 @@ impl ModelReader {
             key: ShortText::default(),
             value: ShortText::default(),
             keys,
+            denied: DeniedSettings::default(),
+            object: Object::Body,
             model: None,
             name: None,
         }
+    }
+
+    /// The same reader, which refuses a body that changes one of the `denied` settings.
+    #[must_use]
+    pub fn denying(self, denied: DeniedSettings) -> ModelReader {
+        ModelReader { denied, ..self }
     }
 
     /// Reads the next bytes.
@@ -138,12 +167,12 @@ impl ModelReader {
                 self.key.clear();
                 State::InKey
             }
-            (State::BeforeKey { first: true }, Token::Close(Bracket::Object)) => State::AfterObject,
+            (State::BeforeKey { first: true }, Token::Close(Bracket::Object)) => self.end_object(),
             (State::InKey, Token::StringPart(part)) => {
                 self.key.push(part);
                 State::InKey
             }
-            (State::InKey, Token::StringEnd) => State::BeforeColon(self.named_key()),
+            (State::InKey, Token::StringEnd) => State::BeforeColon(self.named_key()?),
             (State::BeforeColon(key), Token::Colon) => State::BeforeValue(key),
             (State::BeforeValue(key), token) => self.begin_value(key, token)?,
             (State::InNameValue(key), Token::StringPart(part)) => {
@@ -154,7 +183,7 @@ impl ModelReader {
             (State::InNameValue(key), _) => self.end_model(key)?,
             (State::Skipping { depth }, token) => skip(depth, token),
             (State::AfterValue, Token::Comma) => State::BeforeKey { first: false },
-            (State::AfterValue, Token::Close(Bracket::Object)) => State::AfterObject,
+            (State::AfterValue, Token::Close(Bracket::Object)) => self.end_object(),
             (State::AfterValue, Token::Scalar(_)) => State::AfterValue,
             _ => return Err(BodyFault::NotObject),
         })
@@ -162,10 +191,14 @@ impl ModelReader {
 
     fn begin_value(&mut self, key: Key, token: Token<'_>) -> Result<State, BodyFault> {
         match (key, token) {
-            (Key::Other, Token::StringStart) => Ok(State::Skipping { depth: 0 }),
-            (Key::Other, Token::Open(_)) => Ok(State::Skipping { depth: 1 }),
-            (Key::Other, Token::Scalar(_)) => Ok(State::AfterValue),
-            (Key::Other, _) => Err(BodyFault::NotObject),
+            (Key::Options, Token::Open(Bracket::Object)) => {
+                self.object = Object::Options;
+                Ok(State::BeforeKey { first: true })
+            }
+            (Key::Other | Key::Options, Token::StringStart) => Ok(State::Skipping { depth: 0 }),
+            (Key::Other | Key::Options, Token::Open(_)) => Ok(State::Skipping { depth: 1 }),
+            (Key::Other | Key::Options, Token::Scalar(_)) => Ok(State::AfterValue),
+            (Key::Other | Key::Options, _) => Err(BodyFault::NotObject),
             (key, Token::StringStart) => {
                 self.value.clear();
                 Ok(State::InNameValue(key))
@@ -183,25 +216,41 @@ impl ModelReader {
         }
     }
 
-    /// Go folds letters beyond ASCII too, but none of them folds to a letter of these keys.
-    fn named_key(&self) -> Key {
-        let Some(raw) = self.key.get() else { return Key::Other };
-        // Without an escape the key needs no copy.
-        let is = |name: &str| {
-            if raw.contains(&b'\\') {
-                unescape(raw).is_some_and(|key| key.eq_ignore_ascii_case(name))
-            } else {
-                raw.eq_ignore_ascii_case(name.as_bytes())
-            }
-        };
-        if is("model") {
-            Key::Model
-        } else if self.keys == ModelKeys::ModelOrName && is("name") {
-            Key::Name
-        } else {
-            Key::Other
+    fn end_object(&mut self) -> State {
+        match std::mem::replace(&mut self.object, Object::Body) {
+            Object::Body => State::AfterObject,
+            Object::Options => State::AfterValue,
         }
     }
+
+    fn named_key(&self) -> Result<Key, BodyFault> {
+        let Some(key) = self.key.get().and_then(fold) else { return Ok(Key::Other) };
+        let denied = match self.object {
+            Object::Body => self.denied.in_body(&key),
+            Object::Options => self.denied.in_options(&key),
+        };
+        if let Some(denied) = denied {
+            return Err(BodyFault::Denied(denied));
+        }
+        Ok(match (self.object, &*key) {
+            (Object::Body, "model") if self.keys != ModelKeys::Ignored => Key::Model,
+            (Object::Body, "name") if self.keys == ModelKeys::ModelOrName => Key::Name,
+            (Object::Body, "options") if self.denied.load_options.is_some() => Key::Options,
+            _ => Key::Other,
+        })
+    }
+}
+
+/// A key as Go's `encoding/json` compares it with the names of fields: without regard to case. Two letters beyond ASCII
+/// fold to one of ASCII. Source: `foldName`, and `unicode.SimpleFold`.
+fn fold(raw: &[u8]) -> Option<String> {
+    let key = if raw.contains(&b'\\') { unescape(raw)? } else { String::from_utf8(raw.to_vec()).ok()? };
+    let fold = |c: char| match c {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        c => c.to_ascii_lowercase(),
+    };
+    Some(key.chars().map(fold).collect())
 }
 
 /// What follows a token within a value that does not matter. Go checks that brackets match.
@@ -221,134 +270,4 @@ fn unescape(raw: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The model that is known at the end of a body, read whole and byte by byte.
-    fn read(keys: ModelKeys, body: &[u8]) -> Result<Option<String>, BodyFault> {
-        let mut whole = ModelReader::new(keys);
-        let fed = whole.feed(body).map(|()| whole.model().map(str::to_owned));
-        let mut slow = ModelReader::new(keys);
-        let slowly = body.iter().try_for_each(|b| slow.feed(&[*b])).map(|()| slow.model().map(str::to_owned));
-        assert_eq!(fed, slowly);
-        fed
-    }
-
-    fn model(body: &str) -> Result<Option<String>, BodyFault> {
-        read(ModelKeys::Model, body.as_bytes())
-    }
-
-    #[test]
-    fn model_is_found_at_any_place_and_in_any_spelling() {
-        for body in [
-            r#"{"model":"a"}"#,
-            r#" { "model" : "a" } "#,
-            "{\r\n\t\"stream\":true,\"model\":\"a\"}\n",
-            r#"{"messages":[{"role":"user","content":"\"model\":\"b\"","model":"c"}],"model":"a"}"#,
-            r#"{"x":{"model":"b"},"y":-1.5e3,"z":null,"":"","model":"a","w":[[[]]]}"#,
-            r#"{"MODEL":"a"}"#,
-            r#"{"Model":"a"}"#,
-            r#"{"\u006dode\u006c":"\u0061"}"#,
-            r#"{"x":"\\","model":"a","y":"\\\""}"#,
-            r#"{"modelx":"b","mode":"c","models":"d","model ":"e","model":"a"}"#,
-        ] {
-            assert_eq!(model(body), Ok(Some("a".to_owned())), "{body}");
-        }
-    }
-
-    #[test]
-    fn model_is_known_before_the_body_ends() {
-        let mut reader = ModelReader::new(ModelKeys::Model);
-        reader.feed(br#"{"model":"a"#).unwrap();
-        assert_eq!(reader.model(), None);
-        reader.feed(br#"","messages":["#).unwrap();
-        assert_eq!(reader.model(), Some("a"));
-        assert_eq!(reader.feed(br#"],"mOdel":"b"}"#), Err(BodyFault::Twice));
-    }
-
-    #[test]
-    fn ambiguous_bodies_are_refused() {
-        for body in [
-            r#"{"model":"a","model":"a"}"#,
-            r#"{"model":"a","Model":"b"}"#,
-            r#"{"model":"a","mod\u0065l":"b"}"#,
-            r#"{"model":"","model":"b"}"#,
-        ] {
-            assert_eq!(model(body), Err(BodyFault::Twice), "{body}");
-        }
-        for body in
-            [r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":["a"]}"#, r#"{"model":"a","MODEL":null}"#]
-        {
-            assert_eq!(model(body), Err(BodyFault::NotName), "{body}");
-        }
-        for body in [
-            "\u{feff}{}",
-            "[]",
-            "null",
-            "\"model\"",
-            "x",
-            r#"{"model":"a"}{"model":"b"}"#,
-            r#"{"model":"a"}x"#,
-            "{\"model\":\"a\"}\0",
-            r#"{model:"a"}"#,
-            "{,}",
-            r#"{"a" "b"}"#,
-            r#"{"a":}"#,
-            r#"{"a":1:2}"#,
-            r#"{'a':1}"#,
-        ] {
-            assert_eq!(model(body), Err(BodyFault::NotObject), "{body:?}");
-        }
-        assert_eq!(model(r#"{"model":"\ud800"}"#), Err(BodyFault::NotName));
-        assert_eq!(read(ModelKeys::Model, b"{\"model\":\"\xff\"}"), Err(BodyFault::NotName));
-        assert_eq!(model(&format!(r#"{{"model":"{}"}}"#, "a".repeat(5000))), Err(BodyFault::NotName));
-        for none in ["", " ", "{}", "{", r#"{"model":""}"#, r#"{"model":"a"#, r#"{"name":"a"}"#] {
-            assert_eq!(model(none), Ok(None), "{none}");
-        }
-    }
-
-    #[test]
-    fn name_replaces_an_absent_or_empty_model_at_api_show() {
-        let show = |body: &str| read(ModelKeys::ModelOrName, body.as_bytes());
-        for body in [
-            r#"{"name":"a"}"#,
-            r#"{"model":"","name":"a"}"#,
-            r#"{"Name":"a","model":""}"#,
-            r#"{"name":"b","model":"a"}"#,
-            r#"{"model":"a","name":""}"#,
-        ] {
-            assert_eq!(show(body), Ok(Some("a".to_owned())), "{body}");
-        }
-        assert_eq!(show(r#"{"name":"a""#), Ok(None), "a model could follow");
-        assert_eq!(show(r#"{"name":"a","NAME":"a"}"#), Err(BodyFault::Twice));
-        assert_eq!(show(r#"{"model":"a","name":1}"#), Err(BodyFault::NotName));
-    }
-
-    #[test]
-    fn deep_nesting_and_long_keys_take_no_memory() {
-        let deep = format!(r#"{{"x":{}{},"model":"a"}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(model(&deep), Ok(Some("a".to_owned())));
-        let mut reader = ModelReader::new(ModelKeys::Model);
-        reader.feed(br#"{""#).unwrap();
-        reader.feed(&vec![b'a'; 1 << 20]).unwrap();
-        assert!(reader.key.get().is_none());
-    }
-
-    proptest! {
-        /// serde_json's own output is read as serde_json wrote it.
-        #[test]
-        fn valid_objects_are_read_as_written(keys in proptest::collection::vec("[a-c\\\\\"]{0,3}|model|Model|name", 0..6), value in "\\PC{0,6}") {
-            let json = |text: &str| serde_json::Value::from(text).to_string();
-            let pairs: Vec<_> = keys.iter().map(|key| format!("{}:{}", json(key), json(&value))).collect();
-            let body = format!("{{{}}}", pairs.join(","));
-            let want = keys.iter().filter(|key| key.eq_ignore_ascii_case("model")).count();
-            match want {
-                0 => prop_assert_eq!(model(&body), Ok(None)),
-                1 => prop_assert_eq!(model(&body), Ok(Some(value).filter(|v| !v.is_empty()))),
-                _ => prop_assert_eq!(model(&body), Err(BodyFault::Twice)),
-            }
-        }
-    }
-}
+mod tests;

@@ -163,7 +163,7 @@ impl Refusal {
             Refusal::WebSocket => "websocket",
             Refusal::Preflight => "preflight-off",
             Refusal::Host => "host",
-            Refusal::Model(_) => "model",
+            Refusal::Model(refusal) => refusal.rule(),
         }
     }
 

@@ -125,6 +125,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a body can change for how long a model stays loaded, or how it is loaded. Ollama's other endpoints make
+    /// their own request of the body, without these keys.
+    pub(super) fn takes_model_settings(self) -> bool {
+        matches!(self.name(), "api_chat" | "api_generate" | "api_embed" | "api_embeddings")
+    }
+
     /// Whether the endpoint is on by default.
     pub fn default_on(self) -> bool {
         self.spec().default

@@ -1,14 +1,14 @@
-//! The rules about models. Only for these the proxy inspects request bodies, and all are off by default.
+//! The rules about models and their settings. Only for these the proxy inspects request bodies, and all are off by default.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use super::body::{BodyFault, ModelKeys, ModelReader};
+use super::body::{BodyFault, DeniedBy, DeniedKey, DeniedSettings, ModelKeys, ModelReader, ModelSetting};
 use super::endpoint::{Endpoint, ModelSource};
 use super::grant::Grant;
 use super::model::{Model, ModelNameFault, Models};
 
-/// Which models every peer may use. By default all, and the proxy does not inspect bodies.
+/// Which models every peer may use, and what it may change about them. By default everything, and the proxy does not inspect bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRules {
     /// Only these; `None`: all.
@@ -17,17 +17,21 @@ pub struct ModelRules {
     pub local_only: bool,
     /// The model must be within this many bytes from the beginning of a body.
     pub within: u64,
+    /// Whether requests may set `keep_alive`, which unloads models or keeps them loaded.
+    pub keep_alive: bool,
+    /// Whether requests may set options such as `num_ctx`, which reload models.
+    pub load_options: bool,
 }
 
 impl Default for ModelRules {
     /// One megabyte, because many clients put the model after the messages.
     fn default() -> Self {
-        ModelRules { allow: None, local_only: false, within: 1_000_000 }
+        ModelRules { allow: None, local_only: false, within: 1_000_000, keep_alive: true, load_options: true }
     }
 }
 
 impl ModelRules {
-    /// What to check about the model of a request; `None` if no rule is about it.
+    /// What to check about the model of a request and its settings; `None` if no rule is about them.
     pub(super) fn check(
         &self,
         grant: &Grant,
@@ -35,14 +39,17 @@ impl ModelRules {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Option<ModelCheck>, ModelRefusal> {
-        if self.allow.is_none() && !self.local_only && grant.models.is_none() {
+        let restricts_models = self.allow.is_some() || self.local_only || grant.models.is_some();
+        let denied = self.denied_settings(grant, endpoint);
+        if !restricts_models && denied.is_empty() {
             return Ok(None);
         }
         let Some(source) = endpoint.model_source() else { return Ok(None) };
         let mut check = ModelCheck {
             rules: self.clone(),
             granted: grant.models.clone(),
-            keys: ModelKeys::Model,
+            keys: ModelKeys::Ignored,
+            denied,
             known: None,
         };
         match source {
@@ -59,9 +66,25 @@ impl ModelRules {
             ModelSource::Body(_) if headers.get_all(CONTENT_ENCODING).iter().any(is_coding) => {
                 return Err(ModelRefusal::Body(BodyFault::Coded));
             }
-            ModelSource::Body(keys) => check.keys = keys,
+            ModelSource::Body(keys) if restricts_models => check.keys = keys,
+            ModelSource::Body(_) => {}
         }
         Ok(Some(check))
+    }
+
+    fn denied_settings(&self, grant: &Grant, endpoint: Endpoint) -> DeniedSettings {
+        let denied = |config, granted| match (config, granted) {
+            (true, true) => None,
+            (false, _) => Some(DeniedBy::Config),
+            (true, false) => Some(DeniedBy::Grants),
+        };
+        if !endpoint.takes_model_settings() {
+            return DeniedSettings::default();
+        }
+        DeniedSettings {
+            keep_alive: denied(self.keep_alive, grant.keep_alive),
+            load_options: denied(self.load_options, grant.load_options),
+        }
     }
 }
 
@@ -80,6 +103,8 @@ pub struct ModelCheck {
     granted: Option<Models>,
     /// The keys that name the model, if the body does.
     keys: ModelKeys,
+    /// The settings that the body may not change.
+    denied: DeniedSettings,
     /// The model, if the path names it and the rules allow it.
     known: Option<Model>,
 }
@@ -94,15 +119,20 @@ impl ModelCheck {
         self.known.as_ref()
     }
 
-    /// What reads the model out of the body.
+    /// Whether a rule is about the model in the body. Otherwise the body has only to be followed by [`Self::reader`].
+    pub fn needs_model(&self) -> bool {
+        self.keys != ModelKeys::Ignored
+    }
+
+    /// What reads the model and the settings out of the body.
     pub fn reader(&self) -> ModelReader {
-        ModelReader::new(self.keys)
+        ModelReader::new(self.keys).denying(self.denied)
     }
 
     /// The model must be within this many bytes from the beginning of the body.
     pub fn within(&self) -> u64 {
         match self.keys {
-            ModelKeys::Model => self.rules.within,
+            ModelKeys::Model | ModelKeys::Ignored => self.rules.within,
             ModelKeys::ModelOrName => self.rules.within.min(SHOW_WITHIN_MAX),
         }
     }
@@ -159,9 +189,32 @@ pub enum ModelRefusal {
         "the model \"{0}\" is not on this machine, and other models are off here (models.cloud); GET /v1/models lists the models"
     )]
     NotHere(String),
+    /// The body changes a setting of the model that the client may not change.
+    #[error("{0}")]
+    Setting(DeniedKey),
+}
+
+impl From<BodyFault> for ModelRefusal {
+    fn from(fault: BodyFault) -> ModelRefusal {
+        match fault {
+            BodyFault::Denied(denied) => ModelRefusal::Setting(denied),
+            fault => ModelRefusal::Body(fault),
+        }
+    }
 }
 
 impl ModelRefusal {
+    /// The name of the rule, the same in logs and in answers.
+    pub(super) fn rule(&self) -> &'static str {
+        match self {
+            ModelRefusal::Setting(denied) => match denied.setting {
+                ModelSetting::KeepAlive => "keep-alive",
+                ModelSetting::LoadOptions => "load-options",
+            },
+            _ => "model",
+        }
+    }
+
     /// The model with this name runs on Ollama's servers.
     pub fn cloud(sent: &str) -> ModelRefusal {
         ModelRefusal::Cloud(printable_name(sent))
@@ -175,7 +228,7 @@ impl ModelRefusal {
     /// The model's name, if the request has one.
     pub fn name(&self) -> Option<&str> {
         match self {
-            ModelRefusal::Body(_) => None,
+            ModelRefusal::Body(_) | ModelRefusal::Setting(_) => None,
             ModelRefusal::Name(name, _)
             | ModelRefusal::NotAllowed(name)
             | ModelRefusal::NotGranted(name)

@@ -10,7 +10,9 @@ use super::node_status;
 use crate::admin::Admin;
 use crate::audit::{AuditSink, Observer};
 use crate::config::{Config, PlainHttp};
+use crate::events::{EventObserver, Events, Incoming};
 use crate::page::RecentActivity;
+use crate::preload::PreloadedModel;
 use crate::proxy::{Port, Proxy};
 use crate::settings::Settings;
 use crate::sink::Sinks;
@@ -24,6 +26,7 @@ pub(super) struct Parts {
     pub(super) authorizer: Arc<NodeAuthorizer>,
     pub(super) node_status: watch::Sender<NodeStatus>,
     pub(super) proxy: Proxy,
+    pub(super) preload: watch::Sender<Vec<PreloadedModel>>,
     pub(super) metrics_port: Port,
     pub(super) page_port: Port,
     pub(super) redirect_port: Port,
@@ -31,6 +34,9 @@ pub(super) struct Parts {
     pub(super) admin: Arc<Admin>,
     /// Only where the page is on.
     pub(super) recent_activity: Option<Arc<RecentActivity>>,
+    pub(super) events: Events,
+    pub(super) incoming: Incoming,
+    pub(super) sinks: Sinks,
 }
 
 impl Parts {
@@ -40,9 +46,12 @@ impl Parts {
         let node_status = watch::Sender::new(node_status::joining());
         let authorizer = Arc::new(NodeAuthorizer::new(settings.configs(), node_status.subscribe()));
         let recent_activity = config.page_port.map(|_| recent_activity(&config, since));
-        let observer = recent_activity.clone().map(|recent| recent as Arc<dyn Observer>);
+        let (events, incoming) = Events::new(settings.configs());
+        let mut observers: Vec<Arc<dyn Observer>> =
+            vec![Arc::new(EventObserver::new(events.clone(), &config))];
+        observers.extend(recent_activity.clone().map(|recent| recent as Arc<dyn Observer>));
         let journal = Some(Arc::clone(&sinks.journal));
-        let audit = Arc::new(AuditSink::new(sinks.access.clone(), journal, observer));
+        let audit = Arc::new(AuditSink::new(sinks.access.clone(), journal, observers));
         let proxy = Proxy::new(settings.rules(), Arc::clone(&authorizer) as Arc<dyn Authorizer>, audit);
         let [metrics_port, page_port, redirect_port] = std::array::from_fn(|_| proxy.port().another());
         let mut watched = WatchedPorts::default();
@@ -50,13 +59,15 @@ impl Parts {
         watched.add(&metrics_port, config.metrics_port);
         watched.add(&page_port, config.page_port);
         watched.add(&redirect_port, redirects_to(&config).map(|_| config.port));
+        let preload = watch::Sender::default();
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
             members: watched.members(),
             node: node_status.subscribe(),
+            preload: preload.subscribe(),
             started: since,
-            sinks,
+            sinks: sinks.clone(),
         });
         Parts {
             started,
@@ -64,12 +75,16 @@ impl Parts {
             authorizer,
             node_status,
             proxy,
+            preload,
             metrics_port,
             page_port,
             redirect_port,
             watched,
             admin,
             recent_activity,
+            events,
+            incoming,
+            sinks,
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::error::RunError;
 use super::service_host::ServiceHost;
 use super::stop::Stop;
 use crate::admin::{Admin, AdminSocket};
+use crate::admission::QuotaKeeper;
 use crate::config::{Config, Withdraw};
 use crate::tsnet::Node;
 
@@ -33,13 +35,19 @@ pub(super) struct Open {
     pub(super) node: Option<Arc<Node>>,
     pub(super) admin_socket: Option<AdminSocket>,
     pub(super) service_host: Option<Arc<ServiceHost>>,
+    pub(super) quota_keeper: Option<Arc<QuotaKeeper>>,
+    /// Runs the command of `[events]`. It ends after the first signal, once the command has ended.
+    pub(super) events: Option<JoinHandle<()>>,
 }
 
 impl Open {
-    /// Withdraws the Service, closes the admin socket, then the node. Gives up after [`CLOSING`], or [`HURRY`] after a
+    /// Withdraws the Service, saves what was spent of quotas, closes the admin socket, then the node. Gives up after [`CLOSING`], or [`HURRY`] after a
     /// second signal.
-    pub(super) async fn close(self, stop: &Stop) {
-        if !in_closing_time(self.close_in_order(), stop).await {
+    pub(super) async fn close(mut self, stop: &Stop) {
+        let events = self.events.take();
+        let (closed, ()) =
+            tokio::join!(in_closing_time(self.close_in_order(), stop), end_events(events, stop));
+        if !closed {
             tracing::warn!("the tailnet node did not close in time: exiting anyway");
         }
     }
@@ -48,11 +56,27 @@ impl Open {
         if let Some(host) = self.service_host {
             host.withdraw().await;
         }
+        if let Some(keeper) = self.quota_keeper {
+            let _ = spawn_blocking(move || keeper.save()).await; // it logs its failure
+        }
         // The socket is in the state folder, which belongs to this process until the node is closed.
         drop(self.admin_socket);
         if let Some(node) = self.node {
             node.close().await;
         }
+    }
+}
+
+/// Gives the command of `[events]` time to end, and kills it after that.
+async fn end_events(events: Option<JoinHandle<()>>, stop: &Stop) {
+    let Some(mut events) = events else { return };
+    let ended = async {
+        let _ = (&mut events).await; // an error: it has panicked, which is logged
+    };
+    if !in_closing_time(ended, stop).await {
+        tracing::warn!("stopping: the command of [events] did not end in time, so it was killed");
+        events.abort();
+        let _ = events.await;
     }
 }
 

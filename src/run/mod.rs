@@ -18,6 +18,7 @@ mod node_events;
 mod node_status;
 mod ollama_health;
 mod ollama_port;
+mod ollama_watch;
 mod reload;
 mod running;
 mod service_host;

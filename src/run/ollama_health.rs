@@ -14,6 +14,11 @@ impl OllamaHealth {
     const DOWN: u32 = 2;
     const UP_AGAIN: u32 = 3;
 
+    /// Before the first answer, as if Ollama had answered: only its absence is a change.
+    pub(super) fn assumed_up() -> Self {
+        OllamaHealth { up: true, contrary: 0, has_been_up: true }
+    }
+
     /// Takes the outcome of one probe. Returns whether `up` changes.
     pub(super) fn note(&mut self, answered: bool) -> bool {
         if answered == self.up {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::build::{Parts, redirects_to};
 use super::certificate::CertificateKeeper;
@@ -15,16 +16,21 @@ use super::listeners::Listeners;
 use super::node_events::NodeEvents;
 use super::node_status;
 use super::ollama_port::OllamaPort;
+use super::ollama_watch::watch_ollama;
 use super::reload::reload_on_hangup;
 use super::running::Running;
 use super::service_host::ServiceHost;
 use super::stop::Stop;
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
 use crate::admin::Admin;
+use crate::admission::QuotaKeeper;
 use crate::audit::AuditSink;
+use crate::events::{Events, Incoming, run_events, watch_logs};
 use crate::page::Page;
-use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
+use crate::preload::Preloader;
+use crate::proxy::{MetricsPort, MetricsText, Proxy, RedirectPort};
 use crate::settings::Settings;
+use crate::sink::Sinks;
 use crate::sweeper::{Sweeper, WatchedPorts};
 use crate::tailnet::NodeStatus;
 use crate::tls::CurrentCertificate;
@@ -46,10 +52,14 @@ pub(super) fn spawn(
     parts.authorizer.use_node(Arc::clone(&node));
 
     let mut spawner = Spawner { node, settings, node_status, tasks: Tasks::default() };
-    spawner.watch_node(parts.watched, Arc::clone(proxy.audit()));
+    spawner.watch_node(parts.watched, Arc::clone(proxy.audit()), &parts.events);
+    spawner.watch_for_events(parts.events, parts.sinks);
+    open.events = Some(spawner.run_events(parts.incoming, stop));
     spawner.reload_on(hangup);
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
+    spawner.preload_models(Preloader::new(Arc::clone(&spawner.settings), proxy.clone(), parts.preload), stop);
+    spawner.keep_quotas(&proxy, open);
     let config = spawner.settings.config();
     let tasks = &mut spawner.tasks;
     if let Some((https_port, listener)) = redirects_to(&config).zip(listeners.redirect) {
@@ -79,7 +89,7 @@ struct Spawner {
 
 impl Spawner {
     /// The sweeper goes on while the proxy drains: a peer that loses access then is cut, too.
-    fn watch_node(&mut self, ports: WatchedPorts, audit: Arc<AuditSink>) {
+    fn watch_node(&mut self, ports: WatchedPorts, audit: Arc<AuditSink>, raised: &Events) {
         let changed = Arc::<Notify>::default();
         let sweeper = Sweeper {
             settings: Arc::clone(&self.settings),
@@ -98,8 +108,23 @@ impl Spawner {
         };
         let config = self.settings.config();
         self.tasks.spawn("node events", async move { explain(events.run().await, &config) });
-        let reminder = remind_of_expiry(Arc::clone(&self.settings), self.node_status.subscribe());
+        let (settings, node) = (Arc::clone(&self.settings), self.node_status.subscribe());
+        let reminder = remind_of_expiry(settings, node, raised.clone());
         self.tasks.spawn_endless("key expiry reminder", reminder);
+    }
+
+    fn watch_for_events(&mut self, events: Events, sinks: Sinks) {
+        self.tasks.spawn_endless("log watcher", watch_logs(events.clone(), sinks));
+        self.tasks.spawn_endless("Ollama watcher", watch_ollama(events));
+    }
+
+    /// Not one of the tasks: they end before the proxy closes, and the command may take until then.
+    fn run_events(&self, incoming: Incoming, stop: &Stop) -> JoinHandle<()> {
+        let (stop, node) = (stop.clone(), self.node_status.subscribe());
+        tokio::spawn(tasks::named(
+            "event runner",
+            run_events(incoming, node, async move { stop.wait().await }),
+        ))
     }
 
     fn reload_on(&mut self, hangup: Option<Signal>) {
@@ -114,6 +139,25 @@ impl Spawner {
             let keeper = CertificateKeeper::new(node, settings, self.node_status.clone(), certificate);
             self.tasks.spawn_endless("certificate keeper", async move { keeper.run().await });
         }
+    }
+
+    /// Until the first signal: from then on only requests that run already go on.
+    fn preload_models(&mut self, preloader: Preloader, stop: &Stop) {
+        let stop = stop.clone();
+        self.tasks.spawn_until_stop("preload", async move {
+            tokio::select! {
+                () = preloader.run() => {}
+                () = stop.wait() => {}
+            }
+        });
+    }
+
+    /// The state folder belongs to this process by now, and no request is admitted yet.
+    fn keep_quotas(&mut self, proxy: &Proxy, open: &mut Open) {
+        let state_dir = &self.settings.config().node.state_dir;
+        let keeper = Arc::new(QuotaKeeper::restore(proxy.admission().clone(), state_dir));
+        open.quota_keeper = Some(Arc::clone(&keeper));
+        self.tasks.spawn_endless("quota keeper", keeper.run());
     }
 
     fn spawn_service_host(&mut self, stop: &Stop, open: &mut Open) {

@@ -67,6 +67,11 @@ impl Member {
         self.user.clone().unwrap_or_else(|| self.tags.join(","))
     }
 
+    /// What limits and records count by, as [`Peer::identity`].
+    pub fn identity(&self) -> &str {
+        self.user.as_deref().unwrap_or(&self.stable_id)
+    }
+
     /// The verdict on the peer's address `ip` at our address `at`. An address that the peer or this node does not have is
     /// refused.
     pub fn verdict(&self, ip: IpAddr, at: IpAddr) -> Verdict {

@@ -16,6 +16,7 @@ mod http;
 mod https;
 mod matrix;
 mod metrics;
+mod model_settings;
 mod models;
 mod multipart;
 #[path = "../support/ollama_routes.rs"]
@@ -23,7 +24,9 @@ mod ollama_routes;
 mod pace;
 mod page;
 mod pairing;
+mod preload;
 mod queue;
+mod quotas;
 mod refusals;
 mod request_id;
 mod rest;

@@ -11,11 +11,19 @@ use crate::Home;
 pub(crate) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Keys without a default, or with one that depends on the account. The file shows an example.
-pub(crate) const EXAMPLES: [&str; 11] = [
+pub(crate) const EXAMPLES: [&str; 19] = [
     "access_log.file",
+    "events.command",
     "log.file",
     "limits.requests_per_minute",
+    "limits.requests_per_day",
+    "limits.requests_per_week",
+    "limits.requests_per_month",
+    "limits.tokens_per_day",
+    "limits.tokens_per_week",
+    "limits.tokens_per_month",
     "models.allow",
+    "models.preload",
     "metrics.port",
     "page.port",
     "node.state_dir",

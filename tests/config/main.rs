@@ -8,6 +8,7 @@ mod cli;
 mod credentials;
 mod docs;
 mod endpoints;
+mod events;
 mod example;
 mod fixtures;
 mod init;

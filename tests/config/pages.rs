@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     #[cfg(feature = "tailnet")]
     "logout",
     "key",
+    "test-event",
     "check",
     "status",
     "top",

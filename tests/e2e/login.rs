@@ -138,7 +138,7 @@ async fn logout_removes_the_node_and_keeps_the_journal() {
     let start = Start { key, ..Start::new(&tailnet, NOWHERE) };
     stop(start.up().await.process).await;
     let start = Start { key: None, ..start };
-    let records = ["access.jsonl", "journal.jsonl", "journal.jsonl.20260101T000000"];
+    let records = ["access.jsonl", "journal.jsonl", "journal.jsonl.20260101T000000", "quotas.jsonl"];
     for name in records {
         std::fs::write(start.state.join(name), "").unwrap();
     }

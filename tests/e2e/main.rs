@@ -11,6 +11,7 @@ mod clients;
 mod doctor;
 mod endpoints;
 mod ends;
+mod events;
 #[path = "../../build/go.rs"]
 mod go;
 #[path = "../support/http.rs"]
@@ -29,8 +30,10 @@ mod ollama;
 mod onboarding;
 mod optional_endpoints;
 mod outside;
+mod preload;
 #[path = "../support/process.rs"]
 mod process;
+mod quotas;
 #[path = "../support/recorder.rs"]
 mod recorder;
 mod refusals;

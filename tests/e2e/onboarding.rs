@@ -464,10 +464,11 @@ mod proof {
     }
 }
 
-/// The first column of the table under a heading of the page, without backticks.
+/// The names in the first column of the table under a heading of the page, without backticks.
 fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
     let rows = section(page, heading).lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
 /// The error for an unknown key lists the known ones.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::endpoint::EndpointSet;
 use super::model::Models;
+use super::quota::Quotas;
 
 /// What a peer may request. The node's own config is the outer bound: `None` means that only the config limits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +19,16 @@ pub struct Grant {
     pub endpoints: EndpointSet,
     /// The models; `None`: all.
     pub models: Option<Models>,
+    /// Whether requests may set `keep_alive`.
+    pub keep_alive: bool,
+    /// Whether requests may set options such as `num_ctx`, which reload models.
+    pub load_options: bool,
     /// Requests running or waiting at once.
     pub max_concurrent: Option<u32>,
     /// Requests started within any minute.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a day, in UTC, from 1; `None`: unlimited and not counted.
-    pub tokens_per_day: Option<u64>,
+    /// Requests and tokens a day, a week and a month.
+    pub quotas: Quotas,
     /// Bytes of a request's body.
     pub max_body: Option<u64>,
     /// Which requests start first when several wait.
@@ -63,9 +68,11 @@ impl Grant {
     pub const EVERYTHING: Grant = Grant {
         endpoints: EndpointSet::ALL,
         models: None,
+        keep_alive: true,
+        load_options: true,
         max_concurrent: None,
         requests_per_minute: None,
-        tokens_per_day: None,
+        quotas: Quotas::NONE,
         max_body: None,
         priority: Priority::Normal,
         metrics: false,
@@ -90,9 +97,11 @@ impl Grant {
             _ => Grant {
                 endpoints: self.endpoints.union(other.endpoints),
                 models: self.models.zip(other.models).map(|(a, b)| a.union(&b)),
+                keep_alive: self.keep_alive || other.keep_alive,
+                load_options: self.load_options || other.load_options,
                 max_concurrent: larger_limit(self.max_concurrent, other.max_concurrent),
                 requests_per_minute: larger_limit(self.requests_per_minute, other.requests_per_minute),
-                tokens_per_day: larger_limit(self.tokens_per_day, other.tokens_per_day),
+                quotas: self.quotas.or(other.quotas),
                 max_body: larger_limit(self.max_body, other.max_body),
                 priority: self.priority.max(other.priority),
                 metrics,
@@ -128,6 +137,7 @@ mod tests {
             priority,
             (any::<bool>(), proptest::option::of(prop_oneof![Just(PageRight::View), Just(PageRight::Admin)])),
             proptest::option::of(proptest::collection::vec("[ab*]", 1..3).prop_map(Models::of)),
+            (any::<bool>(), any::<bool>()),
         )
             .prop_map(
                 |(
@@ -139,12 +149,19 @@ mod tests {
                     priority,
                     (metrics, page),
                     models,
+                    (keep_alive, load_options),
                 )| Grant {
                     endpoints: names.into_iter().fold(EndpointSet::EMPTY, |s, e| s.with(e, true)),
                     models,
+                    keep_alive,
+                    load_options,
                     max_concurrent,
                     requests_per_minute,
-                    tokens_per_day: tokens.map(u64::from),
+                    quotas: Quotas {
+                        tokens_per_day: tokens.map(u64::from),
+                        requests_per_month: tokens.map(u64::from),
+                        ..Quotas::NONE
+                    },
                     max_body,
                     priority,
                     metrics,
@@ -175,6 +192,7 @@ mod tests {
             prop_assert!(a.endpoints.iter().all(|e| both.endpoints.contains(e)));
             prop_assert!(both.max_concurrent.is_none_or(|m| a.max_concurrent.is_some_and(|n| n <= m)));
             prop_assert!(both.priority >= a.priority);
+            prop_assert!(both.keep_alive >= a.keep_alive && both.load_options >= a.load_options);
         }
     }
 }

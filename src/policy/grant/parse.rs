@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{Grant, PageRight, Priority};
 use crate::policy::endpoint::{Endpoint, EndpointSet};
 use crate::policy::model::Models;
+use crate::policy::quota::Quotas;
 
 /// The keys of a value. Absent `endpoints` means all of them.
 #[derive(Deserialize)]
@@ -13,15 +14,29 @@ use crate::policy::model::Models;
 struct Keys {
     endpoints: Option<Vec<String>>,
     models: Option<Vec<String>>,
+    #[serde(default = "allowed")]
+    keep_alive: bool,
+    #[serde(default = "allowed")]
+    load_options: bool,
     max_concurrent: Option<u32>,
     requests_per_minute: Option<u32>,
+    requests_per_day: Option<u64>,
+    requests_per_week: Option<u64>,
+    requests_per_month: Option<u64>,
     tokens_per_day: Option<u64>,
+    tokens_per_week: Option<u64>,
+    tokens_per_month: Option<u64>,
     max_body: Option<u64>,
     #[serde(default)]
     priority: Priority,
     #[serde(default)]
     metrics: bool,
     page: Option<PageRight>,
+}
+
+/// What an absent right is.
+fn allowed() -> bool {
+    true
 }
 
 impl Grant {
@@ -42,14 +57,29 @@ fn parse(value: &Value) -> Result<Grant, String> {
     Ok(Grant {
         endpoints: keys.endpoints.as_deref().map_or(Ok(EndpointSet::ALL), endpoints)?,
         models: keys.models.as_deref().map(models).transpose()?,
+        keep_alive: keys.keep_alive,
+        load_options: keys.load_options,
         max_concurrent: keys.max_concurrent,
         requests_per_minute: keys.requests_per_minute,
-        tokens_per_day: keys.tokens_per_day,
+        quotas: keys.quotas(),
         max_body: keys.max_body,
         priority: keys.priority,
         metrics: keys.metrics,
         page: keys.page,
     })
+}
+
+impl Keys {
+    fn quotas(&self) -> Quotas {
+        Quotas {
+            requests_per_day: self.requests_per_day,
+            requests_per_week: self.requests_per_week,
+            requests_per_month: self.requests_per_month,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_week: self.tokens_per_week,
+            tokens_per_month: self.tokens_per_month,
+        }
+    }
 }
 
 /// Refuses what serde accepts: null for an absent key, and an object with one key for an enum.
@@ -70,11 +100,12 @@ fn check_types(object: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn check_limits(keys: &Keys) -> Result<(), String> {
-    for (key, limit) in [
+    let counts = [
         ("max_concurrent", keys.max_concurrent.map(u64::from)),
         ("requests_per_minute", keys.requests_per_minute.map(u64::from)),
-        ("tokens_per_day", keys.tokens_per_day),
-    ] {
+    ];
+    let quotas = keys.quotas().all().map(|(quota, limit)| (quota.key(), limit));
+    for (key, limit) in counts.into_iter().chain(quotas) {
         if limit == Some(0) {
             return Err(format!("{key}: 0 grants nothing; to grant nothing, write \"endpoints\": []"));
         }
@@ -115,7 +146,10 @@ mod tests {
         assert!(grant.metrics);
         assert_eq!(grant.page, Some(PageRight::View));
         assert_eq!(Grant::parse(&json!({"page": "admin"})).unwrap().page, Some(PageRight::Admin));
-        assert_eq!(grant.models.unwrap().patterns(), ["a", "qwen*"]);
+        assert_eq!(grant.models.clone().unwrap().patterns(), ["a", "qwen*"]);
+        let narrow = Grant::parse(&json!({"keep_alive": false, "load_options": false})).unwrap();
+        assert_eq!(narrow, Grant { keep_alive: false, load_options: false, ..Grant::EVERYTHING });
+        assert!(grant.keep_alive && grant.load_options);
         assert!(!Grant::parse(&json!({"metrics": false})).unwrap().metrics);
         assert_eq!(Grant::parse(&json!({})).unwrap(), Grant::EVERYTHING);
         assert_eq!(Grant::parse(&json!({"endpoints": ["*"]})).unwrap(), Grant::EVERYTHING);
@@ -127,6 +161,9 @@ mod tests {
             (json!({"max_concurrent": -1}), "-1"),
             (json!({"tokens_per_day": 0}), "tokens_per_day: 0 grants nothing"),
             (json!({"tokens_per_day": 1.5}), "1.5"),
+            (json!({"requests_per_month": 0}), "requests_per_month: 0 grants nothing"),
+            (json!({"tokens_per_week": null}), "tokens_per_week"),
+            (json!({"tokens_per_hour": 1}), "tokens_per_hour"),
             (json!({"priority": "urgent"}), "urgent"),
             (json!([]), "object"),
             (json!([null, null, null, null]), "object"),
@@ -142,6 +179,11 @@ mod tests {
             (json!({"metrics": 1}), "boolean"),
             (json!({"metrics": null}), "metrics"),
             (json!({"metric": true}), "metric"),
+            (json!({"keep_alive": "5m"}), "boolean"),
+            (json!({"keep_alive": 0}), "boolean"),
+            (json!({"keep_alive": null}), "keep_alive"),
+            (json!({"load_options": ["num_ctx"]}), "boolean"),
+            (json!({"num_ctx": false}), "num_ctx"),
             (json!({"page": true}), "page: want"),
             (json!({"page": "owner"}), "page: want \"view\" or \"admin\""),
             (json!({"priority": "urgent"}), "priority: want \"high\", \"normal\" or \"low\""),

@@ -107,7 +107,7 @@ fn add_headers(failure: &Failure, to: &mut HeaderMap) {
             to.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
             to.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         }
-        Failure::Busy(Busy::Rate { wait, .. } | Busy::Tokens { wait, .. }) => {
+        Failure::Busy(Busy::Rate { wait, .. } | Busy::Quota { wait, .. }) => {
             to.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
         }
         Failure::Https(address) => {

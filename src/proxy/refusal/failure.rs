@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::admission::Busy;
 use crate::audit::Ended;
-use crate::policy::{Dialect, FramingFault, ModelRefusal, Refusal};
+use crate::policy::{Dialect, FramingFault, ModelRefusal, QuotaUnit, Refusal};
 use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::timeouts::TimeoutKind;
 
@@ -79,7 +79,7 @@ impl Failure {
     pub(crate) fn status(&self, path: &str) -> StatusCode {
         match self {
             Failure::Refused(refusal) => refusal_status(refusal, Dialect::of(path)),
-            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. } | Busy::Tokens { .. }) => {
+            Failure::Busy(Busy::Concurrent(_) | Busy::Rate { .. } | Busy::Quota { .. }) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Failure::Busy(Busy::Full(_) | Busy::Waited(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -107,7 +107,10 @@ impl Failure {
             Failure::Framing(_) => "framing",
             Failure::Busy(Busy::Concurrent(_)) => "concurrency",
             Failure::Busy(Busy::Rate { .. }) => "rate",
-            Failure::Busy(Busy::Tokens { .. }) => "tokens",
+            Failure::Busy(Busy::Quota { state, .. }) => match state.quota.unit {
+                QuotaUnit::Requests => "requests",
+                QuotaUnit::Tokens => "tokens",
+            },
             Failure::Busy(Busy::Full(_)) => "queue-full",
             Failure::Busy(Busy::Waited(_)) => "queue-time",
             Failure::TooLarge(_) => "body-size",
@@ -209,7 +212,7 @@ fn refusal_status(refusal: &Refusal, dialect: Dialect) -> StatusCode {
 fn model_status(refusal: &ModelRefusal, dialect: Dialect) -> StatusCode {
     match (dialect, refusal) {
         (Dialect::Ollama, _) => StatusCode::FORBIDDEN,
-        (_, ModelRefusal::Body(_)) => StatusCode::BAD_REQUEST,
+        (_, ModelRefusal::Body(_) | ModelRefusal::Setting(_)) => StatusCode::BAD_REQUEST,
         (
             Dialect::OpenAi | Dialect::Anthropic,
             ModelRefusal::Name(..)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::request::Parts;
 
 use crate::admission::Limits;
-use crate::policy::{Grant, Permit};
+use crate::policy::{Grant, Permit, QuotaUnit, Quotas};
 use crate::proxy::ports::handler::Caller;
 use crate::proxy::refusal::failure::Failure;
 use crate::proxy::rules::Rules;
@@ -45,15 +45,24 @@ impl Decision {
     }
 
     /// The limits of the config and of the grant for this request. A preflight costs Ollama next to nothing, and a page
-    /// can't read why it was refused, so it counts towards no rate.
+    /// can't read why it was refused, so it counts towards no rate and no quota.
     pub(super) fn limits(&self) -> (Limits, Cow<'_, Grant>) {
         let mut limits = self.rules().limits;
         let mut grant = Cow::Borrowed(self.permit.grant());
         if self.permit.is_preflight() {
-            limits.requests_per_minute = None;
-            grant.to_mut().requests_per_minute = None;
+            (limits.requests_per_minute, limits.quotas) = (None, Quotas::NONE);
+            let grant = grant.to_mut();
+            (grant.requests_per_minute, grant.quotas) = (None, Quotas::NONE);
         }
         (limits, grant)
+    }
+
+    /// The quotas of the config and of the grant for this request.
+    pub(super) fn quotas(&self) -> Quotas {
+        if self.permit.is_preflight() {
+            return Quotas::NONE;
+        }
+        self.rules().limits.quotas.and(self.permit.grant().quotas)
     }
 
     /// The largest body that may pass, in bytes.
@@ -63,6 +72,6 @@ impl Decision {
 
     /// Whether the tokens of the answer are counted.
     pub(super) fn counts_tokens(&self) -> bool {
-        self.permit.computes() && (self.rules().usage || self.permit.grant().tokens_per_day.is_some())
+        self.permit.computes() && (self.rules().usage || self.quotas().limit(QuotaUnit::Tokens))
     }
 }

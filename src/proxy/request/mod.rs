@@ -6,4 +6,5 @@ pub(crate) mod local_models;
 pub(crate) mod model_check;
 pub(crate) mod origins;
 pub(crate) mod proxy;
+pub(crate) mod quota_headers;
 pub(crate) mod serve;

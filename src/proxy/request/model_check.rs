@@ -44,6 +44,9 @@ impl<Io: AsyncRead + Unpin> ModelLookup<'_, Io> {
             self.check_location(model, &model.to_string()).await?;
             return Ok(BodyStart::default());
         }
+        if !self.check.needs_model() {
+            return Ok(BodyStart { frames: VecDeque::new(), reader: Some(self.check.reader()) });
+        }
         let Peeked { frames, reader, name } = self.peek(body, max).await?;
         let model = self.check.admit(&name).map_err(refused)?;
         self.check_location(&model, &name).await?;
@@ -72,22 +75,22 @@ impl<Io: AsyncRead + Unpin> ModelLookup<'_, Io> {
                 return Ok(Peeked { frames, reader, name });
             }
             if !frames.is_empty() && body.is_end_stream() {
-                return Err(unknown(BodyFault::Missing));
+                return Err(body_refused(BodyFault::Missing));
             }
             if read >= self.check.within() {
-                return Err(unknown(BodyFault::TooFar(self.check.within())));
+                return Err(body_refused(BodyFault::TooFar(self.check.within())));
             }
             let frame = match self.watch.unless_fault(body.frame()).await? {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Err(self.watch.fault().unwrap_or(StreamFault::Left).into()),
-                None => return Err(unknown(BodyFault::Missing)),
+                None => return Err(body_refused(BodyFault::Missing)),
             };
             if let Some(data) = frame.data_ref() {
                 read += data.len() as u64;
                 if read > max {
                     return Err(Failure::TooLarge(max));
                 }
-                reader.feed(data).map_err(unknown)?;
+                reader.feed(data).map_err(body_refused)?;
             }
             frames.push_back(frame);
         }
@@ -98,7 +101,7 @@ fn refused(refusal: ModelRefusal) -> Failure {
     Failure::Refused(Refusal::Model(refusal))
 }
 
-/// The model can't be determined.
-fn unknown(fault: BodyFault) -> Failure {
-    refused(ModelRefusal::Body(fault))
+/// The model can't be determined, or the body changes a setting that it may not change.
+fn body_refused(fault: BodyFault) -> Failure {
+    refused(fault.into())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Limits};
 use crate::audit::AuditSink;
 use crate::proxy::ports::port::Port;
 use crate::proxy::request::local_models::LocalModels;
@@ -75,6 +75,17 @@ impl Proxy {
     /// netmap.
     pub fn admits_strangers(&self, local: SocketAddr, members: &[Member]) -> bool {
         self.port.access().admits_strangers(local, members)
+    }
+
+    /// Waits until a running slot is free that no request waits for, under the `limits`; see
+    /// [`Admission::slot_is_free`].
+    pub async fn slot_is_free(&self, limits: &Limits) {
+        self.admission.slot_is_free(limits).await;
+    }
+
+    /// What identities have spent of their quotas, among other limits.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// The active requests.

@@ -3,17 +3,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use tokio::io::AsyncRead;
 use tracing::Instrument;
 
 use crate::audit::Ended;
 use crate::listen::Listen;
-use crate::policy::{Dialect, ModelRefusal, Refusal};
+use crate::policy::{Dialect, ModelRefusal, Quotas, Refusal};
 use crate::proxy::headers;
 use crate::proxy::ports::accept::Drained;
 use crate::proxy::ports::body::Body;
@@ -24,6 +24,7 @@ use crate::proxy::request::decision::Decision;
 use crate::proxy::request::forward::{answer_for_client, refuse_codings, request_for_ollama};
 use crate::proxy::request::model_check::ModelLookup;
 use crate::proxy::request::proxy::Proxy;
+use crate::proxy::request::quota_headers;
 use crate::proxy::sessions::open_request::OpenRequest;
 use crate::proxy::sessions::request_body::RequestBody;
 use crate::proxy::upstream::exchange::{UpstreamAnswer, exchange};
@@ -93,10 +94,12 @@ impl Proxy {
         }
         let decision = Decision::new(&client.caller, head)?;
         request.permitted(decision.permit.endpoint());
+        request.quotas = decision.quotas();
         self.wait_for_slot(client, &decision, request).await?;
         // The request may have waited for minutes. From here on the rules and rights of this moment decide everything,
         // and a sweep sees the request as running.
         let decision = decision.renew(&client.caller, head)?;
+        request.quotas = decision.quotas();
         request.check(decision.permit.grant()).map_err(Failure::Busy)?;
         request.counts_tokens = decision.counts_tokens();
         self.forward(client, head, body, &decision, request).await
@@ -149,7 +152,7 @@ impl Proxy {
         match upload_fault.get() {
             None => answer_for_client(decision.permit.method(), answered?),
             Some(UploadFault::TooLarge) => Err(Failure::TooLarge(max_body)),
-            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::Body(fault)).into()),
+            Some(UploadFault::Model(fault)) => Err(Refusal::Model(ModelRefusal::from(fault)).into()),
         }
     }
 
@@ -165,6 +168,7 @@ impl Proxy {
         self.origins.learn(client.caller.peer().identity(), &head.headers, response.headers());
         let dialect = Dialect::of(head.uri.path());
         headers::add_request_id(response.headers_mut(), &request.record.id(), dialect);
+        self.add_quotas(response.headers_mut(), client.caller.peer().identity(), &request.quotas, dialect);
         let counted = request.counts_tokens && response.status() == StatusCode::OK;
         let counter = counted.then(|| match request.record.endpoint {
             Some(endpoint) if !endpoint.reports_tokens() => TokenCounter::by_size(),
@@ -182,6 +186,14 @@ impl Proxy {
                 ended: None,
             }))
         })
+    }
+
+    /// Tells the client what is left of its quotas, if it has any.
+    fn add_quotas(&self, to: &mut HeaderMap, identity: &str, quotas: &Quotas, dialect: Dialect) {
+        let states = self.admission.quotas(identity, quotas);
+        if !states.is_empty() {
+            quota_headers::add(to, &states, dialect, SystemTime::now());
+        }
     }
 
     fn refuse<Io>(
@@ -204,7 +216,9 @@ impl Proxy {
         }
         let answer = RefusalAnswer::new(failure, head, request.record.id());
         let mut response = Body::refusal(answer);
-        self.origins.allow(client.caller.peer().identity(), &head.headers, response.headers_mut());
+        let identity = client.caller.peer().identity();
+        self.add_quotas(response.headers_mut(), identity, &request.quotas, Dialect::of(path));
+        self.origins.allow(identity, &head.headers, response.headers_mut());
         response
     }
 }

@@ -9,7 +9,7 @@ use tracing::field::Empty;
 
 use crate::admission::{Busy, RunningSlot};
 use crate::audit::OpenRecord;
-use crate::policy::{Endpoint, Grant};
+use crate::policy::{Endpoint, Grant, QuotaUnit, Quotas};
 use crate::proxy::sessions::session::{ActiveRequest, Session};
 use crate::proxy::sessions::stream::watch::Answering;
 
@@ -24,6 +24,8 @@ pub(crate) struct OpenRequest {
     listed: bool,
     /// Whether the tokens of its answer are counted.
     pub(crate) counts_tokens: bool,
+    /// The quotas that apply to it.
+    pub(crate) quotas: Quotas,
     _answering: Answering,
 }
 
@@ -38,6 +40,7 @@ impl OpenRequest {
             slot: None,
             listed: false,
             counts_tokens: false,
+            quotas: Quotas::NONE,
             _answering: answering,
         }
     }
@@ -63,17 +66,17 @@ impl OpenRequest {
         self.slot = Some(slot);
     }
 
-    /// Whether it may still run under `grant`.
+    /// Whether it may still run under `grant` and its quotas.
     ///
     /// # Errors
-    /// The limit of `grant` that it exceeds.
+    /// The limit that it exceeds.
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), Busy> {
-        self.slot.as_ref().map_or(Ok(()), |slot| slot.check(grant))
+        self.slot.as_ref().map_or(Ok(()), |slot| slot.check(grant, &self.quotas))
     }
 
-    /// Counts tokens towards the limit of the identity.
+    /// Counts tokens towards the quotas of the identity, if it has any.
     pub(crate) fn spend(&self, tokens: u64) {
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = self.slot.as_ref().filter(|_| self.quotas.limit(QuotaUnit::Tokens)) {
             slot.spend(tokens);
         }
     }

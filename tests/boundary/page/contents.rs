@@ -1,5 +1,7 @@
 //! What the page shows, and to whom.
 
+use std::time::Duration;
+
 use remote_ollama_proxy::audit::{AccessChange, ChangeKind, Observer};
 use remote_ollama_proxy::peer::Peer;
 use serde_json::{Value, json};
@@ -63,6 +65,28 @@ async fn viewer_sees_only_their_own_requests() {
         .unwrap()
         .clone();
     assert_eq!((&bobs["page"], &bobs["through"]), (&json!("view"), &json!("network rule")));
+}
+
+#[tokio::test]
+async fn viewer_sees_what_is_spent_of_their_quotas() {
+    let ollama = Ollama::new().await;
+    let (url, _seen) = ollama.answering_with(|_| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let running = Boundary::new(&url).start();
+    let site = Site::of(&running);
+    let grants = vec![json!({"requests_per_day": 5}), json!({"page": "view"})];
+    running.grant(grants.clone());
+    site.members.send_replace(Arc::new(vec![member(peer(), grants)]));
+    let mut stream = site.watch().await;
+    let shows = |text: &str| {
+        let shown = json!([text]);
+        move |known: &Value| known["peers"]["rows"][0]["limits"] == shown
+    };
+    stream.until("an unspent quota", shows("0 of 5 requests a day used")).await;
+    assert_eq!(running.ask(&get("/v1/models")).await.status(), 200);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    tokio::time::resume();
+    stream.until("a request", shows("1 of 5 requests a day used")).await;
 }
 
 #[tokio::test]

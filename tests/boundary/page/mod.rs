@@ -84,6 +84,7 @@ impl Site {
             proxy: running.proxy.clone(),
             members: [11434, 80].map(|port| (port, members.subscribe())).into(),
             node: node.subscribe(),
+            preload: watch::Sender::default().subscribe(),
             started: SystemTime::now(),
             sinks: sinks.clone(),
         });
