@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use semver::Version;
+use semver::{BuildMetadata, Version};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -46,14 +46,19 @@ enum Reach {
     Open,
 }
 
-/// A release. A release candidate counts as its release.
+/// A release or a release candidate, without build metadata.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Release(Version);
 
 impl Release {
     fn parse(text: &str) -> Result<Release, semver::Error> {
         let parsed = Version::parse(text.trim_start_matches('v'))?;
-        Ok(Release(Version::new(parsed.major, parsed.minor, parsed.patch)))
+        Ok(Release(Version { build: BuildMetadata::EMPTY, ..parsed }))
+    }
+
+    /// The release that a candidate precedes.
+    fn release(&self) -> Release {
+        Release(Version::new(self.0.major, self.0.minor, self.0.patch))
     }
 }
 
@@ -64,8 +69,9 @@ impl<'de> Deserialize<'de> for Release {
 }
 
 impl Advisory {
+    /// A release candidate may already have what its release has, and still lack the release's fixes.
     fn affects(&self, version: &Release) -> bool {
-        self.from.as_ref().is_none_or(|from| version >= from)
+        self.from.as_ref().is_none_or(|from| version.release() >= *from)
             && self.fixed.as_ref().is_none_or(|fixed| version < fixed)
     }
 
@@ -111,7 +117,7 @@ impl List {
         }
         if !found.is_empty() {
             let reason = format!("{version}, by the list of {date}: {found}");
-            return Finding::warning(CHECK, reason, remedy(&open, &refused));
+            return Finding::warning(CHECK, reason, self.remedy(number, &open, &refused));
         }
         if self.age(now).is_none_or(|age| age > OLD) {
             return Finding::unknown(
@@ -129,6 +135,40 @@ impl List {
         )
     }
 
+    /// The update that removes the most of what a peer can reach, and what helps against the others.
+    fn remedy(&self, number: &Release, open: &[&Advisory], refused: &[&Advisory]) -> String {
+        let newest = |some: &[&Advisory]| some.iter().filter_map(|a| a.fixed.clone()).max();
+        let mut update = newest(open).or_else(|| newest(refused));
+        // That version may have others, which a later one fixes.
+        while let Some(later) = update.as_ref().and_then(|to| {
+            newest(
+                &self
+                    .advisories
+                    .iter()
+                    .filter(|a| a.reach == Reach::Open && a.affects(to))
+                    .collect::<Vec<_>>(),
+            )
+        }) {
+            update = Some(later);
+        }
+        let is_added = |a: &&Advisory| {
+            a.reach == Reach::Open && !a.affects(number) && update.as_ref().is_some_and(|to| a.affects(to))
+        };
+        let added = self.advisories.iter().filter(is_added).map(|a| {
+            format!(
+                "that version has {} ({}): {}",
+                a.title,
+                a.id(),
+                a.remedy.as_deref().unwrap_or("no remedy is known")
+            )
+        });
+        let unfixed = open.iter().filter(|a| a.fixed.is_none()).filter_map(|a| {
+            Some(format!("against {}, for which no fix is known: {}", a.id(), a.remedy.as_ref()?))
+        });
+        let update = update.as_ref().map(|to| format!("update Ollama to {} or newer", to.0));
+        update.into_iter().chain(added).chain(unfixed).collect::<Vec<_>>().join("; ")
+    }
+
     fn age(&self, now: SystemTime) -> Option<Duration> {
         let date = crate::time::parse_rfc3339(&format!("{}T00:00:00Z", self.date)).ok()?;
         Some(now.duration_since(date).unwrap_or_default())
@@ -142,16 +182,6 @@ fn described(open: &[&Advisory], refused: &[&Advisory]) -> String {
         all.push(format!("by requests that the proxy refuses to peers: {}", ids.join(", ")));
     }
     all.join("; ")
-}
-
-/// The update that removes the most of them, and what helps against the others.
-fn remedy(open: &[&Advisory], refused: &[&Advisory]) -> String {
-    let newest = open.iter().chain(refused).filter_map(|a| a.fixed.as_ref()).max();
-    let update = newest.map(|newest| format!("update Ollama to {} or newer", newest.0));
-    let unfixed = open.iter().filter(|a| a.fixed.is_none()).filter_map(|a| {
-        Some(format!("against {}, for which no fix is known: {}", a.id(), a.remedy.as_ref()?))
-    });
-    update.into_iter().chain(unfixed).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -209,10 +239,25 @@ mod tests {
         assert!(reason.contains("open (CVE-1)") && reason.contains("refuses to peers: CVE-2"), "{reason}");
         assert!(!reason.contains("design") && !reason.contains("blocked"), "{reason}");
         let (outcome, reason, remedy) = examine("0.9.0", "2026-06-02");
-        assert_eq!((outcome, &*remedy), (Outcome::Warning, "update Ollama to 0.12.0 or newer"));
+        assert_eq!(
+            (outcome, &*remedy),
+            (Outcome::Warning, "update Ollama to 0.18.0 or newer"),
+            "0.12.0 has CVE-1"
+        );
         assert!(!reason.contains("CVE-1"), "{reason}");
-        // A release candidate counts as its release.
-        assert_eq!(examine("0.18.0-rc1", "2026-06-02").0, Outcome::Good);
+        // A release candidate may lack the fix.
+        assert_eq!(examine("0.18.0-rc1", "2026-06-02").0, Outcome::Warning);
+        assert_eq!(examine("0.18.0+fork", "2026-06-02").0, Outcome::Good);
+        assert_eq!(examine("0.19.0-rc1", "2026-06-02").0, Outcome::Warning, "it may have what 0.19.0 has");
+    }
+
+    #[test]
+    fn remedy_names_what_a_peer_can_reach_in_the_version_to_update_to() {
+        let mut list = list();
+        list.advisories[0].fixed = Some(Release::parse("0.19.0").unwrap());
+        let found = list.examine("0.11.0", &Release::parse("0.11.0").unwrap(), day("2026-06-02"));
+        let remedy = found.remedy.unwrap();
+        assert_eq!(remedy, "update Ollama to 0.19.0 or newer; that version has unfixed (no id): wait");
     }
 
     #[test]

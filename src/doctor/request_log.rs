@@ -25,8 +25,10 @@ struct Seen {
     on: Vec<String>,
     /// How many places say that it is off, or do not mention it.
     off: usize,
-    /// What could not be read.
-    unread: Vec<String>,
+    /// Processes whose environment could not be read. Their units and agents say it as well.
+    unread_processes: Vec<String>,
+    /// Files that could not be read, and that may set the variable.
+    unread_files: Vec<String>,
     folders: Vec<Folder>,
 }
 
@@ -73,7 +75,7 @@ impl Seen {
                 Some(environment) => {
                     self.value(format!("the running process {pid}"), environment.get(VARIABLE))
                 }
-                None => self.unread.push(format!("process {pid}")),
+                None => self.unread_processes.push(format!("process {pid}")),
             }
         }
     }
@@ -83,7 +85,7 @@ impl Seen {
             match setting {
                 Setting::Value(path, value) => self.value(path.display().to_string(), Some(&value)),
                 Setting::Without(_) => self.off += 1,
-                Setting::Unread(path) => self.unread.push(path.display().to_string()),
+                Setting::Unread(path) => self.unread_files.push(path.display().to_string()),
             }
         }
     }
@@ -113,21 +115,22 @@ impl Seen {
         if !reasons.is_empty() {
             return Finding::warning(CHECK, reasons.join("; "), remedies.join("; then "));
         }
-        match (self.off, self.unread.join(", ")) {
-            (0, unread) if unread.is_empty() => Finding::unknown(
+        let is_certain = self.off > 0 && self.unread_files.is_empty();
+        match (is_certain, [self.unread_files, self.unread_processes].concat().join(", ")) {
+            (false, unread) if unread.is_empty() => Finding::unknown(
                 CHECK,
                 format!("found neither Ollama's process nor its unit, so not whether {VARIABLE} is on"),
             ),
-            (0, unread) => Finding::unknown(
+            (false, unread) => Finding::unknown(
                 CHECK,
                 format!(
                     "cannot read {unread}: make sure that {VARIABLE} is not set for Ollama, or run doctor as Ollama's account"
                 ),
             ),
-            (_, unread) if unread.is_empty() => {
+            (true, unread) if unread.is_empty() => {
                 Finding::good(CHECK, format!("Ollama writes no prompts to files ({VARIABLE} is off)"))
             }
-            (_, unread) => {
+            (true, unread) => {
                 Finding::good(CHECK, format!("{VARIABLE} is off where it can be seen; not read: {unread}"))
             }
         }
@@ -145,7 +148,7 @@ impl Folder {
         }
         let content = fs::read_dir(path).ok().map(|entries| {
             let sizes = entries.flatten().filter_map(|entry| Some(entry.metadata().ok()?.len()));
-            sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size))
+            sizes.fold((0, 0), |(files, bytes): (usize, u64), size| (files + 1, bytes.saturating_add(size)))
         });
         Some(Folder {
             path: path.to_owned(),
@@ -219,7 +222,12 @@ mod tests {
         assert_eq!(found(vec![]).outcome, Unknown);
         assert_eq!(found(vec![Setting::Unread("/x".into())]).outcome, Unknown);
         let mixed = found(vec![Setting::Unread("/x".into()), Setting::Without("/y".into())]);
-        assert!(mixed.outcome == Good && mixed.reason.ends_with("not read: /x"), "{mixed:?}");
+        assert!(mixed.outcome == Unknown && mixed.reason.contains("cannot read /x"), "{mixed:?}");
+        let mut seen = Seen::default();
+        seen.processes(&[OllamaProcess { pid: 7, environment: None }]);
+        seen.settings(vec![Setting::Without("/y".into())]);
+        let mixed = seen.finding();
+        assert!(mixed.outcome == Good && mixed.reason.ends_with("not read: process 7"), "{mixed:?}");
     }
 
     #[test]

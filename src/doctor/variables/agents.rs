@@ -1,9 +1,7 @@
 //! Property lists of launchd (launchd.plist(5)). Only their XML form is read, which is that of Homebrew and of
 //! `service install`.
 
-use std::fs;
-
-use super::places::{Places, Setting, files};
+use super::places::{Places, Setting, files, read};
 
 pub(super) fn settings(places: &Places, variable: &str) -> Vec<Setting> {
     let folders = [
@@ -11,10 +9,12 @@ pub(super) fn settings(places: &Places, variable: &str) -> Vec<Setting> {
         places.root.join("Library/LaunchAgents"),
         places.root.join("Library/LaunchDaemons"),
     ];
-    let all = files(&folders, |path| path.extension().is_some_and(|e| e == "plist"));
+    // launchd loads files of the same name from each folder.
+    let is_list = |path: &std::path::Path| path.extension().is_some_and(|e| e == "plist");
+    let all: Vec<_> = folders.into_iter().flat_map(|folder| files(&[folder], is_list)).collect();
     let of_ollama = |text: &str| text.contains("<string>serve</string>") && text.contains("ollama");
     all.into_iter()
-        .filter_map(|path| match fs::read_to_string(&path) {
+        .filter_map(|path| match read(&path).map(|text| without_comments(&text)) {
             Ok(text) if !of_ollama(&text) => None,
             Ok(text) => Some(match value(&text, variable) {
                 Some(value) => Setting::Value(path, value),
@@ -27,6 +27,13 @@ pub(super) fn settings(places: &Places, variable: &str) -> Vec<Setting> {
         .collect()
 }
 
+/// The text outside of XML's comments.
+fn without_comments(text: &str) -> String {
+    let mut parts = text.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    first + &parts.map(|part| part.split_once("-->").map_or("", |(_, after)| after)).collect::<String>()
+}
+
 /// The string that follows the key.
 fn value(text: &str, variable: &str) -> Option<String> {
     let (_, after) = text.split_once(&format!("<key>{variable}</key>"))?;
@@ -36,6 +43,8 @@ fn value(text: &str, variable: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -57,6 +66,10 @@ mod tests {
         value("OLLAMA_DEBUG_LOG_REQUESTS", "0");
         value("OLLAMA_NO_CLOUD", "1");
         assert_eq!(settings(&places, "OTHER"), [Setting::Without(file.clone())]);
+        let commented =
+            format!("<!-- <key>OTHER</key><string>0</string> -->{own}").replace("OLLAMA_NO_CLOUD", "OTHER");
+        fs::write(&file, commented).unwrap();
+        value("OTHER", "1");
         // The binary form.
         fs::write(&file, b"bplist00\xff").unwrap();
         assert_eq!(settings(&places, "OTHER"), [Setting::Unread(file)]);
