@@ -51,7 +51,7 @@ impl QuotaKeeper {
         QuotaKeeper { admission, saved: Mutex::new(Saved { file, change: 0, failed: false }) }
     }
 
-    /// Saves within [`DELAY`] of each change. Does not end.
+    /// Saves within `DELAY` of each change. Does not end.
     pub async fn run(self: Arc<Self>) {
         let mut changes = self.admission.spent_changes();
         changes.mark_changed(); // what was spent before this runs may be unsaved
