@@ -118,6 +118,12 @@ impl OpenRecord {
         self.model = Some(model.to_owned());
     }
 
+    /// The request names this model of Ollama's list, or [`OTHER_MODEL`](super::OTHER_MODEL). A model that it was refused
+    /// for takes precedence.
+    pub fn names(&mut self, model: &str) {
+        self.model.get_or_insert_with(|| model.to_owned());
+    }
+
     /// The answer has ended.
     pub fn end(&mut self, ended: Ended) {
         self.ended = Some(ended);

@@ -7,6 +7,7 @@ use super::body::{BodyFault, ModelKeys, ModelReader};
 use super::endpoint::{Endpoint, ModelSource};
 use super::grant::Grant;
 use super::model::{Model, ModelNameFault, Models};
+use super::naming::name_in_path;
 
 /// Which models every peer may use. By default all, and the proxy does not inspect bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +48,7 @@ impl ModelRules {
         };
         match source {
             ModelSource::Path => {
-                let segment = path.rsplit('/').next().unwrap_or_default();
-                let name = segment.replace("%3A", ":").replace("%3a", ":");
-                check.known = Some(check.admit(&name)?);
+                check.known = Some(check.admit(&name_in_path(path))?);
             }
             ModelSource::Form => return Err(ModelRefusal::Body(BodyFault::Multipart)),
             ModelSource::Body(_) if headers.get_all(CONTENT_TYPE).iter().any(is_multipart) => {
@@ -65,11 +64,11 @@ impl ModelRules {
     }
 }
 
-fn is_coding(value: &HeaderValue) -> bool {
+pub(super) fn is_coding(value: &HeaderValue) -> bool {
     !value.as_bytes().eq_ignore_ascii_case(b"identity")
 }
 
-fn is_multipart(value: &HeaderValue) -> bool {
+pub(super) fn is_multipart(value: &HeaderValue) -> bool {
     value.as_bytes().trim_ascii().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
 }
 
