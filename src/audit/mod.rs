@@ -8,10 +8,12 @@ mod gauges;
 mod identities;
 mod journal;
 mod metrics;
+mod models;
 mod open_record;
 mod record;
 mod render;
 mod sink;
+mod tallies;
 
 pub use ended::Ended;
 pub use event::{

@@ -3,6 +3,7 @@
 
 mod changes;
 mod denied;
+mod models;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -14,12 +15,13 @@ use serde::Serialize;
 use super::line::{Device, Line, count_record, each_line};
 use super::rows::Rows;
 use super::tally::{Tally, day_of};
-use super::{Who, extend_back, most_first};
+use super::{Used, Who, extend_back, most_first};
 use crate::audit::{AccessChange, AccessEvent, AccessRecord, JournalEntry, PeerRefused, SessionCut};
 use crate::peer::Peer;
 
 use changes::Changes;
 use denied::DeniedList;
+use models::ModelDays;
 
 pub use changes::Change;
 pub use denied::Denied;
@@ -34,6 +36,7 @@ pub struct Recent {
     /// The earliest record of the access log that was read.
     log_from: Option<Timestamp>,
     identities: Rows<Who, Days, IDENTITIES_MAX>,
+    models: ModelDays,
     denied: DeniedList,
     changes: Changes,
     version: u64,
@@ -79,6 +82,7 @@ impl Recent {
             began: now,
             log_from: None,
             identities: Rows::default(),
+            models: ModelDays::default(),
             denied: DeniedList::default(),
             changes: Changes::default(),
             version: 0,
@@ -102,6 +106,7 @@ impl Recent {
         let days = self.identities.of(&who);
         days.entry(day_of(record.time)).or_default().add(&tally);
         *days = days.split_off(&first);
+        self.models.request(record);
         if let Some(rule) = record.refused_by() {
             self.denied.add(Denied::new(record, device, rule));
         }
@@ -157,7 +162,7 @@ impl Recent {
 
     /// Adds `before`, which happened earlier than everything here.
     pub fn prepend(&mut self, before: Recent) {
-        let Recent { began: _, log_from, identities, denied, changes, version } = before;
+        let Recent { began: _, log_from, identities, models, denied, changes, version } = before;
         if let Some(from) = log_from {
             self.extend_to(from);
         }
@@ -167,6 +172,7 @@ impl Recent {
         for (day, tally) in identities.others {
             self.identities.others.entry(day).or_default().add(&tally);
         }
+        self.models.prepend(&models);
         self.denied.prepend(denied);
         self.changes.prepend(changes);
         self.version += version + 1;
@@ -186,6 +192,15 @@ impl Recent {
         }
         let from = self.log_from.map_or(self.began, |from| from.min(self.began));
         Recently { since: day_of(from).max(first), days: days(first).collect(), identities, identities_more }
+    }
+
+    /// The usage by model of the days until `now`, of all identities together. At most `most` models, the most used first,
+    /// and how many more there are.
+    pub fn models(&self, now: Timestamp, most: usize) -> (Vec<Used>, usize) {
+        let mut used = self.models.used(first_day(now));
+        let more = used.len().saturating_sub(most);
+        used.truncate(most);
+        (used, more)
     }
 
     /// At most `most` of the latest refusals, the latest first, and how many more there were of identities that are

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use crate::audit::OTHER_MODEL;
 use crate::ollama::Upstream;
 use crate::policy::{ModelNaming, Permit};
 use crate::proxy::request::listed_models::ListedModels;
@@ -45,14 +44,14 @@ impl NamedModel {
         }
     }
 
-    /// The model as Ollama lists it, or `other` if Ollama does not list it or the request names no certain model.
-    pub(crate) fn name(&self) -> Arc<str> {
+    /// The model as Ollama lists it; `None` if Ollama does not list it, or the request names no certain model.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
         let naming = self.naming.lock();
         let sent = match &*naming {
             ModelNaming::Head(name) => Some(name.as_str()),
             ModelNaming::Body(reader) => reader.model(),
             ModelNaming::Unread => None,
         };
-        sent.and_then(|sent| self.listed.name(sent)).unwrap_or_else(|| OTHER_MODEL.into())
+        self.listed.name(sent?)
     }
 }

@@ -86,7 +86,7 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         if let Some(model) = &self.model {
-            self.record.names(&model.name());
+            self.record.names(model.name().as_deref());
         }
         if self.listed {
             self.session.clear_request();
