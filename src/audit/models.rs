@@ -19,7 +19,7 @@ pub(super) const MODELS_MAX: usize = 50;
 pub(super) struct Models(Mutex<Option<Tallies<(), MODELS_MAX>>>);
 
 const COUNTERS: [TallyCounter; 3] = [
-    ("model_requests", "Ended requests that name a model and reached Ollama, by model", |t| t.requests),
+    ("model_requests", "Ended requests that name a model and were not refused, by model", |t| t.requests),
     ("model_tokens_in", "As tokens_in, by model", |t| t.tokens_in),
     ("model_tokens_out", "As tokens_out, by model", |t| t.tokens_out),
 ];
