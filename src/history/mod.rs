@@ -19,7 +19,7 @@ use jiff::civil::Date;
 
 use line::{Device, Line, Unreadable, count_record, each_line, plain};
 use models::Models;
-use rows::Rows;
+use rows::{Rows, most_first};
 use tally::day_of;
 
 use crate::audit::{
@@ -389,12 +389,6 @@ fn asked(endpoints: &Endpoints) -> Vec<Asked> {
     let others = Asked { endpoint: "others".to_owned(), tally: endpoints.others };
     let beyond = (others.tally != Tally::default()).then_some(others);
     most_first(rows.chain(beyond).collect(), |asked| asked.tally.attempts())
-}
-
-/// The rows with the most first. Equal rows stay in the order of their names.
-fn most_first<T, K: Ord>(mut rows: Vec<T>, of: impl Fn(&T) -> K) -> Vec<T> {
-    rows.sort_by_key(|row| Reverse(of(row)));
-    rows
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::rows::Rows;
+use super::line::plain;
+use super::rows::{Rows, most_first};
 use super::tally::Tally;
-use super::{most_first, plain};
 use crate::audit::OTHER_MODEL;
 
 /// How many models have rows of their own. All others share one.

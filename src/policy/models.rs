@@ -7,7 +7,6 @@ use super::body::{BodyFault, ModelKeys, ModelReader};
 use super::endpoint::{Endpoint, ModelSource};
 use super::grant::Grant;
 use super::model::{Model, ModelNameFault, Models};
-use super::naming::name_in_path;
 
 /// Which models every peer may use. By default all, and the proxy does not inspect bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +61,15 @@ impl ModelRules {
         }
         Ok(Some(check))
     }
+}
+
+/// The model that a path names in its last segment, in which only a colon can be encoded.
+pub(super) fn name_in_path(path: &str) -> String {
+    decode_colons(path.rsplit('/').next().unwrap_or_default())
+}
+
+pub(super) fn decode_colons(text: &str) -> String {
+    text.replace("%3A", ":").replace("%3a", ":")
 }
 
 pub(super) fn is_coding(value: &HeaderValue) -> bool {

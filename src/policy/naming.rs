@@ -3,12 +3,11 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use percent_encoding::percent_decode_str;
 
 use super::body::ModelReader;
 use super::decide::Permit;
 use super::endpoint::ModelSource;
-use super::models::{is_coding, is_multipart};
+use super::models::{decode_colons, is_coding, is_multipart, name_in_path};
 
 /// Where a request names its model.
 #[derive(Debug)]
@@ -40,18 +39,13 @@ impl Permit {
     }
 }
 
-/// The last segment of a path, in which only a colon can be encoded.
-pub(super) fn name_in_path(path: &str) -> String {
-    let segment = path.rsplit('/').next().unwrap_or_default();
-    segment.replace("%3A", ":").replace("%3a", ":")
-}
-
-/// The value of `model`, if that is all the query has. With several parameters Go and the proxy could pick different ones.
+/// The value of `model`, if that is all the query has. With several parameters Go and the proxy could pick different ones. Of the
+/// characters of a name, clients encode `:` and `/`; with any other encoded character the text is no name.
 ///
 /// Source: Ollama takes `FormValue("model")`, for which Go's `net/http` reads the query before a multipart form.
 fn name_in_query(query: &str) -> Option<String> {
     let value = query.strip_prefix("model=").filter(|value| !value.contains(['&', ';', '+']))?;
-    percent_decode_str(value).decode_utf8().ok().map(Into::into)
+    Some(decode_colons(value).replace("%2F", "/").replace("%2f", "/"))
 }
 
 #[cfg(test)]
@@ -68,7 +62,7 @@ mod tests {
             ("m%6fdel=a", None),
             ("model=a;b", None),
             ("model=a+b", None),
-            ("model=%ff", None),
+            ("model=%ff", Some("%ff")),
             ("x=1&model=a", None),
             ("", None),
         ] {

@@ -81,7 +81,7 @@ async fn counted(world: &World, model: &str) {
 
 #[tokio::test]
 async fn usage_is_counted_by_the_models_of_ollamas_list() {
-    let world = World::new(ollama::url(), CONFIG).await;
+    let mut world = World::new(ollama::url(), CONFIG).await;
     counted(&world, "tiny").await;
     let asked = || async {
         let metrics = world.admin("GET", "/metrics").await;

@@ -2,24 +2,25 @@
 //! record when it is made, and can read the files of before.
 
 mod changes;
+mod days;
 mod denied;
 mod models;
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
 use super::line::{Device, Line, count_record, each_line};
-use super::rows::Rows;
+use super::rows::{Rows, most_first};
 use super::tally::{Tally, day_of};
-use super::{Used, Who, extend_back, most_first};
+use super::{Used, Who, extend_back};
 use crate::audit::{AccessChange, AccessEvent, AccessRecord, JournalEntry, PeerRefused, SessionCut};
 use crate::peer::Peer;
 
 use changes::Changes;
+use days::{DAYS, Days, days, first_day};
 use denied::DeniedList;
 use models::ModelDays;
 
@@ -41,8 +42,6 @@ pub struct Recent {
     changes: Changes,
     version: u64,
 }
-
-type Days = BTreeMap<Date, Tally>;
 
 /// An identity's last days.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +73,7 @@ pub struct Recently {
 
 impl Recent {
     /// How many days are kept, including today.
-    pub const DAYS: u64 = 14;
+    pub const DAYS: u64 = DAYS;
 
     /// Nothing has happened yet at `now`.
     pub fn new(now: Timestamp) -> Self {
@@ -214,16 +213,6 @@ impl Recent {
     pub fn changes(&self, whose: Option<&Peer>, most: usize) -> (Vec<&Change>, u64) {
         self.changes.latest(whose, most)
     }
-}
-
-/// The first day that is kept at `now`.
-fn first_day(now: Timestamp) -> Date {
-    day_of(now).saturating_sub((Recent::DAYS as i64 - 1).days())
-}
-
-/// The days that are kept from `first` on.
-fn days(first: Date) -> impl Iterator<Item = Date> {
-    first.series(1.day()).take(Recent::DAYS as usize)
 }
 
 /// `None`: nothing was asked on these days.

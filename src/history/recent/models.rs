@@ -2,10 +2,10 @@
 
 use jiff::civil::Date;
 
-use super::{Days, Used, first_day};
+use super::days::{Days, first_day};
 use crate::audit::AccessRecord;
 use crate::history::line::count_record;
-use crate::history::models::Models;
+use crate::history::models::{Models, Used};
 use crate::history::tally::{Tally, day_of};
 
 /// The last days of each model.
