@@ -39,3 +39,4 @@ mod support;
 mod sweeper;
 mod upgrade;
 mod usage;
+mod usage_by_model;

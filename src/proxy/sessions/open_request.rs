@@ -10,6 +10,7 @@ use tracing::field::Empty;
 use crate::admission::{Busy, RunningSlot};
 use crate::audit::OpenRecord;
 use crate::policy::{Endpoint, Grant, QuotaUnit, Quotas};
+use crate::proxy::request::named_model::NamedModel;
 use crate::proxy::sessions::session::{ActiveRequest, Session};
 use crate::proxy::sessions::stream::watch::Answering;
 
@@ -26,6 +27,8 @@ pub(crate) struct OpenRequest {
     pub(crate) counts_tokens: bool,
     /// The quotas that apply to it.
     pub(crate) quotas: Quotas,
+    /// The model that it names, if usage is counted.
+    pub(crate) model: Option<Arc<NamedModel>>,
     _answering: Answering,
 }
 
@@ -41,6 +44,7 @@ impl OpenRequest {
             listed: false,
             counts_tokens: false,
             quotas: Quotas::NONE,
+            model: None,
             _answering: answering,
         }
     }
@@ -84,6 +88,9 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
+        if let Some(model) = &self.model {
+            self.record.names(model.name().as_deref());
+        }
         if self.listed {
             self.session.clear_request();
         }
