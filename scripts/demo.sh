@@ -29,7 +29,7 @@ main() {
 2. Allow peers: target/release/remote-ollama-proxy acl prints the entries for the tailnet policy file.
 3. Create an auth key with tag:ai-server in the admin console, and store it in the file that init named.
 4. Run target/release/remote-ollama-proxy doctor, then target/release/remote-ollama-proxy run.
-4. On a device with tag:ai-client: curl http://remote-ollama-proxy:11434/api/tags
+5. On a device with tag:ai-client: curl http://remote-ollama-proxy:11434/v1/models
 TEXT
 }
 

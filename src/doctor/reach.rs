@@ -25,7 +25,10 @@ pub(super) fn reach(config: &Config, node: &NodeStatus, who: &Who) -> Finding {
         return Finding::warning(
             "reach",
             "no peer may connect now",
-            format!("add the peers to the tailnet policy file: {}", policy_lines(config, node)),
+            format!(
+                "give a device a tag that the tailnet policy file admits, or add peers to that file: {}",
+                policy_lines(config, node)
+            ),
         );
     }
     let faulty = admitted.iter().filter(|peer| !peer.faults.is_empty()).count();

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../ollama/lib.sh"
 
 if [ $# -ne 2 ]; then
-  say "usage: pairs.sh PROXY_URL COUNT   (PROXY_URL such as http://remote-ollama-proxy, without /v1)"
+  say "usage: pairs.sh PROXY_URL COUNT   (PROXY_URL such as http://remote-ollama-proxy:11434, without /v1)"
   exit 2
 fi
 

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 case ${1:-} in
   http://?* | https://?*) ;;
   *)
-    say "usage: run.sh PROXY_URL [pytest argument]...   (PROXY_URL such as http://remote-ollama-proxy, without /v1)"
+    say "usage: run.sh PROXY_URL [pytest argument]...   (PROXY_URL such as http://remote-ollama-proxy:11434, without /v1)"
     exit 2
     ;;
 esac
