@@ -1,5 +1,5 @@
-//! Counters and histograms, in the text format of OpenMetrics. Paths and models are no labels: a client could make up
-//! any number of them.
+//! Counters and histograms, in the text format of OpenMetrics. No label has a text that a client chose, such as a path: a
+//! client could make up any number of them. Models are named as in Ollama's own list.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,9 @@ use prometheus_client::registry::Registry;
 
 use super::AccessRecord;
 use super::gauges::{Now, PREFIX, gauges};
-use super::identities::{Identities, Tally};
+use super::identities::Identities;
+use super::models::Models;
+use super::tallies::Tally;
 use crate::usage::Tokens;
 
 /// In seconds: from a request that needs no model to a generation that takes an hour.
@@ -35,6 +37,7 @@ pub struct Metrics {
     first_byte: Histograms,
     stream: Histograms,
     identities: Arc<Identities>,
+    models: Arc<Models>,
 }
 
 type Histograms = Family<Route, Histogram, fn() -> Histogram>;
@@ -73,10 +76,12 @@ impl Default for Metrics {
             first_byte: histograms(),
             stream: histograms(),
             identities: Arc::default(),
+            models: Arc::default(),
         };
         metrics.register_counters();
         metrics.register_histograms();
         metrics.registry.register_collector(Box::new(Arc::clone(&metrics.identities)));
+        metrics.registry.register_collector(Box::new(Arc::clone(&metrics.models)));
         metrics
     }
 }
@@ -98,7 +103,11 @@ impl Metrics {
         let (tokens_in, tokens_out) = (input.unwrap_or(0), output.unwrap_or(0));
         let (bytes_in, bytes_out) = (record.bytes_in, record.bytes_out);
         let tally = Tally { requests: 1, bytes_in, bytes_out, tokens_in, tokens_out };
-        self.identities.count(&record.peer, tally, Instant::now());
+        let now = Instant::now();
+        self.identities.count(&record.peer, tally, now);
+        if let Some(model) = record.used_model() {
+            self.models.count(model, tally, now);
+        }
         if record.tokens.is_some() {
             self.tokens_in.get_or_create(&route).inc_by(tokens_in);
             self.tokens_out.get_or_create(&route).inc_by(tokens_out);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Method, StatusCode};
 
 use super::record::now;
-use super::{AccessRecord, AuditSink, Ended};
+use super::{AccessRecord, AuditSink, Ended, OTHER_MODEL};
 use crate::peer::Peer;
 use crate::policy::Endpoint;
 use crate::usage::Tokens;
@@ -116,6 +116,14 @@ impl OpenRecord {
     /// The request was refused for its model. The caller has cut the name and made it printable.
     pub fn refused_for(&mut self, model: &str) {
         self.model = Some(model.to_owned());
+    }
+
+    /// The request names this model of Ollama's list, or none of them. A refused request has only a model that it was refused
+    /// for.
+    pub fn names(&mut self, model: Option<&str>) {
+        if self.rule.is_none() || self.ended == Some(Ended::UpstreamFailed) {
+            self.model = Some(model.unwrap_or(OTHER_MODEL).to_owned());
+        }
     }
 
     /// The answer has ended.

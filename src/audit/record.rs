@@ -11,6 +11,9 @@ use super::Ended;
 use crate::peer::Peer;
 use crate::usage::Tokens;
 
+/// The name for each model that Ollama does not list, and for requests that name no certain model.
+pub const OTHER_MODEL: &str = "other";
+
 /// One ended request. Never content: no body, query, prompt, header or key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccessRecord {
@@ -41,7 +44,8 @@ pub struct AccessRecord {
     /// The rule by which the proxy answered instead of Ollama.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Cow<'static, str>>,
-    /// The model that the request was refused for.
+    /// The model: as Ollama lists it or [`OTHER_MODEL`], where usage is counted; as the client sent it, if the request was
+    /// refused for it. See [`used_model`](AccessRecord::used_model).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Bytes of the request's body that were sent to Ollama.
@@ -70,6 +74,12 @@ impl AccessRecord {
     pub fn refused_by(&self) -> Option<&str> {
         let redirected = self.status.is_some_and(|status| (300..400).contains(&status));
         self.rule.as_deref().filter(|_| !redirected && self.ended != Ended::UpstreamFailed)
+    }
+
+    /// The model that the request counts for in usage by model, by its name in Ollama's list or [`OTHER_MODEL`]. A model
+    /// that the request was refused for is none: a client can send any name.
+    pub fn used_model(&self) -> Option<&str> {
+        self.model.as_deref().filter(|_| self.refused_by().is_none())
     }
 
     /// Whether the proxy accepted the request and it failed: Ollama was down, broke off, or answered with 5xx.

@@ -24,7 +24,7 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// `page.port`; `None` if it is not set.
     pub page_port: Option<u16>,
-    /// `metrics.usage`: whether tokens are counted.
+    /// `metrics.usage`: whether tokens and usage by model are counted.
     pub usage: bool,
     /// `upstream.url`: Ollama.
     pub upstream: Upstream,

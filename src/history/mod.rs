@@ -3,6 +3,7 @@
 //! clock, no folder, no socket.
 
 mod line;
+mod models;
 mod recent;
 mod rows;
 mod summary;
@@ -17,7 +18,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use line::{Device, Line, Unreadable, count_record, each_line, plain};
-use rows::Rows;
+use models::Models;
+use rows::{Rows, most_first};
 use tally::day_of;
 
 use crate::audit::{
@@ -25,6 +27,7 @@ use crate::audit::{
 };
 use crate::peer::printable;
 
+pub use models::Used;
 pub use recent::{Change, Denied, Past, Recent, Recently};
 pub use summary::{
     Asked, Day, FirstSeen, Identity, LinePlace, Lines, Refused, ReportedChange, Span, Summary, Unusual,
@@ -59,6 +62,7 @@ pub struct History {
     ended: BTreeMap<&'static str, u64>,
     identities: Rows<Who, Known, ROWS_MAX>,
     endpoints: Endpoints,
+    models: Models<Tally>,
     rules: Rows<String, u64, NAMES_MAX>,
     refused: Rows<Attempt, Times, ROWS_MAX>,
     devices: Rows<Device, Seen, PEERS_MAX>,
@@ -144,6 +148,7 @@ impl History {
             ended: BTreeMap::new(),
             identities: Rows::default(),
             endpoints: Rows::default(),
+            models: Rows::default(),
             rules: Rows::default(),
             refused: Rows::default(),
             devices: Rows::default(),
@@ -224,9 +229,13 @@ impl History {
     fn request(&mut self, record: &AccessRecord) {
         let (time, device) = (record.time, Device::from(&record.peer));
         let endpoint = record.endpoint.as_deref().map(plain);
-        self.count(time, &device, endpoint.as_deref().unwrap_or(NO_ENDPOINT), &count_record(record));
+        let tally = count_record(record);
+        self.count(time, &device, endpoint.as_deref().unwrap_or(NO_ENDPOINT), &tally);
         if self.span.contains(time) {
             *self.ended.entry(record.ended.name()).or_default() += 1;
+            if let Some(model) = record.used_model() {
+                self.models.of_model(model).add(&tally);
+            }
         }
         if let Some(rule) = record.refused_by() {
             let (rule, method) = (plain(rule), Some(plain(&record.method)));
@@ -292,6 +301,7 @@ impl History {
         let (unusual, first_seen) = (self.unusual(), self.first_seen());
         let others = self.identities.others.tally;
         let endpoints = asked(&self.endpoints);
+        let models = self.models.used(|tally| *tally);
         let (identities, refused) = (self.identities(), self.refused());
         let rules = self.rules.iter().map(|(rule, count)| (rule.clone(), *count));
         let beyond = (self.rules.others > 0).then(|| ("others".to_owned(), self.rules.others));
@@ -314,6 +324,7 @@ impl History {
             identities,
             others,
             endpoints,
+            models,
             rules: most_first(rules.chain(beyond).collect(), |(_, count)| *count),
         }
     }
@@ -378,12 +389,6 @@ fn asked(endpoints: &Endpoints) -> Vec<Asked> {
     let others = Asked { endpoint: "others".to_owned(), tally: endpoints.others };
     let beyond = (others.tally != Tally::default()).then_some(others);
     most_first(rows.chain(beyond).collect(), |asked| asked.tally.attempts())
-}
-
-/// The rows with the most first. Equal rows stay in the order of their names.
-fn most_first<T, K: Ord>(mut rows: Vec<T>, of: impl Fn(&T) -> K) -> Vec<T> {
-    rows.sort_by_key(|row| Reverse(of(row)));
-    rows
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A table with a bounded number of rows.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// At most `ROWS_MAX` rows by their key. All further keys share one row.
@@ -41,6 +42,12 @@ impl<K: Ord + Clone, V: Default, const ROWS_MAX: usize> Rows<K, V, ROWS_MAX> {
     fn has_room_for(&self, key: &K) -> bool {
         self.rows.len() < ROWS_MAX || self.rows.contains_key(key)
     }
+}
+
+/// The rows with the most first. Equal rows stay in the order of their names.
+pub(super) fn most_first<T, K: Ord>(mut rows: Vec<T>, of: impl Fn(&T) -> K) -> Vec<T> {
+    rows.sort_by_key(|row| Reverse(of(row)));
+    rows
 }
 
 #[cfg(test)]

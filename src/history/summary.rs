@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
+use super::models::Used;
 use super::tally::Tally;
 use super::usual::Measure;
 use crate::audit::ChangeKind;
@@ -59,6 +60,8 @@ pub struct Summary {
     pub others: Tally,
     /// The endpoints, the most frequent first.
     pub endpoints: Vec<Asked>,
+    /// The models, the most used first; empty unless usage was counted.
+    pub models: Vec<Used>,
     /// Refused attempts by rule, the most frequent first.
     #[serde(serialize_with = "by_name")]
     pub rules: Vec<(String, u64)>,

@@ -255,3 +255,26 @@ fn identity_without_requests_in_the_span_is_evicted() {
     assert_eq!((summary.identities.len(), &*summary.identities[0].identity), (1, "new"));
     assert_eq!(summary.others, Tally::default());
 }
+
+fn with_model(line: &str, model: &str) -> String {
+    line.replacen('{', &format!("{{\"model\":{},", json!(model)), 1)
+}
+
+#[test]
+fn usage_is_summed_up_by_model() {
+    let early = with_model(&served(&day(19), "phone", "anna"), "tiny:latest");
+    let served = served(&day(22), "phone", "anna");
+    let summary = of(&[
+        served.clone(),
+        early,
+        with_model(&served, "tiny:latest"),
+        with_model(&served, "tiny:latest"),
+        with_model(&served, "other"),
+        with_model(&served, "a\n\u{9b}"),
+        // A client chose the name of a refused model.
+        with_model(&refused(&day(22), "runner", "model", "/v1/messages"), "my-secret"),
+    ]);
+    let models: Vec<_> = summary.models.iter().map(|used| (&*used.model, used.tally.requests)).collect();
+    assert_eq!(models, [("tiny:latest", 2), ("a\\u000a\\u009b", 1), ("other", 1)]);
+    assert!(of(&[served]).models.is_empty());
+}

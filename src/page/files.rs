@@ -19,6 +19,7 @@ const PAGE_JS: &str = concat!(
     include_str!("static/script/requests.js"),
     include_str!("static/script/peers.js"),
     include_str!("static/script/activity.js"),
+    include_str!("static/script/models.js"),
     include_str!("static/script/cancel.js"),
     include_str!("static/script/stream.js"),
     "})();\n",

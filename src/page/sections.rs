@@ -19,6 +19,7 @@ use crate::config::Config;
 /// Rows of each section. The section says how many more there are.
 const REQUESTS: usize = 100;
 const IDENTITIES: usize = 50;
+const MODELS: usize = 50;
 const REFUSALS: usize = 50;
 const CHANGES: usize = 50;
 
@@ -128,6 +129,9 @@ impl Sections {
         sent.activity = version;
         let own = viewer.limited_to();
         sent.add(event, "days", recent.days(now, own, IDENTITIES));
+        // Usage by model is of all identities together, so it is for admins only.
+        let (rows, more) = own.map_or_else(|| recent.models(now, MODELS), |_| Default::default());
+        sent.add(event, "models", json!({ "rows": rows, "more": more }));
         sent.add(event, "reading", is_reading);
         let (rows, more) = recent.denied(own, REFUSALS);
         sent.add(event, "refusals", json!({ "rows": rows, "more": more }));

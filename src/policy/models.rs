@@ -47,9 +47,7 @@ impl ModelRules {
         };
         match source {
             ModelSource::Path => {
-                let segment = path.rsplit('/').next().unwrap_or_default();
-                let name = segment.replace("%3A", ":").replace("%3a", ":");
-                check.known = Some(check.admit(&name)?);
+                check.known = Some(check.admit(&name_in_path(path))?);
             }
             ModelSource::Form => return Err(ModelRefusal::Body(BodyFault::Multipart)),
             ModelSource::Body(_) if headers.get_all(CONTENT_TYPE).iter().any(is_multipart) => {
@@ -65,11 +63,20 @@ impl ModelRules {
     }
 }
 
-fn is_coding(value: &HeaderValue) -> bool {
+/// The model that a path names in its last segment, in which only a colon can be encoded.
+pub(super) fn name_in_path(path: &str) -> String {
+    decode_colons(path.rsplit('/').next().unwrap_or_default())
+}
+
+pub(super) fn decode_colons(text: &str) -> String {
+    text.replace("%3A", ":").replace("%3a", ":")
+}
+
+pub(super) fn is_coding(value: &HeaderValue) -> bool {
     !value.as_bytes().eq_ignore_ascii_case(b"identity")
 }
 
-fn is_multipart(value: &HeaderValue) -> bool {
+pub(super) fn is_multipart(value: &HeaderValue) -> bool {
     value.as_bytes().trim_ascii().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
 }
 

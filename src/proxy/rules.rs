@@ -18,7 +18,7 @@ pub struct Rules {
     pub limits: Limits,
     /// How long clients may be silent.
     pub timeouts: Timeouts,
-    /// Whether tokens are counted, as answers report them.
+    /// Whether tokens, as answers report them, and usage by model are counted.
     pub usage: bool,
     /// Ollama.
     pub upstream: Arc<Upstream>,

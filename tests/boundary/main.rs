@@ -36,3 +36,4 @@ mod support;
 mod sweeper;
 mod upgrade;
 mod usage;
+mod usage_by_model;

@@ -90,7 +90,7 @@ fn report_as_json_has_the_documented_names() {
     let home = home();
     let ended = report(&home, &["--format", "json"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    let mut told: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!((&told["since"], &told["known_before"]), (&json!("2026-11-20T00:00:00Z"), &json!(true)));
     assert_eq!((&told["lines"]["read"], &told["lines"]["unreadable"]), (&json!(111), &json!(1)));
     assert_eq!(told["lines"]["first_unreadable"]["line"], 4);
@@ -108,6 +108,9 @@ fn report_as_json_has_the_documented_names() {
         assert_eq!(told[part][0]["identity"], told["identities"][1]["identity"], "{part}");
     }
     assert_eq!(told["unusual"][1]["measure"], "ollama_ms");
+
+    assert_eq!(told["models"], json!([]), "usage was not counted");
+    told["models"] = used_models(&home);
 
     // The table has exactly these keys.
     const TALLY: [&str; 9] = [
@@ -171,6 +174,51 @@ fn report_as_csv_is_one_table() {
     ] {
         assert!(ended.out.lines().any(|told| told == line), "{line}\n{}", ended.out);
     }
+}
+
+/// The usage by model that the report has as JSON.
+fn used_models(home: &Home) -> Value {
+    let file = home.write("used.log", &used_log());
+    let told = report(home, &["--format", "json", file.to_str().unwrap()]).out;
+    serde_json::from_str::<Value>(&told).unwrap()["models"].take()
+}
+
+fn used_log() -> String {
+    let of = |more| request(21, "phone.tailnet.test", "anna@example.com", more);
+    let tokens = json!({"input": 11, "output": 5});
+    [
+        of(json!({"model": "qwen3:8b", "tokens": tokens})),
+        of(json!({"model": "qwen3:8b", "tokens": {}})),
+        of(json!({"model": "other", "endpoint": "v1_model", "method": "GET"})),
+        of(json!({"model": "my-secret", "rule": "model", "status": 404, "ended": "refused"})),
+        of(json!({})),
+    ]
+    .concat()
+}
+
+#[test]
+fn report_shows_usage_by_model_if_it_was_counted() {
+    let home = home();
+    assert!(!report(&home, &[]).out.contains("by model"));
+    let models = used_models(&home);
+    let [qwen, other] = &models.as_array().unwrap()[..] else { panic!("{models}") };
+    let counts = [&qwen["requests"], &qwen["tokens_in"], &qwen["tokens_out"], &qwen["tokens_untold"]];
+    assert_eq!(
+        (&qwen["model"], counts.map(|count| count.as_u64().unwrap())),
+        (&json!("qwen3:8b"), [2, 11, 5, 1])
+    );
+    assert_eq!((&other["model"], &other["requests"]), (&json!("other"), &json!(1)));
+    let file = home.write("used.log", &used_log());
+    let told = report(&home, &[file.to_str().unwrap()]).out;
+    let table = "\nby model, where usage is counted; other: not in Ollama's list\n  \
+                 requests    tokens in   tokens out unreported      ollama\n         \
+                 2           11            5          1          2m  qwen3:8b\n         \
+                 1            0            0          0          0s  other\n";
+    assert!(told.contains(table), "{told}");
+    assert!(!told.contains("my-secret"), "{told}");
+    let told = report(&home, &["--format", "csv", file.to_str().unwrap()]).out;
+    let row = "model,,,,,,,qwen3:8b,,,2,0,0,2000,4000,11,5,1,120000";
+    assert!(told.lines().any(|line| line == row), "{told}");
 }
 
 #[test]

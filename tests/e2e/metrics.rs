@@ -11,7 +11,7 @@ use crate::ollama;
 use crate::tailnet::World;
 
 /// The metrics that the checker finds in `text`, one with its type per line.
-fn checked(text: &[u8]) -> String {
+pub(crate) fn checked(text: &[u8]) -> String {
     use std::io::Write;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/metrics/check.sh");
     let mut child = Command::new(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -67,3 +67,61 @@ async fn tokens_of_every_api_are_recorded() {
         }
     }
 }
+
+/// Asks for `model` until it is counted, since no request waits for Ollama's list.
+async fn counted(world: &World, model: &str) {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    eventually("usage of the model", async || {
+        assert_eq!(world.ask(&post("/v1/chat/completions", &body)).await.status(), 200);
+        let metrics = world.admin("GET", "/metrics").await;
+        metrics.text().contains("model_requests_total{model=\"tiny:latest\"}")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn usage_is_counted_by_the_models_of_ollamas_list() {
+    let mut world = World::new(ollama::url(), CONFIG).await;
+    counted(&world, "tiny").await;
+    let asked = || async {
+        let metrics = world.admin("GET", "/metrics").await;
+        let of = |name: &str| {
+            let line = format!("remote_ollama_proxy_model_{name}{{model=\"tiny:latest\"}} ");
+            metrics.text().lines().find_map(|text| text.strip_prefix(&line)?.parse::<u64>().ok()).unwrap()
+        };
+        (of("requests_total"), of("tokens_in_total"), of("tokens_out_total"))
+    };
+    let before = asked().await;
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    for (path, name, body) in [
+        ("/v1/chat/completions", "Tiny:latest", json!({"messages": messages})),
+        ("/v1/responses", "registry.ollama.ai/library/tiny", json!({"input": "hi"})),
+        ("/v1/messages", "tiny", json!({"messages": messages, "max_tokens": 50})),
+        ("/api/generate", "tiny", json!({"prompt": "hi"})),
+        ("/api/show", "tiny", json!({})),
+    ] {
+        let mut body = body;
+        body["model"] = json!(name);
+        let answer = world.ask(&post(path, &body.to_string())).await;
+        assert_eq!(answer.status(), 200, "{path} {}", answer.text());
+    }
+    assert_eq!(world.ask(&get("/v1/models/tiny")).await.status(), 200);
+    let unknown = json!({"model": "my-secret", "messages": messages}).to_string();
+    assert_eq!(world.ask(&post("/v1/chat/completions", &unknown)).await.status(), 404);
+    eventually("the count", async || asked().await.0 == before.0 + 6).await;
+    let after = asked().await;
+    assert!(after.1 > before.1 && after.2 > before.2, "{before:?} {after:?}");
+    let metrics = world.admin("GET", "/metrics").await;
+    crate::metrics::checked(&metrics.body);
+    assert!(metrics.text().contains("model_requests_total{model=\"other\"}"), "{}", metrics.text());
+
+    // The access log has the same names, and `report` sums them up.
+    world.proxy.process.line(&["\"access\"", "\"model\":\"other\""]).await;
+    let told = String::from_utf8(world.run("report", &["--format", "json"]).await.stdout).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let tiny = told["models"].as_array().unwrap().iter().find(|used| used["model"] == "tiny:latest").unwrap();
+    let reported = (&tiny["requests"], &tiny["tokens_in"], &tiny["tokens_out"]);
+    assert_eq!(reported, (&json!(after.0), &json!(after.1), &json!(after.2)));
+    let output = world.proxy.process.output();
+    assert!(!output.contains("my-secret") && !metrics.text().contains("my-secret"), "{output}");
+}

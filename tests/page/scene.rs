@@ -143,7 +143,7 @@ fn past() -> String {
                 };
                 writeln!(
                     log,
-                    r#"{{"event":"request","time":"{time}","id":"a-{n}","node":"{node}.tailnet.test","stable_id":"past-{node}","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"POST","endpoint":"v1_chat_completions","status":200,"bytes_in":{},"bytes_out":{},{tokens},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete"}}"#,
+                    r#"{{"event":"request","time":"{time}","id":"a-{n}","node":"{node}.tailnet.test","stable_id":"past-{node}","principal":"{principal}","addr":"100.64.0.2:5","port":11434,"method":"POST","endpoint":"v1_chat_completions","status":200,"model":"qwen3:8b","bytes_in":{},"bytes_out":{},{tokens},"queue_ms":1.5,"first_byte_ms":200.0,"ms":{}.5,"ended":"complete"}}"#,
                     700 * kb + n, 3100 * kb + 11 * n, ms + 97 * n
                 )
                 .unwrap();

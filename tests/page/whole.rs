@@ -66,6 +66,8 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     assert!(browser.text("#refusals tbody").await.contains("at Ollama"));
     let days = browser.text("#days tbody").await;
     assert!(days.contains("answers without a count") && days.contains('–'), "{days}");
+    let models = browser.text("#models tbody").await;
+    assert!(models.contains("qwen3:8b") && models.contains("answers without a count"), "{models}");
     assert_eq!(browser.script("return document.images.length + document.scripts.length;").await, json!(1));
 
     // The request appears and disappears without a reload.
@@ -151,7 +153,7 @@ async fn viewer_sees_only_their_own_until_the_grant_is_revoked() {
     for other in ["alice", "studio", "build-7", "kiosk", "tag:ai-ci", "qwen3"] {
         assert!(!text.contains(other), "{other}: {text}");
     }
-    assert!(!text.contains("Nothing to report"), "{text}");
+    assert!(!text.contains("Nothing to report") && !text.contains("Usage by model"), "{text}");
     assert!(text.contains("3 of 3 running") && text.contains("DELETE /api/delete"), "{text}");
     let seen = "return [...document.querySelectorAll('button')].filter((b) => b.checkVisibility()).length;";
     assert_eq!(browser.script(seen).await, json!(0), "something to cancel with");

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::audit::Ended;
-use crate::audit::identities::{IDENTITIES_MAX, KEPT};
+use crate::audit::identities::IDENTITIES_MAX;
+use crate::audit::models::MODELS_MAX;
+use crate::audit::tallies::KEPT;
+use crate::audit::{Ended, OTHER_MODEL};
 use crate::peer::Peer;
 use crate::sink::SinkState;
 use crate::tailnet::{CertificateStatus, NodeStatus};
@@ -157,6 +159,7 @@ fn documentation_lists_each_metric() {
     let metrics = Metrics::default();
     let rule = Some("any".into());
     metrics.count(&AccessRecord { rule, tokens: Some(Tokens::default()), ..record(&peer(None, "n")) });
+    metrics.count(&AccessRecord { model: Some("tiny:latest".to_owned()), ..record(&peer(None, "n")) });
     let exported = text(&metrics);
     let of = |kind: &str| -> Vec<(String, String)> {
         let lines = exported.lines().filter_map(|line| line.strip_prefix(kind)?.split_once(' '));
@@ -212,4 +215,58 @@ fn tokens_are_counted_as_far_as_answers_report_them() {
     ] {
         assert!(text.contains(&format!("\n{PREFIX}_{line}\n")), "{line}\n{text}");
     }
+}
+
+/// The lines about models, without their common prefix, in order.
+fn models(metrics: &Metrics) -> Vec<String> {
+    let text = text(metrics);
+    let prefix = format!("{PREFIX}_model_");
+    let mut lines: Vec<_> =
+        text.lines().filter_map(|line| Some(line.strip_prefix(&prefix)?.to_owned())).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn usage_is_counted_by_model() {
+    let metrics = Metrics::default();
+    let anna = peer(Some("anna@example.com"), "n1");
+    metrics.count(&record(&anna));
+    assert!(models(&metrics).is_empty() && !text(&metrics).contains("_model_"), "usage is not counted");
+    let used = |model: &str| AccessRecord { model: Some(model.to_owned()), ..record(&anna) };
+    let tokens = Some(Tokens { input: Some(5), output: Some(7) });
+    metrics.count(&AccessRecord { tokens, ..used("tiny:latest") });
+    metrics.count(&AccessRecord { endpoint: Some("v1_model".into()), ..used("tiny:latest") });
+    metrics.count(&used(OTHER_MODEL));
+    // Ollama failed: the request counts.
+    let (rule, ended) = (Some("upstream".into()), Ended::UpstreamFailed);
+    metrics.count(&AccessRecord { rule, ended, status: Some(502), ..used("tiny:latest") });
+    // The client chose the name of a refused model.
+    let (rule, ended) = (Some("model".into()), Ended::Refused);
+    metrics.count(&AccessRecord { rule, ended, status: Some(404), ..used("my-secret") });
+    let lines = models(&metrics);
+    assert_eq!(
+        lines,
+        [
+            "requests_total{model=\"other\"} 1",
+            "requests_total{model=\"tiny:latest\"} 3",
+            "tokens_in_total{model=\"other\"} 0",
+            "tokens_in_total{model=\"tiny:latest\"} 5",
+            "tokens_out_total{model=\"other\"} 0",
+            "tokens_out_total{model=\"tiny:latest\"} 7",
+        ]
+    );
+}
+
+#[test]
+fn models_are_bounded_and_no_request_is_lost() {
+    let metrics = Metrics::default();
+    for n in 0..MODELS_MAX + 3 {
+        let model = Some(format!("model{n}:latest"));
+        metrics.count(&AccessRecord { model, ..record(&peer(None, "n")) });
+    }
+    let requests = models(&metrics).into_iter().filter(|line| line.starts_with("requests_total"));
+    let requests: Vec<_> = requests.collect();
+    assert_eq!(requests.len(), MODELS_MAX + 1);
+    assert!(requests.contains(&"requests_total{model=\"other\"} 3".to_owned()), "{requests:?}");
 }

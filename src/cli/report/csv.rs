@@ -107,6 +107,7 @@ fn tables(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
         .chain(access(summary))
         .chain(refused(summary))
         .chain(endpoints(summary))
+        .chain(models(summary))
         .chain(rules(summary))
 }
 
@@ -169,6 +170,13 @@ fn endpoints(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
     summary.endpoints.iter().map(|asked| {
         let subject = asked.endpoint.as_str().into();
         Row { part: "endpoint", subject, ..Row::default() }.counts(&asked.tally)
+    })
+}
+
+fn models(summary: &Summary) -> impl Iterator<Item = Row<'_>> {
+    summary.models.iter().map(|used| {
+        let subject = used.model.as_str().into();
+        Row { part: "model", subject, ..Row::default() }.counts(&used.tally)
     })
 }
 

@@ -1,4 +1,4 @@
-//! The report for people. A line has at most 100 columns, unless the name of a device or a user is longer: names come
+//! The report for people. A line has at most 100 columns, unless the name of a device, a user or a model is longer: names come
 //! last in a row and are never cut. Texts that a client chose are.
 
 use std::fmt::Write;
@@ -21,6 +21,9 @@ pub(super) fn text(summary: &Summary) -> String {
     add_identities(&mut text, summary);
     if summary.total.counts_tokens() {
         add_tokens(&mut text, summary);
+    }
+    if !summary.models.is_empty() {
+        add_models(&mut text, summary);
     }
     add_endpoints_and_rules(&mut text, summary);
     text
@@ -86,6 +89,23 @@ fn add_tokens(text: &mut String, summary: &Summary) {
     let title = "tokens, where they are counted, and how many answers reported none";
     let heads = format!("{title}\n  {:>12} {:>12} {:>10}", "in", "out", "unreported");
     table(text, &heads, tokens, 0);
+}
+
+fn add_models(text: &mut String, summary: &Summary) {
+    let models = summary.models.iter().map(|used| {
+        let Tally { requests, tokens_in, tokens_out, tokens_untold, worked, .. } = used.tally;
+        let worked = time(worked);
+        format!(
+            "{requests:>8} {tokens_in:>12} {tokens_out:>12} {tokens_untold:>10} {worked:>11}  {}",
+            used.model
+        )
+    });
+    let title = "by model, where usage is counted; other: not in Ollama's list";
+    let heads = format!(
+        "{title}\n  {:>8} {:>12} {:>12} {:>10} {:>11}",
+        "requests", "tokens in", "tokens out", "unreported", "ollama"
+    );
+    table(text, &heads, models, 0);
 }
 
 fn add_endpoints_and_rules(text: &mut String, summary: &Summary) {

@@ -2,24 +2,27 @@
 //! record when it is made, and can read the files of before.
 
 mod changes;
+mod days;
 mod denied;
+mod models;
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
 use super::line::{Device, Line, count_record, each_line};
-use super::rows::Rows;
+use super::rows::{Rows, most_first};
 use super::tally::{Tally, day_of};
-use super::{Who, extend_back, most_first};
+use super::{Used, Who, extend_back};
 use crate::audit::{AccessChange, AccessEvent, AccessRecord, JournalEntry, PeerRefused, SessionCut};
 use crate::peer::Peer;
 
 use changes::Changes;
+use days::{DAYS, Days, days, first_day};
 use denied::DeniedList;
+use models::ModelDays;
 
 pub use changes::Change;
 pub use denied::Denied;
@@ -34,12 +37,11 @@ pub struct Recent {
     /// The earliest record of the access log that was read.
     log_from: Option<Timestamp>,
     identities: Rows<Who, Days, IDENTITIES_MAX>,
+    models: ModelDays,
     denied: DeniedList,
     changes: Changes,
     version: u64,
 }
-
-type Days = BTreeMap<Date, Tally>;
 
 /// An identity's last days.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -71,7 +73,7 @@ pub struct Recently {
 
 impl Recent {
     /// How many days are kept, including today.
-    pub const DAYS: u64 = 14;
+    pub const DAYS: u64 = DAYS;
 
     /// Nothing has happened yet at `now`.
     pub fn new(now: Timestamp) -> Self {
@@ -79,6 +81,7 @@ impl Recent {
             began: now,
             log_from: None,
             identities: Rows::default(),
+            models: ModelDays::default(),
             denied: DeniedList::default(),
             changes: Changes::default(),
             version: 0,
@@ -102,6 +105,7 @@ impl Recent {
         let days = self.identities.of(&who);
         days.entry(day_of(record.time)).or_default().add(&tally);
         *days = days.split_off(&first);
+        self.models.request(record);
         if let Some(rule) = record.refused_by() {
             self.denied.add(Denied::new(record, device, rule));
         }
@@ -157,7 +161,7 @@ impl Recent {
 
     /// Adds `before`, which happened earlier than everything here.
     pub fn prepend(&mut self, before: Recent) {
-        let Recent { began: _, log_from, identities, denied, changes, version } = before;
+        let Recent { began: _, log_from, identities, models, denied, changes, version } = before;
         if let Some(from) = log_from {
             self.extend_to(from);
         }
@@ -167,6 +171,7 @@ impl Recent {
         for (day, tally) in identities.others {
             self.identities.others.entry(day).or_default().add(&tally);
         }
+        self.models.prepend(&models);
         self.denied.prepend(denied);
         self.changes.prepend(changes);
         self.version += version + 1;
@@ -188,6 +193,15 @@ impl Recent {
         Recently { since: day_of(from).max(first), days: days(first).collect(), identities, identities_more }
     }
 
+    /// The usage by model of the days until `now`, of all identities together. At most `most` models, the most used first,
+    /// and how many more there are.
+    pub fn models(&self, now: Timestamp, most: usize) -> (Vec<Used>, usize) {
+        let mut used = self.models.used(first_day(now));
+        let more = used.len().saturating_sub(most);
+        used.truncate(most);
+        (used, more)
+    }
+
     /// At most `most` of the latest refusals, the latest first, and how many more there were of identities that are
     /// not among these. Of the identity of `whose` alone, if given; otherwise a few of each identity.
     pub fn denied(&self, whose: Option<&Peer>, most: usize) -> (Vec<Denied>, u64) {
@@ -199,16 +213,6 @@ impl Recent {
     pub fn changes(&self, whose: Option<&Peer>, most: usize) -> (Vec<&Change>, u64) {
         self.changes.latest(whose, most)
     }
-}
-
-/// The first day that is kept at `now`.
-fn first_day(now: Timestamp) -> Date {
-    day_of(now).saturating_sub((Recent::DAYS as i64 - 1).days())
-}
-
-/// The days that are kept from `first` on.
-fn days(first: Date) -> impl Iterator<Item = Date> {
-    first.series(1.day()).take(Recent::DAYS as usize)
 }
 
 /// `None`: nothing was asked on these days.

@@ -204,3 +204,23 @@ fn counting_starts_on_the_first_day_of_the_access_log() {
         assert_eq!(read(&text, now()).days(now(), None, 50).since.to_string(), since, "{text}");
     }
 }
+
+#[test]
+fn usage_by_model_is_that_of_the_last_days() {
+    let line =
+        |at, model: &str| line(at, "a", "anna", None).replacen('{', &format!("{{\"model\":\"{model}\","), 1);
+    let text = [
+        line(now() - 14 * DAY, "tiny:latest"),
+        line(now() - 2 * DAY, "tiny:latest"),
+        line(now() - DAY, "other"),
+    ];
+    let mut recent = read(&line(now() - DAY, "slow:latest").repeat(2), now());
+    recent.prepend(read(&text.concat(), now()));
+    let used = |most| {
+        let (used, more) = recent.models(now(), most);
+        (used.into_iter().map(|used| (used.model, used.tally.requests)).collect::<Vec<_>>(), more)
+    };
+    let row = |model: &str, requests| (model.to_owned(), requests);
+    assert_eq!(used(9), (vec![row("slow:latest", 2), row("tiny:latest", 1), row("other", 1)], 0));
+    assert_eq!(used(1), (vec![row("slow:latest", 2)], 2));
+}

@@ -2,8 +2,10 @@
 
 pub(crate) mod decision;
 pub(crate) mod forward;
+pub(crate) mod listed_models;
 pub(crate) mod local_models;
 pub(crate) mod model_check;
+pub(crate) mod named_model;
 pub(crate) mod origins;
 pub(crate) mod proxy;
 pub(crate) mod serve;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::admission::Admission;
 use crate::audit::AuditSink;
 use crate::proxy::ports::port::Port;
+use crate::proxy::request::listed_models::ListedModels;
 use crate::proxy::request::local_models::LocalModels;
 use crate::proxy::request::origins::Origins;
 use crate::proxy::rules::Rules;
@@ -21,6 +22,7 @@ pub struct Proxy {
     port: Port,
     pub(super) admission: Admission,
     pub(super) local_models: Arc<LocalModels>,
+    pub(super) listed_models: Arc<ListedModels>,
     pub(super) pool: UpstreamPool,
     pub(super) origins: Arc<Origins>,
 }
@@ -46,6 +48,7 @@ impl Proxy {
             port: Port::new(rules, authorizer, audit),
             admission: Admission::default(),
             local_models: Arc::default(),
+            listed_models: Arc::default(),
             pool: UpstreamPool::default(),
             origins: Arc::default(),
         }

@@ -23,6 +23,7 @@ use crate::proxy::refusal::failure::Failure;
 use crate::proxy::request::decision::Decision;
 use crate::proxy::request::forward::{answer_for_client, refuse_codings, request_for_ollama};
 use crate::proxy::request::model_check::ModelLookup;
+use crate::proxy::request::named_model::NamedModel;
 use crate::proxy::request::proxy::Proxy;
 use crate::proxy::sessions::open_request::OpenRequest;
 use crate::proxy::sessions::request_body::RequestBody;
@@ -99,7 +100,15 @@ impl Proxy {
         let decision = decision.renew(&client.caller, head)?;
         request.check(decision.permit.grant()).map_err(Failure::Busy)?;
         request.counts_tokens = decision.counts_tokens();
+        request.model = self.named_model(head, &decision);
         self.forward(client, head, body, &decision, request).await
+    }
+
+    /// The model that a request names, if usage is counted.
+    fn named_model(&self, head: &Parts, decision: &Decision) -> Option<Arc<NamedModel>> {
+        let rules = decision.rules();
+        let named = || NamedModel::of(&decision.permit, &head.headers, &self.listed_models, &rules.upstream);
+        rules.usage.then(named).flatten()
     }
 
     async fn wait_for_slot<Io: AsyncRead + Unpin>(
@@ -139,6 +148,7 @@ impl Proxy {
             }
         };
         let upload = Upload::new(start, body, max_body, Arc::clone(&request.record.traffic));
+        let upload = upload.naming(request.model.clone());
         let upload_fault = upload.fault();
         let mut sent = request_for_ollama(&decision.permit, head, upload, upstream.host());
         if request.counts_tokens {

@@ -10,6 +10,7 @@ use tracing::field::Empty;
 use crate::admission::{Busy, RunningSlot};
 use crate::audit::OpenRecord;
 use crate::policy::{Endpoint, Grant};
+use crate::proxy::request::named_model::NamedModel;
 use crate::proxy::sessions::session::{ActiveRequest, Session};
 use crate::proxy::sessions::stream::watch::Answering;
 
@@ -24,6 +25,8 @@ pub(crate) struct OpenRequest {
     listed: bool,
     /// Whether the tokens of its answer are counted.
     pub(crate) counts_tokens: bool,
+    /// The model that it names, if usage is counted.
+    pub(crate) model: Option<Arc<NamedModel>>,
     _answering: Answering,
 }
 
@@ -38,6 +41,7 @@ impl OpenRequest {
             slot: None,
             listed: false,
             counts_tokens: false,
+            model: None,
             _answering: answering,
         }
     }
@@ -81,6 +85,9 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
+        if let Some(model) = &self.model {
+            self.record.names(model.name().as_deref());
+        }
         if self.listed {
             self.session.clear_request();
         }

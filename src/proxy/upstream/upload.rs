@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::audit::Traffic;
 use crate::policy::{BodyFault, ModelReader};
+use crate::proxy::request::named_model::NamedModel;
 use crate::proxy::sessions::request_body::RequestBody;
 
 /// The beginning of a body, read before the rest to learn the model. Empty if no rule is about models.
@@ -29,6 +30,8 @@ pub(crate) struct Upload {
     remaining: u64,
     traffic: Arc<Traffic>,
     fault: UploadFaultCell,
+    /// Learns the model, if usage is counted.
+    model: Option<Arc<NamedModel>>,
     /// Shared with the connection until the body has ended.
     handle: UploadHandle,
 }
@@ -77,7 +80,12 @@ impl Upload {
     /// Passes on at most `max` bytes of `start` and `rest`, counted in `traffic`.
     pub(crate) fn new(start: BodyStart, rest: RequestBody, max: u64, traffic: Arc<Traffic>) -> Self {
         let (fault, handle) = (UploadFaultCell::default(), UploadHandle::default());
-        Upload { start, rest, remaining: max, traffic, fault, handle }
+        Upload { start, rest, remaining: max, traffic, fault, model: None, handle }
+    }
+
+    /// Shows the body to `model` as it passes.
+    pub(crate) fn naming(self, model: Option<Arc<NamedModel>>) -> Self {
+        Upload { model, ..self }
     }
 
     /// Where a fault will be found.
@@ -128,6 +136,9 @@ impl Body for Upload {
             return Poll::Ready(Some(Err(self.cut_off(UploadFault::TooLarge))));
         };
         self.remaining = remaining;
+        if let (Some(model), Some(data)) = (&self.model, frame.data_ref()) {
+            model.feed(data);
+        }
         self.traffic.bytes_in.fetch_add(length, Ordering::Relaxed);
         Poll::Ready(Some(Ok(frame)))
     }

@@ -120,3 +120,23 @@ async fn hostile_path_stays_text() {
     assert_eq!(stream.known["refusals"]["rows"][0]["asked"], path);
     assert_eq!(stream.known["refusals"]["rows"][0]["port"], 11434);
 }
+
+#[tokio::test]
+async fn usage_by_model_is_shown_to_admins_only() {
+    let ollama = Ollama::new().await;
+    let (url, _seen) = ollama.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    let running = Boundary::new(&url).usage(true).start();
+    let site = Site::of(&running);
+    for (page, rows) in [("view", json!([])), ("admin", json!(["other"]))] {
+        running.grant(vec![json!({"page": page})]);
+        site.sweep(&running);
+        let asked = running.ask(&post("/v1/chat/completions", "{\"model\":\"my-secret\"}")).await;
+        assert_eq!(asked.status(), 200);
+        let mut stream = site.watch().await;
+        let counted = |known: &Value| known["days"]["identities"] != json!([]);
+        let text = stream.until("the request", counted).await;
+        let models = stream.known["models"]["rows"].as_array().unwrap();
+        assert_eq!(models.iter().map(|row| row["model"].clone()).collect::<Value>(), rows, "{page}");
+        assert!(!text.contains("my-secret"), "{text}");
+    }
+}

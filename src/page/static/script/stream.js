@@ -24,6 +24,7 @@ const SHOW = {
   requests: showRequests,
   peers: showPeers,
   days: showDays,
+  models: showModels,
   refusals: showRefusals,
   changes: showChanges,
 };
