@@ -1,8 +1,9 @@
 """Asks a running Prometheus.
 
-usage: live.py URL seen QUERY | alert NAME | queries
+usage: live.py URL seen QUERY | alert NAME | queries | address TITLE N
 
-`seen` and `alert` wait for it, for a minute at most."""
+`seen` and `alert` wait for it, for a minute at most. `address` prints the part of the
+address of Prometheus' own page that shows a panel's query as its Nth graph."""
 
 import json
 import sys
@@ -81,3 +82,7 @@ match command:
         until(alert, f"no pending or firing alert {rest[0]}")
     case "queries":
         queries(url)
+    case "address":
+        title, n = rest
+        expr = next(expr for of, _, expr in dashboard.queries() if of == f"{title}: A")
+        print(urllib.parse.urlencode({f"g{n}.expr": expr, f"g{n}.tab": 0, f"g{n}.range_input": "90s"}), end="&")

@@ -115,6 +115,24 @@ cut() {
   curl -sS --fail -X DELETE "$api/nodes/$1" >/dev/null
 }
 
+# A minute of requests, so that the graphs have a shape. Prometheus' own page shows two queries of the dashboard.
+picture() {
+  local until=$((SECONDS + 60)) query address=$prometheus_url/graph? n=0
+  while [ "$SECONDS" -lt "$until" ]; do
+    ask laptop api/tags ''
+    ask alices-phone v1/chat/completions '{"model": "slow", "messages": []}'
+    [ $((SECONDS % 20)) -lt 10 ] || ask laptop api/pull '{"model": "tiny"}'
+    sleep 0.2
+  done
+  for query in "Requests by identity" "Refusals by rule"; do
+    address+=$(python3 "$here/live.py" "$prometheus_url" address "$query" "$n")
+    n=$((n + 1))
+  done
+  chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1560 --virtual-time-budget=10000 \
+    --screenshot="$PICTURE" "$address" >/dev/null 2>&1
+  python3 scripts/shrink-png.py "$PICTURE"
+}
+
 stop_ollama() {
   kill "$ollama_pid"
   python3 "$here/live.py" "$prometheus_url" alert RemoteOllamaProxyOllamaDown
