@@ -128,7 +128,7 @@ picture() {
     address+=$(python3 "$here/live.py" "$prometheus_url" address "$query" "$n")
     n=$((n + 1))
   done
-  chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1560 --virtual-time-budget=10000 \
+  chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,1640 --virtual-time-budget=10000 \
     --screenshot="$PICTURE" "$address" >/dev/null 2>&1
   python3 scripts/shrink-png.py "$PICTURE"
 }
