@@ -117,7 +117,7 @@ cut() {
 
 # A minute of requests, so that the graphs have a shape. Prometheus' own page shows two queries of the dashboard.
 picture() {
-  local until=$((SECONDS + 60)) query address=$prometheus_url/graph? n=0
+  local until=$((SECONDS + 60)) query address="$prometheus_url/graph?" n=0
   while [ "$SECONDS" -lt "$until" ]; do
     ask laptop api/tags ''
     ask alices-phone v1/chat/completions '{"model": "slow", "messages": []}'
