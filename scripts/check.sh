@@ -16,6 +16,7 @@ for name in sys.argv[1:]:
     with open(name, "rb") as f:
         plistlib.load(f)'
 
+run tests/dashboards/check.sh
 run ruby -c packaging/homebrew/remote-ollama-proxy.rb
 lock
 linters=$(venv packaging/requirements.txt)

@@ -78,6 +78,7 @@ linux() {
     test)
       has strace || packages+=(strace)
       has slowhttptest || packages+=(slowhttptest)
+      has prometheus || packages+=(prometheus)
       has systemd-analyze || packages+=(systemd) # for the tests of the units
       # Debian's names.
       has chromedriver || packages+=(chromium chromium-driver)
@@ -85,6 +86,7 @@ linux() {
     check)
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
+      has promtool || packages+=(prometheus)
       ;;
     bench)
       # Only what the selected measurements need; make passes these variables on.
@@ -133,10 +135,13 @@ install() {
     ! "${as_root[@]}" apt-get install -qq --yes --no-install-recommends "$@" >&2 </dev/null; then
     missing+=("what apt-get says above; it was to install: $*")
   fi
-  # Only the program is needed, not its service.
-  case " $* " in
-    *" haproxy "*) ! has systemctl || "${as_root[@]}" systemctl disable --quiet --now haproxy >&2 || true ;;
-  esac
+  # Only the programs are needed, not their services.
+  local service
+  for service in haproxy prometheus; do
+    case " $* " in
+      *" $service "*) ! has systemctl || "${as_root[@]}" systemctl disable --quiet --now "$service" >&2 || true ;;
+    esac
+  done
 }
 
 macos() {
@@ -145,6 +150,7 @@ macos() {
   [ "$what" != test ] || has chromedriver ||
     missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
   [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
+  case $what in test | check) has promtool || missing+=("Prometheus: brew install prometheus") ;; esac
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 

@@ -18,6 +18,7 @@ attempt within tests/tailnet go test -race -timeout 30m ./...
 # The tests that a build without the node changes. `make check` compiles the others.
 attempt run cargo test --locked --no-fail-fast --no-default-features --lib --bins --test config
 attempt run cargo test --locked --no-fail-fast --test headscale
+attempt run tests/dashboards/live.sh
 # Unlike `make torture`, with the debug build that is there, and no measured time fails it.
 attempt run cargo test --locked --no-fail-fast --test torture
 attempt run scripts/msrv.sh
