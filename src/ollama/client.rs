@@ -64,6 +64,16 @@ pub struct ModelOrigin {
     remote_model: String,
 }
 
+/// A model, as `/api/show` describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ShownModel {
+    /// Where it runs.
+    #[serde(flatten)]
+    pub origin: ModelOrigin,
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct Version {
     version: String,
@@ -88,6 +98,14 @@ impl ModelOrigin {
     /// Whether another machine runs the model.
     pub fn is_remote(&self) -> bool {
         !self.remote_host.is_empty() || !self.remote_model.is_empty()
+    }
+}
+
+impl ShownModel {
+    /// Whether the model answers prompts, unlike one that only makes embeddings. Versions of Ollama that list no
+    /// capabilities are taken at yes.
+    pub fn answers_prompts(&self) -> bool {
+        self.capabilities.is_empty() || self.capabilities.iter().any(|name| name == "completion")
     }
 }
 
@@ -118,8 +136,8 @@ impl<'a> OllamaClient<'a> {
         Ok(self.get::<Models<_>>("/api/tags").await?.models)
     }
 
-    /// Where `model` runs.
-    pub async fn show(&self, model: &str) -> Result<ModelOrigin, OllamaError> {
+    /// What `model` is, and where it runs.
+    pub async fn show(&self, model: &str) -> Result<ShownModel, OllamaError> {
         self.ask(Method::POST, "/api/show", json!({ "model": model }).to_string().into()).await
     }
 

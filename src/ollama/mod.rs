@@ -7,7 +7,7 @@ mod status;
 mod stream;
 mod upstream;
 
-pub use client::{InstalledModel, LoadedModel, ModelOrigin, OllamaClient};
+pub use client::{InstalledModel, LoadedModel, ModelOrigin, OllamaClient, ShownModel};
 pub use error::{OllamaError, OllamaFailure};
 pub use status::OllamaStatus;
 pub use stream::OllamaStream;

@@ -57,7 +57,7 @@ impl LocalModels {
             if self.local.lock().contains(&entry.digest) {
                 continue;
             }
-            if client.show(&entry.model).await?.is_remote() {
+            if client.show(&entry.model).await?.origin.is_remote() {
                 return Ok(ModelLocation::Remote);
             }
             self.local.lock().insert(entry.digest.clone());
