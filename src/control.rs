@@ -5,6 +5,8 @@
 
 use http::Uri;
 
+use crate::config::Config;
+
 /// The hosts of Tailscale's own control servers. Source: `ipn.IsLoginServerSynonym` in Tailscale's library.
 const TAILSCALE: [&str; 2] = ["controlplane.tailscale.com", "login.tailscale.com"];
 
@@ -21,6 +23,22 @@ fn is_tailscales(url: &Uri) -> bool {
         && url.host().is_some_and(is_host)
 }
 
+/// What Headscale does not have, and the way out. Source: in Headscale 0.29 nothing fills `CertDomains` of the netmap, and
+/// nothing gives a Service its addresses.
+const NO_SERVICES: &str = "it has no Services; remove node.service, and clients use the node's own name";
+const NO_CERTIFICATES: &str =
+    "it gives nodes no certificates; set https.enabled = false and listen.http = \"serve\"";
+
+/// What a config asks for and Headscale does not have, if `control_url` is not Tailscale's own control server.
+pub(crate) fn missing_at_headscale(config: &Config) -> Vec<String> {
+    let Some(url) = custom_url(config.node.control_url.as_deref()) else { return Vec::new() };
+    let missing = |setting: &str, why: &str| format!("{setting}: if {url} is Headscale, {why}");
+    let service = config.node.service.as_ref();
+    let service = service.map(|name| missing(&format!("node.service = {name:?}"), NO_SERVICES));
+    let https = config.https_port.map(|_| missing("https.enabled = true", NO_CERTIFICATES));
+    service.into_iter().chain(https).collect()
+}
+
 /// A task that only a person at the control server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ControlTask {
@@ -33,7 +51,10 @@ pub(crate) enum ControlTask {
     Tag,
     MagicDns,
     ApproveService,
-    #[cfg_attr(not(feature = "tailnet"), expect(dead_code, reason = "only a node has certificates"))]
+    #[cfg_attr(
+        not(any(feature = "tailnet", test)),
+        expect(dead_code, reason = "only a node has certificates")
+    )]
     Certificates,
 }
 
@@ -48,7 +69,7 @@ impl ControlTask {
         }
     }
 
-    /// The task, and Headscale's command for it, which is empty if there is none.
+    /// The task, and what to do about it with Headscale, which is empty if there is nothing.
     fn text(self) -> (&'static str, &'static str) {
         match self {
             ControlTask::MakeKey => ("make a new auth key", "`headscale preauthkeys create --tags TAG`"),
@@ -66,8 +87,10 @@ impl ControlTask {
             ControlTask::Remove => ("remove the node", "`headscale nodes delete --identifier ID`"),
             ControlTask::Tag => ("give it its tags", "`headscale nodes tag --identifier ID --tags TAG`"),
             ControlTask::MagicDns => ("turn MagicDNS on", "`dns.magic_dns` in its config"),
-            ControlTask::ApproveService => ("approve it", ""),
-            ControlTask::Certificates => ("switch MagicDNS and HTTPS certificates on, under DNS,", ""),
+            ControlTask::ApproveService => ("approve it", NO_SERVICES),
+            ControlTask::Certificates => {
+                ("switch MagicDNS and HTTPS certificates on, under DNS,", NO_CERTIFICATES)
+            }
         }
     }
 }
@@ -127,6 +150,12 @@ mod tests {
                 .at(other)
                 .ends_with("(Headscale: `headscale preauthkeys create --tags TAG`)")
         );
+        for (task, way_out) in [
+            (ControlTask::ApproveService, "remove node.service"),
+            (ControlTask::Certificates, "set https.enabled = false"),
+        ] {
+            assert!(task.at(other).contains(way_out) && !task.at(None).contains(way_out), "{task:?}");
+        }
         assert_eq!(
             ControlTask::Approve.at(other),
             "approve the device at the control server https://headscale.example.com"

@@ -41,16 +41,17 @@ impl Json {
         }
     }
 
-    /// Drops keys that begin with `#`, which Headscale ignores as comments. It keeps them in the values of capabilities.
+    /// Drops the keys of an entry of `acls` that begin with `#`, which Headscale ignores as comments. It refuses them
+    /// elsewhere. Source: `ACL.UnmarshalJSON` in hscontrol/policy/v2/types.go.
     pub(super) fn drop_comments(&mut self) {
-        match &mut self.value {
-            Value::List(list) => list.iter_mut().for_each(Json::drop_comments),
-            Value::Object(fields) => {
+        let Value::Object(sections) = &mut self.value else { return };
+        let acls = sections.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("acls"));
+        let lists = acls
+            .filter_map(|(_, acls)| if let Value::List(acls) = &mut acls.value { Some(acls) } else { None });
+        for entry in lists.flatten() {
+            if let Value::Object(fields) = &mut entry.value {
                 fields.retain(|(key, _)| !key.starts_with('#'));
-                let walked = fields.iter_mut().filter(|(key, _)| !key.eq_ignore_ascii_case("app"));
-                walked.for_each(|(_, value)| value.drop_comments());
             }
-            Value::Text(_) | Value::Other(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ mod device;
 mod expectation;
 mod failure;
 mod fault;
+mod headscale;
 mod hujson;
 mod ipset;
 mod lines;

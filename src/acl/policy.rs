@@ -5,6 +5,7 @@ use super::control_server::ControlServer;
 use super::device::Device;
 use super::expectation::Expectation;
 use super::fault::{FileFault, FileFaults};
+use super::headscale;
 use super::hujson;
 use super::names::Names;
 use super::read::At;
@@ -57,11 +58,16 @@ pub fn parse(text: &str) -> Result<PolicyFile, FileFaults> {
 /// All faults at once, in the order of the file.
 pub fn parse_for(text: &str, control: ControlServer) -> Result<PolicyFile, FileFaults> {
     let mut json = hujson::parse(text).map_err(FileFaults)?;
+    let mut faults = Vec::new();
     if control == ControlServer::Other {
         json.drop_comments();
+        headscale::check_keys(&At::root(&json), &mut faults);
     }
-    let mut faults = Vec::new();
-    let policy = PolicyFile::read(&At::root(&json), control, &mut faults);
+    let mut more = Vec::new();
+    let policy = PolicyFile::read(&At::root(&json), control, &mut more);
+    // An unknown key is one fault, whether or not Tailscale has it.
+    more.retain(|fault| faults.iter().all(|known| known.key != fault.key));
+    faults.append(&mut more);
     faults.sort_by_key(|fault| fault.line);
     if faults.is_empty() { Ok(policy) } else { Err(FileFaults(faults)) }
 }
@@ -73,13 +79,10 @@ impl PolicyFile {
         let [groups, hosts, tag_owners, grants, acls, tests, posture, ipsets, postures, rest @ ..] = sections;
         let [approvers, attributes, ssh, ssh_tests] = rest;
         if faults.is_empty() && grants.is_none() && acls.is_none() {
-            faults.push(root.fault(match control {
-                ControlServer::Tailscale => {
-                    "neither grants nor acls: Tailscale then lets every device reach everything; \
-                     to let no device connect, write \"grants\": []"
-                }
-                ControlServer::Other => "neither grants nor acls: then every device may reach everything",
-            }));
+            faults.push(root.fault(format!(
+                "neither grants nor acls: {control} then lets every device reach everything; \
+                 to let no device connect, write \"grants\": []"
+            )));
         }
         let tag_owners: Vec<_> = tag_owners.iter().flat_map(|at| at.entries(faults)).collect();
         let mut names = Names::read(groups, hosts, &tag_owners, control, faults);

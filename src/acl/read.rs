@@ -36,6 +36,10 @@ impl<'a> At<'a> {
         faults.push(self.fault(format!("is {}; want {what}", self.json.kind())));
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.json.value, Value::List(_))
+    }
+
     pub(super) fn text(&self, faults: &mut Vec<FileFault>) -> Option<&'a str> {
         match &self.json.value {
             Value::Text(text) => Some(text),

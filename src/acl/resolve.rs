@@ -3,13 +3,10 @@
 use super::block::Block;
 use super::control_server::ControlServer;
 use super::fault::FileFault;
+use super::headscale;
 use super::names::Names;
 use super::read::At;
 use super::selector::Selector;
-
-/// The autogroups that Headscale supports. Source: `hscontrol/policy/v2/types.go` in
-/// github.com/juanfont/headscale (`autogroups`). Its `parseOwner` refuses all of them.
-const HEADSCALE: [&str; 5] = ["internet", "member", "tagged", "self", "danger-all"];
 
 impl Names {
     /// Checks the owners of each tag.
@@ -17,7 +14,7 @@ impl Names {
         for (_, at) in tag_owners {
             for (at, text) in at.texts(faults) {
                 match self.selector(text) {
-                    Ok(_) if self.control == ControlServer::Other && text.starts_with("autogroup:") => {
+                    Ok(_) if self.control == ControlServer::Other && !headscale::may_own(text) => {
                         faults.push(at.fault(
                             "can't own a tag at Headscale; want a user such as anna@, a group or a tag",
                         ));
@@ -33,6 +30,9 @@ impl Names {
     /// Parses one entry of `src` or `dst`. An unknown name is a fault, as it is nearly always a typo, and the rule would
     /// silently never apply.
     pub(super) fn selector(&self, text: &str) -> Result<Selector, String> {
+        if self.control == ControlServer::Other {
+            headscale::check_name(text)?;
+        }
         let (kind, name) = text.split_once(':').unwrap_or(("", text));
         Ok(match kind {
             "tag" if self.tags.iter().any(|tag| tag == text) => Selector::Tag(text.to_owned()),
@@ -41,9 +41,6 @@ impl Names {
             // Source: "Synced groups": those of an identity provider have its domain in their name.
             "group" if self.is_user(name) => Selector::Synced(text.to_owned()),
             "group" => return Err("unknown group; add it to groups".to_owned()),
-            "autogroup" if self.control == ControlServer::Other && !HEADSCALE.contains(&name) => {
-                return Err(format!("Headscale has no such autogroup; want one of {}", HEADSCALE.join(", ")));
-            }
             "autogroup" => return Selector::autogroup(name),
             "user" => match name.strip_prefix("*@").filter(|domain| !domain.is_empty()) {
                 Some(domain) => Selector::Domain(domain.to_lowercase()),

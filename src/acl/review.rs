@@ -52,14 +52,9 @@ fn about_file(policy: &PolicyFile, target: &Target, reach: &[&Reach]) -> Vec<War
     }
     if reach.iter().all(|row| row.subnet) {
         let (device, port) = (&target.device, target.port);
-        let text = match policy.control {
-            ControlServer::Tailscale => format!(
-                "no device can connect to port {port}; add a grant with \"dst\": [\"{device}\"] and \"ip\": [\"tcp:{port}\"]"
-            ),
-            ControlServer::Other => format!(
-                "no entry lets a device connect to {device} on port {port}; the control server decides what that means"
-            ),
-        };
+        let text = format!(
+            "no device can connect to port {port}; add a grant with \"dst\": [\"{device}\"] and \"ip\": [\"tcp:{port}\"]"
+        );
         warn(WarningKind::Unreachable, text);
     }
     let tested = policy.tested_sources();
@@ -72,8 +67,9 @@ fn about_file(policy: &PolicyFile, target: &Target, reach: &[&Reach]) -> Vec<War
         warn(WarningKind::TestNeedsDevice, text);
     }
     if policy.expectations() == 0 {
-        let text = "the file has no tests, so Tailscale accepts an edit that admits too many devices";
-        warn(WarningKind::NoTests, text.to_owned());
+        let server = policy.control;
+        let text = format!("the file has no tests, so {server} accepts an edit that admits too many devices");
+        warn(WarningKind::NoTests, text);
     }
     all
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::block::Block;
+use super::control_server::ControlServer;
 use super::fault::FileFault;
+use super::headscale;
 use super::ipset::IpSet;
 use super::names::Names;
 use super::read::At;
@@ -138,6 +140,11 @@ impl Names {
     fn approvers(&self, at: &At<'_>, faults: &mut Vec<FileFault>) {
         for (at, text) in at.texts(faults) {
             match self.selector(text) {
+                Ok(_) if self.control == ControlServer::Other && !headscale::may_own(text) => {
+                    faults.push(
+                        at.fault("can't approve at Headscale; want a user such as anna@, a group or a tag"),
+                    );
+                }
                 Ok(approver) if approver.may_own() => {}
                 Ok(_) => faults.push(at.fault("can't approve; want a user, group, autogroup or tag")),
                 Err(reason) => faults.push(at.fault(reason)),
@@ -152,6 +159,9 @@ impl Names {
                 self.check(&at, text, faults, |target| match target {
                     Selector::Own | Selector::Internet | Selector::Service(_) => {
                         Err("can't have attributes; want devices or users")
+                    }
+                    Selector::Danger if self.control == ControlServer::Other => {
+                        Err("can't have attributes at Headscale; want devices or users")
                     }
                     _ => Ok(()),
                 });

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::check::warn_of_missing;
 use super::units::count;
 use super::{ConfigArgs, complain, exit, refuse, show};
 use crate::acl::{
@@ -69,6 +70,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         None => ControlServer::Tailscale,
         Some(_) => ControlServer::Other,
     };
+    warn_of_missing(&config);
     if let Some(user) = args.user.as_deref().filter(|user| user.ends_with('@'))
         && control == ControlServer::Tailscale
     {
@@ -79,7 +81,7 @@ pub(super) fn acl(args: &AclArgs) -> u8 {
         return exit::USAGE;
     }
     let identity = Identity::of(&args.tag, args.user.as_deref(), &config);
-    let target = target(&config, identity.device);
+    let target = target(&config, control, identity.device);
     match &args.check {
         Some(file) => check(file, args.json, &Question { target, assumed: identity.assumed, control }),
         None => {
@@ -99,14 +101,19 @@ struct Question {
     control: ControlServer,
 }
 
-fn target(config: &Config, device: Device) -> Target {
+fn target(config: &Config, control: ControlServer, device: Device) -> Target {
     let (capability, access) = (config.access.capability.clone(), config.access.mode);
+    // Headscale has neither Services nor certificates, and refuses a file with `svc:`.
+    let (service, https) = match control {
+        ControlServer::Tailscale => (config.node.service.clone(), config.https_port),
+        ControlServer::Other => (None, None),
+    };
     // Clients that are redirected to HTTPS connect to the HTTP port too.
     let http = (config.plain_http != PlainHttp::Off).then_some(config.port);
-    let mut ports = http.into_iter().chain(config.https_port);
+    let mut ports = http.into_iter().chain(https);
     Target {
         device,
-        service: config.node.service.clone(),
+        service,
         port: ports.next().unwrap_or(config.port),
         https: ports.next(),
         metrics: config.metrics_port,

@@ -3,13 +3,24 @@
 use std::fmt::Write;
 
 use super::args::ConfigArgs;
-use super::{refuse, show};
+use super::{complain, refuse, show};
 use crate::config::{Config, default_path};
+use crate::control::missing_at_headscale;
 
 pub(super) fn check(args: &ConfigArgs) -> u8 {
     match args.load() {
-        Ok(config) => show(&listing(args, &config)),
+        Ok(config) => {
+            warn_of_missing(&config);
+            show(&listing(args, &config))
+        }
         Err(faults) => refuse(&faults),
+    }
+}
+
+/// Warns of settings that need what Headscale does not have.
+pub(super) fn warn_of_missing(config: &Config) {
+    for missing in missing_at_headscale(config) {
+        complain(&format!("remote-ollama-proxy: warning: {missing}"));
     }
 }
 

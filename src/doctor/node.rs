@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::admin::{NotReady, NotReadyCause, Status};
 use crate::config::{Config, PlainHttp};
-use crate::control::ControlTask;
+use crate::control::{ControlTask, custom_url};
 use crate::tailnet::{CertificateStatus, NodeStatus, ServiceStatus};
 
 /// What the node says of itself. Ollama's state is a finding of its own.
@@ -86,7 +86,10 @@ pub(super) fn service(config: &Config, service: &ServiceStatus) -> Finding {
     }
     if service.addresses.is_empty() {
         let approve = at_control_server(config, ControlTask::ApproveService);
-        let remedy = format!("{approve}, or for good by autoApprovers.services in the tailnet policy file");
+        let remedy = match custom_url(config.node.control_url.as_deref()) {
+            None => format!("{approve}, or for good by autoApprovers.services in the tailnet policy file"),
+            Some(_) => approve,
+        };
         return Finding::warning("service", state, remedy);
     }
     Finding::good("service", state)

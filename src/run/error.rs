@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::auth::{self, CredentialSource};
+use crate::auth::{self, CredentialKind, CredentialSource};
 use crate::config::Config;
 use crate::control::{ControlTask, custom_url};
 use crate::stored;
@@ -82,9 +82,11 @@ pub(super) fn explain(error: Error, config: &Config) -> RunError {
         Error::KeyExpired { .. } if found.credential().is_none() => {
             format!("log the node in with `{LOGIN}`, or start with a new auth key{}", rejoin_hint(config))
         }
-        Error::KeyInvalid { .. } if found.client_secret().is_some() => format!(
-            "check in Tailscale's admin console that the OAuth client exists, has the scope auth_keys and may give node.tags; this was found: {found}"
-        ),
+        Error::KeyInvalid { .. } if found.client_secret().is_some() && !is_for_another_server(config) => {
+            format!(
+                "check in Tailscale's admin console that the OAuth client exists, has the scope auth_keys and may give node.tags; this was found: {found}"
+            )
+        }
         Error::LoginNeeded { .. } | Error::KeyInvalid { .. } | Error::KeyExpired { .. } => {
             format!("{}; this was found: {found}{}", at_control(ControlTask::MakeKey), rejoin_hint(config))
         }
@@ -113,6 +115,17 @@ pub(super) fn explain(error: Error, config: &Config) -> RunError {
         _ => "the tailnet node does not work".to_owned(),
     };
     RunError::Node { way_out, error }
+}
+
+/// Whether the credential is a client secret of Tailscale's, and the control server is another one, which accepts none of
+/// the keys that Tailscale's API gives for it.
+fn is_for_another_server(config: &Config) -> bool {
+    let is_tailscales = config
+        .node
+        .credential
+        .credential()
+        .is_some_and(|c| c.kind() == CredentialKind::ClientSecret && !c.names_api());
+    is_tailscales && custom_url(config.node.control_url.as_deref()).is_some()
 }
 
 /// Why the proxy does not start without a key and without a stored node.
@@ -157,6 +170,32 @@ mod tests {
         );
         let text = nothing_to_join_with(&CredentialSource::MissingFile("/nowhere/key".into())).to_string();
         assert!(text.contains("/nowhere/key") && text.contains(LOGIN), "{text}");
+    }
+
+    #[test]
+    fn client_secret_at_another_control_server_is_replaced_by_a_key_of_that_server() {
+        let environment =
+            |secret: &str| auth::Environment::new(|name| (name == "TS_CLIENT_SECRET").then(|| secret.into()));
+        for (control_url, secret, way_out) in [
+            ("https://headscale.example.com", "tskey-client-a", "headscale preauthkeys create"),
+            (
+                "https://headscale.example.com",
+                "tskey-client-a?baseURL=https://h.example",
+                "OAuth client exists",
+            ),
+            ("https://login.tailscale.com", "tskey-client-a", "OAuth client exists"),
+        ] {
+            let control = crate::config::Override {
+                key: "node.control_url",
+                value: control_url.to_owned(),
+                source: "test".to_owned(),
+            };
+            let none = auth::Environment::default();
+            let mut config = crate::config::load(Some("/dev/null".as_ref()), &[control], &none).unwrap();
+            config.node.credential = environment(secret).find().unwrap().unwrap();
+            let text = explain(Error::KeyInvalid { reason: "x".to_owned() }, &config).to_string();
+            assert!(text.contains(way_out), "{control_url}, {secret}: {text}");
+        }
     }
 
     #[test]

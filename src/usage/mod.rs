@@ -26,6 +26,9 @@ pub struct TokenCounter {
 /// stream it is an event of 100 or more, of which compression leaves about 20.
 const UNREADABLE_BYTES_PER_TOKEN: u64 = 16;
 
+/// The values from which a complete answer takes its counts: the one that has them, and one that may end the stream.
+const LAST_VALUES: u64 = 2;
+
 /// Where an answer has its JSON.
 #[derive(Debug)]
 enum Framing {
@@ -82,13 +85,14 @@ impl TokenCounter {
         }
     }
 
-    /// The tokens to charge for an answer that has ended. If it was cut short (`whole` is false) or reports no counts, each
-    /// JSON value since the last report counts as one token, as a stream has one value for a few tokens at most. So a client
-    /// can't save tokens by not asking for the counts, or by disconnecting early.
+    /// The tokens to charge for an answer that has ended. If it was cut short (`whole` is false), or its last values report no
+    /// counts, each JSON value since the last report counts as one token, as a stream has one value for a few tokens at most.
+    /// So a client can't save tokens by not asking for the counts, by disconnecting early, or with a request that fails
+    /// after the model has generated: a stream of `/v1/messages` begins with a count of the prompt.
     pub fn spent(&self, whole: bool) -> u64 {
         let Tokens { input, output } = self.answer.tokens();
         let reported = input.unwrap_or(0).saturating_add(output.unwrap_or(0));
-        if whole && reported > 0 {
+        if whole && reported > 0 && self.answer.unreported() <= LAST_VALUES {
             return reported;
         }
         let unreadable = self.unreadable.div_ceil(UNREADABLE_BYTES_PER_TOKEN);
@@ -273,7 +277,15 @@ mod tests {
         assert_eq!(charged(&event.repeat(5), true), 5);
         assert_eq!(charged(&zeros.repeat(5), false), 5);
         let start = "data: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":0}}}\n\n".to_owned();
-        assert_eq!(charged(&(start + &event.repeat(4)), false), 9 + 1 + 4);
+        let unfinished = start + &event.repeat(4);
+        for whole in [false, true] {
+            assert_eq!(charged(&unfinished, whole), 9 + 1 + 4, "whole: {whole}");
+        }
+        let failed = unfinished.clone() + "event: error\ndata: {\"type\":\"error\"}\n\n";
+        assert_eq!(charged(&failed, true), 9 + 1 + 4 + 1);
+        let finished = unfinished
+            + "data: {\"delta\":{},\"usage\":{\"input_tokens\":8,\"output_tokens\":4}}\n\ndata: {\"type\":\"message_stop\"}\n\n";
+        assert_eq!(charged(&finished, true), 8 + 4);
     }
 
     #[test]

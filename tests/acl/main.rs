@@ -5,6 +5,7 @@
 mod admits;
 mod arbitrary;
 mod command;
+mod dialect;
 // The second implementation is in Go, like the tailnet.
 #[cfg(feature = "tailnet")]
 mod differential;
@@ -12,5 +13,9 @@ mod expectations;
 mod faults;
 #[cfg(feature = "tailnet")]
 mod generated;
+#[cfg(feature = "tailnet")]
+#[path = "../../build/go.rs"]
+mod go;
+mod headscale;
 mod reach;
 mod sample;

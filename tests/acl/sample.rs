@@ -11,7 +11,7 @@ const SAMPLE: &str = include_str!("../../acl/policy.hujson");
 const TAGS: [&str; 3] = ["tag:ai-server", "tag:ai-client", "tag:ai-ci"];
 const SOURCES: [&str; 4] = ["tag:ai-client", "group:ai-admins", "tag:ai-ci", "group:ai-guests"];
 
-fn target() -> Target {
+pub(crate) fn target() -> Target {
     Target {
         device: Device::tagged([TAGS[0]]),
         service: None,
@@ -24,10 +24,14 @@ fn target() -> Target {
     }
 }
 
-/// The sample as plain JSON: none of its texts contains // or a comma before a closing bracket.
 fn sample() -> Value {
+    plain(SAMPLE)
+}
+
+/// A sample as plain JSON: none of its texts contains // or a comma before a closing bracket.
+pub(crate) fn plain(sample: &str) -> Value {
     let lines: Vec<_> =
-        SAMPLE.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
+        sample.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).collect();
     let mut text = lines.concat();
     for close in ["]", "}"] {
         text = text.replace(&format!(",{close}"), close);
@@ -62,12 +66,17 @@ fn sample_admits_its_sources_without_warnings() {
     }
 }
 
-/// The sample with its examples for metrics and page: the comment lines without a blank.
+/// The sample with its examples for metrics and page.
 fn with_examples() -> String {
+    uncommented(SAMPLE)
+}
+
+/// A sample with its examples: the comment lines without a blank.
+pub(crate) fn uncommented(sample: &str) -> String {
     let commented = |line: &&str| line.trim_start().strip_prefix("//").is_some_and(|l| !l.starts_with(' '));
-    assert!(SAMPLE.lines().filter(commented).count() > 10);
+    assert!(sample.lines().filter(commented).count() > 10);
     let line = |line: &str| if commented(&line) { line.replacen("//", "", 1) } else { line.to_owned() };
-    SAMPLE.lines().map(|l| line(l) + "\n").collect()
+    sample.lines().map(|l| line(l) + "\n").collect()
 }
 
 #[test]

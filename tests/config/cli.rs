@@ -28,6 +28,19 @@ fn check_without_a_file_shows_the_defaults() {
 }
 
 #[test]
+fn check_warns_of_what_headscale_does_not_have() {
+    let home = Home::new();
+    let both = "node.service = 'svc:ollama'\nnode.tags = ['tag:a']\nhttps.enabled = true\n";
+    for (control, warnings) in [("https://headscale.example.com", 2), ("https://login.tailscale.com", 0)] {
+        let config = home.write("c.toml", &format!("node.control_url = '{control}'\n{both}"));
+        let ended = home.run(&["check", "--config", config.to_str().unwrap()]);
+        assert_eq!((ended.code, ended.err.lines().count()), (Some(0), warnings), "{}", ended.err);
+        let has = |part: &str| ended.err.contains(part) == (warnings > 0);
+        assert!(has("remove node.service") && has("set https.enabled = false"), "{}", ended.err);
+    }
+}
+
+#[test]
 fn named_config_must_exist() {
     let home = Home::new();
     let missing = home.path().join("missing.toml");

@@ -102,7 +102,7 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("testtailnet");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tailnet");
-        let built = std::process::Command::new("go")
+        let built = crate::go::go()
             .args(["build", "-o"])
             .arg(&program)
             .arg(".")
@@ -240,8 +240,17 @@ impl Elsewhere {
         let addresses = world.proxy.listening["addresses"].as_str().unwrap();
         let to = format!("{}:11434", addresses[1..].split([',', ']']).next().unwrap());
         let mut command = Command::new(under[0]);
-        command.args(&under[1..]).arg(program()).args(["-until-stdin-closes", "-receive-buffer", "65536"]);
-        command.args(["-join", &world.tailnet.control, "-to", &to]).env("TS_AUTHKEY", key);
+        command.args(&under[1..]).arg(program()).args(["-receive-buffer", "65536"]);
+        Self::start(command, &world.tailnet.control, &key, &to).await
+    }
+
+    /// Joins the tailnet of this control server with a key, and forwards to an address.
+    pub(crate) async fn join(control: &str, key: &str, to: &str) -> Elsewhere {
+        Self::start(Command::new(program()), control, key, to).await
+    }
+
+    async fn start(mut command: Command, control: &str, key: &str, to: &str) -> Elsewhere {
+        command.args(["-until-stdin-closes", "-join", control, "-to", to]).env("TS_AUTHKEY", key);
         let mut process = Process::start("a client elsewhere", &mut command);
         let line: Value = serde_json::from_str(&process.line(&["\"listen\":"]).await).unwrap();
         Elsewhere { _process: process, at: line["listen"].as_str().unwrap().parse().unwrap() }

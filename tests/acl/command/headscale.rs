@@ -50,7 +50,7 @@ fn headscale_policies_are_read_in_their_own_dialect() {
     }
     let own = acl("node.control_url = \"https://login.tailscale.com\"\n", &[], "");
     assert!(text(&own).contains("autogroup:admin"), "{}", text(&own));
-    assert!(empty.contains("the control server decides") && !empty.contains("add a grant"), "{empty}");
+    assert!(empty.contains("no device can connect to port 11434; add a grant"), "{empty}");
     // However its URL is written, Tailscale's own server is no other one.
     for own in [
         "https://controlplane.tailscale.com",
@@ -62,7 +62,7 @@ fn headscale_policies_are_read_in_their_own_dialect() {
     }
     let neither = text(&acl(config, &["--check", "-"], "{}"));
     assert!(
-        neither.contains("neither grants nor acls") && !neither.contains("to let no device connect"),
+        neither.contains("neither grants nor acls: Headscale then lets every device reach everything"),
         "{neither}"
     );
     // `anna@` may be who logs in as anna@example.com.
@@ -77,4 +77,30 @@ fn headscale_policies_are_read_in_their_own_dialect() {
         "{}",
         text(&user)
     );
+}
+
+#[test]
+fn service_and_https_are_left_out_for_headscale_with_a_warning() {
+    let both = "node.tags = [\"tag:gpu\"]\nnode.service = \"svc:ollama\"\nhttps.enabled = true\n";
+    let config = format!("node.control_url = \"https://headscale.example.com\"\n{both}");
+    for args in [&[][..], &["--json"]] {
+        let output = acl(&config, args, "");
+        let (lines, warnings) = (text(&output), String::from_utf8_lossy(&output.stderr));
+        assert!(!lines.contains("svc:") && !lines.contains("443") && lines.contains("tcp:11434"), "{lines}");
+        for part in ["node.service = \"svc:ollama\"", "remove node.service", "set https.enabled = false"] {
+            assert!(warnings.contains(part), "{part}: {warnings}");
+        }
+    }
+    // What is printed is accepted, and a file with the Service is not.
+    let printed = text(&acl(&config, &[], ""));
+    let checked = acl(&config, &["--check", "-"], &printed);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    let with_service = printed.replace("\"dst\": [\"tag:gpu\"]", "\"dst\": [\"tag:gpu\", \"svc:ollama\"]");
+    let refused = acl(&config, &["--check", "-"], &with_service);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("Headscale has no Services; name the tag"), "{}", text(&refused));
+    // Tailscale has both.
+    let own = acl(both, &[], "");
+    assert!(text(&own).contains("svc:ollama") && text(&own).contains("tcp:443"), "{}", text(&own));
+    assert!(own.stderr.is_empty(), "{own:?}");
 }
