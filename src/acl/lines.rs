@@ -88,7 +88,7 @@ impl Node<'_> {
     }
 
     fn clients(&self, source: &'static str, port: u16, app: Option<Value>) -> Clients {
-        let ip: Vec<_> = self.opened(port).map(|port| format!("tcp:{port}")).collect();
+        let ip: Vec<_> = self.opened(source, port).map(|port| format!("tcp:{port}")).collect();
         // A Service leads to the Ollama port, not to the auxiliary ports.
         let service = self.target.service.as_deref().filter(|_| port == self.target.port);
         let dst: Vec<_> = iter::once(self.tag).chain(service).collect();
@@ -99,15 +99,17 @@ impl Node<'_> {
         Clients { source, grant, test: self.test(source, port) }
     }
 
-    /// The ports that a grant for `port` opens: the HTTPS port belongs to the Ollama port.
-    fn opened(&self, port: u16) -> impl Iterator<Item = u16> + use<> {
+    /// The ports that a grant for `port` opens to `source`: the HTTPS port belongs to the Ollama port, and for people so does
+    /// the page port if it has the set-up.
+    fn opened(&self, source: &str, port: u16) -> impl Iterator<Item = u16> + use<> {
         let https = self.target.https.filter(|_| port == self.target.port);
-        iter::once(port).chain(https)
+        let setup = self.target.page.filter(|_| source == CLIENT && self.target.setup);
+        iter::once(port).chain(https).chain(setup)
     }
 
     /// `source` reaches `port`, and neither the node's other ports, nor another port, nor other clients.
     fn test(&self, source: &str, port: u16) -> Value {
-        let opened: Vec<_> = self.opened(port).collect();
+        let opened: Vec<_> = self.opened(source, port).collect();
         let other = [22, 80, 443].into_iter().find(|other| self.target.ports().all(|port| port != *other));
         let closed = self.target.ports().filter(|port| !opened.contains(port)).chain(other);
         let deny: Vec<_> = closed.map(|port| at(self.tag, port)).chain([at(CLIENT, port)]).collect();

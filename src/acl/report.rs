@@ -24,6 +24,8 @@ pub struct Target {
     pub metrics: Option<u16>,
     /// The page port, if there is one.
     pub page: Option<u16>,
+    /// Whether the page port also has the set-up, which is for all clients.
+    pub setup: bool,
     /// The capability that the node reads.
     pub capability: String,
     /// What a peer without a value of the capability may request.

@@ -121,6 +121,7 @@ fn target(config: &Config, control: ControlServer, device: Device) -> Target {
         https: ports.next(),
         metrics: config.metrics_port,
         page: config.page_port,
+        setup: config.page_setup,
         capability,
         access,
     }
@@ -210,6 +211,7 @@ impl Checked {
             text += &format!("who reaches it on tcp:{port}, for the metrics\n{}", rows(metrics, reads));
         }
         if let Some(port) = target.page {
+            let sees = if target.setup { sees_with_setup } else { sees };
             text += &format!("who reaches it on tcp:{port}, for the page\n{}", rows(page, sees));
         }
         let failed = self.failures.len();
@@ -290,6 +292,16 @@ fn sees(row: &Reach) -> String {
         Some(PageRight::View) => "see what is about its own identity".to_owned(),
         Some(PageRight::Admin) => "see everything, and cancel requests".to_owned(),
         None => "not see it: no grant has \"page\": \"view\" or \"admin\"".to_owned(),
+    }
+}
+
+/// The same where the page port has the set-up. Whether the source also reaches the Ollama port is in that port's table.
+fn sees_with_setup(row: &Reach) -> String {
+    match &row.rights {
+        Some(rights) if rights.page.is_none() => {
+            "see how to set up a client, if it may use Ollama, and nothing else".to_owned()
+        }
+        _ => sees(row),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// `page.port`; `None` if it is not set.
     pub page_port: Option<u16>,
+    /// `page.setup`: whether the page port shows each peer how to set up a client.
+    pub page_setup: bool,
     /// `metrics.usage`: whether tokens and usage by model are counted.
     pub usage: bool,
     /// `upstream.url`: Ollama.
@@ -207,10 +209,17 @@ impl Config {
 
     /// The URL for clients, if the node is called `name`.
     pub fn url(&self, name: &str) -> String {
-        match (self.plain_http, self.https_port) {
-            (PlainHttp::Redirect | PlainHttp::Off, Some(443)) => format!("https://{name}"),
-            (PlainHttp::Redirect | PlainHttp::Off, Some(port)) => format!("https://{name}:{port}"),
+        match (self.plain_http, self.https_url(name)) {
+            (PlainHttp::Redirect | PlainHttp::Off, Some(url)) => url,
             _ => format!("http://{name}:{}", self.port),
         }
+    }
+
+    /// The URL for clients over HTTPS, if the node is called `name`; `None`: HTTPS is off.
+    pub fn https_url(&self, name: &str) -> Option<String> {
+        self.https_port.map(|port| match port {
+            443 => format!("https://{name}"),
+            _ => format!("https://{name}:{port}"),
+        })
     }
 }

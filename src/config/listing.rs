@@ -73,6 +73,7 @@ fn ports(config: &Config) -> Vec<Setting> {
         ("metrics.port", or_not_set(config.metrics_port, "")),
         ("metrics.usage", config.usage.to_string()),
         ("page.port", or_not_set(config.page_port, "")),
+        ("page.setup", config.page_setup.to_string()),
     ]
 }
 

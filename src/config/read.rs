@@ -37,7 +37,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
     let (metrics_port, usage) =
         section(raw, "metrics", |s| (auxiliary_port(s, &taken, "metrics"), s.get("usage", false)));
     taken.add("metrics.port", metrics_port);
-    let page_port = section(raw, "page", |s| auxiliary_port(s, &taken, "page"));
+    let (page_port, page_setup) = section(raw, "page", |s| page(s, &taken));
     let state_dir = node.state_dir.clone();
     let mut preload = Vec::new();
     let mut config = Config {
@@ -47,6 +47,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         https_port,
         metrics_port,
         page_port,
+        page_setup,
         usage,
         upstream: section(raw, "upstream", |s| s.text("url", Upstream::default(), parse::upstream)),
         access: section(raw, "access", access),
@@ -162,6 +163,16 @@ fn auxiliary_port(s: &mut Section<'_, '_>, taken: &TakenPorts, purpose: &str) ->
         s.fault("port", &format!("{key} has the same number: choose another port for the {purpose}"));
     }
     Some(port)
+}
+
+/// The port of the page, and whether it has the set-up for peers.
+fn page(s: &mut Section<'_, '_>, taken: &TakenPorts) -> (Option<u16>, bool) {
+    let port = auxiliary_port(s, taken, "page");
+    let setup = s.get("setup", false);
+    if setup && port.is_none() && !s.is_faulty("port") {
+        s.fault("setup", "the page port is closed: set page.port as well");
+    }
+    (port, setup)
 }
 
 fn access(s: &mut Section<'_, '_>) -> AccessConfig {

@@ -103,9 +103,18 @@ impl ModelOrigin {
 }
 
 impl ModelDetails {
+    fn can(&self, what: &str) -> bool {
+        self.capabilities.iter().any(|capability| capability == what)
+    }
+
     fn only_embeds(&self) -> bool {
-        let can = |what: &str| self.capabilities.iter().any(|capability| capability == what);
-        can("embedding") && !can("completion")
+        self.can("embedding") && !self.can("completion")
+    }
+
+    /// Whether the model answers prompts, unlike one that only makes embeddings. Versions of Ollama that list no
+    /// capabilities are taken at yes.
+    pub fn answers_prompts(&self) -> bool {
+        self.capabilities.is_empty() || self.can("completion")
     }
 }
 

@@ -18,15 +18,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// After this time without a change an event without sections is sent. The page reports a lost connection some time later.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Sends events until the right of `caller` to the page is no longer `page`. The browser then asks again. An event is
-/// made only when the previous one has been taken.
-pub(super) async fn events(
-    sections: Arc<Sections>,
-    caller: Caller,
-    page: PageRight,
-    _open: OpenStream,
-    sender: mpsc::Sender<Bytes>,
-) {
+/// What to send, and to whom.
+pub(super) struct Watched {
+    pub(super) sections: Arc<Sections>,
+    pub(super) caller: Caller,
+    /// The caller's right to the page.
+    pub(super) page: PageRight,
+    /// Whether the caller also has the set-up.
+    pub(super) has_setup: bool,
+    pub(super) _open: OpenStream,
+}
+
+/// Sends events until the caller's right to the page is another one. The browser then asks again. An event is made only
+/// when the previous one has been taken.
+pub(super) async fn events(watched: Watched, sender: mpsc::Sender<Bytes>) {
+    let Watched { sections, caller, page, has_setup, _open } = watched;
     let mut sent = Sent::default();
     let mut last = None::<Instant>;
     while let Ok(permit) = sender.reserve().await {
@@ -34,7 +40,7 @@ pub(super) async fn events(
             if caller.decide(|_, rights| rights.page()) != Some(page) {
                 return;
             }
-            let changed = sections.changed(Viewer { peer: caller.peer(), page }, &mut sent);
+            let changed = sections.changed(Viewer { peer: caller.peer(), page, has_setup }, &mut sent);
             if changed.is_some() || last.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
                 break changed.unwrap_or_default();
             }

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Response};
 
 use crate::proxy::{Content, RefusalAnswer};
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The files of `static/script/` as one script in one scope, so that the page has one file to load.
 const PAGE_JS: &str = concat!(
@@ -35,6 +35,8 @@ pub(super) const INDEX: File = File { content_type: HTML, text: include_str!("st
 pub(super) const STYLE: File =
     File { content_type: "text/css; charset=utf-8", text: include_str!("static/page.css") };
 pub(super) const SCRIPT: File = File { content_type: "text/javascript; charset=utf-8", text: PAGE_JS };
+pub(super) const SETUP_SCRIPT: File =
+    File { content_type: "text/javascript; charset=utf-8", text: include_str!("static/setup.js") };
 pub(super) const ICON: File = File { content_type: "image/svg+xml", text: include_str!("static/icon.svg") };
 
 /// A page loads its own files only, cannot be framed or cached, and sends no referrer. No other site can read an answer,
@@ -70,10 +72,14 @@ pub(super) fn wants_html(head: &Parts) -> bool {
     head.method == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
+/// A text as HTML, between tags or in an attribute between double quotes. A library would be more code than the line.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// A refusal as HTML: its message and the request's id. It holds nothing of the page.
 pub(super) fn refusal(refusal: RefusalAnswer) -> RefusalAnswer {
-    // Text between tags needs these three escapes only; a library would be more code than the line.
-    let message = refusal.message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let message = escape(&refusal.message);
     let page = include_str!("static/refusal.html").replace("REQUEST_ID", &refusal.request_id);
     refusal.with_body(HTML, Bytes::from(page.replace("MESSAGE", &message)))
 }

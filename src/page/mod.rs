@@ -1,4 +1,5 @@
-//! The page port: a web page that shows what the proxy does, for peers whose grant has `page`.
+//! The page port: a web page that shows what the proxy does, for peers whose grant has `page`, and the set-up of clients,
+//! for every peer that may ask Ollama.
 
 mod events;
 mod files;
@@ -6,6 +7,7 @@ mod health;
 mod peers;
 mod recent_activity;
 mod sections;
+mod setup;
 mod viewers;
 
 use std::convert::Infallible;
@@ -20,11 +22,12 @@ use tokio::io::AsyncRead;
 
 use crate::admin::Admin;
 use crate::listen::Listen;
-use crate::policy::{PageRoute, Refusal};
+use crate::policy::{PageRoute, Policy, Refusal, Rights};
 use crate::proxy::{AuxiliaryPort, Body, Caller, Client, Content, Feed, Handler, Port, RequestBody};
-use events::events;
+use events::{Watched, events};
 pub use recent_activity::RecentActivity;
 use sections::Sections;
+use setup::Setup;
 use viewers::OpenStreams;
 
 /// The server at the page port.
@@ -33,6 +36,7 @@ pub struct Page {
     admin: Arc<Admin>,
     sections: Arc<Sections>,
     streams: OpenStreams,
+    setup: Setup,
 }
 
 impl Page {
@@ -40,7 +44,8 @@ impl Page {
     pub fn new(port: Port, admin: Arc<Admin>, recent: Arc<RecentActivity>) -> Self {
         let auxiliary = AuxiliaryPort::new(port);
         let sections = Arc::new(Sections::new(Arc::clone(&admin), recent));
-        Page { auxiliary, admin, sections, streams: OpenStreams::default() }
+        let setup = Setup::new(Arc::clone(&admin));
+        Page { auxiliary, admin, sections, streams: OpenStreams::default(), setup }
     }
 
     /// Serves connections until the future is dropped, which closes all of them.
@@ -53,22 +58,34 @@ impl Page {
     }
 
     async fn content(&self, caller: &Caller, head: &Parts) -> Result<Response<Content>, Refusal> {
-        let (page, route) = caller.decide(|policy, rights| policy.decide_page(rights, head))?;
-        Ok(match route {
+        let decide = |policy: &Policy, rights: &Rights| {
+            policy.decide_page(rights, self.setup.is_offered_to(caller), head)
+        };
+        Ok(match caller.decide(decide)? {
             PageRoute::Index => files::INDEX.answer(),
             PageRoute::Style => files::STYLE.answer(),
             PageRoute::Script => files::SCRIPT.answer(),
             PageRoute::Icon => files::ICON.answer(),
-            PageRoute::Events => {
-                let open = self.streams.open(caller.peer())?;
+            PageRoute::Events { page, has_setup } => {
+                let _open = self.streams.open(caller.peer())?;
                 let (caller, sections) = (caller.clone(), Arc::clone(&self.sections));
-                let feed = Feed::new(|sender| events(sections, caller, page, open, sender));
-                files::answer("text/event-stream", Content::Feed(feed))
+                let watched = Watched { sections, caller, page, has_setup, _open };
+                files::answer("text/event-stream", Content::Feed(Feed::new(|sender| events(watched, sender))))
             }
             PageRoute::Cancel(id) => {
                 let cancelled = self.admin.cancel(id, &caller.peer().to_string());
                 let body = json!({ "cancelled": cancelled }).to_string();
                 files::answer("application/json", Content::Whole(Bytes::from(body)))
+            }
+            PageRoute::SetupScript => files::SETUP_SCRIPT.answer(),
+            route @ (PageRoute::Setup | PageRoute::SetupText) => {
+                let models = self.setup.models().await;
+                let as_html = route == PageRoute::Setup && files::wants_html(head);
+                // Again: Ollama may have taken its time, and the peer may have lost its rights meanwhile.
+                caller.decide(|policy, rights| {
+                    decide(policy, rights)?;
+                    Ok(self.setup.answer(policy, rights, head, models, as_html))
+                })?
             }
         })
     }

@@ -86,8 +86,9 @@ impl Sections {
     /// The sections that differ from those in `sent`, each after a comma; `None` if no section does.
     pub(super) fn changed(&self, viewer: Viewer<'_>, sent: &mut Sent) -> Option<String> {
         let mut event = String::new();
-        let Viewer { peer, page } = viewer;
-        let you = json!({ "node": peer.node, "principal": peer.principal(), "page": page });
+        let Viewer { peer, page, has_setup } = viewer;
+        let you =
+            json!({ "node": peer.node, "principal": peer.principal(), "page": page, "setup": has_setup });
         sent.add(&mut event, "you", you);
         sent.add(&mut event, "health", self.health.section(viewer));
         sent.add(&mut event, "requests", self.requests(viewer));

@@ -16,6 +16,8 @@ const STREAMS_PER_IDENTITY: usize = 4;
 pub(super) struct Viewer<'a> {
     pub(super) peer: &'a Peer,
     pub(super) page: PageRight,
+    /// Whether it also has the set-up.
+    pub(super) has_setup: bool,
 }
 
 impl<'a> Viewer<'a> {

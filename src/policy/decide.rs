@@ -198,6 +198,12 @@ impl Policy {
         Ok(Permit { endpoint, method, target, grant, model })
     }
 
+    /// The endpoints that a peer may use: they are on, and its grants include them.
+    pub fn usable(&self, rights: &Rights) -> EndpointSet {
+        let granted = rights.grant.as_ref().map_or(EndpointSet::EMPTY, |grant| grant.endpoints);
+        self.endpoints.intersection(granted)
+    }
+
     fn endpoint(&self, path: &str) -> Result<Endpoint, Refusal> {
         match Endpoint::at(path) {
             Some(endpoint) if self.endpoints.contains(endpoint) => Ok(endpoint),

@@ -180,6 +180,12 @@ impl EndpointSet {
         EndpointSet(self.0 | other.0)
     }
 
+    /// The endpoints in both sets.
+    #[must_use]
+    pub fn intersection(self, other: EndpointSet) -> Self {
+        EndpointSet(self.0 & other.0)
+    }
+
     /// The set with or without `endpoint`.
     #[must_use]
     pub fn with(self, endpoint: Endpoint, on: bool) -> Self {

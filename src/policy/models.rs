@@ -31,6 +31,18 @@ impl Default for ModelRules {
 }
 
 impl ModelRules {
+    /// Whether a peer with `grant` may use a model of this name. Where the model runs is another question
+    /// ([`ModelRules::local_only`]).
+    pub fn admits(&self, grant: &Grant, name: &str) -> bool {
+        if self.allow.is_none() && !self.local_only && grant.models.is_none() {
+            return true;
+        }
+        let (rules, granted) = (self.clone(), grant.models.clone());
+        ModelCheck { rules, granted, keys: ModelKeys::Model, denied: DeniedSettings::default(), known: None }
+            .admit(name)
+            .is_ok()
+    }
+
     /// What to check about the model of a request and its settings; `None` if no rule is about them.
     pub(super) fn check(
         &self,

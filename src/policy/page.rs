@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use super::decide::{Policy, Refusal};
+use super::endpoint::EndpointSet;
 use super::grant::PageRight;
 use super::rights::Rights;
 
@@ -20,9 +21,20 @@ pub enum PageRoute<'a> {
     /// The icon.
     Icon,
     /// The stream of what the page shows.
-    Events,
+    Events {
+        /// The peer's right to the page.
+        page: PageRight,
+        /// Whether it also has the set-up.
+        has_setup: bool,
+    },
     /// Cancels the request with this id.
     Cancel(&'a str),
+    /// The set-up for the peer, as HTML or as text by what the client accepts.
+    Setup,
+    /// The set-up as text.
+    SetupText,
+    /// The script of the set-up page.
+    SetupScript,
 }
 
 /// The header of the page's own requests, with any value. A form or an image of another site can't set it. A script there
@@ -30,15 +42,25 @@ pub enum PageRoute<'a> {
 pub const PAGE_HEADER: &str = "x-remote-ollama-proxy";
 
 impl<'a> PageRoute<'a> {
-    fn at(path: &'a str) -> Option<(PageRoute<'a>, &'static [Method])> {
+    /// The route at `path` for a peer with this right to the page, or with the set-up, or with both.
+    fn at(
+        path: &'a str,
+        page: Option<PageRight>,
+        has_setup: bool,
+    ) -> Option<(PageRoute<'a>, &'static [Method])> {
         let file = |route| Some((route, &[Method::GET][..]));
-        match path {
-            "/" => file(PageRoute::Index),
-            "/page.css" => file(PageRoute::Style),
-            "/page.js" => file(PageRoute::Script),
-            "/icon.svg" => file(PageRoute::Icon),
-            "/events" => file(PageRoute::Events),
-            _ => {
+        match (path, page) {
+            ("/page.css", _) => file(PageRoute::Style),
+            ("/icon.svg", _) => file(PageRoute::Icon),
+            ("/setup", _) if has_setup => file(PageRoute::Setup),
+            ("/setup.txt", _) if has_setup => file(PageRoute::SetupText),
+            ("/setup.js", _) if has_setup => file(PageRoute::SetupScript),
+            ("/", None) => file(PageRoute::Setup),
+            (_, None) => None,
+            ("/", Some(_)) => file(PageRoute::Index),
+            ("/page.js", Some(_)) => file(PageRoute::Script),
+            ("/events", Some(page)) => file(PageRoute::Events { page, has_setup }),
+            (_, Some(_)) => {
                 let id = path.strip_prefix("/requests/")?.strip_suffix("/cancel")?;
                 Some((PageRoute::Cancel(id), &[Method::POST]))
             }
@@ -47,31 +69,35 @@ impl<'a> PageRoute<'a> {
 }
 
 impl Policy {
-    /// Decides about a request at the page's port: what it is for, and how much of the page the peer may see. A peer without
-    /// a right to the page gets the same refusal on every path.
+    /// Decides what a request at the page's port is for. `offers_setup`: whether the set-up is on, and the peer may connect
+    /// to Ollama. A peer that has neither the page nor the set-up gets the same refusal on every path; one that has only the
+    /// set-up gets it on every other path.
     ///
     /// # Errors
     /// The rule that refuses it.
     pub fn decide_page<'a>(
         &self,
         rights: &Rights,
+        offers_setup: bool,
         head: &'a Parts,
-    ) -> Result<(PageRight, PageRoute<'a>), Refusal> {
-        let granted = rights.page().ok_or(Refusal::PageNotGranted);
-        let (page, route) = self.decide_auxiliary(head, granted, Refusal::NotPage, PageRoute::at)?;
+    ) -> Result<PageRoute<'a>, Refusal> {
+        let page = rights.page();
+        let has_setup = offers_setup && self.usable(rights) != EndpointSet::EMPTY;
+        let granted = (page.is_some() || has_setup).then_some(()).ok_or(Refusal::PageNotGranted);
+        let nothing = if page.is_some() { Refusal::NotPage } else { Refusal::PageNotGranted };
+        let ((), route) =
+            self.decide_auxiliary(head, granted, nothing, |path| PageRoute::at(path, page, has_setup))?;
         let headers = &head.headers;
-        match (route, page) {
+        match route {
             // A link on another site may lead here.
-            (PageRoute::Index, _) => {}
-            (PageRoute::Cancel(_), PageRight::View) => return Err(Refusal::PageViewOnly),
-            (PageRoute::Cancel(_), PageRight::Admin) if !is_from_the_page(headers) => {
-                return Err(Refusal::CrossSite);
-            }
+            PageRoute::Index | PageRoute::Setup => {}
+            PageRoute::Cancel(_) if page != Some(PageRight::Admin) => return Err(Refusal::PageViewOnly),
+            PageRoute::Cancel(_) if !is_from_the_page(headers) => return Err(Refusal::CrossSite),
             _ if is_from_another_site(headers) => return Err(Refusal::CrossSite),
             _ if headers.contains_key(ORIGIN) && !is_own_origin(headers) => return Err(Refusal::CrossSite),
             _ => {}
         }
-        Ok((page, route))
+        Ok(route)
     }
 }
 

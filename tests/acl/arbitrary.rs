@@ -127,6 +127,7 @@ fn evaluate(text: &str) {
         https: Some(8443),
         metrics: Some(80),
         page: Some(81),
+        setup: false,
         capability: CAPABILITY.to_owned(),
         access: AccessMode::Network,
     };

@@ -14,6 +14,7 @@ fn target(device: Device) -> Target {
         https: None,
         metrics: None,
         page: None,
+        setup: false,
         capability: CAPABILITY.to_owned(),
         access: AccessMode::Network,
     }

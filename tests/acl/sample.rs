@@ -19,6 +19,7 @@ pub(crate) fn target() -> Target {
         https: None,
         metrics: None,
         page: None,
+        setup: false,
         capability: CAPABILITY.to_owned(),
         access: AccessMode::Network,
     }

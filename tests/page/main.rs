@@ -2,6 +2,7 @@
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod accessible;
 #[path = "../support/admin.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]
 mod admin;
@@ -22,6 +23,7 @@ mod process;
 #[allow(dead_code, reason = "made for other tests, too")]
 mod real;
 mod scene;
+mod setup;
 #[path = "../support/tailnet.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]
 mod tailnet;

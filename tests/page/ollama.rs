@@ -10,6 +10,10 @@ use crate::http::Client;
 const MODELS: &str =
     r#"{"models":[{"name":"qwen3:30b","size":19200000000},{"name":"gemma3:4b","size":4300000000}]}"#;
 
+/// One name is what a browser could read as markup.
+const INSTALLED: &str = r#"{"models":[
+    {"model":"<b>hostile</b>","digest":"a"}, {"model":"qwen3:30b","digest":"b"}, {"model":"gemma3:4b","digest":"c"}]}"#;
+
 /// Its URL.
 pub(crate) async fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -32,6 +36,8 @@ async fn serve(stream: TcpStream) {
         let json = match head.split(' ').nth(1) {
             Some("/api/version") => r#"{"version":"0.12.6"}"#,
             Some("/api/ps") => MODELS,
+            Some("/api/tags") => INSTALLED,
+            Some("/api/show") => r#"{"capabilities":["completion"]}"#,
             Some("/v1/models") => r#"{"object":"list","data":[]}"#,
             _ => return talk(client.stream).await,
         };

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::accessible::screen;
 use crate::browser::Browser;
 use crate::http::soon;
 use crate::scene::Scene;
 
 async fn look(browser: &Browser, scheme: &str, width: u32, height: u32) -> Vec<u8> {
-    let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-    browser.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
-    let phone = width < 500;
-    let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
-    browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+    screen(browser, scheme, width, height).await;
     browser.picture().await
 }
 

@@ -50,14 +50,26 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new() -> Scene {
+        Scene::with(policy("admin"), "").await
+    }
+
+    /// With the set-up for peers. The kiosk may use all endpoints that are on, Bob two of them.
+    pub(crate) async fn with_setup() -> Scene {
+        let mut policy = policy("admin");
+        policy["grants"][0]["ip"] = json!(["tcp:11434", "tcp:80"]);
+        Scene::with(policy, "page.setup = true").await
+    }
+
+    async fn with(policy: Value, settings: &str) -> Scene {
         let tailnet = Tailnet::new().await;
-        tailnet.api("PUT", "/policy", policy("admin")).await;
+        tailnet.api("PUT", "/policy", policy).await;
         let upstream = ollama::start().await;
         let log = tailnet.dir.path().join("past.jsonl");
         std::fs::write(&log, past()).unwrap();
         let key = Some(tailnet.key(json!({})).await);
-        let config =
-            format!("page.port = 80\nlimits.running = 3\nmetrics.usage = true\naccess_log.file = {log:?}");
+        let config = format!(
+            "page.port = 80\nlimits.running = 3\nmetrics.usage = true\naccess_log.file = {log:?}\n{settings}"
+        );
         let start = Start { key, config, ..Start::new(&tailnet, &upstream) };
         let process = start.process();
         for (name, who) in [
@@ -116,6 +128,15 @@ impl Scene {
         browser.go(&url).await;
         browser.until("the stream", "document.getElementById('stream').textContent === 'Live'").await;
         (browser, url)
+    }
+
+    /// A browser on a client with the set-up open.
+    pub(crate) async fn open_setup(&self, client: &str) -> Browser {
+        let at = self.forward(client, 80).await;
+        let browser = Browser::new(NAME).await;
+        browser.go(&format!("http://{NAME}:{}/setup", at.port())).await;
+        browser.until("the buttons", "document.querySelector('.lines button:not([hidden])')").await;
+        browser
     }
 }
 

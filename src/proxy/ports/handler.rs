@@ -1,5 +1,6 @@
 //! What answers the requests of a port, and what it gets to know of the client.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Response;
@@ -60,6 +61,12 @@ impl Caller {
     /// What the peer may ask at this moment.
     pub(crate) fn access(&self) -> CurrentAccess {
         self.access.now(&self.session)
+    }
+
+    /// Whether the tailnet policy also lets the peer connect to `port`, at the address that it is connected to.
+    pub(crate) fn may_connect(&self, port: u16) -> bool {
+        let local = SocketAddr::new(self.session.local.ip(), port);
+        self.access.admit(&self.access.rules(), &self.session.peer, local).is_some()
     }
 
     /// Decides by the rules and the rights of this moment.

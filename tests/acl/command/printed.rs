@@ -23,6 +23,7 @@ fn without_arguments_acl_prints_a_policy_for_this_node() {
         "",
         "access.mode = \"grants\"\n",
         "access.mode = \"grants\"\nmetrics.port = 9090\npage.port = 80\n",
+        "page.port = 80\npage.setup = true\n",
         "https.enabled = true\nmetrics.port = 9090\n",
         "https.enabled = true\nlisten.http = \"off\"\n",
         "https.enabled = true\nlisten.http = \"redirect\"\n",
@@ -36,6 +37,9 @@ fn without_arguments_acl_prints_a_policy_for_this_node() {
         );
         assert_eq!(report.contains("may read them"), config.contains("metrics"), "{report}");
         assert_eq!(report.contains("tcp:443"), config.contains("https"), "{report}");
+        // Clients reach the page port only if it shows them how to set up a client.
+        let setup = report.matches("may see how to set up a client").count();
+        assert_eq!(setup, usize::from(config.contains("setup")), "{report}");
         assert_eq!(report.contains("tcp:11434"), !config.contains("off"), "{report}");
     }
     let json: Value = serde_json::from_str(&text(&acl("", &["--json"], ""))).unwrap();

@@ -20,6 +20,7 @@ use crate::support::*;
 
 mod contents;
 mod requests;
+mod setup;
 mod streams;
 
 const NO_OLLAMA: &str = "http://127.0.0.1:1";
@@ -65,12 +66,17 @@ fn member(peer: Peer, grants: Vec<Value>) -> Member {
 
 impl Site {
     fn of(running: &Running) -> Site {
+        Site::with(running, &[("upstream.url", NO_OLLAMA)])
+    }
+
+    /// The same with more settings.
+    fn with(running: &Running, settings: &[(&'static str, &str)]) -> Site {
         let pair = |(key, value): (&'static str, &str)| Override {
             key,
             value: value.to_owned(),
             source: "test".to_owned(),
         };
-        let pairs = [("page.port", "80"), ("upstream.url", NO_OLLAMA)].map(pair);
+        let pairs: Vec<_> = [("page.port", "80")].iter().chain(settings).copied().map(pair).collect();
         let config = config::load(Some("/dev/null".as_ref()), &pairs, &Default::default()).unwrap();
         let load = || Err(config::load(Some("/nowhere".as_ref()), &[], &Default::default()).unwrap_err());
         let source = Source { load: Box::new(load), set_log_level: Box::new(|_| {}) };

@@ -31,7 +31,8 @@ async fn page_requires_its_grant() {
             vec![json!({"page": "admin", "unheard": 1})],
         ] {
             running.grant(grants.clone());
-            for (method, path) in ROUTES.into_iter().chain([("GET", "/nowhere"), ("PUT", "/")]) {
+            let others = [("GET", "/setup"), ("GET", "/setup.txt"), ("GET", "/nowhere"), ("PUT", "/")];
+            for (method, path) in ROUTES.into_iter().chain(others) {
                 let answer = site.ask(&request(method, path, OWN)).await;
                 assert_eq!(answer.status(), 403, "{grants:?}: {method} {path}");
                 assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
@@ -79,6 +80,7 @@ async fn page_port_serves_only_the_page_with_security_headers() {
         (get("/api/tags"), 404, "page-only"),
         (get("/metrics"), 404, "page-only"),
         (get("/requests"), 404, "page-only"),
+        (get("/setup"), 404, "page-only"),
         (post("/v1/chat/completions", "{}"), 404, "page-only"),
         (get("/%69con.svg"), 403, "target"),
         (get("/x/../page.js"), 403, "target"),
@@ -125,7 +127,7 @@ async fn page_port_serves_only_the_page_with_security_headers() {
     }
     assert!(ollama.untouched().await);
     // Refusals are counted, and the Ollama port does not serve the page.
-    assert!(running.counted().contains("refused_total{rule=\"page-only\"} 5\n"), "{}", running.counted());
+    assert!(running.counted().contains("refused_total{rule=\"page-only\"} 6\n"), "{}", running.counted());
     assert_eq!(running.ask(&get("/page.js")).await.status(), 403);
 }
 

@@ -48,23 +48,30 @@ pub(crate) fn peer() -> Peer {
 }
 
 /// The verdict about the peer, which the test sets.
-struct PeerAccess(Mutex<Verdict>);
+struct PeerAccess {
+    verdict: Mutex<Verdict>,
+    /// A port at which no peer may connect.
+    closed: Mutex<Option<u16>>,
+}
 
 impl Default for PeerAccess {
     fn default() -> Self {
-        PeerAccess(Mutex::new(Verdict::Admit { grants: Vec::new() }))
+        PeerAccess { verdict: Mutex::new(Verdict::Admit { grants: Vec::new() }), closed: Mutex::new(None) }
     }
 }
 
 impl Authorizer for PeerAccess {
-    fn verdict(&self, _: &Peer, _: SocketAddr) -> Verdict {
-        self.0.lock().unwrap().clone()
+    fn verdict(&self, _: &Peer, local: SocketAddr) -> Verdict {
+        match *self.closed.lock().unwrap() {
+            Some(port) if port == local.port() => Verdict::Refuse,
+            _ => self.verdict.lock().unwrap().clone(),
+        }
     }
 }
 
 impl PeerAccess {
     fn set(&self, verdict: Verdict) {
-        *self.0.lock().unwrap() = verdict;
+        *self.verdict.lock().unwrap() = verdict;
     }
 
     fn members(&self) -> Vec<Member> {
@@ -195,6 +202,11 @@ impl Running {
     /// From now on the peer may connect, with these grants.
     pub(crate) fn grant(&self, grants: Vec<Value>) {
         self.access.set(Verdict::Admit { grants });
+    }
+
+    /// From now on no peer may connect to this port.
+    pub(crate) fn close(&self, port: u16) {
+        *self.access.closed.lock().unwrap() = Some(port);
     }
 
     /// From now on the peer may not connect.

@@ -29,8 +29,9 @@ const SHOW = {
   changes: showChanges,
 };
 
-function showYou({ node, principal, page }) {
+function showYou({ node, principal, page, setup }) {
   const all = page === "admin";
+  $("setup").hidden = !setup;
   document.body.classList.toggle("viewer", !all);
   const you = principal === node ? principal : `${principal}, on ${shortName(node)}`;
   setText($("you"), all ? `You are ${you}: you see everything.` : `You are ${you}: you see what is yours.`);

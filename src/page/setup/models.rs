@@ -1,0 +1,79 @@
+//! The models that Ollama lists. One list serves all peers for a few seconds, so that they can't make Ollama busy.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use crate::ollama::{InstalledModel, ModelDetails, OllamaClient, OllamaError, Upstream};
+
+/// How long a list, or its absence, is used.
+const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// The most models of a list.
+const MODELS_MAX: usize = 200;
+
+/// A model that Ollama lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedModel {
+    /// Its name, as a request has it.
+    pub(super) name: String,
+    /// Whether it is known to run on this machine.
+    pub(super) is_local: bool,
+    /// Whether it answers prompts, as far as is known.
+    pub(super) answers_prompts: bool,
+}
+
+/// Ollama's latest list.
+#[derive(Default)]
+pub(super) struct ModelList(Mutex<Latest>);
+
+#[derive(Default)]
+struct Latest {
+    asked: Option<Instant>,
+    /// `None`: Ollama did not answer.
+    models: Option<Arc<[ListedModel]>>,
+    /// What Ollama says of each model, by digest. A digest covers the whole model, so this can't change.
+    shown: HashMap<String, ModelDetails>,
+}
+
+impl ModelList {
+    /// The models, in Ollama's order; `None`: Ollama does not answer. Takes 2 s at most.
+    pub(super) async fn get(&self, upstream: &Upstream) -> Option<Arc<[ListedModel]>> {
+        let mut latest = self.0.lock().await;
+        if latest.asked.is_none_or(|asked| asked.elapsed() >= MAX_AGE) {
+            let models = latest.ask(&OllamaClient::new(upstream)).await;
+            latest.models =
+                models.inspect_err(|error| tracing::debug!(%error, "no models for the set-up")).ok();
+            latest.asked = Some(Instant::now());
+        }
+        latest.models.clone()
+    }
+}
+
+impl Latest {
+    async fn ask(&mut self, client: &OllamaClient<'_>) -> Result<Arc<[ListedModel]>, OllamaError> {
+        let mut installed = client.installed_models().await?;
+        installed.truncate(MODELS_MAX);
+        self.shown.retain(|digest, _| installed.iter().any(|model| model.digest == *digest));
+        let mut models = Vec::new();
+        for model in installed {
+            models.push(self.describe(client, model).await);
+        }
+        Ok(models.into())
+    }
+
+    /// A model that Ollama does not describe in time counts as one that runs elsewhere.
+    async fn describe(&mut self, client: &OllamaClient<'_>, listed: InstalledModel) -> ListedModel {
+        let InstalledModel { model: name, digest, origin } = listed;
+        if !self.shown.contains_key(&digest)
+            && let Ok(shown) = client.show(&name).await
+        {
+            self.shown.insert(digest.clone(), shown);
+        }
+        let shown = self.shown.get(&digest);
+        let is_local = !origin.is_remote() && shown.is_some_and(|shown| !shown.origin.is_remote());
+        ListedModel { name, is_local, answers_prompts: shown.is_none_or(ModelDetails::answers_prompts) }
+    }
+}

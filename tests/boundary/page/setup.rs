@@ -1,0 +1,379 @@
+//! The set-up for peers: who gets it, and what it says.
+
+use remote_ollama_proxy::policy::{AccessMode, Endpoint, EndpointSet, ModelRules, Models};
+use serde_json::json;
+
+use super::*;
+
+const ON: (&str, &str) = ("page.setup", "true");
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+
+/// A list of models with hostile names, one that makes embeddings only, and two that run elsewhere.
+const NAMES: [&str; 8] = [
+    "<img src=x onerror=alert(1)>",
+    "\u{1b}[2Jrm -rf\n~",
+    "$(reboot)",
+    "embedder:latest",
+    "qwen3:8b",
+    "gemma3:4b",
+    "remote:latest",
+    "gpt-oss:20b-cloud",
+];
+
+/// A stand-in for Ollama with these models; returns its URL and the targets that are requested.
+async fn ollama_with(names: &'static [&'static str]) -> (String, mpsc::UnboundedReceiver<String>) {
+    let ollama = Ollama::new().await;
+    let (seen, targets) = mpsc::unbounded_channel();
+    let url = ollama.url.clone();
+    tokio::spawn(async move {
+        loop {
+            let mut client = ollama.accept().await;
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                while let Some(head) = client.head().await {
+                    let Some(body) = client.body(&head).await else { return };
+                    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                    let answer = match &*target {
+                        "/api/tags" => tags(names),
+                        "/api/show" => show(&serde_json::from_slice(&body).unwrap()),
+                        _ => json!({}),
+                    };
+                    let _ = seen.send(target);
+                    client.send(ok(&answer.to_string())).await;
+                }
+            });
+        }
+    });
+    (url, targets)
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn tags(names: &[&str]) -> Value {
+    let model = |name: &&str| json!({"name": name, "model": name, "digest": format!("sha256:{name}")});
+    json!({"models": names.iter().map(model).collect::<Vec<_>>()})
+}
+
+fn show(asked: &Value) -> Value {
+    match asked["model"].as_str().unwrap() {
+        "embedder:latest" => json!({"capabilities": ["embedding"]}),
+        "remote:latest" => json!({"capabilities": ["completion"], "remote_host": "https://example.com"}),
+        _ => json!({"capabilities": ["completion", "tools"]}),
+    }
+}
+
+/// The set-up as text.
+async fn text(site: &Site, path: &str) -> String {
+    let answer = site.ask(&get(path)).await;
+    assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    answer.text().to_owned()
+}
+
+#[tokio::test]
+async fn setup_is_for_every_peer_that_may_ask_ollama() {
+    let own = ["/", "/setup", "/setup.txt", "/setup.js", "/page.css", "/icon.svg"];
+    let others =
+        [("GET", "/page.js"), ("GET", "/events"), ("POST", "/requests/1-1/cancel"), ("GET", "/nowhere")];
+    let network = AccessMode::Network;
+    for (access, grants, may_ask) in [
+        (network, vec![], true),
+        (network, vec![json!({"metrics": true})], true),
+        (network, vec![json!({"endpoints": ["v1_models"]})], true),
+        (network, vec![json!({"endpoints": []})], false),
+        (network, vec![json!({"endpoints": ["api_chat"]})], false), // granted, but off
+        (network, vec![json!({"unheard": 1})], false),
+        (AccessMode::Grants, vec![], false),
+        (AccessMode::Grants, vec![json!({"endpoints": ["*"]})], true),
+    ] {
+        let running = Boundary::new(NO_OLLAMA).access(access).grants(grants.clone()).start();
+        let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+        for path in own {
+            let answer = site.ask(&get(path)).await;
+            assert_eq!(answer.status(), if may_ask { 200 } else { 403 }, "{access:?} {grants:?} {path}");
+        }
+        for (method, path) in others {
+            let answer = site.ask(&request(method, path, "")).await;
+            assert_eq!(answer.status(), 403, "{grants:?} {path}");
+            assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn setup_needs_access_to_the_ollama_port() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+    assert_eq!(site.ask(&get("/setup")).await.status(), 200);
+    running.close(11434);
+    for path in ["/", "/setup", "/setup.txt", "/setup.js", "/page.css"] {
+        let answer = site.ask(&get(path)).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
+    }
+    // HTTPS alone is enough.
+    let site = Site::with(&running, &[ON, ("https.enabled", "true"), ("upstream.url", NO_OLLAMA)]);
+    assert_eq!(site.ask(&get("/setup")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn peer_with_the_page_also_has_the_setup_if_it_may_ask() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+    let browser = |path: &str| request("GET", path, BROWSER);
+    for (grant, may_ask) in
+        [(json!({"page": "view"}), true), (json!({"page": "admin", "endpoints": []}), false)]
+    {
+        running.grant(vec![grant]);
+        assert!(site.ask(&browser("/")).await.text().contains("Requests"), "it is the page");
+        let answer = site.ask(&browser("/setup")).await;
+        if may_ask {
+            assert!(answer.text().contains(r#"<a href="/">"#), "{}", answer.text());
+        } else {
+            assert_eq!((answer.status(), answer.text().contains("(rule: page-only)")), (404, true));
+        }
+        let mut stream = site.watch().await;
+        stream.next().await.unwrap();
+        assert_eq!(stream.known["you"]["setup"], may_ask);
+    }
+}
+
+#[tokio::test]
+async fn lines_are_limited_to_what_the_peer_may_ask() {
+    let (url, _targets) = ollama_with(&["qwen3:8b"]).await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &url)]);
+    let everything = text(&site, "/setup").await;
+    assert!(
+        everything.contains("# Ollama at remote-ollama-proxy: http://remote-ollama-proxy:11434\n"),
+        "{everything}"
+    );
+    assert!(everything.contains("\n  -d '{\"model\": \"qwen3:8b\", "), "{everything}");
+    for client in
+        ["curl", "Anthropic SDKs", "Claude Code", "Codex", "opencode", "Continue", "VS Code", "Open WebUI"]
+    {
+        assert!(everything.contains(&format!("\n# {client}\n")), "{client}: {everything}");
+    }
+    assert!(!everything.contains("not open to you") && !everything.contains('<'), "{everything}");
+
+    running.grant(vec![json!({"endpoints": ["v1_messages", "v1_responses"]})]);
+    let off = Endpoint::named("v1_responses").unwrap();
+    running.change(|rules| rules.policy.endpoints = EndpointSet::default().with(off, false));
+    let some = text(&site, "/setup").await;
+    assert!(some.contains("\n# Claude Code\n") && some.contains("ANTHROPIC_MODEL=MODEL claude\n"), "{some}");
+    let codex = "# Codex: not open to you\n# v1_responses: this endpoint is off here; ask the operator to set endpoints.v1_responses = true\n";
+    assert!(some.contains(codex) && !some.contains("wire_api"), "{some}");
+    assert!(
+        some.contains(
+            "# curl: not open to you\n# v1_chat_completions: the tailnet policy does not grant you"
+        ),
+        "{some}"
+    );
+    // It may not list the models, so it does not learn them here.
+    assert!(some.contains("# You may not list the models.") && !some.contains("qwen3"), "{some}");
+}
+
+#[tokio::test]
+async fn models_are_those_that_the_rules_allow_the_peer() {
+    let (url, _targets) = ollama_with(&NAMES).await;
+    let patterns = |all: &[&str]| Models::of(all.iter().map(|p| Models::pattern(p).unwrap()).collect());
+    let all = ModelRules::default();
+    let local = ModelRules { local_only: true, ..ModelRules::default() };
+    let gemma = ModelRules { allow: Some(patterns(&["gemma*", "embedder"])), ..ModelRules::default() };
+    for (rules, grant, shown, chosen) in [
+        (&all, json!({}), &NAMES[3..], "qwen3:8b"),
+        (&all, json!({"models": ["gemma3:*", "remote"]}), &["gemma3:4b", "remote:latest"][..], "gemma3:4b"),
+        (&local, json!({}), &["embedder:latest", "qwen3:8b", "gemma3:4b"], "qwen3:8b"),
+        (&gemma, json!({}), &["embedder:latest", "gemma3:4b"], "gemma3:4b"),
+        (&gemma, json!({"models": ["embedder"]}), &["embedder:latest"], "embedder:latest"),
+        (&gemma, json!({"models": ["qwen3:8b"]}), &[], "MODEL"),
+    ] {
+        let running = Boundary::new(NO_OLLAMA).grants(vec![grant.clone()]).start();
+        running.change(|to| to.policy.models = rules.clone());
+        let site = Site::with(&running, &[ON, ("upstream.url", &url)]);
+        let text = text(&site, "/setup.txt").await;
+        for name in &NAMES[3..] {
+            assert_eq!(
+                text.contains(&format!("#   {name}")),
+                shown.contains(name),
+                "{grant}: {name}: {text}"
+            );
+        }
+        assert!(text.contains(&format!("ANTHROPIC_MODEL={chosen} claude\n")), "{grant}: {text}");
+        assert_eq!(text.contains("# Ollama has no model that you may use."), shown.is_empty(), "{text}");
+        // With a rule, a name that could be refused is not shown either.
+        let has_rule = !std::ptr::eq(rules, &all) || grant != json!({});
+        assert_eq!(text.contains("reboot"), !has_rule, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn request_chooses_the_model_of_the_lines() {
+    let (url, _targets) = ollama_with(&NAMES).await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &url)]);
+    for (query, chosen) in [
+        ("?model=gemma3:4b", "gemma3:4b"),
+        ("?x=1&model=remote", "remote:latest"),
+        ("?model=embedder:latest", "embedder:latest"),
+        ("?model=nowhere", "qwen3:8b"),
+        ("?model=%3Cscript%3E", "qwen3:8b"),
+        ("?model=$(reboot)", "qwen3:8b"),
+        ("?model=", "qwen3:8b"),
+        ("?", "qwen3:8b"),
+    ] {
+        let said = text(&site, &format!("/setup.txt{query}")).await;
+        assert!(said.contains(&format!("\nANTHROPIC_MODEL={chosen} claude\n")), "{query}: {said}");
+        let page = site.ask(&request("GET", &format!("/setup{query}"), BROWSER)).await;
+        let marked = format!(r#"<a href="/setup?model={chosen}" aria-current="true">{chosen}</a>"#);
+        assert!(page.text().contains(&marked), "{query}: {}", page.text());
+        assert_eq!(page.text().matches("aria-current").count(), 1, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_model_names_stay_text() {
+    let (url, _targets) = ollama_with(&NAMES[..3]).await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &url)]);
+    let answer = site.ask(&request("GET", "/setup", BROWSER)).await;
+    let page = answer.text();
+    assert!(page.contains("<li>&lt;img?src=x?onerror=alert(1)&gt;</li>"), "{page}");
+    assert!(!page.contains("<img") && page.matches("<script").count() == 1, "{page}");
+    let said = text(&site, "/setup").await;
+    for text in [page, &said] {
+        assert!(!text.contains('\u{1b}') && text.contains("rm?-rf?~"), "{text}");
+        // No line to copy has such a name.
+        assert!(text.contains("ANTHROPIC_MODEL=MODEL claude"), "{text}");
+        assert_eq!(text.matches("reboot").count(), 1, "{text}");
+    }
+    let is_comment = |line: &str| line.starts_with('#');
+    assert!(
+        said.lines().filter(|line| line.contains("reboot") || line.contains("img")).all(is_comment),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn setup_shows_nothing_of_other_peers() {
+    let ollama = Ollama::new().await;
+    let running = Boundary::new(&ollama.url).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+    let _running = running.stream_of(bob(), &ollama).await;
+    for path in ["/", "/setup", "/setup.txt"] {
+        let answer = site.ask(&request("GET", path, BROWSER)).await;
+        assert_eq!(answer.status(), 200);
+        for other in ["bob", "n3", "100.64.0.3", "anna", "127.0.0.1"] {
+            assert!(!answer.text().contains(other), "{path}: {other}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn lines_have_the_name_that_works_for_the_peer() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let https = [ON, ("https.enabled", "true"), ("upstream.url", NO_OLLAMA)];
+    let alone = [&https[..], &[("listen.http", "off"), ("https.port", "8443")]].concat();
+    for (settings, host, urls) in [
+        (&https[..1], "100.64.0.1", "http://100.64.0.1:11434"),
+        (
+            &https[..1],
+            "Remote-Ollama-Proxy.tailnet.test.:80",
+            "http://Remote-Ollama-Proxy.tailnet.test:11434",
+        ),
+        (&https[..2], "100.64.0.1:80", "http://100.64.0.1:11434, https://remote-ollama-proxy"),
+        (&alone[..], "100.64.0.1:80", "https://remote-ollama-proxy:8443"),
+    ] {
+        let site = Site::with(&running, &[settings, &[("upstream.url", NO_OLLAMA)]].concat());
+        let asked = get("/setup.txt").replace("Host: remote-ollama-proxy:11434", &format!("Host: {host}"));
+        let answer = site.ask(&asked).await;
+        let text = answer.text();
+        assert!(text.starts_with(&format!("# Ollama at remote-ollama-proxy: {urls}\n")), "{text}");
+        let first = urls.split(',').next().unwrap();
+        assert!(text.contains(&format!("\nexport OPENAI_BASE_URL={first}/v1\n")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn setup_is_protected_like_the_page() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+    let evil = "Origin: http://evil.example\r\n";
+    for (request, status, rule) in [
+        (get("/setup").replace("remote-ollama-proxy", "evil.example"), 421, "host"),
+        (get("/setup.txt").replace("remote-ollama-proxy", "127.0.0.1"), 421, "host"),
+        (request("GET", "/setup.txt", evil), 403, "cross-site"),
+        (request("GET", "/setup.js", evil), 403, "cross-site"),
+        (request("GET", "/setup.txt", "Sec-Fetch-Site: cross-site\r\n"), 403, "cross-site"),
+        (post("/setup", ""), 405, "method"),
+        (get("/setup/"), 403, "grant"),
+        (get("/Setup"), 403, "grant"),
+        (get("/setup.txt"), 200, ""),
+        (get("/setup.js"), 200, ""),
+        (request("GET", "/setup", BROWSER), 200, ""),
+        // A link on another site may lead here, and that site can't read the answer.
+        (request("GET", "/setup", "Sec-Fetch-Site: cross-site\r\n"), 200, ""),
+    ] {
+        let answer = site.ask(&request).await;
+        assert_eq!(answer.status(), status, "{request}");
+        assert!(status == 200 || answer.text().contains(&format!("(rule: {rule})")), "{}", answer.text());
+        let csp = answer.header("content-security-policy").unwrap();
+        assert!(
+            csp.starts_with("default-src 'none'; script-src 'self';") && !csp.contains("unsafe"),
+            "{csp}"
+        );
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{request}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{request}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{request}");
+        assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
+    }
+    // The Content-Security-Policy allows neither scripts nor styles in the page.
+    let answer = site.ask(&request("GET", "/setup", BROWSER)).await;
+    let page = answer.text();
+    assert!(!page.contains("style=") && !page.contains("onclick="), "{page}");
+    assert!(page.contains(r#"<script src="/setup.js" defer></script>"#), "{page}");
+}
+
+#[tokio::test]
+async fn many_requests_ask_ollama_once() {
+    let (url, mut targets) = ollama_with(&["qwen3:8b"]).await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &url)]);
+    for _ in 0..20 {
+        assert!(text(&site, "/setup").await.contains("#   qwen3:8b"));
+    }
+    drop(site);
+    let mut asked = Vec::new();
+    while let Ok(target) = targets.try_recv() {
+        asked.push(target);
+    }
+    assert_eq!(asked, ["/api/tags", "/api/show"]);
+}
+
+#[tokio::test]
+async fn setup_says_that_ollama_does_not_answer() {
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
+    let said = text(&site, "/setup").await;
+    assert!(said.contains("# Ollama does not answer now, so its models are not known."), "{said}");
+    assert!(said.contains("ANTHROPIC_MODEL=MODEL claude\n"), "{said}");
+}
+
+#[tokio::test]
+async fn peer_that_loses_its_rights_meanwhile_gets_a_refusal() {
+    let ollama = Ollama::new().await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
+    let mut client = site.client().await;
+    client.send(get("/setup")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    running.grant(vec![json!({"endpoints": []})]);
+    site.sweep(&running);
+    upstream.send(ok(&tags(&[]).to_string())).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status(), 403, "{}", answer.text());
+    assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
+}
