@@ -19,6 +19,7 @@ use super::requests::{CancelAnswer, Requests};
 use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
+use crate::awake::AwakeState;
 use crate::ollama::{OllamaClient, OllamaStatus};
 use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
@@ -38,6 +39,8 @@ pub struct Admin {
     pub members: BTreeMap<u16, watch::Receiver<Arc<Vec<Member>>>>,
     /// The status of the node.
     pub node: watch::Receiver<NodeStatus>,
+    /// Whether the machine is kept awake.
+    pub awake: watch::Receiver<AwakeState>,
     /// When the proxy started.
     pub started: SystemTime,
     /// The diagnostics, the access log and the journal.
@@ -109,6 +112,7 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
+            awake: self.awake.borrow().clone(),
             logs: self.sinks.states(),
         };
         Status::new(parts, ollama)

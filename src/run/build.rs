@@ -9,6 +9,7 @@ use super::authorizer::NodeAuthorizer;
 use super::node_status;
 use crate::admin::Admin;
 use crate::audit::{AuditSink, Observer};
+use crate::awake::AwakeState;
 use crate::config::{Config, PlainHttp};
 use crate::page::RecentActivity;
 use crate::proxy::{Port, Proxy};
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) page_port: Port,
     pub(super) redirect_port: Port,
     pub(super) watched: WatchedPorts,
+    pub(super) awake: watch::Sender<AwakeState>,
     pub(super) admin: Arc<Admin>,
     /// Only where the page is on.
     pub(super) recent_activity: Option<Arc<RecentActivity>>,
@@ -50,11 +52,13 @@ impl Parts {
         watched.add(&metrics_port, config.metrics_port);
         watched.add(&page_port, config.page_port);
         watched.add(&redirect_port, redirects_to(&config).map(|_| config.port));
+        let awake = watch::Sender::new(AwakeState::default());
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
             members: watched.members(),
             node: node_status.subscribe(),
+            awake: awake.subscribe(),
             started: since,
             sinks,
         });
@@ -68,6 +72,7 @@ impl Parts {
             page_port,
             redirect_port,
             watched,
+            awake,
             admin,
             recent_activity,
         }

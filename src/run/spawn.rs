@@ -21,7 +21,9 @@ use super::service_host::ServiceHost;
 use super::stop::Stop;
 use super::tasks::Tasks;
 use crate::admin::Admin;
+use crate::admission::Admission;
 use crate::audit::AuditSink;
+use crate::awake::{AwakeState, InhibitorTool, Keeper};
 use crate::page::Page;
 use crate::proxy::{MetricsPort, MetricsText, RedirectPort};
 use crate::settings::Settings;
@@ -48,6 +50,7 @@ pub(super) fn spawn(
     let mut spawner = Spawner { node, settings, node_status, tasks: Tasks::default() };
     spawner.watch_node(parts.watched, Arc::clone(proxy.audit()));
     spawner.reload_on(hangup);
+    spawner.keep_awake(proxy.admission().clone(), parts.awake);
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
     let config = spawner.settings.config();
@@ -106,6 +109,12 @@ impl Spawner {
         if let Some(hangup) = hangup {
             self.tasks.spawn_endless("config reload", reload_on_hangup(Arc::clone(&self.settings), hangup));
         }
+    }
+
+    /// It goes on while the proxy drains: the requests that run then need the machine, too.
+    fn keep_awake(&mut self, admission: Admission, state: watch::Sender<AwakeState>) {
+        let keeper = Keeper::new(admission, self.settings.configs(), state, InhibitorTool::system());
+        self.tasks.spawn_endless("keep awake", keeper.run());
     }
 
     fn keep_certificate(&mut self, certificate: Arc<CurrentCertificate>) {

@@ -77,6 +77,11 @@ impl Proxy {
         self.port.access().admits_strangers(local, members)
     }
 
+    /// The limits, the queue and the slots.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// The active requests.
     pub fn load(&self) -> Load {
         let (running, waiting) = self.admission.load();
