@@ -2,10 +2,12 @@
 # Works with GNU make 3.81, the version that macOS has.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test thorough torture soak bench fuzz check deb pictures screenshots fmt clean testtailnet
+# As in tests/ollama/lib.sh, for what runs without a script.
+export GOTOOLCHAIN := $(or $(GOTOOLCHAIN),auto)
+.PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check deb pictures screenshots update fmt clean testtailnet
 
 help: ## List the targets
-	@awk -F ': .*## ' '/^[a-z]+: .*## /{ printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+: .*## /{ printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install build tools with the package manager; list those that have to be installed by hand
 	@scripts/setup.sh
@@ -21,7 +23,11 @@ test: ## Run every suite once: unit, boundary, config, acl, service, node, e2e, 
 	@scripts/setup.sh test
 	@scripts/test.sh
 
-thorough: ## Run what make test leaves out: race detector, build without the node, torture (half an hour)
+test-clients: ## Run Codex, Claude Code, opencode and others against the proxy (2 GB of packages once, then 5 minutes)
+	@scripts/setup.sh clients
+	@scripts/test-clients.sh
+
+thorough: ## Run what make test leaves out: race detector, build without the node, Headscale, torture, oldest Rust (40 minutes)
 	@scripts/setup.sh test
 	@scripts/thorough.sh
 
@@ -57,6 +63,9 @@ pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (
 screenshots: ## Regenerate the screenshots of the page in docs/pictures/ from its test
 	@scripts/setup.sh test
 	@scripts/screenshots.sh
+
+update: ## Update crates, Go modules, Python and npm packages; print each change and what was left
+	@scripts/update.sh
 
 fmt: ## Format Rust and Go code
 	cargo fmt

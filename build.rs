@@ -1,6 +1,10 @@
 //! Builds the tailnet node (vendor/libtailscale, Go) as a C archive for the target, and binds its header.
 //! Cargo reruns this only if the Go module has changed.
 
+#[cfg(feature = "tailnet")]
+#[path = "build/go.rs"]
+mod go;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "tailnet")]
@@ -12,10 +16,13 @@ fn main() {
 #[cfg(feature = "tailnet")]
 mod tailnet {
     use std::path::{Path, PathBuf};
-    use std::process::Command;
     use std::{env, fs};
 
+    use crate::go;
+
     const WITHOUT: &str = "or build without the node: --no-default-features";
+    /// The first Go that downloads the version that a module requires.
+    const OLDEST: &str = "1.21";
 
     pub(super) fn build() -> Result<(), String> {
         let module = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("vendor/libtailscale");
@@ -70,7 +77,7 @@ mod tailnet {
         let tags: Vec<&str> =
             tags.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
         let (os, arch) = (go_os()?, go_arch()?);
-        let mut go = Command::new("go");
+        let mut go = go::go();
         go.current_dir(module)
             .args(["build", "-buildmode=c-archive", "-trimpath", "-mod=readonly", "-ldflags", "-w", "-tags"])
             .arg(tags.join(","))
@@ -85,7 +92,8 @@ mod tailnet {
         }
         let output = go.output().map_err(|e| {
             format!(
-                "run go: {e}: install Go {} or newer from https://go.dev/dl and put it in PATH ({WITHOUT})",
+                "run go: {e}: install Go {OLDEST} or newer, which downloads Go {} itself, from https://go.dev/dl and \
+                 put it in PATH ({WITHOUT})",
                 wanted(module)
             )
         })?;
@@ -99,12 +107,8 @@ mod tailnet {
     fn explain(module: &Path, stderr: &str) -> String {
         let one_line = stderr.lines().last().unwrap_or("go build failed without a message");
         let has = |needles: &[&str]| needles.iter().any(|n| stderr.contains(n));
-        // With GOTOOLCHAIN=local, after a failed download of a newer Go, and before Go 1.21.
-        if has(&["requires go >=", "toolchain not available", ": download go1", "invalid go version"]) {
-            return format!(
-                "Go is too old: install {} or newer from https://go.dev/dl ({WITHOUT}): {one_line}",
-                wanted(module)
-            );
+        if let Some(problem) = toolchain_problem(stderr, &wanted(module), go::chosen_toolchain().as_deref()) {
+            return format!("{problem} ({WITHOUT}): {one_line}");
         }
         if has(&[
             "dial tcp",
@@ -128,10 +132,34 @@ mod tailnet {
         format!("go build in vendor/libtailscale failed: {}", stderr.replace('\n', " | "))
     }
 
+    /// Why Go does not use the version that the module requires, and the way out.
+    fn toolchain_problem(stderr: &str, wanted: &str, chosen: Option<&str>) -> Option<String> {
+        let has = |needle| stderr.contains(needle);
+        if has("requires go >=") || has("in PATH") && chosen.is_some() {
+            let chosen = chosen.unwrap_or("auto");
+            return Some(format!(
+                "Go {wanted} or newer is needed, and the environment variable GOTOOLCHAIN={chosen} prevents its download \
+                 (official container images of Go set `local`): unset GOTOOLCHAIN, or set it to `auto`, or install Go \
+                 {wanted} or newer from https://go.dev/dl"
+            ));
+        }
+        if has("toolchain not available") || has(": download go1") {
+            return Some(format!(
+                "Go {wanted} can't be downloaded: check the network and `go env GOPROXY`, or install Go {wanted} or \
+                 newer from https://go.dev/dl"
+            ));
+        }
+        has("invalid go version").then(|| {
+            format!(
+                "Go is too old: install Go {OLDEST} or newer, which downloads Go {wanted} itself, from https://go.dev/dl"
+            )
+        })
+    }
+
     /// The Go version that the module requires.
     fn wanted(module: &Path) -> String {
         let text = fs::read_to_string(module.join("go.mod")).unwrap_or_default();
-        text.lines().find_map(|l| l.strip_prefix("go ")).unwrap_or("1.26").to_owned()
+        text.lines().find_map(|l| l.strip_prefix("go ")).unwrap_or("1.27").to_owned()
     }
 
     /// The version of tailscale.com in the module.

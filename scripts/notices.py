@@ -2,6 +2,7 @@
 """Prints the licences of all Rust crates and Go modules in the binary, which must be distributed with it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WANTED = re.compile(r"(licen[cs]e|copying|notice|copyright|patents|unlicense)([-._].*)?", re.IGNORECASE)
+
+# As in tests/ollama/lib.sh: this script also runs on its own.
+if not os.environ.get("GOTOOLCHAIN"):
+    os.environ["GOTOOLCHAIN"] = "auto"
 
 
 def lines(*command, folder=ROOT):

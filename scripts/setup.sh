@@ -5,6 +5,7 @@
 #   scripts/setup.sh         for make build and fuzz
 #   scripts/setup.sh demo    for make demo and pictures: Ollama and its toy models are made
 #   scripts/setup.sh test    for make test, thorough, torture and soak too
+#   scripts/setup.sh clients for make test-clients
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
 #   scripts/setup.sh deb     for make deb
@@ -16,9 +17,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | demo | test | check | bench | deb) ;;
+  '' | demo | test | clients | check | bench | deb) ;;
   *)
-    say "usage: setup.sh [demo | test | check | bench | deb]"
+    say "usage: setup.sh [demo | test | clients | check | bench | deb]"
     exit 2
     ;;
 esac
@@ -30,7 +31,7 @@ main() {
   esac
   rust
   go_toolchain
-  case $what in demo | test | check) python ;; esac
+  case $what in demo | test | clients | check) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
     check) tool "$cargo_deny" ;;
@@ -62,15 +63,19 @@ linux() {
   has lsof || packages+=(lsof)
   libclang || packages+=(libclang-dev)
   case $what in
-    demo | test | check)
+    demo | test | clients | check)
       has python3 || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       ;;
   esac
   case $what in
-    test)
+    test | clients)
       has node || packages+=(nodejs)
       has npm || packages+=(npm)
+      ;;
+  esac
+  case $what in
+    test)
       has strace || packages+=(strace)
       has slowhttptest || packages+=(slowhttptest)
       has systemd-analyze || packages+=(systemd) # for the tests of the units
@@ -139,7 +144,7 @@ macos() {
   [ "$what" != test ] || has slowhttptest || missing+=("slowhttptest: brew install slowhttptest")
   [ "$what" != test ] || has chromedriver ||
     missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
-  [ "$what" != test ] || has npm || missing+=("Node.js with npm: brew install node")
+  [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
@@ -167,23 +172,32 @@ rust() {
   fi
 }
 
-# Go 1.21 and newer download the version that a module requires, so the check runs within the module.
+# Go 1.21 and newer download the version that a module requires, so the check runs within the module. The first run takes
+# as long as that download.
 go_toolchain() {
-  local module=$root/vendor/libtailscale wanted found way_out
+  local module=$root/vendor/libtailscale oldest=1.21 wanted found way_out
   wanted=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$module/go.mod")
   way_out=$(go_way_out "$wanted")
   if ! has go; then
     if [ -x /usr/local/go/bin/go ]; then
       missing+=("Go is there, but not in PATH: export PATH=\$PATH:/usr/local/go/bin")
     else
-      missing+=("Go $wanted or newer: $way_out")
+      missing+=("Go $oldest or newer, which downloads Go $wanted itself: $way_out")
     fi
     return
   fi
   if ! found=$(cd "$module" && go version 2>&1); then
-    missing+=("Go $wanted or newer, since go version says \"${found##*$'\n'}\": $way_out")
-  elif found=$(version "$found") && ! at_least "$wanted" "$found"; then
-    missing+=("Go $wanted or newer, since this is $found: $way_out")
+    missing+=("Go $wanted, since go version says \"${found##*$'\n'}\": check the network and go env GOPROXY, or: $way_out")
+    return
+  fi
+  found=$(version "${found##*$'\n'}") # after a line about the download
+  if at_least "$wanted" "$found"; then
+    return
+  fi
+  if at_least "$oldest" "$found"; then
+    missing+=("Go $wanted, since this is $found, and GOTOOLCHAIN=$GOTOOLCHAIN prevents the download: unset GOTOOLCHAIN, or: $way_out")
+  else
+    missing+=("Go $oldest or newer, which downloads Go $wanted itself, since this is $found: $way_out")
   fi
 }
 

@@ -1,7 +1,8 @@
 module remote-ollama-proxy/fuzz/oracle
 
-go 1.26.6
+go 1.27.4
 
+// The version that Ollama uses (0.33.0-rc2 too), so it is not updated before Ollama's.
 require github.com/gin-gonic/gin v1.10.0
 
 require (

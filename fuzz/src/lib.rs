@@ -1,5 +1,7 @@
 //! Code that the fuzz targets share.
 
+#[path = "../../build/go.rs"]
+mod go;
 mod head;
 mod oracle;
 

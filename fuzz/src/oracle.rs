@@ -1,7 +1,9 @@
 //! Go's reading of a request or a body, by a child process.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use crate::go::go;
 
 /// `fuzz/oracle`, which says how Ollama reads a request or a body.
 pub struct Oracle {
@@ -14,7 +16,7 @@ impl Oracle {
     /// Builds it, unless Go has it in its cache, and starts it for questions about `what`: `request` or `body`. It ends
     /// with this process.
     pub fn start(what: &str) -> Oracle {
-        let mut child = Command::new("go")
+        let mut child = go()
             .args(["run", "-tags", "nomsgpack", ".", what]) // a part of gin that takes long to compile
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/oracle"))
             .stdin(Stdio::piped())

@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 use super::credential::{Credential, CredentialKind, KeyFault};
 use super::source::CredentialSource;
 
@@ -18,7 +20,8 @@ const TOO_LONG: u64 = 4096;
 /// All faults of the file. A missing file is no fault.
 pub fn read(path: &Path, kind: CredentialKind) -> Result<CredentialSource, Vec<KeyFault>> {
     // Without O_NONBLOCK, opening a pipe waits for a writer.
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblock).open(path);
     let meta = match &opened {
         Ok(file) => file.metadata(),
         Err(_) => fs::metadata(path), // its error may be more precise

@@ -283,7 +283,7 @@ impl Claim {
             let n = unsafe {
                 sys::tailscale_conn_read(self.id, room.as_mut_ptr().cast(), room.len(), &raw mut more)
             };
-            if n == -(libc::EAGAIN as isize) {
+            if n == -(rustix::io::Errno::AGAIN.raw_os_error() as isize) {
                 continue;
             }
             if n <= 0 || more != 0 {

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use remote_ollama_proxy::acl::{Addresses, Answer, Device, PolicyFile, TestVerdict, parse};
 use remote_ollama_proxy::config::CAPABILITY;
@@ -42,7 +42,7 @@ const TRAFFIC: [(&[u8], u16); 9] = [
 /// The Go program's answer to each question.
 fn ask(questions: &[Value]) -> Vec<Value> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tailnet");
-    let mut child = Command::new("go")
+    let mut child = crate::go::go()
         .args(["run", "./policy/answers"])
         .current_dir(dir)
         .stdin(Stdio::piped())

@@ -13,6 +13,9 @@ mod expectations;
 mod faults;
 #[cfg(feature = "tailnet")]
 mod generated;
+#[cfg(feature = "tailnet")]
+#[path = "../../build/go.rs"]
+mod go;
 mod headscale;
 mod reach;
 mod sample;

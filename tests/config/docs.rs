@@ -275,3 +275,19 @@ fn every_link_of_every_page_resolves() {
     }
     none("links that lead nowhere", &wrong);
 }
+
+/// scripts/msrv.sh builds with it.
+#[test]
+fn oldest_rust_is_the_same_everywhere() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    for (file, text) in [
+        ("README.md", format!("[Rust](https://rustup.rs) {oldest} or newer")),
+        ("docs/install.md", format!("[Rust](https://rustup.rs) {oldest} or newer")),
+        ("CONTRIBUTING.md", format!("`rust-version` in Cargo.toml, {oldest}:")),
+        ("fuzz/Cargo.toml", format!("rust-version = \"{oldest}\"")),
+        ("benches/peers/Cargo.toml", format!("rust-version = \"{oldest}\"")),
+    ] {
+        let found = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(found.contains(&text), "{file} does not say: {text}");
+    }
+}

@@ -11,6 +11,8 @@ mod clients;
 mod doctor;
 mod endpoints;
 mod ends;
+#[path = "../../build/go.rs"]
+mod go;
 #[path = "../support/http.rs"]
 mod http;
 // Only on Linux does Go read the roots to trust from a variable.

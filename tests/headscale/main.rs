@@ -1,11 +1,13 @@
-//! The real binary at a real Headscale, in front of a real Ollama. `HEADSCALE_BIN` names Headscale's program, 0.29 or
-//! newer; without it the tests fail. The relay is that of the test tailnet.
+//! The real binary at a real Headscale, in front of a real Ollama. Headscale is built from the Go module that go.mod names,
+//! unless `HEADSCALE_BIN` names another program, of 0.29 or newer. The relay is that of the test tailnet.
 #![cfg(feature = "tailnet")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(dead_code, reason = "these tests use a part of tests/support")]
 
 #[path = "../acl/dialect.rs"]
 mod dialect;
+#[path = "../../build/go.rs"]
+mod go;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/ollama.rs"]

@@ -1,7 +1,8 @@
 //! A Headscale on loopback.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -68,10 +69,29 @@ impl Headscale {
 }
 
 fn command(dir: &TempDir) -> Command {
-    let program = std::env::var("HEADSCALE_BIN").expect("HEADSCALE_BIN must name Headscale's program");
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     command.arg("--config").arg(dir.path().join("config.yaml"));
     command
+}
+
+/// Headscale's program: the one that `HEADSCALE_BIN` names, or that of the version in go.mod, built once.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Some(named) = std::env::var_os("HEADSCALE_BIN") {
+            return named.into();
+        }
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("headscale");
+        let built = crate::go::go()
+            .args(["build", "-o"])
+            .arg(&program)
+            .arg("github.com/juanfont/headscale/cmd/headscale")
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/headscale"))
+            .status()
+            .expect("go is needed to build Headscale");
+        assert!(built.success(), "Headscale can't be built");
+        program
+    })
 }
 
 fn config(dir: &TempDir, listen: SocketAddr) -> String {

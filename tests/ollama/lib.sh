@@ -4,6 +4,10 @@
 
 cache_root=${XDG_CACHE_HOME:-$HOME/.cache}/remote-ollama-proxy
 
+# Lets an older Go download the version that a go.mod names, unless the environment variable decides. Go's own settings do
+# not count: Debian's Go, for example, comes with GOTOOLCHAIN=local in its file.
+export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {

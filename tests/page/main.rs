@@ -7,6 +7,8 @@
 mod admin;
 #[path = "../support/browser.rs"]
 mod browser;
+#[path = "../../build/go.rs"]
+mod go;
 #[path = "../support/http.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]
 mod http;

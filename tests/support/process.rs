@@ -94,9 +94,14 @@ impl Process {
 
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        match tokio::time::timeout(PATIENCE, self.child.wait()).await {
+        self.ended_within(PATIENCE).await
+    }
+
+    /// The same, for a process that has more to do.
+    pub(crate) async fn ended_within(&mut self, patience: Duration) -> ExitStatus {
+        match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(status) => status.unwrap(),
-            Err(_) => panic!("{} still runs after {PATIENCE:?}", self.name),
+            Err(_) => panic!("{} still runs after {patience:?}", self.name),
         }
     }
 

@@ -102,7 +102,7 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("testtailnet");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tailnet");
-        let built = std::process::Command::new("go")
+        let built = crate::go::go()
             .args(["build", "-o"])
             .arg(&program)
             .arg(".")

@@ -81,7 +81,7 @@ fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("toxiproxy");
-        let built = std::process::Command::new("go")
+        let built = crate::go::go()
             .args(["build", "-o"])
             .arg(&program)
             .arg(".")

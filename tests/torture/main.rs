@@ -15,6 +15,8 @@ mod drain;
 mod fairness;
 mod faults;
 mod figures;
+#[path = "../../build/go.rs"]
+mod go;
 #[path = "../support/held.rs"]
 mod held;
 #[path = "../support/http.rs"]

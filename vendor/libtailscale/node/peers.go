@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tailscale.com/ipn"
 	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
 	"tailscale.com/wgengine/filter"
@@ -40,7 +41,9 @@ type rightsQuery struct {
 }
 
 // Peers returns all peers of the netmap, sorted by name, with their access to TCP ports
-// and the values of an app capability. It evaluates one netmap and one packet filter.
+// and the values of an app capability. It evaluates one netmap and one packet filter. It
+// fails while the node is out of the tailnet: it has no peers then, which is not to be
+// taken for peers that have lost their access.
 func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	backend, err := n.backend()
 	if err != nil {
@@ -52,6 +55,12 @@ func (n *Node) Peers(ports []uint16, capability string) ([]Peer, error) {
 	current, err := n.filter()
 	if err != nil {
 		return nil, err
+	}
+	// After both: they lose their contents once the state has changed, and the caller
+	// learns of the state by an event later.
+	switch state := backend.State(); state {
+	case ipn.NeedsLogin, ipn.NeedsMachineAuth, ipn.Stopped:
+		return nil, errf(KindOther, "list peers: the node is out of the tailnet (state=%s)", state)
 	}
 	query := rightsQuery{current, ports, tailcfg.PeerCapability(capability)}
 	ours := n.Addresses()

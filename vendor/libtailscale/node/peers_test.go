@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +87,25 @@ func TestPeerExpiresWithItsKey(t *testing.T) {
 	if who, err := server.identify(netip.AddrPortFrom(client.Addresses()[0], 1)); err == nil {
 		t.Errorf("an expired peer is identified as %+v", who)
 	}
+}
+
+// The list of the netmap and the event of the state come by different ways. A list without
+// peers would have the proxy record that each of them lost its access.
+func TestPeersAreNotListedWhileTheNodeIsOutOfTheTailnet(t *testing.T) {
+	tn := newTailnet(t)
+	server := tn.upNode(t, "server")
+	tn.upNode(t, "client")
+	eventually(t, "the client is listed", func() bool {
+		peers, err := server.Peers([]uint16{testPort}, "")
+		must(t, err)
+		return len(peers) == 1
+	})
+	tn.SetExpireAllNodes(true)
+	eventually(t, "the list fails", func() bool {
+		peers, err := server.Peers([]uint16{testPort}, "")
+		if err == nil && len(peers) == 0 {
+			t.Fatal("a list without peers instead of an error")
+		}
+		return err != nil && strings.Contains(err.Error(), "out of the tailnet (state=NeedsLogin)")
+	})
 }

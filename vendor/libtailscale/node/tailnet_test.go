@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"net/netip"
@@ -100,7 +101,12 @@ func (p *pair) dial() (*peerEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &peerEnd{c.(*gonet.TCPConn)}, nil
+	tcp, ok := c.(*gonet.TCPConn)
+	if !ok { // the client does not know yet that the address of a Service is in the tailnet
+		c.Close()
+		return nil, fmt.Errorf("dial %s: not through the tailnet yet", p.addr)
+	}
+	return &peerEnd{tcp}, nil
 }
 
 func (p *pair) accept() hostEnd {
