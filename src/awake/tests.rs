@@ -86,6 +86,12 @@ impl Site {
         self.admission.admit(&Limits::NONE, "anna", &Grant::EVERYTHING, true).await.unwrap()
     }
 
+    async fn short_request(&self) {
+        let request = self.request().await;
+        sleep(Duration::from_millis(10)).await;
+        drop(request);
+    }
+
     /// The next call, and how long it took to come.
     async fn next(&mut self) -> (Call, Duration) {
         let since = Instant::now();
@@ -140,8 +146,8 @@ async fn lock_is_held_while_a_request_waits() {
 async fn stream_of_short_requests_takes_the_lock_once() {
     let mut site = Site::new(true);
     for _ in 0..20 {
-        drop(site.request().await);
-        sleep(LINGER - Duration::from_millis(10)).await;
+        site.short_request().await;
+        sleep(LINGER - Duration::from_secs(1)).await;
     }
     assert_eq!(site.next().await, (Call::Taken, Duration::ZERO));
     assert!(site.calls.try_recv().is_err());
@@ -152,7 +158,7 @@ async fn stream_of_short_requests_takes_the_lock_once() {
 async fn refused_lock_is_asked_for_again_only_after_minutes() {
     let mut site = Site::new(true);
     site.refusals.store(2, Relaxed);
-    drop(site.request().await);
+    site.short_request().await;
     assert_eq!(site.next().await.0, Call::Refused);
     site.shows(AwakeState::NotAvailable { reason: "planted".to_owned() }).await;
     site.rests().await; // there is no request
