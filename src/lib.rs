@@ -6,6 +6,7 @@ pub mod admin;
 pub mod admission;
 pub mod audit;
 pub mod auth;
+pub mod awake;
 pub mod cli;
 pub mod config;
 mod control;

@@ -19,6 +19,7 @@ use super::requests::{CancelAnswer, Requests};
 use super::status::{Status, StatusParts};
 use super::who::Who;
 use crate::audit::{Metrics, Now};
+use crate::awake::AwakeState;
 use crate::ollama::{OllamaClient, OllamaStatus};
 use crate::preload::PreloadedModel;
 use crate::proxy::{Load, Proxy};
@@ -41,6 +42,8 @@ pub struct Admin {
     pub node: watch::Receiver<NodeStatus>,
     /// The models of `models.preload`.
     pub preload: watch::Receiver<Vec<PreloadedModel>>,
+    /// Whether the machine is kept awake.
+    pub awake: watch::Receiver<AwakeState>,
     /// When the proxy started.
     pub started: SystemTime,
     /// The diagnostics, the access log and the journal.
@@ -114,6 +117,7 @@ impl Admin {
             node: self.node.borrow().clone(),
             started: self.started,
             preload: self.preload.borrow().clone(),
+            awake: self.awake.borrow().clone(),
             logs: self.sinks.states(),
         };
         Status::new(parts, ollama)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ready::{NotReady, Readiness};
 use super::requests::{ListedRequest, Requests};
+use crate::awake::AwakeState;
 use crate::config::Config;
 use crate::ollama::OllamaStatus;
 use crate::panics;
@@ -44,6 +45,9 @@ pub struct Status {
     pub connections: usize,
     /// The limits of the three numbers above.
     pub limits: StatusLimits,
+    /// Whether the machine is kept awake.
+    #[serde(default)]
+    pub awake: AwakeState,
     /// The running and waiting requests.
     pub requests: Vec<ListedRequest>,
     /// The diagnostics, the access log and the journal, with the lines that were lost.
@@ -93,12 +97,13 @@ pub(super) struct StatusParts<'a> {
     pub(super) node: NodeStatus,
     pub(super) started: SystemTime,
     pub(super) preload: Vec<PreloadedModel>,
+    pub(super) awake: AwakeState,
     pub(super) logs: Vec<SinkState>,
 }
 
 impl Status {
     pub(super) fn new(parts: StatusParts<'_>, ollama: OllamaStatus) -> Status {
-        let StatusParts { config, proxy, members, node, started, preload, logs } = parts;
+        let StatusParts { config, proxy, members, node, started, preload, awake, logs } = parts;
         let sessions = proxy.sessions().all();
         let Load { running, waiting } = proxy.load();
         // With a version Ollama serves requests, even if the list of loaded models failed.
@@ -127,6 +132,7 @@ impl Status {
                 waiting: config.limits.waiting,
                 connections: config.limits.connections,
             },
+            awake,
             requests: Requests::new(&sessions).requests,
             logs,
             peers: members.iter().map(|member| peer(member, own_sessions(member))).collect(),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::policy::{Grant, QuotaUnit, Quotas};
@@ -94,6 +94,7 @@ const IDENTITIES_IN_QUEUE: u32 = 4;
 #[derive(Clone, Default)]
 pub struct Admission {
     state: Arc<Mutex<State>>,
+    admitted: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -126,6 +127,7 @@ impl Admission {
         let state = &self.state;
         let running = || RunningSlot { state: Arc::clone(state), identity: identity.to_owned(), computes };
         let slot = state.lock().start_or_enqueue(limits, identity, grant, computes)?;
+        self.admitted.notify_one();
         let Some(slot) = slot else { return Ok(running()) };
         let waiting = QueuedRequest { state, slot: Some(slot) };
         match tokio::time::timeout(limits.wait, waiting.started()).await {
@@ -148,6 +150,12 @@ impl Admission {
     /// Replaces the limits on running requests. Higher limits start waiting requests.
     pub fn limit(&self, limits: &Limits) {
         self.state.lock().queue.set_limits(limits.running, limits.running_per_identity);
+    }
+
+    /// Waits until a request gets a running or waiting slot, or returns at once if one did since the last call. For one
+    /// task only.
+    pub async fn admitted(&self) {
+        self.admitted.notified().await;
     }
 
     /// The number of running requests, and of waiting ones.

@@ -13,6 +13,7 @@ use super::ask::{ask, refuse_to_ask};
 use super::units::{bytes, count, time};
 use super::{exit, show};
 use crate::admin::{ListedRequest, NotReady, NotReadyCause, RequestState, Status, StatusPeer};
+use crate::awake::AwakeState;
 use crate::ollama::{LoadedModel, OllamaStatus};
 use crate::preload::PreloadedModel;
 use crate::tailnet::NodeStatus;
@@ -74,6 +75,9 @@ fn listing(status: &Status, now: SystemTime) -> String {
     add_ollama(&mut lines, &status.ollama, now);
     status.preload.iter().for_each(|model| lines.add("  preload", preload(model)));
     add_requests(&mut lines, status, now);
+    if status.awake != AwakeState::Off {
+        lines.add("awake", status.awake.to_string());
+    }
     status.logs.iter().filter(|log| !log.is_sound()).for_each(|log| lines.add(&log.name, log.to_string()));
     lines.add("peers", status.peers.len().to_string());
     status.peers.iter().for_each(|p| lines.add(&format!("  {}", p.node), peer(p)));

@@ -47,6 +47,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
+    /// `power.keep_awake`: whether the machine does not idle-sleep while a request runs or waits.
+    pub keep_awake: bool,
     /// `[log]`.
     pub log: LogConfig,
     /// `[access_log]`; `None` if it is off.

@@ -29,6 +29,7 @@ impl Config {
         settings.extend(timeouts(&self.timeouts));
         settings.extend(http(&self.http));
         settings.extend(shutdown(self));
+        settings.push(("power.keep_awake", self.keep_awake.to_string()));
         settings.extend(log(&self.log));
         settings.extend(access_log(self.access_log.as_ref()));
         settings.extend(events(&self.events));

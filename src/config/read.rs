@@ -62,6 +62,7 @@ pub(super) fn config(raw: &mut Raw<'_>, state_dir: Option<PathBuf>, environment:
         preload,
         http: section(raw, "http", http),
         shutdown: section(raw, "shutdown", shutdown),
+        keep_awake: section(raw, "power", |s| s.get("keep_awake", cfg!(target_os = "macos"))),
         log: section(raw, "log", |s| log(s, &state_dir)),
         access_log: None,
         events: section(raw, "events", events::events),

@@ -9,6 +9,7 @@ use super::authorizer::NodeAuthorizer;
 use super::node_status;
 use crate::admin::Admin;
 use crate::audit::{AuditSink, Observer};
+use crate::awake::AwakeState;
 use crate::config::{Config, PlainHttp};
 use crate::events::{EventObserver, Events, Incoming};
 use crate::page::RecentActivity;
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) page_port: Port,
     pub(super) redirect_port: Port,
     pub(super) watched: WatchedPorts,
+    pub(super) awake: watch::Sender<AwakeState>,
     pub(super) admin: Arc<Admin>,
     /// Only where the page is on.
     pub(super) recent_activity: Option<Arc<RecentActivity>>,
@@ -60,12 +62,14 @@ impl Parts {
         watched.add(&page_port, config.page_port);
         watched.add(&redirect_port, redirects_to(&config).map(|_| config.port));
         let preload = watch::Sender::default();
+        let awake = watch::Sender::new(AwakeState::default());
         let admin = Arc::new(Admin {
             settings: Arc::clone(&settings),
             proxy: proxy.clone(),
             members: watched.members(),
             node: node_status.subscribe(),
             preload: preload.subscribe(),
+            awake: awake.subscribe(),
             started: since,
             sinks: sinks.clone(),
         });
@@ -80,6 +84,7 @@ impl Parts {
             page_port,
             redirect_port,
             watched,
+            awake,
             admin,
             recent_activity,
             events,

@@ -23,8 +23,9 @@ use super::service_host::ServiceHost;
 use super::stop::Stop;
 use super::tasks::{self, Tasks};
 use crate::admin::Admin;
-use crate::admission::QuotaKeeper;
+use crate::admission::{Admission, QuotaKeeper};
 use crate::audit::AuditSink;
+use crate::awake::{AwakeState, InhibitorTool, Keeper};
 use crate::events::{Events, Incoming, run_events, watch_logs};
 use crate::page::Page;
 use crate::preload::Preloader;
@@ -56,6 +57,7 @@ pub(super) fn spawn(
     spawner.watch_for_events(parts.events, parts.sinks);
     open.events = Some(spawner.run_events(parts.incoming, stop));
     spawner.reload_on(hangup);
+    spawner.keep_awake(proxy.admission().clone(), parts.awake);
     spawner.keep_certificate(listeners.certificate);
     spawner.spawn_service_host(stop, open);
     spawner.preload_models(Preloader::new(Arc::clone(&spawner.settings), proxy.clone(), parts.preload), stop);
@@ -131,6 +133,12 @@ impl Spawner {
         if let Some(hangup) = hangup {
             self.tasks.spawn_endless("config reload", reload_on_hangup(Arc::clone(&self.settings), hangup));
         }
+    }
+
+    /// It goes on while the proxy drains: the requests that run then need the machine, too.
+    fn keep_awake(&mut self, admission: Admission, state: watch::Sender<AwakeState>) {
+        let keeper = Keeper::new(admission, self.settings.configs(), state, InhibitorTool::system());
+        self.tasks.spawn_endless("keep awake", keeper.run());
     }
 
     fn keep_certificate(&mut self, certificate: Arc<CurrentCertificate>) {

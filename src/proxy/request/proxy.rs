@@ -86,7 +86,7 @@ impl Proxy {
         self.admission.slot_is_free(limits).await;
     }
 
-    /// What identities have spent of their quotas, among other limits.
+    /// The limits, the queue and the slots.
     pub fn admission(&self) -> &Admission {
         &self.admission
     }

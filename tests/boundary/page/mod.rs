@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use remote_ollama_proxy::admin::Admin;
+use remote_ollama_proxy::awake::AwakeState;
 use remote_ollama_proxy::config::{self, Override};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::page::{Page, RecentActivity};
@@ -91,6 +92,7 @@ impl Site {
             members: [11434, 80].map(|port| (port, members.subscribe())).into(),
             node: node.subscribe(),
             preload: watch::Sender::default().subscribe(),
+            awake: watch::Sender::new(AwakeState::default()).subscribe(),
             started: SystemTime::now(),
             sinks: sinks.clone(),
         });
