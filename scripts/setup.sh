@@ -8,7 +8,7 @@
 #   scripts/setup.sh clients for make test-clients
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
-#   scripts/setup.sh deb     for make deb
+#   scripts/setup.sh release for make release
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -17,9 +17,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | demo | test | clients | check | bench | deb) ;;
+  '' | demo | test | clients | check | bench | release) ;;
   *)
-    say "usage: setup.sh [demo | test | clients | check | bench | deb]"
+    say "usage: setup.sh [demo | test | clients | check | bench | release]"
     exit 2
     ;;
 esac
@@ -31,11 +31,14 @@ main() {
   esac
   rust
   go_toolchain
-  case $what in demo | test | clients | check) python ;; esac
+  case $what in demo | test | clients | check | release) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
     check) tool "$cargo_deny" ;;
-    deb) tool "$cargo_deb" ;;
+    release)
+      tool "$cargo_auditable"
+      [ "$(uname -s)" != Linux ] || tool "$cargo_deb"
+      ;;
   esac
 }
 
@@ -63,7 +66,7 @@ linux() {
   has lsof || packages+=(lsof)
   libclang || packages+=(libclang-dev)
   case $what in
-    demo | test | clients | check)
+    demo | test | clients | check | release)
       has python3 || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       ;;
@@ -93,11 +96,6 @@ linux() {
       [[ ${only:-haproxy} != *haproxy* ]] || PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
       # Ubuntu's perf is in the kernel's package. Without it there is no profile.
       [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
-      ;;
-    deb)
-      has dpkg-shlibdeps || packages+=(dpkg-dev)
-      has python3 || packages+=(python3)
-      has systemd-analyze || packages+=(systemd)
       ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
