@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Installs the Debian package from target/dist in fresh roots of Debian 11 and 13, which have nothing to build with, and uses
+# it there as an ordinary account: a config, a review, a place in the test tailnet, one request. Then it removes the package.
+# As root, on Debian or Ubuntu.
+#
+#   tests/release/roots.sh
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=../../scripts/demo.sh
+. "$root/scripts/demo.sh"
+cd "$root"
+
+main() {
+  local suite
+  [ "$(id -u)" -eq 0 ] || die "chroot(8) needs root"
+  need mmdebstrap "apt-get install mmdebstrap"
+  package=$(ls target/dist/remote-ollama-proxy_*_"$(dpkg --print-architecture)".deb) || die "make release first"
+  run make testtailnet
+  run tests/ollama/ollama.sh models >/dev/null
+  start_ollama >/dev/null
+  start_tailnet >/dev/null
+  for suite in bullseye trixie; do try_in "$suite"; done
+  say "the package works in Debian 11 and 13"
+}
+
+try_in() {
+  system=$dir/$1
+  heading "Debian $1"
+  step "A fresh root" "$dir/build" mmdebstrap --variant=minbase "$1" "$system"
+  end_on_signals
+  mount -t proc proc "$system/proc"
+  mounted=$system/proc
+  cp "$package" "$system/package.deb"
+  step "apt-get install ./package.deb" "$dir/build" chroot "$system" apt-get install --yes -qq ./package.deb
+  end_on_signals
+  chroot "$system" useradd --create-home person
+  answers_a_request "node-in-$1"
+  step "apt-get purge" "$dir/build" chroot "$system" apt-get purge --yes -qq remote-ollama-proxy
+  end_on_signals
+  ! chroot "$system" find / -xdev -path /var/log -prune -o -name '*remote-ollama-proxy*' -not -path '/home/*' -print |
+    grep -v '^/var/' || die "the package leaves these files behind"
+  umount "$mounted"
+  mounted=
+}
+
+# answers_a_request NODE
+answers_a_request() {
+  local config=/home/person/.config/remote-ollama-proxy
+  as_person remote-ollama-proxy version
+  as_person remote-ollama-proxy init --hostname "$1" --upstream "$ollama_url" --control-url "$control" >/dev/null
+  said=$(drive keys '{"tags": ["tag:ai-server"]}')
+  printf '%s\n' "$(field key)" | as_person sh -c "umask 077 && cat >$config/key"
+  as_person remote-ollama-proxy check | grep credential
+  # shellcheck disable=SC2016 # the shell in the root
+  start "$1" 'listening in the tailnet' as_person sh -c 'echo $$ >~/pid && exec remote-ollama-proxy run'
+  drive clients "{\"hostname\": \"laptop-of-$1\", \"tags\": [\"tag:ai-client\"]}" >/dev/null
+  said=$(drive "clients/laptop-of-$1/forwards" "{\"to\": \"$1:11434\"}")
+  laptop=$(field listen)
+  try "curl -sS --fail --connect-to ::$laptop http://$1:11434/v1/models"
+  expect '"slow"'
+  printf '\n'
+  as_person remote-ollama-proxy doctor | tee "$dir/output" || die "doctor finds faults, see above"
+  stop_proxy
+}
+
+as_person() { chroot --userspec=person "$system" env -i HOME=/home/person PATH=/usr/bin:/bin "$@"; }
+
+stop_proxy() {
+  kill "$(<"$system/home/person/pid")"
+  wait "$started" || die "the proxy ended with $?"
+}
+
+# Besides what scripts/demo.sh removes.
+mounted=
+end_here() {
+  [ ! -s "${system:-}/home/person/pid" ] || kill "$(<"$system/home/person/pid")" 2>/dev/null || true
+  [ -z "$mounted" ] || umount "$mounted"
+  end
+}
+trap end_here EXIT
+
+main
