@@ -145,5 +145,4 @@ fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logi
 }
 
 #[cfg(test)]
-#[path = "linux_tests.rs"]
 mod tests;

@@ -143,5 +143,4 @@ fn installs(answer: Answer) -> Finding {
 }
 
 #[cfg(test)]
-#[path = "mac_tests.rs"]
 mod tests;
