@@ -14,7 +14,10 @@ const PROPERTIES: [&str; 4] =
     ["IdleAction", "HandleLidSwitch", "HandleLidSwitchExternalPower", "BlockInhibited"];
 
 /// Actions that leave the machine running.
-const HARMLESS: [&str; 2] = ["ignore", "lock"];
+const HARMLESS: [&str; 4] = ["ignore", "lock", "nothing", "blank"];
+
+/// Actions that need sleep.target.
+const SLEEPS: [&str; 5] = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep"];
 
 /// logind's settings in force.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +58,10 @@ pub(super) fn lid() -> Finding {
     closes(cannot_sleep(Path::new("/")), devices.map(|text| has_lid(&text)), Logind::ask())
 }
 
+fn leaves_running(action: &str, cannot_sleep: bool) -> bool {
+    HARMLESS.contains(&action) || cannot_sleep && SLEEPS.contains(&action)
+}
+
 /// Whether every way to sleep is masked. All of them need sleep.target.
 fn cannot_sleep(root: &Path) -> bool {
     let masked = |folder: &str| std::fs::read_link(root.join(folder).join("sleep.target"));
@@ -70,39 +77,39 @@ fn has_lid(devices: &str) -> bool {
 }
 
 /// The command that changes settings of logind at once.
-fn drop_in(settings: &str) -> String {
+fn drop_in(name: &str, settings: &str) -> String {
     format!(
         "sudo mkdir -p /etc/systemd/logind.conf.d && printf '[Login]\\n{settings}\\n' | sudo tee \
-         /etc/systemd/logind.conf.d/remote-ollama-proxy.conf && sudo systemctl kill -s HUP systemd-logind"
+         /etc/systemd/logind.conf.d/remote-ollama-proxy-{name}.conf && sudo systemctl kill -s HUP systemd-logind"
     )
 }
 
 fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop) -> Finding {
     const MASK: &str = "sudo systemctl mask sleep.target suspend.target hibernate.target hybrid-sleep.target";
-    if cannot_sleep {
-        return Finding::good(SLEEP, "sleep.target is masked, so this machine does not sleep");
-    }
     let idle = match logind {
         Ok(logind) => logind.idle,
         Err(reason) => return Finding::unknown(SLEEP, reason),
     };
-    if !HARMLESS.contains(&&*idle) {
+    if !leaves_running(&idle, cannot_sleep) {
         let reason = format!(
             "logind's IdleAction is {idle}: peers can't reach this machine once it was idle for a while"
         );
-        return Finding::warning(SLEEP, reason, drop_in("IdleAction=ignore"));
+        return Finding::warning(SLEEP, reason, drop_in("idle", "IdleAction=ignore"));
     }
+    let masked = || Finding::good(SLEEP, "sleep.target is masked, so this machine does not sleep");
     match desktop {
-        Desktop::None => {
-            Finding::good(SLEEP, format!("logind's IdleAction is {idle}, and no desktop is installed"))
-        }
-        Desktop::GnomeSleeps { action } => Finding::warning(
+        Desktop::GnomeSleeps { action } if !leaves_running(action, cannot_sleep) => Finding::warning(
             SLEEP,
             format!(
                 "GNOME's action for an idle session of this account is {action}: peers can't reach this machine then"
             ),
             "gsettings set org.gnome.settings-daemon.plugins.power sleep-inactive-ac-type nothing",
         ),
+        Desktop::GnomeSleeps { .. } => masked(),
+        _ if cannot_sleep => masked(),
+        Desktop::None => {
+            Finding::good(SLEEP, format!("logind's IdleAction is {idle}, and no desktop is installed"))
+        }
         Desktop::GnomeStays => Finding::unknown(
             SLEEP,
             format!(
@@ -118,9 +125,6 @@ fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop)
 
 fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logind, String>) -> Finding {
     let logind = match (has_lid, logind) {
-        _ if cannot_sleep => {
-            return Finding::good(LID, "sleep.target is masked, so a closed lid does not matter");
-        }
         (Ok(false), _) => return Finding::good(LID, "this machine has no lid"),
         (Err(reason), _) => return Finding::unknown(LID, format!("cannot read the input devices: {reason}")),
         (_, Err(reason)) => return Finding::unknown(LID, reason),
@@ -130,9 +134,10 @@ fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logi
         return Finding::unknown(LID, "a program, usually the desktop, handles the lid by its own settings");
     }
     let on_power = if logind.lid_on_power.is_empty() { &logind.lid } else { &logind.lid_on_power };
-    if HARMLESS.contains(&&**on_power) {
+    if leaves_running(on_power, cannot_sleep) {
+        let masked = if cannot_sleep { ", and sleep.target is masked" } else { "" };
         let reason = format!(
-            "a closed lid leaves this machine running on external power; else logind does: {}",
+            "logind's action for a closed lid is {on_power} on external power, else {}{masked}",
             logind.lid
         );
         return Finding::good(LID, reason);
@@ -140,7 +145,7 @@ fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logi
     Finding::warning(
         LID,
         format!("logind's action for a closed lid is {on_power}, even while requests run"),
-        drop_in("HandleLidSwitch=ignore\\nHandleLidSwitchExternalPower=ignore"),
+        drop_in(LID, "HandleLidSwitch=ignore\\nHandleLidSwitchExternalPower=ignore"),
     )
 }
 

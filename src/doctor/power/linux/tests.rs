@@ -29,8 +29,21 @@ fn masked_target_rules_sleep_out() {
     std::fs::remove_file(folder.join("sleep.target")).unwrap();
     std::os::unix::fs::symlink("/dev/null", folder.join("sleep.target")).unwrap();
     assert!(cannot_sleep(root.path()));
-    assert_eq!(sleeps(true, failure(), &Desktop::None).outcome, Good);
-    assert_eq!(closes(true, failure(), failure()).outcome, Good);
+    let gnome = |action: &str| Desktop::GnomeSleeps { action: action.to_owned() };
+    for (action, desktop, outcome) in [
+        ("suspend", Desktop::None, Good),
+        ("poweroff", Desktop::None, Warning),
+        ("ignore", gnome("suspend"), Good),
+        ("ignore", gnome("shutdown"), Warning),
+        ("ignore", Desktop::Other { names: "plasma".to_owned() }, Good),
+    ] {
+        let finding = sleeps(true, logind(action, "suspend", "", ""), &desktop);
+        assert_eq!(finding.outcome, outcome, "{finding:?}");
+    }
+    for (action, outcome) in [("suspend", Good), ("poweroff", Warning)] {
+        let finding = closes(true, Ok(true), logind("ignore", action, "", ""));
+        assert_eq!(finding.outcome, outcome, "{finding:?}");
+    }
 }
 
 #[test]
