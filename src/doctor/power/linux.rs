@@ -50,20 +50,20 @@ impl Logind {
 
 pub(super) fn sleep() -> Finding {
     let root = Path::new("/");
-    sleeps(cannot_sleep(root), Logind::ask(), &desktop::find(root))
+    sleeps(sleep_masked(root), Logind::ask(), &desktop::find(root))
 }
 
 pub(super) fn lid() -> Finding {
     let devices = std::fs::read_to_string("/proc/bus/input/devices").map_err(|error| error.to_string());
-    closes(cannot_sleep(Path::new("/")), devices.map(|text| has_lid(&text)), Logind::ask())
+    closes(sleep_masked(Path::new("/")), devices.map(|text| has_lid(&text)), Logind::ask())
 }
 
-fn leaves_running(action: &str, cannot_sleep: bool) -> bool {
-    HARMLESS.contains(&action) || cannot_sleep && SLEEPS.contains(&action)
+fn leaves_running(action: &str, sleep_masked: bool) -> bool {
+    HARMLESS.contains(&action) || sleep_masked && SLEEPS.contains(&action)
 }
 
 /// Whether every way to sleep is masked. All of them need sleep.target.
-fn cannot_sleep(root: &Path) -> bool {
+fn sleep_masked(root: &Path) -> bool {
     let masked = |folder: &str| std::fs::read_link(root.join(folder).join("sleep.target"));
     ["etc/systemd/system", "run/systemd/system"]
         .iter()
@@ -84,13 +84,13 @@ fn drop_in(name: &str, settings: &str) -> String {
     )
 }
 
-fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop) -> Finding {
+fn sleeps(sleep_masked: bool, logind: Result<Logind, String>, desktop: &Desktop) -> Finding {
     const MASK: &str = "sudo systemctl mask sleep.target suspend.target hibernate.target hybrid-sleep.target";
     let idle = match logind {
         Ok(logind) => logind.idle,
         Err(reason) => return Finding::unknown(SLEEP, reason),
     };
-    if !leaves_running(&idle, cannot_sleep) {
+    if !leaves_running(&idle, sleep_masked) {
         let reason = format!(
             "logind's IdleAction is {idle}: peers can't reach this machine once it was idle for a while"
         );
@@ -98,7 +98,7 @@ fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop)
     }
     let masked = || Finding::good(SLEEP, "sleep.target is masked, so this machine does not sleep");
     match desktop {
-        Desktop::GnomeSleeps { action } if !leaves_running(action, cannot_sleep) => Finding::warning(
+        Desktop::GnomeSleeps { action } if !leaves_running(action, sleep_masked) => Finding::warning(
             SLEEP,
             format!(
                 "GNOME's action for an idle session of this account is {action}: peers can't reach this machine then"
@@ -106,7 +106,7 @@ fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop)
             "gsettings set org.gnome.settings-daemon.plugins.power sleep-inactive-ac-type nothing",
         ),
         Desktop::GnomeSleeps { .. } => masked(),
-        _ if cannot_sleep => masked(),
+        _ if sleep_masked => masked(),
         Desktop::None => {
             Finding::good(SLEEP, format!("logind's IdleAction is {idle}, and no desktop is installed"))
         }
@@ -123,7 +123,7 @@ fn sleeps(cannot_sleep: bool, logind: Result<Logind, String>, desktop: &Desktop)
     }
 }
 
-fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logind, String>) -> Finding {
+fn closes(sleep_masked: bool, has_lid: Result<bool, String>, logind: Result<Logind, String>) -> Finding {
     let logind = match (has_lid, logind) {
         (Ok(false), _) => return Finding::good(LID, "this machine has no lid"),
         (Err(reason), _) => return Finding::unknown(LID, format!("cannot read the input devices: {reason}")),
@@ -134,8 +134,8 @@ fn closes(cannot_sleep: bool, has_lid: Result<bool, String>, logind: Result<Logi
         return Finding::unknown(LID, "a program, usually the desktop, handles the lid by its own settings");
     }
     let on_power = if logind.lid_on_power.is_empty() { &logind.lid } else { &logind.lid_on_power };
-    if leaves_running(on_power, cannot_sleep) {
-        let masked = if cannot_sleep { ", and sleep.target is masked" } else { "" };
+    if leaves_running(on_power, sleep_masked) {
+        let masked = if sleep_masked { ", and sleep.target is masked" } else { "" };
         let reason = format!(
             "logind's action for a closed lid is {on_power} on external power, else {}{masked}",
             logind.lid

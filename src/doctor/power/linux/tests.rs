@@ -23,12 +23,12 @@ fn masked_target_rules_sleep_out() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("etc/systemd/system");
     std::fs::create_dir_all(&folder).unwrap();
-    assert!(!cannot_sleep(root.path()));
+    assert!(!sleep_masked(root.path()));
     std::fs::write(folder.join("sleep.target"), "[Unit]\n").unwrap();
-    assert!(!cannot_sleep(root.path()));
+    assert!(!sleep_masked(root.path()));
     std::fs::remove_file(folder.join("sleep.target")).unwrap();
     std::os::unix::fs::symlink("/dev/null", folder.join("sleep.target")).unwrap();
-    assert!(cannot_sleep(root.path()));
+    assert!(sleep_masked(root.path()));
     let gnome = |action: &str| Desktop::GnomeSleeps { action: action.to_owned() };
     for (action, desktop, outcome) in [
         ("suspend", Desktop::None, Good),
