@@ -27,7 +27,7 @@ pub(crate) fn policy(alice: &str) -> Value {
     };
     let some =
         json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "page": "view"});
-    let ci = json!({"endpoints": ["v1_chat_completions"], "max_concurrent": 2, "requests_per_minute": 60, "priority": "low"});
+    let ci = json!({"endpoints": ["v1_chat_completions"], "max_concurrent": 2, "requests_per_minute": 60, "requests_per_day": 500, "priority": "low"});
     json!({
         "groups": {"group:ai-admins": ["alice@example.com"]},
         "tagOwners": {"tag:ai-server": [], "tag:ai-client": [], "tag:ai-ci": []},
@@ -68,7 +68,8 @@ impl Scene {
         std::fs::write(&log, past()).unwrap();
         let key = Some(tailnet.key(json!({})).await);
         let config = format!(
-            "page.port = 80\nlimits.running = 3\nmetrics.usage = true\naccess_log.file = {log:?}\n{settings}"
+            "page.port = 80\nlimits.running = 3\nmetrics.usage = true\nmodels.preload = [\"qwen3:30b\"]\n\
+             access_log.file = {log:?}\n{settings}"
         );
         let start = Start { key, config, ..Start::new(&tailnet, &upstream) };
         let process = start.process();

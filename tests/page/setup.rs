@@ -179,7 +179,9 @@ async fn line_for_curl_works_as_it_is() {
         text
     };
     let text = sh(&format!("curl http://{NAME}/")).await;
-    assert_eq!(text, sh(&format!("curl http://{NAME}/setup.txt")).await);
+    for path in ["setup", "setup.txt", "setup?model=tiny"] {
+        assert_eq!(text, sh(&format!("curl \"http://{NAME}/{path}\"")).await, "{path}");
+    }
     assert!(text.contains("\n#   tiny:latest"), "{text}");
     let client = text.split("\n\n").find(|part| part.starts_with("# curl\n")).unwrap();
     let chosen = text.lines().find(|line| line.contains("in the lines below")).unwrap();

@@ -55,6 +55,9 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     let (browser, url) = scene.open("studio").await;
     assert!(browser.text("#you").await.contains("alice@example.com, on studio: you see everything"));
     browser.until("Ollama", "document.getElementById('health').innerText.includes('0.12.6')").await;
+    browser
+        .until("the preload", "document.getElementById('health').innerText.includes('1 of 1 model loaded')")
+        .await;
     browser.until("who may", &format!("{} === 4", rows("peers"))).await;
     browser.until("the past", &format!("{} >= 4", rows("days"))).await;
     assert!(browser.text("#requests-empty").await.contains("No request runs"));
@@ -75,11 +78,23 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     let row = browser.text("#requests tbody tr").await;
     assert!(row.contains("bobs-laptop") && row.contains("v1_chat_completions"), "{row}");
+    browser
+        .until(
+            "the quota",
+            "document.getElementById('peers').innerText.includes('0 of 500 requests a day used')",
+        )
+        .await;
     drop(bob);
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
 
     let build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    browser
+        .until(
+            "what is spent",
+            "document.getElementById('peers').innerText.includes('1 of 500 requests a day used')",
+        )
+        .await;
     tab_to(&browser, ".skip").await;
     browser.press(ENTER).await;
     tab_to(&browser, "#requests button").await;
