@@ -179,13 +179,24 @@ async fn line_for_curl_works_as_it_is() {
         text
     };
     let text = sh(&format!("curl http://{NAME}/")).await;
-    for path in ["setup", "setup.txt", "setup?model=tiny"] {
-        assert_eq!(text, sh(&format!("curl \"http://{NAME}/{path}\"")).await, "{path}");
+    for path in ["setup", "setup.txt"] {
+        assert_eq!(text, sh(&format!("curl http://{NAME}/{path}")).await, "{path}");
     }
+    let tiny = sh(&format!("curl \"http://{NAME}/setup?model=tiny\"")).await;
+    assert!(tiny.contains("\n#   tiny:latest  (in the lines below"), "{tiny}");
     assert!(text.contains("\n#   tiny:latest"), "{text}");
     let client = text.split("\n\n").find(|part| part.starts_with("# curl\n")).unwrap();
     let chosen = text.lines().find(|line| line.contains("in the lines below")).unwrap();
     let answer: Value = serde_json::from_str(&sh(client).await).unwrap();
     let model = answer["model"].as_str().unwrap();
     assert!(chosen.contains(model) && answer["choices"][0]["message"]["role"] == "assistant", "{answer}");
+
+    // The set-up is switched off while the proxy runs.
+    let config = world.tailnet.dir.path().join("proxy-state.toml");
+    let without =
+        std::fs::read_to_string(&config).unwrap().replace("page.setup = true", "page.setup = false");
+    std::fs::write(&config, without).unwrap();
+    assert!(world.run("reload", &[]).await.status.success());
+    let refused = sh(&format!("curl http://{NAME}/setup || true")).await;
+    assert!(refused.contains("(rule: grant)"), "{refused}");
 }
