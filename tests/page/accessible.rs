@@ -82,9 +82,11 @@ async fn page_passes_axe() {
 #[tokio::test]
 async fn setup_and_refusal_pass_axe() {
     let scene = Scene::with_setup().await;
-    for (client, what) in
-        [("kiosk", "the whole set-up"), ("bobs-laptop", "a set-up with clients that are missing")]
-    {
+    for (client, what) in [
+        ("kiosk", "the whole set-up"),
+        ("bobs-laptop", "a set-up with clients that are missing"),
+        ("build-7", "a set-up without models"),
+    ] {
         let browser = scene.open_setup(client).await;
         check(&browser, what).await;
         browser.click(".lines button").await;

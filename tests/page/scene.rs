@@ -53,10 +53,13 @@ impl Scene {
         Scene::with(policy("admin"), "").await
     }
 
-    /// With the set-up for peers. The kiosk may use all endpoints that are on, Bob two of them.
+    /// With the set-up for peers. The kiosk may use all endpoints that are on, Bob two of them, and the build machine one,
+    /// without the list of models.
     pub(crate) async fn with_setup() -> Scene {
         let mut policy = policy("admin");
-        policy["grants"][0]["ip"] = json!(["tcp:11434", "tcp:80"]);
+        for grant in [0, 3] {
+            policy["grants"][grant]["ip"] = json!(["tcp:11434", "tcp:80"]);
+        }
         Scene::with(policy, "page.setup = true").await
     }
 

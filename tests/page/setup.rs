@@ -146,6 +146,11 @@ async fn setup_fits_a_phone_and_names_what_is_missing() {
     }
     assert_quiet(&browser).await;
 
+    let browser = scene.open_setup("build-7").await;
+    let text = browser.text("body").await;
+    assert!(text.contains("You may not list the models. v1_models: the tailnet policy"), "{text}");
+    assert!(text.contains("Write the name of a model for MODEL") && !text.contains("qwen3"), "{text}");
+
     // The page leads to the set-up, and back.
     let (browser, _) = scene.open("bobs-laptop").await;
     browser.script("document.querySelector('#setup a').click();").await;

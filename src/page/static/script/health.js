@@ -68,7 +68,7 @@ function showPreload(models) {
   const isBad = models.some(({ state }) => state === "failed" || state === "unloaded");
   const kind = isBad ? "warn" : loaded === models.length ? "good" : "idle";
   const details = models.map(({ model, state, reason }) => `${model} ${state}${reason ? ` (${reason})` : ""}`);
-  showCard("Preload", kind, `${loaded} of ${count(models.length, "model")} loaded`, details.join(", "));
+  showCard("Preload", kind, `${loaded} of ${models.length} loaded`, details.join(", "));
 }
 
 /** A card for the logs, while one of them has a fault. */
