@@ -134,12 +134,14 @@ impl Scene {
         (browser, url)
     }
 
-    /// A browser on a client with the set-up open.
+    /// A browser on a client with the set-up open. What a button says stays until the test calls `later()`.
     pub(crate) async fn open_setup(&self, client: &str) -> Browser {
         let at = self.forward(client, 80).await;
         let browser = Browser::new(NAME).await;
         browser.go(&format!("http://{NAME}:{}/setup", at.port())).await;
         browser.until("the buttons", "document.querySelector('.lines button:not([hidden])')").await;
+        let held = "const run = setTimeout; window.setTimeout = (what, ms) => ms === 4000 ? (window.later = what) : run(what, ms);";
+        browser.script(held).await;
         browser
     }
 }

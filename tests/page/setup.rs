@@ -79,9 +79,11 @@ async fn setup_has_lines_for_each_client_and_copies_them() {
         assert_eq!(clipboard(&browser).await, json!(shown));
     }
     assert_eq!(browser.text("#copied").await, "Copied the lines for Claude Code: In a shell");
-    // The word on the button goes after its time.
-    let word = "document.querySelector('section[aria-labelledby=claude-code] button').textContent";
-    browser.until("the end of the word", &format!("{word}.startsWith('Copy')")).await;
+    // Both words go after their time, so that the next copy is read out again.
+    browser.script("later();").await;
+    let button = "section[aria-labelledby=claude-code] button";
+    assert!(browser.text(button).await.starts_with("Copy\n"), "{}", browser.text(button).await);
+    assert_eq!(browser.text("#copied").await, "");
 
     // Where the browser refuses to copy, the lines are selected.
     browser.script("document.execCommand = () => false;").await;
