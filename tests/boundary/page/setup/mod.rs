@@ -221,6 +221,25 @@ async fn many_requests_ask_ollama_once() {
 }
 
 #[tokio::test]
+async fn client_that_disconnects_does_not_make_ollama_list_its_models_again() {
+    let ollama = Ollama::new().await;
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
+    let mut client = site.client().await;
+    client.send(get("/setup")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    drop(client);
+    site.has(0).await;
+    let mut next = site.client().await;
+    next.send(get("/setup")).await;
+    // The first list is the only one.
+    upstream.send(ok(&tags(&[]).to_string())).await;
+    let answer = next.answer().await;
+    assert!(answer.text().contains("# Ollama has no model that you may use."), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn setup_says_that_ollama_does_not_answer() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::with(&running, &[ON, ("upstream.url", NO_OLLAMA)]);
