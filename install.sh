@@ -21,7 +21,7 @@ main() {
   while [ $# -gt 0 ]; do
     case $1 in
       --version | --prefix | --from)
-        [ -n "${2:-}" ] || usage "$1: needs a value"
+        [ -n "${2:-}" ] || wrong_usage "$1: needs a value"
         case $1 in
           --version) version=${2#v} ;;
           --prefix) prefix=$2 ;;
@@ -30,8 +30,8 @@ main() {
         shift 2
         ;;
       --no-signature) signature=no && shift ;;
-      --help | -h) usage ;;
-      *) usage "$1: no such option" ;;
+      --help | -h) say "$usage" && exit ;;
+      *) wrong_usage "$1: no such option" ;;
     esac
   done
   defaults
@@ -50,11 +50,11 @@ main() {
   report
 }
 
-usage() {
-  [ $# -eq 0 ] || printf 'error: %s\n' "$1" >&2
-  printf 'usage: sh install.sh [--version VERSION] [--prefix FOLDER] [--from URL] [--no-signature]\n' >&2
-  [ $# -eq 0 ] || exit 2
-  exit 0
+usage='usage: sh install.sh [--version VERSION] [--prefix FOLDER] [--from URL] [--no-signature]'
+
+wrong_usage() {
+  printf 'error: %s; %s\n' "$1" "$usage" >&2
+  exit 2
 }
 
 say() { printf '%s\n' "$*"; }

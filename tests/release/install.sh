@@ -14,7 +14,7 @@ main() {
   done
   # Without cosign and gh of this machine, and with the repository filled in, as in a release.
   mkdir "$work/bin"
-  sed 's|OWNER/|example/|' "$root/install.sh" >"$work/install.sh"
+  sed 's|^repository=OWNER/|repository=example/|' "$root/install.sh" >"$work/install.sh"
   serve "$work/new"
   plain_path
 
@@ -104,7 +104,9 @@ refuses_what_it_cannot_use() {
   before=$(snapshot)
   # A machine that no release has anything for.
   mkdir "$work/odd"
-  program "$work/odd/uname" <<<'case $1 in -s) echo Linux ;; *) echo riscv64 ;; esac'
+  program "$work/odd/uname" <<'END'
+case $1 in -s) echo Linux ;; *) echo riscv64 ;; esac
+END
   path=$work/odd:$work/bin fails 1 "no release for Linux on riscv64" setup
   unchanged "$before"
 
@@ -130,14 +132,11 @@ refuses_what_it_cannot_use() {
   kill "$server"
   server=$first page=$saved
 
-  fails 2 "--color: no such option" only_first_line setup --color
-  fails 2 "--version: needs a value" only_first_line setup --version
+  fails 2 "--color: no such option" setup --color
+  fails 2 "--version: needs a value" setup --version
   cp "$root/install.sh" "$work/unfilled.sh"
   fails 1 "names no repository" env -i PATH="$path" HOME="$work/home" sh "$work/unfilled.sh"
 }
-
-# The usage follows on the second line.
-only_first_line() { "$@" 2> >(head -n 1 >&2); }
 
 # with_page FOLDER: serves it instead. The first server stays.
 with_page() {
@@ -179,7 +178,9 @@ leaves_the_old_version_when_interrupted() {
   prefix=$work/upgraded
   before=$(snapshot)
   mkdir "$work/slow"
-  program "$work/slow/cp" <<<'case $2 in */bin/*) kill -TERM "$PPID" ;; *) exec "${0%/*}/../bin/cp" "$@" ;; esac'
+  program "$work/slow/cp" <<'END'
+case $2 in */bin/*) kill -TERM "$PPID" ;; *) exec "${0%/*}/../bin/cp" "$@" ;; esac
+END
   local code=0
   path=$work/slow:$work/bin setup >"$work/out" 2>&1 || code=$?
   [ "$code" -eq 130 ] || die "exited with $code after SIGTERM"
