@@ -34,7 +34,7 @@ main() {
   case $what in demo | test | clients | check) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
-    check) tool "$cargo_deny" ;;
+    check) tool "$cargo_deny" && tool "$actionlint" ;;
     deb) tool "$cargo_deb" ;;
   esac
 }
@@ -86,6 +86,7 @@ linux() {
     check)
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
+      has wget || packages+=(wget)
       has promtool || packages+=(prometheus)
       ;;
     bench)
@@ -262,13 +263,17 @@ tool() {
 
 # It runs for a second, so a fast build matters more than a fast program.
 compile() {
-  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
+  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/} how
   rm -rf "$work"
   mkdir -p "$work"
+  case $name in
+    actionlint) how=(env "GOBIN=$work/root/bin" go install "github.com/rhysd/actionlint/cmd/actionlint@v${folder##*-}") ;;
+    *) how=(cargo install --locked --version "${folder##*-}" --root "$work/root" "$name") ;;
+  esac
   step "Compiling ${folder##*/}, once for all clones (some minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"
+    "${how[@]}"
   rm -rf "$folder"
   mv "$work/root" "$folder"
   rm -rf "$work"
