@@ -172,14 +172,15 @@ keeps_its_hands_off_without_permission() {
   chmod -R u+w "$prefix"
 }
 
-# The signal arrives while the last file is written, which is the program.
+# The signal arrives while the last file is half written, which is the program.
 leaves_the_old_version_when_interrupted() {
   local before
   prefix=$work/upgraded
+  echo old >"$prefix/share/man/man1/remote-ollama-proxy.1"
   before=$(snapshot)
   mkdir "$work/slow"
   program "$work/slow/cp" <<'END'
-case $2 in */bin/*) kill -TERM "$PPID" ;; *) exec "${0%/*}/../bin/cp" "$@" ;; esac
+case $2 in */bin/*) echo half >"$2" && kill -TERM "$PPID" ;; *) exec "${0%/*}/../bin/cp" "$@" ;; esac
 END
   local code=0
   path=$work/slow:$work/bin setup >"$work/out" 2>&1 || code=$?
