@@ -43,7 +43,7 @@ setup() { env -i PATH="$path" HOME="$work/home" TMPDIR="$work" sh "$work/install
 
 # unchanged BEFORE: `prefix` has what `snapshot` printed before, and the temporary folder is gone.
 unchanged() {
-  [ "$(snapshot)" = "$1" ] || die "$prefix: changed"
+  [ "$(snapshot)" = "$1" ] || { diff <(echo "$1") <(snapshot) >&2; die "$prefix: changed"; }
   [ -z "$(find "$work" -maxdepth 1 -name 'remote-ollama-proxy-install.*')" ] || die "$work: a temporary folder is left"
 }
 
@@ -186,6 +186,7 @@ END
   path=$work/slow:$work/bin setup >"$work/out" 2>&1 || code=$?
   [ "$code" -eq 130 ] || die "exited with $code after SIGTERM"
   unchanged "$before"
+  succeeds "in place of 0.9.1" setup
 }
 
 # Stand-ins for cosign and gh write down what they are asked.
