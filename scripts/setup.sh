@@ -152,6 +152,7 @@ macos() {
     missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
   [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
   case $what in test | check) has promtool || missing+=("Prometheus: brew install prometheus") ;; esac
+  [ "$what" != check ] || has wget || missing+=("wget: brew install wget")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 

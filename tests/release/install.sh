@@ -220,7 +220,7 @@ END
 }
 
 works_with_wget() {
-  command -v wget >/dev/null || { [ "$(uname -s)" = Darwin ] && return; die "wget: not found in PATH; apt-get install wget"; }
+  need wget "apt-get install wget, or on macOS brew install wget"
   rm "$work/bin/curl"
   fails 1 "neither is in PATH" setup
   ln -s "$(command -v wget)" "$work/bin/wget"
