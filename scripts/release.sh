@@ -57,14 +57,17 @@ compile() {
 
 # The binary writes them.
 stage_documents() {
-  local shell proxy=target/$host/release/remote-ollama-proxy
+  local proxy=target/$host/release/remote-ollama-proxy
   rm -rf "$made"
   mkdir -p "$made"
   # Without a user's config.
   env -i HOME="$PWD/$made" "$proxy" service --manager systemd install --print \
     --program /usr/bin/remote-ollama-proxy >"$made/remote-ollama-proxy.service"
   "$proxy" man --to "$made/man" >/dev/null
-  for shell in bash fish zsh; do "$proxy" completions "$shell" >"$made/$shell"; done
+  mkdir "$made/completions"
+  "$proxy" completions bash >"$made/completions/remote-ollama-proxy.bash"
+  "$proxy" completions fish >"$made/completions/remote-ollama-proxy.fish"
+  "$proxy" completions zsh >"$made/completions/_remote-ollama-proxy"
 }
 
 # pack TARGET: the files of a release for it.
@@ -81,12 +84,11 @@ pack() {
 
 # archive TARGET NAME: the folders keep their places, so that the links in README.md and docs/ lead somewhere.
 archive() {
-  local folder=target/archive/$2 shell
+  local folder=target/archive/$2
   rm -rf target/archive
-  mkdir -p "$folder/man/man1" "$folder/completions" "$folder/packaging"
+  mkdir -p "$folder/packaging"
   install -m 755 "target/$1/release/remote-ollama-proxy" "$folder"
-  cp "$made"/man/*.1 "$folder/man/man1"
-  for shell in bash fish zsh; do cp "$made/$shell" "$folder/completions"; done
+  cp -R "$made/man" "$made/completions" "$folder"
   cp ./*.md LICENSE-* config.example.toml "$made/third-party-licences" "$folder"
   cp -R docs acl launchd systemd "$folder"
   cp -R packaging/events packaging/grafana "$folder/packaging"

@@ -34,7 +34,7 @@ main() {
   case $what in demo | test | clients | check | release) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
-    check) tool "$cargo_deny" ;;
+    check) tool "$cargo_deny" && tool "$actionlint" ;;
     release)
       tool "$cargo_auditable"
       [ "$(uname -s)" != Linux ] || tool "$cargo_deb"
@@ -90,6 +90,7 @@ linux() {
     check)
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
+      has wget || packages+=(wget)
       has promtool || packages+=(prometheus)
       ;;
     bench)
@@ -151,6 +152,7 @@ macos() {
   [ "$what" != test ] || has jq || missing+=("jq: brew install jq")
   [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
   case $what in test | check) has promtool || missing+=("Prometheus: brew install prometheus") ;; esac
+  [ "$what" != check ] || has wget || missing+=("wget: brew install wget")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
@@ -262,13 +264,17 @@ tool() {
 
 # It runs for a second, so a fast build matters more than a fast program.
 compile() {
-  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
+  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/} how
   rm -rf "$work"
   mkdir -p "$work"
+  case $name in
+    actionlint) how=(env "GOBIN=$work/root/bin" go install "github.com/rhysd/actionlint/cmd/actionlint@v${folder##*-}") ;;
+    *) how=(cargo install --locked --version "${folder##*-}" --root "$work/root" "$name") ;;
+  esac
   step "Compiling ${folder##*/}, once for all clones (some minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"
+    "${how[@]}"
   rm -rf "$folder"
   mv "$work/root" "$folder"
   rm -rf "$work"

@@ -8,7 +8,8 @@
 cargo_deny=$cache_root/tools/cargo-deny-0.20.2/bin/cargo-deny
 cargo_deb=$cache_root/tools/cargo-deb-3.8.0/bin/cargo-deb
 cargo_auditable=$cache_root/tools/cargo-auditable-0.7.7/bin/cargo-auditable
-export cargo_deny cargo_deb cargo_auditable
+actionlint=$cache_root/tools/actionlint-1.7.12/bin/actionlint
+export cargo_deny cargo_deb cargo_auditable actionlint
 
 # run COMMAND...: prints the command, then runs it.
 run() {
