@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 # As in tests/ollama/lib.sh, for what runs without a script.
 export GOTOOLCHAIN := $(or $(GOTOOLCHAIN),auto)
-.PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check release pictures screenshots update fmt clean testtailnet
+.PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check release test-release pictures screenshots update fmt clean testtailnet
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## /{ printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 
 release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
 	@scripts/release.sh $(targets)
+
+test-release: ## Build the release in another clone and compare; use it in fresh roots of Debian 11 and 13 (root)
+	@scripts/release.sh $(targets)
+	@tests/release/all.sh
 
 pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (Linux, tmux)
 	@scripts/setup.sh demo
