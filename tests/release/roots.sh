@@ -27,7 +27,7 @@ main() {
 try_in() {
   system=$dir/$1
   heading "Debian $1"
-  step "A fresh root" "$dir/build" mmdebstrap --variant=minbase "$1" "$system"
+  step "A fresh root" "$dir/build" mmdebstrap --variant=minbase --skip=cleanup/apt/lists "$1" "$system"
   end_on_signals
   mount -t proc proc "$system/proc"
   mounted=$system/proc
@@ -58,7 +58,7 @@ answers_a_request() {
   said=$(drive "clients/laptop-of-$1/forwards" "{\"to\": \"$1:11434\"}")
   laptop=$(field listen)
   try "curl -sS --fail --connect-to ::$laptop http://$1:11434/v1/models"
-  expect '"slow"'
+  expect '"slow:latest"'
   printf '\n'
   as_person remote-ollama-proxy doctor | tee "$dir/output" || die "doctor finds faults, see above"
   stop_proxy
