@@ -213,7 +213,7 @@ fn report_shows_usage_by_model_if_it_was_counted() {
     let table = "\nby model, where usage is counted; other: not in Ollama's list\n  \
                  requests    tokens in   tokens out unreported      ollama\n         \
                  2           11            5          1          2m  qwen3:8b\n         \
-                 1            0            0          0          0s  other\n";
+                 1            -            -          0          0s  other\n";
     assert!(told.contains(table), "{told}");
     assert!(!told.contains("my-secret"), "{told}");
     let told = report(&home, &["--format", "csv", file.to_str().unwrap()]).out;
