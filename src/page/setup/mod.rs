@@ -16,7 +16,7 @@ use http::request::Parts;
 use super::files;
 use crate::admin::Admin;
 use crate::config::{Config, PlainHttp};
-use crate::policy::{Policy, Rights};
+use crate::policy::{Policy, Rights, decoded_name};
 use crate::proxy::{Caller, Content};
 use guide::{Facts, Guide};
 use models::{ListedModel, ModelList};
@@ -59,8 +59,9 @@ impl Setup {
         let node = if dns_name.is_empty() { config.node.hostname.clone() } else { dns_name };
         let urls = urls(&config, &node, host(head).unwrap_or(&node), caller);
         let queries = head.uri.query().unwrap_or_default().split('&');
-        let wanted = queries.into_iter().find_map(|query| query.strip_prefix("model="));
-        let guide = Guide::new(policy, rights, Facts { node, urls, installed: models.as_deref(), wanted });
+        let wanted = queries.into_iter().find_map(|query| query.strip_prefix("model=")).map(decoded_name);
+        let facts = Facts { node, urls, installed: models.as_deref(), wanted: wanted.as_deref() };
+        let guide = Guide::new(policy, rights, facts);
         let (kind, text) = if as_html {
             (files::HTML, html::html(&guide))
         } else {
