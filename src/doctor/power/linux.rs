@@ -85,10 +85,15 @@ fn drop_in(name: &str, settings: &str) -> String {
 }
 
 fn sleeps(sleep_masked: bool, logind: Result<Logind, String>, desktop: &Desktop) -> Finding {
-    const MASK: &str = "sudo systemctl mask sleep.target suspend.target hibernate.target hybrid-sleep.target";
+    let unknown = |reason: String| {
+        let mask = "to rule sleep out: sudo systemctl mask sleep.target suspend.target hibernate.target \
+            hybrid-sleep.target";
+        let remedy = if sleep_masked { "see `systemctl status systemd-logind`" } else { mask };
+        Finding::unknown(SLEEP, reason).with_remedy(remedy)
+    };
     let idle = match logind {
         Ok(logind) => logind.idle,
-        Err(reason) => return Finding::unknown(SLEEP, reason),
+        Err(reason) => return unknown(reason),
     };
     if !leaves_running(&idle, sleep_masked) {
         let reason = format!(
@@ -110,16 +115,12 @@ fn sleeps(sleep_masked: bool, logind: Result<Logind, String>, desktop: &Desktop)
         Desktop::None => {
             Finding::good(SLEEP, format!("logind's IdleAction is {idle}, and no desktop is installed"))
         }
-        Desktop::GnomeStays => Finding::unknown(
-            SLEEP,
-            format!(
-                "GNOME keeps this account's session awake; its login screen has settings of its own. To rule sleep out: {MASK}"
-            ),
+        Desktop::GnomeStays => unknown(
+            "GNOME keeps this account's session awake; its login screen has settings of its own".to_owned(),
         ),
-        Desktop::Other { names } => Finding::unknown(
-            SLEEP,
-            format!("{names} can have sleep settings that this check can't read. To rule sleep out: {MASK}"),
-        ),
+        Desktop::Other { names } => {
+            unknown(format!("{names} can have sleep settings that this check can't read"))
+        }
     }
 }
 

@@ -30,7 +30,7 @@ fn while_requests_run(config: &Config, finding: Finding) -> Finding {
     let until = if config.keep_awake {
         "; only while requests run or wait, power.keep_awake keeps it awake"
     } else {
-        "; power.keep_awake is false, so it does even while requests run"
+        "; power.keep_awake is false, so a running request does not keep it awake"
     };
     Finding { reason: finding.reason + until, ..finding }
 }

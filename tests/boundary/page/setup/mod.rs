@@ -103,9 +103,12 @@ async fn setup_needs_access_to_the_ollama_port() {
         assert_eq!(answer.status(), 403, "{path}");
         assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
     }
-    // HTTPS alone is enough.
+    // HTTPS alone is enough, and then the lines have that address only.
     let site = Site::with(&running, &[ON, ("https.enabled", "true"), ("upstream.url", NO_OLLAMA)]);
-    assert_eq!(site.ask(&get("/setup")).await.status(), 200);
+    let answer = site.ask(&get("/setup.txt")).await;
+    let text = answer.text();
+    assert!(text.starts_with("# Ollama at remote-ollama-proxy: https://remote-ollama-proxy\n"), "{text}");
+    assert!(!text.contains(":11434"), "{text}");
 }
 
 #[tokio::test]
