@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::super::ask::ask;
 use super::super::finding::Finding;
-use super::ask::ask;
 use super::desktop::{self, Desktop};
 
 const SLEEP: &str = "sleep";
@@ -20,7 +20,7 @@ const HARMLESS: [&str; 4] = ["ignore", "lock", "nothing", "blank"];
 const SLEEPS: [&str; 5] = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep"];
 
 /// logind's settings in force.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Logind {
     idle: String,
     lid: String,
@@ -48,14 +48,13 @@ impl Logind {
     }
 }
 
-pub(super) fn sleep() -> Finding {
+/// The check of sleep, and the others. logind is asked once.
+pub(super) fn examine() -> (Finding, Vec<Finding>) {
     let root = Path::new("/");
-    sleeps(sleep_masked(root), Logind::ask(), &desktop::find(root))
-}
-
-pub(super) fn lid() -> Finding {
+    let (sleep_masked, logind) = (sleep_masked(root), Logind::ask());
     let devices = std::fs::read_to_string("/proc/bus/input/devices").map_err(|error| error.to_string());
-    closes(sleep_masked(Path::new("/")), devices.map(|text| has_lid(&text)), Logind::ask())
+    let lid = closes(sleep_masked, devices.map(|text| has_lid(&text)), logind.clone());
+    (sleeps(sleep_masked, logind, &desktop::find(root)), vec![lid])
 }
 
 fn leaves_running(action: &str, sleep_masked: bool) -> bool {

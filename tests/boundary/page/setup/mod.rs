@@ -2,6 +2,7 @@
 
 use remote_ollama_proxy::policy::AccessMode;
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use super::*;
 
@@ -223,15 +224,21 @@ async fn many_requests_ask_ollama_once() {
     assert_eq!(asked, ["/api/tags", "/api/show"]);
 }
 
+/// A client whose request for the set-up waits for Ollama's list of models, and Ollama's end.
+async fn asks(site: &Site, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
+    let mut client = site.client().await;
+    client.send(get("/setup")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    (client, upstream)
+}
+
 #[tokio::test]
 async fn client_that_disconnects_does_not_make_ollama_list_its_models_again() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
-    let mut client = site.client().await;
-    client.send(get("/setup")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
+    let (client, mut upstream) = asks(&site, &ollama).await;
     drop(client);
     site.has(0).await;
     let mut next = site.client().await;
@@ -256,10 +263,7 @@ async fn peer_that_loses_its_rights_meanwhile_gets_a_refusal() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
-    let mut client = site.client().await;
-    client.send(get("/setup")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
+    let (mut client, mut upstream) = asks(&site, &ollama).await;
     running.grant(vec![json!({"endpoints": []})]);
     site.sweep(&running);
     upstream.send(ok(&tags(&[]).to_string())).await;
