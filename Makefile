@@ -56,8 +56,9 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
 	@scripts/release.sh $(targets)
 
-test-release: ## Build the release in another clone and compare; use it in fresh roots of Debian 11 and 13 (root)
-	@scripts/release.sh $(targets)
+test-release: ## Test the files of a release for both kinds of Linux machines: their bytes, in fresh roots, in a container (root)
+	@scripts/setup.sh test-release
+	@scripts/release.sh x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 	@tests/release/all.sh
 
 pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (Linux, tmux)

@@ -10,5 +10,7 @@ cd "$root"
 attempt run scripts/test-artifact.sh
 attempt run tests/release/contents.py target/dist
 attempt run tests/release/roots.sh
+attempt run tests/release/aarch64.sh
+attempt run tests/release/image.sh
 attempt run tests/release/same.sh
 report_attempts
