@@ -7,16 +7,15 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# shellcheck source-path=SCRIPTDIR source=../../scripts/demo.sh
-. "$root/scripts/demo.sh"
 # shellcheck source-path=SCRIPTDIR source=use.sh
 . "$root/tests/release/use.sh"
 cd "$root"
 
 main() {
-  need podman "apt-get install podman"
+  need podman "apt-get install podman runc"
+  need runc "apt-get install runc"
   need mmdebstrap "apt-get install mmdebstrap"
-  own_storage
+  own_podman
   surroundings
   heading "The image"
   step "A base: Debian 12" "$dir/build" mmdebstrap --variant=minbase bookworm "$dir/base.tar"
@@ -31,10 +30,12 @@ main() {
   say "the image works"
 }
 
-# own_storage: podman keeps everything below $dir.
-own_storage() {
-  export CONTAINERS_STORAGE_CONF=$dir/storage.conf
+# own_podman: podman keeps everything below $dir. It works without the right to raise limits, and with the control groups that a machine
+# may have: crun refuses some combinations of both versions.
+own_podman() {
+  export CONTAINERS_STORAGE_CONF=$dir/storage.conf CONTAINERS_CONF=$dir/containers.conf
   printf '[storage]\ndriver = "overlay"\ngraphroot = "%s/containers"\nrunroot = "%s/run"\n' "$dir" "$dir" >"$CONTAINERS_STORAGE_CONF"
+  printf '[containers]\ndefault_ulimits = []\n[engine]\nruntime = "runc"\n' >"$CONTAINERS_CONF"
 }
 
 runs() {

@@ -7,8 +7,6 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# shellcheck source-path=SCRIPTDIR source=../../scripts/demo.sh
-. "$root/scripts/demo.sh"
 # shellcheck source-path=SCRIPTDIR source=use.sh
 . "$root/tests/release/use.sh"
 cd "$root"
@@ -48,7 +46,8 @@ as_person() { chroot --userspec=person "$system" env -i HOME=/home/person PATH=/
 # Besides what scripts/demo.sh removes.
 mounted=
 end_here() {
-  [ ! -s "${system:-}/home/person/pid" ] || kill "$(<"$system/home/person/pid")" 2>/dev/null || true
+  # shellcheck disable=SC2016 # the person's shell
+  [ -z "$mounted" ] || as_person sh -c 'kill "$(cat ~/pid)"' 2>/dev/null || true
   [ -z "$mounted" ] || umount "$mounted"
   end
 }

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
-# How the scripts in this folder use the proxy that they have installed. Source scripts/demo.sh, then this file, and define
+# How the scripts in this folder use the proxy that they have installed. Set `root`, source this file, and define
 # `as_person COMMAND...`, which runs a command where the proxy is installed, as an ordinary account.
+
+# shellcheck source-path=SCRIPTDIR source=../../scripts/demo.sh
+. "${root:?}/scripts/demo.sh"
 
 # surroundings: a real Ollama and a test tailnet.
 surroundings() {
@@ -21,6 +24,7 @@ answers_a_request() {
   start "$1" 'listening in the tailnet' as_person sh -c 'echo $$ >~/pid && exec remote-ollama-proxy run'
   laptop_asks "$1"
   as_person remote-ollama-proxy doctor | tee "$dir/output" || die "doctor finds faults, see above"
+  # shellcheck disable=SC2016
   as_person sh -c 'kill "$(cat ~/pid)"'
   wait "$started" || die "the proxy ended with $?"
 }
