@@ -25,7 +25,7 @@ main() {
   run scripts/image.sh target/dist "$dir/image.tar.gz" localhost/base:made-here
   # What the file has, not what the build left behind.
   podman rmi --force localhost/remote-ollama-proxy:release >/dev/null
-  podman load --quiet --input "$dir/image.tar.gz"
+  gunzip --stdout "$dir/image.tar.gz" | podman load --quiet
   runs
   say "the image works"
 }
@@ -42,11 +42,11 @@ runs() {
   cat >"$dir/config.toml" <<TOML
 node.hostname = "contained"
 node.control_url = "$control"
-node.auth_key_file = "/run/secrets/key"
+node.auth_key_file = "/key"
 upstream.url = "$ollama_url"
 TOML
   auth_key | podman secret create key - >/dev/null
-  contain --secret key,uid=10001,gid=10001,mode=0400
+  contain --secret key,target=/key,uid=10001,gid=10001,mode=0400
   laptop_asks contained
   [ "$(podman exec contained id -u)" = 10001 ] || die "the container does not run as user 10001"
   podman exec contained grep CapEff /proc/1/status | grep -q '	0*$' || die "the proxy has capabilities"
