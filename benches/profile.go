@@ -62,10 +62,7 @@ func (b *bench) profile([]contestants.Contestant) error {
 		if err != nil {
 			return err
 		}
-		p := report.Profile{What: work.what, Shares: shares}
-		e.note = func(_ string, value float64) { p.CPU = value * 1000 }
-		e.spent("", float64(len(times)))
-		b.profiles = append(b.profiles, p)
+		b.profiles = append(b.profiles, report.Profile{What: work.what, Shares: shares, CPU: microseconds(e.cpu(len(times)))})
 		running.Stop()
 	}
 	return nil
