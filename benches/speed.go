@@ -41,11 +41,17 @@ func (e *entrant) cpu(done int) time.Duration {
 	return (e.after.CPU - e.before.CPU) / time.Duration(max(done, 1))
 }
 
-// noteCost notes what one operation took between the last two marks: CPU time, and
-// voluntary context switches.
+// busiest returns the share in it of the thread that used most.
+func (e *entrant) busiest(done int) time.Duration {
+	return e.after.Busiest(e.before) / time.Duration(max(done, 1))
+}
+
+// noteCost notes what one operation took between the last two marks: CPU time, in all and
+// of the busiest thread, and voluntary context switches.
 func (e *entrant) noteCost(operation string, done int) {
 	if e.IsTailnet() && done > 0 {
 		e.note("cpu_"+operation, microseconds(e.cpu(done)))
+		e.note("busiest_"+operation, microseconds(e.busiest(done)))
 		e.note("switches_"+operation, float64(e.after.Switches(e.before))/float64(done))
 	}
 }
@@ -203,6 +209,7 @@ func transfers(e *entrant) error {
 		e.note(way.id, megabytes/took.Seconds())
 		if e.IsTailnet() {
 			e.note("cpu_"+way.id, milliseconds(e.cpu(megabytes)))
+			e.note("busiest_"+way.id, milliseconds(e.busiest(megabytes)))
 		}
 	}
 	return nil

@@ -18,12 +18,18 @@ type Usage struct {
 	Peak    int64         // the largest RSS so far, bytes
 	Threads int64
 
-	switches map[string]int64 // voluntary context switches since the start of each thread
+	threads map[string]thread // by id
+}
+
+// thread is the usage of one thread since its start.
+type thread struct {
+	cpu      time.Duration
+	switches int64 // voluntary context switches
 }
 
 // Of reads /proc and the processes' clocks, which only Linux has.
 func Of(pids ...int) (sum Usage, err error) {
-	sum.switches = map[string]int64{}
+	sum.threads = map[string]thread{}
 	for _, pid := range pids {
 		cpu, err := cpu(pid)
 		if err != nil {
@@ -37,7 +43,7 @@ func Of(pids ...int) (sum Usage, err error) {
 		sum.RSS += status["VmRSS"] << 10
 		sum.Peak += status["VmHWM"] << 10
 		sum.Threads += status["Threads"]
-		if err := sum.addSwitches(pid); err != nil {
+		if err := sum.addThreads(pid); err != nil {
 			return sum, err
 		}
 	}
@@ -47,28 +53,52 @@ func Of(pids ...int) (sum Usage, err error) {
 // Switches returns the voluntary context switches since an earlier usage: how often a
 // thread went to sleep. Those of a thread that ended in between are missing.
 func (u Usage) Switches(since Usage) (n int64) {
-	for thread, now := range u.switches {
-		n += now - since.switches[thread]
+	for id, now := range u.threads {
+		n += now.switches - since.threads[id].switches
 	}
 	return n
 }
 
-// addSwitches adds the context switches of a process. Its own status has those of its main
-// thread only.
-func (u *Usage) addSwitches(pid int) error {
+// Busiest returns the CPU time since an earlier usage of the thread that used most. It
+// bounds what a program can do on many cores if it does some of its work on one thread.
+func (u Usage) Busiest(since Usage) (cpu time.Duration) {
+	for id, now := range u.threads {
+		cpu = max(cpu, now.cpu-since.threads[id].cpu)
+	}
+	return cpu
+}
+
+// addThreads adds the threads of a process.
+func (u *Usage) addThreads(pid int) error {
 	tasks := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := os.ReadDir(tasks)
 	if err != nil {
 		return err
 	}
-	for _, thread := range threads {
-		status, err := fields(tasks + "/" + thread.Name() + "/status")
+	for _, entry := range threads {
+		id := entry.Name()
+		status, err := fields(tasks + "/" + id + "/status")
 		if err != nil {
 			continue // it has ended
 		}
-		u.switches[thread.Name()] = status["voluntary_ctxt_switches"]
+		cpu, err := onCPU(tasks + "/" + id + "/schedstat")
+		if err != nil {
+			continue
+		}
+		u.threads[id] = thread{cpu: cpu, switches: status["voluntary_ctxt_switches"]}
 	}
 	return nil
+}
+
+// onCPU reads the first number of a schedstat file, the CPU time in nanoseconds.
+func onCPU(path string) (time.Duration, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	n, err := strconv.ParseInt(first, 10, 64)
+	return time.Duration(n), err
 }
 
 // cpu reads the CPU clock of a process. /proc/PID/stat has steps of 10 ms, too coarse for

@@ -29,8 +29,10 @@ func TestCPUTimeIsFinerThanATick(t *testing.T) {
 	before := own(t)
 	for begun := time.Now(); time.Since(begun) < time.Millisecond; {
 	}
-	if spent := own(t).CPU - before.CPU; spent <= 0 || spent%(10*time.Millisecond) == 0 {
-		t.Errorf("spent %v", spent)
+	after := own(t)
+	spent, busiest := after.CPU-before.CPU, after.Busiest(before)
+	if spent <= 0 || spent%(10*time.Millisecond) == 0 || busiest <= 0 {
+		t.Errorf("spent %v, %v of it on one thread", spent, busiest)
 	}
 }
 
