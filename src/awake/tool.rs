@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::keeper::Inhibitor;
+use crate::panics;
 
 /// The tool with its arguments. `-i` is the assertion against idle sleep, which lets the display sleep (caffeinate(8)).
 #[cfg(target_os = "macos")]
@@ -54,9 +55,10 @@ impl InhibitorTool {
         InhibitorTool { command: &SYSTEM }
     }
 
-    fn start(&self) -> Result<ToolLock, String> {
+    async fn start(&self) -> Result<ToolLock, String> {
         let [name, arguments @ ..] = self.command else { return Err("no tool".to_owned()) };
-        let mut tool = Command::new(name)
+        let mut command = Command::new(name);
+        command
             .args(arguments)
             .env_clear()
             .envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
@@ -65,9 +67,10 @@ impl InhibitorTool {
             .stderr(Stdio::piped())
             // Ctrl-C at a terminal ends the proxy's group. The lock is needed until the proxy has drained.
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot run {name}: {error}"))?;
+            .kill_on_drop(true);
+        // A file system that hangs may block it.
+        let started = panics::off_thread(move || command.spawn()).await;
+        let mut tool = started.map_err(|error| format!("cannot run {name}: {error}"))?;
         match (tool.stdin.take(), tool.stdout.take()) {
             (Some(input), Some(output)) => Ok(ToolLock { tool, input, output }),
             _ => Err(format!("cannot run {name}: it has no pipes")),
@@ -106,7 +109,7 @@ impl Inhibitor for InhibitorTool {
 
     /// The tool has the lock once `cat` answers: it starts `cat` after it got the lock.
     async fn take(&self) -> Result<ToolLock, String> {
-        let mut lock = self.start()?;
+        let mut lock = self.start().await?;
         let answers = async {
             lock.input.write_all(b"\n").await?;
             lock.output.read_exact(&mut [0]).await
