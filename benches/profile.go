@@ -58,7 +58,7 @@ func (b *bench) profile([]contestants.Contestant) error {
 			return err
 		}
 		samples.Wait() // ended by the signal
-		shares, err := attribute(data)
+		shares, err := attribute(data, running.Processes()[0])
 		if err != nil {
 			return err
 		}
@@ -68,13 +68,13 @@ func (b *bench) profile([]contestants.Contestant) error {
 	return nil
 }
 
-func attribute(data string) (map[string]float64, error) {
+func attribute(data, process string) (map[string]float64, error) {
 	var stderr bytes.Buffer
-	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "sample,comm,dso,sym", "--field-separator", ";")
+	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "sample,pid,dso,sym", "--field-separator", ";")
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
 		return nil, fmt.Errorf("perf report: %w: %s", err, stderr.String())
 	}
-	return report.Attribute(bytes.NewReader(out))
+	return report.Attribute(bytes.NewReader(out), process)
 }

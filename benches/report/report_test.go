@@ -67,6 +67,14 @@ func TestPageHasCPUAndSwitchesPerRequestAndChunk(t *testing.T) {
 	}
 }
 
+func TestKernelSamplesAreAttributedByThread(t *testing.T) {
+	const perf = "# comment\n3   ;  70:profiled ;[kernel] ;[k] do_syscall_64\n1   ;  700:profiled ;[kernel] ;[k] do_syscall_64\n"
+	shares, err := Attribute(strings.NewReader(perf), "70")
+	if err != nil || shares[kernelRust] != 0.75 || shares[kernelNode] != 0.25 {
+		t.Errorf("%v %v", shares, err)
+	}
+}
+
 func TestOnlyTheMarkedPlaceIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "page.md")
