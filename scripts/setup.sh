@@ -80,6 +80,7 @@ linux() {
       has slowhttptest || packages+=(slowhttptest)
       has prometheus || packages+=(prometheus)
       has systemd-analyze || packages+=(systemd) # for the tests of the units
+      has jq || packages+=(jq)                   # for the recipes of packaging/events
       # Debian's names.
       has chromedriver || packages+=(chromium chromium-driver)
       ;;
@@ -149,6 +150,7 @@ macos() {
   [ "$what" != test ] || has slowhttptest || missing+=("slowhttptest: brew install slowhttptest")
   [ "$what" != test ] || has chromedriver ||
     missing+=("Chrome and its driver: brew install --cask google-chrome chromedriver")
+  [ "$what" != test ] || has jq || missing+=("jq: brew install jq")
   [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
   case $what in test | check) has promtool || missing+=("Prometheus: brew install prometheus") ;; esac
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")

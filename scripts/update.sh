@@ -143,7 +143,7 @@ for name, found in json.load(sys.stdin).items():
 
 # in_copy FOLDER NAME@VERSION...
 in_copy() {
-  local options=(--prefix "$1" --package-lock-only --save-exact --ignore-scripts --no-audit --no-fund)
+  local options=(--prefix "$1" --package-lock-only --omit-lockfile-registry-resolved --save-exact --ignore-scripts --no-audit --no-fund)
   npm install "${options[@]}" "${@:2}" && npm update "${options[@]}"
 }
 

@@ -125,11 +125,21 @@ impl Admin {
             members: members.at(config.ports().next()),
             node: self.node.borrow().clone(),
             started: self.started,
-            preload: self.preload.borrow().clone(),
+            preload: self.preloaded(&ollama),
             awake: self.awake.borrow().clone(),
             logs: self.sinks.states(),
         };
         Status::new(parts, ollama)
+    }
+
+    /// The models of `models.preload`. Ollama may have unloaded some since: `ollama` has those in memory now, unless it has a
+    /// fault.
+    pub(crate) fn preloaded(&self, ollama: &OllamaStatus) -> Vec<PreloadedModel> {
+        let preload = self.preload.borrow().clone();
+        if ollama.fault.is_some() {
+            return preload;
+        }
+        preload.into_iter().map(|model| model.compared_with(&ollama.models)).collect()
     }
 
     async fn not_ready(&self) -> Option<NotReady> {

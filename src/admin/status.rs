@@ -123,7 +123,7 @@ impl Status {
             not_ready: readiness.not_ready(),
             panics: panics::count(),
             node,
-            preload: compared_with_memory(preload, &ollama),
+            preload,
             running,
             waiting,
             connections: sessions.len(),
@@ -145,14 +145,6 @@ impl Status {
     pub fn uptime(&self, now: SystemTime) -> Option<Duration> {
         now.duration_since(crate::time::parse_rfc3339(&self.since).ok()?).ok()
     }
-}
-
-/// Ollama may have unloaded models since. If it does not say which are in memory, the list stays as it is.
-fn compared_with_memory(preload: Vec<PreloadedModel>, ollama: &OllamaStatus) -> Vec<PreloadedModel> {
-    if ollama.fault.is_some() {
-        return preload;
-    }
-    preload.into_iter().map(|model| model.compared_with(&ollama.models)).collect()
 }
 
 fn listing(config: &Config) -> Vec<(String, String)> {

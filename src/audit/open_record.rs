@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use super::record::now;
 use super::{AccessRecord, AuditSink, Ended, OTHER_MODEL};
 use crate::peer::Peer;
-use crate::policy::Endpoint;
+use crate::policy::{Endpoint, Rule};
 use crate::usage::Tokens;
 
 /// Bytes of a request's bodies, counted while they pass.
@@ -37,7 +37,7 @@ pub struct OpenRecord {
     /// The endpoint, once the policy has permitted the request.
     pub endpoint: Option<Endpoint>,
     path: Option<String>,
-    rule: Option<&'static str>,
+    rule: Option<Rule>,
     model: Option<String>,
     /// Counted while the bodies pass.
     pub traffic: Arc<Traffic>,
@@ -102,7 +102,7 @@ impl OpenRecord {
     }
 
     /// The proxy answers instead of Ollama. `path` is the client's and may contain anything.
-    pub fn failed(&mut self, status: StatusCode, rule: &'static str, path: &str, ended: Ended) {
+    pub fn failed(&mut self, status: StatusCode, rule: Rule, path: &str, ended: Ended) {
         self.status = Some(status);
         self.rule = Some(rule);
         self.ended = Some(ended);
@@ -154,7 +154,7 @@ impl Drop for OpenRecord {
             endpoint: self.endpoint.map(|endpoint| endpoint.name().into()),
             path: self.path.take(),
             status: self.status.map(|status| status.as_u16()),
-            rule: self.rule.map(Into::into),
+            rule: self.rule.map(|rule| rule.name().into()),
             model: self.model.take(),
             bytes_in: self.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.traffic.bytes_out.load(Ordering::Relaxed),
@@ -210,7 +210,7 @@ mod tests {
         for path in ["", "/a b"] {
             let mut record =
                 OpenRecord::new(peer.clone(), 80, &Method::CONNECT, Arc::default(), audit.clone());
-            record.failed(StatusCode::FORBIDDEN, "allowlist", path, Ended::Refused);
+            record.failed(StatusCode::FORBIDDEN, Rule::Allowlist, path, Ended::Refused);
         }
         assert_eq!(*paths.0.lock(), [None, Some("/a?b".to_owned())]);
     }

@@ -94,11 +94,11 @@ impl<I: Inhibitor> Keeper<I> {
     async fn hold(&mut self) -> Result<(), String> {
         let mut lock = self.inhibitor.take().await?;
         self.state.send_replace(AwakeState::Held);
-        self.warned = false;
         tokio::select! {
             () = self.until_idle() => {}
             reason = self.inhibitor.lost(&mut lock) => return Err(reason),
         }
+        self.warned = false;
         self.inhibitor.release(lock).await;
         Ok(())
     }

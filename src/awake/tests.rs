@@ -88,7 +88,7 @@ impl Site {
 
     async fn short_request(&self) {
         let request = self.request().await;
-        sleep(Duration::from_millis(10)).await;
+        tokio::time::advance(Duration::from_millis(10)).await;
         drop(request);
     }
 
@@ -147,7 +147,7 @@ async fn stream_of_short_requests_takes_the_lock_once() {
     let mut site = Site::new(true);
     for _ in 0..20 {
         site.short_request().await;
-        sleep(LINGER - Duration::from_secs(1)).await;
+        tokio::time::advance(LINGER - Duration::from_secs(1)).await;
     }
     assert_eq!(site.next().await, (Call::Taken, Duration::ZERO));
     assert!(site.calls.try_recv().is_err());

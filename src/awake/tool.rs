@@ -1,6 +1,8 @@
-//! The system's own tool that holds a lock: `caffeinate` on macOS, `systemd-inhibit` on Linux. Each runs a command and holds
-//! its lock for as long as the command runs. The command is `cat`, which ends when its input closes, so the lock ends with
-//! the proxy, even if the proxy is killed.
+//! The system's own tool that holds a lock for as long as it runs: `caffeinate` on macOS, `systemd-inhibit` on Linux. Both end
+//! with the proxy, even if the proxy is killed.
+//!
+//! The crate keepawake 0.6.1 (MIT, 2025) would add 45 crates on Linux (zbus) and 11 on macOS to a build without the feature
+//! `keychain`, and it does not notice that a lock is lost.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,22 +13,6 @@ use tokio::time::timeout;
 
 use super::keeper::Inhibitor;
 use crate::panics;
-
-/// The tool with its arguments. `-i` is the assertion against idle sleep, which lets the display sleep (caffeinate(8)).
-#[cfg(target_os = "macos")]
-const SYSTEM: [&str; 3] = ["/usr/bin/caffeinate", "-i", "/bin/cat"];
-
-/// The tool with its arguments. logind gives the lock `idle` to every account; the lock `sleep` needs a local session
-/// (org.freedesktop.login1.policy), and would also refuse a person's order to sleep.
-#[cfg(not(target_os = "macos"))]
-const SYSTEM: [&str; 6] = [
-    "systemd-inhibit",
-    "--what=idle",
-    "--mode=block",
-    "--who=remote-ollama-proxy",
-    "--why=a request runs or waits",
-    "cat",
-];
 
 /// How long the tool may take to get the lock, or to end.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -39,12 +25,16 @@ const VARIABLES: [&str; 2] = ["PATH", "DBUS_SYSTEM_BUS_ADDRESS"];
 
 /// Takes locks by a tool.
 pub struct InhibitorTool {
-    command: &'static [&'static str],
+    program: &'static str,
+    arguments: Vec<String>,
+    /// Whether the tool runs `cat` once it has the lock, and ends with it.
+    runs_cat: bool,
 }
 
 /// The tool while it holds a lock.
 pub struct ToolLock {
     tool: Child,
+    /// Held, since `cat` ends when its input closes.
     input: ChildStdin,
     output: ChildStdout,
 }
@@ -52,14 +42,36 @@ pub struct ToolLock {
 impl InhibitorTool {
     /// This system's tool.
     pub fn system() -> Self {
-        InhibitorTool { command: &SYSTEM }
+        if cfg!(target_os = "macos") { Self::caffeinate() } else { Self::systemd_inhibit() }
+    }
+
+    /// `-i` is the assertion against idle sleep, which lets the display sleep. With `-w` it ends when the proxy does
+    /// (caffeinate(8)). It is not given `cat` to run: by Apple's source (PowerManagement, caffeinate.c) it replaces itself by
+    /// such a command and holds the assertion in a child, so its failures would not be seen.
+    fn caffeinate() -> Self {
+        let arguments = ["-i".to_owned(), "-w".to_owned(), std::process::id().to_string()].into();
+        InhibitorTool { program: "/usr/bin/caffeinate", arguments, runs_cat: false }
+    }
+
+    /// logind gives the lock `idle` to every account; the lock `sleep` needs a local session (org.freedesktop.login1.policy),
+    /// and would also refuse a person's order to sleep.
+    fn systemd_inhibit() -> Self {
+        let arguments = [
+            "--what=idle",
+            "--mode=block",
+            "--who=remote-ollama-proxy",
+            "--why=a request runs or waits",
+            "cat",
+        ];
+        let arguments = arguments.map(str::to_owned).into();
+        InhibitorTool { program: "systemd-inhibit", arguments, runs_cat: true }
     }
 
     async fn start(&self) -> Result<ToolLock, String> {
-        let [name, arguments @ ..] = self.command else { return Err("no tool".to_owned()) };
+        let name = self.program;
         let mut command = Command::new(name);
         command
-            .args(arguments)
+            .args(&self.arguments)
             .env_clear()
             .envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(Stdio::piped())
@@ -77,18 +89,18 @@ impl InhibitorTool {
         }
     }
 
-    /// Why the tool has ended, or is about to end.
+    /// Waits until the tool ends, and returns its reason. Cancel-safe.
     async fn complaint(&self, tool: &mut Child) -> String {
+        let ended = match tool.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
         let complaint = match tool.stderr.take() {
+            // A process that it started may still have the pipe open.
             Some(text) => timeout(TIME_MAX, read_text(text)).await.unwrap_or_default(),
             None => String::new(),
         };
-        let ended = match timeout(TIME_MAX, tool.wait()).await {
-            Ok(Ok(status)) => status.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it closed its output".to_owned(),
-        };
-        let name = self.command.first().copied().unwrap_or_default();
+        let name = self.program;
         if complaint.is_empty() {
             format!("{name}: {ended}")
         } else {
@@ -107,30 +119,34 @@ async fn read_text(text: impl AsyncRead + Unpin) -> String {
 impl Inhibitor for InhibitorTool {
     type Lock = ToolLock;
 
-    /// The tool has the lock once `cat` answers: it starts `cat` after it got the lock.
+    /// An answer of `cat` shows that the tool has the lock. Without `cat` there is no such sign: a tool that gets no lock ends,
+    /// and `lost` reports it.
     async fn take(&self) -> Result<ToolLock, String> {
         let mut lock = self.start().await?;
-        let answers = async {
+        if !self.runs_cat {
+            return Ok(lock);
+        }
+        let answer = async {
             lock.input.write_all(b"\n").await?;
             lock.output.read_exact(&mut [0]).await
         };
-        match timeout(TIME_MAX, answers).await {
-            Ok(Ok(_)) => Ok(lock),
-            Ok(Err(_)) => Err(self.complaint(&mut lock.tool).await),
-            Err(_) => Err(format!("{}: no lock within {TIME_MAX:?}", self.command.join(" "))),
-        }
+        let refused = match timeout(TIME_MAX, answer).await {
+            Ok(Ok(_)) => return Ok(lock),
+            Ok(Err(_)) => timeout(TIME_MAX, self.complaint(&mut lock.tool)).await,
+            Err(late) => Err(late),
+        };
+        Err(refused.unwrap_or_else(|_| format!("{}: no lock within {TIME_MAX:?}", self.program)))
     }
 
     async fn lost(&self, lock: &mut ToolLock) -> String {
-        // An error is an end of the output, too.
-        let _ = lock.output.read(&mut [0]).await;
         self.complaint(&mut lock.tool).await
     }
 
-    /// Without its input `cat` ends, and the tool with it. One that does not is killed when it is dropped.
+    /// The system releases the lock of a tool that is killed, and `cat` ends with its input.
     async fn release(&self, lock: ToolLock) {
         let ToolLock { mut tool, input, .. } = lock;
         drop(input);
+        let _ = tool.start_kill(); // it fails if the tool has ended
         let _ = timeout(TIME_MAX, tool.wait()).await;
     }
 }
@@ -139,44 +155,56 @@ impl Inhibitor for InhibitorTool {
 mod tests {
     use super::*;
 
+    /// A shell in place of the system's tool.
+    fn shell(script: &str, runs_cat: bool) -> InhibitorTool {
+        InhibitorTool { program: "/bin/sh", arguments: ["-c", script].map(str::to_owned).into(), runs_cat }
+    }
+
     /// Holds a lock as the system's tools do.
-    const HOLDS: InhibitorTool = InhibitorTool { command: &["/bin/sh", "-c", "cat"] };
+    fn tools_that_hold() -> [InhibitorTool; 2] {
+        [shell("exec cat", true), shell("exec sleep 1000", false)]
+    }
 
     #[tokio::test]
     async fn tool_holds_the_lock_until_it_is_released() {
-        let lock = HOLDS.take().await.unwrap();
-        let pid = lock.tool.id().unwrap();
-        HOLDS.release(lock).await;
-        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-        assert!(rustix::process::test_kill_process(pid).is_err(), "it ended, and its exit was read");
-    }
-
-    #[tokio::test]
-    async fn tool_that_ends_has_lost_the_lock() {
-        let mut lock = HOLDS.take().await.unwrap();
-        lock.tool.start_kill().unwrap();
-        let reason = HOLDS.lost(&mut lock).await;
-        assert!(reason.contains("signal: 9"), "{reason}");
-    }
-
-    #[tokio::test]
-    async fn tool_that_is_missing_or_refuses_gives_its_reason() {
-        for (command, reason) in [
-            (&["/nowhere/systemd-inhibit"][..], "cannot run /nowhere/systemd-inhibit: No such file"),
-            (
-                &["/bin/sh", "-c", "echo 'Failed to inhibit:\n Access denied' >&2; exit 1"],
-                "/bin/sh: Failed to inhibit: Access denied (exit status: 1)",
-            ),
-        ] {
-            let refused = InhibitorTool { command }.take().await.err().unwrap();
-            assert!(refused.starts_with(reason), "{refused}");
+        for tool in tools_that_hold() {
+            let lock = tool.take().await.unwrap();
+            let pid = lock.tool.id().unwrap();
+            tool.release(lock).await;
+            let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+            assert!(rustix::process::test_kill_process(pid).is_err(), "it ended, and its exit was read");
         }
     }
 
     #[tokio::test]
+    async fn tool_that_ends_has_lost_the_lock() {
+        for tool in tools_that_hold() {
+            let mut lock = tool.take().await.unwrap();
+            lock.tool.start_kill().unwrap();
+            let reason = tool.lost(&mut lock).await;
+            assert!(reason.contains("signal: 9"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tool_that_is_missing_or_refuses_gives_its_reason() {
+        let missing = InhibitorTool { program: "/nowhere/systemd-inhibit", ..shell("", true) };
+        let refused = missing.take().await.err().unwrap();
+        assert!(refused.starts_with("cannot run /nowhere/systemd-inhibit: No such file"), "{refused}");
+
+        let script = "echo 'Failed to inhibit:\n Access denied' >&2; exit 1";
+        let reason = "/bin/sh: Failed to inhibit: Access denied (exit status: 1)";
+        let refused = shell(script, true).take().await.err().unwrap();
+        assert_eq!(refused, reason);
+        let silent = shell(script, false);
+        let mut lock = silent.take().await.unwrap();
+        assert_eq!(silent.lost(&mut lock).await, reason);
+    }
+
+    #[tokio::test]
     async fn tool_gets_no_variable_of_the_proxy_that_may_hold_a_key() {
-        let found: &[_] = &["/bin/sh", "-c", "env | cut -d= -f1 | tr '\n' ' ' >&2; exit 1"];
-        let shown = InhibitorTool { command: found }.take().await.err().unwrap();
+        let tool = shell("env | cut -d= -f1 | tr '\n' ' ' >&2; exit 1", true);
+        let shown = tool.take().await.err().unwrap();
         assert!(shown.contains("PATH"), "{shown}");
         assert!(!shown.contains("CARGO"), "{shown}");
     }

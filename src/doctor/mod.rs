@@ -8,6 +8,7 @@ mod finding;
 mod host;
 mod node;
 mod ollama;
+mod power;
 mod preload;
 mod process;
 mod reach;
@@ -35,6 +36,7 @@ pub async fn examine(config: Result<&Config, &ConfigFaults>) -> Vec<Finding> {
         state_folder::key(config),
     ];
     findings.extend(events::command(config));
+    findings.extend(power::examine(config));
     findings.extend(ollama::examine(config).await);
     findings.push(request_log::examine(config.upstream.port()));
     findings.extend(running::examine(config).await);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::finding::Finding;
 use super::reach::reach;
-use super::{control_server, node, preload, process};
+use super::{control_server, node, power, preload, process};
 use crate::admin::{self, AdminError, Status, Who};
 use crate::config::Config;
 
@@ -24,10 +24,11 @@ enum Check {
     Service,
     Https,
     Preload,
+    Awake,
 }
 
 /// All checks, in the order of their findings.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check::Listeners,
     Check::Clock,
     Check::Name,
@@ -38,6 +39,7 @@ const CHECKS: [Check; 10] = [
     Check::Service,
     Check::Https,
     Check::Preload,
+    Check::Awake,
 ];
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
@@ -64,6 +66,7 @@ impl Check {
             Check::Service => "service",
             Check::Https => "https",
             Check::Preload => "preload",
+            Check::Awake => "awake",
         }
     }
 
@@ -87,6 +90,7 @@ impl Check {
             Check::Service => node::service(config, node.service.as_ref()?),
             Check::Https => node::certificate(config, node.certificate.as_ref()?),
             Check::Preload => preload::loaded(&status.preload)?,
+            Check::Awake => power::lock(&status.awake)?,
         })
     }
 
@@ -96,6 +100,7 @@ impl Check {
             Check::Service => config.node.service.is_some(),
             Check::Https => config.https_port.is_some(),
             Check::Preload => !config.preload.is_empty(),
+            Check::Awake => config.keep_awake,
             _ => true,
         };
         is_configured.then(|| Finding::unknown(self.name(), reason))

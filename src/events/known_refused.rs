@@ -9,19 +9,60 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::{Events, Occurrence, PeerRefusedFirst};
-use crate::audit::AccessEvent;
+use crate::audit::{AccessEvent, PeerRule};
 use crate::history::each_access_event;
+use crate::policy::Rule;
 use crate::rotated;
-
-/// The rules that refuse a peer because of what it may do. A limit, a malformed request or a mistyped path is no such rule.
-const ABOUT_ACCESS: [&str; 6] = ["no-access", "grant", "endpoint-off", "management", "model", "host"];
 
 /// Devices beyond this number are told again after a further refusal. It bounds the memory.
 const DEVICES_MAX: usize = 10_000;
 
-/// Whether a refusal by this rule is about access.
-pub(super) fn is_about_access(rule: &str) -> bool {
-    ABOUT_ACCESS.contains(&rule)
+/// Whether this rule refuses a peer because of what it may do. A limit, a malformed request or a mistyped path is no such rule.
+pub(super) fn is_about_access(rule: Rule) -> bool {
+    match rule {
+        Rule::EndpointOff
+        | Rule::Management
+        | Rule::Grant
+        | Rule::Host
+        | Rule::Model
+        | Rule::KeepAlive
+        | Rule::LoadOptions => true,
+        Rule::Target
+        | Rule::Allowlist
+        | Rule::MetricsOnly
+        | Rule::PageOnly
+        | Rule::CrossSite
+        | Rule::PageOpen
+        | Rule::Method
+        | Rule::WebSocket
+        | Rule::PreflightOff
+        | Rule::Framing
+        | Rule::Concurrency
+        | Rule::Rate
+        | Rule::Requests
+        | Rule::Tokens
+        | Rule::QueueFull
+        | Rule::QueueTime
+        | Rule::BodySize
+        | Rule::Stopping
+        | Rule::HeadTime
+        | Rule::BodyIdle
+        | Rule::AnswerIdle
+        | Rule::ConnectionIdle
+        | Rule::UpstreamDown
+        | Rule::UpstreamFailed
+        | Rule::Https
+        | Rule::Certificate
+        | Rule::ClientLeft => false,
+    }
+}
+
+/// As [`is_about_access`], for a peer that was refused before there was a request.
+pub(super) fn is_about_peers_access(rule: PeerRule) -> bool {
+    match rule {
+        PeerRule::NoAccess => true,
+        PeerRule::Connections | PeerRule::HeadTime | PeerRule::Malformed | PeerRule::Tls => false,
+    }
 }
 
 /// The stable ids of refused devices. Shared with the thread that reads the access log.
@@ -91,11 +132,12 @@ fn refused_in(path: &Path, began: Timestamp) -> HashSet<String> {
             each_access_event(BufReader::new(file), |event| {
                 let refused = match event {
                     AccessEvent::Request(record) => {
-                        let is_refused = record.rule.as_deref().is_some_and(is_about_access);
+                        let rule = record.rule.as_deref().and_then(Rule::named);
+                        let is_refused = rule.is_some_and(is_about_access);
                         (is_refused && record.time < began).then_some(record.peer)
                     }
                     AccessEvent::PeerRefused(refused) => {
-                        let is_refused = is_about_access(refused.rule.name());
+                        let is_refused = is_about_peers_access(refused.rule);
                         (is_refused && refused.time < began).then_some(refused.peer)
                     }
                     AccessEvent::SessionCut(_) | AccessEvent::LinesLost(_) => None,
@@ -111,4 +153,22 @@ fn refused_in(path: &Path, began: Timestamp) -> HashSet<String> {
         Err(_) | Ok(()) => {}
     }
     devices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documentation_names_the_rules_about_access() {
+        let page = include_str!("../../docs/events.md");
+        let row = page.lines().find(|line| line.starts_with("| `peer-refused` |")).unwrap();
+        let (_, listed) = row.split_once("by one of the rules ").unwrap();
+        let (listed, _) = listed.split_once(" ([list of rules]").unwrap();
+        let documented: HashSet<_> = listed.split('`').skip(1).step_by(2).collect();
+        let rules = Rule::ALL.iter().filter(|rule| is_about_access(**rule)).map(|rule| rule.name());
+        let before =
+            PeerRule::ALL.into_iter().filter(|rule| is_about_peers_access(*rule)).map(PeerRule::name);
+        assert_eq!(documented, rules.chain(before).collect());
+    }
 }

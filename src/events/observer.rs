@@ -5,13 +5,11 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::known_refused::{KnownRefused, is_about_access};
+use super::known_refused::{KnownRefused, is_about_access, is_about_peers_access};
 use super::{AccessOf, EventKind, Events, Occurrence, PeerRefusedFirst, QuotaReached};
 use crate::audit::{AccessChange, AccessRecord, ChangeKind, Observer, PeerRefused};
 use crate::config::Config;
-
-/// The rules by which a used-up quota refuses requests.
-const QUOTAS: [&str; 2] = ["tokens", "requests"];
+use crate::policy::Rule;
 
 /// In seconds.
 const DAY: i64 = 24 * 60 * 60;
@@ -28,7 +26,7 @@ pub struct EventObserver {
 struct QuotasTold {
     /// In days since 1970.
     day: i64,
-    told: HashSet<(&'static str, String)>,
+    told: HashSet<(Rule, String)>,
 }
 
 impl EventObserver {
@@ -50,14 +48,14 @@ impl EventObserver {
         }
     }
 
-    fn quota(&self, rule: &'static str, record: &AccessRecord) {
+    fn quota(&self, rule: Rule, record: &AccessRecord) {
         if !self.events.wants(EventKind::QuotaReached) {
             return;
         }
         let identity = record.peer.identity().to_owned();
         if self.quotas.lock().note(record.time, rule, &identity) {
             let (peer, port) = (record.peer.clone(), record.port);
-            let reached = QuotaReached { identity, peer, port, rule: rule.to_owned() };
+            let reached = QuotaReached { identity, peer, port, rule: rule.name().to_owned() };
             self.events.raise(Occurrence::QuotaReached(reached));
         }
     }
@@ -65,7 +63,7 @@ impl EventObserver {
 
 impl QuotasTold {
     /// Whether this is the first time on the day of `now`.
-    fn note(&mut self, now: Timestamp, rule: &'static str, identity: &str) -> bool {
+    fn note(&mut self, now: Timestamp, rule: Rule, identity: &str) -> bool {
         let day = now.as_second().div_euclid(DAY);
         if day != self.day {
             *self = QuotasTold { day, told: HashSet::new() };
@@ -76,25 +74,25 @@ impl QuotasTold {
 
 impl Observer for EventObserver {
     fn request(&self, record: &AccessRecord) {
-        let Some(rule) = record.rule.as_deref() else { return };
+        let Some(rule) = record.rule.as_deref().and_then(Rule::named) else { return };
         if is_about_access(rule) {
             self.refused(PeerRefusedFirst {
                 peer: record.peer.clone(),
                 addr: record.addr,
                 port: record.port,
-                rule: rule.to_owned(),
+                rule: rule.name().to_owned(),
                 method: Some(record.method.clone()),
                 endpoint: record.endpoint.as_deref().map(str::to_owned),
                 path: record.path.clone(),
                 model: record.model.clone(),
             });
-        } else if let Some(quota) = QUOTAS.into_iter().find(|quota| *quota == rule) {
-            self.quota(quota, record);
+        } else if matches!(rule, Rule::Requests | Rule::Tokens) {
+            self.quota(rule, record);
         }
     }
 
     fn peer_refused(&self, refused: &PeerRefused) {
-        if is_about_access(refused.rule.name()) {
+        if is_about_peers_access(refused.rule) {
             self.refused(PeerRefusedFirst {
                 peer: refused.peer.clone(),
                 addr: refused.addr,
@@ -123,8 +121,8 @@ mod tests {
     use super::*;
 
     /// A record with this rule, of this device.
-    fn record(rule: Option<&str>, stable_id: &str) -> AccessRecord {
-        let rule = rule.map_or(String::new(), |rule| format!(r#""rule":"{rule}","#));
+    fn record(rule: Option<Rule>, stable_id: &str) -> AccessRecord {
+        let rule = rule.map_or(String::new(), |rule| format!(r#""rule":"{}","#, rule.name()));
         let json = format!(
             r#"{{"time":"2026-11-24T16:44:13.022Z","id":"1","node":"a.ts.net","stable_id":"{stable_id}",
             "principal":"anna@example.com","addr":"100.64.0.2:5","port":11434,"method":"POST",{rule}
@@ -145,12 +143,13 @@ mod tests {
         let (events, mut incoming) = Events::new(config.subscribe());
         let current = config.borrow().clone();
         let observer = EventObserver::new(events, &current);
-        let rules = [None, Some("rate"), Some("grant"), Some("model"), Some("tokens"), Some("tokens")];
+        let rules = [Rule::Rate, Rule::Grant, Rule::Model, Rule::Tokens, Rule::Tokens];
+        observer.request(&record(None, "n1"));
         for rule in rules {
-            observer.request(&record(rule, "n1"));
+            observer.request(&record(Some(rule), "n1"));
         }
-        observer.request(&record(Some("requests"), "n2"));
-        observer.request(&record(Some("grant"), "n2"));
+        observer.request(&record(Some(Rule::Requests), "n2"));
+        observer.request(&record(Some(Rule::KeepAlive), "n2"));
         let mut told = Vec::new();
         for _ in 0..4 {
             let occurrence = incoming.events.recv().await.unwrap().occurrence;
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn used_up_quota_is_told_once_a_day_for_each_identity() {
         let mut told = QuotasTold::default();
-        let mut note = |now: &str, identity| told.note(now.parse().unwrap(), "tokens", identity);
+        let mut note = |now: &str, identity| told.note(now.parse().unwrap(), Rule::Tokens, identity);
         assert!(note("2026-11-24T00:00:00Z", "a") && note("2026-11-24T12:00:00Z", "b"));
         assert!(!note("2026-11-24T23:59:59Z", "a"));
         assert!(note("2026-11-25T00:00:00Z", "a") && !note("2026-11-25T00:00:01Z", "a"));

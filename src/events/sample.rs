@@ -8,6 +8,7 @@ use super::event::{
 };
 use super::kind::EventKind;
 use crate::audit::PeerName;
+use crate::policy::Rule;
 
 impl EventReport {
     /// An invented event of this kind, marked as such.
@@ -31,7 +32,7 @@ fn occurrence(kind: EventKind) -> Occurrence {
             peer,
             addr: ([100, 64, 0, 2], 51234).into(),
             port,
-            rule: "management".to_owned(),
+            rule: Rule::Management.name().to_owned(),
             method: Some("POST".to_owned()),
             endpoint: None,
             path: Some("/api/pull".to_owned()),
@@ -50,7 +51,7 @@ fn occurrence(kind: EventKind) -> Occurrence {
             identity: peer.identity().to_owned(),
             peer,
             port,
-            rule: "tokens".to_owned(),
+            rule: Rule::Tokens.name().to_owned(),
         }),
         EventKind::LogLost => Occurrence::LogLost(LogLost {
             log: "access".to_owned(),

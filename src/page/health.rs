@@ -1,4 +1,4 @@
-//! The section about Ollama, the node, the queue and the logs.
+//! The section about Ollama, the models to preload, the node, the queue and the logs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,11 +47,15 @@ impl Health {
         let config = self.admin.settings.config();
         let mut faulty_logs = self.admin.sinks.states();
         faulty_logs.retain(|log| !log.is_sound());
+        let ollama_status = self.ollama();
+        // Before Ollama's first answer the states are not known.
+        let preload = ollama_status.as_ref().filter(|_| all).map(|ollama| self.admin.preloaded(ollama));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "since": crate::time::format_rfc3339_seconds(self.admin.started),
             "stopping": self.admin.proxy.is_stopping(),
-            "ollama": self.ollama().map(|status| ollama(status, viewer)),
+            "ollama": ollama_status.map(|status| ollama(status, viewer)),
+            "preload": preload,
             "node": {
                 "name": node.dns_name,
                 "state": node.state,

@@ -11,6 +11,7 @@ use super::hint::Hint;
 use super::host::Hosts;
 use super::models::{ModelCheck, ModelRefusal, ModelRules};
 use super::rights::Rights;
+use super::rule::Rule;
 use super::target::{Target, TargetFault};
 
 /// The node's own rules, for all peers.
@@ -144,25 +145,25 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The rule's name, the same in logs and in answers.
-    pub fn rule(&self) -> &'static str {
+    /// The rule.
+    pub fn rule(&self) -> Rule {
         match self {
-            Refusal::Target(_) | Refusal::Slashes(_) => "target",
-            Refusal::NotListed(_) => "allowlist",
-            Refusal::Off(_) => "endpoint-off",
-            Refusal::Management(_) => "management",
+            Refusal::Target(_) | Refusal::Slashes(_) => Rule::Target,
+            Refusal::NotListed(_) => Rule::Allowlist,
+            Refusal::Off(_) => Rule::EndpointOff,
+            Refusal::Management(_) => Rule::Management,
             Refusal::NotGranted(_)
             | Refusal::MetricsNotGranted
             | Refusal::PageNotGranted
-            | Refusal::PageViewOnly => "grant",
-            Refusal::NotMetrics => "metrics-only",
-            Refusal::NotPage => "page-only",
-            Refusal::CrossSite => "cross-site",
-            Refusal::Watching(_) => "page-open",
-            Refusal::Method(_) => "method",
-            Refusal::WebSocket => "websocket",
-            Refusal::Preflight => "preflight-off",
-            Refusal::Host => "host",
+            | Refusal::PageViewOnly => Rule::Grant,
+            Refusal::NotMetrics => Rule::MetricsOnly,
+            Refusal::NotPage => Rule::PageOnly,
+            Refusal::CrossSite => Rule::CrossSite,
+            Refusal::Watching(_) => Rule::PageOpen,
+            Refusal::Method(_) => Rule::Method,
+            Refusal::WebSocket => Rule::WebSocket,
+            Refusal::Preflight => Rule::PreflightOff,
+            Refusal::Host => Rule::Host,
             Refusal::Model(refusal) => refusal.rule(),
         }
     }

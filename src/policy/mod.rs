@@ -18,6 +18,7 @@ mod naming;
 mod page;
 mod quota;
 mod rights;
+mod rule;
 mod target;
 
 pub use body::{BodyFault, DeniedBy, DeniedKey, DeniedSettings, ModelKeys, ModelReader, ModelSetting};
@@ -34,4 +35,5 @@ pub use naming::ModelNaming;
 pub use page::{PAGE_HEADER, PageRoute};
 pub use quota::{Quota, QuotaUnit, Quotas, Window};
 pub use rights::{AccessMode, Rights};
+pub use rule::Rule;
 pub use target::{Target, TargetFault};

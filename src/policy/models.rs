@@ -7,6 +7,7 @@ use super::body::{BodyFault, DeniedBy, DeniedKey, DeniedSettings, ModelKeys, Mod
 use super::endpoint::{Endpoint, ModelSource};
 use super::grant::Grant;
 use super::model::{Model, ModelNameFault, Models};
+use super::rule::Rule;
 
 /// Which models every peer may use, and what it may change about them. By default everything, and the proxy does not inspect bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,14 +224,14 @@ impl From<BodyFault> for ModelRefusal {
 }
 
 impl ModelRefusal {
-    /// The name of the rule, the same in logs and in answers.
-    pub(super) fn rule(&self) -> &'static str {
+    /// The rule.
+    pub(super) fn rule(&self) -> Rule {
         match self {
             ModelRefusal::Setting(denied) => match denied.setting {
-                ModelSetting::KeepAlive => "keep-alive",
-                ModelSetting::LoadOptions => "load-options",
+                ModelSetting::KeepAlive => Rule::KeepAlive,
+                ModelSetting::LoadOptions => Rule::LoadOptions,
             },
-            _ => "model",
+            _ => Rule::Model,
         }
     }
 

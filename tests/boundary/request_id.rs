@@ -1,13 +1,12 @@
 //! The id of a request: in every answer, the same as in its access record, and never the client's own.
 
-use std::sync::{Arc, Mutex};
-
 use remote_ollama_proxy::admission::Limits;
 use remote_ollama_proxy::policy::EndpointSet;
 use remote_ollama_proxy::proxy::MetricsPort;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::support::diagnostics::capture;
 use crate::support::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
@@ -158,31 +157,13 @@ async fn refusal_of_an_auxiliary_port_has_an_id() {
     assert_eq!((refusal.status(), json(&refusal)["request_id"].as_str()), (403, Some(id(&refusal))));
 }
 
-/// What a subscriber writes.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn diagnostic_line_about_a_failure_of_ollama_has_peer_id_and_endpoint() {
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _default = tracing::subscriber::set_default(subscriber);
+    let (written, _guard) = capture();
     let proxy = Boundary::new("http://127.0.0.1:1").start();
     let refusal = proxy.ask(&post("/v1/chat/completions", "{}")).await;
     assert_eq!(refusal.status(), 503);
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = written.text();
     let line = text.lines().find(|line| line.contains("Ollama can't be reached")).unwrap();
     let connection = "connection{peer=laptop.tailnet.test (anna@example.com, 100.64.0.2:50000) port=11434}:";
     let request = format!("request{{id=\"{}\" endpoint=\"v1_chat_completions\"}}:", id(&refusal));

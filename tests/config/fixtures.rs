@@ -1,5 +1,5 @@
 //! Every file in `valid/` with the output of `check`, and every file in `invalid/` with all of its faults. `{home}`
-//! and `{state}` are the home folder and the default state folder.
+//! and `{state}` are the home folder and the default state folder; `{macos}` is whether this is macOS.
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,7 @@ fn check(file: &Path) -> (Ended, String) {
     let state = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
     let state = home.path().join(state).join("remote-ollama-proxy");
     let expected = expected.replace("{state}", state.to_str().unwrap());
+    let expected = expected.replace("{macos}", &cfg!(target_os = "macos").to_string());
     (ended, expected.replace("{home}", home.path().to_str().unwrap()))
 }
 

@@ -16,6 +16,7 @@ mod init;
 mod ollama_routes;
 mod overrides;
 mod pages;
+mod recipes;
 mod reference;
 mod report;
 mod secrets;

@@ -67,6 +67,9 @@ def queries(url):
     instances = get(url, "label/instance/values", **{"match[]": "remote_ollama_proxy_build_info"})
     if len(instances) != 1:
         faults.append(f"the variable instance has these values: {instances}")
+    exported = set().union(*(dashboard.metrics(name) for name in get(url, "label/__name__/values")))
+    for name in sorted(exported - dashboard.shown()):
+        faults.append(f"no panel shows {name}, which the proxy exports")
     for rule in rules(url):
         print(f"alert {rule['name']}: {rule['health']}, {rule['state']}")
         if rule["health"] != "ok":

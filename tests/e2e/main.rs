@@ -7,6 +7,8 @@ mod access_log;
 mod acl;
 #[path = "../support/admin.rs"]
 mod admin;
+#[cfg(not(target_os = "macos"))]
+mod awake;
 mod clients;
 mod doctor;
 mod endpoints;

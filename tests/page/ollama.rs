@@ -38,6 +38,7 @@ async fn serve(stream: TcpStream) {
             Some("/api/ps") => MODELS,
             Some("/api/tags") => INSTALLED,
             Some("/api/show") => r#"{"capabilities":["completion"]}"#,
+            Some("/api/generate") => "{}",
             Some("/v1/models") => r#"{"object":"list","data":[]}"#,
             _ => return talk(client.stream).await,
         };

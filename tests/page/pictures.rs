@@ -9,6 +9,14 @@ use crate::browser::Browser;
 use crate::http::soon;
 use crate::scene::Scene;
 
+/// Writes pictures to the folder that `PICTURES` names.
+fn keep<const N: usize>(pictures: [(&str, Vec<u8>); N]) {
+    let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) else { return };
+    for (name, picture) in pictures {
+        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+}
+
 async fn look(browser: &Browser, scheme: &str, width: u32, height: u32) -> Vec<u8> {
     screen(browser, scheme, width, height).await;
     browser.picture().await
@@ -28,6 +36,12 @@ async fn page_is_dark_or_light_and_fits_a_phone() {
         .until("what runs and waits", "document.querySelectorAll('#requests tbody tr').length === 4")
         .await;
     browser.until("Ollama", "document.getElementById('health').innerText.includes('qwen3')").await;
+    browser
+        .until(
+            "what is spent",
+            "document.getElementById('peers').innerText.includes('1 of 500 requests a day')",
+        )
+        .await;
     browser.until("a rate", "/[1-9].* kB.s/.test(document.querySelector('#requests tbody').innerText)").await;
     let (light, dark) = (look(&browser, "light", 1280, 1220).await, look(&browser, "dark", 1280, 1220).await);
     assert_ne!(light, dark);
@@ -40,10 +54,17 @@ async fn page_is_dark_or_light_and_fits_a_phone() {
     browser.script("document.querySelectorAll('details').forEach((one) => one.open = true);").await;
     let wide = browser.script("return document.documentElement.scrollWidth;").await;
     assert_eq!(wide, json!(360), "it scrolls sideways once something is opened");
-    if let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) {
-        for (name, picture) in [("light", light), ("dark", dark), ("phone", phone)] {
-            std::fs::write(folder.join(format!("page-{name}.png")), picture).unwrap();
-        }
-    }
+    keep([("page-light", light), ("page-dark", dark), ("page-phone", phone)]);
     soon("the end", async { drop((running, waiting)) }).await;
+}
+
+#[tokio::test]
+async fn setup_is_dark_or_light() {
+    let scene = Scene::with_setup().await;
+    let browser = scene.open_setup("kiosk").await;
+    // The hostile name is for other tests.
+    browser.script("document.querySelector('.models li:not(:has(a))').remove();").await;
+    let (light, dark) = (look(&browser, "light", 1000, 1000).await, look(&browser, "dark", 1000, 1000).await);
+    assert_ne!(light, dark);
+    keep([("page-setup-light", light), ("page-setup-dark", dark)]);
 }

@@ -27,7 +27,7 @@ pub(crate) fn policy(alice: &str) -> Value {
     };
     let some =
         json!({"endpoints": ["v1_chat_completions", "v1_models"], "max_concurrent": 2, "page": "view"});
-    let ci = json!({"endpoints": ["v1_chat_completions"], "max_concurrent": 2, "requests_per_minute": 60, "priority": "low"});
+    let ci = json!({"endpoints": ["v1_chat_completions"], "max_concurrent": 2, "requests_per_minute": 60, "requests_per_day": 500, "priority": "low"});
     json!({
         "groups": {"group:ai-admins": ["alice@example.com"]},
         "tagOwners": {"tag:ai-server": [], "tag:ai-client": [], "tag:ai-ci": []},
@@ -53,10 +53,13 @@ impl Scene {
         Scene::with(policy("admin"), "").await
     }
 
-    /// With the set-up for peers. The kiosk may use all endpoints that are on, Bob two of them.
+    /// With the set-up for peers. The kiosk may use all endpoints that are on, Bob two of them, and the build machine one,
+    /// without the list of models.
     pub(crate) async fn with_setup() -> Scene {
         let mut policy = policy("admin");
-        policy["grants"][0]["ip"] = json!(["tcp:11434", "tcp:80"]);
+        for grant in [0, 3] {
+            policy["grants"][grant]["ip"] = json!(["tcp:11434", "tcp:80"]);
+        }
         Scene::with(policy, "page.setup = true").await
     }
 
@@ -68,7 +71,8 @@ impl Scene {
         std::fs::write(&log, past()).unwrap();
         let key = Some(tailnet.key(json!({})).await);
         let config = format!(
-            "page.port = 80\nlimits.running = 3\nmetrics.usage = true\naccess_log.file = {log:?}\n{settings}"
+            "page.port = 80\nlimits.running = 3\nmetrics.usage = true\nmodels.preload = [\"qwen3:30b\"]\n\
+             access_log.file = {log:?}\n{settings}"
         );
         let start = Start { key, config, ..Start::new(&tailnet, &upstream) };
         let process = start.process();
@@ -130,12 +134,14 @@ impl Scene {
         (browser, url)
     }
 
-    /// A browser on a client with the set-up open.
+    /// A browser on a client with the set-up open. What a button says stays until the test calls `later()`.
     pub(crate) async fn open_setup(&self, client: &str) -> Browser {
         let at = self.forward(client, 80).await;
         let browser = Browser::new(NAME).await;
         browser.go(&format!("http://{NAME}:{}/setup", at.port())).await;
         browser.until("the buttons", "document.querySelector('.lines button:not([hidden])')").await;
+        let held = "const run = setTimeout; window.setTimeout = (what, ms) => ms === 4000 ? (window.later = what) : run(what, ms);";
+        browser.script(held).await;
         browser
     }
 }

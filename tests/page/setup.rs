@@ -14,6 +14,8 @@ use crate::tailnet::World;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
+const SHIFT: &str = "\u{e008}";
+const CONTROL: &str = "\u{e009}";
 
 /// The lines of a client's first box.
 async fn lines(browser: &Browser, id: &str) -> String {
@@ -26,7 +28,7 @@ async fn clipboard(browser: &Browser) -> Value {
     browser
         .script("const to = document.createElement('textarea'); document.body.append(to); to.focus();")
         .await;
-    browser.press("\u{e009}v\u{e000}").await;
+    browser.press(&format!("{CONTROL}v")).await;
     let pasted = "document.querySelector('textarea').value !== ''";
     browser.until("the pasted text", pasted).await;
     browser.script("const to = document.querySelector('textarea'); to.remove(); return to.value;").await
@@ -63,18 +65,32 @@ async fn setup_has_lines_for_each_client_and_copies_them() {
     ];
     assert_eq!(browser.script(ids).await, json!(clients));
 
+    // A page of plain HTTP has no navigator.clipboard.
+    let context = browser.script("return [isSecureContext, 'clipboard' in navigator];").await;
+    assert_eq!(context, json!([false, false]));
     for (id, part) in
         [("codex", "wire_api = \"responses\"\n"), ("claude-code", "ANTHROPIC_MODEL=qwen3:30b claude")]
     {
         let shown = lines(&browser, id).await;
         assert!(shown.contains(part), "{shown}");
-        browser
-            .script(&format!("document.querySelector('section[aria-labelledby={id}] button').click();"))
-            .await;
-        assert!(browser.text(&format!("section[aria-labelledby={id}] button")).await.starts_with("Copied"));
+        let button = format!("section[aria-labelledby={id}] button");
+        browser.click(&button).await;
+        assert!(browser.text(&button).await.starts_with("Copied"), "{}", browser.text(&button).await);
         assert_eq!(clipboard(&browser).await, json!(shown));
     }
-    assert!(browser.text("#copied").await.starts_with("Copied the lines for Claude Code: In a shell"));
+    assert_eq!(browser.text("#copied").await, "Copied the lines for Claude Code: In a shell");
+    // Both words go after their time, so that the next copy is read out again.
+    browser.script("later();").await;
+    let button = "section[aria-labelledby=claude-code] button";
+    assert!(browser.text(button).await.starts_with("Copy\n"), "{}", browser.text(button).await);
+    assert_eq!(browser.text("#copied").await, "");
+
+    // Where the browser refuses to copy, the lines are selected.
+    browser.script("document.execCommand = () => false;").await;
+    browser.click("section[aria-labelledby=codex] button").await;
+    assert_eq!(browser.text("#copied").await, "Selected the lines for Codex: In ~/.codex/config.toml");
+    let selected = browser.script("return getSelection().toString().trim();").await;
+    assert_eq!(selected, json!(lines(&browser, "codex").await.trim()));
 
     // Another model, by its link.
     browser.script("[...document.querySelectorAll('.models a')].at(-1).click();").await;
@@ -107,9 +123,13 @@ async fn setup_is_usable_by_keyboard() {
     assert_eq!(json!(names), browser.script(all).await);
 
     // Back to the last button, which copies and keeps the focus.
-    browser.press(&format!("\u{e008}{TAB}\u{e000}")).await;
+    browser.press(&format!("{SHIFT}{TAB}")).await;
     browser.press(ENTER).await;
     browser.until("the word", "document.activeElement.textContent.startsWith('Copied')").await;
+    let status =
+        "return [document.getElementById('copied').role, document.getElementById('copied').textContent];";
+    let told = "Copied the lines for Open WebUI: In the environment of its server";
+    assert_eq!(browser.script(status).await, json!(["status", told]), "what a screen reader says");
     let shown = lines(&browser, "open-webui").await;
     assert_eq!(clipboard(&browser).await, json!(shown));
 }
@@ -127,6 +147,11 @@ async fn setup_fits_a_phone_and_names_what_is_missing() {
         assert_eq!(wide, json!(width), "it scrolls sideways");
     }
     assert_quiet(&browser).await;
+
+    let browser = scene.open_setup("build-7").await;
+    let text = browser.text("body").await;
+    assert!(text.contains("You may not list the models. v1_models: the tailnet policy"), "{text}");
+    assert!(text.contains("Write the name of a model for MODEL") && !text.contains("qwen3"), "{text}");
 
     // The page leads to the set-up, and back.
     let (browser, _) = scene.open("bobs-laptop").await;
@@ -161,11 +186,24 @@ async fn line_for_curl_works_as_it_is() {
         text
     };
     let text = sh(&format!("curl http://{NAME}/")).await;
-    assert_eq!(text, sh(&format!("curl http://{NAME}/setup.txt")).await);
+    for path in ["setup", "setup.txt"] {
+        assert_eq!(text, sh(&format!("curl http://{NAME}/{path}")).await, "{path}");
+    }
+    let tiny = sh(&format!("curl \"http://{NAME}/setup?model=tiny\"")).await;
+    assert!(tiny.contains("\n#   tiny:latest  (in the lines below"), "{tiny}");
     assert!(text.contains("\n#   tiny:latest"), "{text}");
     let client = text.split("\n\n").find(|part| part.starts_with("# curl\n")).unwrap();
     let chosen = text.lines().find(|line| line.contains("in the lines below")).unwrap();
     let answer: Value = serde_json::from_str(&sh(client).await).unwrap();
     let model = answer["model"].as_str().unwrap();
     assert!(chosen.contains(model) && answer["choices"][0]["message"]["role"] == "assistant", "{answer}");
+
+    // The set-up is switched off while the proxy runs.
+    let config = world.tailnet.dir.path().join("proxy-state.toml");
+    let without =
+        std::fs::read_to_string(&config).unwrap().replace("page.setup = true", "page.setup = false");
+    std::fs::write(&config, without).unwrap();
+    assert!(world.run("reload", &[]).await.status.success());
+    let refused = sh(&format!("curl http://{NAME}/setup || true")).await;
+    assert!(refused.contains("(rule: grant)"), "{refused}");
 }

@@ -41,8 +41,15 @@ async fn clean(browser: &Browser, url: &str) {
 async fn tab_to(browser: &Browser, what: &str) {
     for _ in 0..60 {
         browser.press(TAB).await;
-        let fits = format!("return document.activeElement.matches({});", json!(what));
-        if browser.script(&fits).await == json!(true) {
+        // The focus is visible wherever it is, unless it has left the page.
+        let script = format!(
+            "const at = document.activeElement; \
+             return [at.matches({}), at === document.body || getComputedStyle(at).outlineStyle];",
+            json!(what)
+        );
+        let state = browser.script(&script).await;
+        assert!(state[1] == true || state[1] == "solid", "no visible focus on the way to {what}: {state}");
+        if state[0] == true {
             return;
         }
     }
@@ -55,6 +62,9 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     let (browser, url) = scene.open("studio").await;
     assert!(browser.text("#you").await.contains("alice@example.com, on studio: you see everything"));
     browser.until("Ollama", "document.getElementById('health').innerText.includes('0.12.6')").await;
+    browser
+        .until("the preload", "document.getElementById('health').innerText.includes('1 of 1 loaded')")
+        .await;
     browser.until("who may", &format!("{} === 4", rows("peers"))).await;
     browser.until("the past", &format!("{} >= 4", rows("days"))).await;
     assert!(browser.text("#requests-empty").await.contains("No request runs"));
@@ -75,11 +85,23 @@ async fn admin_sees_everything_and_cancels_by_keyboard() {
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
     let row = browser.text("#requests tbody tr").await;
     assert!(row.contains("bobs-laptop") && row.contains("v1_chat_completions"), "{row}");
+    browser
+        .until(
+            "the quota",
+            "document.getElementById('peers').innerText.includes('0 of 500 requests a day used')",
+        )
+        .await;
     drop(bob);
     browser.until("its end", &format!("{} === 0", rows("requests"))).await;
 
     let build = scene.chat("build-7").await;
     browser.until("the request", &format!("{} === 1", rows("requests"))).await;
+    browser
+        .until(
+            "what is spent",
+            "document.getElementById('peers').innerText.includes('1 of 500 requests a day used')",
+        )
+        .await;
     tab_to(&browser, ".skip").await;
     browser.press(ENTER).await;
     tab_to(&browser, "#requests button").await;

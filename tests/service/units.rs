@@ -56,3 +56,10 @@ fn lasting_exit_codes_prevent_a_restart() {
         [exit::USAGE, exit::ROOT, exit::STATE, exit::NO_PERMISSION, exit::CONFIG].map(|c| c.to_string());
     assert!(text.contains(&format!("\nRestartPreventExitStatus={}\n", last.join(" "))), "{text}");
 }
+
+/// The tool that keeps the machine awake is a child of the proxy, which needs it until it has drained.
+#[test]
+fn stop_signals_the_proxy_and_not_its_tools() {
+    let text = Person::new().service("systemd", &["install", "--print"]).said(exit::OK);
+    assert!(text.contains("\nKillMode=mixed\n"), "{text}");
+}

@@ -85,15 +85,29 @@ impl Browser {
         self.script(&script).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Presses and releases each key in turn, by WebDriver's names: \u{e004} is Tab, \u{e007} is Enter.
+    /// Presses and releases each key in turn, by WebDriver's names: \u{e004} is Tab, \u{e007} is Enter. Shift (\u{e008}) and
+    /// Control (\u{e009}) stay pressed until the last key is released.
     pub(crate) async fn press(&self, keys: &str) {
-        let strokes: Vec<_> = keys
-            .chars()
-            .flat_map(|key| [("keyDown", key), ("keyUp", key)])
-            .map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }))
-            .collect();
+        let is_held = |key: &char| matches!(key, '\u{e008}' | '\u{e009}');
+        let stroke = |kind: &str, key: char| json!({ "type": kind, "value": key.to_string() });
+        let mut strokes = Vec::new();
+        for key in keys.chars() {
+            strokes.push(stroke("keyDown", key));
+            if !is_held(&key) {
+                strokes.push(stroke("keyUp", key));
+            }
+        }
+        strokes.extend(keys.chars().filter(is_held).map(|key| stroke("keyUp", key)));
         let actions = json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] });
         self.ask("POST", "actions", actions).await;
+    }
+
+    /// Clicks the first element for a selector, as a person does. A click by a script may not copy, for example.
+    pub(crate) async fn click(&self, selector: &str) {
+        let found = self.ask("POST", "element", json!({ "using": "css selector", "value": selector })).await;
+        let element =
+            found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).unwrap();
+        self.ask("POST", &format!("element/{element}/click"), json!({})).await;
     }
 
     /// A command of the Chrome DevTools Protocol.

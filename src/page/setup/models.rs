@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::ollama::{InstalledModel, ModelDetails, OllamaClient, OllamaError, Upstream};
+use crate::panics;
 
 /// How long a list, or its absence, is used.
 const MAX_AGE: Duration = Duration::from_secs(5);
@@ -27,7 +28,7 @@ pub(crate) struct ListedModel {
 
 /// Ollama's latest list.
 #[derive(Default)]
-pub(super) struct ModelList(Mutex<Latest>);
+pub(super) struct ModelList(Arc<Mutex<Latest>>);
 
 #[derive(Default)]
 struct Latest {
@@ -41,14 +42,20 @@ struct Latest {
 impl ModelList {
     /// The models, in Ollama's order; `None`: Ollama does not answer. Takes 2 s at most.
     pub(super) async fn get(&self, upstream: &Upstream) -> Option<Arc<[ListedModel]>> {
-        let mut latest = self.0.lock().await;
-        if latest.asked.is_none_or(|asked| asked.elapsed() >= MAX_AGE) {
-            let models = latest.ask(&OllamaClient::new(upstream)).await;
+        let mut latest = Arc::clone(&self.0).lock_owned().await;
+        if latest.asked.is_some_and(|asked| asked.elapsed() < MAX_AGE) {
+            return latest.models.clone();
+        }
+        let upstream = upstream.clone();
+        // A task of its own: a client that disconnects meanwhile must not have the next one ask again.
+        let asking = tokio::spawn(panics::named("the models for the set-up", async move {
+            let models = latest.ask(&OllamaClient::new(&upstream)).await;
             latest.models =
                 models.inspect_err(|error| tracing::debug!(%error, "no models for the set-up")).ok();
             latest.asked = Some(Instant::now());
-        }
-        latest.models.clone()
+            latest.models.clone()
+        }));
+        asking.await.ok().flatten() // an error: it panicked, which is logged
     }
 }
 

@@ -22,8 +22,12 @@
     const said = copyText(lines.textContent) ? "Copied" : "Selected";
     const [visible, rest] = button.childNodes;
     visible.textContent = said;
-    document.getElementById("copied").textContent = said + rest.textContent;
-    setTimeout(() => (visible.textContent = "Copy"), SAID);
+    const status = document.getElementById("copied");
+    status.textContent = said + rest.textContent;
+    setTimeout(() => {
+      visible.textContent = "Copy";
+      status.textContent = ""; // the same text again would not be read out
+    }, SAID);
   }
 
   for (const button of document.querySelectorAll(".lines button")) {

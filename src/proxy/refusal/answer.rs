@@ -52,7 +52,7 @@ impl RefusalAnswer {
 
 fn message(failure: &Failure, method: &Method, path: &str) -> String {
     let (method, path) = (printable(method.as_str(), METHOD_MAX), printable(path, PATH_MAX));
-    format!("remote-ollama-proxy: {method} {path}: {} (rule: {})", failure.reason(), failure.rule())
+    format!("remote-ollama-proxy: {method} {path}: {} (rule: {})", failure.reason(), failure.rule().name())
 }
 
 /// The request's id is a field next to the message in Ollama's and OpenAI's format, which have none of their own, and where
@@ -79,7 +79,7 @@ fn json_body(failure: &Failure, status: StatusCode, message: &str, id: &str, dia
 fn openai_code(failure: &Failure, status: StatusCode) -> &'static str {
     match failure {
         Failure::Refused(Refusal::Model(_)) if status == StatusCode::NOT_FOUND => "model_not_found",
-        _ => failure.rule(),
+        _ => failure.rule().name(),
     }
 }
 

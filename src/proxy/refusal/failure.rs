@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::admission::Busy;
 use crate::audit::Ended;
-use crate::policy::{Dialect, FramingFault, ModelRefusal, QuotaUnit, Refusal};
+use crate::policy::{Dialect, FramingFault, ModelRefusal, QuotaUnit, Refusal, Rule};
 use crate::proxy::sessions::stream::state::StreamFault;
 use crate::proxy::sessions::timeouts::TimeoutKind;
 
@@ -100,31 +100,31 @@ impl Failure {
         }
     }
 
-    /// The name of the rule or fault, the same in logs and in answers.
-    pub(crate) fn rule(&self) -> &'static str {
+    /// The rule or fault.
+    pub(crate) fn rule(&self) -> Rule {
         match self {
             Failure::Refused(refusal) => refusal.rule(),
-            Failure::Framing(_) => "framing",
-            Failure::Busy(Busy::Concurrent(_)) => "concurrency",
-            Failure::Busy(Busy::Rate { .. }) => "rate",
+            Failure::Framing(_) => Rule::Framing,
+            Failure::Busy(Busy::Concurrent(_)) => Rule::Concurrency,
+            Failure::Busy(Busy::Rate { .. }) => Rule::Rate,
             Failure::Busy(Busy::Quota { state, .. }) => match state.quota.unit {
-                QuotaUnit::Requests => "requests",
-                QuotaUnit::Tokens => "tokens",
+                QuotaUnit::Requests => Rule::Requests,
+                QuotaUnit::Tokens => Rule::Tokens,
             },
-            Failure::Busy(Busy::Full(_)) => "queue-full",
-            Failure::Busy(Busy::Waited(_)) => "queue-time",
-            Failure::TooLarge(_) => "body-size",
-            Failure::Stopping => "stopping",
+            Failure::Busy(Busy::Full(_)) => Rule::QueueFull,
+            Failure::Busy(Busy::Waited(_)) => Rule::QueueTime,
+            Failure::TooLarge(_) => Rule::BodySize,
+            Failure::Stopping => Rule::Stopping,
             Failure::Slow(kind) => kind.rule(),
-            Failure::Down { .. } => "upstream-down",
+            Failure::Down { .. } => Rule::UpstreamDown,
             Failure::BrokenOff(_)
             | Failure::Switching
             | Failure::Coded
             | Failure::Length
-            | Failure::UnknownLocation(_) => "upstream-failed",
-            Failure::Https(_) => "https",
-            Failure::NoCertificate => "certificate",
-            Failure::Left => "client-left",
+            | Failure::UnknownLocation(_) => Rule::UpstreamFailed,
+            Failure::Https(_) => Rule::Https,
+            Failure::NoCertificate => Rule::Certificate,
+            Failure::Left => Rule::ClientLeft,
         }
     }
 

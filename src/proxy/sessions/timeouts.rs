@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use crate::admission::Timeouts;
+use crate::policy::Rule;
 
 /// What the proxy waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +27,13 @@ pub(crate) enum TimeoutKind {
 }
 
 impl TimeoutKind {
-    /// The name of the rule, the same in logs and in answers.
-    pub(crate) fn rule(self) -> &'static str {
+    /// The rule.
+    pub(crate) fn rule(self) -> Rule {
         match self {
-            TimeoutKind::Head => "head-time",
-            TimeoutKind::Body => "body-idle",
-            TimeoutKind::Answer => "answer-idle",
-            TimeoutKind::Request => "connection-idle",
+            TimeoutKind::Head => Rule::HeadTime,
+            TimeoutKind::Body => Rule::BodyIdle,
+            TimeoutKind::Answer => Rule::AnswerIdle,
+            TimeoutKind::Request => Rule::ConnectionIdle,
         }
     }
 

@@ -90,6 +90,41 @@ async fn viewer_sees_what_is_spent_of_their_quotas() {
 }
 
 #[tokio::test]
+async fn preloaded_models_are_shown_to_admins_only() {
+    let ollama = Ollama::new().await;
+    let (url, _seen) = ollama.answering_with(|head| {
+        let json = if head.contains("/api/ps") {
+            r#"{"models":[{"name":"kept:latest"}]}"#
+        } else {
+            r#"{"version":"0.17.4"}"#
+        };
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{json}", json.len())
+    });
+    let running = Boundary::new(NO_OLLAMA).start();
+    let site = Site::with(&running, &[("upstream.url", &url)]);
+    running.grant(vec![json!({"page": "admin"})]);
+    let preloaded = |model: &str, state| PreloadedModel { model: model.to_owned(), state, reason: None };
+    let loaded = PreloadState::Loaded;
+    let models = ["kept:latest", "gone:latest"].map(|model| preloaded(model, loaded));
+    site.preload.send_replace(models.into());
+    let mut stream = site.watch().await;
+    // Ollama has unloaded one of them since.
+    let shown = json!([
+        {"model": "kept:latest", "state": "loaded"}, {"model": "gone:latest", "state": "unloaded"},
+    ]);
+    stream.until("the models", |known| known["health"]["preload"] == shown).await;
+    site.preload.send_replace(vec![]);
+    stream.until("no model", |known| known["health"]["preload"] == json!([])).await;
+
+    site.preload.send_replace(vec![preloaded("kept:latest", loaded)]);
+    running.grant(vec![json!({"page": "view"})]);
+    site.sweep(&running);
+    let mut stream = site.watch().await;
+    let text = stream.until("Ollama", |known| known["health"]["ollama"] != json!(null)).await;
+    assert!(stream.known["health"]["preload"].is_null() && !text.contains("kept"), "{text}");
+}
+
+#[tokio::test]
 async fn lost_lines_are_shown_to_admins_only() {
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::of(&running);

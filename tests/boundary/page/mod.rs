@@ -9,6 +9,7 @@ use remote_ollama_proxy::config::{self, Override};
 use remote_ollama_proxy::listen::Accepted;
 use remote_ollama_proxy::page::{Page, RecentActivity};
 use remote_ollama_proxy::peer::Peer;
+use remote_ollama_proxy::preload::{PreloadState, PreloadedModel};
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
 use remote_ollama_proxy::sink::{Output, Sinks};
@@ -34,6 +35,7 @@ struct Site {
     sinks: Sinks,
     _node: watch::Sender<NodeStatus>,
     members: watch::Sender<Arc<Vec<Member>>>,
+    preload: watch::Sender<Vec<PreloadedModel>>,
 }
 
 /// An output on a full disk.
@@ -85,13 +87,14 @@ impl Site {
         let node = watch::Sender::new(NodeStatus { addresses: vec![[100, 64, 0, 1].into()], ..status });
         let list = vec![member(peer(), vec![]), member(bob(), vec![json!({"page": "view"})])];
         let members = watch::Sender::new(Arc::new(list));
+        let preload = watch::Sender::default();
         let sinks = Sinks { log: sink("log", NoRoom), access: None, journal: sink("journal", NoRoom) };
         let admin = Arc::new(Admin {
             settings: Arc::new(Settings::new(config, source)),
             proxy: running.proxy.clone(),
             members: [11434, 80].map(|port| (port, members.subscribe())).into(),
             node: node.subscribe(),
-            preload: watch::Sender::default().subscribe(),
+            preload: preload.subscribe(),
             awake: watch::Sender::new(AwakeState::default()).subscribe(),
             started: SystemTime::now(),
             sinks: sinks.clone(),
@@ -100,7 +103,7 @@ impl Site {
         let port = running.proxy.port().another();
         let (connect, incoming) = mpsc::channel(64);
         tokio::spawn(Page::new(port.clone(), admin, Arc::clone(&recent)).serve(Memory(incoming)));
-        Site { connect, port, recent, sinks, _node: node, members }
+        Site { connect, port, recent, sinks, _node: node, members, preload }
     }
 
     async fn client(&self) -> Client<DuplexStream> {

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) mod diagnostics;
 mod memory;
 mod ollama;
 
@@ -112,6 +113,7 @@ pub(crate) struct Boundary {
 
 impl Boundary {
     pub(crate) fn new(upstream: &str) -> Boundary {
+        diagnostics::ask_every_subscriber();
         let rules = Rules {
             policy: policy(),
             access: AccessMode::Network,

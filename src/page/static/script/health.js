@@ -1,4 +1,4 @@
-// The section about Ollama, the node, the queue and the logs: a card for each.
+// The section about Ollama, the models to preload, the node, the queue and the logs: a card for each.
 
 const SOON = 7 * 86_400_000;
 
@@ -22,6 +22,7 @@ function showHealth(health) {
   showOllama(health.ollama);
   showTailnet(health);
   showKeyExpiry(health.node.key_expiry);
+  showPreload(health.preload ?? []);
   showLogs(health.logs ?? []);
   const waiting = health.waiting > 0 ? `${numbers.format(health.waiting)} waiting for a slot` : "No request waits";
   showCard("Queue", "idle", `${health.running} of ${health.running_max} running`, waiting);
@@ -58,6 +59,16 @@ function showKeyExpiry(at) {
   const left = Date.parse(at) - now();
   if (left <= 0) return showCard("Node key", "bad", "Has expired", absolute(at));
   return showCard("Node key", left < SOON ? "warn" : "good", `Expires in ${duration(left)}`, absolute(at));
+}
+
+/** A card for the models of models.preload, if there are any. */
+function showPreload(models) {
+  if (models.length === 0) return findCard("Preload")?.remove();
+  const loaded = models.filter(({ state }) => state === "loaded").length;
+  const isBad = models.some(({ state }) => state === "failed" || state === "unloaded");
+  const kind = isBad ? "warn" : loaded === models.length ? "good" : "idle";
+  const details = models.map(({ model, state, reason }) => `${model} ${state}${reason ? ` (${reason})` : ""}`);
+  showCard("Preload", kind, `${loaded} of ${models.length} loaded`, details.join(", "));
 }
 
 /** A card for the logs, while one of them has a fault. */
