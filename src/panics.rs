@@ -167,6 +167,16 @@ mod tests {
         text(&*std::panic::catch_unwind(panics).unwrap_err())
     }
 
+    #[tokio::test]
+    async fn work_off_the_thread_belongs_to_its_task() {
+        let name = || TASK.with(|task| (task.name, std::thread::current().id()));
+        let (task, thread) = named("planted", off_thread(name)).await;
+        assert_eq!(task, "planted");
+        assert_ne!(thread, std::thread::current().id());
+        let panicked = tokio::spawn(off_thread(|| panic!("planted"))).await.unwrap_err();
+        assert_eq!(text(&*panicked.into_panic()), "planted");
+    }
+
     #[test]
     #[allow(clippy::string_slice, reason = "the test is about the text of such a panic")]
     fn panic_text_quotes_no_content() {
