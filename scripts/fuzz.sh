@@ -85,7 +85,7 @@ bounded() {
   local entry target
   for entry in $targets; do
     target=${entry%:*}
-    # With a fixed seed, the same code gives the same result.
+    # With a fixed seed, the same build gives much the same inputs; temporary paths are a part of some.
     fuzz "$target" "$work/new/$target" -runs="${entry#*:}" -seed=1
     row "$target" "$executions" "$(edges "$target")" "$(edges "$target" "$work/seeds/$target")"
   done

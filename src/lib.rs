@@ -21,6 +21,7 @@ pub mod panics;
 pub mod peer;
 pub mod policy;
 pub mod preload;
+mod process_group;
 pub mod proxy;
 pub mod rotated;
 #[cfg(feature = "tailnet")]

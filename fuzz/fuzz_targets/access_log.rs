@@ -19,7 +19,7 @@ use remote_ollama_proxy::audit::{
 };
 use remote_ollama_proxy::history::{History, Recent, Span};
 use remote_ollama_proxy::peer::Peer;
-use remote_ollama_proxy::policy::AccessMode;
+use remote_ollama_proxy::policy::{AccessMode, Rule};
 use remote_ollama_proxy::sink::{Output, Sink, SinkOptions};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde::Serialize;
@@ -106,7 +106,7 @@ fuzz_target!(|input: &[u8]| {
 fn request(peer: &Arc<Peer>, method: &Method, path: &str) {
     let audit = Arc::clone(&FILES.audit);
     let mut record = OpenRecord::new(Arc::clone(peer), 11434, method, Arc::default(), audit);
-    record.failed(StatusCode::FORBIDDEN, "allowlist", path, Ended::Refused);
+    record.failed(StatusCode::FORBIDDEN, Rule::Allowlist, path, Ended::Refused);
     drop(record);
     assert!(FILES.access_log.flush(Duration::from_secs(60)));
     one_line(&TEXT.take());

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spent::{Spent, SpentQuotas};
 
-/// More than this many bytes are not read. The most identities take about a third of it.
+/// A file with more bytes is not read. The most identities take about a third of it.
 const BYTES_MAX: u64 = 8 << 20;
 
 /// More than this many bytes of a name are no identity. Login names and stable ids are shorter.
@@ -50,9 +50,22 @@ impl QuotaFile {
     /// The name of the next file until it replaces the last one.
     pub const NEXT: &str = "quotas.jsonl.next";
 
+    /// The name of a file that could not be read.
+    pub const UNREADABLE: &str = "quotas.jsonl.unreadable";
+
     /// The file in `state_dir`, which need not exist.
     pub fn new(state_dir: &Path) -> QuotaFile {
         QuotaFile(state_dir.join(Self::NAME))
+    }
+
+    /// Keeps a file that can't be read under another name, which it returns, so that the next one does not replace it.
+    ///
+    /// # Errors
+    /// It can't be renamed.
+    pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.0.with_file_name(Self::UNREADABLE);
+        fs::rename(&self.0, &aside)?;
+        Ok(aside)
     }
 
     /// The path.
@@ -63,7 +76,7 @@ impl QuotaFile {
     /// Its content; empty if it does not exist.
     ///
     /// # Errors
-    /// The file can't be opened or read, or is no regular file.
+    /// The file can't be opened or read, is no regular file, or has more than 8 MiB.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         // Without O_NONBLOCK, opening a pipe waits for a writer.
         let nonblock = OFlags::NONBLOCK.bits().cast_signed();
@@ -75,7 +88,9 @@ impl QuotaFile {
             return Err(io::Error::other("it is not a regular file"));
         }
         let mut content = Vec::new();
-        file.take(BYTES_MAX).read_to_end(&mut content)?;
+        if file.take(BYTES_MAX + 1).read_to_end(&mut content)? as u64 > BYTES_MAX {
+            return Err(io::Error::other(format!("it has more than {BYTES_MAX} bytes")));
+        }
         Ok(content)
     }
 
@@ -112,21 +127,21 @@ pub(super) fn write(day: Date, counts: &[(String, Spent)]) -> Vec<u8> {
     content
 }
 
-/// Adds what `content` says to `spent`. A line that can't be read costs no other.
-pub(super) fn restore(content: &[u8], spent: &mut SpentQuotas) -> Restored {
-    let mut restored = Restored::default();
+/// Adds what `content` says to `spent`. A line that can't be read costs no other, and neither does one of a wrong day: of the
+/// days that are not before `today`, the first one holds for all, because a later one would end the counts of the others.
+pub(super) fn restore(content: &[u8], spent: &mut SpentQuotas, today: Date) -> Restored {
     let lines = content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    for line in lines {
-        match serde_json::from_slice::<Line<'_>>(line) {
-            Ok(line) if (1..=IDENTITY_MAX).contains(&line.identity.len()) => {
-                spent.restore(&line.identity, line.day, line.spent);
-                restored.identities += 1;
-            }
-            _ => restored.unreadable += 1,
-        }
+    let is_sound = |line: &Line<'_>| (1..=IDENTITY_MAX).contains(&line.identity.len());
+    let read: Vec<_> =
+        lines.map(|line| serde_json::from_slice::<Line<'_>>(line).ok().filter(is_sound)).collect();
+    let latest =
+        read.iter().flatten().map(|line| line.day).filter(|day| *day >= today).min().unwrap_or(today);
+    for line in read.iter().flatten() {
+        spent.restore(&line.identity, line.day.min(latest), line.spent);
     }
     spent.trim();
-    restored
+    let identities = read.iter().flatten().count();
+    Restored { identities, unreadable: read.len() - identities }
 }
 
 #[cfg(test)]

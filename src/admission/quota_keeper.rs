@@ -41,11 +41,15 @@ impl QuotaKeeper {
         match file.read() {
             Ok(content) => {
                 let mut state = admission.state.lock();
-                let restored = quota_file::restore(&content, &mut state.spent);
+                let restored = quota_file::restore(&content, &mut state.spent, today());
                 warn_of_file(&path, restored, state.spent.day());
             }
             Err(error) => {
-                tracing::error!(path, %error, "cannot read what was spent of the quotas: counting from 0");
+                let kept = match file.set_aside() {
+                    Ok(kept) => kept.display().to_string(),
+                    Err(error) => format!("no: {error}"),
+                };
+                tracing::error!(path, %error, kept, "cannot read what was spent of the quotas: counting from 0");
             }
         }
         QuotaKeeper { admission, saved: Mutex::new(Saved { file, change: 0, failed: false }) }
@@ -98,6 +102,10 @@ impl QuotaKeeper {
     }
 }
 
+fn today() -> Date {
+    calendar::day(SystemTime::now())
+}
+
 /// `day`: the latest day in the file.
 fn warn_of_file(path: &str, restored: Restored, day: Date) {
     let Restored { identities, unreadable } = restored;
@@ -109,7 +117,7 @@ fn warn_of_file(path: &str, restored: Restored, day: Date) {
             "lines of the quotas' file are damaged: the rest applies"
         );
     }
-    if identities > 0 && day > calendar::day(SystemTime::now()) {
+    if identities > 0 && day > today() {
         let until = format_rfc3339_seconds(calendar::end(Window::Day, day));
         tracing::warn!(
             path,

@@ -8,11 +8,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::keeper::Inhibitor;
 use crate::panics;
+use crate::process_group::ProcessGroup;
 
 /// How long the tool may take to get the lock, or to end.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ pub struct InhibitorTool {
 
 /// The tool while it holds a lock.
 pub struct ToolLock {
-    tool: Child,
+    tool: ProcessGroup,
     /// Held, since `cat` ends when its input closes.
     input: ChildStdin,
     output: ChildStdout,
@@ -78,24 +79,23 @@ impl InhibitorTool {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C at a terminal ends the proxy's group. The lock is needed until the proxy has drained.
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         // A file system that hangs may block it.
-        let started = panics::off_thread(move || command.spawn()).await;
+        let started = panics::off_thread(move || command.spawn().map(ProcessGroup)).await;
         let mut tool = started.map_err(|error| format!("cannot run {name}: {error}"))?;
-        match (tool.stdin.take(), tool.stdout.take()) {
+        match (tool.0.stdin.take(), tool.0.stdout.take()) {
             (Some(input), Some(output)) => Ok(ToolLock { tool, input, output }),
             _ => Err(format!("cannot run {name}: it has no pipes")),
         }
     }
 
     /// Waits until the tool ends, and returns its reason. Cancel-safe.
-    async fn complaint(&self, tool: &mut Child) -> String {
-        let ended = match tool.wait().await {
+    async fn complaint(&self, tool: &mut ProcessGroup) -> String {
+        let ended = match tool.0.wait().await {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        let complaint = match tool.stderr.take() {
+        let complaint = match tool.0.stderr.take() {
             // A process that it started may still have the pipe open.
             Some(text) => timeout(TIME_MAX, read_text(text)).await.unwrap_or_default(),
             None => String::new(),
@@ -146,8 +146,8 @@ impl Inhibitor for InhibitorTool {
     async fn release(&self, lock: ToolLock) {
         let ToolLock { mut tool, input, .. } = lock;
         drop(input);
-        let _ = tool.start_kill(); // it fails if the tool has ended
-        let _ = timeout(TIME_MAX, tool.wait()).await;
+        tool.kill();
+        let _ = timeout(TIME_MAX, tool.0.wait()).await;
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     async fn tool_holds_the_lock_until_it_is_released() {
         for tool in tools_that_hold() {
             let lock = tool.take().await.unwrap();
-            let pid = lock.tool.id().unwrap();
+            let pid = lock.tool.0.id().unwrap();
             tool.release(lock).await;
             let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
             assert!(rustix::process::test_kill_process(pid).is_err(), "it ended, and its exit was read");
@@ -180,10 +180,24 @@ mod tests {
     async fn tool_that_ends_has_lost_the_lock() {
         for tool in tools_that_hold() {
             let mut lock = tool.take().await.unwrap();
-            lock.tool.start_kill().unwrap();
+            lock.tool.0.start_kill().unwrap();
             let reason = tool.lost(&mut lock).await;
             assert!(reason.contains("signal: 9"), "{reason}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_tool_started_ends_with_the_lock() {
+        let tool = shell("sleep 1000 & cat", true);
+        let mut lock = tool.take().await.unwrap();
+        let mut held_open = lock.tool.0.stderr.take().unwrap();
+        tool.release(lock).await;
+        // It ends once no process has the other end.
+        let mut rest = Vec::new();
+        timeout(Duration::from_secs(30), held_open.read_to_end(&mut rest))
+            .await
+            .expect("sleep runs")
+            .unwrap();
     }
 
     #[tokio::test]

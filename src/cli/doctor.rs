@@ -1,4 +1,4 @@
-//! `doctor`: the security review, with a result, a reason and a remedy for each check.
+//! `doctor`: the review of the set-up, with a result, a reason and a remedy for each check.
 
 use std::fmt::Write;
 use std::io::IsTerminal;

@@ -55,7 +55,7 @@ enum Command {
     /// Write a config file from flags, or from answers at a prompt.
     #[command(after_help = exit::of_init())]
     Init(init::InitArgs),
-    /// Review the security of this setup, with a remedy for each fault.
+    /// Review this setup: its security, Ollama, and what takes the machine away; with a remedy for each fault.
     #[command(after_help = doctor::HELP, mut_args(args::shown(&["hostname", "state-dir", "port", "upstream"])))]
     Doctor(doctor::DoctorArgs),
     /// Join the tailnet once, with a key or in a browser, so that `run` needs no key.

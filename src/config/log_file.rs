@@ -8,7 +8,7 @@ use crate::audit::Journal;
 use crate::stored::STATE_FILE;
 
 /// What else the proxy and tailscale's library keep in the state folder.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     STATE_FILE,
     "lock",
     "admin.sock",
@@ -18,6 +18,7 @@ const OWN: [&str; 9] = [
     "tailscaled.log.conf",
     QuotaFile::NAME,
     QuotaFile::NEXT,
+    QuotaFile::UNREADABLE,
 ];
 
 /// Files in the state folder that are set aside under their name and a time.

@@ -7,7 +7,7 @@ use http::uri::Authority;
 
 use super::checked::{LogFormat, PlainHttp, StartOffline, Withdraw};
 use crate::ollama::Upstream;
-use crate::policy::{AccessMode, Model};
+use crate::policy::{AccessMode, Model, ModelNameFault};
 
 /// One of a few words.
 fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
@@ -56,7 +56,12 @@ pub(super) fn preload(name: &str) -> Result<Model, String> {
             Err("runs in the cloud, so there is nothing to load: remove it".to_owned())
         }
         Ok(model) => Ok(model),
-        Err(fault) => Err(format!("expected a model's name such as \"qwen3:8b\": {fault}")),
+        Err(ModelNameFault::Form) => {
+            Err("expected a model's name such as \"qwen3:8b\", of the form name:tag, \
+             namespace/name:tag or host/namespace/name:tag"
+                .to_owned())
+        }
+        Err(fault @ ModelNameFault::Local) => Err(fault.to_string()),
     }
 }
 

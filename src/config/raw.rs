@@ -87,11 +87,27 @@ impl<'a> Raw<'a> {
     /// The parser's message, reworded where it would not help the operator.
     fn syntax_fault(&self, message: &str, span: Range<usize>) -> String {
         if message == "duplicate key" {
-            format!("{} is set twice: remove one", self.slice(span))
+            self.twice(span)
         } else if message.starts_with("invalid boolean") || message.starts_with("string values must") {
             "expected true, false, a number, or text in quotation marks".to_owned()
         } else {
             message.replace('\n', ": ")
+        }
+    }
+
+    /// A key that is set twice, or a section that begins twice, as it does when an example is pasted below the whole file.
+    fn twice(&self, span: Range<usize>) -> String {
+        let name = self.slice(span.clone());
+        let header = format!("[{name}]");
+        let above = self.text.get(..span.start).unwrap_or_default();
+        let below = self.text.get(span.end..).unwrap_or_default();
+        let is_header = above.ends_with('[') && below.starts_with(']');
+        let begins = |line: &str| line.starts_with(&header) || line.starts_with(&format!("{name}."));
+        match above.lines().position(|line| begins(line.trim_start())) {
+            Some(first) if is_header => {
+                format!("{name} begins at line {} already: put all of its keys below one {header}", first + 1)
+            }
+            _ => format!("{name} is set twice: remove one"),
         }
     }
 
@@ -165,6 +181,9 @@ impl<'a> Raw<'a> {
         if !elsewhere.is_empty() && !is_table {
             let sections: Vec<_> = elsewhere.iter().map(|section| format!("[{section}]")).collect();
             return format!("unknown key here: move it to {}", sections.join(" or "));
+        }
+        if !section.is_empty() && is_table && self.sections.contains(&name) {
+            return format!("unknown key here: move it to [{name}]");
         }
         if section.is_empty() {
             let what = if is_table { "unknown section" } else { "unknown key outside of a section" };

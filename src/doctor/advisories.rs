@@ -165,7 +165,13 @@ impl List {
         let unfixed = open.iter().filter(|a| a.fixed.is_none()).filter_map(|a| {
             Some(format!("against {}, for which no fix is known: {}", a.id(), a.remedy.as_ref()?))
         });
-        let update = update.as_ref().map(|to| format!("update Ollama to {} or newer", to.0));
+        let update = update.as_ref().map(|to| {
+            let found = open.iter().chain(refused);
+            let (all, fixed) = (found.clone().count(), found.filter(|a| !a.affects(to)).count());
+            let some =
+                if fixed < all { format!(", which fixes {fixed} of these {all}") } else { String::new() };
+            format!("update Ollama to {} or newer{some}", to.0)
+        });
         update.into_iter().chain(added).chain(unfixed).collect::<Vec<_>>().join("; ")
     }
 
@@ -258,6 +264,18 @@ mod tests {
         let found = list.examine("0.11.0", &Release::parse("0.11.0").unwrap(), day("2026-06-02"));
         let remedy = found.remedy.unwrap();
         assert_eq!(remedy, "update Ollama to 0.19.0 or newer; that version has unfixed (no id): wait");
+    }
+
+    #[test]
+    fn remedy_says_how_many_the_update_fixes_if_it_does_not_fix_all() {
+        let mut list = list();
+        list.advisories[1].from = None;
+        let found = list.examine("0.11.0", &Release::parse("0.11.0").unwrap(), day("2026-06-02"));
+        let remedy = found.remedy.unwrap();
+        assert!(
+            remedy.starts_with("update Ollama to 0.18.0 or newer, which fixes 2 of these 3; "),
+            "{remedy}"
+        );
     }
 
     #[test]

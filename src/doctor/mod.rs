@@ -2,6 +2,7 @@
 //! read and ask; they change nothing. They run whether or not the proxy runs or has ever run.
 
 mod advisories;
+mod ask;
 mod control_server;
 mod events;
 mod finding;

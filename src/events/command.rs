@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::peer::printable;
+use crate::process_group::ProcessGroup;
 
 /// The variables that the command inherits. No other one reaches it, so neither do secrets in the environment. The last two
 /// are how a program finds the desktop's message bus on Linux.
@@ -135,19 +135,6 @@ impl EventCommand {
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
-    }
-}
-
-/// A process that leads a process group, which is killed when this is dropped before the process was waited for.
-struct ProcessGroup(Child);
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        // `None`: the process was waited for, so its number may belong to another one by now.
-        let leader = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let Some(leader) = leader {
-            let _ = kill_process_group(leader, Signal::KILL);
-        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Page {
                 // Again: Ollama may have taken its time, and the peer may have lost its rights meanwhile.
                 caller.decide(|policy, rights| {
                     decide(policy, rights)?;
-                    Ok(self.setup.answer(policy, rights, head, models, as_html))
+                    Ok(self.setup.answer(policy, rights, caller, head, models, as_html))
                 })?
             }
         })

@@ -30,6 +30,7 @@ pub use grant::{Grant, PageRight, Priority};
 pub use hint::Hint;
 pub use host::Hosts;
 pub use model::{Model, ModelNameFault, Models};
+pub(crate) use models::decoded_name;
 pub use models::{ModelCheck, ModelRefusal, ModelRules};
 pub use naming::ModelNaming;
 pub use page::{PAGE_HEADER, PageRoute};

@@ -104,7 +104,12 @@ pub(super) fn name_in_path(path: &str) -> String {
     decode_colons(path.rsplit('/').next().unwrap_or_default())
 }
 
-pub(super) fn decode_colons(text: &str) -> String {
+/// A name from a query, in which only a colon and a slash can be encoded: the other characters of a name need not be.
+pub(crate) fn decoded_name(value: &str) -> String {
+    decode_colons(value).replace("%2F", "/").replace("%2f", "/")
+}
+
+fn decode_colons(text: &str) -> String {
     text.replace("%3A", ":").replace("%3a", ":")
 }
 

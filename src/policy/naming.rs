@@ -7,7 +7,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::body::ModelReader;
 use super::decide::Permit;
 use super::endpoint::ModelSource;
-use super::models::{decode_colons, is_coding, is_multipart, name_in_path};
+use super::models::{decoded_name, is_coding, is_multipart, name_in_path};
 
 /// Where a request names its model.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Permit {
 /// Source: Ollama takes `FormValue("model")`, for which Go's `net/http` reads the query before a multipart form.
 fn name_in_query(query: &str) -> Option<String> {
     let value = query.strip_prefix("model=").filter(|value| !value.contains(['&', ';', '+']))?;
-    Some(decode_colons(value).replace("%2F", "/").replace("%2f", "/"))
+    Some(decoded_name(value))
 }
 
 #[cfg(test)]

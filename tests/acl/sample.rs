@@ -119,6 +119,21 @@ fn sample_examples_grant_metrics_to_one_tag_and_the_page_to_people() {
     );
 }
 
+/// Clients reach the set-up by an edit of their entry, without the test that denies them its port.
+#[test]
+fn sample_says_how_clients_reach_the_set_up() {
+    let open = r#""ip":  ["tcp:11434", "tcp:80"]"#;
+    let opened = with_examples().replacen(r#""ip":  ["tcp:11434"]"#, open, 1);
+    let mut policy = plain(&opened);
+    assert!(noticed(&policy));
+    let denies = json!({"src": "tag:ai-client", "proto": "tcp", "deny": ["tag:ai-server:80"]});
+    policy["tests"].as_array_mut().unwrap().retain(|test| *test != denies);
+    let policy = parse(&policy.to_string()).unwrap();
+    assert_eq!(policy.failures(), []);
+    let report = policy.reach(&Target { page: Some(80), setup: true, ..target() });
+    assert!(report.page.iter().any(|row| row.source == "tag:ai-client"), "{:?}", report.page);
+}
+
 /// Tailscale refuses any other protocol with "test protocol must be tcp, udp, sctp, or empty", and port 0.
 #[test]
 fn sample_tests_use_only_protocols_and_ports_that_tailscale_tests() {

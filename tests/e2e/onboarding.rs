@@ -36,6 +36,7 @@ recipes! {
     "Add a device" => a_device_is_added,
     "Add a CI runner" => a_ci_runner_is_added_and_held_to_its_limits,
     "Give a guest a week" => a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_out,
+    "Give a person a weekly quota" => a_person_has_a_weekly_quota,
     "Narrow a peer to one endpoint" => a_peer_is_narrowed_to_one_endpoint,
     "Require a grant of every peer" => every_peer_needs_a_grant,
     "Remove a rule" => a_rule_is_removed,

@@ -13,7 +13,7 @@ fn now() -> SystemTime {
 
 fn restored(content: &[u8]) -> (SpentQuotas, Restored) {
     let mut spent = SpentQuotas::default();
-    let restored = restore(content, &mut spent);
+    let restored = restore(content, &mut spent, super::super::calendar::day(now()));
     (spent, restored)
 }
 
@@ -150,4 +150,31 @@ fn file_is_private_and_replaced_as_a_whole() {
     fs::remove_dir(file.path()).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(file.path()).status().unwrap().success());
     assert!(file.read().is_err(), "a pipe is not waited for");
+}
+
+#[test]
+fn line_of_a_day_to_come_ends_no_count_of_the_others() {
+    let content = br#"{"identity":"anna","day":"2026-11-29","tokens":{"day":100,"week":100,"month":100}}
+{"identity":"ben","day":"2027-11-29","tokens":{"day":1,"week":1,"month":1}}
+"#;
+    let (mut spent, report) = restored(content);
+    assert_eq!(report, Restored { identities: 2, unreadable: 0 });
+    spent.spend("anna", QuotaUnit::Tokens, 1, now());
+    let counts = counts(&spent);
+    assert_eq!((counts["anna"].tokens.day, counts["ben"].tokens.day), (101, 1));
+    assert_eq!(spent.day().to_string(), "2026-11-29");
+}
+
+#[test]
+fn file_that_can_not_be_read_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = QuotaFile::new(dir.path());
+    let content = vec![b'\n'; 8 << 20];
+    std::fs::write(file.path(), &content).unwrap();
+    assert_eq!(file.read().unwrap().len(), content.len());
+    std::fs::write(file.path(), [&content[..], b"x"].concat()).unwrap();
+    assert!(file.read().unwrap_err().to_string().contains("8388608 bytes"));
+    let kept = file.set_aside().unwrap();
+    assert_eq!(std::fs::metadata(kept).unwrap().len(), (8 << 20) + 1);
+    assert!(file.read().unwrap().is_empty());
 }

@@ -83,7 +83,7 @@ fn add_tokens(text: &mut String, summary: &Summary) {
     let tokens = summary.identities.iter().map(|id| (&id.tally, &*id.identity));
     let tokens = tokens.chain([(&summary.others, "all others")]).filter(|(tally, _)| tally.counts_tokens());
     let tokens = tokens.map(|(tally, who)| {
-        let [input, output] = token_counts(tally).map(|count| count.unwrap_or("-".to_owned()));
+        let [input, output] = token_cells(tally);
         format!("{input:>12} {output:>12} {:>10}  {who}", tally.tokens_untold)
     });
     let title = "tokens, where they are counted, and how many answers reported none";
@@ -93,12 +93,9 @@ fn add_tokens(text: &mut String, summary: &Summary) {
 
 fn add_models(text: &mut String, summary: &Summary) {
     let models = summary.models.iter().map(|used| {
-        let Tally { requests, tokens_in, tokens_out, tokens_untold, worked, .. } = used.tally;
-        let worked = time(worked);
-        format!(
-            "{requests:>8} {tokens_in:>12} {tokens_out:>12} {tokens_untold:>10} {worked:>11}  {}",
-            used.model
-        )
+        let Tally { requests, tokens_untold, worked, .. } = used.tally;
+        let ([input, output], worked) = (token_cells(&used.tally), time(worked));
+        format!("{requests:>8} {input:>12} {output:>12} {tokens_untold:>10} {worked:>11}  {}", used.model)
     });
     let title = "by model, where usage is counted; other: not in Ollama's list";
     let heads = format!(
@@ -183,6 +180,11 @@ fn unusual(unusual: &Unusual) -> String {
 fn token_counts(tally: &Tally) -> [Option<String>; 2] {
     let counts = [tally.tokens_in, tally.tokens_out];
     counts.map(|count| (counts != [0, 0]).then(|| count.to_string()))
+}
+
+/// The same in a table.
+fn token_cells(tally: &Tally) -> [String; 2] {
+    token_counts(tally).map(|count| count.unwrap_or("-".to_owned()))
 }
 
 /// As [`units::time`], but at least `0.1s` if it is any time at all.

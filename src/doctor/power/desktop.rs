@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::ask::ask;
+use super::super::ask::ask;
 
 const SCHEMA: &str = "org.gnome.settings-daemon.plugins.power";
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::super::ask::ask;
 use super::super::finding::Finding;
-use super::ask::ask;
 use super::desktop::{self, Desktop};
 
 const SLEEP: &str = "sleep";
@@ -20,7 +20,7 @@ const HARMLESS: [&str; 4] = ["ignore", "lock", "nothing", "blank"];
 const SLEEPS: [&str; 5] = ["suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep"];
 
 /// logind's settings in force.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Logind {
     idle: String,
     lid: String,
@@ -48,14 +48,13 @@ impl Logind {
     }
 }
 
-pub(super) fn sleep() -> Finding {
+/// The check of sleep, and the others. logind is asked once.
+pub(super) fn examine() -> (Finding, Vec<Finding>) {
     let root = Path::new("/");
-    sleeps(sleep_masked(root), Logind::ask(), &desktop::find(root))
-}
-
-pub(super) fn lid() -> Finding {
+    let (sleep_masked, logind) = (sleep_masked(root), Logind::ask());
     let devices = std::fs::read_to_string("/proc/bus/input/devices").map_err(|error| error.to_string());
-    closes(sleep_masked(Path::new("/")), devices.map(|text| has_lid(&text)), Logind::ask())
+    let lid = closes(sleep_masked, devices.map(|text| has_lid(&text)), logind.clone());
+    (sleeps(sleep_masked, logind, &desktop::find(root)), vec![lid])
 }
 
 fn leaves_running(action: &str, sleep_masked: bool) -> bool {
@@ -85,10 +84,15 @@ fn drop_in(name: &str, settings: &str) -> String {
 }
 
 fn sleeps(sleep_masked: bool, logind: Result<Logind, String>, desktop: &Desktop) -> Finding {
-    const MASK: &str = "sudo systemctl mask sleep.target suspend.target hibernate.target hybrid-sleep.target";
+    let unknown = |reason: String| {
+        let mask = "to rule sleep out: sudo systemctl mask sleep.target suspend.target hibernate.target \
+            hybrid-sleep.target";
+        let remedy = if sleep_masked { "see `systemctl status systemd-logind`" } else { mask };
+        Finding::unknown(SLEEP, reason).with_remedy(remedy)
+    };
     let idle = match logind {
         Ok(logind) => logind.idle,
-        Err(reason) => return Finding::unknown(SLEEP, reason),
+        Err(reason) => return unknown(reason),
     };
     if !leaves_running(&idle, sleep_masked) {
         let reason = format!(
@@ -110,16 +114,12 @@ fn sleeps(sleep_masked: bool, logind: Result<Logind, String>, desktop: &Desktop)
         Desktop::None => {
             Finding::good(SLEEP, format!("logind's IdleAction is {idle}, and no desktop is installed"))
         }
-        Desktop::GnomeStays => Finding::unknown(
-            SLEEP,
-            format!(
-                "GNOME keeps this account's session awake; its login screen has settings of its own. To rule sleep out: {MASK}"
-            ),
+        Desktop::GnomeStays => unknown(
+            "GNOME keeps this account's session awake; its login screen has settings of its own".to_owned(),
         ),
-        Desktop::Other { names } => Finding::unknown(
-            SLEEP,
-            format!("{names} can have sleep settings that this check can't read. To rule sleep out: {MASK}"),
-        ),
+        Desktop::Other { names } => {
+            unknown(format!("{names} can have sleep settings that this check can't read"))
+        }
     }
 }
 

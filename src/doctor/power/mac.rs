@@ -1,8 +1,8 @@
 //! macOS: pmset(1), fdesetup(8), and the preferences of the login window and of Software Update. Their answers were taken from
 //! documents and reports; no Mac was at hand.
 
+use super::super::ask::ask;
 use super::super::finding::Finding;
-use super::ask::ask;
 
 const SLEEP: &str = "sleep";
 const LOGIN: &str = "login";
@@ -11,26 +11,19 @@ const UPDATES: &str = "updates";
 
 type Answer = Result<String, String>;
 
-/// The settings of the power source that is in use now.
-fn settings() -> Answer {
-    ask("/usr/bin/pmset", &["-g"])
+/// The check of sleep, and the others. pmset is asked once, for the settings of the power source that is in use now.
+pub(super) fn examine() -> (Finding, Vec<Finding>) {
+    let settings = ask("/usr/bin/pmset", &["-g"]);
+    (sleeps(settings.clone()), vec![login(), restarts(settings), updates()])
 }
 
-pub(super) fn sleep() -> Finding {
-    sleeps(settings())
-}
-
-pub(super) fn power_failure() -> Finding {
-    restarts(settings())
-}
-
-pub(super) fn login() -> Finding {
+fn login() -> Finding {
     let user =
         ask("/usr/bin/defaults", &["read", "/Library/Preferences/com.apple.loginwindow", "autoLoginUser"]);
     logs_in(ask("/usr/bin/fdesetup", &["status"]), user, ask("/usr/bin/id", &["-un"]))
 }
 
-pub(super) fn updates() -> Finding {
+fn updates() -> Finding {
     let domain = "/Library/Preferences/com.apple.SoftwareUpdate";
     installs(ask("/usr/bin/defaults", &["read", domain, "AutomaticallyInstallMacOSUpdates"]))
 }

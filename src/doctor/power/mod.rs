@@ -1,7 +1,6 @@
 //! What takes the machine away from its peers: sleep, a closed lid, a restart that waits for a person, and updates. The checks
 //! ask the system's own tools; `mac.rs` and `linux.rs` read the answers. What they can't read is unknown.
 
-mod ask;
 mod desktop;
 mod linux;
 mod mac;
@@ -12,13 +11,9 @@ use crate::config::Config;
 
 /// All checks of this system.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let sleep = if cfg!(target_os = "macos") { mac::sleep } else { linux::sleep };
-    let mut findings = vec![while_requests_run(config, sleep())];
-    if cfg!(target_os = "macos") {
-        findings.extend([mac::login(), mac::power_failure(), mac::updates()]);
-    } else {
-        findings.push(linux::lid());
-    }
+    let (sleep, others) = if cfg!(target_os = "macos") { mac::examine() } else { linux::examine() };
+    let mut findings = vec![while_requests_run(config, sleep)];
+    findings.extend(others);
     findings
 }
 
@@ -30,7 +25,7 @@ fn while_requests_run(config: &Config, finding: Finding) -> Finding {
     let until = if config.keep_awake {
         "; only while requests run or wait, power.keep_awake keeps it awake"
     } else {
-        "; power.keep_awake is false, so it does even while requests run"
+        "; power.keep_awake is false, so a running request does not keep it awake"
     };
     Finding { reason: finding.reason + until, ..finding }
 }

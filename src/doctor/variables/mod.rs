@@ -4,6 +4,7 @@ mod agents;
 mod places;
 mod units;
 
+use super::ask::ask;
 pub(super) use places::{Places, Setting};
 
 /// Every setting of a variable in the files of service managers.
@@ -18,6 +19,6 @@ pub(super) fn of_launchd(variable: &str) -> Option<String> {
     if !cfg!(target_os = "macos") {
         return None;
     }
-    let output = std::process::Command::new("launchctl").args(["getenv", variable]).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|value| !value.is_empty())
+    let answer = ask("launchctl", &["getenv", variable]).ok()?;
+    Some(answer.trim().to_owned()).filter(|value| !value.is_empty())
 }

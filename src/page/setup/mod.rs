@@ -16,7 +16,7 @@ use http::request::Parts;
 use super::files;
 use crate::admin::Admin;
 use crate::config::{Config, PlainHttp};
-use crate::policy::{Policy, Rights};
+use crate::policy::{Policy, Rights, decoded_name};
 use crate::proxy::{Caller, Content};
 use guide::{Facts, Guide};
 use models::{ListedModel, ModelList};
@@ -49,6 +49,7 @@ impl Setup {
         &self,
         policy: &Policy,
         rights: &Rights,
+        caller: &Caller,
         head: &Parts,
         models: Option<Arc<[ListedModel]>>,
         as_html: bool,
@@ -56,10 +57,11 @@ impl Setup {
         let dns_name = self.admin.node.borrow().dns_name.trim_end_matches('.').to_owned();
         let config = self.admin.settings.config();
         let node = if dns_name.is_empty() { config.node.hostname.clone() } else { dns_name };
-        let urls = urls(&config, &node, host(head).unwrap_or(&node));
+        let urls = urls(&config, &node, host(head).unwrap_or(&node), caller);
         let queries = head.uri.query().unwrap_or_default().split('&');
-        let wanted = queries.into_iter().find_map(|query| query.strip_prefix("model="));
-        let guide = Guide::new(policy, rights, Facts { node, urls, installed: models.as_deref(), wanted });
+        let wanted = queries.into_iter().find_map(|query| query.strip_prefix("model=")).map(decoded_name);
+        let facts = Facts { node, urls, installed: models.as_deref(), wanted: wanted.as_deref() };
+        let guide = Guide::new(policy, rights, facts);
         let (kind, text) = if as_html {
             (files::HTML, html::html(&guide))
         } else {
@@ -70,10 +72,12 @@ impl Setup {
 }
 
 /// The addresses of Ollama. Over HTTP, the node has the name by which the peer has reached this page, since that one works
-/// for it. Over HTTPS, it has the name of its certificate.
-fn urls(config: &Config, node: &str, host: &str) -> Vec<String> {
-    let http = (config.plain_http == PlainHttp::Serve).then(|| config.url(host));
-    http.into_iter().chain(config.https_url(node)).collect()
+/// for it. Over HTTPS, it has the name of its certificate. Only at ports that the peer may connect to.
+fn urls(config: &Config, node: &str, host: &str, caller: &Caller) -> Vec<String> {
+    let http = config.plain_http == PlainHttp::Serve && caller.may_connect(config.port);
+    let https = config.https_port.is_some_and(|port| caller.may_connect(port));
+    let http = http.then(|| config.url(host));
+    http.into_iter().chain(config.https_url(node).filter(|_| https)).collect()
 }
 
 /// The name in the Host header, which the policy has checked.

@@ -12,8 +12,11 @@ use crate::panics;
 /// How long a list, or its absence, is used.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// The most models of a list.
-const MODELS_MAX: usize = 200;
+/// How many models Ollama is asked about, one by one. The others count as models that run elsewhere.
+const DESCRIBED_MAX: usize = 200;
+
+/// After this many failures Ollama is not asked about more models until the next list.
+const FAILURES_MAX: u32 = 8;
 
 /// A model that Ollama lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,24 +64,23 @@ impl ModelList {
 
 impl Latest {
     async fn ask(&mut self, client: &OllamaClient<'_>) -> Result<Arc<[ListedModel]>, OllamaError> {
-        let mut installed = client.installed_models().await?;
-        installed.truncate(MODELS_MAX);
+        let installed = client.installed_models().await?;
         self.shown.retain(|digest, _| installed.iter().any(|model| model.digest == *digest));
-        let mut models = Vec::new();
-        for model in installed {
-            models.push(self.describe(client, model).await);
+        let mut failures = 0;
+        for model in installed.iter().take(DESCRIBED_MAX) {
+            if failures < FAILURES_MAX && !self.shown.contains_key(&model.digest) {
+                match client.show(&model.model).await {
+                    Ok(shown) => drop(self.shown.insert(model.digest.clone(), shown)),
+                    Err(_) => failures += 1,
+                }
+            }
         }
-        Ok(models.into())
+        Ok(installed.into_iter().map(|model| self.described(model)).collect())
     }
 
-    /// A model that Ollama does not describe in time counts as one that runs elsewhere.
-    async fn describe(&mut self, client: &OllamaClient<'_>, listed: InstalledModel) -> ListedModel {
+    /// A model that Ollama has not described counts as one that runs elsewhere.
+    fn described(&self, listed: InstalledModel) -> ListedModel {
         let InstalledModel { model: name, digest, origin } = listed;
-        if !self.shown.contains_key(&digest)
-            && let Ok(shown) = client.show(&name).await
-        {
-            self.shown.insert(digest.clone(), shown);
-        }
         let shown = self.shown.get(&digest);
         let is_local = !origin.is_remote() && shown.is_some_and(|shown| !shown.origin.is_remote());
         ListedModel { name, is_local, answers_prompts: shown.is_none_or(ModelDetails::answers_prompts) }

@@ -1,5 +1,7 @@
 //! What each recipe says, tried in a tailnet.
 
+use remote_ollama_proxy::config::CAPABILITY;
+
 use super::*;
 
 pub(super) async fn a_device_is_added(recipe: &Recipe) {
@@ -88,6 +90,28 @@ pub(super) async fn a_guest_gets_in_until_the_key_expires_or_the_name_is_taken_o
             scene.policy(&policy).await;
         })
         .await;
+}
+
+pub(super) async fn a_person_has_a_weekly_quota(recipe: &Recipe) {
+    let scene = Scene::new("").await;
+    scene.policy(&recipe.added()).await;
+    scene.device("tablet", "anna@example.com").await;
+    let at = scene.forward("tablet").await;
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
+    let answer = ask(at, &post("/v1/chat/completions", &body.to_string())).await;
+    assert_eq!(answer.header("x-ratelimit-limit-tokens"), Some("200000"), "{}", answer.head);
+    let peer = scene.who("tablet", |p| p["quotas"][0]["used"].as_u64() > Some(0)).await;
+    assert_eq!(peer["quotas"][0]["key"], "tokens_per_week");
+    // A tagged device is no person's.
+    let answer = ask(scene.world.at, &get("/v1/models")).await;
+    assert_eq!(answer.header("x-ratelimit-limit-tokens"), None, "{}", answer.head);
+    // A grant without the key lifts the quota.
+    let mut policy = recipe.added();
+    let mut more = policy["grants"][1].clone();
+    more["app"][CAPABILITY] = json!([{"max_concurrent": 2}]);
+    policy["grants"].as_array_mut().unwrap().push(more);
+    scene.policy(&policy).await;
+    scene.who("tablet", |p| p["quotas"].as_array().is_none_or(Vec::is_empty)).await;
 }
 
 pub(super) async fn a_peer_is_narrowed_to_one_endpoint(recipe: &Recipe) {

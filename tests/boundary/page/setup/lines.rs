@@ -94,6 +94,7 @@ async fn request_chooses_the_model_of_the_lines() {
     for (query, chosen) in [
         ("?model=gemma3:4b", "gemma3:4b"),
         ("?x=1&model=remote", "remote:latest"),
+        ("?model=gemma3%3A4b", "gemma3:4b"),
         ("?model=embedder:latest", "embedder:latest"),
         ("?model=nowhere", "qwen3:8b"),
         ("?model=%3Cscript%3E", "qwen3:8b"),

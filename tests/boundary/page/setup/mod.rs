@@ -2,6 +2,7 @@
 
 use remote_ollama_proxy::policy::AccessMode;
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use super::*;
 
@@ -103,9 +104,12 @@ async fn setup_needs_access_to_the_ollama_port() {
         assert_eq!(answer.status(), 403, "{path}");
         assert!(answer.text().contains("(rule: grant)"), "{}", answer.text());
     }
-    // HTTPS alone is enough.
+    // HTTPS alone is enough, and then the lines have that address only.
     let site = Site::with(&running, &[ON, ("https.enabled", "true"), ("upstream.url", NO_OLLAMA)]);
-    assert_eq!(site.ask(&get("/setup")).await.status(), 200);
+    let answer = site.ask(&get("/setup.txt")).await;
+    let text = answer.text();
+    assert!(text.starts_with("# Ollama at remote-ollama-proxy: https://remote-ollama-proxy\n"), "{text}");
+    assert!(!text.contains(":11434"), "{text}");
 }
 
 #[tokio::test]
@@ -220,15 +224,21 @@ async fn many_requests_ask_ollama_once() {
     assert_eq!(asked, ["/api/tags", "/api/show"]);
 }
 
+/// A client whose request for the set-up waits for Ollama's list of models, and Ollama's end.
+async fn asks(site: &Site, ollama: &Ollama) -> (Client<DuplexStream>, Client<TcpStream>) {
+    let mut client = site.client().await;
+    client.send(get("/setup")).await;
+    let mut upstream = ollama.accept().await;
+    upstream.head().await.unwrap();
+    (client, upstream)
+}
+
 #[tokio::test]
 async fn client_that_disconnects_does_not_make_ollama_list_its_models_again() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
-    let mut client = site.client().await;
-    client.send(get("/setup")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
+    let (client, mut upstream) = asks(&site, &ollama).await;
     drop(client);
     site.has(0).await;
     let mut next = site.client().await;
@@ -253,10 +263,7 @@ async fn peer_that_loses_its_rights_meanwhile_gets_a_refusal() {
     let ollama = Ollama::new().await;
     let running = Boundary::new(NO_OLLAMA).start();
     let site = Site::with(&running, &[ON, ("upstream.url", &ollama.url)]);
-    let mut client = site.client().await;
-    client.send(get("/setup")).await;
-    let mut upstream = ollama.accept().await;
-    upstream.head().await.unwrap();
+    let (mut client, mut upstream) = asks(&site, &ollama).await;
     running.grant(vec![json!({"endpoints": []})]);
     site.sweep(&running);
     upstream.send(ok(&tags(&[]).to_string())).await;
