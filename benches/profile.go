@@ -58,26 +58,23 @@ func (b *bench) profile([]contestants.Contestant) error {
 			return err
 		}
 		samples.Wait() // ended by the signal
-		shares, err := attribute(data)
+		shares, err := attribute(data, running.Processes()[0])
 		if err != nil {
 			return err
 		}
-		p := report.Profile{What: work.what, Shares: shares}
-		e.note = func(_ string, value float64) { p.CPU = value * 1000 }
-		e.spent("", float64(len(times)))
-		b.profiles = append(b.profiles, p)
+		b.profiles = append(b.profiles, report.Profile{What: work.what, Shares: shares, CPU: microseconds(e.cpu(len(times)))})
 		running.Stop()
 	}
 	return nil
 }
 
-func attribute(data string) (map[string]float64, error) {
+func attribute(data, process string) (map[string]float64, error) {
 	var stderr bytes.Buffer
-	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "sample,comm,dso,sym", "--field-separator", ";")
+	c := exec.Command("perf", "report", "--stdio", "--input", data, "--no-children", "--fields", "sample,pid,dso,sym", "--field-separator", ";")
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
 		return nil, fmt.Errorf("perf report: %w: %s", err, stderr.String())
 	}
-	return report.Attribute(bytes.NewReader(out))
+	return report.Attribute(bytes.NewReader(out), process)
 }

@@ -26,22 +26,33 @@ type entrant struct {
 	*contestants.Running
 	dial load.Dial
 	note func(id string, value float64)
-	cpu  []time.Duration // at each mark
+
+	before, after usage.Usage // at the last two marks
 }
 
-// mark records the CPU time so far.
+// mark records the usage so far.
 func (e *entrant) mark() {
-	var u usage.Usage
-	if e.IsTailnet() {
-		u, _ = e.Usage() // the requests to a dead process fail too
-	}
-	e.cpu = append(e.cpu, u.CPU)
+	e.before = e.after
+	e.after, _ = e.Usage() // the requests to a dead process fail too
 }
 
-// spent returns the CPU time between the last two marks, per operation.
-func (e *entrant) spent(id string, done float64) {
-	if n := len(e.cpu); e.IsTailnet() && done > 0 {
-		e.note(id, milliseconds(e.cpu[n-1]-e.cpu[n-2])/done)
+// cpu returns the CPU time between the last two marks, per operation.
+func (e *entrant) cpu(done int) time.Duration {
+	return (e.after.CPU - e.before.CPU) / time.Duration(max(done, 1))
+}
+
+// busiest returns the share in it of the thread that used most.
+func (e *entrant) busiest(done int) time.Duration {
+	return e.after.Busiest(e.before) / time.Duration(max(done, 1))
+}
+
+// noteCost notes what one operation took between the last two marks: CPU time, in all and
+// of the busiest thread, and voluntary context switches.
+func (e *entrant) noteCost(operation string, done int) {
+	if e.IsTailnet() && done > 0 {
+		e.note("cpu_"+operation, microseconds(e.cpu(done)))
+		e.note("busiest_"+operation, microseconds(e.busiest(done)))
+		e.note("switches_"+operation, float64(e.after.Switches(e.before))/float64(done))
 	}
 }
 
@@ -132,8 +143,11 @@ func requests(n int) func(*entrant) error {
 		e.note(fmt.Sprintf("latency%d_p50", n), microseconds(times.Quantile(0.5)))
 		e.note(fmt.Sprintf("latency%d_p99", n), microseconds(times.Quantile(0.99)))
 		e.note(fmt.Sprintf("rate%d", n), float64(len(times))/window.Seconds())
-		if n == 32 {
-			e.spent("cpu_requests", float64(len(times))/1000)
+		switch n {
+		case 1:
+			e.noteCost("request1", len(times))
+		case 32:
+			e.noteCost("request32", len(times))
 		}
 		return nil
 	}
@@ -160,8 +174,10 @@ func streams(n int) func(*entrant) error {
 		e.note(fmt.Sprintf("chunk%d_p50", n), microseconds(times.Quantile(0.5)))
 		e.note(fmt.Sprintf("chunk%d_p99", n), microseconds(times.Quantile(0.99)))
 		switch n {
+		case 1:
+			e.noteCost("chunk1", len(times))
 		case 100:
-			e.spent("cpu_chunks", float64(len(times))/1000)
+			e.noteCost("chunk100", len(times))
 		case 1000:
 			e.note("chunk1000_max", milliseconds(times.Quantile(1)))
 		}
@@ -191,7 +207,10 @@ func transfers(e *entrant) error {
 		}
 		e.mark()
 		e.note(way.id, megabytes/took.Seconds())
-		e.spent("cpu_"+way.id, megabytes)
+		if e.IsTailnet() {
+			e.note("cpu_"+way.id, milliseconds(e.cpu(megabytes)))
+			e.note("busiest_"+way.id, milliseconds(e.busiest(megabytes)))
+		}
 	}
 	return nil
 }

@@ -3,10 +3,12 @@
 
 use std::any::Any;
 use std::io::Write;
-use std::panic::PanicHookInfo;
+use std::panic::{PanicHookInfo, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+
+use tokio::task::spawn_blocking;
 
 use crate::peer::Peer;
 
@@ -38,6 +40,21 @@ pub(crate) fn serving<F: Future>(
     future: F,
 ) -> impl Future<Output = F::Output> {
     TASK.scope(Task { name, peer: Some(peer) }, future)
+}
+
+/// Runs `work` on another thread, because one thread runs all tasks: work that blocks, or takes milliseconds, would hold up
+/// every connection. If it panics, so does this task.
+pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let task = TASK.try_with(Task::clone).ok();
+    let done = spawn_blocking(move || match task {
+        Some(task) => TASK.sync_scope(task, work),
+        None => work(),
+    });
+    match done.await.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_)) => std::future::pending().await, // the runtime is shutting down, and drops this task
+    }
 }
 
 /// The panics since the process started.
@@ -148,6 +165,16 @@ mod tests {
 
     fn text_of(panics: impl FnOnce() + std::panic::UnwindSafe) -> String {
         text(&*std::panic::catch_unwind(panics).unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn work_off_the_thread_belongs_to_its_task() {
+        let name = || TASK.with(|task| (task.name, std::thread::current().id()));
+        let (task, thread) = named("planted", off_thread(name)).await;
+        assert_eq!(task, "planted");
+        assert_ne!(thread, std::thread::current().id());
+        let panicked = tokio::spawn(off_thread(|| panic!("planted"))).await.unwrap_err();
+        assert_eq!(text(&*panicked.into_panic()), "planted");
     }
 
     #[test]

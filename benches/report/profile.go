@@ -45,9 +45,10 @@ var components = []component{
 }
 
 // Attribute returns each component's share of the samples of a `perf report`. Its lines
-// are the number of samples, the thread, the object and the function, separated by
-// semicolons.
-func Attribute(perf io.Reader) (map[string]float64, error) {
+// are the number of samples, the thread as ID:NAME, the object and the function, separated
+// by semicolons. The proxy's own code runs on the main thread, which has the id of the
+// process.
+func Attribute(perf io.Reader, process string) (map[string]float64, error) {
 	shares, all := map[string]float64{}, 0.0
 	lines := bufio.NewScanner(perf)
 	for lines.Scan() {
@@ -59,7 +60,7 @@ func Attribute(perf io.Reader) (map[string]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("perf report: %q: %w", lines.Text(), err)
 		}
-		shares[componentOf(fields[1], strings.TrimSpace(fields[3]))] += samples
+		shares[componentOf(strings.HasPrefix(strings.TrimSpace(fields[1]), process+":"), strings.TrimSpace(fields[3]))] += samples
 		all += samples
 	}
 	for name := range shares {
@@ -68,10 +69,10 @@ func Attribute(perf io.Reader) (map[string]float64, error) {
 	return shares, lines.Err()
 }
 
-func componentOf(thread, function string) string {
+func componentOf(onMain bool, function string) string {
 	mode, name, _ := strings.Cut(function, " ")
 	if mode == "[k]" {
-		if strings.Contains(thread, "tokio") {
+		if onMain {
 			return kernelRust
 		}
 		return kernelNode

@@ -21,6 +21,7 @@ use super::who::Who;
 use crate::audit::{Metrics, Now};
 use crate::awake::AwakeState;
 use crate::ollama::{OllamaClient, OllamaStatus};
+use crate::panics;
 use crate::preload::PreloadedModel;
 use crate::proxy::{Load, Proxy};
 use crate::settings::Settings;
@@ -53,10 +54,13 @@ pub struct Admin {
 type Answer = Response<Full<Bytes>>;
 
 impl Admin {
-    pub(super) async fn answer(&self, method: &Method, path: &str) -> Answer {
+    pub(super) async fn answer(self: &Arc<Self>, method: &Method, path: &str) -> Answer {
         match (method, path) {
-            (&Method::GET, "/who") => json(StatusCode::OK, &self.who()),
-            (&Method::GET, "/status") => json(StatusCode::OK, &self.status().await),
+            (&Method::GET, "/who") => self.off_thread(|admin| json(StatusCode::OK, &admin.who())).await,
+            (&Method::GET, "/status") => {
+                let ollama = OllamaStatus::ask(&self.settings.config().upstream).await;
+                self.off_thread(|admin| json(StatusCode::OK, &admin.status(ollama))).await
+            }
             (&Method::GET, "/requests") => json(StatusCode::OK, &Requests::new(&self.proxy.sessions().all())),
             (&Method::GET, "/healthz") => ok(PLAIN_TEXT, "ok\n".to_owned()),
             (&Method::GET, "/readyz") => match self.not_ready().await {
@@ -73,6 +77,12 @@ impl Admin {
             },
             _ => not_found(),
         }
+    }
+
+    /// Makes an answer about every peer, which takes long in a large tailnet.
+    async fn off_thread(self: &Arc<Self>, make: impl FnOnce(&Self) -> Answer + Send + 'static) -> Answer {
+        let admin = Arc::clone(self);
+        panics::off_thread(move || make(&admin)).await
     }
 
     /// The latest lists of peers.
@@ -106,9 +116,8 @@ impl Admin {
         ports.any(|port| admits(&node.addresses, port)) || admits(service, config.port)
     }
 
-    async fn status(&self) -> Status {
+    fn status(&self, ollama: OllamaStatus) -> Status {
         let config = self.settings.config();
-        let ollama = OllamaStatus::ask(&config.upstream).await;
         let members = self.members();
         let parts = StatusParts {
             config: &config,

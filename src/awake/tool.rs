@@ -12,6 +12,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::keeper::Inhibitor;
+use crate::panics;
 use crate::process_group::ProcessGroup;
 
 /// How long the tool may take to get the lock, or to end.
@@ -67,9 +68,10 @@ impl InhibitorTool {
         InhibitorTool { program: "systemd-inhibit", arguments, runs_cat: true }
     }
 
-    fn start(&self) -> Result<ToolLock, String> {
+    async fn start(&self) -> Result<ToolLock, String> {
         let name = self.program;
-        let mut tool = Command::new(name)
+        let mut command = Command::new(name);
+        command
             .args(&self.arguments)
             .env_clear()
             .envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
@@ -77,10 +79,10 @@ impl InhibitorTool {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C at a terminal ends the proxy's group. The lock is needed until the proxy has drained.
-            .process_group(0)
-            .spawn()
-            .map(ProcessGroup)
-            .map_err(|error| format!("cannot run {name}: {error}"))?;
+            .process_group(0);
+        // A file system that hangs may block it.
+        let started = panics::off_thread(move || command.spawn().map(ProcessGroup)).await;
+        let mut tool = started.map_err(|error| format!("cannot run {name}: {error}"))?;
         match (tool.0.stdin.take(), tool.0.stdout.take()) {
             (Some(input), Some(output)) => Ok(ToolLock { tool, input, output }),
             _ => Err(format!("cannot run {name}: it has no pipes")),
@@ -120,7 +122,7 @@ impl Inhibitor for InhibitorTool {
     /// An answer of `cat` shows that the tool has the lock. Without `cat` there is no such sign: a tool that gets no lock ends,
     /// and `lost` reports it.
     async fn take(&self) -> Result<ToolLock, String> {
-        let mut lock = self.start()?;
+        let mut lock = self.start().await?;
         if !self.runs_cat {
             return Ok(lock);
         }

@@ -48,7 +48,7 @@ pub(super) fn run(args: ConfigArgs) -> u8 {
         config,
         Source { load: Box::new(move || args.load()), set_log_level: Box::new(set_level) },
     );
-    let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => outcome(runtime, work(Arc::new(settings), sinks.clone())),
         Err(error) => {
             tracing::error!(%error, "cannot start the async runtime");

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::sections::{Sections, Sent};
 use super::viewers::{OpenStream, Viewer};
+use crate::panics;
 use crate::policy::PageRight;
 use crate::proxy::Caller;
 
@@ -37,10 +38,17 @@ pub(super) async fn events(watched: Watched, sender: mpsc::Sender<Bytes>) {
     let mut last = None::<Instant>;
     while let Ok(permit) = sender.reserve().await {
         let changed = loop {
+            let (sections, viewer) = (Arc::clone(&sections), caller.clone());
+            let changed;
+            (changed, sent) = panics::off_thread(move || {
+                let changed = sections.changed(Viewer { peer: viewer.peer(), page, has_setup }, &mut sent);
+                (changed, sent)
+            })
+            .await;
+            // Last, since the right may have been taken away meanwhile.
             if caller.decide(|_, rights| rights.page()) != Some(page) {
                 return;
             }
-            let changed = sections.changed(Viewer { peer: caller.peer(), page, has_setup }, &mut sent);
             if changed.is_some() || last.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
                 break changed.unwrap_or_default();
             }

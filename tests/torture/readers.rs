@@ -6,7 +6,7 @@ use crate::figures::{self, Meant, figure, percentile};
 use crate::held::{Held, allow_descriptors, held, held_before_requests, rss, settled};
 use crate::http::*;
 use crate::standin::Standin;
-use crate::swarm::{Steady, Swarm, chat, connect_small};
+use crate::swarm::{Steady, Swarm, chat, connect, connect_small};
 use crate::tailnet::World;
 
 const READERS: u64 = 1000;
@@ -121,4 +121,43 @@ async fn thousand_stalled_readers_wait_or_are_refused_by_default() {
     figure(PART, "memory of the proxy in all", full.rss, "MB", Meant::AtMost(256.0));
     let left = after.descriptors as f64 - quiet.descriptors as f64;
     figure(PART, "descriptors left behind", left, "", Meant::AtMost(0.0));
+}
+
+/// Clients that read as fast as they can.
+const FAST: u64 = 64;
+
+/// One thread of the proxy serves them all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crowd_of_fast_readers_starves_neither_one_of_them_nor_another_client() {
+    const PART: &str = "64 clients that read as fast as they can";
+    const CONFIG: &str = "limits.running = 2000\nlimits.running_per_identity = 2000\n";
+    /// What each reads at least, in bytes.
+    const EACH: usize = 4 << 20;
+    let _alone = figures::alone().await;
+    let ollama = Standin::new().await;
+    let world = World::new(&ollama.url, CONFIG).await;
+    let swarm = Swarm::new(&world, PEERS).await;
+
+    let (begun, mut readers) = (Instant::now(), tokio::task::JoinSet::new());
+    let steady = Steady::start(world.at, Duration::from_millis(20));
+    for n in 0..FAST {
+        let mut reader = connect(swarm.at(n)).await;
+        readers.spawn(async move {
+            reader.send(chat(n, "do=flood")).await;
+            reader.head().await.unwrap();
+            let mut read = 0;
+            while read < EACH {
+                read += reader.chunk().await.unwrap().len();
+            }
+            (begun.elapsed(), reader)
+        });
+    }
+    let mut ended: Vec<_> = readers.join_all().await.into_iter().map(|(took, _)| took).collect();
+    let (good, mut times) = steady.stop().await;
+    assert!(good.lost == 0 && good.served > 0, "{good:?}");
+
+    let (first, last) = (percentile(&mut ended, 0.0), percentile(&mut ended, 1.0));
+    figure(PART, "the last has its 4 MiB after the first, times as long", last / first, "", Meant::Told);
+    figure(PART, "a good client's requests served meanwhile", good.served as f64, "", Meant::Told);
+    figure(PART, "a good client's waiting time, p99", percentile(&mut times, 0.99), "ms", Meant::Told);
 }
