@@ -140,6 +140,9 @@ mod tests {
         }
         std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
         let refused = check_program(&path).unwrap_err();
-        assert!(refused.contains("belongs to account 12345"), "{refused}");
+        assert!(refused.contains("belongs to account 12345") && !refused.contains("confined"), "{refused}");
+        std::os::unix::fs::chown(&path, Some(UNMAPPED), None).unwrap();
+        let refused = check_program(&path).unwrap_err();
+        assert!(refused.contains("`remote-ollama-proxy service install`"), "{refused}");
     }
 }
