@@ -56,7 +56,7 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
 	@scripts/release.sh $(targets)
 
-test-release: ## Build the release in another clone and compare; use it in fresh roots of Debian 11 and 13 (root)
+test-release: ## Build the release in another clone and compare; use it in fresh roots of Debian, one of them booted (root)
 	@scripts/release.sh $(targets)
 	@tests/release/all.sh
 

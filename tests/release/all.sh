@@ -10,5 +10,6 @@ cd "$root"
 attempt run scripts/test-artifact.sh
 attempt run tests/release/contents.py target/dist
 attempt run tests/release/roots.sh
+attempt run tests/release/systemd.sh
 attempt run tests/release/same.sh
 report_attempts
