@@ -100,6 +100,14 @@ linux() {
       # Ubuntu's perf is in the kernel's package. Without it there is no profile.
       [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
       ;;
+    test-release)
+      has mmdebstrap || packages+=(mmdebstrap)
+      [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring) # Ubuntu
+      has qemu-aarch64-static || packages+=(qemu-user-static)
+      has systemd-nspawn || packages+=(systemd-container)
+      has podman || packages+=(podman)
+      PATH=$PATH:/usr/sbin has runc || packages+=(runc)
+      ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
 }
