@@ -56,9 +56,10 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
 	@scripts/release.sh $(targets)
 
-test-release: ## Build the release in another clone and compare; use it in fresh roots of Debian, one of them booted (root)
-	@scripts/release.sh $(targets)
-	@tests/release/all.sh
+test-release: ## Test a release: both processors, another clone, fresh roots, a container, systemd (root); quick=1: this processor, one clone
+	@scripts/setup.sh test-release
+	@scripts/release.sh $(if $(quick),,x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu)
+	@tests/release/all.sh $(if $(quick),quick)
 
 pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (Linux, tmux)
 	@scripts/setup.sh demo

@@ -17,11 +17,13 @@ if not os.environ.get("GOTOOLCHAIN"):
 
 @dataclass(frozen=True)
 class Part:
-    """A crate or a module. `licence` is an SPDX expression; Go modules have only a file. `sha256` is that of the crate's file."""
+    """A crate or a module. `licence` is an SPDX expression; Go modules have only a file. `sha256` is that of the crate's file.
+    `inner` are the folders in `folder` that count: those of code from elsewhere have a licence of their own."""
 
     name: str
     version: str
     folder: Path
+    inner: tuple[Path, ...]
     licence: str | None = None
     sha256: str | None = None
 
@@ -54,10 +56,12 @@ def crates(target):
         above[int(depth) :] = [crate]
         if len(above) > 1:
             uses[above[-2]].add(crate)
-    parts = [
-        Part(*crate, Path(packages[crate]["manifest_path"]).parent, packages[crate]["license"], sums[crate])
-        for crate in sorted(uses)
-    ]
+    parts = []
+    for crate in sorted(uses):
+        folder = Path(packages[crate]["manifest_path"]).parent
+        # Ours has no checksum, and its folder also has what is built here.
+        inner = tuple(sorted(path for path in folder.rglob("*") if path.is_dir())) if sums[crate] else ()
+        parts.append(Part(*crate, folder, inner, packages[crate]["license"], sums[crate]))
     return parts, uses
 
 
@@ -67,10 +71,15 @@ def modules(target):
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[target.split("-")[0]]
     env = {"GOOS": system, "GOARCH": machine, "CGO_ENABLED": "1"}
     tags = ",".join((NODE / "build-tags.txt").read_text().split())
-    form = "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}"
-    lines = output("go", "list", "-deps", "-tags", tags, "-f", form, ".", folder=NODE, env=env).splitlines()
-    for line in sorted({line for line in lines if line}):
-        name, version, folder = line.split("\t")
-        yield Part(name, version, Path(folder))
-    version, folder = output("go", "env", "GOVERSION", "GOROOT", folder=NODE).split()
-    yield Part("stdlib", version.removeprefix("go"), Path(folder))
+    version, root = output("go", "env", "GOVERSION", "GOROOT", folder=NODE).split()
+    form = "{{.Dir}}\t{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}{{if .Standard}}stdlib{{end}}"
+    packages = {}
+    for line in output("go", "list", "-deps", "-tags", tags, "-f", form, ".", folder=NODE, env=env).splitlines():
+        package, *module = line.split("\t")
+        if module != [""]:
+            packages.setdefault(tuple(module), []).append(Path(package))
+    standard = packages.pop(("stdlib",))
+    for (name, number, folder), used in [*sorted(packages.items()), (("stdlib", version.removeprefix("go"), root), standard)]:
+        folder = Path(folder)
+        above = {path for package in used for path in (package, *package.parents) if folder in path.parents}
+        yield Part(name, number, folder, tuple(sorted(above)))

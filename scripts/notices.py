@@ -9,7 +9,7 @@ import sys
 
 import linked
 
-WANTED = re.compile(r"(licen[cs]e|copying|notice|copyright|patents|unlicense)([-._].*)?", re.IGNORECASE)
+WANTED = re.compile(r"(licen[cs]e|copying|notice|copyright|patents|unlicense)([-._].*)?(?<!\.go)(?<!\.rs)(?<!\.[ch])", re.IGNORECASE)
 
 
 def main():
@@ -18,12 +18,13 @@ def main():
     crates, _ = linked.crates(target)
     for part in [c for c in crates if c.sha256] + list(linked.modules(target)):
         name = f"{part.name} {part.version}"
-        files = [f for f in sorted(part.folder.iterdir()) if f.is_file() and WANTED.fullmatch(f.name)]
+        folders = (part.folder, *part.inner)
+        files = [f for folder in folders for f in sorted(folder.iterdir()) if f.is_file() and WANTED.fullmatch(f.name)]
         if not files and not part.licence:
             bare.append(name)
         print(f"{'=' * 80}\n{name}{': ' + part.licence if part.licence else ''}\n")
         for file in files:
-            print(f"--- {file.name}\n{file.read_text(errors='replace').strip()}\n")
+            print(f"--- {file.relative_to(part.folder)}\n{file.read_text(errors='replace').strip()}\n")
     if bare:
         sys.exit(f"error: nothing says under which licence these are: {', '.join(bare)}")
 

@@ -9,6 +9,7 @@
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
 #   scripts/setup.sh release for make release
+#   scripts/setup.sh test-release for make test-release
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -17,9 +18,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | demo | test | clients | check | bench | release) ;;
+  '' | demo | test | clients | check | bench | release | test-release) ;;
   *)
-    say "usage: setup.sh [demo | test | clients | check | bench | release]"
+    say "usage: setup.sh [demo | test | clients | check | bench | release | test-release]"
     exit 2
     ;;
 esac
@@ -31,7 +32,7 @@ main() {
   esac
   rust
   go_toolchain
-  case $what in demo | test | clients | check | release) python ;; esac
+  case $what in demo | test | clients | check | release | test-release) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
     check) tool "$cargo_deny" && tool "$actionlint" ;;
@@ -66,7 +67,7 @@ linux() {
   has lsof || packages+=(lsof)
   libclang || packages+=(libclang-dev)
   case $what in
-    demo | test | clients | check | release)
+    demo | test | clients | check | release | test-release)
       has python3 || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       ;;
@@ -98,6 +99,14 @@ linux() {
       [[ ${only:-haproxy} != *haproxy* ]] || PATH=$PATH:/usr/sbin has haproxy || packages+=(haproxy)
       # Ubuntu's perf is in the kernel's package. Without it there is no profile.
       [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
+      ;;
+    test-release)
+      has mmdebstrap || packages+=(mmdebstrap)
+      [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring) # Ubuntu
+      has qemu-aarch64-static || packages+=(qemu-user-static)
+      has systemd-nspawn || packages+=(systemd-container)
+      has podman || packages+=(podman)
+      PATH=$PATH:/usr/sbin has runc || packages+=(runc)
       ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Compares what each binary in target/dist says that it is made of with its SBOM: contents.py DIST
+"""Compares what each binary in target/dist says that it is made of with its SBOM and its licences: contents.py DIST
 
 `cargo auditable` stores the crates in the section `.dep-v0`, as compressed JSON. `go version -m` reads Go's modules.
 """
 
 import json
+import re
+import struct
 import subprocess
 import sys
 import tarfile
@@ -13,11 +15,23 @@ import zlib
 from pathlib import Path
 
 
+def section(program, wanted):
+    """The contents of a section of a 64-bit ELF file of any processor; this machine's objcopy may read only its own."""
+    elf = Path(program).read_bytes()
+    (table,) = struct.unpack_from("<Q", elf, 40)
+    size, count, names = struct.unpack_from("<HHH", elf, 58)
+    # Of each section: where its name is in the section of names, its place in the file, its size.
+    sections = [struct.unpack_from("<I20xQQ", elf, table + size * i) for i in range(count)]
+    for name, start, length in sections:
+        at = sections[names][1] + name
+        if elf[at : elf.index(b"\0", at)] == wanted:
+            return elf[start : start + length]
+    sys.exit(f"error: {program} has no section {wanted.decode()}")
+
+
 def crates(program):
     """The crates that the program names. They are more than those in it: cargo tells `cargo auditable` also of optional ones."""
-    with tempfile.NamedTemporaryFile() as section:
-        subprocess.run(["objcopy", "--dump-section", f".dep-v0={section.name}", program, "/dev/null"], check=True)
-        packages = json.loads(zlib.decompress(Path(section.name).read_bytes()))["packages"]
+    packages = json.loads(zlib.decompress(section(program, b".dep-v0")))["packages"]
     return {f"{p['name']}@{p['version']}" for p in packages}
 
 
@@ -35,6 +49,11 @@ def listed(bill, kind):
     return {f"{c['name']}@{c['version']}" for c in parts if c["purl"].startswith(f"pkg:{kind}/")}
 
 
+def licensed(notices):
+    """The parts whose licences are in the archive."""
+    return {"@".join(heading) for heading in re.findall(r"^={80}\n([^ ]+) ([^ :\n]+)", notices, re.MULTILINE)}
+
+
 def check(dist, archive):
     name = archive.name.removesuffix(".tar.gz")
     bill = json.loads((dist / f"{name}.cdx.json").read_text())
@@ -42,12 +61,16 @@ def check(dist, archive):
         tar.extractall(folder, filter="data")
         program = f"{folder}/{name}/remote-ollama-proxy"
         named = crates(program), modules(program)
+        notices = Path(folder, name, "third-party-licences").read_text()
     bom = listed(bill, "cargo"), listed(bill, "golang")
     print(f"{name}: {len(bom[0])} crates in the SBOM, {len(named[0])} named in the binary; {len(bom[1])} Go modules")
     if missing := sorted(bom[0] - named[0]):
         sys.exit(f"error: crates of the SBOM that the binary does not name: {missing}")
     if differing := sorted(bom[1] ^ named[1]):
         sys.exit(f"error: Go modules in the SBOM or in the binary only: {differing}")
+    own = bill["metadata"]["component"]
+    if differing := sorted((bom[0] | bom[1]) - {f"{own['name']}@{own['version']}"} ^ licensed(notices)):
+        sys.exit(f"error: parts in the SBOM or in third-party-licences only: {differing}")
 
 
 def main():

@@ -7,8 +7,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# shellcheck source-path=SCRIPTDIR source=../../scripts/demo.sh
-. "$root/scripts/demo.sh"
+# shellcheck source-path=SCRIPTDIR source=use.sh
+. "$root/tests/release/use.sh"
 cd "$root"
 
 main() {
@@ -16,10 +16,7 @@ main() {
   [ "$(id -u)" -eq 0 ] || die "chroot(8) needs root"
   need mmdebstrap "apt-get install mmdebstrap"
   package=$(ls target/dist/remote-ollama-proxy_*_"$(dpkg --print-architecture)".deb) || die "make release first"
-  run make testtailnet
-  run tests/ollama/ollama.sh models >/dev/null
-  start_ollama >/dev/null
-  start_tailnet >/dev/null
+  surroundings
   for suite in bullseye trixie; do try_in "$suite"; done
   say "the package works in Debian 11 and 13"
 }
@@ -44,37 +41,13 @@ try_in() {
   mounted=
 }
 
-# answers_a_request NODE
-answers_a_request() {
-  local config=/home/person/.config/remote-ollama-proxy
-  as_person remote-ollama-proxy version
-  as_person remote-ollama-proxy init --hostname "$1" --upstream "$ollama_url" --control-url "$control" >/dev/null
-  said=$(drive keys '{"tags": ["tag:ai-server"]}')
-  printf '%s\n' "$(field key)" | as_person sh -c "umask 077 && cat >$config/key"
-  as_person remote-ollama-proxy check | grep credential
-  # shellcheck disable=SC2016 # the shell in the root
-  start "$1" 'listening in the tailnet' as_person sh -c 'echo $$ >~/pid && exec remote-ollama-proxy run'
-  drive clients "{\"hostname\": \"laptop-of-$1\", \"tags\": [\"tag:ai-client\"]}" >/dev/null
-  said=$(drive "clients/laptop-of-$1/forwards" "{\"to\": \"$1:11434\"}")
-  laptop=$(field listen)
-  try "curl -sS --fail --connect-to ::$laptop http://$1:11434/v1/models"
-  expect '"slow:latest"'
-  printf '\n'
-  as_person remote-ollama-proxy doctor | tee "$dir/output" || die "doctor finds faults, see above"
-  stop_proxy
-}
-
 as_person() { chroot --userspec=person "$system" env -i HOME=/home/person PATH=/usr/bin:/bin "$@"; }
-
-stop_proxy() {
-  kill "$(<"$system/home/person/pid")"
-  wait "$started" || die "the proxy ended with $?"
-}
 
 # Besides what scripts/demo.sh removes.
 mounted=
 end_here() {
-  [ ! -s "${system:-}/home/person/pid" ] || kill "$(<"$system/home/person/pid")" 2>/dev/null || true
+  # shellcheck disable=SC2016 # the person's shell
+  [ -z "$mounted" ] || as_person sh -c 'kill "$(cat ~/pid)"' 2>/dev/null || true
   [ -z "$mounted" ] || umount "$mounted"
   end
 }
