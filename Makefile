@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 # As in tests/ollama/lib.sh, for what runs without a script.
 export GOTOOLCHAIN := $(or $(GOTOOLCHAIN),auto)
-.PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check deb pictures screenshots update fmt clean testtailnet
+.PHONY: help setup build demo test test-clients thorough torture soak bench fuzz check release test-release pictures screenshots update fmt clean testtailnet
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## /{ printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +53,13 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 	@scripts/setup.sh check
 	@scripts/check.sh
 
-deb: ## Build the Debian package, and try it in a folder of its own
-	@scripts/deb.sh test
+release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
+	@scripts/release.sh $(targets)
+
+test-release: ## Test a release: both processors, another clone, fresh roots, a container, systemd (as root); quick=1: its contents
+	@scripts/setup.sh $(if $(quick),release,test-release)
+	@scripts/release.sh $(if $(quick),,x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu)
+	@tests/release/all.sh $(if $(quick),quick)
 
 pictures: ## Regenerate the terminal pictures in docs/pictures/ from real runs (Linux, tmux)
 	@scripts/setup.sh demo

@@ -71,7 +71,6 @@ mod tailnet {
     }
 
     fn archive(module: &Path, to: &Path) -> Result<(), String> {
-        println!("cargo::rerun-if-env-changed=CC");
         let tags =
             fs::read_to_string(module.join("build-tags.txt")).map_err(|e| format!("build-tags.txt: {e}"))?;
         let tags: Vec<&str> =
@@ -85,6 +84,9 @@ mod tailnet {
             .arg(to)
             .arg(".")
             .envs([("CGO_ENABLED", "1"), ("GOOS", os), ("GOARCH", arch), ("GOFLAGS", "")]);
+        if let Some(compiler) = c_compiler()? {
+            go.env("CC", compiler);
+        }
         if os == "darwin" && env::consts::OS == "macos" {
             // Apple's compiler builds for its own architecture by default.
             let arch = if arch == "amd64" { "x86_64" } else { arch };
@@ -101,6 +103,16 @@ mod tailnet {
             return Ok(());
         }
         Err(explain(module, String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
+    /// The C compiler for the target, if the environment names one, under the names that the crate `cc` reads.
+    fn c_compiler() -> Result<Option<String>, String> {
+        let target = var("TARGET")?;
+        let names = [format!("CC_{target}"), format!("CC_{}", target.replace('-', "_")), "CC".to_owned()];
+        for name in &names {
+            println!("cargo::rerun-if-env-changed={name}");
+        }
+        Ok(names.iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty())))
     }
 
     /// Turns the errors of go into one line with the way out.

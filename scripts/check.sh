@@ -22,6 +22,12 @@ lock
 linters=$(venv packaging/requirements.txt)
 unlock
 run "${linters%/*}/hadolint" packaging/Containerfile
+run "$actionlint" -pyflakes=
+run "${linters%/*}/zizmor" --offline --quiet --persona pedantic .github
+
+run tests/release/agree.sh
+run tests/release/files.sh
+run tests/release/install.sh
 
 run cargo fmt --check
 within fuzz cargo fmt --check

@@ -8,7 +8,8 @@
 #   scripts/setup.sh clients for make test-clients
 #   scripts/setup.sh check   for make check too
 #   scripts/setup.sh bench   for make bench
-#   scripts/setup.sh deb     for make deb
+#   scripts/setup.sh release for make release
+#   scripts/setup.sh test-release for make test-release
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -17,9 +18,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 what=${1:-}
 case $what in
-  '' | demo | test | clients | check | bench | deb) ;;
+  '' | demo | test | clients | check | bench | release | test-release) ;;
   *)
-    say "usage: setup.sh [demo | test | clients | check | bench | deb]"
+    say "usage: setup.sh [demo | test | clients | check | bench | release | test-release]"
     exit 2
     ;;
 esac
@@ -31,11 +32,14 @@ main() {
   esac
   rust
   go_toolchain
-  case $what in demo | test | clients | check) python ;; esac
+  case $what in demo | test | clients | check | release | test-release) python ;; esac
   [ "${#missing[@]}" -eq 0 ] || refuse
   case $what in
-    check) tool "$cargo_deny" ;;
-    deb) tool "$cargo_deb" ;;
+    check) tool "$cargo_deny" && tool "$actionlint" ;;
+    release)
+      tool "$cargo_auditable"
+      [ "$(uname -s)" != Linux ] || tool "$cargo_deb"
+      ;;
   esac
 }
 
@@ -63,7 +67,7 @@ linux() {
   has lsof || packages+=(lsof)
   libclang || packages+=(libclang-dev)
   case $what in
-    demo | test | clients | check)
+    demo | test | clients | check | release | test-release)
       has python3 || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
       ;;
@@ -87,6 +91,7 @@ linux() {
     check)
       has shellcheck || packages+=(shellcheck)
       has ruby || packages+=(ruby)
+      has wget || packages+=(wget)
       has promtool || packages+=(prometheus)
       ;;
     bench)
@@ -95,10 +100,13 @@ linux() {
       # Ubuntu's perf is in the kernel's package. Without it there is no profile.
       [[ ${parts:-profile} != *profile* ]] || has perf || packages+=(linux-perf)
       ;;
-    deb)
-      has dpkg-shlibdeps || packages+=(dpkg-dev)
-      has python3 || packages+=(python3)
-      has systemd-analyze || packages+=(systemd)
+    test-release)
+      has mmdebstrap || packages+=(mmdebstrap)
+      [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages+=(debian-archive-keyring) # Ubuntu
+      has qemu-aarch64-static || packages+=(qemu-user-static)
+      has systemd-nspawn || packages+=(systemd-container)
+      has podman || packages+=(podman)
+      PATH=$PATH:/usr/sbin has runc || packages+=(runc)
       ;;
   esac
   [ "${#packages[@]}" -eq 0 ] || install "${packages[@]}"
@@ -153,6 +161,7 @@ macos() {
   [ "$what" != test ] || has jq || missing+=("jq: brew install jq")
   [[ $what != test && $what != clients ]] || has npm || missing+=("Node.js with npm: brew install node")
   case $what in test | check) has promtool || missing+=("Prometheus: brew install prometheus") ;; esac
+  [ "$what" != check ] || has wget || missing+=("wget: brew install wget")
   [ "$what" != check ] || has shellcheck || missing+=("shellcheck: brew install shellcheck")
 }
 
@@ -264,13 +273,17 @@ tool() {
 
 # It runs for a second, so a fast build matters more than a fast program.
 compile() {
-  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/}
+  local work=$cache_root/tools/building folder=${1%/bin/*} name=${1##*/} how
   rm -rf "$work"
   mkdir -p "$work"
+  case $name in
+    actionlint) how=(env "GOBIN=$work/root/bin" go install "github.com/rhysd/actionlint/cmd/actionlint@v${folder##*-}") ;;
+    *) how=(cargo install --locked --version "${folder##*-}" --root "$work/root" "$name") ;;
+  esac
   step "Compiling ${folder##*/}, once for all clones (some minutes on two cores)" "$work/log" \
     env CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
     CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
-    cargo install --locked --version "${folder##*-}" --root "$work/root" "$name"
+    "${how[@]}"
   rm -rf "$folder"
   mv "$work/root" "$folder"
   rm -rf "$work"

@@ -7,7 +7,9 @@
 # Pinned, and not looked up in PATH: other versions accept other keys in deny.toml and Cargo.toml.
 cargo_deny=$cache_root/tools/cargo-deny-0.20.2/bin/cargo-deny
 cargo_deb=$cache_root/tools/cargo-deb-3.8.0/bin/cargo-deb
-export cargo_deny cargo_deb
+cargo_auditable=$cache_root/tools/cargo-auditable-0.7.7/bin/cargo-auditable
+actionlint=$cache_root/tools/actionlint-1.7.12/bin/actionlint
+export cargo_deny cargo_deb cargo_auditable actionlint
 
 # run COMMAND...: prints the command, then runs it.
 run() {

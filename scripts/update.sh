@@ -19,7 +19,7 @@ all() {
     # `step` ends with 130 after Ctrl-C, which bash takes for a failure of this part only.
     scripts/update.sh "$name" || { [ $? -ne 130 ] || exit 130; failed+=("$name"); }
   done
-  say "Not looked up: actions in .github/workflows, images in packaging/Containerfile, new major versions of Go modules"
+  say "Not looked up: actions in .github/workflows (Dependabot does it), images in packaging/Containerfile, new major versions of Go modules"
   say "Data with a date; renew what is old:"
   git grep -hE '^(date = |# Read on )' -- src/doctor/advisories.toml tests/support/ollama-routes.tsv >&2 || true
   [ "${#failed[@]}" -eq 0 ] || die "not updated: ${failed[*]}; the reasons are above"
@@ -154,6 +154,8 @@ update_tools() {
     newest=$(cargo info --quiet "$name" | sed -nE 's/^version: ([0-9.]+).*/\1/p')
     replace scripts/tools.sh "$name-[0-9.]*" "$name-${newest:?}"
   done
+  newest=$(cd vendor/libtailscale && go list -m -f '{{.Version}}' github.com/rhysd/actionlint@latest)
+  replace scripts/tools.sh 'actionlint-[0-9.]*' "actionlint-${newest#v}"
   newest=$(cd vendor/libtailscale && go list -m -f '{{.Version}}' golang.org/x/vuln@latest)
   replace scripts/advisories.sh 'govulncheck@v[0-9.]*' "govulncheck@${newest:?}"
 }

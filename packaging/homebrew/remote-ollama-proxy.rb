@@ -1,22 +1,41 @@
-# A formula for your own tap. Its syntax is checked, but it was not run under brew. To use it, create a tap (`brew tap-new`),
-# put this file into its Formula folder, and fill in the places that ../README.md lists, or set `head` to a repository.
+# A formula that installs the files of a release. This copy is a template: scripts/release-files.sh fills in the repository, the
+# version and the checksums, and each release has the result. Its syntax is checked, but it was not run under brew.
 class RemoteOllamaProxy < Formula
   desc "Your own Ollama, reachable inside your tailnet by exactly the peers you chose"
-  # To fill in at a release: these three.
-  homepage "https://example.com/remote-ollama-proxy"
-  url "https://example.com/remote-ollama-proxy-0.1.0.tar.gz"
-  sha256 "0000000000000000000000000000000000000000000000000000000000000000"
+  homepage "https://github.com/OWNER/remote-ollama-proxy"
+  version "0.0.0"
   license any_of: ["MIT", "Apache-2.0"]
 
-  depends_on "go" => :build # the tailnet node
-  depends_on "rust" => :build
-  uses_from_macos "llvm" => :build # libclang, which reads the node's header
+  on_macos do
+    on_arm do
+      url "https://github.com/OWNER/remote-ollama-proxy/releases/download/v0.0.0/remote-ollama-proxy-0.0.0-aarch64-apple-darwin.tar.gz"
+      sha256 "0000000000000000000000000000000000000000000000000000000000000000" # aarch64-apple-darwin
+    end
+    on_intel do
+      url "https://github.com/OWNER/remote-ollama-proxy/releases/download/v0.0.0/remote-ollama-proxy-0.0.0-x86_64-apple-darwin.tar.gz"
+      sha256 "0000000000000000000000000000000000000000000000000000000000000000" # x86_64-apple-darwin
+    end
+  end
+
+  on_linux do
+    on_arm do
+      url "https://github.com/OWNER/remote-ollama-proxy/releases/download/v0.0.0/remote-ollama-proxy-0.0.0-aarch64-unknown-linux-gnu.tar.gz"
+      sha256 "0000000000000000000000000000000000000000000000000000000000000000" # aarch64-unknown-linux-gnu
+    end
+    on_intel do
+      url "https://github.com/OWNER/remote-ollama-proxy/releases/download/v0.0.0/remote-ollama-proxy-0.0.0-x86_64-unknown-linux-gnu.tar.gz"
+      sha256 "0000000000000000000000000000000000000000000000000000000000000000" # x86_64-unknown-linux-gnu
+    end
+  end
 
   def install
-    system "cargo", "install", *std_cargo_args
-    generate_completions_from_executable(bin/"remote-ollama-proxy", "completions")
-    system bin/"remote-ollama-proxy", "man", "--to", man1
+    bin.install "remote-ollama-proxy"
+    man1.install Dir["man/*.1"]
+    bash_completion.install "completions/remote-ollama-proxy.bash" => "remote-ollama-proxy"
+    fish_completion.install "completions/remote-ollama-proxy.fish"
+    zsh_completion.install "completions/_remote-ollama-proxy"
     pkgshare.install "config.example.toml", "acl"
+    doc.install "third-party-licences"
   end
 
   # For `brew services` without sudo: as root the proxy ends with exit code 67. Use either this or `remote-ollama-proxy

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+/// The owner of root's files within a user namespace that lacks root: the kernel's default for `overflowuid`.
+const UNMAPPED: u32 = 65_534;
+
 /// Others may write.
 const OTHERS: u32 = 0o002;
 
@@ -60,8 +63,13 @@ fn check_owner(path: &Path, meta: &Metadata) -> Result<(), String> {
         return Ok(());
     }
     let path = path.display();
+    let way_out = if meta.uid() == UNMAPPED {
+        "; a service that is confined to its folders sees root's files so: run `remote-ollama-proxy service install` again"
+    } else {
+        ""
+    };
     Err(format!(
-        "{path} belongs to account {}, which could change it: it has to belong to this account ({me}) or root",
+        "{path} belongs to account {}, which could change it: it has to belong to this account ({me}) or root{way_out}",
         meta.uid()
     ))
 }
@@ -132,6 +140,9 @@ mod tests {
         }
         std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
         let refused = check_program(&path).unwrap_err();
-        assert!(refused.contains("belongs to account 12345"), "{refused}");
+        assert!(refused.contains("belongs to account 12345") && !refused.contains("confined"), "{refused}");
+        std::os::unix::fs::chown(&path, Some(UNMAPPED), None).unwrap();
+        let refused = check_program(&path).unwrap_err();
+        assert!(refused.contains("`remote-ollama-proxy service install`"), "{refused}");
     }
 }

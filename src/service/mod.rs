@@ -6,6 +6,7 @@ mod file;
 mod launchd;
 mod managed;
 mod render;
+mod sandbox;
 mod state;
 mod systemd;
 mod tool;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 pub use fault::ServiceFault;
 pub use managed::{Account, ManagedService, Manager, Part};
 pub use render::TemplateValues;
+pub use sandbox::Confinement;
 pub use state::{LastExit, RunState, ServiceState};
 
 impl ManagedService {
@@ -34,6 +36,28 @@ impl ManagedService {
         match self.manager {
             Manager::Launchd => launchd::install(self, text),
             Manager::Systemd => systemd::install(self, text),
+        }
+    }
+
+    /// Confines the service to these folders from its next start on, if the manager can; `None` if it has no such thing.
+    ///
+    /// # Errors
+    /// The file of the manager can't be written.
+    pub fn confine(&self, folders: &[PathBuf]) -> Result<Option<Confinement>, ServiceFault> {
+        match self.manager {
+            Manager::Launchd => Ok(None),
+            Manager::Systemd => sandbox::confine(self, folders).map(Some),
+        }
+    }
+
+    /// Undoes [`ManagedService::confine`], from the next start on.
+    ///
+    /// # Errors
+    /// As for [`ManagedService::confine`].
+    pub fn release(&self) -> Result<(), ServiceFault> {
+        match self.manager {
+            Manager::Launchd => Ok(()),
+            Manager::Systemd => sandbox::release(self),
         }
     }
 

@@ -78,6 +78,6 @@ fn xml(text: &str) -> String {
 /// Escapes text between quotation marks in a unit (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers"). `$` needs
 /// no escape where the templates have values: in the program of `ExecStart=` and in `Environment=` (systemd.service(5),
 /// systemd.exec(5)).
-fn unit(text: &str) -> String {
+pub(super) fn unit(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%")
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::file::{remove, write};
+use super::sandbox;
 use super::tool::run_tool;
 use super::{LastExit, ManagedService, RunState, ServiceFault, ServiceState};
 
@@ -34,6 +35,7 @@ pub(super) fn uninstall(service: &ManagedService) -> Result<bool, ServiceFault> 
     }
     systemctl(&["disable", "--now", service.name()])?;
     remove(&service.file())?;
+    sandbox::release(service)?;
     systemctl(&["daemon-reload"])?;
     Ok(true)
 }

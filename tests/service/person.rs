@@ -30,6 +30,8 @@ esac
 const SYSTEMCTL: &str = r#"
 [ "$2" != show ] || cat "$here/shown-$4" 2>/dev/null || printf 'LoadState=not-found\n'
 "#;
+/// Says whether a unit can be confined: the exit code in a file.
+const SYSTEMD_RUN: &str = r#"exit "$(cat "$here/confining" 2>/dev/null || echo 217)""#;
 const LOGINCTL: &str = r#"cat "$here/linger" 2>/dev/null || true"#;
 
 pub(crate) struct Person {
@@ -56,7 +58,12 @@ impl Person {
         // Another account may not read the build's folder.
         let built = env!("CARGO_BIN_EXE_remote-ollama-proxy");
         fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(|_| ())).unwrap();
-        for (name, does) in [("launchctl", LAUNCHCTL), ("systemctl", SYSTEMCTL), ("loginctl", LOGINCTL)] {
+        for (name, does) in [
+            ("launchctl", LAUNCHCTL),
+            ("systemctl", SYSTEMCTL),
+            ("systemd-run", SYSTEMD_RUN),
+            ("loginctl", LOGINCTL),
+        ] {
             executable(
                 &at.join("stand-ins").join(name),
                 &format!(
@@ -129,7 +136,8 @@ impl Person {
         let file = self.home().join("stand-ins/calls");
         let text = fs::read_to_string(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
-        let questions = ["launchctl print ", "systemctl --user show ", "loginctl show-user "];
+        let questions =
+            ["launchctl print ", "systemctl --user show ", "systemd-run --user ", "loginctl show-user "];
         let asks = |line: &&str| !questions.iter().any(|question| line.starts_with(question));
         text.lines().filter(asks).map(str::to_owned).collect()
     }

@@ -1,6 +1,8 @@
 //! The life of the units, as a stand-in for systemctl records it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use remote_ollama_proxy::cli::exit;
 
@@ -153,4 +155,84 @@ fn refusal_of_systemd_is_quoted() {
         command.env("PATH", "/nowhere").args(["service", "--manager=systemd", "status"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(exit::MANAGER.into()));
     assert!(String::from_utf8(ended.stderr).unwrap().contains("systemctl can't be started"));
+}
+
+/// The drop-in in the account of `person`.
+fn sandbox(person: &Person) -> PathBuf {
+    person.home().join(".config/systemd/user/remote-ollama-proxy.service.d/sandbox.conf")
+}
+
+#[test]
+fn unit_is_confined_to_the_folders_that_it_writes_to() {
+    let person = Person::new();
+    person.set("confining", "0");
+    person.write("logs/.keep", "");
+    let [logs, state] = ["logs", "state"].map(|name| person.home().join(name));
+    let text = format!(
+        "node.state_dir = '{}'\nlog.file = '{}'\n[access_log]\nenabled = true\n",
+        state.display(),
+        logs.join("proxy.log").display()
+    );
+    let config = person.write("c.toml", &text);
+    let args = ["install", "--config", config.to_str().unwrap()];
+    let said = person.service("systemd", &args).said(exit::OK);
+    let says = format!("confined: it writes only to {}, {} (", state.display(), logs.display());
+    assert!(said.contains(&says), "{said}");
+    let text = fs::read_to_string(sandbox(&person)).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ReadWritePaths=")).collect();
+    assert_eq!(lines, [&state, &logs].map(|folder| format!("ReadWritePaths=\"-{}\"", folder.display())));
+    assert!(text.contains("\nPrivateUsers=yes\n") && text.contains("\nProtectSystem=strict\n"), "{text}");
+    // The unit can't create it.
+    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+
+    set(&person, PROXY, "");
+    person.service("systemd", &["uninstall"]).said(exit::OK);
+    assert!(!sandbox(&person).parent().unwrap().exists());
+}
+
+#[test]
+fn older_systemd_gets_the_settings_that_it_has() {
+    let person = Person::new();
+    person.set("confining", "0");
+    person.set("refused", "systemd-run .*ProtectKernelTunables");
+    person.service("systemd", &["install"]).said(exit::OK);
+    let text = fs::read_to_string(sandbox(&person)).unwrap();
+    assert!(!text.contains("ProtectKernelTunables=") && text.contains("\nProtectSystem=strict\n"), "{text}");
+}
+
+/// Such a unit would not start, or would not be confined.
+#[test]
+fn unit_is_not_confined_where_systemd_cannot_do_it() {
+    let person = Person::new();
+    for (code, reason) in [("217", "ended with exit code 217"), ("3", "the home folder stayed writable")] {
+        person.set("confining", "0");
+        person.service("systemd", &["install"]).said(exit::OK);
+        assert!(sandbox(&person).exists());
+        person.set("confining", code);
+        let said = person.service("systemd", &["install"]).said(exit::OK);
+        assert!(said.contains("not confined to its folders: ") && said.contains(reason), "{said}");
+        assert!(!sandbox(&person).exists());
+    }
+}
+
+/// The command may have to write anywhere, and root's programs would not be recognized as root's.
+#[test]
+fn unit_with_a_command_for_events_is_not_confined() {
+    let person = Person::new();
+    person.set("confining", "0");
+    person.service("systemd", &["install"]).said(exit::OK);
+    let config = person.write("c.toml", "events.command = ['/bin/true']");
+    let said = person.service("systemd", &["install", "--config", config.to_str().unwrap()]).said(exit::OK);
+    assert!(said.contains("not confined to its folders, because events.command"), "{said}");
+    assert!(!sandbox(&person).exists());
+}
+
+#[test]
+fn folder_that_a_unit_cannot_hold_leaves_it_open() {
+    let person = Person::new();
+    person.set("confining", "0");
+    let config = person.write("c.toml", "node.state_dir = '/a\"b'");
+    let said = person.service("systemd", &["install", "--config", config.to_str().unwrap()]).said(exit::OK);
+    assert!(said.contains("characters that a unit can't hold"), "{said}");
+    assert!(!sandbox(&person).exists());
 }

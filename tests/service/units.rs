@@ -1,5 +1,6 @@
 //! The units, read by systemd itself.
 
+use std::fs;
 use std::process::Command;
 
 use remote_ollama_proxy::cli::exit;
@@ -25,7 +26,7 @@ fn systemd_accepts_every_line() {
     let person = Person::new();
     // systemd checks that the program exists.
     let odd = person.home().join("a b/$c %d & <@HOME@>");
-    std::fs::create_dir_all(&odd).unwrap();
+    fs::create_dir_all(&odd).unwrap();
     let program = odd.join("remote-ollama-proxy");
     executable(&program, "");
     let config = person.write("a b/\"$c\" 'd' %e.toml", "");
@@ -41,6 +42,20 @@ fn systemd_accepts_every_line() {
         assert!(ollama.contains(&format!("\nEnvironment={set}\n")), "{ollama}");
     }
     assert_eq!(verify(&person, "remote-ollama-proxy.service", &format!("# The proxy{proxy}")), "");
+
+    // With the drop-in, which systemd reads from the folder of that name.
+    let state = person.write("a b/$c 100%/.keep", "");
+    let config =
+        person.write("odd.toml", &format!("node.state_dir = '{}'", state.parent().unwrap().display()));
+    person.set("confining", "0");
+    person.service("systemd", &["install", "--config", config.to_str().unwrap()]).said(exit::OK);
+    let folder = "remote-ollama-proxy.service.d/sandbox.conf";
+    let sandbox = fs::read_to_string(person.home().join(".config/systemd/user").join(folder)).unwrap();
+    person.write(&format!("units/{folder}"), &sandbox);
+    assert_eq!(verify(&person, "remote-ollama-proxy.service", &text), "");
+    person.write(&format!("units/{folder}"), &sandbox.replace("ProtectHome", "ProtectHouse"));
+    let said = verify(&person, "remote-ollama-proxy.service", &text);
+    assert!(said.contains("Unknown key 'ProtectHouse'"), "{said}");
 
     // Checks that it would complain.
     let said = verify(&person, "remote-ollama-proxy.service", &text.replace("RestartSec", "RestartSek"));

@@ -1,6 +1,8 @@
 //! `service install`: writes the manager's files and starts the services.
 
+use std::fs::DirBuilder;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use super::super::{complain, exit, found, refuse, show};
 use super::config_arg::ConfigArg;
 use crate::auth::{CredentialSource, Environment};
 use crate::config::{self, Config};
-use crate::service::{ManagedService, Manager, ServiceFault, TemplateValues};
+use crate::service::{Confinement, ManagedService, Manager, ServiceFault, TemplateValues};
 
 #[derive(Debug, Args)]
 pub(super) struct InstallArgs {
@@ -51,12 +53,53 @@ pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Res
             values.address
         )));
     }
+    let confinement = confine(proxy, &config)?;
     let mut text = String::new();
     for (service, content) in wanted.iter().zip(&texts) {
         let file = service.install(content)?;
         text += &format!("installed and started: {}\n  log: {}\n", file.display(), service.log());
     }
-    Ok(show(&(text + &notes(proxy, &config))))
+    Ok(show(&(text + &confinement + &notes(proxy, &config))))
+}
+
+/// Confines the proxy to the folders that it writes to, unless it runs programs of the operator. Returns what to say.
+fn confine(proxy: &ManagedService, config: &Config) -> Result<String, ServiceFault> {
+    if config.events.command.is_some() {
+        proxy.release()?;
+        return Ok("  not confined to its folders, because events.command would be too\n".to_owned());
+    }
+    let folders = written_folders(config);
+    Ok(match proxy.confine(&folders)? {
+        None => String::new(),
+        Some(Confinement::Confined(file)) => {
+            // A unit can't create it, because the folder around it is read-only.
+            make_private(&config.node.state_dir)?;
+            let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            format!("  confined: it writes only to {} ({})\n", folders.join(", "), file.display())
+        }
+        Some(Confinement::Open(reason)) => format!("  not confined to its folders: {reason}\n"),
+    })
+}
+
+/// The state folder, and the folders of the logs that are elsewhere.
+fn written_folders(config: &Config) -> Vec<PathBuf> {
+    let logs = [config.log.file.as_deref(), config.access_log.as_ref().map(|log| log.file.as_path())];
+    let mut folders = vec![config.node.state_dir.clone()];
+    for file in logs.into_iter().flatten().filter(|file| !file.starts_with("/dev")) {
+        // A symbolic link's target is the file that is rotated.
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        if let Some(folder) = file.parent()
+            && !folders.iter().any(|known| folder.starts_with(known))
+        {
+            folders.push(folder.to_owned());
+        }
+    }
+    folders
+}
+
+fn make_private(folder: &Path) -> Result<(), ServiceFault> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|reason| ServiceFault::File { path: folder.to_owned(), reason })
 }
 
 fn fail(reason: &str) -> u8 {

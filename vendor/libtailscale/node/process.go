@@ -34,6 +34,7 @@ func prepareProcess(config *Config) error {
 	if err := disableDNSFallback(); err != nil {
 		return err
 	}
+	useEveryInterface()
 	process.prepared, process.settings = true, settings
 	// Keeps every log on this machine. The upload code is not compiled in either.
 	envknob.SetNoLogsNoSupport()
