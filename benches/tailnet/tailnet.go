@@ -75,6 +75,17 @@ func (t *Tailnet) SetPeers(peers int) error {
 	return nil
 }
 
+// SetLink makes the client's packets take a link with latency and loss; nil: the direct way.
+func (t *Tailnet) SetLink(link *clients.Link) error {
+	if link == nil {
+		return t.client.RemoveLink()
+	}
+	return t.client.SetLink(*link)
+}
+
+// LinkBytes returns the size of all packets that the link has delivered, both ways.
+func (t *Tailnet) LinkBytes() int64 { return t.client.LinkBytes() }
+
 // Key returns an auth key for one contestant.
 func (t *Tailnet) Key() (string, error) {
 	return t.Control.NewKey(control.KeyRequest{Tags: []string{"tag:ai-server"}, ExpiresIn: time.Hour})

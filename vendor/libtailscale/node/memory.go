@@ -16,9 +16,9 @@ import (
 // peers in the netmap. When most of many connections have closed, the node returns
 // freed memory at once.
 const (
-	memoryBase    = 96 << 20 // bytes, for minCapacity connections; an idle node uses a third
-	memoryPerConn = 3 << 19  // bytes, for the buffers of setBufferSizes and of pump
-	memoryPerPeer = 24 << 10 // bytes, for a peer of the netmap and its copy in a list
+	memoryBase    = 160 << 20 // bytes, for minCapacity connections and buffersTotal; an idle node uses a fifth
+	memoryPerConn = 3 << 18   // bytes, for twice bufferFloor and the buffers of pump
+	memoryPerPeer = 24 << 10  // bytes, for a peer of the netmap and its copy in a list
 
 	minCapacity     = 16              // connections
 	scavengeMinimum = 64              // connections; after fewer, a collection is not worth its cost
@@ -76,9 +76,10 @@ var transfers struct {
 	watching atomic.Bool
 }
 
-// countTransferred counts n bytes, and starts scavengeAfterTransfers once there are
-// enough.
-func countTransferred(n int) {
+// countTransferred counts n bytes of a connection and what its buffers have grown to. It
+// starts scavengeAfterTransfers once there are enough.
+func (c *Conn) countTransferred(n int) {
+	c.countBuffers()
 	if transfers.bytes.Add(int64(n)) > transferMinimum && transfers.watching.CompareAndSwap(false, true) {
 		go scavengeAfterTransfers()
 	}

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"io"
+	"testing"
+)
+
+func TestAllConnectionsShareTheBudgetOfBuffers(t *testing.T) {
+	maximum := 0
+	b := &bufferBudget{total: buffersTotal, setMaximum: func(bytes int) { maximum = bytes }}
+	b.add(0)
+	if maximum != buffersTotal/buffersShare {
+		t.Fatalf("alone a buffer may take %d bytes", maximum)
+	}
+	const buffers = 2000
+	grown, least := [buffers]int64{}, maximum
+	for i := range grown { // as far as it may
+		grown[i] = int64(maximum - bufferFloor)
+		b.add(grown[i])
+		if b.grown > b.total {
+			t.Fatalf("%d buffers have grown by %d bytes", i+1, b.grown)
+		}
+		least = min(least, maximum)
+	}
+	if least != bufferFloor {
+		t.Errorf("with %d buffers each may take %d bytes", buffers, least)
+	}
+	for _, bytes := range grown {
+		b.add(-bytes)
+	}
+	if maximum != buffersTotal/buffersShare || b.grown != 0 {
+		t.Errorf("after all are closed a buffer may take %d bytes", maximum)
+	}
+}
+
+// move sends this many bytes from one end to the other.
+func move(t *testing.T, from, to end, bytes int64) {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := from.Write(make([]byte, bytes))
+		sent <- err
+	}()
+	_, err := io.CopyN(io.Discard, to, bytes)
+	must(t, err)
+	must(t, <-sent)
+}
+
+func TestBuffersGrowWithTransfers(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	sizes := far.conn.endpoint.SocketOptions()
+	for _, way := range []struct {
+		name     string
+		from, to end
+		size     func() int64
+	}{{"send", far, near, sizes.GetSendBufferSize}, {"receive", near, far, sizes.GetReceiveBufferSize}} {
+		if size := way.size(); size > bufferFloor {
+			t.Errorf("the %s buffer begins with %d bytes", way.name, size)
+		}
+		eventually(t, "the "+way.name+" buffer has grown", func() bool {
+			move(t, way.from, way.to, 1<<20)
+			return way.size() > bufferFloor
+		})
+	}
+}
+
+func TestStalledReadersStayWithinTheBudgetOfBuffers(t *testing.T) {
+	p := newPair(t)
+	const total = 2 << 20
+	b := p.server.buffers.Load()
+	b.mu.Lock()
+	b.total = total
+	b.mu.Unlock()
+	b.add(0)
+	grown := func() int64 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.grown
+	}
+	for range 8 {
+		near, far := p.connect()
+		move(t, far, near, 2<<20) // a fast reader at first
+		fill(far, [][]byte{make([]byte, 4<<10)})
+		defer near.abort()
+		defer far.abort()
+	}
+	if bytes := grown(); bytes == 0 || bytes > total {
+		t.Errorf("buffers have grown by %d bytes of %d", bytes, total)
+	}
+	abortAll(func(*Conn) bool { return true })
+	eventually(t, "closed connections give their buffers back", func() bool { return grown() == 0 })
+}
