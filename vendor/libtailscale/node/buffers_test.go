@@ -2,6 +2,7 @@ package node
 
 import (
 	"io"
+	"sync"
 	"testing"
 )
 
@@ -67,6 +68,26 @@ func TestBuffersGrowWithTransfers(t *testing.T) {
 	}
 }
 
+func TestClosedConnectionsGiveTheirBuffersBack(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	eventually(t, "a buffer has grown", func() bool {
+		move(t, far, near, 1<<20)
+		return p.grown() > 0
+	})
+	near.close()
+	far.close()
+	eventually(t, "no buffer counts as grown", func() bool { return p.grown() == 0 })
+}
+
+// grown returns by how much buffers of the server have grown.
+func (p *pair) grown() int64 {
+	b := p.server.buffers.Load()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.grown
+}
+
 func TestStalledReadersStayWithinTheBudgetOfBuffers(t *testing.T) {
 	p := newPair(t)
 	const total = 2 << 20
@@ -75,21 +96,17 @@ func TestStalledReadersStayWithinTheBudgetOfBuffers(t *testing.T) {
 	b.total = total
 	b.mu.Unlock()
 	b.add(0)
-	grown := func() int64 {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.grown
-	}
-	for range 8 {
+	const stalled = 8
+	var all sync.WaitGroup
+	for range stalled {
 		near, far := p.connect()
-		move(t, far, near, 2<<20) // a fast reader at first
-		fill(far, [][]byte{make([]byte, 4<<10)})
+		move(t, far, near, 2<<20) // it reads fast at first
+		all.Go(func() { fill(far, [][]byte{make([]byte, 4<<10)}) })
 		defer near.abort()
 		defer far.abort()
 	}
-	if bytes := grown(); bytes == 0 || bytes > total {
+	all.Wait()
+	if bytes := p.grown(); bytes == 0 || bytes > total {
 		t.Errorf("buffers have grown by %d bytes of %d", bytes, total)
 	}
-	abortAll(func(*Conn) bool { return true })
-	eventually(t, "closed connections give their buffers back", func() bool { return grown() == 0 })
 }
