@@ -14,12 +14,14 @@ import (
 // With tailscale's own, 6 and 8 MiB, a thousand peers that do not read could exhaust the
 // memory.
 //
-// So the maximum is an eighth of what is left of a budget for all connections, but at
-// least bufferFloor. The first connection can fill a path of 500 Mbit/s and 50 ms. What
-// many have taken lowers the maximum of all, and what they close raises it again.
+// So the maximum is the largest of 4 MiB, 2 MiB and so on that is at most an eighth of
+// what is left of a budget for all connections, but at least bufferFloor. With 4 MiB a
+// connection can fill a path of 300 Mbit/s and 50 ms. What many have taken lowers the
+// maximum of all, and what they close raises it again.
 const (
 	buffersTotal   = 64 << 20  // bytes beyond the floors of all connections
-	buffersShare   = 8         // part of the rest that one buffer may take
+	buffersShare   = 8         // part of the rest that one buffer may take at most
+	bufferCeiling  = 4 << 20   // bytes that a buffer may take at most
 	bufferFloor    = 256 << 10 // bytes that each buffer of a connection may take in any case
 	sendInitial    = 64 << 10
 	receiveInitial = bufferFloor
@@ -27,22 +29,23 @@ const (
 
 // A bufferBudget bounds the TCP buffers of all connections of a server together.
 type bufferBudget struct {
-	setMaximum func(bytes int)
+	setMaximum func(bytes int64)
 
-	mu    sync.Mutex
-	total int64
-	grown int64 // bytes by which buffers exceed bufferFloor
+	mu      sync.Mutex
+	total   int64
+	grown   int64 // bytes by which buffers exceed bufferFloor
+	maximum int64 // bytes of a buffer
 }
 
 // newBufferBudget applies a budget to new connections of a server.
 func newBufferBudget(server *tsnet.Server) *bufferBudget {
 	impl := netstackOf(server)
-	b := &bufferBudget{total: buffersTotal, setMaximum: func(bytes int) {
+	b := &bufferBudget{total: buffersTotal, setMaximum: func(bytes int64) {
 		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &tcpip.TCPSendBufferSizeRangeOption{
-			Min: tcp.MinBufferSize, Default: sendInitial, Max: bytes,
+			Min: tcp.MinBufferSize, Default: sendInitial, Max: int(bytes),
 		})
 		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &tcpip.TCPReceiveBufferSizeRangeOption{
-			Min: tcp.MinBufferSize, Default: receiveInitial, Max: bytes,
+			Min: tcp.MinBufferSize, Default: receiveInitial, Max: int(bytes),
 		})
 	}}
 	b.add(0)
@@ -54,7 +57,46 @@ func (b *bufferBudget) add(bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.grown += bytes
-	b.setMaximum(int(max(bufferFloor, (b.total-b.grown)/buffersShare)))
+	maximum := int64(bufferCeiling)
+	for maximum > bufferFloor && maximum*buffersShare > b.total-b.grown {
+		maximum /= 2
+	}
+	if maximum == b.maximum {
+		return
+	}
+	lowered := maximum < b.maximum
+	b.maximum = maximum
+	b.setMaximum(maximum)
+	if lowered {
+		go b.shrink(maximum)
+	}
+}
+
+// shrink makes no send buffer larger than a maximum that has been set. Netstack would do
+// so itself when the peer acknowledges data, but then it may not wake the writer: it wakes
+// it when the buffer becomes half empty, and after a change it compares with the half of
+// the smaller size only once. Receive buffers never shrink: the peer may use them already.
+func (b *bufferBudget) shrink(maximum int64) {
+	for _, c := range connsWith(b) {
+		ep := c.endpoint.(*tcp.Endpoint)
+		ep.LockUser() // else netstack may be about to set a size by the maximum of before
+		if sizes := ep.SocketOptions(); sizes.GetSendBufferSize() > maximum {
+			sizes.SetSendBufferSize(maximum, false)
+		}
+		ep.UnlockUser()
+	}
+}
+
+// connsWith returns the connections of a budget.
+func connsWith(b *bufferBudget) (all []*Conn) {
+	conns.mu.Lock()
+	defer conns.mu.Unlock()
+	for _, c := range conns.m {
+		if c.buffers == b {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // initBuffers sets the receive buffer of a new connection. Tailscale's forwarder gives it

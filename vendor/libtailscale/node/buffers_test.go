@@ -7,16 +7,16 @@ import (
 )
 
 func TestAllConnectionsShareTheBudgetOfBuffers(t *testing.T) {
-	maximum := 0
-	b := &bufferBudget{total: buffersTotal, setMaximum: func(bytes int) { maximum = bytes }}
+	maximum := int64(0)
+	b := &bufferBudget{total: buffersTotal, setMaximum: func(bytes int64) { maximum = bytes }}
 	b.add(0)
-	if maximum != buffersTotal/buffersShare {
+	if maximum != bufferCeiling {
 		t.Fatalf("alone a buffer may take %d bytes", maximum)
 	}
 	const buffers = 2000
 	grown, least := [buffers]int64{}, maximum
 	for i := range grown { // as far as it may
-		grown[i] = int64(maximum - bufferFloor)
+		grown[i] = maximum - bufferFloor
 		b.add(grown[i])
 		if b.grown > b.total {
 			t.Fatalf("%d buffers have grown by %d bytes", i+1, b.grown)
@@ -29,7 +29,7 @@ func TestAllConnectionsShareTheBudgetOfBuffers(t *testing.T) {
 	for _, bytes := range grown {
 		b.add(-bytes)
 	}
-	if maximum != buffersTotal/buffersShare || b.grown != 0 {
+	if maximum != bufferCeiling || b.grown != 0 {
 		t.Errorf("after all are closed a buffer may take %d bytes", maximum)
 	}
 }
@@ -90,13 +90,13 @@ func (p *pair) grown() int64 {
 
 func TestStalledReadersStayWithinTheBudgetOfBuffers(t *testing.T) {
 	p := newPair(t)
-	const total = 2 << 20
+	const total = 8 << 20
 	b := p.server.buffers.Load()
 	b.mu.Lock()
 	b.total = total
 	b.mu.Unlock()
 	b.add(0)
-	const stalled = 8
+	const stalled = 16
 	var all sync.WaitGroup
 	for range stalled {
 		near, far := p.connect()
