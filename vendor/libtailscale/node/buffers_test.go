@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestAllConnectionsShareTheBudgetOfBuffers(t *testing.T) {
@@ -109,4 +110,30 @@ func TestStalledReadersStayWithinTheBudgetOfBuffers(t *testing.T) {
 	if bytes := p.grown(); bytes == 0 || bytes > total {
 		t.Errorf("buffers have grown by %d bytes of %d", bytes, total)
 	}
+}
+
+func TestWriterContinuesAfterTheMaximumHasFallen(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	eventually(t, "the send buffer has grown", func() bool {
+		move(t, far, near, 1<<20)
+		return far.conn.endpoint.SocketOptions().GetSendBufferSize() > 4*bufferFloor
+	})
+	taken := fill(far, [][]byte{make([]byte, 4<<10)}) // the buffer is full
+	b := p.server.buffers.Load()
+	b.add(b.total)
+	defer b.add(-b.total)
+
+	const more = 2 << 20
+	sent := make(chan error, 1)
+	go func() {
+		_, err := far.Write(make([]byte, more))
+		sent <- err
+	}()
+	must(t, near.SetReadDeadline(time.Now().Add(time.Minute)))
+	_, err := io.CopyN(io.Discard, near, int64(taken+more))
+	must(t, err)
+	must(t, <-sent)
 }
