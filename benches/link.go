@@ -24,19 +24,20 @@ const transferred = 10_000_000
 func (b *bench) link(chosen []contestants.Contestant) error {
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(c contestants.Contestant) bool { return !slices.Contains(linked, c.Name) })
 	// The nodes find each other before the link is slow.
-	if err := b.tailnet.SetLink(&clients.Link{}); err != nil {
+	if err := b.tailnet.SetLink(clients.Link{}); err != nil {
 		return err
 	}
-	defer b.tailnet.SetLink(nil)
+	defer b.tailnet.RemoveLink()
 	entrants, end := b.startAll(chosen)
 	defer end()
+	defer b.tailnet.StopRelay()()
 	for _, l := range report.Links {
 		if !b.wants(l.Name()) {
 			continue
 		}
 		begun := time.Now()
 		for round := range b.options.rounds {
-			if err := b.tailnet.SetLink(&clients.Link{Delay: l.RTT / 2, Loss: l.Loss, Seed: uint64(round)}); err != nil {
+			if err := b.tailnet.SetLink(clients.Link{Delay: l.RTT / 2, Loss: l.Loss, Seed: uint64(round)}); err != nil {
 				return err
 			}
 			// With loss all are measured at once, since they wait nearly all the time: a

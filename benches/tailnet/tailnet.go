@@ -24,6 +24,7 @@ const Port = 11434
 type Tailnet struct {
 	Control *control.Server
 
+	relay   *relay.Relay
 	client  *clients.Client
 	offline int
 }
@@ -41,7 +42,7 @@ func Start(ctx context.Context, dir string) (*Tailnet, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tailnet{Control: control}
+	t := &Tailnet{Control: control, relay: relay}
 	if err := t.Grant(1); err != nil {
 		return nil, err
 	}
@@ -75,12 +76,17 @@ func (t *Tailnet) SetPeers(peers int) error {
 	return nil
 }
 
-// SetLink makes the client's packets take a link with latency and loss; nil: the direct way.
-func (t *Tailnet) SetLink(link *clients.Link) error {
-	if link == nil {
-		return t.client.RemoveLink()
-	}
-	return t.client.SetLink(*link)
+// SetLink makes the client's packets take a link with latency and loss.
+func (t *Tailnet) SetLink(link clients.Link) error { return t.client.SetLink(link) }
+
+// RemoveLink makes the client's packets take the direct way again.
+func (t *Tailnet) RemoveLink() error { return t.client.RemoveLink() }
+
+// StopRelay stops the relay, through which packets would bypass the link. It returns what
+// starts it again.
+func (t *Tailnet) StopRelay() (start func()) {
+	t.relay.Stop()
+	return func() { t.relay.Start() }
 }
 
 // LinkBytes returns the size of all packets that the link has delivered, both ways.

@@ -47,6 +47,11 @@ func newBufferBudget(server *tsnet.Server) *bufferBudget {
 		impl.SetTransportProtocolOption(tcp.ProtocolNumber, &tcpip.TCPReceiveBufferSizeRangeOption{
 			Min: tcp.MinBufferSize, Default: receiveInitial, Max: int(bytes),
 		})
+		if bytes < bufferCeiling {
+			memory.setGrown(buffersTotal / 2)
+		} else {
+			memory.setGrown(0)
+		}
 	}}
 	b.add(0)
 	return b

@@ -16,9 +16,9 @@ import (
 // peers in the netmap. When most of many connections have closed, the node returns
 // freed memory at once.
 const (
-	memoryBase    = 160 << 20 // bytes, for minCapacity connections and buffersTotal; an idle node uses a fifth
-	memoryPerConn = 3 << 18   // bytes, for twice bufferFloor and the buffers of pump
-	memoryPerPeer = 24 << 10  // bytes, for a peer of the netmap and its copy in a list
+	memoryBase    = 96 << 20 // bytes, for minCapacity connections and half of buffersTotal; an idle node uses a third
+	memoryPerConn = 3 << 18  // bytes, for twice bufferFloor and the buffers of pump
+	memoryPerPeer = 24 << 10 // bytes, for a peer of the netmap and its copy in a list
 
 	minCapacity     = 16              // connections
 	scavengeMinimum = 64              // connections; after fewer, a collection is not worth its cost
@@ -103,12 +103,21 @@ var memory memoryLimit
 type memoryLimit struct {
 	conns atomic.Int64 // capacity
 	peers atomic.Int64 // in the netmap
+	grown atomic.Int64 // bytes; see setGrown
 	mu    sync.Mutex   // orders updates: the last one sets the latest values
 }
 
 // setPeers adapts the limit to the number of peers in the netmap.
 func (l *memoryLimit) setPeers(peers int) {
 	if l.peers.Swap(int64(peers)) != int64(peers) {
+		l.update()
+	}
+}
+
+// setGrown adapts the limit to buffers that have grown by this many bytes beyond half of
+// buffersTotal. With room for all of it from the start, garbage would take it.
+func (l *memoryLimit) setGrown(bytes int64) {
+	if l.grown.Swap(bytes) != bytes {
 		l.update()
 	}
 }
@@ -124,6 +133,6 @@ func (l *memoryLimit) update() {
 	go func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		debug.SetMemoryLimit(memoryBase + (l.conns.Load()-minCapacity)*memoryPerConn + l.peers.Load()*memoryPerPeer)
+		debug.SetMemoryLimit(memoryBase + (l.conns.Load()-minCapacity)*memoryPerConn + l.peers.Load()*memoryPerPeer + l.grown.Load())
 	}()
 }
