@@ -47,14 +47,17 @@ func linkMetrics() (all []Metric) {
 	return all
 }
 
-// linkGoals compare with the raw forward, which has tailscale's own tuning. Times on links
-// with loss depend on which packets are lost, so there are goals for the first byte only.
+// linkGoals compare with the raw forward, which has tailscale's own tuning. Transfers may
+// take a little longer, since receive buffers begin with a quarter of its size. Times on
+// links with loss depend on which packets are lost, so there are goals for the first byte
+// only.
 func linkGoals() (goals []Goal) {
 	for _, l := range Links {
 		goals = append(goals, Goal{l.ID("first_byte"), "ours", "raw", 1.1})
 		if l.Loss == 0 {
-			for _, what := range []string{"gap_p50", "gap_p99", "upload", "download"} {
-				goals = append(goals, Goal{l.ID(what), "ours", "raw", 1.1})
+			goals = append(goals, Goal{l.ID("gap_p50"), "ours", "raw", 1.1})
+			for _, what := range []string{"gap_p99", "upload", "download"} {
+				goals = append(goals, Goal{l.ID(what), "ours", "raw", 1.25})
 			}
 		}
 	}

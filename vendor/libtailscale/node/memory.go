@@ -1,6 +1,7 @@
 package node
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,7 @@ func scavengeAfterTransfers() {
 	for before := int64(0); transfers.bytes.Load()-before > transferIdle; <-tick.C {
 		before = transfers.bytes.Load()
 	}
+	runtime.GC() // a sync.Pool, such as WireGuard's of packets, keeps its content for one collection
 	debug.FreeOSMemory()
 	transfers.bytes.Store(0)
 	transfers.watching.Store(false)
