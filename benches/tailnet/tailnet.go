@@ -24,7 +24,6 @@ const Port = 11434
 type Tailnet struct {
 	Control *control.Server
 
-	relay   *relay.Relay
 	client  *clients.Client
 	offline int
 }
@@ -42,7 +41,7 @@ func Start(ctx context.Context, dir string) (*Tailnet, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tailnet{Control: control, relay: relay}
+	t := &Tailnet{Control: control}
 	if err := t.Grant(1); err != nil {
 		return nil, err
 	}
@@ -81,13 +80,6 @@ func (t *Tailnet) SetLink(link clients.Link) error { return t.client.SetLink(lin
 
 // RemoveLink makes the client's packets take the direct way again.
 func (t *Tailnet) RemoveLink() error { return t.client.RemoveLink() }
-
-// StopRelay stops the relay, through which packets would bypass the link. It returns what
-// starts it again.
-func (t *Tailnet) StopRelay() (start func()) {
-	t.relay.Stop()
-	return func() { t.relay.Start() }
-}
 
 // LinkBytes returns the size of all packets that the link has delivered, both ways.
 func (t *Tailnet) LinkBytes() int64 { return t.client.LinkBytes() }
