@@ -29,8 +29,8 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "", "`folder` of the contestants' programs")
 	flag.StringVar(&o.only, "only", "", "contestants, separated by commas; all if empty")
-	flag.StringVar(&o.parts, "parts", "", "speed, memory, growth or profile, separated by commas; all if empty")
-	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: only the speed measurements whose name contains one")
+	flag.StringVar(&o.parts, "parts", "", "speed, link, memory, growth or profile, separated by commas; all if empty")
+	flag.StringVar(&o.what, "what", "", "`words`, separated by commas: only the measurements of speed and link whose name contains one")
 	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds")
 	flag.StringVar(&o.json, "json", "", "`file` for all results, as JSON")
 	flag.StringVar(&o.document, "document", "", "Markdown `file` whose figures and pictures are regenerated")
@@ -54,6 +54,9 @@ func (o options) check() error {
 	var names []string
 	for _, s := range scenarios {
 		names = append(names, s.name)
+	}
+	for _, l := range report.Links {
+		names = append(names, l.Name())
 	}
 	for _, word := range list(o.what) {
 		if !strings.Contains(strings.Join(names, "; "), word) {
@@ -126,7 +129,7 @@ func (b *bench) measure(chosen []contestants.Contestant) error {
 	for _, part := range []struct {
 		name    string
 		measure func([]contestants.Contestant) error
-	}{{"speed", b.speed}, {"memory", b.memory}, {"profile", b.profile}, {"growth", b.growth}} {
+	}{{"speed", b.speed}, {"link", b.link}, {"memory", b.memory}, {"profile", b.profile}, {"growth", b.growth}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}

@@ -99,19 +99,10 @@ var scenarios = []struct {
 
 // speed measures times. All contestants run, and one at a time is measured.
 func (b *bench) speed(chosen []contestants.Contestant) error {
-	var entrants []*entrant
-	for _, c := range chosen {
-		running, dial, err := b.start(c)
-		if err != nil {
-			b.failed(&contestants.Running{Contestant: c}, "starting", err)
-			continue
-		}
-		defer running.Stop()
-		note := func(id string, value float64) { b.figures.Add(id, c.Name, value) }
-		entrants = append(entrants, &entrant{Running: running, dial: dial, note: note})
-	}
+	entrants, end := b.startAll(chosen)
+	defer end()
 	for _, s := range scenarios {
-		if what := list(b.options.what); len(what) > 0 && !slices.ContainsFunc(what, func(word string) bool { return strings.Contains(s.name, word) }) {
+		if !b.wants(s.name) {
 			continue
 		}
 		begun := time.Now()
@@ -131,6 +122,30 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))
 	}
 	return nil
+}
+
+// wants reports whether the options include a measurement.
+func (b *bench) wants(name string) bool {
+	words := list(b.options.what)
+	return len(words) == 0 || slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// startAll starts contestants.
+func (b *bench) startAll(chosen []contestants.Contestant) (entrants []*entrant, end func()) {
+	for _, c := range chosen {
+		running, dial, err := b.start(c)
+		if err != nil {
+			b.failed(&contestants.Running{Contestant: c}, "starting", err)
+			continue
+		}
+		note := func(id string, value float64) { b.figures.Add(id, c.Name, value) }
+		entrants = append(entrants, &entrant{Running: running, dial: dial, note: note})
+	}
+	return entrants, func() {
+		for _, e := range entrants {
+			e.Stop()
+		}
+	}
 }
 
 func requests(n int) func(*entrant) error {

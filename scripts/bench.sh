@@ -2,7 +2,7 @@
 # Builds the proxy and those that it is compared with, and measures them in a private tailnet; `make bench` calls it.
 # docs/performance.md describes the method.
 #
-#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,memory,growth,profile] [what=streams] [against=PROGRAM] [write=1]
+#   scripts/bench.sh [rounds=3] [only=ours,raw] [parts=speed,link,memory,growth,profile] [what=streams] [against=PROGRAM] [write=1]
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,8 +21,8 @@ done
 
 for part in ${parts//,/ }; do
   case $part in
-    speed | memory | growth | profile) ;;
-    *) die "bench.sh: parts=$part is none of speed, memory, growth and profile" ;;
+    speed | link | memory | growth | profile) ;;
+    *) die "bench.sh: parts=$part is none of speed, link, memory, growth and profile" ;;
   esac
 done
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "bench.sh: rounds=$rounds: want a number, 1 or more"

@@ -18,8 +18,8 @@ import (
 // Dial opens a connection to a contestant.
 type Dial func(context.Context) (net.Conn, error)
 
-// patience is the time-out of every wait.
-const patience = 60 * time.Second
+// patience is the time-out of every wait. A transfer over a slow link takes two minutes.
+const patience = 5 * time.Minute
 
 // conn is a connection with at most one running request.
 type conn struct {

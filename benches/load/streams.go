@@ -56,6 +56,38 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 	return join(times), errors.Join(errs...)
 }
 
+// Gaps streams an answer of this many events at a fixed interval on one connection. It
+// returns the times between the events as the client gets them.
+func Gaps(dial Dial, events int, every time.Duration) (Times, error) {
+	c, err := open(dial)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	const body = `{"model":"llama3.2","stream":true}`
+	target := fmt.Sprintf("/v1/chat/completions?chunks=%d&every=%v", events, every)
+	h, err := c.send(append(request("POST", target, int64(len(body))), body...))
+	if err != nil {
+		return nil, err
+	}
+	var times Times
+	last, found := int64(0), stamps{key: `"sent":`}
+	err = c.body(h, func(part []byte) {
+		now := clock.Now()
+		found.each(part, func(int64) {
+			if last > 0 {
+				times = append(times, now-last)
+			}
+			last = now
+		})
+	})
+	if err == nil && len(times) != events-1 {
+		err = fmt.Errorf("%d gaps between %d events", len(times), events)
+	}
+	return join([]Times{times}), err
+}
+
 // digits is the length of a time stamp of the upstream.
 const digits = 16
 

@@ -42,7 +42,10 @@ func (r Report) markdown() string {
 	for _, c := range r.Contestants {
 		fmt.Fprintf(&s, "- **%s**: %s\n", c.Name, c.About)
 	}
-	fmt.Fprintf(&s, "\n### Figures\n\n%s; %s.\n\n%s\n", r.Machine, r.caption(), grid(r.rows()))
+	fmt.Fprintf(&s, "\n### Figures\n\n%s; %s.\n\n%s\n", r.Machine, r.caption(), grid(r.rows(false)))
+	if rows := r.rows(true); len(rows) > 1 {
+		fmt.Fprintf(&s, "### Over a link with latency and loss\n\n%s\n", grid(rows))
+	}
 	for _, failure := range r.Failures {
 		fmt.Fprintf(&s, "- %s\n", failure)
 	}

@@ -15,10 +15,13 @@ type Metric struct {
 	Unit   string
 	Higher bool // whether more is better
 	Most   bool // whether the maximum of all rounds counts
+	Link   bool // whether it is in the table of links
 }
 
-// Metrics are the rows of the table, in order.
-var Metrics = []Metric{
+// Metrics are the rows of the tables, in order.
+var Metrics = slices.Concat(localMetrics, linkMetrics())
+
+var localMetrics = []Metric{
 	{ID: "latency1_p50", Title: "latency, 1 connection, p50", Unit: "µs"},
 	{ID: "latency1_p99", Title: "latency, 1 connection, p99", Unit: "µs"},
 	{ID: "latency32_p50", Title: "latency, 32 connections, p50", Unit: "µs"},

@@ -31,6 +31,7 @@ var Goals = slices.Concat(
 		{"memory_after", "ours", "", 80},
 		{"memory_peak", "ours", "", 150},
 	},
+	linkGoals(),
 )
 
 func noWorse(metric string, others ...string) (goals []Goal) {

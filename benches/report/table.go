@@ -14,9 +14,11 @@ func (r Report) Table(w io.Writer) {
 		fmt.Fprintln(w, "\ngoals")
 		align(w, r.goals(outcomes))
 	}
-	if rows := r.rows(); len(rows) > 1 {
-		fmt.Fprintln(w, "\n"+r.caption())
-		align(w, rows)
+	for _, links := range []bool{false, true} {
+		if rows := r.rows(links); len(rows) > 1 {
+			fmt.Fprintln(w, "\n"+r.caption())
+			align(w, rows)
+		}
 	}
 	if len(r.Profiles) > 0 {
 		fmt.Fprintln(w, "\nwhere the proxy's CPU goes")
@@ -73,21 +75,25 @@ func (r Report) goals(outcomes []Outcome) [][]string {
 	return rows
 }
 
-// rows returns the table of figures with its head.
-func (r Report) rows() [][]string {
+// rows returns the table of figures with its head: of those over links, or of the others.
+// Contestants without such figures are left out.
+func (r Report) rows(links bool) [][]string {
 	head := []string{""}
 	var references []string
 	for _, to := range []string{"raw", "reverse", "bare", "before"} {
-		if r.Figures.has("ours") && r.Figures.has(to) {
+		if r.Figures.has("ours", links) && r.Figures.has(to, links) {
 			references, head = append(references, to), append(head, "ours/"+to)
 		}
 	}
+	var columns []Contestant
 	for _, c := range r.Contestants {
-		head = append(head, c.Name)
+		if r.Figures.has(c.Name, links) {
+			columns, head = append(columns, c), append(head, c.Name)
+		}
 	}
 	rows := [][]string{head}
 	for _, m := range Metrics {
-		if r.Figures[m.ID] == nil {
+		if m.Link != links || r.Figures[m.ID] == nil {
 			continue
 		}
 		row := []string{m.name()}
@@ -98,7 +104,7 @@ func (r Report) rows() [][]string {
 			}
 			row = append(row, cell)
 		}
-		for _, c := range r.Contestants {
+		for _, c := range columns {
 			cell := ""
 			if best, worst, ok := r.Figures.Best(m.ID, c.Name); ok {
 				if cell = short(best); short(worst) != cell {
@@ -112,9 +118,10 @@ func (r Report) rows() [][]string {
 	return rows
 }
 
-func (f Figures) has(contestant string) bool {
-	for _, of := range f {
-		if len(of[contestant]) > 0 {
+// has reports whether a contestant has figures over links, or others.
+func (f Figures) has(contestant string, links bool) bool {
+	for id, of := range f {
+		if metric(id).Link == links && len(of[contestant]) > 0 {
 			return true
 		}
 	}

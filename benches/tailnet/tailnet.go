@@ -75,6 +75,15 @@ func (t *Tailnet) SetPeers(peers int) error {
 	return nil
 }
 
+// SetLink makes the client's packets take a link with latency and loss.
+func (t *Tailnet) SetLink(link clients.Link) error { return t.client.SetLink(link) }
+
+// RemoveLink makes the client's packets take the direct way again.
+func (t *Tailnet) RemoveLink() error { return t.client.RemoveLink() }
+
+// LinkBytes returns the size of all packets that the link has delivered, both ways.
+func (t *Tailnet) LinkBytes() int64 { return t.client.LinkBytes() }
+
 // Key returns an auth key for one contestant.
 func (t *Tailnet) Key() (string, error) {
 	return t.Control.NewKey(control.KeyRequest{Tags: []string{"tag:ai-server"}, ExpiresIn: time.Hour})

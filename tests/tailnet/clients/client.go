@@ -34,6 +34,7 @@ type Client struct {
 	closed   bool
 	forwards map[string]*Forward // by listening address
 	peers    map[netip.Addr]*handshake
+	link     *link // nil: packets take the direct way
 }
 
 // Dial connects to "host:port" in the tailnet.

@@ -30,6 +30,8 @@ type Conn struct {
 	net      *gonet.TCPConn
 	endpoint tcpip.Endpoint           // behind net
 	outgoing chan *stack.PacketBuffer // netstack's queue of packets for WireGuard
+	buffers  *bufferBudget
+	grown    atomic.Int64 // bytes; see countBuffers
 	reader   reader
 	streamed atomic.Uint64 // bytes from pair that net has taken
 	reset    atomic.Bool   // by either side
@@ -59,10 +61,12 @@ func (c *Conn) Info() ConnInfo { return ConnInfo{c.Remote, c.Local, c.peer} }
 var lastID atomic.Uint64
 
 func newConn(l *listener, c *gonet.TCPConn, remote, local netip.AddrPort, peer *Identity) *Conn {
-	return &Conn{
+	conn := &Conn{
 		ID: lastID.Add(1), Remote: remote, Local: local, peer: *peer,
-		node: l.node, listener: l, net: c, endpoint: endpointOf(c), outgoing: *l.node.outgoing.Load(),
+		node: l.node, listener: l, net: c, endpoint: endpointOf(c), outgoing: *l.node.outgoing.Load(), buffers: l.node.buffers.Load(),
 	}
+	conn.initBuffers()
+	return conn
 }
 
 // Descriptor returns a non-blocking descriptor, through which the host program writes
@@ -142,7 +146,7 @@ func Shutdown(id uint64) {
 // copyToPeer copies from the socketpair to netstack until the host program closes its
 // descriptor.
 func (c *Conn) copyToPeer() {
-	readErr, writeErr := pump(countingWriter{c.net, &c.streamed}, c.pair)
+	readErr, writeErr := pump(countingWriter{c}, c.pair)
 	if writeErr != nil || !errors.Is(readErr, io.EOF) || c.net.CloseWrite() != nil {
 		c.Abort()
 		return
@@ -158,15 +162,12 @@ func (c *Conn) endDirection() {
 	}
 }
 
-// countingWriter counts the bytes that it has written.
-type countingWriter struct {
-	io.Writer
-	n *atomic.Uint64
-}
+// countingWriter writes to netstack and counts the bytes that it has written.
+type countingWriter struct{ *Conn }
 
 func (w countingWriter) Write(b []byte) (int, error) {
-	n, err := w.Writer.Write(b)
-	w.n.Add(uint64(n))
-	countTransferred(n)
+	n, err := w.net.Write(b)
+	w.streamed.Add(uint64(n))
+	w.countTransferred(n)
 	return n, err
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -16,8 +17,8 @@ import (
 // peers in the netmap. When most of many connections have closed, the node returns
 // freed memory at once.
 const (
-	memoryBase    = 96 << 20 // bytes, for minCapacity connections; an idle node uses a third
-	memoryPerConn = 3 << 19  // bytes, for the buffers of setBufferSizes and of pump
+	memoryBase    = 96 << 20 // bytes, for minCapacity connections and half of buffersTotal; an idle node uses a third
+	memoryPerConn = 3 << 18  // bytes, for twice bufferFloor and the buffers of pump
 	memoryPerPeer = 24 << 10 // bytes, for a peer of the netmap and its copy in a list
 
 	minCapacity     = 16              // connections
@@ -76,9 +77,10 @@ var transfers struct {
 	watching atomic.Bool
 }
 
-// countTransferred counts n bytes, and starts scavengeAfterTransfers once there are
-// enough.
-func countTransferred(n int) {
+// countTransferred counts n bytes of a connection and what its buffers have grown to. It
+// starts scavengeAfterTransfers once there are enough.
+func (c *Conn) countTransferred(n int) {
+	c.countBuffers()
 	if transfers.bytes.Add(int64(n)) > transferMinimum && transfers.watching.CompareAndSwap(false, true) {
 		go scavengeAfterTransfers()
 	}
@@ -91,6 +93,7 @@ func scavengeAfterTransfers() {
 	for before := int64(0); transfers.bytes.Load()-before > transferIdle; <-tick.C {
 		before = transfers.bytes.Load()
 	}
+	runtime.GC() // a sync.Pool, such as WireGuard's of packets, keeps its content for one collection
 	debug.FreeOSMemory()
 	transfers.bytes.Store(0)
 	transfers.watching.Store(false)
@@ -102,12 +105,21 @@ var memory memoryLimit
 type memoryLimit struct {
 	conns atomic.Int64 // capacity
 	peers atomic.Int64 // in the netmap
+	grown atomic.Int64 // bytes; see setGrown
 	mu    sync.Mutex   // orders updates: the last one sets the latest values
 }
 
 // setPeers adapts the limit to the number of peers in the netmap.
 func (l *memoryLimit) setPeers(peers int) {
 	if l.peers.Swap(int64(peers)) != int64(peers) {
+		l.update()
+	}
+}
+
+// setGrown adapts the limit to buffers that have grown by this many bytes beyond half of
+// buffersTotal. With room for all of it from the start, garbage would take it.
+func (l *memoryLimit) setGrown(bytes int64) {
+	if l.grown.Swap(bytes) != bytes {
 		l.update()
 	}
 }
@@ -123,6 +135,6 @@ func (l *memoryLimit) update() {
 	go func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		debug.SetMemoryLimit(memoryBase + (l.conns.Load()-minCapacity)*memoryPerConn + l.peers.Load()*memoryPerPeer)
+		debug.SetMemoryLimit(memoryBase + (l.conns.Load()-minCapacity)*memoryPerConn + l.peers.Load()*memoryPerPeer + l.grown.Load())
 	}()
 }

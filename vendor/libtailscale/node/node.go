@@ -55,8 +55,9 @@ type Node struct {
 	loginURL  atomic.Pointer[string]
 	hosted    atomic.Pointer[hostedService]
 	outgoing  atomic.Pointer[chan *stack.PacketBuffer] // see packetQueueOf
-	stored    atomic.Bool                              // the node was in the state folder already
-	lastReset atomic.Int64                             // when a connection was last reset; Unix nanoseconds
+	buffers   atomic.Pointer[bufferBudget]
+	stored    atomic.Bool  // the node was in the state folder already
+	lastReset atomic.Int64 // when a connection was last reset; Unix nanoseconds
 }
 
 // New makes a node that has not started.

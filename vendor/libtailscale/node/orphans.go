@@ -18,8 +18,8 @@ const (
 	orphanInterval = 250 * time.Millisecond
 )
 
-// orphanTimeout is how long a peer may take for the remaining data, at most some
-// 450 KB. Tests change it; it is guarded by conns.mu.
+// orphanTimeout is how long a peer may take for the remaining data: some 450 KB, more only
+// if its connection has been fast. Tests change it; it is guarded by conns.mu.
 var orphanTimeout = time.Minute
 
 // orphans maps each orphan to the time of its release. It is guarded by conns.mu, as is

@@ -31,6 +31,7 @@ func addConn(c *Conn) bool {
 // removeConn removes a connection. The caller holds conns.mu.
 func removeConn(c *Conn) {
 	delete(conns.m, c.ID)
+	c.uncountBuffers()
 	connCapacity.shrink(len(conns.m))
 }
 

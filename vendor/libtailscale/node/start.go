@@ -108,7 +108,7 @@ func (n *Node) launch(state *stateFolder, withKey bool) (*tsnet.Server, error) {
 		return nil, err
 	}
 	setTimers(server)
-	setBufferSizes(server)
+	n.buffers.Store(newBufferBudget(server))
 	outgoing := packetQueueOf(server)
 	n.outgoing.Store(&outgoing)
 	server.RegisterFallbackTCPHandler(func(src, dst netip.AddrPort) (func(net.Conn), bool) {

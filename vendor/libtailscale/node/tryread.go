@@ -139,7 +139,7 @@ func (c *Conn) read(into []byte) (int, ReadStatus) {
 	switch err.(type) {
 	case nil:
 		c.endpoint.ModerateRecvBuf(result.Count)
-		countTransferred(result.Count)
+		c.countTransferred(result.Count)
 		return result.Count, ReadOK
 	case *tcpip.ErrWouldBlock:
 		return 0, ReadWouldBlock

@@ -31,7 +31,7 @@ func TryWrite(id uint64, parts [][]byte, streamed uint64) int {
 	}
 	// The descriptor reports a failure again, and in full.
 	n, _ := c.endpoint.Write(payload, tcpip.WriteOptions{})
-	countTransferred(int(n))
+	c.countTransferred(int(n))
 	return int(n)
 }
 

@@ -68,7 +68,7 @@ func fill(far hostEnd, chunk [][]byte) (taken int) {
 	queueOf(far.conn.net).EventRegister(&entry)
 	defer queueOf(far.conn.net).EventUnregister(&entry)
 	for {
-		if n := TryWrite(far.conn.ID, chunk, 0); n > 0 {
+		if n := TryWrite(far.conn.ID, chunk, far.streamed); n > 0 {
 			taken += n
 			continue
 		}
