@@ -56,8 +56,8 @@ check: ## Run every check except the tests: format, lints, licences, documents, 
 release: ## Build the files of a release for this machine, and targets="TARGET ...", in target/dist
 	@scripts/release.sh $(targets)
 
-test-release: ## Test a release: both processors, another clone, fresh roots, a container, systemd (root); quick=1: this processor, one clone
-	@scripts/setup.sh test-release
+test-release: ## Test a release: both processors, another clone, fresh roots, a container, systemd (as root); quick=1: its contents
+	@scripts/setup.sh $(if $(quick),release,test-release)
 	@scripts/release.sh $(if $(quick),,x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu)
 	@tests/release/all.sh $(if $(quick),quick)
 
