@@ -60,8 +60,8 @@ stage_documents() {
   local proxy=target/$host/release/remote-ollama-proxy
   rm -rf "$made"
   mkdir -p "$made"
-  # Without a user's config.
-  env -i HOME="$PWD/$made" "$proxy" service --manager systemd install --print \
+  # Without a user's config, and with a home folder whose path is short enough for a socket.
+  env -i HOME=/nonexistent "$proxy" service --manager systemd install --print \
     --program /usr/bin/remote-ollama-proxy >"$made/remote-ollama-proxy.service"
   "$proxy" man --to "$made/man" >/dev/null
   mkdir "$made/completions"
