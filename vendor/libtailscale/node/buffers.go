@@ -5,6 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 	"tailscale.com/tsnet"
 )
 
@@ -77,10 +78,12 @@ func (b *bufferBudget) add(bytes int64) {
 	}
 }
 
-// shrink makes no send buffer larger than a maximum that has been set. Netstack would do
-// so itself when the peer acknowledges data, but then it may not wake the writer: it wakes
-// it when the buffer becomes half empty, and after a change it compares with the half of
-// the smaller size only once. Receive buffers never shrink: the peer may use them already.
+// shrink makes no send buffer larger than a maximum that has been set, and wakes every
+// writer. Netstack shrinks a buffer itself when the peer acknowledges data, but it wakes
+// the writer only when that leaves the buffer half empty, compared with the half of the
+// size of before. What the peer has acknowledged in between may be all there was, so no
+// later acknowledgement would wake the writer. Receive buffers never shrink: the peer may
+// use them already.
 func (b *bufferBudget) shrink(maximum int64) {
 	for _, c := range connsWith(b) {
 		ep := c.endpoint.(*tcp.Endpoint)
@@ -89,6 +92,7 @@ func (b *bufferBudget) shrink(maximum int64) {
 			sizes.SetSendBufferSize(maximum, false)
 		}
 		ep.UnlockUser()
+		queueOf(c.net).Notify(gwaiter.WritableEvents)
 	}
 }
 

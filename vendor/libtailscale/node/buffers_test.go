@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	gwaiter "gvisor.dev/gvisor/pkg/waiter"
 )
 
 func TestAllConnectionsShareTheBudgetOfBuffers(t *testing.T) {
@@ -136,4 +138,23 @@ func TestWriterContinuesAfterTheMaximumHasFallen(t *testing.T) {
 	_, err := io.CopyN(io.Discard, near, int64(taken+more))
 	must(t, err)
 	must(t, <-sent)
+}
+
+// Netstack itself may not wake it: all may be acknowledged before the buffer shrinks.
+func TestLowerMaximumWakesWriters(t *testing.T) {
+	p := newPair(t)
+	near, far := p.connect()
+	defer near.close()
+	defer far.close()
+	entry, woken := gwaiter.NewChannelEntry(gwaiter.WritableEvents)
+	queueOf(far.conn.net).EventRegister(&entry)
+	defer queueOf(far.conn.net).EventUnregister(&entry)
+	b := p.server.buffers.Load()
+	b.add(b.total)
+	defer b.add(-b.total)
+	select {
+	case <-woken:
+	case <-time.After(time.Minute):
+		t.Error("the maximum has fallen, and no writer is woken")
+	}
 }
