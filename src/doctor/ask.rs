@@ -7,6 +7,8 @@ pub(super) fn ask(tool: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(tool)
         .args(arguments)
         .env("LC_ALL", "C")
+        // Some versions of systemd's tools colour errors in a pipe, too.
+        .env("SYSTEMD_COLORS", "0")
         .output()
         .map_err(|error| format!("cannot run {tool}: {error}"))?;
     if output.status.success() {
@@ -27,6 +29,7 @@ mod tests {
         assert_eq!(ask("echo", &["0"]).unwrap(), "0\n");
         let failed = ask("sh", &["-c", "echo no such >&2; echo key; exit 3"]).unwrap_err();
         assert_eq!(failed, "sh: no such key (exit status: 3)");
+        assert_eq!(ask("sh", &["-c", "echo $LC_ALL $SYSTEMD_COLORS"]).unwrap(), "C 0\n");
         assert!(ask("/nowhere/pmset", &[]).unwrap_err().starts_with("cannot run /nowhere/pmset: "));
     }
 }
