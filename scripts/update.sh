@@ -150,7 +150,7 @@ in_copy() {
 # The programs that scripts/tools.sh and scripts/advisories.sh name with a version.
 update_tools() {
   local name newest
-  for name in cargo-deny cargo-deb; do
+  for name in cargo-deny cargo-deb cargo-auditable; do
     newest=$(cargo info --quiet "$name" | sed -nE 's/^version: ([0-9.]+).*/\1/p')
     replace scripts/tools.sh "$name-[0-9.]*" "$name-${newest:?}"
   done
