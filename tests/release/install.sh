@@ -196,30 +196,24 @@ END
 
 # What only a hostile mirror has, with a checksum that matches.
 refuses_odd_members() {
-  local before kind says
-  prefix="$work/a prefix"
+  refuses_each "a link or another member" symlink hardlink fifo top-link
+  refuses_each "a name with a character other than" newline control accent
+  refuses_each "is not one folder remote-ollama-proxy-0.9.1-" second said SHA256SUMS hidden top-file
+  refuses_each "remote-ollama-proxy is not a file in it" folder
+  refuses_each "man/remote-ollama-proxy-x.1 is not a file in it" page
+  refuses_each "can't be unpacked" climbs
+}
+
+# refuses_each TEXT KIND...
+refuses_each() {
+  local before kind
   before=$(snapshot)
-  while read -r kind says; do
-    page=$page/odd-$kind fails 1 "${says:-is not one folder remote-ollama-proxy-0.9.1-}" setup
+  for kind in "${@:2}"; do
+    page=$page/odd-$kind fails 1 "$1" setup
+    grep -q "othing was installed" "$work/err" || die "$kind: no word that nothing was installed"
     unchanged "$before"
     [ ! -e "$work/climbed" ] || die "$kind: wrote outside of its folder"
-  done <<'END'
-symlink   a link or another member
-hardlink  a link or another member
-fifo      a link or another member
-top-link  a link or another member
-newline   a name with a character other than
-control   a name with a character other than
-latin-1   a name with a character other than
-folder    remote-ollama-proxy is not a file in it
-page      man/remote-ollama-proxy-x.1 is not a file in it
-climbs    can't be unpacked
-second
-said
-SHA256SUMS
-hidden
-top-file
-END
+  done
 }
 
 # with_page FOLDER: serves it instead. The first server stays.

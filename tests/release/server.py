@@ -27,7 +27,7 @@ ODD = {
     "top-file": ("TOP", tarfile.REGTYPE, ""),
     "newline": ("TOP/a\nshare/b", tarfile.REGTYPE, ""),
     "control": ("TOP/\x1b[2J", tarfile.REGTYPE, ""),
-    "latin-1": ("TOP/\xe9", tarfile.REGTYPE, ""),
+    "accent": ("TOP/\xe9", tarfile.REGTYPE, ""),
     "folder": ("TOP/remote-ollama-proxy", tarfile.DIRTYPE, ""),
     "page": ("TOP/man/remote-ollama-proxy-x.1", tarfile.DIRTYPE, ""),
     "climbs": ("../../climbed", tarfile.REGTYPE, ""),
@@ -42,7 +42,7 @@ def odd_archive(kind, name):
     odd.type, odd.linkname, odd.mode = what, to.replace("TOP", top), 0o755
     packed = io.BytesIO()
     with tarfile.open(FOLDER / name) as old, tarfile.open(
-        fileobj=packed, mode="w:gz", format=tarfile.GNU_FORMAT, encoding="latin-1"
+        fileobj=packed, mode="w:gz", format=tarfile.GNU_FORMAT, encoding="utf-8"
     ) as new:
         for member in old:
             if kind == "top-file" or member.name == odd.name != top:
