@@ -8,8 +8,11 @@
 #   --from URL         a mirror of the release page: URL/download/vVERSION/FILE and URL/latest/download/SHA256SUMS
 #   --no-signature     check the SHA-256 checksum only, even if cosign or gh is there
 #
-# An installed version stays in place and works until the new one is downloaded, checked and written as a whole.
+# An installed version stays in place and works until the new one is downloaded, checked and written as a whole. Files of an older version
+# below share/doc/remote-ollama-proxy that the new one does not have are removed; that folder is this script's.
 set -eu
+umask 022 # what is installed is for every account
+export LC_ALL=C
 
 # A release has this file with the repository's owner filled in.
 repository=OWNER/remote-ollama-proxy
@@ -37,10 +40,10 @@ main() {
   defaults
   target=$(target)
 
-  work=$(mktemp -d "${TMPDIR:-/tmp}/$name-install.XXXXXX") || die "no temporary folder in ${TMPDIR:-/tmp}; set TMPDIR to a folder that you may write to"
-  : >"$work/files"
+  work='' lock=''
   trap cleanup EXIT
   trap 'exit 130' INT HUP TERM
+  work=$(mktemp -d "${TMPDIR:-/tmp}/$name-install.XXXXXX") || die "no temporary folder in ${TMPDIR:-/tmp}; set TMPDIR to a folder that you may write to"
 
   get_release
   check_signature
@@ -92,8 +95,13 @@ target() {
 }
 
 cleanup() {
-  while IFS= read -r file; do rm -f "$prefix/$file.new-$$"; done <"$work/files"
-  rm -rf "$work"
+  trap '' INT HUP TERM
+  if [ -n "$work" ] && [ -f "$work/files" ]; then
+    while IFS= read -r file; do rm -f "$prefix/$file.new-$$"; done <"$work/files"
+  fi
+  # Only the run that made the lock has its name here.
+  [ -z "$lock" ] || rmdir "$lock" || :
+  [ -z "$work" ] || rm -rf "$work"
 }
 
 # --- download and check -----------------------------------------------------------------------------------------------
@@ -166,25 +174,54 @@ check_signature() {
 
 # unpack: sorts what is in the archive into $work/tree, as it will be below the prefix.
 unpack() {
-  tree=$work/tree share=$work/tree/share
-  unpacked=$work/${archive%.tar.gz}
-  (cd "$work" && tar -xzf "$archive") || die "$archive: can't be unpacked"
+  top=${archive%.tar.gz} tree=$work/tree share=$work/tree/share
+  # A folder of its own, so that no member takes the place of a file in $work.
+  unpacked=$work/x/$top
+  mkdir "$work/x"
+  (cd "$work/x" && tar -xzf "../$archive") 2>"$work/said" ||
+    die "$archive: can't be unpacked: $(tail -n 1 "$work/said"). Nothing was installed"
+  check_members
   mkdir -p "$tree/bin" "$share/man/man1" "$share/bash-completion/completions" "$share/fish/vendor_completions.d" \
     "$share/zsh/site-functions" "$share/doc"
   {
     mv "$unpacked/$name" "$tree/bin/" &&
-      mv "$unpacked"/man/*.1 "$share/man/man1/" &&
+      mv "$unpacked/man/$name"*.1 "$share/man/man1/" &&
       mv "$unpacked/completions/$name.bash" "$share/bash-completion/completions/$name" &&
       mv "$unpacked/completions/$name.fish" "$share/fish/vendor_completions.d/" &&
       mv "$unpacked/completions/_$name" "$share/zsh/site-functions/" &&
       rm -rf "$unpacked/man" "$unpacked/completions" &&
-      mv "$unpacked" "$share/doc/$name"
+      mv "$unpacked" "$share/doc/$name" &&
+      chmod 755 "$tree/bin/$name"
   } 2>"$work/said" || die "$archive: is not as expected: $(tail -n 1 "$work/said"). Nothing was installed"
+}
+
+# check_members: the archive has one folder, in it only plain files and folders with plain names, and files where files belong.
+check_members() {
+  unexpected="$archive: is not as expected"
+  odd=$(find "$work/x" \( ! -type f ! -type d \) -o \( -type f -links +1 \)) || odd=unreadable
+  [ -z "$odd" ] ||
+    die "$unexpected: it has a link or another member that is neither a plain file nor a folder. Nothing was installed"
+  odd=$(find "$work/x" -name '*[!A-Za-z0-9._+-]*') || odd=unreadable
+  [ -z "$odd" ] ||
+    die "$unexpected: it has a name with a character other than A-Z a-z 0-9 . _ + -. Nothing was installed"
+  if [ "$(cd "$work/x" && find . ! -name . -prune)" != "./$top" ] || [ ! -d "$unpacked" ]; then
+    die "$unexpected: it is not one folder $top. Nothing was installed"
+  fi
+  for file in "$unpacked/$name" "$unpacked/man/$name"*.1 "$unpacked/completions/$name.bash" \
+    "$unpacked/completions/$name.fish" "$unpacked/completions/_$name"; do
+    [ -f "$file" ] || die "$unexpected: ${file#"$unpacked/"} is not a file in it. Nothing was installed"
+  done
 }
 
 # try: runs the new program, before it replaces another.
 try() {
-  says=$("$tree/bin/$name" --version 2>&1) || case $target in
+  status=0
+  says=$("$tree/bin/$name" --version 2>&1) || status=$?
+  case $status/$says/$target in
+    0/*) ;;
+    126/*"Permission denied"*)
+      die "no program may run in ${TMPDIR:-/tmp}, which may be mounted noexec; set TMPDIR to a folder where programs may run. Nothing was installed"
+      ;;
     *linux*) die "version $version does not run on this machine, it needs glibc 2.31 or newer: $says" ;;
     *) die "version $version does not run on this machine: $says" ;;
   esac
@@ -193,6 +230,7 @@ try() {
 
 # put: writes every file next to its place, then renames all, the program last.
 put() {
+  take_lock
   old=$("$prefix/bin/$name" --version 2>/dev/null) || old=''
   (cd "$tree" && find share bin -type f) >"$work/files"
   while IFS= read -r file; do
@@ -200,9 +238,36 @@ put() {
     { mkdir -p "$prefix/${file%/*}" && cp "$tree/$file" "$prefix/$file.new-$$" && chmod "$(mode "$file")" "$prefix/$file.new-$$"; } \
       2>"$work/said" || die "$prefix/$file: can't be written: $(tail -n 1 "$work/said"). Choose another folder with --prefix; nothing was installed"
   done <"$work/files"
+  # From here to the end no signal stops this script or its programs, so that the files of two versions don't mix. It takes a moment only.
+  trap '' INT HUP TERM
   while IFS= read -r file; do
     mv -f "$prefix/$file.new-$$" "$prefix/$file" || die "$prefix/$file: can't be replaced; run this script again"
   done <"$work/files"
+  remove_old
+}
+
+# take_lock: one run at a time writes below a prefix. The lock is in bin, since some may write there but not in the prefix itself.
+take_lock() {
+  taken=$prefix/bin/.$name-install
+  trap '' INT HUP TERM # so that the lock is never there without its name in `lock`
+  if mkdir -p "$prefix/bin" 2>"$work/said" && mkdir "$taken" 2>"$work/said"; then
+    lock=$taken
+  elif [ -d "$taken" ]; then
+    die "$taken: is there, so another run of this script installs in $prefix now. Wait for it; if there is none, it was killed: rmdir \"$taken\". Nothing was installed"
+  else
+    die "$taken: can't be written: $(tail -n 1 "$work/said"). Choose another folder with --prefix; nothing was installed"
+  fi
+  trap 'exit 130' INT HUP TERM
+}
+
+# remove_old: what only the older version had in the folder of documents. A link there is someone else's, and is neither removed nor followed.
+remove_old() {
+  # shellcheck disable=SC2016 # the inner shell's variables
+  (
+    cd "$prefix"
+    find "share/doc/$name" -type f -exec sh -c 'for file; do [ -f "$0/$file" ] || rm -f "$file" || exit; done' "$tree" {} +
+  ) || say "Some files of the old version are left in $prefix/share/doc/$name"
+  (cd "$prefix" && find "share/doc/$name" -depth -type d -exec rmdir {} +) 2>/dev/null || :
 }
 
 mode() { case $1 in bin/*) echo 755 ;; *) echo 644 ;; esac; }

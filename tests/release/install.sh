@@ -19,8 +19,10 @@ main() {
   plain_path
 
   installs_and_refreshes
+  replaces_an_older_version
   refuses_what_is_not_whole
   refuses_what_it_cannot_use
+  refuses_odd_members
   keeps_its_hands_off_without_permission
   leaves_the_old_version_when_interrupted
   checks_signatures
@@ -31,7 +33,7 @@ main() {
 # plain_path: sets `path`, with what install.sh needs and nothing else.
 plain_path() {
   local program
-  for program in sh cat curl sha256sum shasum uname id mktemp rm sed awk tar gzip mkdir mv cp chmod find tail wc; do
+  for program in sh cat curl sha256sum shasum uname id mktemp rm sed awk tar gzip mkdir mv cp chmod find tail wc rmdir; do
     ! command -v "$program" >/dev/null || ln -s "$(command -v "$program")" "$work/bin/$program"
   done
   path=$work/bin
@@ -70,15 +72,60 @@ installs_and_refreshes() {
   mkdir "$work/account"
   program "$work/account/id" <<<'echo 1000'
   succeeds "in $work/home/.local" env -i PATH="$work/account:$path" HOME="$work/home" TMPDIR="$work" sh "$work/install.sh" --from "$page"
+}
 
-  # An older version is replaced.
+# Also with a signal at each rename, another run in the middle, and a strict umask.
+replaces_an_older_version() {
   cp "$work/old"/* "$work/new/" && sums "$work/new"
   prefix=$work/upgraded
-  succeeds "Installed" setup --version 0.9.0
-  succeeds "in place of 0.9.0" setup --version 0.9.1
+  local doc=$prefix/share/doc
+  (umask 077 && succeeds "Installed" setup --version 0.9.0)
+  [ -z "$(find "$prefix" -type d ! -perm 755)$(find "$prefix/share" -type f ! -perm 644)" ] || die "others can't use what was installed"
+
+  mkdir -p "$doc/remote-ollama-proxy/gone/deep" "$doc/other" "$work/busy"
+  echo 0.9.0 | tee "$doc/other/stays" "$doc/remote-ollama-proxy/gone/deep/a file" >"$doc/remote-ollama-proxy/gone.md"
+  ln -s ../other "$doc/remote-ollama-proxy/link"
+  program "$work/busy/mv" <<'END'
+"${0%/*}/../bin/mv" "$@" || exit
+[ "$1" != -f ] || for signal in HUP INT TERM; do kill -s "$signal" "$PPID" || exit; done
+END
+  path=$work/busy:$work/bin succeeds "in place of 0.9.0" setup --version 0.9.1
+  is_version 0.9.1
   grep -q "service install" "$work/out" || die "no word about the running service"
-  [ "$("$prefix/bin/remote-ollama-proxy" --version)" = "remote-ollama-proxy 0.9.1" ] || die "the old program is still there"
+  [ -z "$(find "$doc/remote-ollama-proxy" -name 'gone*')" ] || die "files of the old version are left"
+  [ "$(cat "$doc/remote-ollama-proxy/link/stays")" = 0.9.0 ] || die "something else was removed"
+  rm "$doc/remote-ollama-proxy/link" "$work/busy/mv"
+
+  # The first file that one run writes starts the other.
+  program "$work/busy/cp" <<END
+[ -e "$work/busy/code" ] || {
+  : >"$work/busy/code"
+  PATH="$work/bin" sh "$work/install.sh" --prefix "$prefix" --from "$page" --version 0.9.1 2>"$work/busy/said"
+  echo \$? >"$work/busy/code"
+}
+exec "$work/bin/cp" "\$@"
+END
+  path=$work/busy:$work/bin succeeds "in place of 0.9.1" setup --version 0.9.0
+  is_version 0.9.0
+  [ "$(cat "$work/busy/code")" = 1 ] || die "two runs at once"
+  grep -q "another run of this script installs in $prefix now" "$work/busy/said" || die "no word about the other run"
+  # The lock of a run that was killed.
+  local before
+  before=$(snapshot)
+  mkdir "$prefix/bin/.remote-ollama-proxy-install"
+  fails 1 "rmdir \"$prefix/bin/.remote-ollama-proxy-install\"" setup --version 0.9.1
+  unchanged "$before"
+  rmdir "$prefix/bin/.remote-ollama-proxy-install" || die "a run removed the lock of another"
+  succeeds "in place of 0.9.0" setup --version 0.9.1
+  [ ! -e "$prefix/bin/.remote-ollama-proxy-install" ] || die "the lock is left"
   rm "$work/new"/*0.9.0* && sums "$work/new"
+}
+
+# is_version VERSION: every file in `prefix` that names its version names this one, and no half-written file is left.
+is_version() {
+  [ "$("$prefix/bin/remote-ollama-proxy" --version)" = "remote-ollama-proxy $1" ] || die "the program is not $1"
+  [ "$(grep -rlE " of $1\$" "$prefix/share" | wc -l)" -eq 5 ] || die "not every file is of $1"
+  [ -z "$(find "$prefix" -name '*.new-*')" ] || die "a half-written file is left"
 }
 
 # Each with an old version in place, and with none.
@@ -132,10 +179,41 @@ END
   kill "$server"
   server=$first page=$saved
 
+  # A temporary folder that no program may run in.
+  program "$work/odd/chmod" <<'END'
+case $2 in */tree/bin/*) set -- 644 "$2" ;; esac
+exec "${0%/*}/../bin/chmod" "$@"
+END
+  rm "$work/odd/uname"
+  path=$work/odd:$work/bin fails 1 "may be mounted noexec; set TMPDIR" setup
+  unchanged "$before"
+
   fails 2 "--color: no such option" setup --color
   fails 2 "--version: needs a value" setup --version
   cp "$root/install.sh" "$work/unfilled.sh"
   fails 1 "names no repository" env -i PATH="$path" HOME="$work/home" sh "$work/unfilled.sh"
+}
+
+# What only a hostile mirror has, with a checksum that matches.
+refuses_odd_members() {
+  refuses_each "a link or another member" symlink hardlink fifo top-link
+  refuses_each "a name with a character other than" newline control accent
+  refuses_each "is not one folder remote-ollama-proxy-0.9.1-" second said SHA256SUMS hidden top-file
+  refuses_each "remote-ollama-proxy is not a file in it" folder
+  refuses_each "man/remote-ollama-proxy-x.1 is not a file in it" page
+  refuses_each "can't be unpacked" climbs
+}
+
+# refuses_each TEXT KIND...
+refuses_each() {
+  local before kind
+  before=$(snapshot)
+  for kind in "${@:2}"; do
+    page=$page/odd-$kind fails 1 "$1" setup
+    grep -q "othing was installed" "$work/err" || die "$kind: no word that nothing was installed"
+    unchanged "$before"
+    [ ! -e "$work/climbed" ] || die "$kind: wrote outside of its folder"
+  done
 }
 
 # with_page FOLDER: serves it instead. The first server stays.
