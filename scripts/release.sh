@@ -20,7 +20,7 @@ made=target/package # what Cargo.toml's list for the Debian package names
 main() {
   local target
   host=$(rustc --version --verbose | sed -n 's/^host: //p')
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  version=$(scripts/release-version.py)
   scripts/setup.sh release
   lock
   python=$(venv packaging/release/requirements.txt)

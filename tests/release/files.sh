@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$root/tests/release/lib.sh"
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
+version=$("$root/scripts/release-version.py")
 
 # put_together: in $work/all, from the four folders.
 put_together() {
