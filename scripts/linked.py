@@ -1,4 +1,4 @@
-"""What is linked into the binary: Rust crates and Go modules. For notices.py and sbom.py."""
+"""What is linked into the binary: Rust crates, Go modules and both standard libraries. For notices.py and sbom.py."""
 
 import json
 import os
@@ -63,6 +63,13 @@ def crates(target):
         inner = tuple(sorted(path for path in folder.rglob("*") if path.is_dir())) if sums[crate] else ()
         parts.append(Part(*crate, folder, inner, packages[crate]["license"], sums[crate]))
     return parts, uses
+
+
+def library():
+    """Rust's standard library, with the crates that it is built from. The compiler brings it and the documents in `folder`."""
+    version = output("rustc", "--version").split()[1]
+    folder = Path(output("rustc", "--print", "sysroot").strip(), "share/doc/rust")
+    return Part("Rust standard library", version, folder, (), "MIT OR Apache-2.0")
 
 
 def modules(target):

@@ -15,7 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ $1 =~ ^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$ ]] || die "$1: is no repository; expected OWNER/NAME"
 repository=$1 to=$2
 name=remote-ollama-proxy
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
+version=$("$root/scripts/release-version.py")
 
 main() {
   local from

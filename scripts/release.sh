@@ -20,7 +20,7 @@ made=target/package # what Cargo.toml's list for the Debian package names
 main() {
   local target
   host=$(rustc --version --verbose | sed -n 's/^host: //p')
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  version=$(scripts/release-version.py)
   scripts/setup.sh release
   lock
   python=$(venv packaging/release/requirements.txt)
@@ -39,11 +39,22 @@ main() {
 
 # What would differ between two clones, accounts or days.
 same_everywhere() {
-  [ -z "$(git status --porcelain)" ] || say "warning: the work tree has changes that no commit has, so nobody can build the same"
+  [ -z "$(git status --porcelain --untracked-files=normal)" ] || say "warning: the work tree has changes that no commit has, so nobody can build the same"
+  # cargo-deb takes whatever is in these folders.
+  local more
+  more=$(git ls-files --others -- ':(glob)*.md' ':(glob)LICENSE-*' docs acl launchd systemd packaging/events packaging/grafana)
+  case $host in
+    *-linux-*) [ -z "$more" ] || die "the Debian package would have these files, which git does not know; remove or add them: ${more//$'\n'/, }" ;;
+  esac
   SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
   export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
   export RUSTFLAGS="--remap-path-prefix=$root=/source --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
-  unset CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS CFLAGS CGO_CFLAGS CGO_LDFLAGS GOAMD64 GOARM64
+  unset CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS CFLAGS CGO_CFLAGS CGO_CPPFLAGS CGO_CXXFLAGS CGO_LDFLAGS
+  unset GOAMD64 GOARM64 GOEXPERIMENT GOFIPS140 GOFLAGS
+  # Go's settings file (`go env -w`) may have the same; where Go downloads from still holds.
+  local name
+  for name in GOPROXY GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE; do export "$name=$(go env "$name")"; done
+  export GOENV=off
   umask 022
 }
 
@@ -86,12 +97,11 @@ pack() {
 archive() {
   local folder=target/archive/$2
   rm -rf target/archive
-  mkdir -p "$folder/packaging"
+  mkdir -p "$folder"
   install -m 755 "target/$1/release/remote-ollama-proxy" "$folder"
   cp -R "$made/man" "$made/completions" "$folder"
-  cp ./*.md LICENSE-* config.example.toml "$made/third-party-licences" "$folder"
-  cp -R docs acl launchd systemd "$folder"
-  cp -R packaging/events packaging/grafana "$folder/packaging"
+  cp "$made/third-party-licences" "$folder"
+  scripts/release-documents.sh "$folder"
   say "+ scripts/archive.py $2.tar.gz"
   "$python" scripts/archive.py "$dist/$2.tar.gz" "$folder"
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints the list of parts (SBOM) of the binary for a target: the Rust crates and the Go modules in it, as CycloneDX 1.6.
+"""Prints the list of parts (SBOM) of the binary for a target: the Rust crates, the Go modules and
+both standard libraries in it, as CycloneDX 1.6.
 
     sbom.py TARGET    SOURCE_DATE_EPOCH is its time; needs the packages of packaging/release/requirements.txt
 """
@@ -45,15 +46,27 @@ def module(part):
     )
 
 
+def library(part):
+    """Rust's standard library. It has no crate, so the package URL names what rustup calls it."""
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=part.name,
+        version=part.version,
+        bom_ref=f"rust-std@{part.version}",
+        purl=PackageURL("generic", None, "rust-std", part.version),
+        licenses=[LicenseExpression(part.licence)],
+    )
+
+
 def bill(target):
-    """Our crate is the program. Which module uses which is left out: the program uses them all."""
+    """Our crate is the program. Which module uses which is left out: the program uses them all, and Rust's library."""
     parts, uses = linked.crates(target)
     components = {(part.name, part.version): crate(part) for part in parts}
-    modules = [module(part) for part in linked.modules(target)]
+    others = [module(part) for part in linked.modules(target)] + [library(linked.library())]
     [own] = [(part.name, part.version) for part in parts if not part.sha256]
     program = components[own]
     program.type = ComponentType.APPLICATION
-    bom = Bom(components=[c for c in components.values() if c is not program] + modules)
+    bom = Bom(components=[c for c in components.values() if c is not program] + others)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, f"{program.purl}?target={target}")
     bom.metadata.timestamp = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
     bom.metadata.component = program
@@ -61,7 +74,7 @@ def bill(target):
     bom.metadata.properties = [Property(name="target", value=target), Property(name="rustc", value=compiler)]
     for name, used in uses.items():
         bom.register_dependency(components[name], [components[other] for other in used])
-    bom.register_dependency(program, modules)
+    bom.register_dependency(program, others)
     return bom
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares what each binary in target/dist says that it is made of with its SBOM and its licences: contents.py DIST
 
-`cargo auditable` stores the crates in the section `.dep-v0`, as compressed JSON. `go version -m` reads Go's modules.
+`cargo auditable` stores the crates in the section `.dep-v0`, as compressed JSON. `go version -m` reads Go's modules. The compiler, which
+brings Rust's standard library, names its version in `.comment`.
 """
 
 import json
@@ -43,6 +44,12 @@ def modules(program):
     return found | {f"stdlib@{lines[0].split()[-1].removeprefix('go')}"}
 
 
+def library(program):
+    """Rust's standard library, of the version of the compiler."""
+    [version] = set(re.findall(rb"rustc version (\S+)", section(program, b".comment")))
+    return {f"Rust standard library@{version.decode()}"}
+
+
 def listed(bill, kind):
     """The components of the SBOM whose package URL is of that kind, with the program itself."""
     parts = [*bill["components"], bill["metadata"]["component"]]
@@ -51,7 +58,7 @@ def listed(bill, kind):
 
 def licensed(notices):
     """The parts whose licences are in the archive."""
-    return {"@".join(heading) for heading in re.findall(r"^={80}\n([^ ]+) ([^ :\n]+)", notices, re.MULTILINE)}
+    return {"@".join(heading) for heading in re.findall(r"^={80}\n([^:\n]+) ([^ :\n]+)", notices, re.MULTILINE)}
 
 
 def check(dist, archive):
@@ -60,16 +67,18 @@ def check(dist, archive):
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
         program = f"{folder}/{name}/remote-ollama-proxy"
-        named = crates(program), modules(program)
+        named = crates(program), modules(program), library(program)
         notices = Path(folder, name, "third-party-licences").read_text()
-    bom = listed(bill, "cargo"), listed(bill, "golang")
+    bom = listed(bill, "cargo"), listed(bill, "golang"), listed(bill, "generic")
     print(f"{name}: {len(bom[0])} crates in the SBOM, {len(named[0])} named in the binary; {len(bom[1])} Go modules")
     if missing := sorted(bom[0] - named[0]):
         sys.exit(f"error: crates of the SBOM that the binary does not name: {missing}")
     if differing := sorted(bom[1] ^ named[1]):
         sys.exit(f"error: Go modules in the SBOM or in the binary only: {differing}")
+    if bom[2] != named[2]:
+        sys.exit(f"error: the SBOM names {sorted(bom[2])}, but in the binary is {sorted(named[2])}")
     own = bill["metadata"]["component"]
-    if differing := sorted((bom[0] | bom[1]) - {f"{own['name']}@{own['version']}"} ^ licensed(notices)):
+    if differing := sorted((bom[0] | bom[1] | bom[2]) - {f"{own['name']}@{own['version']}"} ^ licensed(notices)):
         sys.exit(f"error: parts in the SBOM or in third-party-licences only: {differing}")
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs scripts/release-files.sh on what four systems would make, and on the same with one fault each.
+# Runs scripts/release-files.sh on what four systems would make, and on the same with one fault each; and scripts/release-documents.sh in
+# clones that an editor, a system or git's settings changed.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$root/tests/release/lib.sh"
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
+version=$("$root/scripts/release-version.py")
 
 # put_together: in $work/all, from the four folders.
 put_together() {
@@ -50,3 +51,25 @@ echo changed >>"$work/from/x86_64-apple-darwin/remote-ollama-proxy-$version-x86_
 ! put_together 2>"$work/err" || die "a changed file was accepted"
 grep -q "has other files than its SHA256SUMS" "$work/err" || die "a changed file gave another error: $(cat "$work/err")"
 say "scripts/release-files.sh works"
+
+# documents CLONE NAME: packs its documents as NAME.tar.gz.
+documents() {
+  mkdir -p "$work/$2/documents"
+  "$root/scripts/release-documents.sh" "$work/$2/documents" "$work/$1"
+  SOURCE_DATE_EPOCH=0 python3 "$root/scripts/archive.py" "$work/$2.tar.gz" "$work/$2/documents"
+}
+
+address=file://${root// /%20}
+git clone --quiet --depth 1 "$address" "$work/clean"
+documents clean first
+is_in() { [ -s "$work/first/documents/$1" ] || die "the documents of the archive lack $1"; }
+for file in README.md LICENSE-MIT config.example.toml docs/verify.md docs/pictures/top.svg acl/policy.hujson launchd/README.md \
+  systemd/ollama.service.d/loopback.conf packaging/events/mail.sh packaging/grafana/alerts.yml; do is_in "$file"; done
+[ ! -e "$work/first/documents/packaging/README.md" ] || die "the archive has more of packaging/ than its parts"
+
+git -c core.autocrlf=true clone --quiet --depth 1 --config core.autocrlf=true --config status.showUntrackedFiles=no "$address" "$work/used"
+[ -z "$(git -C "$work/used" status --porcelain)" ] || die "core.autocrlf=true changes files; .gitattributes should prevent that"
+for file in docs/.DS_Store docs/pictures/.top.svg.swp acl/notes.md packaging/events/.DS_Store more.md; do echo more >"$work/used/$file"; done
+documents used second
+cmp "$work/first.tar.gz" "$work/second.tar.gz" || die "files that git does not know, or git's settings, change the archive"
+say "scripts/release-documents.sh works"
