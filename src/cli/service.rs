@@ -2,6 +2,7 @@
 
 mod config_arg;
 mod install;
+mod reach;
 mod status;
 
 use clap::{Args, Subcommand};

@@ -1,6 +1,6 @@
 //! Keeps the files of `[log]` and `[access_log]` apart from each other and from the proxy's own files in the state folder.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::checked::AccessLogConfig;
 use crate::admission::QuotaFile;
@@ -49,14 +49,38 @@ fn below(file: &Path, state_dir: &Path) -> Option<PathBuf> {
     inside.map(Path::to_owned)
 }
 
-/// `path` without links and `..`, as far as it exists. A file system that ignores case gives the stored one.
-fn real(path: &Path) -> PathBuf {
-    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    let Some((above, real)) = existing else { return path.to_owned() };
-    match path.strip_prefix(above) {
-        Ok(rest) if rest.as_os_str().is_empty() => real,
-        Ok(rest) => real.join(rest),
-        Err(_) => path.to_owned(),
+/// How many links to absent files are followed, one after the other.
+const LINKS_MAX: usize = 40;
+
+/// `path` without links and `..`, also where it does not exist yet. A file system that ignores case gives the stored one.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    resolve(path, LINKS_MAX)
+}
+
+fn resolve(path: &Path, links: usize) -> PathBuf {
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            // What is above has no links any more.
+            Component::ParentDir => drop(real.pop()),
+            part => {
+                real.push(part);
+                real = follow(real, links);
+            }
+        }
+    }
+    real
+}
+
+/// Follows `path` if it is a link, even to a file that does not exist. The folders above have no links.
+fn follow(path: PathBuf, links: usize) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.read_link(), path.parent()) {
+        (Ok(target), Some(folder)) if links > 0 => resolve(&folder.join(target), links - 1),
+        _ => path,
     }
 }
 
@@ -94,5 +118,23 @@ mod tests {
         }
         assert!(may_hold_records(&state.join("a.jsonl"), Path::new("")));
         assert!(are_same(&link.join("a.log"), &state.join("a.log")));
+    }
+
+    #[test]
+    fn links_and_dots_are_followed_where_nothing_exists_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().canonicalize().unwrap();
+        symlink("absent/../later/a.log", at.join("link")).unwrap();
+        symlink(at.join("link"), at.join("second")).unwrap();
+        symlink(at.join("round"), at.join("round")).unwrap();
+        for (path, wanted) in [
+            ("absent/../logs/a.log", "logs/a.log"),
+            ("link", "later/a.log"),
+            ("second", "later/a.log"),
+            ("round", "round"),
+        ] {
+            assert_eq!(real(&at.join(path)), at.join(wanted));
+        }
+        assert_eq!(real(Path::new("/../..")), Path::new("/"));
     }
 }

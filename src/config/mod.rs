@@ -19,5 +19,6 @@ pub use checked::{
     NodeConfig, PlainHttp, ShutdownConfig, StartOffline, Withdraw,
 };
 pub use fault::{ConfigFault, ConfigFaults};
-pub use file::{default_path, keys, load};
+pub use file::{default_path, keys, load, load_for_service};
+pub(crate) use log_file::real;
 pub use raw::Override;

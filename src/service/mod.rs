@@ -11,12 +11,13 @@ mod state;
 mod systemd;
 mod tool;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use fault::ServiceFault;
 pub use managed::{Account, ManagedService, Manager, Part};
 pub use render::TemplateValues;
-pub use sandbox::Confinement;
+pub use sandbox::{Confinement, HIDDEN, Reach};
 pub use state::{LastExit, RunState, ServiceState};
 
 impl ManagedService {
@@ -39,14 +40,14 @@ impl ManagedService {
         }
     }
 
-    /// Confines the service to these folders from its next start on, if the manager can; `None` if it has no such thing.
+    /// Confines the service to what it has to reach from its next start on, if the manager can; `None` if it has no such thing.
     ///
     /// # Errors
     /// The file of the manager can't be written.
-    pub fn confine(&self, folders: &[PathBuf]) -> Result<Option<Confinement>, ServiceFault> {
+    pub fn confine(&self, reach: &Reach) -> Result<Option<Confinement>, ServiceFault> {
         match self.manager {
             Manager::Launchd => Ok(None),
-            Manager::Systemd => sandbox::confine(self, folders).map(Some),
+            Manager::Systemd => sandbox::confine(self, reach).map(Some),
         }
     }
 
@@ -102,6 +103,14 @@ impl ManagedService {
         match self.manager {
             Manager::Launchd => launchd::state(self),
             Manager::Systemd => systemd::state(self),
+        }
+    }
+
+    /// The variables that the service gets from its manager, as far as they are known.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        match self.manager {
+            Manager::Launchd => BTreeMap::new(),
+            Manager::Systemd => systemd::variables(),
         }
     }
 

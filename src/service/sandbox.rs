@@ -14,11 +14,26 @@ const TEMPLATE: &str = include_str!("../../systemd/remote-ollama-proxy.service.d
 /// The place of a folder in the template, in a line that is repeated for each.
 const FOLDER: &str = "@FOLDER@";
 
+/// The line that hides the bus of the account's session.
+const HIDES_BUS: &str = "InaccessiblePaths=-%t/bus";
+
+/// The folders below the home folder that a confined service can't see.
+pub const HIDDEN: [&str; 2] = [".ssh", ".gnupg"];
+
 /// What systemd 247 can't set up for an account.
 const NEWER: [&str; 2] = ["ProtectControlGroups=", "ProtectKernelTunables="];
 
 /// The exit code of the command that is tried, if the settings have no effect.
 const STAYED_WRITABLE: i32 = 3;
+
+/// What a confined service has to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The folders that it writes to, without links.
+    pub folders: Vec<PathBuf>,
+    /// Whether it asks other programs over the bus of the account's session.
+    pub session_bus: bool,
+}
 
 /// Where the service can write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +45,8 @@ pub enum Confinement {
 }
 
 /// Writes the drop-in if systemd can set it up, and removes an older one otherwise.
-pub(super) fn confine(service: &ManagedService, folders: &[PathBuf]) -> Result<Confinement, ServiceFault> {
-    match try_out(folders) {
+pub(super) fn confine(service: &ManagedService, reach: &Reach) -> Result<Confinement, ServiceFault> {
+    match try_out(reach) {
         Ok(text) => {
             let file = file(service);
             write(&file, &text)?;
@@ -59,8 +74,8 @@ fn file(service: &ManagedService) -> PathBuf {
 }
 
 /// The text of the drop-in, if systemd can set it up: with as many of the settings as it can.
-fn try_out(folders: &[PathBuf]) -> Result<String, String> {
-    let text = render(folders)?;
+fn try_out(reach: &Reach) -> Result<String, String> {
+    let text = render(reach)?;
     let older: String =
         text.split_inclusive('\n').filter(|line| !NEWER.iter().any(|name| line.starts_with(name))).collect();
     if run(&text).is_ok() { Ok(text) } else { run(&older).map(|()| older) }
@@ -84,10 +99,10 @@ fn run(text: &str) -> Result<(), String> {
     Err(format!("systemd can't confine a unit of an ordinary account here ({reason})"))
 }
 
-fn render(folders: &[PathBuf]) -> Result<String, String> {
-    let folders = folders.iter().map(|folder| quotable(folder)).collect::<Result<Vec<_>, _>>()?;
+fn render(reach: &Reach) -> Result<String, String> {
+    let folders = reach.folders.iter().map(|folder| quotable(folder)).collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
-    for line in TEMPLATE.lines() {
+    for line in TEMPLATE.lines().filter(|line| !reach.session_bus || *line != HIDES_BUS) {
         if line.contains(FOLDER) {
             text.extend(folders.iter().map(|folder| line.replace(FOLDER, folder) + "\n"));
         } else {

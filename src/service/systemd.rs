@@ -1,5 +1,6 @@
 //! Units of the account's systemd, through systemctl(1).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -68,6 +69,14 @@ pub(super) fn state(service: &ManagedService) -> Result<ServiceState, ServiceFau
         _ => None,
     };
     Ok(ServiceState { file: Some(property("FragmentPath").into()), run, last })
+}
+
+/// The variables that services get from systemd. It escapes values with unusual characters, which are left out.
+pub(super) fn variables() -> BTreeMap<String, String> {
+    let shown = systemctl(&["show-environment"]).unwrap_or_default();
+    let pairs = shown.lines().filter_map(|line| line.split_once('='));
+    let plain = pairs.filter(|(_, value)| !value.starts_with("$'"));
+    plain.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether the account's systemd runs without a login. `false` if loginctl fails.

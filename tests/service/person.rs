@@ -1,7 +1,7 @@
 //! A user with a home folder, and stand-ins for the managers' commands.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +28,7 @@ case $1 in
 esac
 "#;
 const SYSTEMCTL: &str = r#"
+[ "$2" != show-environment ] || cat "$here/variables" 2>/dev/null || true
 [ "$2" != show ] || cat "$here/shown-$4" 2>/dev/null || printf 'LoadState=not-found\n'
 "#;
 /// Says whether a unit can be confined: the exit code in a file.
@@ -137,7 +138,7 @@ impl Person {
         let text = fs::read_to_string(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
         let questions =
-            ["launchctl print ", "systemctl --user show ", "systemd-run --user ", "loginctl show-user "];
+            ["launchctl print ", "systemctl --user show", "systemd-run --user ", "loginctl show-user "];
         let asks = |line: &&str| !questions.iter().any(|question| line.starts_with(question));
         text.lines().filter(asks).map(str::to_owned).collect()
     }
@@ -156,7 +157,7 @@ impl Person {
                     folders.push(path);
                 } else if path != self.program {
                     // The program is a link to the built file.
-                    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+                    lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
                 }
             }
         }

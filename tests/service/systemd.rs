@@ -1,7 +1,7 @@
 //! The life of the units, as a stand-in for systemctl records it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use remote_ollama_proxy::cli::exit;
@@ -167,7 +167,8 @@ fn unit_is_confined_to_the_folders_that_it_writes_to() {
     let person = Person::new();
     person.set("confining", "0");
     person.write("logs/.keep", "");
-    let [logs, state] = ["logs", "state"].map(|name| person.home().join(name));
+    let home = person.home().canonicalize().unwrap();
+    let [logs, state] = ["logs", "state"].map(|name| home.join(name));
     let text = format!(
         "node.state_dir = '{}'\nlog.file = '{}'\n[access_log]\nenabled = true\n",
         state.display(),
@@ -176,11 +177,18 @@ fn unit_is_confined_to_the_folders_that_it_writes_to() {
     let config = person.write("c.toml", &text);
     let args = ["install", "--config", config.to_str().unwrap()];
     let said = person.service("systemd", &args).said(exit::OK);
-    let says = format!("confined: it writes only to {}, {} (", state.display(), logs.display());
+    let says = format!(
+        "confined: it writes only to {}, {}, and below /dev and /proc (",
+        state.display(),
+        logs.display()
+    );
     assert!(said.contains(&says), "{said}");
     let text = fs::read_to_string(sandbox(&person)).unwrap();
     let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ReadWritePaths=")).collect();
     assert_eq!(lines, [&state, &logs].map(|folder| format!("ReadWritePaths=\"-{}\"", folder.display())));
+    for hidden in ["%h/.ssh -%h/.gnupg", "%t/systemd/private -%t/systemd/io.systemd.Manager", "%t/bus"] {
+        assert!(text.contains(&format!("\nInaccessiblePaths=-{hidden}\n")), "{text}");
+    }
     assert!(text.contains("\nPrivateUsers=yes\n") && text.contains("\nProtectSystem=strict\n"), "{text}");
     // The unit can't create it.
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
@@ -235,4 +243,130 @@ fn folder_that_a_unit_cannot_hold_leaves_it_open() {
     let said = person.service("systemd", &["install", "--config", config.to_str().unwrap()]).said(exit::OK);
     assert!(said.contains("characters that a unit can't hold"), "{said}");
     assert!(!sandbox(&person).exists());
+}
+
+/// Installs with this config where systemd can confine a unit. Returns what it said.
+fn install_confined(person: &Person, config: &str) -> String {
+    person.set("confining", "0");
+    let config = person.write("c.toml", config);
+    person.service("systemd", &["install", "--config", config.to_str().unwrap()]).said(exit::OK)
+}
+
+/// The folders that the drop-in lets the unit write to.
+fn written(person: &Person) -> Vec<PathBuf> {
+    let text = fs::read_to_string(sandbox(person)).unwrap();
+    let folders = text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=\"-")?.strip_suffix('"'));
+    folders.map(PathBuf::from).collect()
+}
+
+/// The service has the variables of systemd, not those of this session.
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_are_those_of_the_service_and_not_of_the_session() {
+    let person = Person::new();
+    let home = person.home().canonicalize().unwrap();
+    person.set("confining", "0");
+    let install = || {
+        let mut command = person.command();
+        command.env("XDG_STATE_HOME", home.join("session")).env("XDG_CONFIG_HOME", home.join("session"));
+        let output = command.args(["service", "--manager=systemd", "install"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let drop_in = home.join("session/systemd/user/remote-ollama-proxy.service.d/sandbox.conf");
+        let text = fs::read_to_string(drop_in).unwrap();
+        let folders =
+            text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=\"-")?.strip_suffix('"'));
+        folders.map(PathBuf::from).collect::<Vec<_>>()
+    };
+    let state = home.join(".local/state/remote-ollama-proxy");
+    assert_eq!(install(), [state.as_path()]);
+    assert!(state.exists() && !home.join("session/remote-ollama-proxy").exists());
+
+    // The service reads this config, although the session has its configs elsewhere.
+    person.write(".config/remote-ollama-proxy/config.toml", "node.state_dir = '~/named'");
+    assert_eq!(install(), [home.join("named")]);
+
+    fs::remove_file(home.join(".config/remote-ollama-proxy/config.toml")).unwrap();
+    person.set("variables", &format!("XDG_STATE_HOME={}", home.join("kept").display()));
+    assert_eq!(install(), [home.join("kept/remote-ollama-proxy")]);
+}
+
+#[test]
+fn folder_of_a_log_is_found_through_links_and_dots() {
+    let person = Person::new();
+    let home = person.home().canonicalize().unwrap();
+    person.write("state/.keep", "");
+    person.write("elsewhere/.keep", "");
+    symlink(home.join("elsewhere"), home.join("state/sub")).unwrap();
+    symlink(home.join("later/p.log"), home.join("state/link.log")).unwrap();
+    for (file, folder) in [
+        ("~/state/../logs2/p.log", Some("logs2")),
+        ("~/absent/../logs3/p.log", Some("logs3")),
+        ("~/state/link.log", Some("later")),
+        ("~/state/sub/p.log", Some("elsewhere")),
+        ("/dev/../HOME/outside/p.log", Some("outside")),
+        ("~/elsewhere/../state/p.log", None),
+        ("/dev/stderr", None),
+    ] {
+        let file = file.replace("/HOME", home.to_str().unwrap());
+        let said = install_confined(&person, &format!("node.state_dir = '~/state'\nlog.file = '{file}'\n"));
+        let wanted: Vec<_> =
+            [Some("state"), folder].into_iter().flatten().map(|name| home.join(name)).collect();
+        assert_eq!(written(&person), wanted, "{file}: {said}");
+        // The unit can't create one.
+        assert!(wanted.iter().all(|folder| folder.is_dir()), "{file}");
+    }
+}
+
+#[test]
+fn unit_that_needs_a_hidden_folder_is_not_confined() {
+    let person = Person::new();
+    person.write(".ssh/key", "tskey-auth-a");
+    fs::set_permissions(person.home().join(".ssh/key"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink(person.home().join(".ssh/key"), person.home().join("link")).unwrap();
+    for (config, key) in [
+        ("node.state_dir = '~/.gnupg/state'", "node.state_dir"),
+        ("node.auth_key_file = '~/.ssh/key'", "node.auth_key_file"),
+        ("node.auth_key_file = '~/link'", "node.auth_key_file"),
+        ("node.tags = ['tag:a']\nnode.client_secret_file = '~/.ssh/absent'", "node.client_secret_file"),
+        ("log.file = '~/.gnupg/../.ssh/p.log'", "log.file"),
+        ("upstream.url = 'unix:HOME/.gnupg/ollama.sock'", "upstream.url"),
+    ] {
+        install_confined(&person, "");
+        assert!(sandbox(&person).exists());
+        let said = install_confined(&person, &config.replace("HOME", person.home().to_str().unwrap()));
+        let says =
+            format!("not confined to its folders: it would not see ~/.ssh and ~/.gnupg, and {key} is there");
+        assert!(said.contains(&says), "{said}");
+        assert!(!sandbox(&person).exists());
+    }
+}
+
+/// It could write to all files of the account anyway.
+#[test]
+fn unit_that_writes_to_the_home_folder_is_not_confined() {
+    let person = Person::new();
+    let home = person.home().canonicalize().unwrap();
+    let above = home.parent().unwrap();
+    for (config, why) in [
+        ("log.file = '~/p.log'", format!("log.file is in {},", home.display())),
+        ("access_log.file = '~/../a.jsonl'", format!("access_log.file is in {},", above.display())),
+        ("node.state_dir = '/'", "node.state_dir is /,".to_owned()),
+        ("node.state_dir = '~/a/..'", format!("node.state_dir is {},", home.display())),
+    ] {
+        install_confined(&person, "");
+        let said = install_confined(&person, config);
+        assert!(said.contains(&format!("not confined to its folders: {why}")), "{said}");
+        assert!(!sandbox(&person).exists());
+    }
+}
+
+#[test]
+fn keychain_keeps_the_bus_of_the_session() {
+    let person = Person::new();
+    let said = install_confined(&person, "node.keychain = true");
+    assert!(said.contains("but node.keychain needs the session's D-Bus"), "{said}");
+    let text = fs::read_to_string(sandbox(&person)).unwrap();
+    assert!(!text.contains("=-%t/bus") && text.contains("=-%t/systemd/private "), "{text}");
+    let said = install_confined(&person, "");
+    assert!(!said.contains("D-Bus") && fs::read_to_string(sandbox(&person)).unwrap().contains("=-%t/bus\n"));
 }

@@ -1,5 +1,6 @@
 //! `service install`: writes the manager's files and starts the services.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,9 +11,10 @@ use clap::Args;
 
 use super::super::{complain, exit, found, refuse, show};
 use super::config_arg::ConfigArg;
-use crate::auth::{CredentialSource, Environment};
+use super::reach;
+use crate::auth::CredentialSource;
 use crate::config::{self, Config};
-use crate::service::{Confinement, ManagedService, Manager, ServiceFault, TemplateValues};
+use crate::service::{Confinement, ManagedService, Manager, Reach, ServiceFault, TemplateValues};
 
 #[derive(Debug, Args)]
 pub(super) struct InstallArgs {
@@ -32,7 +34,9 @@ pub(super) struct InstallArgs {
 pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Result<u8, ServiceFault> {
     // The service sees neither the flags nor the variables of this session.
     let file = args.config.file();
-    let config = match config::load(file.as_deref(), &[], &Environment::default()) {
+    let variables = if args.print { BTreeMap::new() } else { services[1].variables() };
+    let variable = |name: &str| variables.get(name).map(PathBuf::from);
+    let config = match config::load_for_service(file.as_deref(), variable) {
         Ok(config) => config,
         Err(faults) => return Ok(refuse(&faults)),
     };
@@ -53,7 +57,7 @@ pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Res
             values.address
         )));
     }
-    let confinement = confine(proxy, &config)?;
+    let confinement = confine(proxy, &config, &values)?;
     let mut text = String::new();
     for (service, content) in wanted.iter().zip(&texts) {
         let file = service.install(content)?;
@@ -62,39 +66,36 @@ pub(super) fn install(args: &InstallArgs, services: &[ManagedService; 2]) -> Res
     Ok(show(&(text + &confinement + &notes(proxy, &config))))
 }
 
-/// Confines the proxy to the folders that it writes to, unless it runs programs of the operator. Returns what to say.
-fn confine(proxy: &ManagedService, config: &Config) -> Result<String, ServiceFault> {
-    if config.events.command.is_some() {
+/// Confines the proxy to the folders that it writes to, unless that would hinder it or change nothing. Returns what to say.
+fn confine(proxy: &ManagedService, config: &Config, values: &TemplateValues) -> Result<String, ServiceFault> {
+    if let Some(reason) = reach::obstacle(config, values, &proxy.account.home) {
         proxy.release()?;
-        return Ok("  not confined to its folders, because events.command would be too\n".to_owned());
+        return Ok(format!("  not confined to its folders{reason}\n"));
     }
-    let folders = written_folders(config);
-    Ok(match proxy.confine(&folders)? {
+    let folders = reach::written(config).into_iter().map(|(_, folder)| folder).collect();
+    let reach = Reach { folders, session_bus: config.node.keychain };
+    Ok(match proxy.confine(&reach)? {
         None => String::new(),
         Some(Confinement::Confined(file)) => {
-            // A unit can't create it, because the folder around it is read-only.
-            make_private(&config.node.state_dir)?;
-            let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-            format!("  confined: it writes only to {} ({})\n", folders.join(", "), file.display())
+            // A unit can't create them, because the folders around them are read-only.
+            reach.folders.iter().try_for_each(|folder| make_private(folder))?;
+            confined(&reach, &file)
         }
         Some(Confinement::Open(reason)) => format!("  not confined to its folders: {reason}\n"),
     })
 }
 
-/// The state folder, and the folders of the logs that are elsewhere.
-fn written_folders(config: &Config) -> Vec<PathBuf> {
-    let logs = [config.log.file.as_deref(), config.access_log.as_ref().map(|log| log.file.as_path())];
-    let mut folders = vec![config.node.state_dir.clone()];
-    for file in logs.into_iter().flatten().filter(|file| !file.starts_with("/dev")) {
-        // A symbolic link's target is the file that is rotated.
-        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        if let Some(folder) = file.parent()
-            && !folders.iter().any(|known| folder.starts_with(known))
-        {
-            folders.push(folder.to_owned());
-        }
+fn confined(reach: &Reach, file: &Path) -> String {
+    let folders: Vec<_> = reach.folders.iter().map(|folder| folder.display().to_string()).collect();
+    let mut text = format!(
+        "  confined: it writes only to {}, and below /dev and /proc ({})\n",
+        folders.join(", "),
+        file.display()
+    );
+    if reach.session_bus {
+        text += "  but node.keychain needs the session's D-Bus, through which it could start programs that are not confined\n";
     }
-    folders
+    text
 }
 
 fn make_private(folder: &Path) -> Result<(), ServiceFault> {
