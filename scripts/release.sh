@@ -39,7 +39,7 @@ main() {
 
 # What would differ between two clones, accounts or days.
 same_everywhere() {
-  [ -z "$(git status --porcelain --untracked-files=normal)" ] || say "warning: the work tree has changes that no commit has, so nobody can build the same"
+  [ -z "$(git status --porcelain --untracked-files=normal)" ] || say "warning: the work tree has changes that no commit has, so no other clone can give these bytes"
   # cargo-deb takes whatever is in these folders.
   local more
   more=$(git ls-files --others -- ':(glob)*.md' ':(glob)LICENSE-*' docs acl launchd systemd packaging/events packaging/grafana)

@@ -21,14 +21,16 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 
+def component(part, ref, purl, **more):
+    return Component(type=ComponentType.LIBRARY, name=part.name, version=part.version, bom_ref=ref, purl=purl, **more)
+
+
 def crate(part):
     """A crate has the checksum of the file that cargo downloads. The old `A/B` in some crates means `A OR B`."""
-    return Component(
-        type=ComponentType.LIBRARY,
-        name=part.name,
-        version=part.version,
-        bom_ref=f"cargo:{part.name}@{part.version}",
-        purl=PackageURL("cargo", None, part.name, part.version),
+    return component(
+        part,
+        f"cargo:{part.name}@{part.version}",
+        PackageURL("cargo", None, part.name, part.version),
         licenses=[LicenseExpression(part.licence.replace("/", " OR "))],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=part.sha256)] if part.sha256 else [],
     )
@@ -37,23 +39,15 @@ def crate(part):
 def module(part):
     """A Go module."""
     space, _, name = part.name.rpartition("/")
-    return Component(
-        type=ComponentType.LIBRARY,
-        name=part.name,
-        version=part.version,
-        bom_ref=f"go:{part.name}@{part.version}",
-        purl=PackageURL("golang", space or None, name, part.version),
-    )
+    return component(part, f"go:{part.name}@{part.version}", PackageURL("golang", space or None, name, part.version))
 
 
 def library(part):
     """Rust's standard library. It has no crate, so the package URL names what rustup calls it."""
-    return Component(
-        type=ComponentType.LIBRARY,
-        name=part.name,
-        version=part.version,
-        bom_ref=f"rust-std@{part.version}",
-        purl=PackageURL("generic", None, "rust-std", part.version),
+    return component(
+        part,
+        f"rust-std@{part.version}",
+        PackageURL("generic", None, "rust-std", part.version),
         licenses=[LicenseExpression(part.licence)],
     )
 

@@ -19,10 +19,8 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 		return nil, err
 	}
 	defer closeAll(conns)
-	const body = `{"model":"llama3.2","stream":true}`
 	// More than fit into the window: the client ends the streams.
-	target := fmt.Sprintf("/v1/chat/completions?chunks=%d&every=%v", 1_000_000, every)
-	ask := append(request("POST", target, int64(len(body))), body...)
+	ask := streamRequest(fmt.Sprintf("chunks=%d&every=%v", 1_000_000, every))
 	var measuring, over atomic.Bool
 	times, errs := make([]Times, n), make([]error, n)
 	var begun, all sync.WaitGroup
@@ -65,9 +63,7 @@ func Gaps(dial Dial, events int, every time.Duration) (Times, error) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
-	const body = `{"model":"llama3.2","stream":true}`
-	target := fmt.Sprintf("/v1/chat/completions?chunks=%d&every=%v", events, every)
-	h, err := c.send(append(request("POST", target, int64(len(body))), body...))
+	h, err := c.send(streamRequest(fmt.Sprintf("chunks=%d&every=%v", events, every)))
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +125,12 @@ func (f *stamps) each(part []byte, found func(at int64)) {
 	f.kept = append(f.kept[:0], part[max(len(part)-len(f.key)-digits+1, 0):]...)
 }
 
+// streamRequest asks the upstream for a stream; the query says for which.
+func streamRequest(query string) []byte {
+	const body = `{"model":"llama3.2","stream":true}`
+	return append(request("POST", "/v1/chat/completions?"+query, int64(len(body))), body...)
+}
+
 // FirstByte requests streams one after the other on one connection. It returns the time to
 // the first byte of each, without the time of the upstream.
 func FirstByte(dial Dial, n int) (Times, error) {
@@ -138,8 +140,7 @@ func FirstByte(dial Dial, n int) (Times, error) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
-	const body = `{"model":"llama3.2","stream":true}`
-	ask := append(request("POST", "/v1/chat/completions?chunks=1", int64(len(body))), body...)
+	ask := streamRequest("chunks=1")
 	times := make(Times, n)
 	for i := range times {
 		h, err := c.send(ask)

@@ -205,11 +205,11 @@ restarts_after_a_crash() {
 }
 
 survives_a_reboot() {
-  heading "A reboot, and nobody logs in"
+  heading "A reboot without a login"
   in_root systemctl reboot
   wait_for 90 ended "$machine" || die "the system does not shut down"
   boot
-  [ -z "$(in_root loginctl list-sessions --no-legend)" ] || die "somebody is logged in"
+  [ -z "$(in_root loginctl list-sessions --no-legend)" ] || die "an account is logged in"
   wait_for 60 answers || die "it does not answer after the reboot"
 }
 
