@@ -1,10 +1,11 @@
 //! Descriptors, threads and memory of a process, by tools that Linux and macOS share.
 
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::http::found;
+use crate::http::{found, found_within};
 use crate::process::Process;
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,15 @@ pub(crate) async fn settled(process: &Process, descriptors: usize) -> Held {
         Some(held(process)).filter(|held| held.descriptors <= descriptors)
     })
     .await
+}
+
+/// Waits until a process has returned memory, so that at most `most` megabytes are resident; returns what it holds then.
+/// Whatever is garbage at a given moment is luck: Go returns memory gradually, and collects at least every two minutes.
+pub(crate) async fn returned(process: &Process, most: f64) -> Held {
+    let begun = held(process);
+    let what = format!("memory to be returned, at most {most} MB: {begun:?}");
+    let look = async || (rss(process) <= most).then(|| held(process));
+    found_within(Duration::from_secs(180), &what, look).await
 }
 
 /// Raises the limit of descriptors for this process and its later children.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::figures::{self, Meant, figure, percentile};
-use crate::held::{Held, allow_descriptors, held, held_before_requests, rss, settled};
+use crate::held::{Held, allow_descriptors, held, held_before_requests, returned, settled};
 use crate::http::*;
 use crate::standin::Standin;
 use crate::swarm::{Steady, Swarm, chat, connect, connect_small};
@@ -38,14 +38,11 @@ async fn stalled(ollama: &Standin) {
     .await;
 }
 
-/// Waits until their memory is returned. Go returns memory gradually, and collects garbage at least every two minutes.
+/// Waits until their descriptors are closed and their memory is returned.
 async fn given_back(world: &World, quiet: Held, full: Held) -> Held {
     let process = &world.proxy.process;
-    let after = settled(process, quiet.descriptors).await;
-    let most = quiet.rss + f64::max((full.rss - quiet.rss) / 4.0, 64.0);
-    let what = format!("memory to be returned: {quiet:?} {full:?} {after:?}");
-    let returned = async || (rss(process) <= most).then(|| held(process));
-    found_within(Duration::from_secs(180), &what, returned).await
+    settled(process, quiet.descriptors).await;
+    returned(process, quiet.rss + f64::max((full.rss - quiet.rss) / 4.0, 64.0)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
