@@ -12,6 +12,13 @@ use super::{SinkOptions, SinkState};
 /// How many bytes may wait: the records of about ten thousand requests. A longer line is queued only alone.
 pub(super) const MOST: usize = 4 << 20;
 
+/// How many bytes are written at once, unless one line is longer.
+const JOB_MAX: usize = 64 << 10;
+
+/// How long the thread lets lines gather after it has written some, so that many requests cost few wake-ups and writes. A
+/// line after a longer silence is written at once.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The reason for a line that is lost because the queue is full.
 pub(super) const FULL: &str = "too many lines wait: the disk, or the reader of the pipe, is too slow";
 
@@ -34,10 +41,10 @@ pub(super) struct Queue {
 /// A job for the thread.
 #[derive(Default)]
 pub(super) struct Job {
-    /// How many lines were lost just before this one.
+    /// How many lines were lost just before these.
     pub(super) lost: u64,
     /// Empty: only the notice of lost lines is to be written.
-    pub(super) line: Vec<u8>,
+    pub(super) lines: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -50,6 +57,8 @@ struct Waiting {
     /// The notice of lost lines, if any, is to be written now.
     notice_due: bool,
     closed: bool,
+    /// The thread waits for a job, and the next line has to wake it.
+    is_asleep: bool,
     is_writing: bool,
     is_reporting: bool,
     lost: u64,
@@ -90,9 +99,28 @@ impl Queue {
         }
         let lost = std::mem::take(&mut waiting.dropped);
         waiting.bytes += line.len();
-        waiting.jobs.push_back(Job { lost, line: line.to_owned() });
+        match waiting.jobs.back_mut() {
+            Some(job) if lost == 0 && job.lines.len() + line.len() <= JOB_MAX => {
+                job.lines.extend_from_slice(line);
+            }
+            _ => waiting.jobs.push_back(Job { lost, lines: line.to_owned() }),
+        }
+        let wakes = std::mem::take(&mut waiting.is_asleep);
         drop(waiting);
-        self.work.notify_one();
+        if wakes {
+            self.work.notify_one();
+        }
+    }
+
+    /// Lets lines gather, unless someone waits for them or there are many.
+    pub(super) fn pause(&self) {
+        let until = Instant::now() + PAUSE;
+        let mut waiting = self.waiting.lock();
+        while !waiting.closed && !waiting.notice_due && waiting.jobs.len() < 2 {
+            if self.work.wait_until(&mut waiting, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Waits for the next job; `None` once the queue is closed and empty. `notice_pending`: a notice of lost lines is
@@ -101,7 +129,7 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         loop {
             let next = waiting.jobs.pop_front();
-            waiting.bytes -= next.as_ref().map_or(0, |job| job.line.len());
+            waiting.bytes -= next.as_ref().map_or(0, |job| job.lines.len());
             let rest = next.is_none().then(|| std::mem::take(&mut waiting.dropped)).filter(|lost| *lost > 0);
             let notice_due = next.is_none() && std::mem::take(&mut waiting.notice_due);
             let job =
@@ -113,11 +141,13 @@ impl Queue {
             if waiting.closed {
                 return None;
             }
+            waiting.is_asleep = true;
             if notice_pending {
                 waiting.notice_due |= self.work.wait_for(&mut waiting, RETRY).timed_out();
             } else {
                 self.work.wait(&mut waiting);
             }
+            waiting.is_asleep = false;
         }
     }
 
