@@ -47,7 +47,8 @@ impl fmt::Display for Peer {
 /// cursor, invisible characters, and those that reverse the direction of text. JSON itself does not escape those from
 /// U+007F on.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unprintable) {
+    // Nearly all text is printable ASCII, which is quicker to tell.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);

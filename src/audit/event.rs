@@ -180,7 +180,9 @@ impl ChangeKind {
 /// Nothing in these types fails to serialize; if it did, the line would say so and count as unreadable.
 pub(super) fn line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_else(|error| format!("cannot serialize: {error}"));
-    format!("{}\n", printable(&json))
+    let mut line = printable(&json).into_owned();
+    line.push('\n');
+    line
 }
 
 /// The notice of lost lines in the access log.
