@@ -105,14 +105,15 @@ impl Queue {
             }
             _ => waiting.jobs.push_back(Job { lost, lines: line.to_owned() }),
         }
-        let wakes = std::mem::take(&mut waiting.is_asleep);
+        // A second job ends the pause too.
+        let wakes = std::mem::take(&mut waiting.is_asleep) || waiting.jobs.len() == 2;
         drop(waiting);
         if wakes {
             self.work.notify_one();
         }
     }
 
-    /// Lets lines gather, unless someone waits for them or there are many.
+    /// Lets lines gather, until someone waits for them or there are enough for two jobs.
     pub(super) fn pause(&self) {
         let until = Instant::now() + PAUSE;
         let mut waiting = self.waiting.lock();
