@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-pub use file::{RotatedFile, write_lines};
+pub use file::{RotatedFile, write_line};
 
 /// The maximum number of files that were set aside. The oldest are removed first. It bounds the disk space that one
 /// log can take, so that a peer that causes many lines can't fill the disk.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use queue::Queue;
 
 pub use notice::{Notice, in_json, in_text};
-pub use output::{Output, SinkOptions, Unwritten};
+pub use output::{Output, SinkOptions};
 pub use state::SinkState;
 
 /// A queue of lines. Lines in the queue when it is dropped are still written.

@@ -20,7 +20,7 @@ use remote_ollama_proxy::audit::{
 use remote_ollama_proxy::history::{History, Recent, Span};
 use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::policy::{AccessMode, Rule};
-use remote_ollama_proxy::sink::{Output, Sink, SinkOptions, Unwritten};
+use remote_ollama_proxy::sink::{Output, Sink, SinkOptions};
 use remote_ollama_proxy::tailnet::{Address, Member};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,9 +60,9 @@ struct Files {
 struct InMemory(&'static Buffer);
 
 impl Output for InMemory {
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
-        let lines = lines.strip_suffix(b"\n").expect("a line");
-        Ok(writeln!(self.0, "{}", str::from_utf8(lines).expect("text"))?)
+    fn append(&mut self, mut line: &[u8]) -> io::Result<()> {
+        line = line.strip_suffix(b"\n").expect("a line");
+        writeln!(self.0, "{}", str::from_utf8(line).expect("text"))
     }
 }
 

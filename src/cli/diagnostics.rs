@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::complain;
 use crate::audit::{Journal, lost_in_access_log, lost_in_journal};
 use crate::config::{Config, LogConfig, LogFormat};
-use crate::rotated::{RotatedFile, Rotation, write_lines};
-use crate::sink::{Notice, Output, Sink, SinkOptions, SinkState, Unwritten, in_json, in_text};
+use crate::rotated::{RotatedFile, Rotation, write_line};
+use crate::sink::{Notice, Output, Sink, SinkOptions, SinkState, in_json, in_text};
 
 /// How long the process waits at its end until the last lines are written, for each of the log, the access log and the journal.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
@@ -109,7 +109,7 @@ struct Stderr {
 }
 
 impl Output for Stderr {
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
-        write_lines(&mut io::stderr(), &mut self.torn, lines)
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        write_line(&mut io::stderr(), &mut self.torn, line)
     }
 }

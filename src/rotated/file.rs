@@ -5,7 +5,6 @@
 //! error and has no limit of size. Neither detects that the path names another file or none, and both then write to a
 //! file that was deleted.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -15,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use super::name::{SetAside, resolve, set_aside};
 use super::{FILES_MAX, Rotation};
-use crate::sink::{Output, Unwritten};
+use crate::sink::Output;
 
 /// A file that lines are appended to. It is opened with the first line, and again whenever its path names another file
 /// or none. After any failure the next line tries again.
@@ -72,33 +71,6 @@ impl RotatedFile {
         Ok((self.open.insert(open), named))
     }
 
-    /// Sets the file aside if it has its maximum size, and appends the lines that the file has room for, at least one.
-    /// Returns their bytes.
-    fn append_fitting(&mut self, lines: &[u8]) -> Result<usize, Unwritten> {
-        let (_, named) = self.current()?;
-        // Something that is no file, such as /dev/stderr, keeps its name.
-        if named.is_file()
-            && named.len() >= self.due()
-            // A link stays: its file may be on another disk, where the next one then is as well.
-            && let Some(file) = resolve(&self.path)
-        {
-            let again_at = named.len().saturating_add(self.rotation.max_size as u64);
-            self.grows =
-                self.set_aside(&file, open).err().map(|why| Grows { why: why.to_string(), again_at });
-        }
-        let due = self.due();
-        let (open, named) = self.current()?;
-        let room = usize::try_from(due.saturating_sub(named.len())).unwrap_or(usize::MAX);
-        let fitting = if named.is_file() { fitting(lines, room) } else { lines };
-        write_lines(&mut open.file, &mut open.torn, fitting)?;
-        Ok(fitting.len())
-    }
-
-    /// The size in bytes at which the file is to be set aside.
-    fn due(&self) -> u64 {
-        self.grows.as_ref().map_or(self.rotation.max_size as u64, |grows| grows.again_at)
-    }
-
     /// Renames `file`, which is no link, opens the next one with `next`, and removes expired files.
     fn set_aside(&mut self, file: &Path, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
         let now = SystemTime::now();
@@ -141,14 +113,22 @@ impl RotatedFile {
 }
 
 impl Output for RotatedFile {
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
-        let mut written = 0;
-        while written < lines.len() {
-            let appended = self.append_fitting(&lines[written..]);
-            written += appended
-                .map_err(|Unwritten { written: more, error }| Unwritten { written: written + more, error })?;
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let max = self.rotation.max_size as u64;
+        let due = self.grows.as_ref().map_or(max, |grows| grows.again_at);
+        let (_, named) = self.current()?;
+        // Something that is no file, such as /dev/stderr, keeps its name.
+        if named.is_file()
+            && named.len() >= due
+            // A link stays: its file may be on another disk, where the next one then is as well.
+            && let Some(file) = resolve(&self.path)
+        {
+            let again_at = named.len().saturating_add(max);
+            self.grows =
+                self.set_aside(&file, open).err().map(|why| Grows { why: why.to_string(), again_at });
         }
-        Ok(())
+        let (open, _) = self.current()?;
+        write_line(&mut open.file, &mut open.torn, line)
     }
 
     fn grows(&self) -> Option<&str> {
@@ -160,34 +140,24 @@ impl Output for RotatedFile {
     }
 }
 
-/// The lines up to the one that takes up the last byte of `room`, at least one.
-fn fitting(lines: &[u8], room: usize) -> &[u8] {
-    let last = room.saturating_sub(1);
-    let end = lines.iter().skip(last).position(|&byte| byte == b'\n').map_or(lines.len(), |at| last + at + 1);
-    &lines[..end]
-}
-
-/// Writes `lines`. If the line before them was `torn`, ends that first. Sets `torn` if one of these is cut.
+/// Writes `line`. If the line before it was `torn`, ends that first. Sets `torn` if this one is cut.
 ///
 /// # Errors
-/// A line was not written, or only in part, and none after it.
-pub fn write_lines(to: &mut impl Write, torn: &mut bool, lines: &[u8]) -> Result<(), Unwritten> {
-    let end: &[u8] = if *torn { b"\n" } else { b"" };
-    let whole = if end.is_empty() { Cow::Borrowed(lines) } else { Cow::Owned([end, lines].concat()) };
-    let mut rest = &*whole;
+/// The line was not written, or only in part.
+pub fn write_line(to: &mut impl Write, torn: &mut bool, line: &[u8]) -> io::Result<()> {
+    let whole = if *torn { &[b"\n", line].concat() } else { line };
+    let mut rest = whole;
     while !rest.is_empty() {
-        let error = match to.write(rest) {
-            Ok(0) => io::ErrorKind::WriteZero.into(),
+        match to.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 let (done, more) = rest.split_at_checked(written).unwrap_or((rest, &[]));
                 *torn = !done.ends_with(b"\n");
                 rest = more;
-                continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => error,
-        };
-        return Err(Unwritten { written: (whole.len() - rest.len()).saturating_sub(end.len()), error });
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -235,26 +205,6 @@ mod tests {
         file.append(b"2\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    /// As if each line were appended alone.
-    #[test]
-    fn lines_appended_together_are_split_over_files_at_the_maximum_size() {
-        let lines: Vec<_> = (0..40).map(|n| format!("{}\n", "x".repeat(n % 7))).collect();
-        for max_size in 1..30 {
-            let dir = tempfile::tempdir().unwrap();
-            let rotation = Rotation { max_size, max_age: Duration::MAX };
-            let [together, alone] = ["together", "alone"].map(|name| dir.path().join(name));
-            RotatedFile::new(&together, rotation).append(lines.concat().as_bytes()).unwrap();
-            let mut file = RotatedFile::new(&alone, rotation);
-            lines.iter().for_each(|line| file.append(line.as_bytes()).unwrap());
-            let texts = |path: &Path| {
-                let files = crate::rotated::read(path).unwrap();
-                files.iter().map(|(path, _)| fs::read_to_string(path).unwrap()).collect::<Vec<_>>()
-            };
-            assert_eq!(texts(&together), texts(&alone), "{max_size}");
-            assert_eq!(texts(&together).concat(), lines.concat());
-        }
     }
 
     #[test]

@@ -6,11 +6,11 @@ use super::{Notice, SinkState};
 
 /// Something that lines are written to.
 pub trait Output: Send + 'static {
-    /// Writes `lines`, each with its end. An error does not end the output: the next line is tried.
+    /// Writes `line`, which includes its end. An error does not end the output: the next line is tried.
     ///
     /// # Errors
-    /// A line was not written, or only in part, and none after it.
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten>;
+    /// The line was not written, or only in part.
+    fn append(&mut self, line: &[u8]) -> io::Result<()>;
 
     /// Why the file can't be set aside and so grows; no line is lost.
     fn grows(&self) -> Option<&str> {
@@ -20,22 +20,6 @@ pub trait Output: Send + 'static {
     /// Which expired file could not be removed, and why.
     fn unremoved(&self) -> Option<&str> {
         None
-    }
-}
-
-/// Why a line could not be written.
-#[derive(Debug)]
-pub struct Unwritten {
-    /// How many bytes of the lines were written. The next byte belongs to the line that is lost.
-    pub written: usize,
-    /// The reason.
-    pub error: io::Error,
-}
-
-impl From<io::Error> for Unwritten {
-    /// Nothing was written.
-    fn from(error: io::Error) -> Self {
-        Unwritten { written: 0, error }
     }
 }
 

@@ -12,12 +12,12 @@ use super::{SinkOptions, SinkState};
 /// How many bytes may wait: the records of about ten thousand requests. A longer line is queued only alone.
 pub(super) const MOST: usize = 4 << 20;
 
-/// How many bytes are written at once, unless one line is longer.
-const JOB_MAX: usize = 64 << 10;
+/// How long the thread lets lines gather after it has written some, so that many requests cost few wake-ups. A line after a
+/// longer silence is written at once. In tests so long that none of them passes by it.
+const PAUSE: Duration = if cfg!(test) { Duration::from_secs(600) } else { Duration::from_millis(10) };
 
-/// How long the thread lets lines gather after it has written some, so that many requests cost few wake-ups and writes. A
-/// line after a longer silence is written at once.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How many bytes end that pause.
+pub(super) const ENOUGH: usize = 64 << 10;
 
 /// The reason for a line that is lost because the queue is full.
 pub(super) const FULL: &str = "too many lines wait: the disk, or the reader of the pipe, is too slow";
@@ -41,10 +41,10 @@ pub(super) struct Queue {
 /// A job for the thread.
 #[derive(Default)]
 pub(super) struct Job {
-    /// How many lines were lost just before these.
+    /// How many lines were lost just before this one.
     pub(super) lost: u64,
     /// Empty: only the notice of lost lines is to be written.
-    pub(super) lines: Vec<u8>,
+    pub(super) line: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -57,9 +57,11 @@ struct Waiting {
     /// The notice of lost lines, if any, is to be written now.
     notice_due: bool,
     closed: bool,
-    /// The thread waits for a job, and the next line has to wake it.
-    is_asleep: bool,
     is_writing: bool,
+    /// Lines were written since the last pause.
+    has_written: bool,
+    /// What the thread waits for, if it does.
+    awaits: Option<Awaited>,
     is_reporting: bool,
     lost: u64,
     last_lost: Option<Timestamp>,
@@ -69,7 +71,32 @@ struct Waiting {
     reported: Option<Instant>,
 }
 
+/// What the thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// Any line.
+    Line,
+    /// The end of the pause, or [`ENOUGH`] bytes.
+    Pause,
+}
+
 impl Waiting {
+    /// Whether the last line has to wake the thread. True once for each wait.
+    fn wakes(&mut self) -> bool {
+        let wakes = match self.awaits {
+            None => false,
+            Some(Awaited::Line) => true,
+            Some(Awaited::Pause) => self.bytes >= ENOUGH,
+        };
+        self.awaits = self.awaits.filter(|_| !wakes);
+        wakes
+    }
+
+    /// Whether someone waits for what is in the queue.
+    fn hurries(&self) -> bool {
+        self.closed || self.notice_due || self.bytes >= ENOUGH
+    }
+
     fn lose(&mut self, lines: u64, why: String) {
         self.lost += lines;
         self.last_lost = Some(Timestamp::now());
@@ -99,28 +126,11 @@ impl Queue {
         }
         let lost = std::mem::take(&mut waiting.dropped);
         waiting.bytes += line.len();
-        match waiting.jobs.back_mut() {
-            Some(job) if lost == 0 && job.lines.len() + line.len() <= JOB_MAX => {
-                job.lines.extend_from_slice(line);
-            }
-            _ => waiting.jobs.push_back(Job { lost, lines: line.to_owned() }),
-        }
-        // A second job ends the pause too.
-        let wakes = std::mem::take(&mut waiting.is_asleep) || waiting.jobs.len() == 2;
+        waiting.jobs.push_back(Job { lost, line: line.to_owned() });
+        let wakes = waiting.wakes();
         drop(waiting);
         if wakes {
             self.work.notify_one();
-        }
-    }
-
-    /// Lets lines gather, until someone waits for them or there are enough for two jobs.
-    pub(super) fn pause(&self) {
-        let until = Instant::now() + PAUSE;
-        let mut waiting = self.waiting.lock();
-        while !waiting.closed && !waiting.notice_due && waiting.jobs.len() < 2 {
-            if self.work.wait_until(&mut waiting, until).timed_out() {
-                return;
-            }
         }
     }
 
@@ -130,25 +140,31 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         loop {
             let next = waiting.jobs.pop_front();
-            waiting.bytes -= next.as_ref().map_or(0, |job| job.lines.len());
+            waiting.bytes -= next.as_ref().map_or(0, |job| job.line.len());
             let rest = next.is_none().then(|| std::mem::take(&mut waiting.dropped)).filter(|lost| *lost > 0);
             let notice_due = next.is_none() && std::mem::take(&mut waiting.notice_due);
             let job =
                 next.or(rest.map(|lost| Job { lost, ..Job::default() })).or(notice_due.then(Job::default));
             if job.is_some() {
                 waiting.is_writing = true;
+                waiting.has_written = true;
                 return job;
             }
             if waiting.closed {
                 return None;
             }
-            waiting.is_asleep = true;
             if notice_pending {
+                waiting.awaits = Some(Awaited::Line);
                 waiting.notice_due |= self.work.wait_for(&mut waiting, RETRY).timed_out();
+            } else if std::mem::take(&mut waiting.has_written) {
+                waiting.awaits = Some(Awaited::Pause);
+                let until = Instant::now() + PAUSE;
+                while !waiting.hurries() && !self.work.wait_until(&mut waiting, until).timed_out() {}
             } else {
+                waiting.awaits = Some(Awaited::Line);
                 self.work.wait(&mut waiting);
             }
-            waiting.is_asleep = false;
+            waiting.awaits = None;
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::*;
-use crate::rotated::write_lines;
+use crate::rotated::write_line;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -18,11 +18,11 @@ struct Scripted {
 }
 
 impl Output for Scripted {
-    fn append(&mut self, line: &[u8]) -> Result<(), Unwritten> {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(!*panics, "planted");
         if *self.fails.lock().unwrap() {
-            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.written.lock().unwrap().push_str(str::from_utf8(line).unwrap());
         self.wrote.notify_all();
@@ -112,10 +112,10 @@ struct Slow {
 }
 
 impl Output for Slow {
-    fn append(&mut self, line: &[u8]) -> Result<(), Unwritten> {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let _ = self.begun.send(());
         let _ = self.let_go.recv(); // returns at once after the test has dropped it
-        Ok(self.written.send(line.to_owned()).map_err(io::Error::other)?)
+        self.written.send(line.to_owned()).map_err(io::Error::other)
     }
 }
 
@@ -154,14 +154,13 @@ fn line_larger_than_the_queue_is_written() {
 fn queued_lines_are_written_at_the_end() {
     let ((begun, _begins), (go, let_go), (written, lines)) = (channel(), channel(), channel());
     let (sink, _reports) = start(Slow { begun, let_go, written });
-    let all: Vec<_> = (0..1000).map(|n| format!("{n}\n")).collect();
-    all.iter().for_each(|line| sink.push(line.as_bytes()));
+    (0..1000).for_each(|n| sink.push(n.to_string().as_bytes()));
     drop(go);
     assert!(sink.flush(PATIENCE));
-    assert_eq!(lines.try_iter().collect::<Vec<_>>().concat(), all.concat().as_bytes());
-    sink.push(b"1000\n");
+    assert_eq!(lines.try_iter().count(), 1000);
+    sink.push(b"1000");
     drop(sink);
-    assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), b"1000\n");
+    assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), b"1000");
 }
 
 #[test]
@@ -190,8 +189,8 @@ fn stalled_report_blocks_neither_lines_nor_writer() {
 struct Pipe(io::PipeWriter, bool);
 
 impl Output for Pipe {
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
-        write_lines(&mut self.0, &mut self.1, lines)
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        write_line(&mut self.0, &mut self.1, line)
     }
 }
 
@@ -206,55 +205,27 @@ fn broken_pipe_is_counted_without_a_panic() {
     assert!(sink.state().fault.is_some_and(|fault| fault.contains("roken pipe")), "{:?}", sink.state());
 }
 
-/// Fails at the line `bad`, each time after it has written what comes before.
-struct Picky(Sender<Vec<u8>>, Receiver<()>);
-
-impl Output for Picky {
-    fn append(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
-        let _ = self.1.recv();
-        let bad = lines.windows(4).position(|bytes| bytes == b"bad\n");
-        self.0.send(lines[..bad.unwrap_or(lines.len())].to_owned()).unwrap();
-        match bad {
-            None => Ok(()),
-            Some(written) => Err(Unwritten { written, error: io::ErrorKind::InvalidData.into() }),
-        }
-    }
-}
-
 #[test]
-fn line_that_fails_among_others_is_lost_alone() {
-    let ((written, lines), (go, let_go)) = (channel(), channel::<()>());
-    let (sink, reports) = start(Picky(written, let_go));
-    for line in ["1\n", "2\n", "bad\n", "3\n", "4\n", "bad\n", "bad\n", "5\n", "bad\n"] {
-        sink.push(line.as_bytes());
+fn pause_after_a_line_ends_with_enough_bytes_with_a_flush_and_at_the_end() {
+    let output = Scripted::default();
+    let (sink, _reports) = start(output.clone());
+    sink.push(b"first\n");
+    output.wait_for("first\n");
+    for length in [queue::ENOUGH, queue::MOST] {
+        sink.push(format!("{}{length}\n", "x".repeat(length)).as_bytes());
+        output.wait_for(&format!("{length}\n"));
     }
-    drop(go);
-    assert!(sink.flush(PATIENCE));
-    push(&sink, "6\n");
-    let all = lines.try_iter().collect::<Vec<_>>().concat();
-    let why = io::Error::from(io::ErrorKind::InvalidData);
-    let lost = format!("1 lost: {why}\n");
-    assert_eq!(String::from_utf8(all).unwrap(), format!("1\n2\n{lost}3\n4\n{lost}{lost}5\n{lost}6\n"));
-    assert_eq!((sink.state().lost, reports.try_iter().count()), (4, 1));
-}
-
-#[test]
-fn lines_in_quick_succession_are_written_together_and_in_order() {
-    let ((begun, begins), (go, let_go), (written, lines)) = (channel(), channel(), channel());
-    let (sink, _reports) = start(Slow { begun, let_go, written });
-    sink.push(b"0\n");
-    begins.recv().unwrap();
-    let all: Vec<_> = (1..100).map(|n| format!("{n}\n")).collect();
-    all.iter().for_each(|line| sink.push(line.as_bytes())); // while the first one is written
-    drop(go);
-    assert!(sink.flush(PATIENCE));
-    assert_eq!(lines.try_iter().collect::<Vec<_>>(), [b"0\n".to_vec(), all.concat().into_bytes()]);
+    push(&sink, "flushed\n");
+    sink.push(b"last\n");
+    assert_eq!(sink.state().lost, 0);
+    drop(sink);
+    output.wait_for("last\n");
 }
 
 struct KeepsOld;
 
 impl Output for KeepsOld {
-    fn append(&mut self, _: &[u8]) -> Result<(), Unwritten> {
+    fn append(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
 
@@ -296,11 +267,11 @@ fn after_a_line_cut_at_any_byte_the_next_one_is_whole() {
     for room in 0..=12 {
         let (mut disk, mut torn) = (Little(Vec::new(), room), false);
         let written = ["line 1\n", "line 2\n", "line 3\n"]
-            .map(|line| write_lines(&mut disk, &mut torn, line.as_bytes()).is_ok());
+            .map(|line| write_line(&mut disk, &mut torn, line.as_bytes()).is_ok());
         assert_eq!(written, [room >= 7, false, false], "{room}");
         disk.1 = 100;
-        write_lines(&mut disk, &mut torn, b"line 4\n").unwrap();
-        write_lines(&mut disk, &mut torn, b"line 5\n").unwrap();
+        write_line(&mut disk, &mut torn, b"line 4\n").unwrap();
+        write_line(&mut disk, &mut torn, b"line 5\n").unwrap();
         let text = String::from_utf8(disk.0).unwrap();
         assert!(text.lines().rev().take(2).eq(["line 5", "line 4"]), "{room}: {text:?}");
         let whole = text.lines().filter(|line| line.len() == 6).count();

@@ -12,7 +12,7 @@ use remote_ollama_proxy::peer::Peer;
 use remote_ollama_proxy::preload::{PreloadState, PreloadedModel};
 use remote_ollama_proxy::proxy::Port;
 use remote_ollama_proxy::settings::{Settings, Source};
-use remote_ollama_proxy::sink::{Output, Sinks, Unwritten};
+use remote_ollama_proxy::sink::{Output, Sinks};
 use remote_ollama_proxy::tailnet::{Address, Member, NodeStatus, PortMembers};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
@@ -42,8 +42,8 @@ struct Site {
 struct NoRoom;
 
 impl Output for NoRoom {
-    fn append(&mut self, _: &[u8]) -> Result<(), Unwritten> {
-        Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into())
+    fn append(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::StorageFull.into())
     }
 }
 
