@@ -139,7 +139,7 @@ fn present(member: &Member) {
     if member.user.is_some() || !member.tags.is_empty() {
         let JournalEntry::Change(change) = reads_back(one_line(&journal)) else { panic!("no change") };
         assert_eq!((&change.peer.node, &change.peer.stable_id), (&member.node, &member.stable_id));
-        // Read back in the same way, since reading a number may round it.
+        // Read back in the same way: a number may be too long for a float.
         let grants = Value::from(member.grants()).to_string();
         assert_eq!(Value::from(change.grants), serde_json::from_str::<Value>(&grants).expect("JSON"));
     } else {

@@ -95,7 +95,9 @@ fn entry() -> impl Strategy<Value = JournalEntry> {
     let access = prop::sample::select(
         &[ChangeKind::Present, ChangeKind::Gained, ChangeKind::Changed, ChangeKind::Lost][..],
     );
-    let grants = prop::collection::vec(any::<String>().prop_map(Value::from), 0..3);
+    let grant =
+        prop_oneof![any::<String>().prop_map(Value::from), prop::num::f64::NORMAL.prop_map(Value::from)];
+    let grants = prop::collection::vec(grant, 0..3);
     let change = (time(), access, any::<u16>(), peer(), grants, any::<Vec<String>>());
     let change = change.prop_map(|(time, access, port, peer, grants, faults)| {
         JournalEntry::Change(AccessChange { time, access, port, peer, grants, faults })
