@@ -12,7 +12,7 @@ import (
 func All() []Contestant {
 	return []Contestant{
 		{Name: "direct", About: "the stand-in itself on loopback, without a tailnet"},
-		{Name: "raw", About: "TCP forward on tsnet, without HTTP: the lower bound", Program: "rawforward", commands: made("rawforward")},
+		{Name: "raw", About: "TCP forward on tsnet, without HTTP", Program: "rawforward", commands: made("rawforward")},
 		{Name: "ours", About: "remote-ollama-proxy", Program: "remote-ollama-proxy", commands: product("remote-ollama-proxy")},
 		{Name: "before", About: "the build that `against=` names", Program: "before", commands: product("before")},
 		{Name: "bare", About: "the node and hyper code of ours, without policy, grants and audit", Program: "bare", commands: made("bare")},

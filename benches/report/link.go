@@ -48,9 +48,9 @@ func linkMetrics() (all []Metric) {
 }
 
 // linkGoals compare with the raw forward, which has tailscale's own tuning. Transfers may
-// take a little longer, since receive buffers begin with a quarter of its size. Times on
-// links with loss depend on which packets are lost, so there are goals for the first byte
-// only.
+// take a little longer, since the proxy's receive buffers begin with a quarter of the size
+// of tailscale's. Times on links with loss depend on which packets are lost, so there are
+// goals for the first byte only.
 func linkGoals() (goals []Goal) {
 	for _, l := range Links {
 		goals = append(goals, Goal{l.ID("first_byte"), "ours", "raw", 1.1})
