@@ -116,12 +116,16 @@ async fn usage_is_counted_by_the_models_of_ollamas_list() {
     assert!(metrics.text().contains("model_requests_total{model=\"other\"}"), "{}", metrics.text());
 
     // The access log has the same names, and `report` sums them up.
+    eventually("the report", async || {
+        let told = world.run("report", &["--format", "json"]).await.stdout;
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        let mut models = told["models"].as_array().unwrap().iter();
+        let tiny = models.find(|used| used["model"] == "tiny:latest").unwrap_or(&Value::Null);
+        [&tiny["requests"], &tiny["tokens_in"], &tiny["tokens_out"]]
+            == [&json!(after.0), &json!(after.1), &json!(after.2)]
+    })
+    .await;
     world.proxy.process.line(&["\"access\"", "\"model\":\"other\""]).await;
-    let told = String::from_utf8(world.run("report", &["--format", "json"]).await.stdout).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let tiny = told["models"].as_array().unwrap().iter().find(|used| used["model"] == "tiny:latest").unwrap();
-    let reported = (&tiny["requests"], &tiny["tokens_in"], &tiny["tokens_out"]);
-    assert_eq!(reported, (&json!(after.0), &json!(after.1), &json!(after.2)));
     let output = world.proxy.process.output();
     assert!(!output.contains("my-secret") && !metrics.text().contains("my-secret"), "{output}");
 }
