@@ -13,7 +13,8 @@ use super::{SinkOptions, SinkState};
 pub(super) const MOST: usize = 4 << 20;
 
 /// How long the thread lets lines gather after it has written some, so that many requests cost few wake-ups. A line after a
-/// longer silence is written at once. In tests so long that none of them passes by it.
+/// longer silence is written at once. In unit tests it is so long that none passes because it
+/// ended.
 const PAUSE: Duration = if cfg!(test) { Duration::from_secs(600) } else { Duration::from_millis(10) };
 
 /// How many bytes end that pause.
@@ -60,8 +61,8 @@ struct Waiting {
     is_writing: bool,
     /// Lines were written since the last pause.
     has_written: bool,
-    /// What the thread waits for, if it does.
-    awaits: Option<Awaited>,
+    /// The thread lets lines gather.
+    is_pausing: bool,
     is_reporting: bool,
     lost: u64,
     last_lost: Option<Timestamp>,
@@ -71,29 +72,9 @@ struct Waiting {
     reported: Option<Instant>,
 }
 
-/// What the thread waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    /// Any line.
-    Line,
-    /// The end of the pause, or [`ENOUGH`] bytes.
-    Pause,
-}
-
 impl Waiting {
-    /// Whether the last line has to wake the thread. True once for each wait.
-    fn wakes(&mut self) -> bool {
-        let wakes = match self.awaits {
-            None => false,
-            Some(Awaited::Line) => true,
-            Some(Awaited::Pause) => self.bytes >= ENOUGH,
-        };
-        self.awaits = self.awaits.filter(|_| !wakes);
-        wakes
-    }
-
-    /// Whether someone waits for what is in the queue.
-    fn hurries(&self) -> bool {
+    /// Whether something waits that is not to gather further.
+    fn ends_pause(&self) -> bool {
         self.closed || self.notice_due || self.bytes >= ENOUGH
     }
 
@@ -127,7 +108,7 @@ impl Queue {
         let lost = std::mem::take(&mut waiting.dropped);
         waiting.bytes += line.len();
         waiting.jobs.push_back(Job { lost, line: line.to_owned() });
-        let wakes = waiting.wakes();
+        let wakes = !waiting.is_pausing || waiting.ends_pause();
         drop(waiting);
         if wakes {
             self.work.notify_one();
@@ -154,17 +135,15 @@ impl Queue {
                 return None;
             }
             if notice_pending {
-                waiting.awaits = Some(Awaited::Line);
                 waiting.notice_due |= self.work.wait_for(&mut waiting, RETRY).timed_out();
             } else if std::mem::take(&mut waiting.has_written) {
-                waiting.awaits = Some(Awaited::Pause);
+                waiting.is_pausing = true;
                 let until = Instant::now() + PAUSE;
-                while !waiting.hurries() && !self.work.wait_until(&mut waiting, until).timed_out() {}
+                while !waiting.ends_pause() && !self.work.wait_until(&mut waiting, until).timed_out() {}
+                waiting.is_pausing = false;
             } else {
-                waiting.awaits = Some(Awaited::Line);
                 self.work.wait(&mut waiting);
             }
-            waiting.awaits = None;
         }
     }
 
