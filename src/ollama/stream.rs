@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection to Ollama. Clones are the same connection.
@@ -70,11 +70,20 @@ impl OllamaStream {
 
 impl AsyncRead for OllamaStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = buf.remaining();
         loop {
             ready!(on_socket!(self, s => s.poll_read_ready(cx)))?;
-            match on_socket!(self, s => s.try_read_buf(buf)) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(|_| ())),
+            let mut count = 0;
+            let tried = on_socket!(self, s => s.try_io(Interest::READABLE, || {
+                count = s.try_read_buf(buf)?;
+                // A read that fills only a part of the room has emptied the socket. As in tokio's own streams, this error
+                // clears the readiness, so that the next read waits without a call to the kernel.
+                if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            }));
+            match tried {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+                Err(_) if count == 0 => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -110,5 +119,36 @@ impl AsyncWrite for OllamaStream {
     /// Does nothing: Ollama takes a half-close for a disconnect and stops generating.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::task::Waker;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn read_of_a_part_of_the_room_needs_no_second_one_to_find_the_socket_empty() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut stream = OllamaStream::new(Socket::Tcp(near));
+        let mut room = [0; 8];
+        far.write_all(b"ab").unwrap();
+        assert_eq!(stream.read(&mut room).await.unwrap(), 2);
+        // Until its driver runs, tokio does not know of these bytes. Only a call to the kernel would find them.
+        far.write_all(b"cd").unwrap();
+        let mut buf = ReadBuf::new(&mut room);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut stream).poll_read(&mut cx, &mut buf).is_pending());
+        assert_eq!(stream.read(&mut room).await.unwrap(), 2);
+        assert_eq!(&room[..2], b"cd");
+        drop(far);
+        assert_eq!(stream.read(&mut room).await.unwrap(), 0);
     }
 }
