@@ -55,33 +55,36 @@ impl RotatedFile {
     /// The file can't be opened or created.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let mut file = Self::new(path, rotation);
-        file.current()?;
+        file.open = Some(file.current()?.0);
         Ok(file)
     }
 
-    /// Opens the file that the path names now, unless it is open already.
-    fn current(&mut self) -> io::Result<(&mut Open, Metadata)> {
+    /// Returns the file that the path names now, and opens it unless it is open. The caller puts it back into `self.open`.
+    fn current(&mut self) -> io::Result<(Open, Metadata)> {
         if let Ok(named) = fs::metadata(&self.path)
             && let Some(open) = self.open.take_if(|open| open.id == id(&named))
         {
-            return Ok((self.open.insert(open), named));
+            return Ok((open, named));
         }
         self.open = None; // frees a descriptor, which the next may need
-        let (open, named) = open(&self.path)?;
-        Ok((self.open.insert(open), named))
+        open(&self.path)
     }
 
-    /// Renames `file`, which is no link, opens the next one with `next`, and removes expired files.
-    fn set_aside(&mut self, file: &Path, next: fn(&Path) -> io::Result<(Open, Metadata)>) -> io::Result<()> {
+    /// Renames `file`, which is no link, removes expired files, and returns the next file, opened with `next`.
+    fn set_aside(
+        &mut self,
+        file: &Path,
+        next: fn(&Path) -> io::Result<(Open, Metadata)>,
+    ) -> io::Result<Open> {
         let now = SystemTime::now();
         let before = set_aside(file)?;
         let aside = name(file, &SetAside::next(now, before.last().map(|(when, _)| when)).suffix());
         fs::rename(file, &aside)?;
-        match next(&self.path) {
-            Ok((next, _)) => self.open = Some(next),
+        let (next, _) = match next(&self.path) {
+            Ok(next) => next,
             // For example on a full disk. The open file keeps its name.
             Err(error) => return fs::rename(&aside, file).and(Err(error)),
-        }
+        };
         // `before` is sorted by age and lacks the file that was just set aside.
         let excess = (before.len() + 1).saturating_sub(FILES_MAX);
         let removed = before.iter().enumerate().map(|(index, (when, path))| {
@@ -90,7 +93,7 @@ impl RotatedFile {
                 .map_err(|error| format!("{}: {error}", path.display()))
         });
         self.unremoved = removed.fold(Ok(()), Result::and).err();
-        Ok(())
+        Ok(next)
     }
 
     fn remove_if_older(
@@ -116,19 +119,30 @@ impl Output for RotatedFile {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let max = self.rotation.max_size as u64;
         let due = self.grows.as_ref().map_or(max, |grows| grows.again_at);
-        let (_, named) = self.current()?;
+        let (mut file, named) = self.current()?;
         // Something that is no file, such as /dev/stderr, keeps its name.
         if named.is_file()
             && named.len() >= due
             // A link stays: its file may be on another disk, where the next one then is as well.
-            && let Some(file) = resolve(&self.path)
+            && let Some(path) = resolve(&self.path)
         {
             let again_at = named.len().saturating_add(max);
-            self.grows =
-                self.set_aside(&file, open).err().map(|why| Grows { why: why.to_string(), again_at });
+            match self.set_aside(&path, open) {
+                Ok(next) => {
+                    file = next;
+                    self.grows = None;
+                }
+                Err(why) => {
+                    self.grows = Some(Grows { why: why.to_string(), again_at });
+                    // The file may be gone, and that may be why.
+                    self.open = Some(file);
+                    (file, _) = self.current()?;
+                }
+            }
         }
-        let (open, _) = self.current()?;
-        write_line(&mut open.file, &mut open.torn, line)
+        let written = write_line(&mut file.file, &mut file.torn, line);
+        self.open = Some(file);
+        written
     }
 
     fn grows(&self) -> Option<&str> {
@@ -201,7 +215,8 @@ mod tests {
         let mut file = RotatedFile::open(&path, rotation).unwrap();
         file.append(b"1\n").unwrap();
         let no_room = |_: &Path| Err(io::ErrorKind::StorageFull.into());
-        assert_eq!(file.set_aside(&path, no_room).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let error = file.set_aside(&path, no_room).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         file.append(b"2\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
