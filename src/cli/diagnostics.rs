@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::complain;
+use super::log_fields::LogFields;
 use crate::audit::{Journal, lost_in_access_log, lost_in_journal};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::rotated::{RotatedFile, Rotation, write_line};
@@ -28,7 +29,7 @@ pub(super) fn start_log(log: &LogConfig) -> Result<(Arc<Sink>, impl Fn(&LogConfi
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match log.format {
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
-        LogFormat::Text => layer.with_ansi(colours).boxed(),
+        LogFormat::Text => layer.with_ansi(colours).fmt_fields(LogFields).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     let set_level = move |log: &LogConfig| {

@@ -14,6 +14,8 @@ mod found;
 mod init;
 mod key;
 #[cfg(feature = "tailnet")]
+mod log_fields;
+#[cfg(feature = "tailnet")]
 mod login;
 #[cfg(feature = "tailnet")]
 mod logout;
