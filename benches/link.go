@@ -30,45 +30,45 @@ func (b *bench) link(chosen []contestants.Contestant) error {
 	defer b.tailnet.RemoveLink()
 	entrants, end := b.startAll(chosen)
 	defer end()
+	failed := map[*entrant]bool{} // not measured again: a failure may take minutes
 	for _, l := range report.Links {
 		if !b.wants(l.Name()) {
 			continue
 		}
 		begun := time.Now()
+		if err := b.tailnet.SetLink(clients.Link{Delay: l.RTT / 2, Loss: l.Loss}); err != nil {
+			return err
+		}
+		var order []*entrant // of all rounds
 		for round := range b.options.rounds {
-			if err := b.tailnet.SetLink(clients.Link{Delay: l.RTT / 2, Loss: l.Loss, Seed: uint64(round)}); err != nil {
+			order = append(order, rotated(entrants, round)...)
+		}
+		// With loss all entrants in all rounds are measured at once, since they wait nearly all
+		// the time: a transfer takes up to two minutes.
+		size := 1
+		if l.Loss > 0 {
+			size = len(order)
+		}
+		for group := range slices.Chunk(order, size) {
+			if b.ctx.Err() != nil {
+				return b.ctx.Err()
+			}
+			group = slices.DeleteFunc(slices.Clone(group), func(e *entrant) bool { return failed[e] })
+			if err := b.overLink(group, l, failed); err != nil {
 				return err
 			}
-			// With loss all are measured at once, since they wait nearly all the time: a
-			// transfer takes up to two minutes.
-			size := 1
-			if l.Loss > 0 {
-				size = len(entrants)
-			}
-			for group := range slices.Chunk(rotated(entrants, round), size) {
-				if b.ctx.Err() != nil {
-					return b.ctx.Err()
-				}
-				if err := b.overLink(group, l); err != nil {
-					return err
-				}
-			}
+		}
+		if err := b.save(); err != nil {
+			return err
 		}
 		log.Printf("%s: measured in %v", l.Name(), time.Since(begun).Round(time.Second))
 	}
 	return nil
 }
 
-// rotated returns the entrants in the order of a round.
-func rotated(entrants []*entrant, round int) (order []*entrant) {
-	for i := range entrants {
-		order = append(order, entrants[(i+round)%len(entrants)])
-	}
-	return order
-}
-
-// overLink measures entrants at once. It fails if their transfers have not taken the link.
-func (b *bench) overLink(group []*entrant, l report.Link) error {
+// overLink measures entrants at once, and adds to failed. It fails if their transfers have
+// not taken the link.
+func (b *bench) overLink(group []*entrant, l report.Link, failed map[*entrant]bool) error {
 	before, done := b.tailnet.LinkBytes(), int64(0)
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -84,6 +84,7 @@ func (b *bench) overLink(group []*entrant, l report.Link) error {
 					e.note(l.ID(what), value)
 				}
 			case b.ctx.Err() == nil:
+				failed[e] = true
 				b.failed(e.Running, l.Name(), err)
 			}
 		})

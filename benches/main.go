@@ -81,6 +81,10 @@ type bench struct {
 	profiles []report.Profile
 	failures []string
 	started  int
+
+	chosen  []contestants.Contestant
+	missing []string
+	earlier *report.Report // the last run's, if this one measures only some parts of the document
 }
 
 // failed records a failure of a contestant, which is a result too. The others are still
@@ -102,6 +106,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	var earlier *report.Report
+	if o.document != "" && o.parts != "" {
+		r, err := report.Read(o.json)
+		if err != nil {
+			return fmt.Errorf("the other parts of the document come from the last run: %w", err)
+		}
+		earlier = &r
+	}
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
@@ -116,15 +128,18 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer end()
-	b := &bench{ctx: ctx, options: o, dir: dir, tailnet: tn, upstream: upstream, figures: report.Figures{}}
-	if err := b.measure(chosen); err != nil {
+	b := &bench{
+		ctx: ctx, options: o, dir: dir, tailnet: tn, upstream: upstream, figures: report.Figures{},
+		chosen: chosen, missing: missing, earlier: earlier,
+	}
+	if err := b.measure(); err != nil {
 		return err
 	}
-	return b.publish(b.report(chosen, missing))
+	return b.publish()
 }
 
 // measure takes the chosen measurements.
-func (b *bench) measure(chosen []contestants.Contestant) error {
+func (b *bench) measure() error {
 	parts := list(b.options.parts)
 	for _, part := range []struct {
 		name    string
@@ -133,30 +148,44 @@ func (b *bench) measure(chosen []contestants.Contestant) error {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
-		if err := part.measure(chosen); err != nil {
+		if err := part.measure(b.chosen); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		if err := b.save(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// unfinished is the file for the results of a run that has not ended.
+func (b *bench) unfinished() string { return b.options.json + ".unfinished" }
+
+// save writes the results so far to a file of its own, since a complete run takes more than
+// an hour. The last complete run's results stay as they are.
+func (b *bench) save() error { return b.whole().Write(b.unfinished()) }
+
+// whole returns the results so far with those of the parts that the run leaves out.
+func (b *bench) whole() report.Report {
+	if b.earlier == nil {
+		return b.report()
+	}
+	return b.earlier.With(b.report())
+}
+
 // publish prints the results and writes the files of the options. It fails if nothing
 // was measured.
-func (b *bench) publish(r report.Report) error {
-	o := b.options
+func (b *bench) publish() error {
+	r := b.report()
 	r.Table(os.Stdout)
-	if o.document != "" && o.parts != "" {
-		before, err := report.Read(o.json)
-		if err != nil {
-			return fmt.Errorf("the other parts of the document come from the last run: %w", err)
-		}
-		r = before.With(r)
-	}
-	if err := r.Write(o.json); err != nil {
+	if err := b.save(); err != nil {
 		return err
 	}
-	if o.document != "" {
-		if err := r.Document(o.document); err != nil {
+	if err := os.Rename(b.unfinished(), b.options.json); err != nil {
+		return err
+	}
+	if b.options.document != "" {
+		if err := b.whole().Document(b.options.document); err != nil {
 			return err
 		}
 	}
@@ -166,15 +195,15 @@ func (b *bench) publish(r report.Report) error {
 	return nil
 }
 
-// report returns the results.
-func (b *bench) report(chosen []contestants.Contestant, missing []string) report.Report {
+// report returns the results so far.
+func (b *bench) report() report.Report {
 	r := report.Report{
 		Machine: report.ThisMachine(), Rounds: b.options.rounds, Figures: b.figures, Growths: b.growths, Profiles: b.profiles, Failures: b.failures,
 	}
-	for _, c := range chosen {
+	for _, c := range b.chosen {
 		r.Contestants = append(r.Contestants, report.Contestant{Name: c.Name, About: c.About})
 	}
-	for _, name := range missing {
+	for _, name := range b.missing {
 		r.Failures = append(r.Failures, name+" was not measured: its program is missing")
 	}
 	return r

@@ -106,22 +106,36 @@ func (b *bench) speed(chosen []contestants.Contestant) error {
 			continue
 		}
 		begun := time.Now()
+		failed := map[*entrant]bool{} // not measured again: a failure may take minutes
 		for round := range b.options.rounds {
-			for i := range entrants {
+			for _, e := range rotated(entrants, round) {
 				if b.ctx.Err() != nil {
 					return b.ctx.Err()
 				}
-				// The order rotates.
-				e := entrants[(i+round)%len(entrants)]
+				if failed[e] {
+					continue
+				}
 				if err := s.measure(e); err != nil {
 					b.failed(e.Running, s.name, err)
+					failed[e] = true
 				}
 				e.awaitIdle()
 			}
 		}
+		if err := b.save(); err != nil {
+			return err
+		}
 		log.Printf("%s: measured in %v", s.name, time.Since(begun).Round(time.Second))
 	}
 	return nil
+}
+
+// rotated returns the entrants in the order of a round.
+func rotated(entrants []*entrant, round int) (order []*entrant) {
+	for i := range entrants {
+		order = append(order, entrants[(i+round)%len(entrants)])
+	}
+	return order
 }
 
 // wants reports whether the options include a measurement.

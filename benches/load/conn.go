@@ -18,8 +18,11 @@ import (
 // Dial opens a connection to a contestant.
 type Dial func(context.Context) (net.Conn, error)
 
-// patience is the time-out of every wait. A transfer over a slow link takes two minutes.
-const patience = 5 * time.Minute
+// How long a client waits: to open connections, and then for the answers on them.
+const (
+	patience         = time.Minute
+	transferPatience = 5 * time.Minute // over a slow link it takes two minutes
+)
 
 // conn is a connection with at most one running request.
 type conn struct {
@@ -27,8 +30,8 @@ type conn struct {
 	in *bufio.Reader
 }
 
-func open(dial Dial) (*conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func open(ctx context.Context, dial Dial, limit time.Duration) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c, err := dial(ctx)
 	if err != nil {
@@ -37,22 +40,35 @@ func open(dial Dial) (*conn, error) {
 	return &conn{c, bufio.NewReaderSize(c, 4<<10)}, nil
 }
 
-// openAll opens n connections, some at a time. It retries a refused one: a contestant that
-// has just closed a thousand may not be ready for more.
+// openOne opens a connection that fails after the limit, which includes opening it.
+func openOne(dial Dial, limit time.Duration) (*conn, error) {
+	end := time.Now().Add(limit)
+	c, err := open(context.Background(), dial, limit)
+	if err == nil {
+		c.SetDeadline(end)
+	}
+	return c, err
+}
+
+// openAll opens n connections, some at a time. It retries one that is refused or not
+// answered: a contestant that has just closed a thousand may not be ready for more.
 func openAll(dial Dial, n int) ([]*conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	conns, errs := make([]*conn, n), make([]error, n)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, 32)
 	for i := range conns {
 		slots <- struct{}{}
 		all.Go(func() {
+			defer func() { <-slots }()
 			for range 20 {
-				if conns[i], errs[i] = open(dial); errs[i] == nil {
-					break
+				conns[i], errs[i] = open(ctx, dial, patience/10)
+				if errs[i] == nil || ctx.Err() != nil {
+					return
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
-			<-slots
 		})
 	}
 	all.Wait()

@@ -2,11 +2,13 @@ package load
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 )
 
@@ -69,6 +71,62 @@ func TestStampsAreRead(t *testing.T) {
 			t.Errorf("%q: %d %v", text, at, ok)
 		}
 	}
+}
+
+// A contestant that no longer answers must not stop the run.
+func TestConnectionsThatDoNotOpenFailInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		begun := time.Now()
+		_, err := openAll(silent, 1000)
+		if took := time.Since(begun); err == nil || took > 2*patience {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// Each of a thousand answers may come in time, and all together not.
+func TestSlowAnswersFailInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() {
+				defer far.Close()
+				far.Read(make([]byte, 1000))
+				time.Sleep(patience / 2)
+				io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}()
+			return near, nil
+		}
+		begun := time.Now()
+		err := Idle(slow, 1000, func() error { return nil })
+		if took := time.Since(begun); err == nil || took > 2*patience {
+			t.Errorf("after %v: %v", took, err)
+		}
+		time.Sleep(patience) // until the other ends have noticed
+	})
+}
+
+func TestConnectionsAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		busy := func(ctx context.Context) (net.Conn, error) {
+			if tries++; tries == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			near, _ := net.Pipe()
+			return near, nil
+		}
+		conns, err := openAll(busy, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAll(conns)
+	})
 }
 
 func TestQuantiles(t *testing.T) {

@@ -17,9 +17,8 @@ func Connect(dial Dial, n int, window time.Duration) (Times, error) {
 		all.Go(func() {
 			for !over.Load() {
 				begun := time.Now()
-				c, err := open(dial)
+				c, err := openOne(dial, patience)
 				if err == nil {
-					c.SetDeadline(begun.Add(patience))
 					_, err = c.ask(small)
 					c.Close()
 				}
@@ -43,8 +42,9 @@ func Idle(dial Dial, n int, f func() error) error {
 		return err
 	}
 	defer closeAll(conns)
+	end := time.Now().Add(patience)
 	for _, c := range conns {
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(end)
 		if _, err := c.ask(small); err != nil {
 			return err
 		}

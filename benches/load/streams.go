@@ -57,12 +57,11 @@ func Streams(dial Dial, n int, every, window time.Duration, mark func()) (Times,
 // Gaps streams an answer of this many events at a fixed interval on one connection. It
 // returns the times between the events as the client gets them.
 func Gaps(dial Dial, events int, every time.Duration) (Times, error) {
-	c, err := open(dial)
+	c, err := openOne(dial, patience)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
 	h, err := c.send(streamRequest(fmt.Sprintf("chunks=%d&every=%v", events, every)))
 	if err != nil {
 		return nil, err
@@ -134,12 +133,11 @@ func streamRequest(query string) []byte {
 // FirstByte requests streams one after the other on one connection. It returns the time to
 // the first byte of each, without the time of the upstream.
 func FirstByte(dial Dial, n int) (Times, error) {
-	c, err := open(dial)
+	c, err := openOne(dial, patience)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
 	ask := streamRequest("chunks=1")
 	times := make(Times, n)
 	for i := range times {

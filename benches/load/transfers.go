@@ -8,12 +8,11 @@ import (
 
 // Download reads an answer of this many bytes and returns the duration.
 func Download(dial Dial, size int64) (time.Duration, error) {
-	c, err := open(dial)
+	c, err := openOne(dial, transferPatience)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
 	begun := time.Now()
 	h, err := c.send(request("GET", fmt.Sprintf("/api/version?bytes=%d", size), 0))
 	if err != nil {
@@ -36,12 +35,11 @@ func Download(dial Dial, size int64) (time.Duration, error) {
 
 // Upload sends a body of this many bytes and returns the duration, including the answer.
 func Upload(dial Dial, size int64) (time.Duration, error) {
-	c, err := open(dial)
+	c, err := openOne(dial, transferPatience)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
 	begun := time.Now()
 	if _, err := c.Write(request("POST", "/v1/responses", size)); err != nil {
 		return 0, err

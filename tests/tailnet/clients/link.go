@@ -89,8 +89,8 @@ type link struct {
 	lines map[line]*rand.Rand
 }
 
-// A line is one direction to or from a peer. Each loses packets by its own sequence, so that
-// peers that are measured one after the other, or at once, lose the same ones.
+// A line is one direction to or from a peer. Each loses packets by a sequence of its own, which is
+// the same for all peers.
 type line struct {
 	peer netip.AddrPort
 	out  bool
