@@ -47,7 +47,7 @@ var components = []component{
 // Attribute returns each component's share of the samples of a `perf report`. Its lines
 // are the number of samples, the thread as ID:NAME, the object and the function, separated
 // by semicolons. The proxy's own code runs on the main thread, which has the id of the
-// process.
+// process, and on the threads that write logs (src/sink.rs).
 func Attribute(perf io.Reader, process string) (map[string]float64, error) {
 	shares, all := map[string]float64{}, 0.0
 	lines := bufio.NewScanner(perf)
@@ -60,7 +60,9 @@ func Attribute(perf io.Reader, process string) (map[string]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("perf report: %q: %w", lines.Text(), err)
 		}
-		shares[componentOf(strings.HasPrefix(strings.TrimSpace(fields[1]), process+":"), strings.TrimSpace(fields[3]))] += samples
+		id, thread, _ := strings.Cut(strings.TrimSpace(fields[1]), ":")
+		ours := id == process || strings.HasPrefix(thread, "write-")
+		shares[componentOf(ours, strings.TrimSpace(fields[3]))] += samples
 		all += samples
 	}
 	for name := range shares {
@@ -69,10 +71,10 @@ func Attribute(perf io.Reader, process string) (map[string]float64, error) {
 	return shares, lines.Err()
 }
 
-func componentOf(onMain bool, function string) string {
+func componentOf(ours bool, function string) string {
 	mode, name, _ := strings.Cut(function, " ")
 	if mode == "[k]" {
-		if onMain {
+		if ours {
 			return kernelRust
 		}
 		return kernelNode

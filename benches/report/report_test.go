@@ -68,7 +68,8 @@ func TestPageHasCPUAndSwitchesPerRequestAndChunk(t *testing.T) {
 }
 
 func TestKernelSamplesAreAttributedByThread(t *testing.T) {
-	const perf = "# comment\n3   ;  70:profiled ;[kernel] ;[k] do_syscall_64\n1   ;  700:profiled ;[kernel] ;[k] do_syscall_64\n"
+	const perf = "# comment\n2   ;  70:profiled ;[kernel] ;[k] do_syscall_64\n1   ;  700:profiled ;[kernel] ;[k] do_syscall_64\n" +
+		"1   ;  71:write-access ;[kernel] ;[k] do_syscall_64\n"
 	shares, err := Attribute(strings.NewReader(perf), "70")
 	if err != nil || shares[kernelRust] != 0.75 || shares[kernelNode] != 0.25 {
 		t.Errorf("%v %v", shares, err)
