@@ -17,7 +17,9 @@ import (
 // peers in the netmap. When most of many connections have closed, the node returns
 // freed memory at once.
 const (
-	memoryBase    = 96 << 20 // bytes, for minCapacity connections and half of buffersTotal; an idle node uses a third
+	// Bytes for minCapacity connections, half of buffersTotal and WireGuard's pool of
+	// packets, which a fast upload fills; an idle node uses a quarter.
+	memoryBase    = 128 << 20
 	memoryPerConn = 3 << 18  // bytes, for twice bufferFloor and the buffers of pump
 	memoryPerPeer = 24 << 10 // bytes, for a peer of the netmap and its copy in a list
 
