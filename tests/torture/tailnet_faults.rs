@@ -115,7 +115,7 @@ async fn streams_survive_a_control_outage_and_later_changes_apply() {
     does(&scene.world, "/control/start").await;
     lost.breaks(Duration::from_secs(120)).await;
     let seconds = begun.elapsed().as_secs_f64();
-    // Before its try number n, Tailscale waits n² times 5 to 15 ms. After a minute n is about 27, so it waits 4 to 12 s.
+    // Before its try number n, Tailscale waits n² times 5 to 15 ms. After a minute n is 24 to 30, so it waits 3 to 14 s.
     figure(PART, "control back: a policy change takes effect", seconds, "s", Meant::AtMost(15.0));
     kept.goes_on("now that control is back", 50).await;
     is_served(scene.world.at).await;
