@@ -29,6 +29,7 @@ pub mod run;
 pub mod secret;
 pub mod service;
 pub mod settings;
+mod signals;
 pub mod sink;
 mod stored;
 pub mod sweeper;

@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use clap::Subcommand;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::oneshot;
 
 use super::ask::runtime;
 use super::{ADMIN_CODES, ConfigArgs, args, complain, exit, refuse, show};
 use crate::auth::{Credential, Keychain, KeychainFault};
+use crate::signals;
 
 /// The time limit of a call to the keychain, which the user may have to unlock.
 const KEYCHAIN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -93,7 +94,8 @@ fn read_key() -> Result<Option<Credential>, String> {
 /// ends the process.
 fn read_without_echo() -> anyhow::Result<Option<String>> {
     runtime()?.block_on(async {
-        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut int = signals::receive(SignalKind::interrupt())?;
+        let mut term = signals::receive(SignalKind::terminate())?;
         let _echo_off = EchoOff::new();
         complain("Auth key or OAuth client secret (it is not shown):");
         let (sender, line) = oneshot::channel();

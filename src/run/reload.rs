@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::settings::Settings;
+use crate::signals;
 
 /// Receives SIGHUP, which no longer ends the process from now on.
 pub(super) fn hangup() -> Option<Signal> {
-    signal(SignalKind::hangup())
+    signals::receive(SignalKind::hangup())
         .inspect_err(
             |error| tracing::warn!(%error, "cannot receive SIGHUP: use `remote-ollama-proxy reload`"),
         )

@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use super::error::RunError;
+use crate::signals;
 
 /// How long the process may go on after the second signal. Flushing its log takes another 0.5 s at most.
 const AT_ONCE: Duration = Duration::from_millis(1500);
@@ -37,7 +38,8 @@ impl Stop {
     ) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut term = signals::receive(SignalKind::terminate())?;
+        let mut int = signals::receive(SignalKind::interrupt())?;
         drop(entered);
         let (count, signals) = watch::channel(0);
         let failure = watch::Sender::new(None);

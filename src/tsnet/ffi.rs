@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::catch_unwind;
 use std::ptr;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::ReadBuf;
+use tokio::signal::unix::SignalKind;
 
 use super::error::Error;
 use super::log::log;
@@ -242,6 +244,30 @@ pub(crate) fn forget_credentials() {
     unsafe { sys::tailscale_forget_credentials() };
 }
 
+/// Lets the handler of these signals run on the signal stack of the thread that they interrupt, as Go requires of every
+/// handler (package os/signal): the stack of Go code may have no room for one, which would overwrite Go's memory. A thread
+/// without a signal stack runs the handler as before.
+pub(crate) fn use_signal_stack(kind: SignalKind) -> io::Result<()> {
+    let signal = kind.as_raw_value();
+    let mut handler = handler_of(signal)?;
+    handler.sa_flags |= libc::SA_ONSTACK;
+    // SAFETY: the handler is the one that is installed, and runs on more room than before.
+    match unsafe { libc::sigaction(signal, &raw const handler, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn handler_of(signal: c_int) -> io::Result<libc::sigaction> {
+    let mut handler = MaybeUninit::uninit();
+    // SAFETY: null changes nothing, and the memory has room for the handler.
+    match unsafe { libc::sigaction(signal, ptr::null(), handler.as_mut_ptr()) } {
+        // SAFETY: the call has written it.
+        0 => Ok(unsafe { handler.assume_init() }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// A claimed connection, released when dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -381,4 +407,26 @@ fn millis(duration: Duration) -> i64 {
 
 fn c_string(s: &str) -> Result<CString, Error> {
     CString::new(s).map_err(|_| Error::Other("a value for the tailnet node contains a NUL byte".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn handler_runs_on_the_signal_stack() {
+        let on_signal_stack =
+            |kind: SignalKind| handler_of(kind.as_raw_value()).unwrap().sa_flags & libc::SA_ONSTACK != 0;
+        let usr1 = SignalKind::user_defined1();
+        assert!(!on_signal_stack(usr1));
+        let mut received = crate::signals::receive(usr1).unwrap();
+        assert!(on_signal_stack(usr1));
+        kill_process(getpid(), Signal::USR1).unwrap();
+        received.recv().await.unwrap();
+        drop(received);
+        let _again = crate::signals::receive(usr1).unwrap();
+        assert!(on_signal_stack(usr1));
+    }
 }

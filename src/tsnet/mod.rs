@@ -22,7 +22,7 @@ pub use certificate::Certificate;
 pub use conn::{Aborter, Conn};
 pub use error::Error;
 pub use event::{Event, Events};
-pub(crate) use ffi::forget_credentials;
+pub(crate) use ffi::{forget_credentials, use_signal_stack};
 pub use listener::{Listener, PeerConn};
 pub use node::{LogoutResult, Node};
 pub use status::Status;

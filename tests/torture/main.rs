@@ -32,6 +32,7 @@ mod readers;
 mod restart;
 #[path = "../support/routes.rs"]
 mod routes;
+mod signals;
 mod slow;
 mod soak;
 #[path = "../support/spellings.rs"]

@@ -12,7 +12,7 @@ use http::Method;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use serde::de::DeserializeOwned;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -20,6 +20,7 @@ use super::args::ConfigArgs;
 use super::ask::{ask, refuse_to_ask, runtime};
 use super::{complain, exit};
 use crate::admin::{self, CancelAnswer, Requests};
+use crate::signals;
 use view::{Act, View};
 
 /// The interval between two requests to the proxy.
@@ -65,9 +66,10 @@ impl Drop for Restore {
 }
 
 async fn watch(socket: &Path, view: View) -> anyhow::Result<()> {
-    let on = |kind| signal(kind).context("signals can't be received");
+    let on = |kind| signals::receive(kind).context("signals can't be received");
     let mut signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?];
     let [term, int, hangup] = &mut signals;
+    let _ = on(SignalKind::window_change())?; // for crossterm, which would install a handler of its own
     let _restore = Restore;
     let terminal = ratatui::try_init().context("the terminal can't be used")?; // also restored by a panic
     tokio::select! {
