@@ -79,6 +79,9 @@ peer caddy go_build benches/peers/caddy-tailscale github.com/tailscale/caddy-tai
 peer tsnsrv go_build benches/peers/tsnsrv github.com/boinkor-net/tsnsrv/cmd/tsnsrv
 if haproxy=$(PATH=$PATH:/usr/sbin command -v haproxy); then ln -s "$haproxy" "$bin/haproxy"; fi
 
-arguments=(-bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts" -what "$what" -json "$root/target/bench.json")
+# A quick look leaves the results alone from which a later write=1 takes the parts that it does not measure.
+results=bench.json
+if [ -z "$write" ] && { [ -n "$only$parts$what" ] || [ "$rounds" -lt 3 ]; }; then results=bench-part.json; fi
+arguments=(-bin "$bin" -rounds "$rounds" -only "$only" -parts "$parts" -what "$what" -json "$root/target/$results")
 [ -z "$write" ] || arguments+=(-document "$root/docs/performance.md")
 run "$bin/benches" "${arguments[@]}"

@@ -20,6 +20,8 @@ run env FIGURES="$figures" cargo test --locked --release --no-fail-fast --test t
 python3 - "$figures" <<'PYTHON' || status=1
 import json, platform, os, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
+if not rows:
+    sys.exit("torture.sh: no figures: does the name of any test contain that word?")
 print(f"\n{platform.system()} {platform.machine()}, {os.cpu_count()} cores")
 part = None
 for row in rows:

@@ -244,26 +244,27 @@ pub(crate) fn forget_credentials() {
     unsafe { sys::tailscale_forget_credentials() };
 }
 
-/// Lets the handler of these signals run on the signal stack of the thread that they interrupt, as Go requires of every
-/// handler (package os/signal): the stack of Go code may have no room for one, which would overwrite Go's memory. A thread
-/// without a signal stack runs the handler as before.
+/// Adds SA_ONSTACK to the installed handler of this signal: on a thread that runs Go code, the handler then uses the
+/// alternate signal stack, which Go gives each such thread, and not the stack of a goroutine, which it could overflow. Go
+/// requires the flag of every handler (package os/signal).
 pub(crate) fn use_signal_stack(kind: SignalKind) -> io::Result<()> {
     let signal = kind.as_raw_value();
-    let mut handler = handler_of(signal)?;
-    handler.sa_flags |= libc::SA_ONSTACK;
-    // SAFETY: the handler is the one that is installed, and runs on more room than before.
-    match unsafe { libc::sigaction(signal, &raw const handler, ptr::null_mut()) } {
+    let mut action = action_of(signal)?;
+    action.sa_flags |= libc::SA_ONSTACK;
+    // SAFETY: `action` is what is installed for this signal, with one more flag, and the handler does not depend on its stack.
+    match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-fn handler_of(signal: c_int) -> io::Result<libc::sigaction> {
-    let mut handler = MaybeUninit::uninit();
-    // SAFETY: null changes nothing, and the memory has room for the handler.
-    match unsafe { libc::sigaction(signal, ptr::null(), handler.as_mut_ptr()) } {
+/// What is installed for a signal.
+fn action_of(signal: c_int) -> io::Result<libc::sigaction> {
+    let mut action = MaybeUninit::uninit();
+    // SAFETY: with null for the new action the call changes nothing, and `action` has room for the present one.
+    match unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } {
         // SAFETY: the call has written it.
-        0 => Ok(unsafe { handler.assume_init() }),
+        0 => Ok(unsafe { action.assume_init() }),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -416,17 +417,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn handler_runs_on_the_signal_stack() {
-        let on_signal_stack =
-            |kind: SignalKind| handler_of(kind.as_raw_value()).unwrap().sa_flags & libc::SA_ONSTACK != 0;
+    async fn handler_has_the_flag_for_the_signal_stack() {
+        let has_flag =
+            |kind: SignalKind| action_of(kind.as_raw_value()).unwrap().sa_flags & libc::SA_ONSTACK != 0;
         let usr1 = SignalKind::user_defined1();
-        assert!(!on_signal_stack(usr1));
+        assert!(!has_flag(usr1));
         let mut received = crate::signals::receive(usr1).unwrap();
-        assert!(on_signal_stack(usr1));
+        assert!(has_flag(usr1));
         kill_process(getpid(), Signal::USR1).unwrap();
         received.recv().await.unwrap();
         drop(received);
         let _again = crate::signals::receive(usr1).unwrap();
-        assert!(on_signal_stack(usr1));
+        assert!(has_flag(usr1));
     }
 }

@@ -1,4 +1,5 @@
-//! Signals while the node is busy. Threads that run Go code have small stacks, on which no handler may run.
+//! SIGHUP, a reload of the same config, each millisecond during 100 streams. A handler that ran on a goroutine's stack would
+//! overwrite Go's memory, and sooner or later end the process.
 
 use std::time::Duration;
 
@@ -44,6 +45,5 @@ async fn thousands_of_signals_harm_no_stream() {
     }
     world.proxy.process.signal(Signal::TERM);
     world.proxy.process.ended_with(0).await;
-    figure(PART, "signals", f64::from(signals), "", Meant::AtLeast(1000.0));
-    figure(PART, "streams ended whole", STREAMS as f64, "", Meant::AtLeast(STREAMS as f64));
+    figure(PART, "signals sent", f64::from(signals), "", Meant::AtLeast(1000.0));
 }
