@@ -1,13 +1,14 @@
 //! Installs the handlers of signals, in a process that also runs Go code. clippy.toml forbids tokio's own functions elsewhere.
+//! A library that installs a handler by itself, as crossterm does for SIGWINCH, finds one here that it shares.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind};
 
-/// Receives this signal from now on, in place of what it does by default. Call it before a tailnet node starts: the flag
-/// that Go requires is added just after the handler, and no Go code should run in between.
+/// Receives this signal from now on, in place of what it does by default. Call it before a tailnet node starts, while Go's
+/// threads are idle: the flag that Go requires is added just after the handler.
 ///
-/// The handler stays for the life of the process, and libraries that receive the same signal share it.
+/// The handler stays for the life of the process.
 ///
 /// # Errors
 /// The system does not accept the handler.

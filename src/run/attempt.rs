@@ -4,10 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::SignalKind;
+
 use super::error::{RunError, explain};
 use crate::auth::{Credential, CredentialSource, Keychain};
 use crate::config::{Config, StartOffline};
 use crate::secret::Secret;
+use crate::signals;
 use crate::tsnet::{Builder, Error, Events, Node, Status};
 
 /// How long the keychain may take. It may ask a person to unlock it, and there may be no person.
@@ -100,6 +103,9 @@ async fn read_keychain(keychain: &Keychain, config: &Config) -> Option<Credentia
 
 /// A node by the config, not started yet.
 pub(super) fn build_node(config: &Config, credential: Option<&Credential>) -> Result<Node, Error> {
+    // Libraries that run programs may receive it later on, and share the handler that is there by then.
+    let _ = signals::receive(SignalKind::child())
+        .map_err(|error| Error::Other(format!("cannot receive SIGCHLD: {error}")))?;
     let node = &config.node;
     Builder::new()
         .hostname(&node.hostname)

@@ -30,11 +30,10 @@ mod wait;
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind};
+use tokio::signal::unix::Signal;
 
 use crate::proxy::Drained;
 use crate::settings::Settings;
-use crate::signals;
 use crate::sink::Sinks;
 use build::Parts;
 use close::Open;
@@ -52,8 +51,6 @@ pub use stop::Stop;
 /// See [`RunError`].
 pub async fn run(settings: Arc<Settings>, stop: &Stop, sinks: Sinks) -> Result<(), RunError> {
     let hangup = reload::hangup();
-    // tokio installs this handler for the first program that it runs, where it has no other way (macOS).
-    let _ = signals::receive(SignalKind::child()).map_err(RunError::Signals)?;
     let mut open = Open::default();
     let outcome = join_and_serve(Parts::build(settings, sinks), hangup, stop, &mut open).await;
     if let Err(failure) = &outcome {
