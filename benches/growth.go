@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log"
-	"slices"
 	"time"
 
 	"remote-ollama-proxy/benches/contestants"
@@ -16,8 +15,7 @@ var growing = []string{"raw", "ours", "before", "reverse"}
 
 // growth repeats the measurements with more connections, grants and peers. Peers come
 // last, since they can't be removed.
-func (b *bench) growth(chosen []contestants.Contestant) error {
-	chosen = slices.DeleteFunc(slices.Clone(chosen), func(c contestants.Contestant) bool { return !slices.Contains(growing, c.Name) })
+func (b *bench) growth() error {
 	for _, axis := range []struct {
 		report.Axis
 		set func(n int) error
@@ -36,7 +34,7 @@ func (b *bench) growth(chosen []contestants.Contestant) error {
 			if axis.ID == "connections" {
 				connections = n
 			}
-			for _, c := range chosen {
+			for _, c := range b.among(growing) {
 				if b.ctx.Err() != nil {
 					return b.ctx.Err()
 				}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"remote-ollama-proxy/benches/contestants"
 	"remote-ollama-proxy/benches/load"
 	"remote-ollama-proxy/benches/report"
 	"remote-ollama-proxy/tests/tailnet/clients"
@@ -21,14 +20,13 @@ var linked = []string{"raw", "ours", "before", "reverse", "libtailscale"}
 const transferred = 10_000_000
 
 // link measures what one client notices over links with latency and loss.
-func (b *bench) link(chosen []contestants.Contestant) error {
-	chosen = slices.DeleteFunc(slices.Clone(chosen), func(c contestants.Contestant) bool { return !slices.Contains(linked, c.Name) })
+func (b *bench) link() error {
 	// The nodes find each other before the link is slow.
 	if err := b.tailnet.SetLink(clients.Link{}); err != nil {
 		return err
 	}
 	defer b.tailnet.RemoveLink()
-	entrants, end := b.startAll(chosen)
+	entrants, end := b.startAll(b.among(linked))
 	defer end()
 	failed := map[*entrant]bool{} // not measured again: a failure may take minutes
 	for _, l := range report.Links {

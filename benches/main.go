@@ -143,12 +143,12 @@ func (b *bench) measure() error {
 	parts := list(b.options.parts)
 	for _, part := range []struct {
 		name    string
-		measure func([]contestants.Contestant) error
+		measure func() error
 	}{{"speed", b.speed}, {"link", b.link}, {"memory", b.memory}, {"profile", b.profile}, {"growth", b.growth}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
-		if err := part.measure(b.chosen); err != nil {
+		if err := part.measure(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 		if err := b.save(); err != nil {
@@ -177,22 +177,17 @@ func (b *bench) whole() report.Report {
 // was measured.
 func (b *bench) publish() error {
 	r := b.report()
-	r.Table(os.Stdout)
-	if err := b.save(); err != nil {
-		return err
+	if len(r.Figures) == 0 && len(r.Profiles) == 0 && len(r.Growths) == 0 {
+		return errors.New("nothing was measured")
 	}
+	r.Table(os.Stdout)
 	if err := os.Rename(b.unfinished(), b.options.json); err != nil {
 		return err
 	}
-	if b.options.document != "" {
-		if err := b.whole().Document(b.options.document); err != nil {
-			return err
-		}
+	if b.options.document == "" {
+		return nil
 	}
-	if len(r.Figures) == 0 && len(r.Profiles) == 0 {
-		return errors.New("nothing was measured")
-	}
-	return nil
+	return b.whole().Document(b.options.document)
 }
 
 // report returns the results so far.
@@ -207,6 +202,16 @@ func (b *bench) report() report.Report {
 		r.Failures = append(r.Failures, name+" was not measured: its program is missing")
 	}
 	return r
+}
+
+// among returns the chosen contestants with one of these names.
+func (b *bench) among(names []string) (some []contestants.Contestant) {
+	for _, c := range b.chosen {
+		if slices.Contains(names, c.Name) {
+			some = append(some, c)
+		}
+	}
+	return some
 }
 
 func list(text string) []string {

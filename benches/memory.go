@@ -20,9 +20,9 @@ const (
 )
 
 // memory measures fresh processes, one at a time.
-func (b *bench) memory(chosen []contestants.Contestant) error {
+func (b *bench) memory() error {
 	for round := range b.options.rounds {
-		for _, c := range chosen {
+		for _, c := range b.chosen {
 			if !c.IsTailnet() {
 				continue
 			}

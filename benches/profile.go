@@ -16,7 +16,7 @@ import (
 
 // profile attributes the proxy's CPU time to its parts, with perf samples of a build with
 // symbols.
-func (b *bench) profile([]contestants.Contestant) error {
+func (b *bench) profile() error {
 	const window = 4 * time.Second
 	profiled := contestants.Profiled()
 	if _, err := os.Stat(filepath.Join(b.options.bin, profiled.Program)); err != nil {

@@ -98,8 +98,8 @@ var scenarios = []struct {
 }
 
 // speed measures times. All contestants run, and one at a time is measured.
-func (b *bench) speed(chosen []contestants.Contestant) error {
-	entrants, end := b.startAll(chosen)
+func (b *bench) speed() error {
+	entrants, end := b.startAll(b.chosen)
 	defer end()
 	for _, s := range scenarios {
 		if !b.wants(s.name) {
@@ -145,8 +145,8 @@ func (b *bench) wants(name string) bool {
 }
 
 // startAll starts contestants.
-func (b *bench) startAll(chosen []contestants.Contestant) (entrants []*entrant, end func()) {
-	for _, c := range chosen {
+func (b *bench) startAll(all []contestants.Contestant) (entrants []*entrant, end func()) {
+	for _, c := range all {
 		running, dial, err := b.start(c)
 		if err != nil {
 			b.failed(&contestants.Running{Contestant: c}, "starting", err)
