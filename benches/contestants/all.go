@@ -20,7 +20,8 @@ func All() []Contestant {
 		{Name: "libtailscale", About: "upstream's libtailscale under the code of bare; it can't identify peers", Program: "libtailscale", commands: made("libtailscale")},
 		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist and without identity checks", Program: "caddy", commands: caddy},
 		{Name: "tsnsrv", About: "tsnsrv, with prefixes instead of an allowlist", Program: "tsnsrv", commands: tsnsrv},
-		{Name: "haproxy", About: "HAProxy with the same allowlist, behind raw", Program: "haproxy", commands: haproxy},
+		{Name: "haproxy", About: "HAProxy with the same allowlist, behind raw", Program: "haproxy", commands: haproxy("")},
+		{Name: "haproxy-log", About: "the same, with a line of its log for each request; ours writes two", Program: "haproxy", commands: haproxy("log stderr format raw daemon\n\toption httplog\n")},
 	}
 }
 
@@ -116,24 +117,26 @@ func tsnsrv(s Site) ([]command, error) {
 	return []command{{c, "Serving"}}, nil
 }
 
-// haproxy inherits its listening socket, so that it has a free port and connections wait
-// until it is up.
-func haproxy(s Site) ([]command, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	defer listener.Close()
-	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		return nil, err
-	}
-	config, err := s.write("haproxy.cfg", fmt.Sprintf(`defaults
+// haproxy has these lines in addition in its defaults. It inherits its listening socket, so
+// that it has a free port and connections wait until it is up.
+func haproxy(more string) func(Site) ([]command, error) {
+	return func(s Site) ([]command, error) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close()
+		socket, err := listener.(*net.TCPListener).File()
+		if err != nil {
+			return nil, err
+		}
+		config, err := s.write("haproxy.cfg", fmt.Sprintf(`defaults
 	mode http
 	option http-no-delay
 	timeout client 2m
 	timeout server 24h
 	timeout connect 5s
+	%s
 frontend tailnet
 	bind fd@3
 	acl version path /api/version
@@ -143,14 +146,15 @@ frontend tailnet
 backend ollama
 	http-reuse always
 	server ollama %s
-`, s.Upstream))
-	if err != nil {
-		return nil, err
+`, more, s.Upstream))
+		if err != nil {
+			return nil, err
+		}
+		c := s.command("haproxy", "-db", "-f", config)
+		c.ExtraFiles = []*os.File{socket}
+		s.Upstream = listener.Addr().String()
+		return []command{{c, ""}, {s.command("rawforward"), ready}}, nil
 	}
-	c := s.command("haproxy", "-db", "-f", config)
-	c.ExtraFiles = []*os.File{socket}
-	s.Upstream = listener.Addr().String()
-	return []command{{c, ""}, {s.command("rawforward"), ready}}, nil
 }
 
 // write writes a file for the contestant and returns its path.

@@ -2,30 +2,30 @@ package node
 
 import (
 	"net"
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
-	"tailscale.com/envknob"
 	"tailscale.com/net/netmon"
 	"tailscale.com/net/netns"
 	"tailscale.com/types/logger"
 )
 
+// It runs in a process of its own: what it changes, the nodes of other tests read.
 func TestSocketsOfAnOrdinaryAccountAreBoundToNoInterface(t *testing.T) {
-	// As where packets can't be marked.
-	const knob = "TS_FORCE_LINUX_BIND_TO_DEVICE"
-	envknob.Setenv(knob, "true")
-	process.mu.Lock()
-	before := process.settings
-	process.prepared = false
-	process.mu.Unlock()
-	defer func() {
-		envknob.Setenv(knob, "")
-		netns.SetEnabled(true)
-		process.settings = before
-	}()
-	netns.SetEnabled(true)
+	const knob = "TS_FORCE_LINUX_BIND_TO_DEVICE" // as where packets can't be marked
+	if os.Getenv(knob) == "" {
+		exe, err := os.Executable()
+		must(t, err)
+		cmd := exec.Command(exe, "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), knob+"=true")
+		if output, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v:\n%s", err, output)
+		}
+		return
+	}
 	if boundTo(t) == "" {
 		t.Fatal("tailscale binds no socket to an interface: nothing is left to test")
 	}
