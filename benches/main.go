@@ -177,10 +177,10 @@ func (b *bench) whole() report.Report {
 // was measured.
 func (b *bench) publish() error {
 	r := b.report()
+	r.Table(os.Stdout)
 	if len(r.Figures) == 0 && len(r.Profiles) == 0 && len(r.Growths) == 0 {
 		return errors.New("nothing was measured")
 	}
-	r.Table(os.Stdout)
 	if err := os.Rename(b.unfinished(), b.options.json); err != nil {
 		return err
 	}

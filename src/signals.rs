@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 /// Receives this signal from now on, in place of what it does by default. Call it before a tailnet node starts, while Go's
 /// threads are idle: the flag that Go requires is added just after the handler.
 ///
-/// The handler stays for the life of the process.
+/// The handler stays for the life of the process. Call it within tokio's runtime; elsewhere tokio panics.
 ///
 /// # Errors
 /// The system does not accept the handler.

@@ -21,7 +21,7 @@ func All() []Contestant {
 		{Name: "caddy", About: "Caddy with caddy-tailscale, with the same allowlist and without identity checks", Program: "caddy", commands: caddy},
 		{Name: "tsnsrv", About: "tsnsrv, with prefixes instead of an allowlist", Program: "tsnsrv", commands: tsnsrv},
 		{Name: "haproxy", About: "HAProxy with the same allowlist, behind raw", Program: "haproxy", commands: haproxy("")},
-		{Name: "haproxy-log", About: "the same, with a line of its log for each request; ours writes two", Program: "haproxy", commands: haproxy("log stderr format raw daemon\n\toption httplog\n")},
+		{Name: "haproxy-log", About: "the same, with a line of its log for each request; ours writes two", Program: "haproxy", commands: haproxy("log stderr format raw daemon\n\toption httplog")},
 	}
 }
 
@@ -117,8 +117,8 @@ func tsnsrv(s Site) ([]command, error) {
 	return []command{{c, "Serving"}}, nil
 }
 
-// haproxy has these lines in addition in its defaults. It inherits its listening socket, so
-// that it has a free port and connections wait until it is up.
+// haproxy returns HAProxy with more lines in its defaults. It inherits its listening socket,
+// so that it has a free port and connections wait until it is up.
 func haproxy(more string) func(Site) ([]command, error) {
 	return func(s Site) ([]command, error) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -103,7 +103,7 @@ async fn read_keychain(keychain: &Keychain, config: &Config) -> Option<Credentia
 
 /// A node by the config, not started yet.
 pub(super) fn build_node(config: &Config, credential: Option<&Credential>) -> Result<Node, Error> {
-    // Libraries that run programs may receive it later on, and share the handler that is there by then.
+    // Libraries that run programs may receive SIGCHLD while the node runs: then they share this handler.
     let _ = signals::receive(SignalKind::child())
         .map_err(|error| Error::Other(format!("cannot receive SIGCHLD: {error}")))?;
     let node = &config.node;

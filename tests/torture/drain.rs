@@ -14,11 +14,11 @@ use crate::swarm::{Swarm, chat, connect};
 use crate::tailnet::World;
 
 const PART: &str = "Stopping with 100 running streams";
-const STREAMS: u64 = 100;
+pub(crate) const STREAMS: u64 = 100;
 const CONFIG: &str = "limits.running = 200\nlimits.running_per_identity = 200\n";
 
 /// Streams that have begun, each with the head of its answer.
-async fn begin(swarm: &Swarm, what: &str) -> Vec<(String, Client<TcpStream>)> {
+pub(crate) async fn begin(swarm: &Swarm, what: &str) -> Vec<(String, Client<TcpStream>)> {
     let mut streams = Vec::new();
     for n in 0..STREAMS {
         let mut client = connect(swarm.at(n)).await;

@@ -7,13 +7,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
+use crate::drain::{STREAMS, begin};
 use crate::figures::{self, Meant, figure};
 use crate::standin::Standin;
-use crate::swarm::{Swarm, chat, connect};
+use crate::swarm::Swarm;
 use crate::tailnet::World;
 
 const PART: &str = "Signals during 100 running streams";
-const STREAMS: u64 = 100;
 const SIGNALS: u32 = 5000;
 const CONFIG: &str =
     "limits.running = 200\nlimits.running_per_identity = 200\nshutdown.drain_timeout = \"500ms\"\n";
@@ -24,13 +24,10 @@ async fn thousands_of_signals_end_no_stream() {
     let ollama = Standin::new().await;
     let mut world = World::new(&ollama.url, CONFIG).await;
     let swarm = Swarm::new(&world, 4).await;
-    for n in 0..STREAMS {
-        let mut client = connect(swarm.at(n)).await;
-        client.send(chat(n, "do=stream&ms=10")).await;
+    for (_, mut client) in begin(&swarm, "do=stream&ms=10").await {
         // Until the end of the connection, which is no error here: the proxy says below which streams it has cut.
         tokio::spawn(async move { tokio::io::copy(&mut client.stream, &mut tokio::io::sink()).await });
     }
-    ollama.runs(STREAMS as usize).await;
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..SIGNALS {
